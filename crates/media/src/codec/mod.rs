@@ -1,0 +1,3 @@
+//! Codings of one picture.
+
+pub mod jpeg;

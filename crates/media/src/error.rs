@@ -1,0 +1,34 @@
+//! Everything that can be wrong with bytes from outside.
+
+use crate::codec::jpeg;
+use crate::container::multipart;
+
+/// Bytes that are not what they should be, with the place to look at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A picture that is not a whole, plausible JPEG image.
+    #[error("byte {offset}: {problem}")]
+    Jpeg {
+        /// Offset in bytes from the start of the picture.
+        offset: usize,
+        /// What is wrong there.
+        problem: jpeg::Problem,
+    },
+    /// A multipart body that cannot be read on.
+    #[error("byte {offset} of the stream: {problem}")]
+    Multipart {
+        /// Offset in bytes from the start of the body.
+        offset: u64,
+        /// What is wrong there.
+        problem: multipart::Problem,
+    },
+    /// A picture or part that is larger than the bound.
+    #[error("byte {offset} of the stream: a picture is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// Offset of the picture's start in bytes from the start of the stream.
+        offset: u64,
+        /// The bound, in bytes.
+        limit_bytes: usize,
+    },
+}

@@ -1,0 +1,20 @@
+//! What a decoder must know before the first frame.
+
+/// How the bytes of a frame are coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Codec {
+    /// One complete JPEG image (ITU-T T.81): SOI to EOI, Huffman tables included.
+    Jpeg,
+}
+
+/// What a decoder must know first: codec and size. Shared by all frames until it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Format {
+    /// How the frames are coded.
+    pub codec: Codec,
+    /// Width of the picture in pixels.
+    pub width_px: u32,
+    /// Height of the picture in pixels.
+    pub height_px: u32,
+}

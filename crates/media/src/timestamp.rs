@@ -1,0 +1,52 @@
+//! Media time.
+
+use std::time::Duration;
+
+/// A point in media time: 90 kHz ticks since the start of its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The rate of the clock: the one that RTP and MPEG use for video.
+    pub const TICKS_PER_SECOND: i64 = 90_000;
+
+    /// A timestamp of `ticks` 90 kHz ticks.
+    pub const fn from_ticks(ticks: i64) -> Self {
+        Self(ticks)
+    }
+
+    /// The timestamp that lies `elapsed` after the start of the channel; saturates after three million years.
+    pub fn from_duration(elapsed: Duration) -> Self {
+        let ticks = elapsed.as_nanos() * Self::TICKS_PER_SECOND as u128 / 1_000_000_000;
+        Self(i64::try_from(ticks).unwrap_or(i64::MAX))
+    }
+
+    /// The 90 kHz ticks since the start of the channel.
+    pub const fn ticks(self) -> i64 {
+        self.0
+    }
+
+    /// The time from `earlier` to `self`; zero when `earlier` is later.
+    pub fn saturating_since(self, earlier: Self) -> Duration {
+        let ticks = self.0.saturating_sub(earlier.0).max(0) as u64;
+        Duration::from_secs(ticks / 90_000) + Duration::from_nanos(ticks % 90_000 * 1_000_000_000 / 90_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_is_ninety_thousand_ticks() {
+        assert_eq!(Timestamp::from_duration(Duration::from_secs(1)).ticks(), 90_000);
+        assert_eq!(Timestamp::from_duration(Duration::from_millis(1500)).ticks(), 135_000);
+    }
+
+    #[test]
+    fn the_difference_never_runs_backwards() {
+        let (early, late) = (Timestamp::from_ticks(45_000), Timestamp::from_ticks(90_000));
+        assert_eq!(late.saturating_since(early), Duration::from_millis(500));
+        assert_eq!(early.saturating_since(late), Duration::ZERO);
+    }
+}

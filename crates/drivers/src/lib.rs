@@ -1,1 +1,26 @@
-//! stub
+//! Where frames come from: one file per driver, one table ([`Drivers`]) of what exists.
+//!
+//! A [`Driver`] opens sources of one URL scheme; a [`Source`] is an open device or connection that yields frames
+//! until it is dropped. Every picture passes the [`Door`], which checks it, before it becomes a frame.
+//!
+//! What does not belong here: who watches (drivers never see the hub), when to retry (the supervisor decides) and
+//! configuration files.
+
+pub mod blocking;
+mod door;
+mod driver;
+mod emulated;
+mod error;
+mod frames;
+mod mask;
+mod source_url;
+mod table;
+
+pub use door::Door;
+pub use driver::{Driver, Source};
+pub use error::Error;
+pub use frames::IntoPicture;
+pub use futures_core::future::BoxFuture;
+pub use mask::mask_secrets;
+pub use source_url::{Options, SourceUrl};
+pub use table::Drivers;

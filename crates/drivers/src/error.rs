@@ -1,0 +1,162 @@
+//! Everything that can go wrong between a URL and a frame.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Why a source could not be opened or read. Texts name the device and what to do; secrets in URLs are masked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No driver has this scheme.
+    #[error("no driver for `{scheme}:`; known are {}{}", known.iter().map(|s| format!("{s}:")).collect::<Vec<_>>().join(", "), hint.as_ref().map(|h| format!(". {h}")).unwrap_or_default())]
+    UnknownScheme {
+        /// The scheme that was asked for.
+        scheme: String,
+        /// The schemes in the table.
+        known: Vec<&'static str>,
+        /// What to use in its place, where that is known.
+        hint: Option<String>,
+    },
+    /// The URL cannot be read.
+    #[error("{url}: {problem}")]
+    BadUrl {
+        /// The URL, secrets masked.
+        url: String,
+        /// What is wrong and an example of what is right.
+        problem: String,
+    },
+    /// An option that the driver does not have.
+    #[error("{scheme}: unknown option `{option}`; known are {}", known.join(", "))]
+    UnknownOption {
+        /// The scheme of the driver.
+        scheme: String,
+        /// The option as written.
+        option: String,
+        /// The options that the driver has.
+        known: Vec<&'static str>,
+    },
+    /// An option with a value that the driver cannot use.
+    #[error("{scheme}: option `{option}={value}`: {problem}")]
+    BadOption {
+        /// The scheme of the driver.
+        scheme: String,
+        /// The option's name.
+        option: &'static str,
+        /// The value as written.
+        value: String,
+        /// What the value must be.
+        problem: String,
+    },
+    /// One picture was broken; the source goes on.
+    #[error("picture {number}: {source}")]
+    Picture {
+        /// How many pictures this source had offered before and with this one.
+        number: u64,
+        /// What is wrong with it and where.
+        source: framecast_media::Error,
+    },
+    /// The stream of bytes cannot be read on.
+    #[error("{0}")]
+    Stream(#[from] framecast_media::Error),
+    /// A file or device failed.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    File {
+        /// What was tried: "read", "watch".
+        doing: &'static str,
+        /// The file, folder or device.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is nothing to show.
+    #[error("{what}: {problem}")]
+    Nothing {
+        /// Where pictures were looked for.
+        what: String,
+        /// What was found instead and what to do.
+        problem: String,
+    },
+    /// A program could not be started.
+    #[error("cannot run `{program}`: {source}{}", if source.kind() == io::ErrorKind::NotFound { "; install it, or give its full path" } else { "" })]
+    CannotRun {
+        /// The program's name as given.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A program ended.
+    #[error("`{program}` ended: {status}{}", last_words.as_ref().map(|w| format!("; its last words: {w}")).unwrap_or_default())]
+    Exited {
+        /// The program's name as given.
+        program: String,
+        /// Its exit status or the signal that ended it.
+        status: ExitStatus,
+        /// The last line that it wrote on standard error, secrets masked.
+        last_words: Option<String>,
+    },
+    /// The bytes of a pipe failed.
+    #[error("cannot read {what}: {source}")]
+    Pipe {
+        /// Which pipe.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A server could not be reached or broke off.
+    #[error("{url}: {problem}")]
+    Connection {
+        /// The URL, secrets masked.
+        url: String,
+        /// What failed and why, the whole chain in one line.
+        problem: String,
+    },
+    /// A server answered with something other than pictures.
+    #[error("{url}: answered {answer}; {advice}")]
+    Answer {
+        /// The URL, secrets masked.
+        url: String,
+        /// The status, or the type of what came.
+        answer: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// Nothing came for too long.
+    #[error("{what}: nothing for {after:?} while waiting for {awaited}")]
+    TimedOut {
+        /// The device or URL, secrets masked.
+        what: String,
+        /// What should have come: "the connection", "the first picture".
+        awaited: &'static str,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// A driver's thread panicked.
+    #[error("the driver panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// A driver of one's own failed.
+    #[error("{0}")]
+    Custom(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// Whether one picture alone was broken and the source can be read on.
+    pub fn is_picture(&self) -> bool {
+        matches!(self, Self::Picture { .. })
+    }
+
+    /// Whether trying again can help: false for what only a change of the configuration mends.
+    pub fn is_transient(&self) -> bool {
+        !matches!(
+            self,
+            Self::UnknownScheme { .. }
+                | Self::BadUrl { .. }
+                | Self::UnknownOption { .. }
+                | Self::BadOption { .. }
+        )
+    }
+}

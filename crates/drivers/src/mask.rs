@@ -1,0 +1,105 @@
+//! Secrets out of whatever is shown: logs, errors, API.
+
+/// What stands in a secret's place.
+const MASK: &str = "***";
+
+/// Names of query parameters and program options whose value is a secret.
+const SECRET_NAMES: [&str; 12] = [
+    "pass", "password", "passwd", "pwd", "token", "key", "apikey", "api_key", "secret", "auth", "access_token",
+    "authorization",
+];
+
+/// `text` with the password of every `scheme://user:password@host` and the value of every `token=…`, `password=…`
+/// and the like replaced by `***`.
+pub fn mask_secrets(text: &str) -> String {
+    mask_parameters(&mask_user_info(text))
+}
+
+fn mask_user_info(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        shown.push_str(before);
+        let end = after
+            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\''))
+            .unwrap_or(after.len());
+        // A password may itself hold an unescaped `@` or `/`: the last `@` before white space ends it.
+        let word_end = after.find(char::is_whitespace).unwrap_or(after.len());
+        let authority_end = match after[..end].rfind('@').or_else(|| early_at(&after[..word_end])) {
+            Some(at) => at,
+            None => {
+                rest = after;
+                continue;
+            }
+        };
+        let user_info = &after[..authority_end];
+        match user_info.split_once(':') {
+            Some((user, _)) => {
+                shown.push_str(user);
+                shown.push(':');
+                shown.push_str(MASK);
+            }
+            // A lone name may be a token.
+            None => shown.push_str(MASK),
+        }
+        rest = &after[authority_end..];
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// The `@` of a password with a slash in it: only where a colon before the first slash announces a password that is
+/// not a port.
+fn early_at(word: &str) -> Option<usize> {
+    let slash = word.find(['/', '?', '#'])?;
+    let (_, after_colon) = word[..slash].split_once(':')?;
+    let is_port = !after_colon.is_empty() && after_colon.bytes().all(|b| b.is_ascii_digit());
+    if is_port { None } else { word.rfind('@') }
+}
+
+fn mask_parameters(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('=') {
+        let name_start = rest[..at]
+            .rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .map_or(0, |i| i + rest[i..].chars().next().map_or(1, char::len_utf8));
+        let name = rest[name_start..at].to_ascii_lowercase();
+        let (before, after) = rest.split_at(at + 1);
+        shown.push_str(before);
+        rest = after;
+        if SECRET_NAMES.contains(&name.as_str()) {
+            let end = after
+                .find(|c: char| c.is_whitespace() || matches!(c, '&' | '#' | '"' | '\''))
+                .unwrap_or(after.len());
+            shown.push_str(MASK);
+            rest = &after[end..];
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_masked_wherever_they_stand() {
+        for (text, shown) in [
+            ("http://u:p@h/x", "http://u:***@h/x"),
+            ("exec:ffmpeg -i rtsp://u:p@h/x -f mjpeg -", "exec:ffmpeg -i rtsp://u:***@h/x -f mjpeg -"),
+            ("http://u:p@ss@h/x", "http://u:***@h/x"),
+            ("http://u:p/w@h/x", "http://u:***@h/x"),
+            ("http://token@h/x", "http://***@h/x"),
+            ("http://h:8080/x@y", "http://h:8080/x@y"),
+            ("http://h/x?user=a&pwd=b&size=1", "http://h/x?user=a&pwd=***&size=1"),
+            ("a://b:c@d e://f:g@h", "a://b:***@d e://f:***@h"),
+            ("no secret = here", "no secret = here"),
+            ("ü=1&Token=é x", "ü=1&Token=*** x"),
+        ] {
+            assert_eq!(mask_secrets(text), shown);
+        }
+    }
+}

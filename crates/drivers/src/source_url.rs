@@ -1,0 +1,234 @@
+//! Where a camera's pictures come from, as text.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::{Error, mask_secrets};
+
+/// A bound on one picture: larger than any camera's, small enough for a Pi.
+const DEFAULT_MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
+
+/// A source's URL: `scheme:rest`. Shown with its secrets masked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SourceUrl {
+    scheme: String,
+    rest: String,
+    max_picture_bytes: usize,
+}
+
+impl SourceUrl {
+    /// Reads a source as people type it: `exec:ffmpeg …`, `http://…`, a driver's name alone (`emulated`),
+    /// `/dev/video0`, or the path of a folder or glob of pictures.
+    ///
+    /// # Errors
+    /// [`Error::BadUrl`] for text that is none of these.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        let (scheme, rest) = split_scheme(text).ok_or_else(|| Error::BadUrl {
+            url: if text.is_empty() { "(empty)".to_owned() } else { mask_secrets(text) },
+            problem: "is neither a URL (`http://host/video`, `exec:ffmpeg …`), a driver's name (`emulated`) \
+                      nor a path (`/dev/video0`, `./pictures/`)"
+                .to_owned(),
+        })?;
+        Ok(Self {
+            scheme,
+            rest: rest.to_owned(),
+            max_picture_bytes: DEFAULT_MAX_PICTURE_BYTES,
+        })
+    }
+
+    /// The same URL with another bound on the size of one picture, in bytes.
+    #[must_use]
+    pub fn with_max_picture_bytes(mut self, max_picture_bytes: usize) -> Self {
+        self.max_picture_bytes = max_picture_bytes;
+        self
+    }
+
+    /// The scheme in lower case, without the colon.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// All that follows the scheme's colon, unmasked: for opening, never for showing.
+    pub fn rest(&self) -> &str {
+        &self.rest
+    }
+
+    /// The bound on one picture, in bytes.
+    pub fn max_picture_bytes(&self) -> usize {
+        self.max_picture_bytes
+    }
+
+    /// The whole URL, unmasked: for opening, never for showing.
+    pub fn expose(&self) -> String {
+        format!("{}:{}", self.scheme, self.rest)
+    }
+
+    /// Splits `rest` at its first `?` into a path and options, of which the driver knows `known`.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOption`] names what the driver has.
+    pub fn path_and_options(&self, known: &[&'static str]) -> Result<(&str, Options<'_>), Error> {
+        let (path, query) = self.rest.split_once('?').unwrap_or((&self.rest, ""));
+        let mut pairs = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                return Err(Error::UnknownOption {
+                    scheme: self.scheme.clone(),
+                    option: name.to_owned(),
+                    known: known.to_vec(),
+                });
+            }
+            pairs.push((name, value));
+        }
+        Ok((path, Options { scheme: &self.scheme, pairs }))
+    }
+}
+
+/// The options of a source's URL: what follows the `?`.
+#[derive(Debug)]
+pub struct Options<'a> {
+    scheme: &'a str,
+    pairs: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Options<'a> {
+    /// The option's value as written; empty for an option without `=`. The last one counts.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.pairs.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| *value)
+    }
+
+    /// Whether the option stands there as `name`, `name=1`, `name=true` or `name=yes`.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| matches!(value, "" | "1" | "true" | "yes"))
+    }
+
+    /// The interval between frames at the rate in option `fps`; `default` frames per second where it is absent.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] when the rate is not a number within 0.001 to 1000.
+    pub fn frame_interval(&self, default_fps: f64) -> Result<Duration, Error> {
+        let Some(value) = self.get("fps") else {
+            return Ok(Duration::from_secs_f64(1.0 / default_fps));
+        };
+        match value.parse::<f64>() {
+            Ok(fps) if (0.001..=1000.0).contains(&fps) => Ok(Duration::from_secs_f64(1.0 / fps)),
+            _ => Err(self.refuse("fps", "must be a number of frames per second from 0.001 to 1000")),
+        }
+    }
+
+    /// The width and height in pixels in option `size`, as in `size=1280x720`.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] when it is not of that form or outside `max_px` a side.
+    pub fn size(&self, default: (u32, u32), min_px: u32, max_px: u32) -> Result<(u32, u32), Error> {
+        let Some(value) = self.get("size") else { return Ok(default) };
+        value
+            .split_once('x')
+            .and_then(|(w, h)| Some((w.parse::<u32>().ok()?, h.parse::<u32>().ok()?)))
+            .filter(|(w, h)| (min_px..=max_px).contains(w) && (min_px..=max_px).contains(h))
+            .ok_or_else(|| {
+                self.refuse("size", &format!("must be like 1280x720, each side from {min_px} to {max_px}"))
+            })
+    }
+
+    /// The error for an option whose value is of no use.
+    pub fn refuse(&self, option: &'static str, problem: &str) -> Error {
+        Error::BadOption {
+            scheme: self.scheme.to_owned(),
+            option,
+            value: self.get(option).unwrap_or_default().to_owned(),
+            problem: problem.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mask_secrets(&self.expose()))
+    }
+}
+
+impl fmt::Debug for SourceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceUrl({self})")
+    }
+}
+
+/// The scheme in lower case and what follows it.
+fn split_scheme(text: &str) -> Option<(String, &str)> {
+    if text.starts_with(['/', '.', '~']) {
+        let scheme = if text.starts_with("/dev/video") { "v4l2" } else { "images" };
+        return Some((scheme.to_owned(), text));
+    }
+    let end = text.find(':').unwrap_or(text.len());
+    let scheme = &text[..end];
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    // A bare word with a dot is a file or host name, not a driver's name.
+    if !is_scheme || (end == text.len() && scheme.contains('.')) {
+        return None;
+    }
+    Some((scheme.to_ascii_lowercase(), text.get(end + 1..).unwrap_or("")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str) -> (String, String) {
+        let url = SourceUrl::parse(text).unwrap();
+        (url.scheme().to_owned(), url.rest().to_owned())
+    }
+
+    #[test]
+    fn a_scheme_ends_at_the_first_colon() {
+        assert_eq!(parts("exec:ffmpeg -i a:b"), ("exec".into(), "ffmpeg -i a:b".into()));
+        assert_eq!(parts("HTTP://host/v"), ("http".into(), "//host/v".into()));
+    }
+
+    #[test]
+    fn a_name_alone_is_a_driver_and_a_path_is_a_device_or_a_folder() {
+        assert_eq!(parts("emulated"), ("emulated".into(), String::new()));
+        assert_eq!(parts("/dev/video2"), ("v4l2".into(), "/dev/video2".into()));
+        assert_eq!(parts("./pictures"), ("images".into(), "./pictures".into()));
+    }
+
+    #[test]
+    fn text_that_is_no_source_is_refused_with_examples() {
+        for text in ["", "film.mp4", "1http://x", "a b:c", "host name"] {
+            let error = SourceUrl::parse(text).unwrap_err();
+            assert!(error.to_string().contains("http://host/video"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_option_names_the_known_ones() {
+        let url = SourceUrl::parse("test:?fsp=3").unwrap();
+        let error = url.path_and_options(&["fps", "size"]).unwrap_err().to_string();
+        assert_eq!(error, "test: unknown option `fsp`; known are fps, size");
+    }
+
+    #[test]
+    fn rates_and_sizes_out_of_range_are_refused() {
+        for bad in ["fps=0", "fps=nan", "fps=-1", "fps=1e9", "fps=x"] {
+            let url = SourceUrl::parse(&format!("test:?{bad}")).unwrap();
+            let (_, options) = url.path_and_options(&["fps"]).unwrap();
+            assert!(options.frame_interval(1.0).is_err(), "{bad}");
+        }
+        for bad in ["size=0x0", "size=640", "size=99999x10", "size=ax b"] {
+            let url = SourceUrl::parse(&format!("test:?{bad}")).unwrap();
+            let (_, options) = url.path_and_options(&["size"]).unwrap();
+            assert!(options.size((640, 480), 16, 4096).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_shown_url_has_no_password() {
+        let url = SourceUrl::parse("http://me:s3cret@cam/v?token=abc").unwrap();
+        for shown in [url.to_string(), format!("{url:?}")] {
+            assert!(!shown.contains("s3cret") && !shown.contains("abc"), "{shown}");
+        }
+    }
+}

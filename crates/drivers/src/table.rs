@@ -1,0 +1,109 @@
+//! The one table of what exists.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_core::Stream;
+
+use crate::frames::{IterDriver, StreamDriver};
+use crate::{Driver, Error, IntoPicture, Source, SourceUrl, emulated};
+
+/// The drivers that a program has, by scheme. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Drivers(Vec<Arc<dyn Driver>>);
+
+impl Drivers {
+    /// The drivers that come with Framecast.
+    pub fn builtin() -> Self {
+        Self::default()
+            .with(emulated::Emulated)
+    }
+
+    /// The same table with one driver more; it takes the place of one with the same scheme.
+    #[must_use]
+    pub fn with(mut self, driver: impl Driver + 'static) -> Self {
+        self.0.retain(|known| known.scheme() != driver.scheme());
+        self.0.push(Arc::new(driver));
+        self
+    }
+
+    /// A camera of one's own in a few lines: `scheme` is then a source whose pictures are the JPEG images that the
+    /// iterator yields.
+    ///
+    /// `open` is called at each opening of the camera, on a thread of its own, and its iterator is read there: both
+    /// may block. The iterator sets the pace, and is dropped when the camera closes. Items are anything that is
+    /// [`IntoPicture`]: `Vec<u8>`, [`Bytes`](framecast_media::Bytes), or a `Result` of these.
+    #[must_use]
+    pub fn with_frames<F, I>(self, scheme: &'static str, open: F) -> Self
+    where
+        F: Fn() -> I + Send + Sync + 'static,
+        I: IntoIterator + 'static,
+        I::Item: IntoPicture,
+    {
+        self.with(IterDriver::new(scheme, open))
+    }
+
+    /// The same as [`with_frames`](Self::with_frames) over an asynchronous stream.
+    #[must_use]
+    pub fn with_frame_stream<F, S>(self, scheme: &'static str, open: F) -> Self
+    where
+        F: Fn() -> S + Send + Sync + 'static,
+        S: Stream + Send + 'static,
+        S::Item: IntoPicture,
+    {
+        self.with(StreamDriver::new(scheme, open))
+    }
+
+    /// The schemes in the table, in its order.
+    pub fn schemes(&self) -> Vec<&'static str> {
+        self.0.iter().map(|driver| driver.scheme()).collect()
+    }
+
+    /// The driver for `url`, which is checked as far as that is possible without touching the device.
+    ///
+    /// # Errors
+    /// [`Error::UnknownScheme`] names the schemes in the table; otherwise what the driver says of the URL.
+    pub fn find(&self, url: &SourceUrl) -> Result<Arc<dyn Driver>, Error> {
+        let driver = self.0.iter().find(|driver| driver.scheme() == url.scheme());
+        let driver = driver.ok_or_else(|| Error::UnknownScheme {
+            scheme: url.scheme().to_owned(),
+            known: self.schemes(),
+            hint: hint(url),
+        })?;
+        driver.check(url)?;
+        Ok(Arc::clone(driver))
+    }
+
+    /// Opens `url` with the driver for its scheme.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find), and what the driver says when it cannot open.
+    pub async fn open(&self, url: &SourceUrl) -> Result<Box<dyn Source>, Error> {
+        self.find(url)?.open(url).await
+    }
+}
+
+/// What to write in place of a scheme that is not in this build.
+fn hint(url: &SourceUrl) -> Option<String> {
+    match url.scheme() {
+        "v4l2" => Some(format!(
+            "A V4L2 device can be read through ffmpeg: \
+             exec:ffmpeg -f v4l2 -input_format mjpeg -i {} -c copy -f mjpeg -",
+            if url.rest().is_empty() { "/dev/video0" } else { url.rest() }
+        )),
+        "rtsp" | "rtsps" => Some(format!(
+            "An RTSP camera can be read through ffmpeg: exec:ffmpeg -rtsp_transport tcp -i {url} -f mjpeg -q:v 5 -"
+        )),
+        "pi" | "libcamera" => {
+            Some("A Raspberry Pi camera can be read by exec:rpicam-vid -t 0 -n --codec mjpeg -o -".to_owned())
+        }
+        "file" => Some("For a film: exec:ffmpeg -re -stream_loop -1 -i FILM -f mjpeg -q:v 5 -".to_owned()),
+        _ => None,
+    }
+}
+
+impl fmt::Debug for Drivers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Drivers").field(&self.schemes()).finish()
+    }
+}

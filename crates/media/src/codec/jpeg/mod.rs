@@ -1,10 +1,21 @@
-//! JPEG images (ITU-T T.81).
+//! JPEG images (ITU-T T.81): found in a stream, checked at the door, encoded and decoded.
+//!
+//! Coded bytes come in through [`Finder`] (where does the picture end?), [`scan`] (is it whole and plausible?)
+//! and [`admit`] (make it complete for every decoder). All three walk the same markers in the same way, so they
+//! never disagree. Entropy-coded data is stepped over, not decoded: the door costs a fraction of a decode.
 
-/// What is wrong with a JPEG image.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Problem {
-    /// The picture does not begin with the marker SOI.
-    #[error("no SOI marker (FF D8)")]
-    NoSoi,
-}
+mod admit;
+mod find;
+mod huffman;
+mod marker;
+mod problem;
+#[cfg(test)]
+mod samples;
+mod scan;
+mod segment;
+
+pub use admit::admit;
+pub use find::Finder;
+pub use marker::Marker;
+pub use problem::Problem;
+pub use scan::{Header, Process, scan};

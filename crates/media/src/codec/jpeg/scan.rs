@@ -1,0 +1,242 @@
+//! What the door asks of a JPEG image: is it whole, is it plausible, how large is it?
+
+use super::find::Finder;
+use super::problem::Problem;
+use crate::Error;
+
+/// The coding processes that browsers show (T.81 table B.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// Baseline sequential DCT (SOF0): what cameras send.
+    Baseline,
+    /// Extended sequential DCT (SOF1), 8 bits a sample.
+    Extended,
+    /// Progressive DCT (SOF2), 8 bits a sample.
+    Progressive,
+}
+
+/// What the markers of a whole picture say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Width in pixels, 1 to 65535.
+    pub width_px: u32,
+    /// Height in pixels, 1 to 65535.
+    pub height_px: u32,
+    /// Number of colour components, 1 to 4.
+    pub components: u8,
+    /// How the coefficients are coded.
+    pub process: Process,
+    /// Whether Huffman tables precede the first scan; UVC cameras and AVI files leave the standard ones out.
+    pub has_huffman_tables: bool,
+    /// Offset in bytes of the first SOS marker, where missing tables belong.
+    pub first_scan_offset: usize,
+    /// Length in bytes from SOI to the end of EOI; the input may hold padding after it.
+    pub len_bytes: usize,
+}
+
+/// Walks all markers of the picture at the start of `data`, from SOI to EOI.
+///
+/// Entropy-coded data is stepped over: what it decodes to is not checked.
+///
+/// # Errors
+///
+/// [`Error::Jpeg`] with the offset of the first thing that is wrong; [`Problem::Truncated`] at the end of `data`
+/// when everything up to there was right.
+pub fn scan(data: &[u8]) -> Result<Header, Error> {
+    let mut finder = Finder::new();
+    finder.advance(data)?;
+    finder.header().ok_or(Error::Jpeg {
+        offset: data.len(),
+        problem: Problem::Truncated,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Marker;
+    use super::super::samples::{self, Parts};
+    use super::*;
+
+    const TAIL: &[u8] = &[0x12, 0x34, 0xFF, 0xD9];
+
+    fn problem(data: &[u8]) -> (usize, Problem) {
+        match scan(data) {
+            Err(Error::Jpeg { offset, problem }) => (offset, problem),
+            other => panic!("{other:?} is not a JPEG error"),
+        }
+    }
+
+    #[test]
+    fn a_header_says_what_the_markers_say() {
+        let header = scan(samples::PLAIN).unwrap();
+        assert_eq!(
+            (header.width_px, header.height_px, header.components),
+            (96, 64, 3)
+        );
+        assert_eq!(header.process, Process::Baseline);
+        assert!(header.has_huffman_tables);
+        assert_eq!(header.len_bytes, samples::PLAIN.len());
+        assert_eq!(
+            scan(samples::PROGRESSIVE).unwrap().process,
+            Process::Progressive
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_thumbnail_does_not_end_the_picture() {
+        let header = scan(samples::THUMBNAIL).unwrap();
+        assert_eq!(header.len_bytes, samples::THUMBNAIL.len());
+        assert_eq!((header.width_px, header.height_px), (96, 64));
+    }
+
+    #[test]
+    fn coded_data_may_hold_stuffing_restarts_and_fill_bytes() {
+        let tail = [
+            1, 0xFF, 0x00, 2, 0xFF, 0xD0, 3, 0xFF, 0xD7, 4, 0xFF, 0xFF, 0xFF, 0xD9,
+        ];
+        let data = Parts::minimal().before(0xDD, &[0, 1]).bytes(&tail);
+        assert_eq!(scan(&data).unwrap().len_bytes, data.len());
+    }
+
+    #[test]
+    fn fill_bytes_may_precede_any_marker() {
+        let mut data = Parts::minimal().bytes(TAIL);
+        data.splice(2..2, [0xFF; 5]);
+        assert_eq!(scan(&data).unwrap().len_bytes, data.len());
+    }
+
+    #[test]
+    fn a_picture_without_soi_is_refused() {
+        assert_eq!(problem(b"<html>"), (0, Problem::NoSoi));
+        assert_eq!(problem(&[0xFF, 0xD9]), (0, Problem::NoSoi));
+    }
+
+    #[test]
+    fn every_cut_off_picture_ends_before_its_end() {
+        for picture in samples::ALL {
+            for len in 0..picture.len() {
+                assert_eq!(problem(&picture[..len]), (len, Problem::Truncated));
+            }
+        }
+    }
+
+    #[test]
+    fn a_segment_shorter_than_its_length_field_is_refused_where_it_is() {
+        let mut data = Parts::minimal().bytes(TAIL);
+        let dht = memchr::memmem::find(&data, &[0xFF, 0xC4]).unwrap();
+        data[dht + 3] = 1;
+        assert_eq!(
+            scan(&data).unwrap_err().to_string(),
+            format!("byte {dht}: DHT length 1 is below 2")
+        );
+    }
+
+    #[test]
+    fn a_table_must_fill_its_segment_exactly() {
+        let short = Parts::minimal().with(0xDB, &[0; 64]).bytes(TAIL);
+        assert_eq!(
+            problem(&short).1,
+            Problem::TooShort {
+                marker: Marker(0xDB),
+                length: 66,
+                least: 67
+            }
+        );
+        let long = Parts::minimal()
+            .with(0xC0, &[8, 0, 8, 0, 16, 1, 1, 0x11, 0, 0])
+            .bytes(TAIL);
+        assert_eq!(
+            problem(&long).1,
+            Problem::TooLong {
+                marker: Marker(0xC0),
+                length: 12,
+                most: 11
+            }
+        );
+        let codes = Parts::minimal()
+            .with(0xC4, &[&[0][..], &[255; 16]].concat())
+            .bytes(TAIL);
+        assert!(
+            problem(&codes)
+                .1
+                .to_string()
+                .contains("number of codes 4080")
+        );
+    }
+
+    #[test]
+    fn a_size_of_zero_is_refused() {
+        let height = Parts::minimal()
+            .with(0xC0, &[8, 0, 0, 0, 16, 1, 1, 0x11, 0])
+            .bytes(TAIL);
+        assert_eq!(problem(&height).1, Problem::ZeroHeight);
+        let width = Parts::minimal()
+            .with(0xC0, &[8, 0, 8, 0, 0, 1, 1, 0x11, 0])
+            .bytes(TAIL);
+        assert_eq!(problem(&width).1, Problem::ZeroWidth);
+    }
+
+    #[test]
+    fn processes_that_browsers_do_not_show_are_refused() {
+        for marker in [0xC3, 0xC5, 0xC9, 0xCC, 0xDE] {
+            let data = Parts::minimal().before(marker, &[0; 9]).bytes(TAIL);
+            assert_eq!(
+                problem(&data),
+                (
+                    2,
+                    Problem::UnsupportedProcess {
+                        marker: Marker(marker)
+                    }
+                )
+            );
+        }
+        let twelve_bits = Parts::minimal()
+            .with(0xC0, &[12, 0, 8, 0, 16, 1, 1, 0x11, 0])
+            .bytes(TAIL);
+        assert!(
+            problem(&twelve_bits)
+                .1
+                .to_string()
+                .contains("SOF0: sample precision 12")
+        );
+    }
+
+    #[test]
+    fn a_scan_needs_what_it_refers_to() {
+        let no_frame = Parts::minimal().without(0xC0).bytes(TAIL);
+        assert_eq!(problem(&no_frame).1, Problem::ScanBeforeFrame);
+        let no_tables = Parts::minimal().without(0xDB).bytes(TAIL);
+        assert_eq!(problem(&no_tables).1, Problem::NoQuantizationTables);
+        let unknown = Parts::minimal()
+            .with(0xDA, &[1, 7, 0, 0, 63, 0])
+            .bytes(TAIL);
+        assert!(problem(&unknown).1.to_string().contains("SOS: component 7"));
+        let no_scan = Parts::minimal().without(0xDA).bytes(&[0xFF, 0xD9]);
+        assert_eq!(problem(&no_scan).1, Problem::NoScan);
+        assert_eq!(
+            problem(&Parts::minimal().bytes(&[0xFF, 0xD9])).1,
+            Problem::EmptyScan
+        );
+    }
+
+    #[test]
+    fn a_progressive_picture_cannot_do_without_its_huffman_tables() {
+        let mut parts = Parts::minimal().without(0xC4);
+        parts.0[1].0 = 0xC2;
+        assert_eq!(problem(&parts.bytes(TAIL)).1, Problem::NoHuffmanTables);
+    }
+
+    #[test]
+    fn the_next_picture_inside_one_that_was_cut_off_is_reported_where_it_begins() {
+        let mut data = samples::PLAIN[..2000].to_vec();
+        data.extend(samples::PLAIN);
+        assert_eq!(problem(&data), (2000, Problem::SoiInside));
+    }
+
+    #[test]
+    fn bytes_between_segments_are_refused() {
+        let mut data = Parts::minimal().bytes(TAIL);
+        data.insert(2, 0);
+        assert_eq!(problem(&data), (2, Problem::NoMarker { found: 0 }));
+    }
+}

@@ -45,8 +45,7 @@ impl Door {
             let source = framecast_media::Error::TooLarge { offset: 0, limit_bytes };
             return Err(Error::Picture { number, source });
         }
-        let (data, header) =
-            jpeg::admit(data).map_err(|source| Error::Picture { number, source })?;
+        let (data, header) = jpeg::admit(data).map_err(|source| Error::Picture { number, source })?;
         let format = self.format_for(header.width_px, header.height_px);
         let pts = Timestamp::from_duration(self.opened_at.elapsed()).max(self.last_pts);
         self.last_pts = pts;

@@ -33,16 +33,15 @@ impl Driver for Emulated {
         Box::pin(async move {
             let (_, options) = url.path_and_options(OPTIONS)?;
             let interval = options.frame_interval(1.0)?;
-            let (width_px, height_px) =
-                options.size(DEFAULT_SIZE_PX, MIN_SIDE_PX, MAX_SIDE_PX)?;
-            let pictures = [1, 2, 3].map(|digit| {
-                jpeg::encode(&draw::emulated(digit, width_px, height_px), QUALITY)
-            });
+            let (width_px, height_px) = options.size(DEFAULT_SIZE_PX, MIN_SIDE_PX, MAX_SIDE_PX)?;
+            let pictures =
+                [1, 2, 3].map(|digit| jpeg::encode(&draw::emulated(digit, width_px, height_px), QUALITY));
             let mut encoded = Vec::with_capacity(pictures.len());
             for picture in pictures {
                 encoded.push(picture?);
             }
-            let source = EmulatedSource { pictures: encoded, interval, last_tick: None, door: Door::new(url) };
+            let source =
+                EmulatedSource { pictures: encoded, interval, last_tick: None, door: Door::new(url) };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }

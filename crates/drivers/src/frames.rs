@@ -124,9 +124,7 @@ where
         Box::pin(async move {
             let next = pictures.next().await.map(IntoPicture::into_picture);
             match next {
-                Some(picture) => {
-                    door.admit(picture.map_err(Error::Custom)?, SystemTime::now()).map(Some)
-                }
+                Some(picture) => door.admit(picture.map_err(Error::Custom)?, SystemTime::now()).map(Some),
                 None => Ok(None),
             }
         })

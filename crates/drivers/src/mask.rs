@@ -5,7 +5,17 @@ const MASK: &str = "***";
 
 /// Names of query parameters and program options whose value is a secret.
 const SECRET_NAMES: [&str; 12] = [
-    "pass", "password", "passwd", "pwd", "token", "key", "apikey", "api_key", "secret", "auth", "access_token",
+    "pass",
+    "password",
+    "passwd",
+    "pwd",
+    "token",
+    "key",
+    "apikey",
+    "api_key",
+    "secret",
+    "auth",
+    "access_token",
     "authorization",
 ];
 

@@ -30,11 +30,7 @@ impl SourceUrl {
                       nor a path (`/dev/video0`, `./pictures/`)"
                 .to_owned(),
         })?;
-        Ok(Self {
-            scheme,
-            rest: rest.to_owned(),
-            max_picture_bytes: DEFAULT_MAX_PICTURE_BYTES,
-        })
+        Ok(Self { scheme, rest: rest.to_owned(), max_picture_bytes: DEFAULT_MAX_PICTURE_BYTES })
     }
 
     /// The same URL with another bound on the size of one picture, in bytes.

@@ -15,8 +15,7 @@ pub struct Drivers(Vec<Arc<dyn Driver>>);
 impl Drivers {
     /// The drivers that come with Framecast.
     pub fn builtin() -> Self {
-        Self::default()
-            .with(emulated::Emulated)
+        Self::default().with(emulated::Emulated)
     }
 
     /// The same table with one driver more; it takes the place of one with the same scheme.

@@ -1,0 +1,183 @@
+//! One live sequence of frames fanned out.
+//!
+//! [`Channel::publish`] puts a frame into the ring and wakes the subscribers; each [`Subscriber`] holds a cursor into
+//! the ring and takes what its [`Delivery`] gives it. Nobody ever waits for a slower one.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use framecast_media::Frame;
+use tokio::sync::watch;
+
+use crate::ring::{Cursor, Ring};
+
+/// What in-order subscribers may fall behind before they lose frames.
+const IN_ORDER_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a subscriber receives when it is slower than the publisher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// The newest frame, skipping all older ones; notices too.
+    Latest,
+    /// Every frame; on overrun it resumes at a keyframe. Notices are left out.
+    InOrder,
+}
+
+/// A frame for a subscriber, and whether it is a picture of the camera.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// The picture.
+    pub frame: Frame,
+    /// Whether it is a notice, drawn to say why there is no picture of the camera.
+    pub is_notice: bool,
+    /// Grows with each update of the channel; equal for all subscribers that see the same update.
+    pub sequence: u64,
+}
+
+/// One live sequence of frames fanned out. Cheap to clone; ends when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    shared: Arc<Shared>,
+    /// Held by publishers alone: its end wakes the subscribers for the last time.
+    changed: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ring: Mutex<Ring>,
+    subscribers: watch::Sender<usize>,
+    in_order: Mutex<usize>,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Channel {
+    /// An empty channel.
+    pub fn new() -> Self {
+        let shared =
+            Shared { ring: Mutex::default(), subscribers: watch::Sender::new(0), in_order: Mutex::new(0) };
+        Self { shared: Arc::new(shared), changed: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// Puts out `frame` as the newest. Never waits; costs one wake-up per waiting subscriber.
+    pub fn publish(&self, frame: Frame) {
+        let keep_bytes = if *lock(&self.shared.in_order) > 0 { IN_ORDER_BYTES } else { 0 };
+        lock(&self.shared.ring).push(frame, keep_bytes);
+        self.changed.send_modify(|updates| *updates += 1);
+    }
+
+    /// Shows `notice` to subscribers of the latest until the next frame. A notice says why there is no picture; it
+    /// never takes the place of the newest frame, which stays for when the camera is back.
+    pub fn publish_notice(&self, notice: Frame) {
+        lock(&self.shared.ring).put_notice(notice);
+        self.changed.send_modify(|updates| *updates += 1);
+    }
+
+    /// Takes the notice down without a new frame.
+    pub fn clear_notice(&self) {
+        lock(&self.shared.ring).clear_notice();
+    }
+
+    /// The newest frame, if there was one yet; never a notice.
+    pub fn newest(&self) -> Option<Frame> {
+        lock(&self.shared.ring).newest_frame().cloned()
+    }
+
+    /// A new position in the sequence: it sees what is held at once, and then what comes.
+    pub fn subscribe(&self, delivery: Delivery) -> Subscriber {
+        let is_in_order = delivery == Delivery::InOrder;
+        if is_in_order {
+            *lock(&self.shared.in_order) += 1;
+        }
+        // Subscribed before the ring is read, so that no update falls between.
+        let changed = self.changed.subscribe();
+        let cursor = lock(&self.shared.ring).start(is_in_order);
+        self.shared.subscribers.send_modify(|count| *count += 1);
+        Subscriber { shared: Arc::clone(&self.shared), changed, cursor, delivery, started: false, skipped: 0 }
+    }
+
+    /// How many subscribers there are now.
+    pub fn subscribers(&self) -> usize {
+        *self.shared.subscribers.borrow()
+    }
+
+    /// The number of subscribers as it changes: whether anyone watches.
+    pub fn demand(&self) -> watch::Receiver<usize> {
+        self.shared.subscribers.subscribe()
+    }
+}
+
+/// A position in a channel plus a delivery rule. Costs a cursor, not a buffer of frames.
+#[derive(Debug)]
+pub struct Subscriber {
+    shared: Arc<Shared>,
+    changed: watch::Receiver<u64>,
+    cursor: Cursor,
+    delivery: Delivery,
+    /// Whether a frame was taken: frames before the first one are not skipped but missed.
+    started: bool,
+    skipped: u64,
+}
+
+impl Subscriber {
+    /// The next frame, or `None` when the channel has ended. Cancel safe.
+    pub async fn next(&mut self) -> Option<Frame> {
+        self.next_update().await.map(|update| update.frame)
+    }
+
+    /// The next frame with what is known of it, or `None` when the channel has ended. Cancel safe.
+    pub async fn next_update(&mut self) -> Option<Update> {
+        loop {
+            // Marked as seen first: an update that comes after the look at the ring wakes the wait below.
+            let ended = self.changed.has_changed().is_err();
+            self.changed.mark_unchanged();
+            if let Some(update) = self.try_next() {
+                return Some(update);
+            }
+            if ended {
+                return None;
+            }
+            self.changed.changed().await.ok();
+        }
+    }
+
+    /// The next frame if there is one already.
+    pub fn try_next(&mut self) -> Option<Update> {
+        let next = {
+            let ring = lock(&self.shared.ring);
+            match self.delivery {
+                Delivery::Latest => ring.latest_after(self.cursor),
+                Delivery::InOrder => ring.next_after(self.cursor),
+            }
+        };
+        let (frame, is_notice, cursor) = next?;
+        if self.started {
+            self.skipped += (cursor.frame - self.cursor.frame).saturating_sub(1);
+        }
+        self.started = true;
+        self.cursor = cursor;
+        Some(Update { frame, is_notice, sequence: cursor.sequence })
+    }
+
+    /// How many frames this subscriber did not see because newer ones took their place.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        if self.delivery == Delivery::InOrder {
+            *lock(&self.shared.in_order) -= 1;
+        }
+        self.shared.subscribers.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Locks, also after a panic elsewhere: no critical section here leaves its data half changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

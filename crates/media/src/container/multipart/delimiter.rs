@@ -1,0 +1,179 @@
+//! The line between two parts: learned once from the stream, then looked for byte by byte.
+//!
+//! What a camera declares in its header and what it sends often differ in the dashes in front, so the literal text
+//! of the first boundary line decides what is looked for afterwards.
+
+use memchr::memmem;
+
+/// No boundary line is longer: RFC 2046 allows 70 characters, and dashes come on top.
+const MAX_LINE_BYTES: usize = 200;
+
+/// The literal text of the boundary line, dashes included.
+#[derive(Debug)]
+pub(super) struct Delimiter {
+    /// A line feed and the text. The carriage return before it is optional, so it is not part of the needle.
+    finder: memmem::Finder<'static>,
+}
+
+/// Whether bytes begin with the delimiter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Match {
+    /// Yes; this many bytes, with the line ends in front of it.
+    Yes(usize),
+    No,
+    /// More bytes are needed to tell.
+    Open,
+}
+
+impl Delimiter {
+    pub(super) fn new(text: &[u8]) -> Self {
+        let needle = [b"\n", text].concat();
+        Self { finder: memmem::Finder::new(&needle).into_owned() }
+    }
+
+    /// The delimiter without line ends.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.finder.needle()[1..]
+    }
+
+    /// Length of the delimiter with the line feed before it, in bytes.
+    pub(super) fn needle_len(&self) -> usize {
+        self.finder.needle().len()
+    }
+
+    /// Where the line feed is that begins the first delimiter at or after `from`.
+    pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        self.finder.find(&bytes[from..]).map(|at| from + at)
+    }
+
+    /// Whether the delimiter stands at the very start of `bytes`.
+    pub(super) fn match_text(&self, bytes: &[u8]) -> Match {
+        let text = self.text();
+        match bytes.get(..text.len()) {
+            Some(start) if start == text => Match::Yes(text.len()),
+            None if text.starts_with(bytes) => Match::Open,
+            _ => Match::No,
+        }
+    }
+
+    /// Whether the delimiter stands at the start of `bytes`, behind no more than two line ends.
+    pub(super) fn match_after_line_end(&self, bytes: &[u8]) -> Match {
+        let line_ends = bytes.iter().take(4).take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        match self.match_text(&bytes[line_ends..]) {
+            Match::Yes(len) => Match::Yes(line_ends + len),
+            other => other,
+        }
+    }
+}
+
+/// Finds out what the delimiter is.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    /// What the header declares, without leading dashes.
+    declared: Option<Box<[u8]>>,
+    /// The last line, if it could be a boundary other than the declared one.
+    candidate: Option<Box<[u8]>>,
+}
+
+/// What a line before the first part is.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// Anything.
+    Preamble,
+    /// The boundary is at its start.
+    Boundary(Delimiter),
+    /// The first header of a part, and the line before it was the boundary.
+    Header(Delimiter),
+}
+
+impl Search {
+    pub(super) fn new(declared: Option<&str>) -> Self {
+        let core = declared.unwrap_or_default().trim().trim_start_matches('-');
+        let declared = (!core.is_empty()).then(|| core.as_bytes().into());
+        Self { declared, candidate: None }
+    }
+
+    /// Takes the next line, without its end.
+    ///
+    /// A boundary that was not declared is believed when it is the first line with two dashes and none was
+    /// declared at all, or when a header follows it.
+    pub(super) fn line(&mut self, line: &[u8]) -> Line {
+        let dashes = line.iter().take_while(|&&b| b == b'-').count();
+        if let Some(declared) = &self.declared
+            && line[dashes..].starts_with(declared)
+            && (dashes > 0 || line.len() == declared.len())
+        {
+            return Line::Boundary(Delimiter::new(&line[..dashes + declared.len()]));
+        }
+        if let Some(candidate) = self.candidate.take()
+            && line.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
+        {
+            return Line::Header(Delimiter::new(&candidate));
+        }
+        let text = line.trim_ascii_end();
+        if dashes < 2
+            || !(3..=MAX_LINE_BYTES).contains(&text.len())
+            || !text.iter().all(|b| matches!(b, b' '..=b'~'))
+        {
+            return Line::Preamble;
+        }
+        if self.declared.is_none() && !text.ends_with(b"--") {
+            return Line::Boundary(Delimiter::new(text));
+        }
+        self.candidate = Some(text.into());
+        Line::Preamble
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learned(declared: Option<&str>, lines: &[&str]) -> Option<String> {
+        let mut search = Search::new(declared);
+        lines.iter().find_map(|line| match search.line(line.as_bytes()) {
+            Line::Preamble => None,
+            Line::Boundary(found) | Line::Header(found) => {
+                Some(String::from_utf8_lossy(found.text()).into_owned())
+            }
+        })
+    }
+
+    #[test]
+    fn the_dashes_that_are_sent_decide_and_not_those_that_are_declared() {
+        for declared in ["foo", "--foo", "----foo", " foo "] {
+            for sent in ["foo", "--foo", "----foo"] {
+                assert_eq!(
+                    learned(Some(declared), &["preamble", sent]).as_deref(),
+                    Some(sent),
+                    "{declared} {sent}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_line_with_two_dashes_is_the_boundary_when_none_is_declared() {
+        assert_eq!(learned(None, &["", "- no", "--", "--frame \t"]).as_deref(), Some("--frame"));
+        assert_eq!(learned(Some("---"), &["--frame"]).as_deref(), Some("--frame"));
+    }
+
+    #[test]
+    fn a_boundary_other_than_the_declared_one_needs_a_header_after_it() {
+        assert_eq!(learned(Some("foo"), &["--bar", "some text", "--bar"]), None);
+        assert_eq!(learned(Some("foo"), &["--bar", "content-type: image/jpeg"]).as_deref(), Some("--bar"));
+        assert_eq!(learned(None, &["--bar--", "Content-Type: image/jpeg"]).as_deref(), Some("--bar--"));
+    }
+
+    #[test]
+    fn a_delimiter_that_has_not_come_whole_is_an_open_question() {
+        let delimiter = Delimiter::new(b"--foo");
+        assert_eq!(delimiter.match_after_line_end(b"\r\n--foo\r\n"), Match::Yes(7));
+        assert_eq!(delimiter.match_after_line_end(b"--foo"), Match::Yes(5));
+        for open in ["", "\r", "\r\n", "\r\n--fo"] {
+            assert_eq!(delimiter.match_after_line_end(open.as_bytes()), Match::Open, "{open:?}");
+        }
+        assert_eq!(delimiter.match_after_line_end(b"\r\n--fx"), Match::No);
+        assert_eq!(delimiter.match_after_line_end(b"\r\n\r\n\r"), Match::No);
+    }
+}

@@ -1,0 +1,55 @@
+//! What the parser yields.
+
+use bytes::Bytes;
+
+/// The headers of a part, in the order in which they came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(Box<str>, Box<str>)>);
+
+impl Headers {
+    /// The value of the first header called `name`, in any case, without blanks around it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Name and value of each header, as they were written.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the part has none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes one line without its end. A line without a colon is dropped: some cameras put a status line there.
+    pub(super) fn add_line(&mut self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        if let Some((name, value)) = text.split_once(':') {
+            self.0.push((name.trim().into(), value.trim().into()));
+        }
+    }
+}
+
+/// One part of a multipart stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The headers of the part.
+    pub headers: Headers,
+    /// The body, without the line end that belongs to the boundary after it.
+    pub body: Bytes,
+    /// Where the body begins, in bytes from the start of the stream.
+    pub offset: u64,
+}
+
+impl Part {
+    /// The value of the first header called `name`, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)
+    }
+}

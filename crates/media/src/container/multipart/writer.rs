@@ -1,0 +1,259 @@
+//! Makes the bytes of a multipart stream.
+//!
+//! Each call returns one contiguous buffer that is made for one write, and that can be shared by all who receive
+//! the same stream. The boundary follows the body in the same buffer, so that a reader knows at once that the part
+//! is complete.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// A boundary or header that would break the stream.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// A boundary has 1 to 70 characters out of the set in RFC 2046 §5.1.1 and does not end in a blank.
+    #[error(
+        "{boundary:?} is no multipart boundary: 1 to 70 of letters, digits, blanks and '()+_,-./:=?, no blank at the end"
+    )]
+    Boundary {
+        /// What was given.
+        boundary: String,
+    },
+    /// A header name is a token (RFC 9110 §5.6.2).
+    #[error("{name:?} is no header name")]
+    HeaderName {
+        /// What was given.
+        name: String,
+    },
+    /// A header value stays on its line.
+    #[error("the value of the header {name} contains a line end or a NUL")]
+    HeaderValue {
+        /// Whose value it is.
+        name: String,
+    },
+}
+
+/// Writes a `multipart/x-mixed-replace` stream whose parts have any content type.
+///
+/// There are two ways to send a stream; choose one for each connection.
+///
+/// *In order*, for nearly every reader: [`opening`](Self::opening), then [`part`](Self::part) for each part.
+///
+/// *Ahead of time*, for Chromium, which paints a part only when the headers of the next one arrive (its bug 527446):
+/// [`opening_ahead`](Self::opening_ahead) with the headers of the first part, then [`part_ahead`](Self::part_ahead)
+/// with each body and the headers of the part after it. Those headers are sent before the next body is known, so
+/// they can hold neither its length nor its time.
+///
+/// Either way [`closing`](Self::closing) ends the stream. The writer has no state: one serves any number of
+/// connections, and one buffer can be sent to all of them.
+///
+/// ```
+/// use framecast_media::container::multipart::Writer;
+///
+/// let writer = Writer::new("frame")?;
+/// assert_eq!(writer.content_type(), "multipart/x-mixed-replace; boundary=frame");
+/// assert_eq!(writer.opening(), "--frame\r\n");
+/// assert_eq!(writer.part(&[("Content-Length", "2")], b"hi")?, "Content-Length: 2\r\n\r\nhi\r\n--frame\r\n");
+/// # Ok::<(), framecast_media::container::multipart::WriteError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writer {
+    boundary: Box<str>,
+}
+
+impl Writer {
+    /// A writer that separates the parts with `boundary`, given without the two dashes in front.
+    ///
+    /// # Errors
+    /// [`WriteError::Boundary`] if RFC 2046 does not allow it.
+    pub fn new(boundary: &str) -> Result<Self, WriteError> {
+        let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b" '()+_,-./:=?".contains(&b);
+        if boundary.is_empty()
+            || boundary.len() > 70
+            || boundary.ends_with(' ')
+            || !boundary.bytes().all(is_allowed)
+        {
+            return Err(WriteError::Boundary { boundary: boundary.to_owned() });
+        }
+        Ok(Self { boundary: boundary.into() })
+    }
+
+    /// The value of the response's `Content-Type` header. The boundary is quoted only where it must be.
+    pub fn content_type(&self) -> String {
+        let boundary = &self.boundary;
+        if boundary.bytes().all(is_token) {
+            format!("multipart/x-mixed-replace; boundary={boundary}")
+        } else {
+            format!("multipart/x-mixed-replace; boundary=\"{boundary}\"")
+        }
+    }
+
+    /// What comes before the first [`part`](Self::part).
+    pub fn opening(&self) -> Bytes {
+        Bytes::from(format!("--{}\r\n", self.boundary))
+    }
+
+    /// One part: headers, blank line, body, and the boundary after it.
+    ///
+    /// Headers are written as given, a `Content-Length` too, which readers need to know the end early. Copies the
+    /// body once into a buffer of exactly the right size.
+    ///
+    /// # Errors
+    /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
+    pub fn part(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Bytes, WriteError> {
+        check(headers)?;
+        let mut out = BytesMut::with_capacity(headers_len(headers) + body.len() + self.delimiter_len());
+        put_headers(&mut out, headers);
+        out.put_slice(body);
+        self.put_delimiter(&mut out);
+        Ok(out.freeze())
+    }
+
+    /// What comes before the first [`part_ahead`](Self::part_ahead): the boundary and the headers of the first part.
+    ///
+    /// # Errors
+    /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
+    pub fn opening_ahead(&self, headers: &[(&str, &str)]) -> Result<Bytes, WriteError> {
+        check(headers)?;
+        let mut out = BytesMut::with_capacity(self.delimiter_len() - 2 + headers_len(headers));
+        self.put_boundary_line(&mut out);
+        put_headers(&mut out, headers);
+        Ok(out.freeze())
+    }
+
+    /// The body whose headers have been sent already, the boundary, and the headers of the part after it.
+    ///
+    /// # Errors
+    /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
+    pub fn part_ahead(&self, headers_of_next: &[(&str, &str)], body: &[u8]) -> Result<Bytes, WriteError> {
+        check(headers_of_next)?;
+        let mut out =
+            BytesMut::with_capacity(body.len() + self.delimiter_len() + headers_len(headers_of_next));
+        out.put_slice(body);
+        self.put_delimiter(&mut out);
+        put_headers(&mut out, headers_of_next);
+        Ok(out.freeze())
+    }
+
+    /// What ends the stream, in either way of sending.
+    ///
+    /// The boundary that announces another part has been sent by then, so that part is ended while it is empty;
+    /// readers that are strict and readers that are not take this as the end.
+    pub fn closing(&self) -> Bytes {
+        Bytes::from(format!("\r\n--{}--\r\n", self.boundary))
+    }
+
+    /// Length of a line end and the boundary line.
+    fn delimiter_len(&self) -> usize {
+        self.boundary.len() + 6
+    }
+
+    fn put_delimiter(&self, out: &mut BytesMut) {
+        out.put_slice(b"\r\n");
+        self.put_boundary_line(out);
+    }
+
+    fn put_boundary_line(&self, out: &mut BytesMut) {
+        out.put_slice(b"--");
+        out.put_slice(self.boundary.as_bytes());
+        out.put_slice(b"\r\n");
+    }
+}
+
+/// Characters of a token (RFC 9110 §5.6.2).
+fn is_token(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+fn check(headers: &[(&str, &str)]) -> Result<(), WriteError> {
+    for (name, value) in headers {
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(WriteError::HeaderName { name: (*name).to_owned() });
+        }
+        if value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            return Err(WriteError::HeaderValue { name: (*name).to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Length of the headers and the blank line.
+fn headers_len(headers: &[(&str, &str)]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() + 2
+}
+
+fn put_headers(out: &mut BytesMut, headers: &[(&str, &str)]) {
+    for (name, value) in headers {
+        out.put_slice(name.as_bytes());
+        out.put_slice(b": ");
+        out.put_slice(value.as_bytes());
+        out.put_slice(b"\r\n");
+    }
+    out.put_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[(&str, &str)] = &[("Content-Type", "text/plain")];
+
+    fn frame() -> Writer {
+        Writer::new("frame").unwrap()
+    }
+
+    /// The buffer was allocated once with the right size if nothing is left over.
+    fn has_exact_capacity(bytes: Bytes) -> bool {
+        let len = bytes.len();
+        bytes.try_into_mut().unwrap().capacity() == len
+    }
+
+    #[test]
+    fn the_boundary_follows_the_body_in_the_same_buffer() {
+        let part =
+            frame().part(&[("Content-Type", "text/plain"), ("Content-Length", "5")], b"hello").unwrap();
+        assert_eq!(part, "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello\r\n--frame\r\n");
+        assert!(has_exact_capacity(part));
+    }
+
+    #[test]
+    fn a_part_without_headers_still_has_its_blank_line() {
+        assert_eq!(frame().part(&[], b"x").unwrap(), "\r\nx\r\n--frame\r\n");
+    }
+
+    #[test]
+    fn ahead_of_time_each_body_brings_the_headers_of_the_next() {
+        let opening = frame().opening_ahead(TEXT).unwrap();
+        assert_eq!(opening, "--frame\r\nContent-Type: text/plain\r\n\r\n");
+        assert!(has_exact_capacity(opening));
+        let part = frame().part_ahead(TEXT, b"one").unwrap();
+        assert_eq!(part, "one\r\n--frame\r\nContent-Type: text/plain\r\n\r\n");
+        assert!(has_exact_capacity(part));
+    }
+
+    #[test]
+    fn a_boundary_outside_the_token_characters_is_quoted() {
+        assert_eq!(frame().content_type(), "multipart/x-mixed-replace; boundary=frame");
+        let odd = Writer::new("a b:c").unwrap();
+        assert_eq!(odd.content_type(), "multipart/x-mixed-replace; boundary=\"a b:c\"");
+    }
+
+    #[test]
+    fn a_boundary_that_rfc_2046_forbids_is_refused() {
+        for boundary in ["", "a ", "a\r\nb", "\"", "ü", "a;b", &"x".repeat(71)] {
+            assert_eq!(Writer::new(boundary), Err(WriteError::Boundary { boundary: boundary.into() }));
+        }
+        assert!(Writer::new(&"x".repeat(70)).is_ok());
+    }
+
+    #[test]
+    fn a_header_that_would_leave_its_line_is_refused() {
+        let injected = [("X-Name", "front\r\nSet-Cookie: a=b")];
+        let refused = Err(WriteError::HeaderValue { name: "X-Name".into() });
+        assert_eq!(frame().part(&injected, b""), refused);
+        assert_eq!(frame().part_ahead(&injected, b""), refused);
+        assert_eq!(frame().opening_ahead(&injected), refused);
+        for name in ["", "X Name", "X:Name", "X\r\n"] {
+            assert_eq!(frame().part(&[(name, "")], b""), Err(WriteError::HeaderName { name: name.into() }));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+// The page of one camera: its stream, the buttons beneath it, its addresses and its figures.
+
+import { address, poll } from "./api.js";
+import { Feed } from "./feed.js";
+import { News } from "./news.js";
+import { Streams } from "./streams.js";
+import { make, setState, setText } from "./tile.js";
+import { age, rate, span, stateWord, trouble } from "./words.js";
+
+const at = (id) => document.getElementById(id);
+const name = decodeURIComponent(location.pathname.replace(/\/+$/, "").split("/").pop());
+const path = `cameras/${encodeURIComponent(name)}`;
+const news = new News(at("news"));
+const streams = new Streams();
+const stage = at("stage");
+const veil = make("p", "veil");
+const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Live picture of ${name}`);
+
+at("name").textContent = name;
+document.title = `${name} · Framecast`;
+veil.hidden = true;
+stage.append(make("span", "waiting", "Waiting for a picture"), veil);
+
+streams.add({
+  element: stage,
+  setMode(mode) {
+    if (mode === "stream") feed.start();
+    else if (mode !== "held") feed.stop();
+  },
+});
+
+/** Puts `text` on the clipboard; browsers allow the modern way only over HTTPS and on localhost. */
+async function copy(input) {
+  try {
+    await navigator.clipboard.writeText(input.value);
+    return true;
+  } catch {
+    input.select();
+    return document.execCommand("copy");
+  }
+}
+
+function addressRow(label, value) {
+  const input = make("input", "");
+  const id = `address-${label.toLowerCase()}`;
+  Object.assign(input, { id, type: "text", readOnly: true, value, spellcheck: false });
+  input.onfocus = () => input.select();
+  const button = make("button", "button small", "Copy");
+  button.type = "button";
+  button.setAttribute("aria-label", `Copy ${label}`);
+  button.onclick = async () => {
+    setText(button, (await copy(input)) ? "Copied" : "Press Ctrl+C");
+    setTimeout(() => setText(button, "Copy"), 2000);
+  };
+  const caption = make("label", "", label);
+  caption.htmlFor = id;
+  return make("div", "address", caption, make("div", "row", input, button));
+}
+
+function showAddresses() {
+  const stream = address(`${path}/stream.mjpg`);
+  const alt = name.replaceAll("&", "&amp;").replaceAll('"', "&quot;").replaceAll("<", "&lt;");
+  at("addresses").append(
+    addressRow("Stream", stream),
+    addressRow("Snapshot", address(`${path}/snapshot.jpg`)),
+    addressRow("HTML", `<img src="${stream}" alt="${alt}">`),
+  );
+}
+
+function prepareSnapshot() {
+  const link = at("snapshot");
+  link.href = address(`${path}/snapshot.jpg`);
+  link.onclick = () => {
+    const stamp = new Date().toISOString().slice(0, 19).replaceAll(":", "-");
+    link.download = `${name}-${stamp}.jpg`;
+  };
+}
+
+/** Full screen; where the browser has none for a picture (iPhone) it fills the window instead. */
+function prepareFullScreen() {
+  const button = at("fullscreen");
+  const request = stage.requestFullscreen ?? stage.webkitRequestFullscreen;
+  const shrink = () => stage.classList.remove("filling");
+  button.onclick = () => {
+    if (request) request.call(stage);
+    else stage.classList.add("filling");
+  };
+  stage.addEventListener("click", shrink);
+  addEventListener("keydown", (event) => event.key === "Escape" && shrink());
+}
+
+const details = new Map();
+
+/** Shows `value` in the list of details; an empty one takes its line away. */
+function detail(label, value) {
+  let row = details.get(label);
+  if (!row) {
+    row = make("div", "", make("dt", "", label), make("dd", ""));
+    details.set(label, row);
+    at("details").append(row);
+  }
+  row.hidden = !value;
+  setText(row.lastChild, value ?? "");
+}
+
+function showDetails(camera, nowMs) {
+  const since = span(Math.max(1000, nowMs - Date.parse(camera.since)));
+  detail("State", `${stateWord(camera.state)} for ${since}`);
+  detail("Source", camera.driver);
+  detail("Size", camera.width ? `${camera.width} × ${camera.height}` : "");
+  detail("Rate", rate(camera.fps));
+  detail("Viewers", String(camera.viewers));
+  detail("Pictures", camera.frames.toLocaleString("en"));
+  detail("Broken", camera.broken > 0 ? camera.broken.toLocaleString("en") : "");
+  detail("Last broken", camera.last_broken);
+}
+
+function setReason(text) {
+  at("reason").hidden = text === "";
+  setText(at("reason"), text);
+}
+
+showAddresses();
+prepareSnapshot();
+prepareFullScreen();
+
+poll(`api/${path}`, {
+  onAnswer(camera, isFresh) {
+    const nowMs = Date.parse(camera.now);
+    const isLive = camera.state === "live";
+    veil.hidden = true;
+    at("actions").hidden = at("side").hidden = false;
+    streams.up(isFresh);
+    feed.check(camera.frames);
+    setState(at("state"), camera.state);
+    const figures = isLive ? [rate(camera.fps), age(camera.age_ms)] : [];
+    setText(at("figures"), figures.filter(Boolean).join(" · "));
+    setReason(trouble(camera, nowMs));
+    showDetails(camera, nowMs);
+    if (camera.width) stage.style.setProperty("--shape", `${camera.width} / ${camera.height}`);
+    news.tell("Server", "answers again");
+    news.tell(name, camera.state);
+  },
+  onFailure(hasTimedOut) {
+    streams.down(hasTimedOut);
+    setState(at("state"), "unreachable");
+    setText(at("figures"), "");
+    setReason("");
+    setText(veil, "Server unreachable. Trying again.");
+    veil.hidden = false;
+    news.tell("Server", "unreachable");
+  },
+  onMissing(message) {
+    streams.down(false);
+    feed.stop();
+    at("actions").hidden = at("side").hidden = true;
+    at("state").hidden = true;
+    setReason("");
+    setText(veil, message);
+    veil.hidden = false;
+  },
+});

@@ -1,0 +1,48 @@
+// Shows single pictures for tiles that get no stream of their own: one request in flight for the
+// whole page, each tile in its turn. Tells each tile how often it truly gets a picture.
+
+const TIMEOUT_MS = 5000;
+const PAUSE_MS = 250;
+
+export class Snapshots {
+  #turns = [];
+  #isRunning = false;
+  #abort = null;
+
+  /** The tiles to be served, in any order; an empty list stops at once. */
+  serve(tiles) {
+    const kept = this.#turns.filter((tile) => tiles.includes(tile));
+    this.#turns = [...tiles.filter((tile) => !kept.includes(tile)), ...kept];
+    if (this.#turns.length === 0) this.#abort?.abort();
+    else if (!this.#isRunning) this.#run();
+  }
+
+  async #run() {
+    this.#isRunning = true;
+    while (this.#turns.length > 0) {
+      const tile = this.#turns.shift();
+      this.#turns.push(tile);
+      await this.#fetchOne(tile);
+      await new Promise((done) => setTimeout(done, PAUSE_MS));
+    }
+    this.#isRunning = false;
+  }
+
+  async #fetchOne(tile) {
+    const abort = new AbortController();
+    this.#abort = abort;
+    const limit = setTimeout(() => abort.abort(), TIMEOUT_MS);
+    try {
+      const response = await fetch(tile.snapshotUrl, { cache: "no-store", signal: abort.signal });
+      if (!response.ok) throw new Error(`the server answered ${response.status}`);
+      const seconds = Number(response.headers.get("X-Timestamp"));
+      const blob = await response.blob();
+      if (this.#turns.includes(tile)) tile.showSnapshot(blob, seconds > 0 ? seconds * 1000 : null);
+    } catch {
+      // The tile keeps what it shows, and its age grows on the page.
+    } finally {
+      clearTimeout(limit);
+      this.#abort = null;
+    }
+  }
+}

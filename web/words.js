@@ -1,0 +1,52 @@
+// How numbers and states are worded. Pure functions: no DOM, no network, no clock of their own.
+
+const STATES = {
+  idle: "idle",
+  opening: "opening",
+  live: "live",
+  lost: "lost",
+  unreachable: "server unreachable",
+};
+
+/** The word shown for a state of the API, or for `unreachable`. */
+export function stateWord(state) {
+  return STATES[state] ?? String(state);
+}
+
+/** A time span in milliseconds, as short as it stays honest: `40 ms`, `1.2 s`, `3 min`. */
+export function span(milliseconds) {
+  const ms = Math.max(0, milliseconds);
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  const seconds = ms / 1000;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  if (seconds < 99.5) return `${Math.round(seconds)} s`;
+  if (seconds < 5970) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+/** Pictures per second: `25 fps`, `0.5 fps`; empty when not known. */
+export function rate(fps) {
+  if (fps === null || fps === undefined) return "";
+  const digits = fps < 9.95 && Math.abs(fps - Math.round(fps)) > 0.05 ? 1 : 0;
+  return `${fps.toFixed(digits)} fps`;
+}
+
+/** The rate of a picture that is fetched now and then rather than streamed. */
+export function slowRate(intervalMs) {
+  const seconds = Math.max(1, Math.round(intervalMs / 1000));
+  return `1 picture every ${seconds} s`;
+}
+
+/** The age of a picture: `40 ms old`; empty when not known. */
+export function age(ageMs) {
+  return ageMs === null || ageMs === undefined ? "" : `${span(ageMs)} old`;
+}
+
+/** Why a camera is not live, and when it is tried next; empty when there is nothing to say. */
+export function trouble(camera, nowMs) {
+  if (camera.state === "live" || !camera.reason) return "";
+  const wait = camera.next_try ? Date.parse(camera.next_try) - nowMs : NaN;
+  if (!(wait > 0)) return camera.reason;
+  return `${camera.reason} · next try in ${Math.ceil(wait / 1000)} s`;
+}

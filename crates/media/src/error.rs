@@ -31,4 +31,12 @@ pub enum Error {
         /// The bound, in bytes.
         limit_bytes: usize,
     },
+    /// A picture whose size cannot be coded.
+    #[error("a picture of {width_px}x{height_px} pixels: each side must be 1 to 65535")]
+    PictureSize {
+        /// Width in pixels.
+        width_px: u32,
+        /// Height in pixels.
+        height_px: u32,
+    },
 }

@@ -85,8 +85,7 @@ impl Finder {
 
     /// What was read of the picture; `None` before its end.
     pub(super) fn header(&self) -> Option<Header> {
-        let (Expect::Nothing, Some(frame), Some(first_scan)) =
-            (self.expect, self.frame, self.first_scan)
+        let (Expect::Nothing, Some(frame), Some(first_scan)) = (self.expect, self.frame, self.first_scan)
         else {
             return None;
         };
@@ -105,10 +104,7 @@ impl Finder {
         let soi = [0xFF, Marker::SOI.0];
         let have = buffer.len().min(2);
         if buffer[..have] != soi[..have] {
-            return Err(Error::Jpeg {
-                offset: 0,
-                problem: Problem::NoSoi,
-            });
+            return Err(Error::Jpeg { offset: 0, problem: Problem::NoSoi });
         }
         if have == 2 {
             self.offset = 2;
@@ -149,20 +145,12 @@ impl Finder {
         };
         let length = usize::from(u16::from_be_bytes([high, low]));
         if length < 2 {
-            return Err(self.error(Problem::TooShort {
-                marker,
-                length,
-                least: 2,
-            }));
+            return Err(self.error(Problem::TooShort { marker, length, least: 2 }));
         }
         let Some(bytes) = buffer.get(start..start + length) else {
             return Ok(false);
         };
-        self.segment(&Segment {
-            marker,
-            offset: start,
-            bytes,
-        })?;
+        self.segment(&Segment { marker, offset: start, bytes })?;
         self.offset = start + length;
         if marker == Marker::SOS {
             self.expect = Expect::Data { start: self.offset };
@@ -176,12 +164,8 @@ impl Finder {
             Marker::SOF1 => self.frame_header(segment, Process::Extended),
             Marker::SOF2 => self.frame_header(segment, Process::Progressive),
             Marker::SOS => self.scan_header(segment),
-            Marker::DHT => segment
-                .huffman_tables()
-                .map(|tables| self.huffman_tables += tables),
-            Marker::DQT => segment
-                .quantization_tables()
-                .map(|tables| self.quantization_tables += tables),
+            Marker::DHT => segment.huffman_tables().map(|tables| self.huffman_tables += tables),
+            Marker::DQT => segment.quantization_tables().map(|tables| self.quantization_tables += tables),
             Marker::DRI | Marker::DNL => segment.exactly(4),
             _ => Ok(()),
         }
@@ -189,9 +173,7 @@ impl Finder {
 
     fn frame_header(&mut self, segment: &Segment<'_>, process: Process) -> Result<(), Error> {
         if self.frame.is_some() {
-            return Err(self.error(Problem::UnexpectedMarker {
-                marker: segment.marker,
-            }));
+            return Err(self.error(Problem::UnexpectedMarker { marker: segment.marker }));
         }
         self.frame = Some(segment.frame_header(process)?);
         Ok(())
@@ -250,10 +232,7 @@ impl Finder {
     }
 
     fn error(&self, problem: Problem) -> Error {
-        Error::Jpeg {
-            offset: self.offset,
-            problem,
-        }
+        Error::Jpeg { offset: self.offset, problem }
     }
 }
 
@@ -318,13 +297,7 @@ mod tests {
         data.extend(samples::PLAIN);
         let mut finder = Finder::new();
         let error = finder.advance(&data).unwrap_err();
-        assert_eq!(
-            error,
-            Error::Jpeg {
-                offset: 2000,
-                problem: Problem::SoiInside
-            }
-        );
+        assert_eq!(error, Error::Jpeg { offset: 2000, problem: Problem::SoiInside });
         assert_eq!(finder.advance(&data).unwrap_err(), error);
     }
 }

@@ -3,8 +3,11 @@
 //! Coded bytes come in through [`Finder`] (where does the picture end?), [`scan`] (is it whole and plausible?)
 //! and [`admit`] (make it complete for every decoder). All three walk the same markers in the same way, so they
 //! never disagree. Entropy-coded data is stepped over, not decoded: the door costs a fraction of a decode.
+//! [`encode`] and [`decode`] are for pictures that are drawn or looked at, not for those that pass through.
 
 mod admit;
+mod decode;
+mod encode;
 mod find;
 mod huffman;
 mod marker;
@@ -15,6 +18,8 @@ mod scan;
 mod segment;
 
 pub use admit::admit;
+pub use decode::decode;
+pub use encode::encode;
 pub use find::Finder;
 pub use marker::Marker;
 pub use problem::Problem;

@@ -84,4 +84,15 @@ pub enum Problem {
     /// The picture ends without a scan.
     #[error("EOI before any scan (SOS)")]
     NoScan,
+    /// More pixels than the caller wants to decode.
+    #[error("{pixels} pixels are more than {max_pixels}")]
+    TooManyPixels {
+        /// Width times height.
+        pixels: usize,
+        /// The bound.
+        max_pixels: usize,
+    },
+    /// The markers are in order, but the coded data makes no picture.
+    #[error("the coded data does not decode")]
+    Undecodable,
 }

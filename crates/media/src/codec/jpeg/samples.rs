@@ -2,10 +2,8 @@
 
 pub(super) const PLAIN: &[u8] = include_bytes!("../../../../../testdata/ffmpeg-mjpeg.jpg");
 pub(super) const NO_DHT: &[u8] = include_bytes!("../../../../../testdata/ffmpeg-mjpeg-no-dht.jpg");
-pub(super) const THUMBNAIL: &[u8] =
-    include_bytes!("../../../../../testdata/ffmpeg-exif-thumbnail.jpg");
-pub(super) const PROGRESSIVE: &[u8] =
-    include_bytes!("../../../../../testdata/imagemagick-progressive.jpg");
+pub(super) const THUMBNAIL: &[u8] = include_bytes!("../../../../../testdata/ffmpeg-exif-thumbnail.jpg");
+pub(super) const PROGRESSIVE: &[u8] = include_bytes!("../../../../../testdata/imagemagick-progressive.jpg");
 pub(super) const ALL: [&[u8]; 4] = [PLAIN, NO_DHT, THUMBNAIL, PROGRESSIVE];
 
 /// A picture of 16 by 8 pixels, written segment by segment; a test changes what it is about.
@@ -25,11 +23,7 @@ impl Parts {
 
     /// Replaces the body of the first segment with the marker.
     pub(super) fn with(mut self, marker: u8, body: &[u8]) -> Self {
-        let part = self
-            .0
-            .iter_mut()
-            .find(|part| part.0 == marker)
-            .expect("the picture has the segment");
+        let part = self.0.iter_mut().find(|part| part.0 == marker).expect("the picture has the segment");
         part.1 = body.to_vec();
         self
     }

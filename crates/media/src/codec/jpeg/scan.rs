@@ -45,10 +45,7 @@ pub struct Header {
 pub fn scan(data: &[u8]) -> Result<Header, Error> {
     let mut finder = Finder::new();
     finder.advance(data)?;
-    finder.header().ok_or(Error::Jpeg {
-        offset: data.len(),
-        problem: Problem::Truncated,
-    })
+    finder.header().ok_or(Error::Jpeg { offset: data.len(), problem: Problem::Truncated })
 }
 
 #[cfg(test)]
@@ -69,17 +66,11 @@ mod tests {
     #[test]
     fn a_header_says_what_the_markers_say() {
         let header = scan(samples::PLAIN).unwrap();
-        assert_eq!(
-            (header.width_px, header.height_px, header.components),
-            (96, 64, 3)
-        );
+        assert_eq!((header.width_px, header.height_px, header.components), (96, 64, 3));
         assert_eq!(header.process, Process::Baseline);
         assert!(header.has_huffman_tables);
         assert_eq!(header.len_bytes, samples::PLAIN.len());
-        assert_eq!(
-            scan(samples::PROGRESSIVE).unwrap().process,
-            Process::Progressive
-        );
+        assert_eq!(scan(samples::PROGRESSIVE).unwrap().process, Process::Progressive);
     }
 
     #[test]
@@ -91,9 +82,7 @@ mod tests {
 
     #[test]
     fn coded_data_may_hold_stuffing_restarts_and_fill_bytes() {
-        let tail = [
-            1, 0xFF, 0x00, 2, 0xFF, 0xD0, 3, 0xFF, 0xD7, 4, 0xFF, 0xFF, 0xFF, 0xD9,
-        ];
+        let tail = [1, 0xFF, 0x00, 2, 0xFF, 0xD0, 3, 0xFF, 0xD7, 4, 0xFF, 0xFF, 0xFF, 0xD9];
         let data = Parts::minimal().before(0xDD, &[0, 1]).bytes(&tail);
         assert_eq!(scan(&data).unwrap().len_bytes, data.len());
     }
@@ -125,54 +114,24 @@ mod tests {
         let mut data = Parts::minimal().bytes(TAIL);
         let dht = memchr::memmem::find(&data, &[0xFF, 0xC4]).unwrap();
         data[dht + 3] = 1;
-        assert_eq!(
-            scan(&data).unwrap_err().to_string(),
-            format!("byte {dht}: DHT length 1 is below 2")
-        );
+        assert_eq!(scan(&data).unwrap_err().to_string(), format!("byte {dht}: DHT length 1 is below 2"));
     }
 
     #[test]
     fn a_table_must_fill_its_segment_exactly() {
         let short = Parts::minimal().with(0xDB, &[0; 64]).bytes(TAIL);
-        assert_eq!(
-            problem(&short).1,
-            Problem::TooShort {
-                marker: Marker(0xDB),
-                length: 66,
-                least: 67
-            }
-        );
-        let long = Parts::minimal()
-            .with(0xC0, &[8, 0, 8, 0, 16, 1, 1, 0x11, 0, 0])
-            .bytes(TAIL);
-        assert_eq!(
-            problem(&long).1,
-            Problem::TooLong {
-                marker: Marker(0xC0),
-                length: 12,
-                most: 11
-            }
-        );
-        let codes = Parts::minimal()
-            .with(0xC4, &[&[0][..], &[255; 16]].concat())
-            .bytes(TAIL);
-        assert!(
-            problem(&codes)
-                .1
-                .to_string()
-                .contains("number of codes 4080")
-        );
+        assert_eq!(problem(&short).1, Problem::TooShort { marker: Marker(0xDB), length: 66, least: 67 });
+        let long = Parts::minimal().with(0xC0, &[8, 0, 8, 0, 16, 1, 1, 0x11, 0, 0]).bytes(TAIL);
+        assert_eq!(problem(&long).1, Problem::TooLong { marker: Marker(0xC0), length: 12, most: 11 });
+        let codes = Parts::minimal().with(0xC4, &[&[0][..], &[255; 16]].concat()).bytes(TAIL);
+        assert!(problem(&codes).1.to_string().contains("number of codes 4080"));
     }
 
     #[test]
     fn a_size_of_zero_is_refused() {
-        let height = Parts::minimal()
-            .with(0xC0, &[8, 0, 0, 0, 16, 1, 1, 0x11, 0])
-            .bytes(TAIL);
+        let height = Parts::minimal().with(0xC0, &[8, 0, 0, 0, 16, 1, 1, 0x11, 0]).bytes(TAIL);
         assert_eq!(problem(&height).1, Problem::ZeroHeight);
-        let width = Parts::minimal()
-            .with(0xC0, &[8, 0, 8, 0, 0, 1, 1, 0x11, 0])
-            .bytes(TAIL);
+        let width = Parts::minimal().with(0xC0, &[8, 0, 8, 0, 0, 1, 1, 0x11, 0]).bytes(TAIL);
         assert_eq!(problem(&width).1, Problem::ZeroWidth);
     }
 
@@ -180,25 +139,10 @@ mod tests {
     fn processes_that_browsers_do_not_show_are_refused() {
         for marker in [0xC3, 0xC5, 0xC9, 0xCC, 0xDE] {
             let data = Parts::minimal().before(marker, &[0; 9]).bytes(TAIL);
-            assert_eq!(
-                problem(&data),
-                (
-                    2,
-                    Problem::UnsupportedProcess {
-                        marker: Marker(marker)
-                    }
-                )
-            );
+            assert_eq!(problem(&data), (2, Problem::UnsupportedProcess { marker: Marker(marker) }));
         }
-        let twelve_bits = Parts::minimal()
-            .with(0xC0, &[12, 0, 8, 0, 16, 1, 1, 0x11, 0])
-            .bytes(TAIL);
-        assert!(
-            problem(&twelve_bits)
-                .1
-                .to_string()
-                .contains("SOF0: sample precision 12")
-        );
+        let twelve_bits = Parts::minimal().with(0xC0, &[12, 0, 8, 0, 16, 1, 1, 0x11, 0]).bytes(TAIL);
+        assert!(problem(&twelve_bits).1.to_string().contains("SOF0: sample precision 12"));
     }
 
     #[test]
@@ -207,16 +151,11 @@ mod tests {
         assert_eq!(problem(&no_frame).1, Problem::ScanBeforeFrame);
         let no_tables = Parts::minimal().without(0xDB).bytes(TAIL);
         assert_eq!(problem(&no_tables).1, Problem::NoQuantizationTables);
-        let unknown = Parts::minimal()
-            .with(0xDA, &[1, 7, 0, 0, 63, 0])
-            .bytes(TAIL);
+        let unknown = Parts::minimal().with(0xDA, &[1, 7, 0, 0, 63, 0]).bytes(TAIL);
         assert!(problem(&unknown).1.to_string().contains("SOS: component 7"));
         let no_scan = Parts::minimal().without(0xDA).bytes(&[0xFF, 0xD9]);
         assert_eq!(problem(&no_scan).1, Problem::NoScan);
-        assert_eq!(
-            problem(&Parts::minimal().bytes(&[0xFF, 0xD9])).1,
-            Problem::EmptyScan
-        );
+        assert_eq!(problem(&Parts::minimal().bytes(&[0xFF, 0xD9])).1, Problem::EmptyScan);
     }
 
     #[test]

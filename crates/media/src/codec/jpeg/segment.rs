@@ -29,32 +29,18 @@ pub(super) struct FrameHeader {
 
 impl Segment<'_> {
     fn error(&self, at: usize, problem: Problem) -> Error {
-        Error::Jpeg {
-            offset: self.offset + at,
-            problem,
-        }
+        Error::Jpeg { offset: self.offset + at, problem }
     }
 
     fn field(&self, at: usize, field: &'static str, value: impl Into<usize>) -> Error {
-        let problem = Problem::BadField {
-            marker: self.marker,
-            field,
-            value: value.into(),
-        };
+        let problem = Problem::BadField { marker: self.marker, field, value: value.into() };
         self.error(at, problem)
     }
 
     fn at_least(&self, least: usize) -> Result<(), Error> {
         let length = self.bytes.len();
         if length < least {
-            return Err(self.error(
-                0,
-                Problem::TooShort {
-                    marker: self.marker,
-                    length,
-                    least,
-                },
-            ));
+            return Err(self.error(0, Problem::TooShort { marker: self.marker, length, least }));
         }
         Ok(())
     }
@@ -63,14 +49,7 @@ impl Segment<'_> {
         self.at_least(wanted)?;
         let length = self.bytes.len();
         if length > wanted {
-            return Err(self.error(
-                0,
-                Problem::TooLong {
-                    marker: self.marker,
-                    length,
-                    most: wanted,
-                },
-            ));
+            return Err(self.error(0, Problem::TooLong { marker: self.marker, length, most: wanted }));
         }
         Ok(())
     }
@@ -110,13 +89,7 @@ impl Segment<'_> {
             }
             ids[index] = component[0];
         }
-        Ok(FrameHeader {
-            process,
-            width_px,
-            height_px,
-            components,
-            ids,
-        })
+        Ok(FrameHeader { process, width_px, height_px, components, ids })
     }
 
     /// Checks a scan header (T.81 B.2.3) against the components of its frame.
@@ -128,11 +101,7 @@ impl Segment<'_> {
         }
         self.exactly(6 + 2 * usize::from(count))?;
         let known = &frame.ids[..usize::from(frame.components)];
-        for (index, component) in self.bytes[3..]
-            .chunks_exact(2)
-            .take(usize::from(count))
-            .enumerate()
-        {
+        for (index, component) in self.bytes[3..].chunks_exact(2).take(usize::from(count)).enumerate() {
             let at = 3 + 2 * index;
             if !known.contains(&component[0]) {
                 return Err(self.field(at, "component", component[0]));
@@ -153,10 +122,7 @@ impl Segment<'_> {
             if selector >> 4 > 1 || selector & 15 > 3 {
                 return Err(self.field(at, "table selector", selector));
             }
-            let codes: usize = self.bytes[at + 1..at + 17]
-                .iter()
-                .map(|&count| usize::from(count))
-                .sum();
+            let codes: usize = self.bytes[at + 1..at + 17].iter().map(|&count| usize::from(count)).sum();
             if codes > 256 {
                 return Err(self.field(at + 1, "number of codes", codes));
             }

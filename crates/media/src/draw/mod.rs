@@ -1,1 +1,16 @@
-//! Drawn pictures: a canvas, text in a bitmap font, the digits of the emulated camera.
+//! Drawn pictures: what a viewer sees when there is no camera to show.
+//!
+//! [`emulated`] draws the cards of the emulated camera, [`TestPattern`] the moving pattern of the test camera,
+//! [`notice`] the picture that says why a camera is not live. They paint on a `Canvas`, with text from a bitmap
+//! font that is smoothed as it grows, and digits of our own making. No clock and no I/O: time is an argument.
+
+mod canvas;
+mod digit;
+mod emulated;
+mod notice;
+mod test_pattern;
+mod text;
+
+pub use emulated::emulated;
+pub use notice::{Notice, notice};
+pub use test_pattern::{TestFrame, TestPattern};

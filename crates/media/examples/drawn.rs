@@ -1,0 +1,37 @@
+//! Saves each kind of drawn picture as a JPEG file in the current directory, to be looked at.
+
+use std::error::Error;
+
+use framecast_media::codec::{Picture, jpeg};
+use framecast_media::draw::{self, Notice, TestFrame, TestPattern};
+
+fn save(name: &str, picture: &Picture) -> Result<(), Box<dyn Error>> {
+    std::fs::write(name, jpeg::encode(picture, 85)?)?;
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for number in 1..=3 {
+        save(&format!("emulated-{number}.jpg"), &draw::emulated(number, 640, 480))?;
+    }
+    for (width_px, height_px) in [(320, 180), (1280, 720)] {
+        let mut pattern = TestPattern::new(width_px, height_px);
+        let frame = TestFrame { number: 1042, date: "2026-05-04", time: "13:04:59.123", fps: 30.0 };
+        let picture = pattern.draw(&frame);
+        save(&format!("test-{width_px}.jpg"), picture)?;
+        let lines = ["connect to 192.0.2.7:554: connection refused", "since 13:02:11", "next try in 8 s"];
+        let lost = Notice {
+            camera: "Front door",
+            headline: "Lost",
+            lines: &lines,
+            background: Some(picture),
+            width_px,
+            height_px,
+        };
+        save(&format!("lost-{width_px}.jpg"), &draw::notice(&lost))?;
+        let opening =
+            Notice { headline: "Opening…", lines: &["v4l2:/dev/video0"], background: None, ..lost };
+        save(&format!("opening-{width_px}.jpg"), &draw::notice(&opening))?;
+    }
+    Ok(())
+}

@@ -31,7 +31,7 @@ const MAX_SIDE_PX: u32 = 4096;
 const GROUND_TOP: Color = Color(0x2B, 0x2E, 0x33);
 const GROUND_BOTTOM: Color = Color(0x17, 0x19, 0x1C);
 const AMBER: Color = Color(0xF2, 0xA9, 0x1B);
-const PALE: Color = Color(0xC9, 0xCD, 0xD3);
+const PALE: Color = Color(0xE0, 0xE3, 0xE8);
 
 /// Draws a notice. The text grows with the picture and is wrapped; what finds no room is cut.
 ///
@@ -55,7 +55,7 @@ pub fn notice(notice: &Notice<'_>) -> Picture {
 /// Grey, and too dark to compete with the text.
 fn dimmed(color: Color) -> Color {
     let luma = (77 * u32::from(color.0) + 150 * u32::from(color.1) + 29 * u32::from(color.2)) >> 8;
-    let luma = (luma * 3 / 10) as u8;
+    let luma = (luma * 2 / 9) as u8;
     Color(luma + 10, luma + 11, luma + 13)
 }
 
@@ -145,7 +145,7 @@ mod tests {
         red.data_mut().chunks_exact_mut(3).for_each(|pixel| pixel.copy_from_slice(&[255, 0, 0]));
         let picture = notice(&Notice { background: Some(&red), ..lost(320, 180) });
         let [r, g, b] = picture.pixel(315, 90).unwrap();
-        assert!(r.abs_diff(g) < 5 && g.abs_diff(b) < 5 && r > 20 && r < 60);
+        assert!(r.abs_diff(g) < 5 && g.abs_diff(b) < 5 && r > 15 && r < 60);
     }
 
     #[test]

@@ -28,6 +28,17 @@ enum Expect {
 ///
 /// To cut a stream of pictures: call [`Finder::advance`] each time bytes arrive, cut where it says, and begin the next
 /// picture with a new finder.
+///
+/// ```
+/// use framecast_media::codec::jpeg::{self, Finder};
+///
+/// let picture = jpeg::encode(&framecast_media::draw::emulated(1, 64, 64), 80)?;
+/// let stream = [&picture[..], &picture[..]].concat();
+/// let mut finder = Finder::new();
+/// assert_eq!(finder.advance(&stream[..100])?, None);
+/// assert_eq!(finder.advance(&stream)?, Some(picture.len()));
+/// # Ok::<(), framecast_media::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Finder {
     /// Everything before this byte was read and needs no second look.

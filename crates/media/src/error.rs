@@ -2,6 +2,7 @@
 
 use crate::codec::jpeg;
 use crate::container::multipart;
+use crate::container::sniff::Content;
 
 /// Bytes that are not what they should be, with the place to look at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +15,22 @@ pub enum Error {
         offset: usize,
         /// What is wrong there.
         problem: jpeg::Problem,
+    },
+    /// A broken picture in a stream of pictures.
+    #[error("picture at byte {picture_offset} of the stream, byte {offset} in it: {problem}")]
+    JpegInStream {
+        /// Offset of the picture's start in bytes from the start of the stream.
+        picture_offset: u64,
+        /// Offset in bytes from the start of the picture.
+        offset: usize,
+        /// What is wrong there.
+        problem: jpeg::Problem,
+    },
+    /// A stream of something else than pictures.
+    #[error("no JPEG pictures here: the stream looks like {looks_like}")]
+    NotPictures {
+        /// What its first bytes look like.
+        looks_like: Content,
     },
     /// A multipart body that cannot be read on.
     #[error("byte {offset} of the stream: {problem}")]

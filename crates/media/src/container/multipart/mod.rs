@@ -29,7 +29,7 @@ mod unix_time;
 mod writer;
 
 pub use content_type::boundary_from_content_type;
-pub use parser::{Event, Limits, Parser};
+pub use parser::{Event, Limits, Parser, PartEnd};
 pub use part::{Headers, Part};
 pub use unix_time::{parse_unix_seconds, write_unix_seconds};
 pub use writer::{WriteError, Writer};

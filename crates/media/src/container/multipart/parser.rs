@@ -10,6 +10,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::delimiter::{Delimiter, Line, Match, Search};
 use super::{Headers, Part, Problem};
 use crate::Error;
+use crate::codec::jpeg::Finder;
+use crate::container::DEFAULT_MAX_PICTURE_BYTES;
 
 /// What a stream may ask of memory. More than that is an error; the parser goes on at the next boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +26,19 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_body_bytes: 16 << 20, max_header_bytes: 8 << 10, max_headers: 64 }
+        Self { max_body_bytes: DEFAULT_MAX_PICTURE_BYTES, max_header_bytes: 8 << 10, max_headers: 64 }
     }
+}
+
+/// Where a part without a (true) `Content-Length` ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PartEnd {
+    /// At the boundary: right for every content type.
+    #[default]
+    AtBoundary,
+    /// Where the JPEG image in it ends, or at the boundary if there is none in it. Many cameras send the boundary only in
+    /// front of the next picture; this shows a picture a whole frame earlier.
+    AtJpegEoi,
 }
 
 /// What the parser found next.
@@ -45,6 +58,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Parser {
     limits: Limits,
+    part_end: PartEnd,
     buf: BytesMut,
     /// Where `buf` begins, in bytes from the start of the stream.
     offset: u64,
@@ -56,6 +70,8 @@ pub struct Parser {
     /// Of the part that is being read.
     headers: Headers,
     length_trust: LengthTrust,
+    /// Walks the picture in a body that has no known length.
+    finder: Finder,
     /// The size of the body before, as a guess at the next.
     last_body_bytes: usize,
 }
@@ -104,6 +120,7 @@ impl Parser {
     pub fn new(boundary: Option<&str>) -> Self {
         Self {
             limits: Limits::default(),
+            part_end: PartEnd::default(),
             buf: BytesMut::new(),
             offset: 0,
             scanned: 0,
@@ -112,6 +129,7 @@ impl Parser {
             delimiter: None,
             headers: Headers::default(),
             length_trust: LengthTrust::Unknown,
+            finder: Finder::new(),
             last_body_bytes: 0,
         }
     }
@@ -120,6 +138,13 @@ impl Parser {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same parser with another rule for the end of parts without a length.
+    #[must_use]
+    pub fn with_part_end(mut self, part_end: PartEnd) -> Self {
+        self.part_end = part_end;
         self
     }
 
@@ -324,25 +349,41 @@ impl Parser {
             match self.delimiter().match_text(&self.buf) {
                 Match::Open => return Ok(Step::NeedBytes),
                 Match::Yes(len) => return Ok(self.end_at_boundary(0, len)),
-                Match::No => {}
+                Match::No => self.finder = Finder::new(),
             }
         }
         let needle_len = self.delimiter().needle_len();
         let from = self.scanned.saturating_sub(needle_len - 1);
-        let found = self.delimiter().find(&self.buf, from);
-        let body_bytes = match found {
-            Some(line_feed) => without_line_end(&self.buf[..=line_feed]),
-            None => self.buf.len().saturating_sub(needle_len),
+        let boundary = self.delimiter().find(&self.buf, from);
+        let picture_bytes = self.picture_len(boundary.unwrap_or(self.buf.len()));
+        let body_bytes = match (picture_bytes, boundary) {
+            (Some(picture_bytes), _) => picture_bytes,
+            (None, Some(line_feed)) => without_line_end(&self.buf[..=line_feed]),
+            // At least so many bytes belong to the body, wherever it ends.
+            (None, None) => self.buf.len().saturating_sub(needle_len),
         };
         if body_bytes > self.limits.max_body_bytes {
             return Err(self.skip_too_large());
         }
-        match found {
-            Some(line_feed) => Ok(self.end_at_boundary(body_bytes, line_feed + needle_len)),
-            None => {
+        match (picture_bytes, boundary) {
+            (Some(_), _) => {
+                self.state = State::Gap { expects_boundary: true, is_after_sized: false };
+                Ok(Step::Event(Event::Part(self.take_part(body_bytes))))
+            }
+            (None, Some(line_feed)) => Ok(self.end_at_boundary(body_bytes, line_feed + needle_len)),
+            (None, None) => {
                 self.scanned = self.buf.len();
                 Ok(Step::NeedBytes)
             }
+        }
+    }
+
+    /// Length of the picture at the start of the buffer, if it ends within the first `len` bytes and that is asked for.
+    /// A broken picture has no end but the boundary; whether it is any good is for others to say.
+    fn picture_len(&mut self, len: usize) -> Option<usize> {
+        match self.part_end {
+            PartEnd::AtBoundary => None,
+            PartEnd::AtJpegEoi => self.finder.advance(&self.buf[..len]).ok().flatten(),
         }
     }
 

@@ -1,0 +1,31 @@
+//! What the readers of streams yield.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::multipart::{Headers, Part, parse_unix_seconds};
+
+/// One picture out of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// The coded picture.
+    pub data: Bytes,
+    /// Where it begins, in bytes from the start of the stream.
+    pub offset: u64,
+    /// What came with it in a multipart stream; empty in others.
+    pub headers: Headers,
+}
+
+impl Picture {
+    /// When it was taken, in the words of its sender: the header `X-Timestamp`, seconds since 1970.
+    pub fn captured_at(&self) -> Option<SystemTime> {
+        self.headers.get("x-timestamp").and_then(parse_unix_seconds)
+    }
+}
+
+impl From<Part> for Picture {
+    fn from(part: Part) -> Self {
+        Self { data: part.body, offset: part.offset, headers: part.headers }
+    }
+}

@@ -1,0 +1,231 @@
+//! Reads the pictures that a program writes, without being told in which of the two ways it writes them.
+//!
+//! The first bytes decide: a boundary or a header line begins a multipart stream, SOI begins pictures back to back. What
+//! is neither, is named in the error, because the remedy is an option of the program that wrote it.
+
+use bytes::BytesMut;
+
+use super::jpeg_stream::{PICTURE_START, Splitter};
+use super::multipart::{Event, Limits, Parser, PartEnd};
+use super::sniff::Content;
+use super::{DEFAULT_MAX_PICTURE_BYTES, Picture};
+use crate::Error;
+
+/// A banner may come before the first picture, but not more than that.
+const MAX_BANNER_BYTES: usize = 4096;
+
+/// So many bytes tell every known content.
+const SNIFF_BYTES: usize = 256;
+
+/// Takes the bytes of a stream as they come and yields its pictures, multipart or back to back.
+///
+/// After each [`push`](Self::push) call [`next_picture`](Self::next_picture) until it yields `None`.
+#[derive(Debug)]
+pub struct PictureReader {
+    max_picture_bytes: usize,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// The start of the stream, while it is too short to tell.
+    Sniffing(BytesMut),
+    Multipart(Box<Parser>),
+    BackToBack(Box<Splitter>),
+    Failed(Content),
+}
+
+impl Default for PictureReader {
+    fn default() -> Self {
+        Self::new(DEFAULT_MAX_PICTURE_BYTES)
+    }
+}
+
+impl PictureReader {
+    /// A reader for pictures of at most `max_picture_bytes`.
+    pub fn new(max_picture_bytes: usize) -> Self {
+        Self { max_picture_bytes, mode: Mode::Sniffing(BytesMut::new()) }
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn push(&mut self, bytes: &[u8]) {
+        match &mut self.mode {
+            Mode::Sniffing(start) => start.extend_from_slice(bytes),
+            Mode::Multipart(parser) => parser.push(bytes),
+            Mode::BackToBack(splitter) => splitter.push(bytes),
+            Mode::Failed(_) => {}
+        }
+    }
+
+    /// The next picture in the bytes pushed so far; `None` when more are needed.
+    ///
+    /// # Errors
+    /// [`Error::NotPictures`] if the stream holds something else, which is final. Otherwise what
+    /// [`Parser::next_event`] and [`Splitter::next_picture`] say of one picture; the next call goes on behind it.
+    pub fn next_picture(&mut self) -> Result<Option<Picture>, Error> {
+        loop {
+            match &mut self.mode {
+                Mode::Sniffing(start) => match sniff(start, self.max_picture_bytes) {
+                    Some(mode) => self.mode = mode,
+                    None => return Ok(None),
+                },
+                Mode::BackToBack(splitter) => return splitter.next_picture(),
+                Mode::Multipart(parser) => match parser.next_event()? {
+                    Some(Event::Part(part)) if part.body.is_empty() => {}
+                    Some(Event::Part(part)) => return Ok(Some(part.into())),
+                    Some(Event::End) => {}
+                    None => return Ok(None),
+                },
+                Mode::Failed(looks_like) => {
+                    return Err(Error::NotPictures { looks_like: looks_like.clone() });
+                }
+            }
+        }
+    }
+
+    /// Ends the stream: the last picture, if only its boundary was missing. Call it when
+    /// [`next_picture`](Self::next_picture) yields `None`.
+    ///
+    /// # Errors
+    /// [`Error::JpegInStream`] if the stream ended inside a picture, [`Error::NotPictures`] if it was too short to be
+    /// recognised before.
+    pub fn finish(self) -> Result<Option<Picture>, Error> {
+        match self.mode {
+            Mode::Sniffing(start) if start.trim_ascii().is_empty() => Ok(None),
+            Mode::Sniffing(start) => Err(Error::NotPictures { looks_like: Content::of(&start) }),
+            Mode::Failed(looks_like) => Err(Error::NotPictures { looks_like }),
+            Mode::BackToBack(splitter) => splitter.finish().map(|()| None),
+            Mode::Multipart(parser) => Ok(parser.finish().map(Picture::from)),
+        }
+    }
+}
+
+/// How to read the stream that begins with `start`; `None` while that is open.
+fn sniff(start: &[u8], max_picture_bytes: usize) -> Option<Mode> {
+    let multipart = || {
+        let limits = Limits { max_body_bytes: max_picture_bytes, ..Limits::default() };
+        let mut parser = Parser::new(None).with_limits(limits).with_part_end(PartEnd::AtJpegEoi);
+        parser.push(start);
+        Some(Mode::Multipart(Box::new(parser)))
+    };
+    let back_to_back = || {
+        let mut splitter = Splitter::new(max_picture_bytes);
+        splitter.push(start);
+        Some(Mode::BackToBack(Box::new(splitter)))
+    };
+    let text = start.trim_ascii_start();
+    let begins_with =
+        |word: &[u8]| text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
+    if begins_with(b"--") || begins_with(b"content-") || begins_with(b"http/") {
+        return multipart();
+    }
+    if begins_with(PICTURE_START) {
+        return back_to_back();
+    }
+    if start.len() < SNIFF_BYTES {
+        return None;
+    }
+    let looks_like = Content::of(&start[..SNIFF_BYTES]);
+    if !matches!(looks_like, Content::Text(_) | Content::Unknown(_)) {
+        return Some(Mode::Failed(looks_like));
+    }
+    let banner = &start[..start.len().min(MAX_BANNER_BYTES)];
+    let boundary = memchr::memmem::find(banner, b"\n--");
+    let picture = memchr::memmem::find(banner, PICTURE_START);
+    match (boundary, picture) {
+        (Some(boundary), picture) if picture.is_none_or(|picture| boundary < picture) => multipart(),
+        (_, Some(_)) => back_to_back(),
+        _ if banner.len() == MAX_BANNER_BYTES => Some(Mode::Failed(looks_like)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::container::multipart::Writer;
+
+    const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
+
+    fn read(stream: &[u8], chunk_bytes: usize) -> Result<Vec<Picture>, Error> {
+        let mut reader = PictureReader::new(1 << 20);
+        let mut found = Vec::new();
+        for chunk in stream.chunks(chunk_bytes) {
+            reader.push(chunk);
+            while let Some(picture) = reader.next_picture()? {
+                found.push(picture);
+            }
+        }
+        found.extend(reader.finish()?);
+        Ok(found)
+    }
+
+    /// Reads a stream in one piece and checks that smaller pieces give the same.
+    fn read_anyhow(stream: &[u8]) -> Result<Vec<Picture>, Error> {
+        let whole = read(stream, stream.len().max(1));
+        for chunk_bytes in [1, 2, 7, 100, 255, 256, 257, 4095] {
+            assert_eq!(read(stream, chunk_bytes), whole, "in pieces of {chunk_bytes}");
+        }
+        whole
+    }
+
+    fn multipart() -> Vec<u8> {
+        let writer = Writer::new("frame").unwrap();
+        let headers = [("Content-Type", "image/jpeg"), ("X-Timestamp", "12.000345")];
+        let part = writer.part(&headers, PICTURE).unwrap();
+        [&writer.opening()[..], &part, &part, &writer.closing()].concat()
+    }
+
+    #[test]
+    fn both_ways_to_write_pictures_are_read() {
+        for prefix in ["", "\r\n \n", "starting the camera\n", &"a long banner\n".repeat(100)] {
+            let back_to_back = [prefix.as_bytes(), PICTURE, b"\n", PICTURE].concat();
+            let multipart = [prefix.as_bytes(), &multipart()].concat();
+            for stream in [back_to_back, multipart] {
+                let found = read_anyhow(&stream).unwrap();
+                assert_eq!(found.len(), 2, "{prefix:?}");
+                assert!(found.iter().all(|picture| picture.data == PICTURE));
+                assert_eq!(&stream[found[1].offset as usize..][..PICTURE.len()], PICTURE);
+            }
+        }
+    }
+
+    #[test]
+    fn the_time_of_capture_comes_with_the_picture() {
+        let found = read_anyhow(&multipart()).unwrap();
+        assert_eq!(found[0].captured_at(), Some(UNIX_EPOCH + Duration::from_micros(12_000_345)));
+        assert_eq!(read_anyhow(PICTURE).unwrap()[0].captured_at(), None);
+    }
+
+    #[test]
+    fn the_head_of_an_http_response_is_stepped_over() {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
+        assert_eq!(read_anyhow(&[&head[..], &multipart()].concat()).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_picture_is_named() {
+        for (stream, expected) in [
+            (b"\0\0\0\x20ftypisom".repeat(100), Content::Mp4),
+            (b"ffmpeg: no such file\n".to_vec(), Content::Text("ffmpeg: no such file".into())),
+            (b"again and again\n".repeat(1000), Content::Text("again and again".into())),
+            (b"\x89PNG\r\n\x1A\n".to_vec(), Content::Png),
+        ] {
+            assert_eq!(read_anyhow(&stream), Err(Error::NotPictures { looks_like: expected }));
+        }
+    }
+
+    #[test]
+    fn an_empty_stream_holds_no_picture_and_no_error() {
+        assert_eq!(read_anyhow(b""), Ok(vec![]));
+        assert_eq!(read_anyhow(b"\r\n"), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_stream_that_ends_inside_a_picture_says_so() {
+        let error = read_anyhow(&PICTURE[..500]).unwrap_err();
+        assert!(error.to_string().contains("ends before EOI"), "{error}");
+    }
+}

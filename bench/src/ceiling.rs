@@ -1,0 +1,306 @@
+//! The ceiling: the least that a server of Motion JPEG can do on this machine, to measure ours against.
+//!
+//! One thread and one epoll. Each frame becomes one contiguous buffer (part head, JPEG, next boundary), built once;
+//! each viewer costs one non-blocking `send` of it. Only when that falls short does the viewer's socket get watched
+//! for room; the torn frame is finished first, then the newest one follows. It parses no request, checks nobody and
+//! serves one stream: nothing that a real server must do beside the sending belongs here.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::{
+    buffer::spare_capacity,
+    event::{
+        Timespec,
+        epoll::{self, EventData, EventFlags},
+    },
+    io::Errno,
+    net::{RecvFlags, SendFlags},
+    time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags},
+};
+
+use crate::{http, proc};
+
+const LISTENER: u64 = u64::MAX;
+const TIMER: u64 = u64::MAX - 1;
+const BACKLOG: i32 = 4096;
+const REQUEST_LIMIT_BYTES: usize = 8 * 1024;
+const RESPONSE_HEAD: &[u8] = b"HTTP/1.0 200 OK\r\n\
+    Content-Type: multipart/x-mixed-replace; boundary=frame\r\n\
+    Cache-Control: no-store\r\n\
+    Connection: close\r\n\r\n\
+    --frame\r\n";
+const NEXT_BOUNDARY: &[u8] = b"\r\n--frame\r\n";
+
+/// How to run the ceiling.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Address to listen on.
+    #[arg(long)]
+    listen: SocketAddr,
+    /// Folder of JPEGs, shown in order of their names, over and over.
+    #[arg(long)]
+    pictures: PathBuf,
+    /// Frames a second.
+    #[arg(long, default_value_t = 30)]
+    fps: u32,
+    /// Ends by itself after so many seconds.
+    #[arg(long, default_value_t = 3600)]
+    seconds: u64,
+}
+
+/// Serves until the time is over.
+///
+/// # Errors
+///
+/// No pictures, an address that is taken, or a failing system call that is not one viewer's.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure!((1..=1000).contains(&options.fps), "--fps must be between 1 and 1000");
+    proc::raise_descriptor_limit();
+    let pictures = read_pictures(&options.pictures)?;
+    let until = Instant::now() + Duration::from_secs(options.seconds);
+    Ceiling::start(options.listen, options.fps, pictures)?.serve(until)
+}
+
+fn read_pictures(dir: &Path) -> Result<Vec<Vec<u8>>> {
+    let context = || format!("cannot read pictures from {}", dir.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).with_context(context)? {
+        let path = entry.with_context(context)?.path();
+        if path.extension().is_some_and(|extension| extension == "jpg") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    ensure!(!paths.is_empty(), "no .jpg files in {}", dir.display());
+    paths.iter().map(|path| fs::read(path).with_context(context)).collect()
+}
+
+/// One frame as every viewer gets it.
+#[derive(Debug)]
+struct Shot {
+    number: u64,
+    bytes: Vec<u8>,
+}
+
+impl Shot {
+    fn build(number: u64, jpeg: &[u8]) -> Self {
+        let now_us = proc::now_us();
+        let head = format!(
+            "Content-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: {}.{:06}\r\n\r\n",
+            jpeg.len(),
+            now_us / 1_000_000,
+            now_us % 1_000_000
+        );
+        let bytes = [head.as_bytes(), jpeg, NEXT_BOUNDARY].concat();
+        Self { number, bytes }
+    }
+}
+
+#[derive(Debug)]
+struct Viewer {
+    stream: TcpStream,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Its request has not ended yet.
+    Asking(Vec<u8>),
+    /// It has the frame of this number whole.
+    Idle(u64),
+    /// It has this much of a frame; its socket is watched for room.
+    Torn(Rc<Shot>, usize),
+}
+
+struct Ceiling {
+    epoll: OwnedFd,
+    listener: TcpListener,
+    timer: OwnedFd,
+    viewers: Vec<Option<Viewer>>,
+    free: Vec<usize>,
+    pictures: Vec<Vec<u8>>,
+    newest: Rc<Shot>,
+}
+
+impl Ceiling {
+    fn start(listen: SocketAddr, fps: u32, pictures: Vec<Vec<u8>>) -> Result<Self> {
+        let listener = TcpListener::bind(listen).with_context(|| format!("cannot listen on {listen}"))?;
+        listener.set_nonblocking(true)?;
+        // The standard library's own backlog is too short for hundreds of viewers at once.
+        rustix::net::listen(&listener, BACKLOG)?;
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
+        let period =
+            Timespec { tv_sec: i64::from(1 / fps), tv_nsec: i64::from(1_000_000_000 / fps % 1_000_000_000) };
+        let ticks = Itimerspec { it_interval: period, it_value: period };
+        rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::empty(), &ticks)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let watch = EventFlags::IN;
+        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), watch)?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), watch)?;
+        let newest = Rc::new(Shot::build(0, &pictures[0]));
+        Ok(Self { epoll, listener, timer, viewers: Vec::new(), free: Vec::new(), pictures, newest })
+    }
+
+    fn serve(&mut self, until: Instant) -> Result<()> {
+        let mut events = Vec::with_capacity(256);
+        while Instant::now() < until {
+            let timeout = Timespec { tv_sec: 1, tv_nsec: 0 };
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for event in events.drain(..) {
+                match event.data.u64() {
+                    LISTENER => self.accept(),
+                    TIMER => self.tick(),
+                    slot => self.viewer_event(slot as usize, event.flags),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        // An error here is one viewer that left again, or no descriptors: the next event tries anew.
+        while let Ok((stream, _)) = self.listener.accept() {
+            if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
+                continue;
+            }
+            let slot = self.free.pop().unwrap_or(self.viewers.len());
+            let data = EventData::new_u64(slot as u64);
+            let watched = epoll::add(&self.epoll, &stream, data, EventFlags::IN);
+            if slot == self.viewers.len() {
+                self.viewers.push(None);
+            }
+            if watched.is_err() {
+                self.free.push(slot);
+                continue;
+            }
+            self.viewers[slot] = Some(Viewer { stream, phase: Phase::Asking(Vec::new()) });
+        }
+    }
+
+    fn tick(&mut self) {
+        let mut expirations = [0; 8];
+        if rustix::io::read(&self.timer, &mut expirations).is_err() {
+            return;
+        }
+        let number = self.newest.number + 1;
+        let jpeg = &self.pictures[(number % self.pictures.len() as u64) as usize];
+        self.newest = Rc::new(Shot::build(number, jpeg));
+        for slot in 0..self.viewers.len() {
+            let is_idle = |viewer: &Viewer| matches!(viewer.phase, Phase::Idle(_));
+            if self.viewers[slot].as_ref().is_some_and(is_idle) {
+                self.advance(slot, false);
+            }
+        }
+    }
+
+    fn viewer_event(&mut self, slot: usize, flags: EventFlags) {
+        let Some(viewer) = self.viewers.get_mut(slot).and_then(Option::as_mut) else {
+            return;
+        };
+        if flags.intersects(EventFlags::ERR | EventFlags::HUP | EventFlags::RDHUP) {
+            return self.drop_viewer(slot);
+        }
+        match &mut viewer.phase {
+            Phase::Asking(request) => match read_request(&viewer.stream, request) {
+                Ok(false) => {}
+                Ok(true) => self.welcome(slot),
+                Err(_) => self.drop_viewer(slot),
+            },
+            Phase::Torn(..) => self.advance(slot, true),
+            Phase::Idle(_) => {}
+        }
+    }
+
+    /// Answers a viewer's request and gives it the frame that there is.
+    fn welcome(&mut self, slot: usize) {
+        let Some(viewer) = &mut self.viewers[slot] else {
+            return;
+        };
+        viewer.phase = Phase::Idle(self.newest.number.wrapping_sub(1));
+        // A fresh socket has room for the head.
+        let sent = send(&viewer.stream, RESPONSE_HEAD);
+        if sent != Ok(RESPONSE_HEAD.len()) || self.watch(slot, EventFlags::RDHUP).is_err() {
+            return self.drop_viewer(slot);
+        }
+        self.advance(slot, false);
+    }
+
+    /// Sends what the viewer lacks: the rest of a torn frame, then the newest one.
+    fn advance(&mut self, slot: usize, is_watched_for_room: bool) {
+        loop {
+            let Some(viewer) = &mut self.viewers[slot] else {
+                return;
+            };
+            let (shot, done) = match &viewer.phase {
+                Phase::Torn(shot, done) => (Rc::clone(shot), *done),
+                Phase::Idle(number) if *number != self.newest.number => (Rc::clone(&self.newest), 0),
+                Phase::Idle(_) | Phase::Asking(_) => break,
+            };
+            let sent = match send(&viewer.stream, &shot.bytes[done..]) {
+                Ok(sent) => sent,
+                Err(Errno::AGAIN) => 0,
+                Err(_) => return self.drop_viewer(slot),
+            };
+            if done + sent < shot.bytes.len() {
+                viewer.phase = Phase::Torn(shot, done + sent);
+                let room = EventFlags::OUT | EventFlags::RDHUP;
+                if !is_watched_for_room && self.watch(slot, room).is_err() {
+                    self.drop_viewer(slot);
+                }
+                return;
+            }
+            viewer.phase = Phase::Idle(shot.number);
+        }
+        if is_watched_for_room && self.watch(slot, EventFlags::RDHUP).is_err() {
+            self.drop_viewer(slot);
+        }
+    }
+
+    fn watch(&self, slot: usize, flags: EventFlags) -> Result<(), Errno> {
+        match &self.viewers[slot] {
+            Some(viewer) => {
+                let data = EventData::new_u64(slot as u64);
+                epoll::modify(&self.epoll, &viewer.stream, data, flags)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn drop_viewer(&mut self, slot: usize) {
+        if self.viewers[slot].take().is_some() {
+            self.free.push(slot);
+        }
+    }
+}
+
+fn send(stream: &TcpStream, bytes: &[u8]) -> Result<usize, Errno> {
+    rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+}
+
+/// Reads on; true once the request's head has ended.
+fn read_request(stream: &TcpStream, request: &mut Vec<u8>) -> Result<bool, Errno> {
+    let mut piece = [0; 1024];
+    match rustix::net::recv(stream, &mut piece, RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Err(Errno::PIPE),
+        Ok((read, _)) => {
+            request.extend_from_slice(&piece[..read]);
+            if request.len() > REQUEST_LIMIT_BYTES {
+                return Err(Errno::NOBUFS);
+            }
+            Ok(http::find(request, b"\r\n\r\n").is_some())
+        }
+        Err(Errno::AGAIN) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

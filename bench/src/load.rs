@@ -1,0 +1,319 @@
+//! The load generator: viewers on one thread and one epoll, and what they and the server's process show in a window
+//! of time.
+//!
+//! Three kinds of viewers: full ones read as fast as pictures come; slow ones take a fixed number of bytes a second;
+//! stalled ones ask and never read. A warm-up goes before the window, at least until each full viewer has a picture.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs as _},
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::{
+    buffer::spare_capacity,
+    event::{
+        Timespec,
+        epoll::{self, EventData, EventFlags},
+    },
+    io::Errno,
+};
+
+use crate::{
+    client::{Bodies, Outcome, Viewer},
+    proc::{self, Sample},
+    report::{self, Report},
+};
+
+/// How often slow viewers read.
+const SLOW_TURN: Duration = Duration::from_millis(10);
+
+/// Longest wait for first pictures beyond the warm-up.
+const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Room for bytes on their way; where they are dropped in the kernel it is never touched.
+const SCRATCH_BYTES: usize = 256 * 1024;
+
+/// What to load a server with.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// The stream, as http://ADDRESS:PORT/PATH.
+    #[arg(long)]
+    pub(crate) url: String,
+    /// Viewers that read as fast as pictures come.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) viewers: usize,
+    /// Viewers beside them that read --rate bytes a second.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) slow: usize,
+    /// Bytes a second of a slow viewer.
+    #[arg(long, default_value_t = 300_000, value_name = "BYTES_PER_S")]
+    pub(crate) rate: u32,
+    /// Viewers beside them that never read.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) stall: usize,
+    /// Length of the window that is measured.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u64,
+    /// Seconds before it.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) warmup: u64,
+    /// Copy every byte, as a browser does, instead of dropping pictures in the kernel.
+    #[arg(long)]
+    pub(crate) read_all: bool,
+    /// Process of the server, for its CPU time and memory.
+    #[arg(long, value_name = "PID")]
+    pub(crate) server_pid: Option<u32>,
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl Options {
+    /// Full viewers and nothing else, for a window of so many seconds.
+    pub(crate) fn full(url: String, viewers: usize, seconds: u64, server_pid: u32) -> Self {
+        Self {
+            url,
+            viewers,
+            slow: 0,
+            rate: 1,
+            stall: 0,
+            seconds,
+            warmup: 1,
+            read_all: false,
+            server_pid: Some(server_pid),
+            json: false,
+        }
+    }
+}
+
+/// Loads the server and reports what was seen.
+///
+/// # Errors
+///
+/// A server that cannot be reached, answers with something else, or gives a full viewer no picture in time.
+pub(crate) fn run(options: &Options) -> Result<Report> {
+    proc::raise_descriptor_limit();
+    let (server, path) = parse_url(&options.url)?;
+    let look = || options.server_pid.map(Sample::of).transpose();
+    let idle = look()?;
+    let mut load = Load::connect(server, &path, options)?;
+    load.warm_up(Duration::from_secs(options.warmup))?;
+    load.reset();
+    let (before, started) = (look()?, Instant::now());
+    load.run_until(started + Duration::from_secs(options.seconds))?;
+    let (after, elapsed) = (look()?, started.elapsed());
+    let server = match (idle, before, after) {
+        (Some(idle), Some(before), Some(after)) => Some(report::Looks { idle, before, after }),
+        _ => None,
+    };
+    Ok(report::sum_up([&load.full, &load.slow, &load.stalled].map(Group::summary), server.as_ref(), elapsed))
+}
+
+/// Splits `http://HOST:PORT/PATH` into where to connect and what to ask for.
+fn parse_url(url: &str) -> Result<(SocketAddr, String)> {
+    let rest = url.strip_prefix("http://").with_context(|| format!("{url} does not begin with http://"))?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let server = authority
+        .to_socket_addrs()
+        .with_context(|| format!("{authority} is not HOST:PORT"))?
+        .next()
+        .with_context(|| format!("{authority} has no address"))?;
+    Ok((server, format!("/{path}")))
+}
+
+/// Viewers of one kind.
+#[derive(Debug, Default)]
+struct Group {
+    viewers: Vec<Viewer>,
+    open: Vec<bool>,
+}
+
+impl Group {
+    fn push(&mut self, viewer: Viewer) {
+        self.viewers.push(viewer);
+        self.open.push(true);
+    }
+
+    fn summary(&self) -> report::Group<'_> {
+        report::Group {
+            seen: self.viewers.iter().map(|viewer| &viewer.seen).collect(),
+            closed: self.open.iter().filter(|open| !**open).count(),
+        }
+    }
+}
+
+struct Load {
+    epoll: OwnedFd,
+    full: Group,
+    slow: Group,
+    stalled: Group,
+    pace: Pace,
+    bodies: Bodies,
+    scratch: Vec<u8>,
+}
+
+impl Load {
+    fn connect(server: SocketAddr, path: &str, options: &Options) -> Result<Self> {
+        let total = options.viewers + options.slow + options.stall;
+        ensure!(total > 0, "no viewers to send");
+        let mut load = Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            full: Group::default(),
+            slow: Group::default(),
+            stalled: Group::default(),
+            pace: Pace::new(options.rate),
+            bodies: if options.read_all { Bodies::Read } else { Bodies::Drop },
+            scratch: vec![0; SCRATCH_BYTES],
+        };
+        for number in 0..total {
+            let viewer =
+                Viewer::connect(server, path).with_context(|| format!("viewer {} of {total}", number + 1))?;
+            if number < options.viewers {
+                load.watch(&viewer, number, EventFlags::IN | EventFlags::RDHUP)?;
+                load.full.push(viewer);
+            } else if number < options.viewers + options.slow {
+                load.slow.push(viewer);
+            } else {
+                load.watch(&viewer, number - options.slow, EventFlags::RDHUP)?;
+                load.stalled.push(viewer);
+            }
+            // Those connected already must not fall behind meanwhile.
+            load.turn(Duration::ZERO)?;
+        }
+        Ok(load)
+    }
+
+    fn watch(&self, viewer: &Viewer, number: usize, flags: EventFlags) -> Result<()> {
+        let data = EventData::new_u64(number as u64);
+        epoll::add(&self.epoll, viewer.socket(), data, flags).context("cannot watch a socket")
+    }
+
+    fn warm_up(&mut self, time: Duration) -> Result<()> {
+        self.run_until(Instant::now() + time)?;
+        let give_up = Instant::now() + FIRST_PICTURE_TIMEOUT;
+        loop {
+            let without = self.full.viewers.iter().filter(|viewer| viewer.seen.frames == 0).count();
+            if without == 0 {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < give_up,
+                "{without} of {} viewers got no picture",
+                self.full.viewers.len()
+            );
+            self.turn(SLOW_TURN)?;
+        }
+    }
+
+    fn reset(&mut self) {
+        for group in [&mut self.full, &mut self.slow, &mut self.stalled] {
+            for viewer in &mut group.viewers {
+                viewer.seen = Default::default();
+            }
+        }
+    }
+
+    fn run_until(&mut self, end: Instant) -> Result<()> {
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            let longest = if self.slow.viewers.is_empty() { left } else { left.min(SLOW_TURN) };
+            self.turn(longest)?;
+        }
+    }
+
+    /// Waits at most `longest` for something to come and takes it.
+    fn turn(&mut self, longest: Duration) -> Result<()> {
+        let timeout =
+            Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: i64::from(longest.subsec_nanos()) };
+        let mut events = Vec::with_capacity(256);
+        match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in events {
+            let number = event.data.u64() as usize;
+            match number.checked_sub(self.full.viewers.len()) {
+                None => self.read_full(number)?,
+                Some(stalled) => {
+                    self.stalled.open[stalled] = false;
+                    epoll::delete(&self.epoll, self.stalled.viewers[stalled].socket())?;
+                }
+            }
+        }
+        self.read_slow()
+    }
+
+    fn read_full(&mut self, number: usize) -> Result<()> {
+        let viewer = &mut self.full.viewers[number];
+        if viewer.read(self.bodies, usize::MAX, &mut self.scratch)? == Outcome::Closed {
+            self.full.open[number] = false;
+            epoll::delete(&self.epoll, viewer.socket())?;
+        }
+        Ok(())
+    }
+
+    fn read_slow(&mut self) -> Result<()> {
+        if self.slow.viewers.is_empty() {
+            return Ok(());
+        }
+        let credit = self.pace.credit(Instant::now());
+        for (viewer, open) in self.slow.viewers.iter_mut().zip(&mut self.slow.open) {
+            if *open && credit > 0 {
+                let outcome = viewer.read(self.bodies, credit, &mut self.scratch)?;
+                *open = outcome != Outcome::Closed;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that each slow viewer may take now. What it could not use is lost, as on a link.
+#[derive(Debug)]
+struct Pace {
+    bytes_per_second: f64,
+    last: Instant,
+}
+
+impl Pace {
+    fn new(bytes_per_second: u32) -> Self {
+        Self { bytes_per_second: f64::from(bytes_per_second), last: Instant::now() }
+    }
+
+    fn credit(&mut self, now: Instant) -> usize {
+        let since = now.duration_since(self.last);
+        if since < SLOW_TURN {
+            return 0;
+        }
+        self.last = now;
+        (self.bytes_per_second * since.as_secs_f64()) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_gives_an_address_and_a_path() {
+        let (server, path) = parse_url("http://127.0.0.1:5000/cameras/bench/stream.mjpg").unwrap();
+        assert_eq!(server, "127.0.0.1:5000".parse().unwrap());
+        assert_eq!(path, "/cameras/bench/stream.mjpg");
+        assert_eq!(parse_url("http://127.0.0.1:80").unwrap().1, "/");
+        assert!(parse_url("https://127.0.0.1:80/").is_err());
+        assert!(parse_url("http://127.0.0.1/").is_err());
+    }
+
+    #[test]
+    fn a_slow_viewer_is_given_its_rate_and_no_arrears() {
+        let mut pace = Pace::new(100_000);
+        let start = pace.last;
+        assert_eq!(pace.credit(start + Duration::from_millis(20)), 2000);
+        assert_eq!(pace.credit(start + Duration::from_millis(25)), 0);
+        assert_eq!(pace.credit(start + Duration::from_millis(40)), 2000);
+    }
+}

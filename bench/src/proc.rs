@@ -1,0 +1,219 @@
+//! What the kernel knows: a process's CPU time, memory and descriptors, and the machine that a run was made on.
+//! Also the two knobs that a run sets: which CPU this thread runs on and how many descriptors it may have.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result};
+use rustix::{
+    process::{Resource, Rlimit},
+    thread::CpuSet,
+};
+
+/// Length of one tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux there is.
+const TICK_NS: u64 = 10_000_000;
+
+/// One look at a process.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    /// Nanoseconds on a CPU, per thread that lives now.
+    threads_ns: HashMap<String, u64>,
+    /// Ticks on a CPU of the whole process, ended threads included.
+    ticks: u64,
+    /// Resident memory in KiB.
+    pub(crate) rss_kib: u64,
+    /// The most it has been, in KiB.
+    pub(crate) rss_peak_kib: u64,
+    /// Open descriptors.
+    pub(crate) descriptors: usize,
+}
+
+impl Sample {
+    /// Looks at process `pid`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such process, or it belongs to someone else.
+    pub(crate) fn of(pid: u32) -> Result<Self> {
+        let dir = format!("/proc/{pid}");
+        let dir = Path::new(&dir);
+        let context = || format!("cannot look at process {pid}");
+        let status = fs::read_to_string(dir.join("status")).with_context(context)?;
+        let stat = fs::read_to_string(dir.join("stat")).with_context(context)?;
+        let mut threads_ns = HashMap::new();
+        for thread in fs::read_dir(dir.join("task")).with_context(context)? {
+            let thread = thread?;
+            // A thread may end between the listing and the reading.
+            if let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) {
+                let name = thread.file_name().to_string_lossy().into_owned();
+                threads_ns.insert(name, first_number(&text));
+            }
+        }
+        Ok(Self {
+            threads_ns,
+            ticks: process_ticks(&stat),
+            rss_kib: status_kib(&status, "VmRSS:"),
+            rss_peak_kib: status_kib(&status, "VmHWM:"),
+            descriptors: fs::read_dir(dir.join("fd")).with_context(context)?.count(),
+        })
+    }
+
+    /// CPU seconds from `earlier` to now.
+    ///
+    /// The threads' own clocks count nanoseconds, but one that ended takes its time with it. The process's clock
+    /// keeps it and counts ticks; it speaks when the two differ by more than its rounding.
+    pub(crate) fn cpu_seconds_since(&self, earlier: &Self) -> f64 {
+        let threads_ns: u64 = self
+            .threads_ns
+            .iter()
+            .map(|(id, now)| now.saturating_sub(earlier.threads_ns.get(id).copied().unwrap_or(0)))
+            .sum();
+        let process_ns = self.ticks.saturating_sub(earlier.ticks) * TICK_NS;
+        let cpu_ns = if process_ns > threads_ns + 4 * TICK_NS { process_ns } else { threads_ns };
+        cpu_ns as f64 / 1e9
+    }
+}
+
+/// User and system ticks out of `/proc/PID/stat`: fields 14 and 15, counted behind the name, which may hold spaces.
+fn process_ticks(stat: &str) -> u64 {
+    let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    behind_name.split_ascii_whitespace().skip(11).take(2).map(first_number).sum()
+}
+
+fn status_kib(status: &str, field: &str) -> u64 {
+    status.lines().find_map(|line| line.strip_prefix(field)).map_or(0, first_number)
+}
+
+fn first_number(text: &str) -> u64 {
+    text.split_ascii_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// Keeps the calling thread, and what it starts from now on, on one CPU.
+///
+/// # Errors
+///
+/// When the machine has no such CPU or does not let us have it.
+pub(crate) fn pin_to_cpu(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot run on CPU {cpu} alone"))
+}
+
+/// Raises the number of descriptors that we may have to the most that is allowed.
+pub(crate) fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: maximum, maximum };
+    // A refusal shows later, as "too many open files" with the call that met it.
+    let _ = rustix::process::setrlimit(Resource::Nofile, wanted);
+}
+
+/// The wall clock in microseconds since 1970.
+pub(crate) fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}
+
+/// How many CPUs the machine has, however few this thread is pinned to.
+pub(crate) fn cpu_count() -> usize {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    cpuinfo.lines().filter(|line| line.starts_with("processor")).count().max(1)
+}
+
+/// The machine that a run was made on.
+#[derive(Debug, Clone, serde::Serialize)]
+pub(crate) struct Host {
+    /// Instruction set and number of CPUs: the class that runs are named and compared by.
+    pub(crate) class: String,
+    cpu: String,
+    kernel: String,
+    congestion_control: String,
+    loopback_mtu: u64,
+    load_average: String,
+}
+
+impl Host {
+    /// Looks at this machine. In a network namespace, `loopback_mtu` is that of the namespace.
+    pub(crate) fn here() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let cpuinfo = read("/proc/cpuinfo");
+        let cpu = cpuinfo
+            .lines()
+            .find(|line| line.starts_with("model name") || line.starts_with("Model"))
+            .and_then(|line| line.split_once(':'))
+            .map_or("unknown", |(_, name)| name.trim());
+        let load = read("/proc/loadavg");
+        Self {
+            class: format!("{}-{}cpu", std::env::consts::ARCH, cpu_count()),
+            cpu: cpu.to_owned(),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            congestion_control: read("/proc/sys/net/ipv4/tcp_congestion_control").trim().to_owned(),
+            loopback_mtu: loopback_mtu(),
+            load_average: load.split(' ').take(3).collect::<Vec<_>>().join(" "),
+        }
+    }
+
+    /// One line for a report.
+    pub(crate) fn describe(&self) -> String {
+        format!(
+            "{} ({}), kernel {}, {}, loopback MTU {}, load average {} at the start",
+            self.class, self.cpu, self.kernel, self.congestion_control, self.loopback_mtu, self.load_average
+        )
+    }
+}
+
+/// Asks `ip`, since the files under `/sys` show the namespace that mounted them; 0 when it cannot tell.
+fn loopback_mtu() -> u64 {
+    let output = std::process::Command::new("ip").args(["-o", "link", "show", "lo"]).output();
+    let text =
+        output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.split_once(" mtu ").map_or(0, |(_, rest)| first_number(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_found_behind_a_name_with_spaces_and_brackets() {
+        let stat = "42 (a b) c) S 1 2 3 4 5 6 7 8 9 10 70 30 0 0 20 0";
+        assert_eq!(process_ticks(stat), 100);
+    }
+
+    #[test]
+    fn memory_is_read_from_its_own_line() {
+        let status = "Name:\tx\nVmHWM:\t  900 kB\nVmRSS:\t  800 kB\n";
+        assert_eq!(status_kib(status, "VmRSS:"), 800);
+        assert_eq!(status_kib(status, "VmHWM:"), 900);
+        assert_eq!(status_kib(status, "VmSwap:"), 0);
+    }
+
+    #[test]
+    fn a_thread_that_ended_is_counted_by_the_clock_of_its_process() {
+        let sample = |threads: &[(&str, u64)], ticks| Sample {
+            threads_ns: threads.iter().map(|&(id, ns)| (id.to_owned(), ns)).collect(),
+            ticks,
+            rss_kib: 0,
+            rss_peak_kib: 0,
+            descriptors: 0,
+        };
+        let before = sample(&[("1", 1_000_000_000), ("2", 500_000_000)], 150);
+        let both = sample(&[("1", 1_500_000_000), ("2", 501_000_000)], 200);
+        let one = sample(&[("1", 1_500_000_000)], 300);
+        assert_eq!(both.cpu_seconds_since(&before), 0.501);
+        assert_eq!(one.cpu_seconds_since(&before), 1.5);
+    }
+
+    #[test]
+    fn this_process_shows_memory_descriptors_and_cpu_time() {
+        let before = Sample::of(std::process::id()).unwrap();
+        let mut sum = 0_u64;
+        while Sample::of(std::process::id()).unwrap().cpu_seconds_since(&before) <= 0.0 {
+            sum = (0..100_000).fold(sum, u64::wrapping_add);
+        }
+        assert!(before.rss_kib > 0 && before.rss_peak_kib >= before.rss_kib);
+        assert!(before.descriptors >= 3);
+    }
+}

@@ -1,0 +1,267 @@
+//! What a window of load comes to: from the viewers' counts and three looks at the server's process to rates,
+//! costs and ages, for people and as JSON.
+
+use std::{fmt, time::Duration};
+
+use serde::Serialize;
+
+use crate::{client::Seen, proc::Sample, stats::percentile};
+
+/// Bytes in the GB of "CPU seconds per GB".
+const GB: f64 = 1e9;
+
+/// One window of load.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Report {
+    /// Length of the window.
+    pub(crate) seconds: f64,
+    /// Viewers that read as fast as pictures come.
+    pub(crate) full: Viewers,
+    /// Viewers that read at a fixed rate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) slow: Option<Viewers>,
+    /// Viewers that never read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stalled: Option<Stalled>,
+    /// The server's process, when it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server: Option<Server>,
+}
+
+/// What viewers of one kind saw.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Viewers {
+    /// How many there were.
+    pub(crate) count: usize,
+    /// Frames a second of the middle viewer.
+    pub(crate) fps_median: f64,
+    /// Frames a second of the worst one.
+    pub(crate) fps_min: f64,
+    /// Frames of all.
+    pub(crate) frames: u64,
+    /// Bytes of all, heads included.
+    pub(crate) bytes: u64,
+    /// Age of a picture at its last byte, in milliseconds.
+    pub(crate) age_p50_ms: f64,
+    /// The same, of the oldest hundredth.
+    pub(crate) age_p99_ms: f64,
+    /// The same, of the oldest.
+    pub(crate) age_max_ms: f64,
+    /// Median age in the last third of the window less that in the first third: above zero where pictures grow older.
+    pub(crate) age_drift_ms: f64,
+    /// Pictures sent again.
+    pub(crate) repeats: u64,
+    /// Pictures older than one before them.
+    pub(crate) reordered: u64,
+    /// Pictures without SOI or EOI.
+    pub(crate) corrupt: u64,
+    /// Viewers that the server closed.
+    pub(crate) closed: usize,
+}
+
+/// Viewers that never read.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Stalled {
+    count: usize,
+    /// How many learned that the server closed them; one whose receive buffer is full may never learn it.
+    closed: usize,
+}
+
+/// What the server's process spent and held.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Server {
+    /// CPU seconds in the window.
+    pub(crate) cpu_seconds: f64,
+    /// Share of one CPU.
+    pub(crate) cpu_percent: f64,
+    /// CPU seconds for each GB (10^9 bytes) that viewers took.
+    pub(crate) cpu_seconds_per_gb: f64,
+    /// CPU microseconds for each frame that viewers took.
+    pub(crate) cpu_us_per_frame: f64,
+    /// Resident memory before the viewers came, KiB.
+    pub(crate) rss_idle_kib: u64,
+    /// Resident memory at the window's end, KiB.
+    pub(crate) rss_kib: u64,
+    /// The most it has been, KiB.
+    pub(crate) rss_peak_kib: u64,
+    /// Open descriptors before the viewers came.
+    pub(crate) descriptors_idle: usize,
+    /// Open descriptors at the window's end.
+    pub(crate) descriptors: usize,
+}
+
+/// Viewers of one kind, to be summed up.
+#[derive(Debug)]
+pub(crate) struct Group<'a> {
+    /// What each saw.
+    pub(crate) seen: Vec<&'a Seen>,
+    /// How many the server closed.
+    pub(crate) closed: usize,
+}
+
+/// The server's process before the viewers came, at the window's start and at its end.
+#[derive(Debug)]
+pub(crate) struct Looks {
+    /// Before the viewers came.
+    pub(crate) idle: Sample,
+    /// At the window's start.
+    pub(crate) before: Sample,
+    /// At its end.
+    pub(crate) after: Sample,
+}
+
+/// Sums up a window of load by full, slow and stalled viewers.
+pub(crate) fn sum_up(groups: [Group<'_>; 3], server: Option<&Looks>, elapsed: Duration) -> Report {
+    let seconds = elapsed.as_secs_f64();
+    let [full, slow, stalled] = groups;
+    let slow = (!slow.seen.is_empty()).then(|| viewers(&slow, seconds));
+    let full = viewers(&full, seconds);
+    let bytes = full.bytes + slow.as_ref().map_or(0, |slow| slow.bytes);
+    let frames = full.frames + slow.as_ref().map_or(0, |slow| slow.frames);
+    Report {
+        seconds,
+        full,
+        slow,
+        stalled: (!stalled.seen.is_empty())
+            .then_some(Stalled { count: stalled.seen.len(), closed: stalled.closed }),
+        server: server.map(|looks| cost(looks, seconds, bytes, frames)),
+    }
+}
+
+fn viewers(group: &Group<'_>, seconds: f64) -> Viewers {
+    let sum = |count: fn(&Seen) -> u64| group.seen.iter().map(|seen| count(seen)).sum();
+    let fps = sorted(group.seen.iter().map(|seen| seen.frames as f64 / seconds));
+    let mut by_arrival: Vec<(u64, u64)> =
+        group.seen.iter().flat_map(|seen| seen.ages_us.iter().copied()).collect();
+    by_arrival.sort_unstable();
+    let ages = sorted_ages_ms(&by_arrival);
+    let third = by_arrival.len() / 3;
+    let early = sorted_ages_ms(&by_arrival[..third]);
+    let late = sorted_ages_ms(&by_arrival[by_arrival.len() - third..]);
+    Viewers {
+        count: group.seen.len(),
+        fps_median: percentile(&fps, 50.0),
+        fps_min: percentile(&fps, 0.0),
+        frames: sum(|seen| seen.frames),
+        bytes: sum(|seen| seen.bytes),
+        age_p50_ms: percentile(&ages, 50.0),
+        age_p99_ms: percentile(&ages, 99.0),
+        age_max_ms: percentile(&ages, 100.0),
+        age_drift_ms: percentile(&late, 50.0) - percentile(&early, 50.0),
+        repeats: sum(|seen| seen.repeats),
+        reordered: sum(|seen| seen.reordered),
+        corrupt: sum(|seen| seen.corrupt),
+        closed: group.closed,
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn sorted_ages_ms(ages_us: &[(u64, u64)]) -> Vec<f64> {
+    sorted(ages_us.iter().map(|&(_, age_us)| age_us as f64 / 1000.0))
+}
+
+fn cost(looks: &Looks, seconds: f64, bytes: u64, frames: u64) -> Server {
+    let cpu_seconds = looks.after.cpu_seconds_since(&looks.before);
+    let per = |count: f64| if count > 0.0 { cpu_seconds / count } else { 0.0 };
+    Server {
+        cpu_seconds,
+        cpu_percent: 100.0 * cpu_seconds / seconds,
+        cpu_seconds_per_gb: per(bytes as f64 / GB),
+        cpu_us_per_frame: per(frames as f64 / 1e6),
+        rss_idle_kib: looks.idle.rss_kib,
+        rss_kib: looks.after.rss_kib,
+        rss_peak_kib: looks.after.rss_peak_kib,
+        descriptors_idle: looks.idle.descriptors,
+        descriptors: looks.after.descriptors,
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "full: {}", self.full)?;
+        if let Some(slow) = &self.slow {
+            write!(f, "\nslow: {slow}, drift {:.0} ms", slow.age_drift_ms)?;
+        }
+        if let Some(stalled) = &self.stalled {
+            let Stalled { count, closed } = stalled;
+            write!(f, "\nstalled: {count} viewers, {closed} closed")?;
+        }
+        if let Some(server) = &self.server {
+            write!(f, "\nserver: {server}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Viewers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} viewers, fps {:.1} (min {:.1}), age ms p50 {:.1} p99 {:.1} max {:.1}, \
+             {} frames, {} repeats, {} reordered, {} corrupt, {} closed",
+            self.count,
+            self.fps_median,
+            self.fps_min,
+            self.age_p50_ms,
+            self.age_p99_ms,
+            self.age_max_ms,
+            self.frames,
+            self.repeats,
+            self.reordered,
+            self.corrupt,
+            self.closed
+        )
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "CPU {:.1} %, {:.2} s/GB, {:.0} µs/frame, RSS KiB {} -> {} (peak {}), descriptors {} -> {}",
+            self.cpu_percent,
+            self.cpu_seconds_per_gb,
+            self.cpu_us_per_frame,
+            self.rss_idle_kib,
+            self.rss_kib,
+            self.rss_peak_kib,
+            self.descriptors_idle,
+            self.descriptors
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(frames: u64, ages_us: &[(u64, u64)]) -> Seen {
+        Seen { frames, bytes: frames * 1000, ages_us: ages_us.to_vec(), ..Seen::default() }
+    }
+
+    #[test]
+    fn the_worst_viewer_shows_beside_the_middle_one() {
+        let (a, b, c) = (seen(60, &[]), seen(58, &[]), seen(10, &[]));
+        let group = |seen| Group { seen, closed: 0 };
+        let groups = [group(vec![&a, &b, &c]), group(vec![]), group(vec![])];
+        let report = sum_up(groups, None, Duration::from_secs(2));
+        assert_eq!((report.full.fps_median, report.full.fps_min), (29.0, 5.0));
+        assert_eq!((report.full.frames, report.full.bytes), (128, 128_000));
+        assert!(report.slow.is_none() && report.stalled.is_none() && report.server.is_none());
+    }
+
+    #[test]
+    fn pictures_that_grow_older_show_as_drift() {
+        let ages: Vec<_> = (0..9).map(|at| (at, at * 1000)).collect();
+        let one = seen(9, &ages);
+        let group = Group { seen: vec![&one], closed: 0 };
+        let viewers = viewers(&group, 1.0);
+        assert_eq!(viewers.age_p50_ms, 4.0);
+        assert_eq!(viewers.age_drift_ms, 6.0);
+    }
+}

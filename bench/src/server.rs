@@ -1,0 +1,213 @@
+//! A server under test, as a process of its own on its own CPU: started, awaited, and ended whatever happens.
+
+use std::{
+    fs::{self, File},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal};
+
+use crate::proc;
+
+/// CPU of the server; its threads inherit it.
+pub(crate) const SERVER_CPU: usize = 0;
+
+/// CPU of the load generator.
+pub(crate) const LOAD_CPU: usize = 1;
+
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A server that can be measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// What it is called in tables.
+    pub(crate) name: String,
+    program: PathBuf,
+    arguments: Vec<String>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Ceiling,
+    Framecast,
+}
+
+impl Candidate {
+    /// The ceiling server of this very program.
+    ///
+    /// # Errors
+    ///
+    /// When this program's own file cannot be told.
+    pub(crate) fn ceiling(name: &str) -> Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            program: std::env::current_exe().context("cannot tell where this program is")?,
+            arguments: vec!["ceiling".to_owned()],
+            kind: Kind::Ceiling,
+        })
+    }
+
+    /// A Framecast, by the path of its program and arguments after it, separated by blanks.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file.
+    pub(crate) fn framecast(command: &str) -> Result<Self> {
+        let mut words = command.split_ascii_whitespace();
+        let program = PathBuf::from(words.next().unwrap_or_default());
+        ensure!(program.is_file(), "there is no program {}", program.display());
+        let arguments: Vec<String> = words.map(str::to_owned).collect();
+        let file = program.file_name().unwrap_or_default().to_string_lossy();
+        Ok(Self {
+            name: [&[file.into_owned()], arguments.as_slice()].concat().join(" "),
+            program,
+            arguments,
+            kind: Kind::Framecast,
+        })
+    }
+
+    /// The path of its stream.
+    fn stream_path(&self) -> &'static str {
+        match self.kind {
+            Kind::Ceiling => "/",
+            Kind::Framecast => "/cameras/bench/stream.mjpg",
+        }
+    }
+
+    fn command(&self, listen: SocketAddr, pictures: &Path, fps: u32) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        command.arg("--listen").arg(listen.to_string());
+        match self.kind {
+            Kind::Ceiling => {
+                command.arg("--pictures").arg(pictures).args(["--fps", &fps.to_string(), "--seconds", "300"])
+            }
+            Kind::Framecast => command.arg(format!("bench=images:{}?fps={fps}", pictures.display())),
+        };
+        command
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    path: &'static str,
+}
+
+impl Server {
+    /// Starts `candidate` on a free port and waits until it accepts connections. What it logs goes to `log`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start, ends at once, or does not listen within 15 s; with the end of its log.
+    pub(crate) fn start(candidate: &Candidate, pictures: &Path, fps: u32, log: &Path) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let log_file = File::create(log).context("cannot write a server's log")?;
+        let several_cpus = proc::cpu_count() > 1;
+        if several_cpus {
+            // A child has its parent's CPUs from its first instruction on, before it counts them.
+            proc::pin_to_cpu(SERVER_CPU)?;
+        }
+        let child = candidate
+            .command(address, pictures, fps)
+            .stdin(Stdio::null())
+            .stdout(log_file.try_clone()?)
+            .stderr(log_file)
+            .spawn()
+            .with_context(|| format!("cannot start {}", candidate.program.display()));
+        if several_cpus {
+            proc::pin_to_cpu(LOAD_CPU)?;
+        }
+        let mut server = Self { child: child?, address, path: candidate.stream_path() };
+        server
+            .await_listening()
+            .with_context(|| format!("{} did not start: {}", candidate.name, last_lines(log)))?;
+        Ok(server)
+    }
+
+    fn await_listening(&mut self) -> Result<()> {
+        let give_up = Instant::now() + START_TIMEOUT;
+        loop {
+            if TcpStream::connect_timeout(&self.address, POLL).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended with {status}");
+            }
+            ensure!(Instant::now() < give_up, "it does not listen");
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// The address of its stream.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}{}", self.address, self.path)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    /// Asks it to end, waits a while, and ends it.
+    fn drop(&mut self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, Signal::TERM);
+        }
+        let give_up = Instant::now() + STOP_TIMEOUT;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > give_up {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
+/// The end of a log, for an error message.
+fn last_lines(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(5)..].join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ends_at_once_is_reported_with_what_it_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let candidate = Candidate {
+            name: "broken".to_owned(),
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".to_owned(), "echo no such option >&2; exit 3".to_owned()],
+            kind: Kind::Framecast,
+        };
+        let error = Server::start(&candidate, dir.path(), 30, &dir.path().join("log")).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("broken did not start: no such option"), "{text}");
+        assert!(text.contains("exit status: 3"), "{text}");
+    }
+
+    #[test]
+    fn a_candidate_is_named_by_its_file_and_arguments() {
+        let candidate = Candidate::framecast("/bin/sh --shards 2").unwrap();
+        assert_eq!(candidate.name, "sh --shards 2");
+        assert!(Candidate::framecast("/nowhere/framecast").is_err());
+    }
+}

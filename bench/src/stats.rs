@@ -1,0 +1,67 @@
+//! Medians, percentiles and the like over small sets of measurements.
+
+/// Middle, smallest and largest of several runs.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub(crate) struct Spread {
+    /// The middle one.
+    pub(crate) median: f64,
+    /// The smallest.
+    pub(crate) min: f64,
+    /// The largest.
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Sums up `values`; zeros when there are none.
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        Self {
+            median: percentile(&values, 50.0),
+            min: values.first().copied().unwrap_or_default(),
+            max: values.last().copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// The value below which `percent` of the ascending `sorted` values lie, interpolated; 0 when there are none.
+pub(crate) fn percentile(sorted: &[f64], percent: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return 0.0;
+    };
+    let position = last as f64 * (percent / 100.0).clamp(0.0, 1.0);
+    let below = sorted[position.floor() as usize];
+    let above = sorted[position.ceil() as usize];
+    below + (above - below) * position.fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between_the_middle_two() {
+        assert_eq!(percentile(&[1.0, 2.0, 4.0, 100.0], 50.0), 3.0);
+        assert_eq!(percentile(&[1.0, 2.0, 4.0], 50.0), 2.0);
+    }
+
+    #[test]
+    fn the_ends_of_the_percentiles_are_the_ends_of_the_values() {
+        let values: Vec<f64> = (0..=100).map(f64::from).collect();
+        assert_eq!(percentile(&values, 0.0), 0.0);
+        assert_eq!(percentile(&values, 99.0), 99.0);
+        assert_eq!(percentile(&values, 100.0), 100.0);
+    }
+
+    #[test]
+    fn nothing_measured_is_zero_not_a_panic() {
+        assert_eq!(percentile(&[], 50.0), 0.0);
+        assert_eq!(Spread::of([]).median, 0.0);
+    }
+
+    #[test]
+    fn a_spread_does_not_depend_on_the_order_of_the_runs() {
+        let spread = Spread::of([3.0, 1.0, 2.0]);
+        assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
+    }
+}

@@ -1,0 +1,144 @@
+//! A comparison as Markdown: one table of figures, one of ratios to the ceiling.
+
+use std::fmt::Write as _;
+
+use crate::{
+    compare::{Comparison, Run},
+    report::{Report, Server},
+    stats::Spread,
+};
+
+/// Writes both tables with the method above them.
+pub(crate) fn markdown(comparison: &Comparison) -> String {
+    let method = &comparison.method;
+    let mut out = format!(
+        "# Fan-out beside the ceiling, {}\n\n\
+         - Machine: {}.\n\
+         - Offered: JPEGs of {:.1} KB in the mean at {} frames a second.\n\
+         - {} passes of {} s each, servers in turns, each started anew on CPU {}; load from CPU {}, \
+         pictures dropped in the kernel.\n\
+         - Median (min–max) over the passes; age is from `X-Timestamp` to the last byte.\n\n",
+        comparison.started,
+        comparison.host.describe(),
+        method.mean_picture_bytes as f64 / 1000.0,
+        method.fps,
+        method.runs,
+        method.seconds,
+        crate::server::SERVER_CPU,
+        crate::server::LOAD_CPU,
+    );
+    figures(&mut out, comparison);
+    ratios(&mut out, comparison);
+    out
+}
+
+fn figures(out: &mut String, comparison: &Comparison) {
+    out.push_str(
+        "| viewers | server | fps median | fps min | CPU % | CPU s/GB | CPU µs/frame | RSS MiB | age p50 ms \
+         | age p99 ms |\n|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for (viewers, server) in rows(comparison) {
+        let runs = select(comparison, viewers, server);
+        let middle = |figure: fn(&Report) -> f64| spread(&runs, figure).median;
+        let cost = spread(&runs, cost);
+        let age = spread(&runs, age_p50);
+        writeln!(
+            out,
+            "| {viewers} | {server} | {:.1} | {:.1} | {:.1} | {:.2} ({:.2}–{:.2}) | {:.0} | {:.1} \
+             | {:.1} ({:.1}–{:.1}) | {:.1} |",
+            middle(fps),
+            middle(|report| report.full.fps_min),
+            middle(|report| of_server(report, |server| server.cpu_percent)),
+            cost.median,
+            cost.min,
+            cost.max,
+            middle(|report| of_server(report, |server| server.cpu_us_per_frame)),
+            middle(rss_mib),
+            age.median,
+            age.min,
+            age.max,
+            middle(|report| report.full.age_p99_ms),
+        )
+        .expect("a string takes all text");
+    }
+    let faults: u64 = comparison
+        .runs
+        .iter()
+        .map(|run| {
+            let full = &run.report.full;
+            full.corrupt + full.reordered + full.closed as u64
+        })
+        .sum();
+    writeln!(out, "\nTorn or reordered pictures and closed viewers, in all runs: {faults}.\n")
+        .expect("a string takes all text");
+}
+
+fn ratios(out: &mut String, comparison: &Comparison) {
+    let Some((ceiling, others)) = comparison.servers.split_first() else {
+        return;
+    };
+    out.push_str(
+        "Against the ceiling of the same pass, median (min–max):\n\n\
+         | viewers | server | CPU s/GB | fps | RSS | age p50 |\n|---|---|---|---|---|---|\n",
+    );
+    for &viewers in &comparison.method.viewers {
+        let base = select(comparison, viewers, ceiling);
+        for server in others {
+            let runs = select(comparison, viewers, server);
+            let ratio = |figure: fn(&Report) -> f64| {
+                let ratios = runs.iter().filter_map(|run| {
+                    let base = base.iter().find(|base| base.pass == run.pass)?;
+                    let divisor = figure(&base.report);
+                    (divisor > 0.0).then(|| figure(&run.report) / divisor)
+                });
+                let Spread { median, min, max } = Spread::of(ratios);
+                format!("{median:.2} ({min:.2}–{max:.2})")
+            };
+            writeln!(
+                out,
+                "| {viewers} | {server} | {} | {} | {} | {} |",
+                ratio(cost),
+                ratio(fps),
+                ratio(rss_mib),
+                ratio(age_p50)
+            )
+            .expect("a string takes all text");
+        }
+    }
+}
+
+fn rows(comparison: &Comparison) -> impl Iterator<Item = (usize, &str)> {
+    comparison
+        .method
+        .viewers
+        .iter()
+        .flat_map(|&viewers| comparison.servers.iter().map(move |server| (viewers, server.as_str())))
+}
+
+fn select<'a>(comparison: &'a Comparison, viewers: usize, server: &str) -> Vec<&'a Run> {
+    comparison.runs.iter().filter(|run| run.viewers == viewers && run.server == server).collect()
+}
+
+fn spread(runs: &[&Run], figure: fn(&Report) -> f64) -> Spread {
+    Spread::of(runs.iter().map(|run| figure(&run.report)))
+}
+
+fn of_server(report: &Report, figure: fn(&Server) -> f64) -> f64 {
+    report.server.as_ref().map_or(0.0, figure)
+}
+
+fn cost(report: &Report) -> f64 {
+    of_server(report, |server| server.cpu_seconds_per_gb)
+}
+
+fn rss_mib(report: &Report) -> f64 {
+    of_server(report, |server| server.rss_kib as f64 / 1024.0)
+}
+
+fn fps(report: &Report) -> f64 {
+    report.full.fps_median
+}
+
+fn age_p50(report: &Report) -> f64 {
+    report.full.age_p50_ms
+}

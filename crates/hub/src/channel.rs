@@ -76,9 +76,16 @@ impl Channel {
         self.changed.send_modify(|updates| *updates += 1);
     }
 
-    /// Takes the notice down without a new frame.
-    pub fn clear_notice(&self) {
-        lock(&self.shared.ring).clear_notice();
+    /// Shows nothing to subscribers of the latest until the next frame or notice: the newest frame is kept, but it is
+    /// too old to pass for live.
+    pub fn suspend(&self) {
+        lock(&self.shared.ring).suspend();
+    }
+
+    /// Shows the newest frame again after [`suspend`](Self::suspend), for one that is hardly older than live.
+    pub fn resume(&self) {
+        lock(&self.shared.ring).resume();
+        self.changed.send_modify(|updates| *updates += 1);
     }
 
     /// The newest frame, if there was one yet; never a notice.
@@ -158,6 +165,13 @@ impl Subscriber {
             self.skipped += (cursor.frame - self.cursor.frame).saturating_sub(1);
         }
         self.started = true;
+        self.cursor = cursor;
+        Some(Update { frame, is_notice, sequence: cursor.sequence })
+    }
+
+    /// What stands now, whether it was seen before or not; for a viewer that is to be sent the same again.
+    pub fn current(&mut self) -> Option<Update> {
+        let (frame, is_notice, cursor) = lock(&self.shared.ring).latest_after(Cursor::default())?;
         self.cursor = cursor;
         Some(Update { frame, is_notice, sequence: cursor.sequence })
     }

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use framecast_media::Frame;
 
-/// Frames numbered from 1, oldest first, without gaps; and the notice that stands in their place, if there is one.
+/// Frames numbered from 1, oldest first, without gaps; and what stands in their place while the camera is not live.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     frames: VecDeque<Held>,
     held_bytes: usize,
     /// Number of the newest frame; 0 before the first.
     newest: u64,
-    notice: Option<Held>,
+    standing: Standing,
     /// Frames and notices so far.
     updates: u64,
 }
@@ -21,6 +21,18 @@ struct Held {
     /// Number of this update among all frames and notices of the channel.
     sequence: u64,
     frame: Frame,
+}
+
+/// What a reader of the newest is shown.
+#[derive(Debug, Default)]
+enum Standing {
+    /// The newest frame.
+    #[default]
+    Newest,
+    /// Nothing: the newest frame is old and must not pass for live.
+    Nothing,
+    /// A notice that says why there is no picture.
+    Notice(Held),
 }
 
 /// Where a reader is: the number of the last frame, and of the last update, that it has seen.
@@ -37,18 +49,24 @@ impl Ring {
         self.updates += 1;
         self.held_bytes += frame.data.len();
         self.frames.push_back(Held { sequence: self.updates, frame });
-        self.notice = None;
+        self.standing = Standing::Newest;
         self.trim(keep_bytes);
     }
 
-    /// Puts up a notice, which stands until the next frame or [`clear_notice`](Self::clear_notice).
+    /// Puts up a notice, which stands until the next frame.
     pub(crate) fn put_notice(&mut self, frame: Frame) {
         self.updates += 1;
-        self.notice = Some(Held { sequence: self.updates, frame });
+        self.standing = Standing::Notice(Held { sequence: self.updates, frame });
     }
 
-    pub(crate) fn clear_notice(&mut self) {
-        self.notice = None;
+    /// Shows nothing to new readers of the newest until the next frame or notice.
+    pub(crate) fn suspend(&mut self) {
+        self.standing = Standing::Nothing;
+    }
+
+    /// Shows the newest frame again.
+    pub(crate) fn resume(&mut self) {
+        self.standing = Standing::Newest;
     }
 
     pub(crate) fn newest_frame(&self) -> Option<&Frame> {
@@ -57,9 +75,10 @@ impl Ring {
 
     /// What a reader of the newest sees next and where it then is: the standing notice, else the newest frame.
     pub(crate) fn latest_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
-        let (held, is_notice) = match &self.notice {
-            Some(notice) => (notice, true),
-            None => (self.frames.back()?, false),
+        let (held, is_notice) = match &self.standing {
+            Standing::Newest => (self.frames.back()?, false),
+            Standing::Nothing => return None,
+            Standing::Notice(notice) => (notice, true),
         };
         let at = Cursor { frame: self.newest, sequence: held.sequence };
         (held.sequence > cursor.sequence).then(|| (held.frame.clone(), is_notice, at))

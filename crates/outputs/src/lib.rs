@@ -1,1 +1,31 @@
-//! stub
+//! How frames leave: one module per output, each a function that returns routes.
+//!
+//! An output subscribes to a channel of the [`Hub`](framecast_hub::Hub) and writes what it is given into a
+//! response. It does not know what kind of camera the pictures come from, and reads no configuration file.
+
+pub mod mjpeg;
+mod refusal;
+pub mod snapshot;
+
+use std::time::SystemTime;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+pub use refusal::Refusal;
+
+/// What a camera's pictures may be asked with.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// Live pictures are never to be kept by a browser or a proxy.
+const NO_STORE: &str = "no-store, no-cache, must-revalidate";
+
+/// Answers OPTIONS.
+async fn options() -> Response {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static(METHODS))]).into_response()
+}
+
+/// `time` as `X-Timestamp` has it: unix seconds with six decimals.
+fn x_timestamp(time: SystemTime) -> String {
+    framecast_media::container::multipart::write_unix_seconds(time)
+}

@@ -1,0 +1,74 @@
+//! How parts are framed for the browser that asks.
+
+use axum::http::{HeaderMap, header};
+
+use super::parameter;
+use crate::Refusal;
+
+/// How the parts of a stream are framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Framing {
+    /// Headers (with `Content-Length` and `X-Timestamp`), picture, boundary.
+    Standard,
+    /// Picture, boundary, headers of the next part: Chromium paints a part only when the headers of the next one
+    /// arrive (crbug 527446), so they come ahead, and can then say nothing of the picture that will follow.
+    Advance,
+}
+
+impl Framing {
+    /// The framing for the client that sent `headers`; `?advance_headers=1` or `=0` decides over it.
+    ///
+    /// # Errors
+    /// A value of `advance_headers` that is neither yes nor no.
+    pub fn choose(headers: &HeaderMap, query: &str) -> Result<Self, Refusal> {
+        match parameter(query, "advance_headers") {
+            Some("1" | "true" | "yes") => Ok(Self::Advance),
+            Some("0" | "false" | "no") => Ok(Self::Standard),
+            Some(value) => Err(Refusal::bad_parameter("advance_headers", value, "must be 1 or 0")),
+            None if is_chromium(headers) => Ok(Self::Advance),
+            None => Ok(Self::Standard),
+        }
+    }
+}
+
+/// Whether the client paints like Chromium: Chrome, Edge, Opera, Android's WebView and the like.
+fn is_chromium(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let user_agent = text(header::USER_AGENT);
+    // Brands are sent by Chromium alone, and over https only; the user agent works everywhere. Chrome on iOS calls
+    // itself CriOS and paints as WebKit does.
+    text(header::HeaderName::from_static("sec-ch-ua")).contains("Chromium")
+        || ["Chrome/", "Chromium/"].iter().any(|brand| user_agent.contains(brand))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(user_agent: &'static str, query: &str) -> Framing {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, user_agent.parse().unwrap());
+        Framing::choose(&headers, query).unwrap()
+    }
+
+    const CHROME: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+                          HeadlessChrome/148.0.0.0 Safari/537.36";
+    const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    const CHROME_ON_IOS: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 \
+                                 (KHTML, like Gecko) CriOS/130.0 Mobile/15E148 Safari/604.1";
+
+    #[test]
+    fn chromium_gets_headers_in_advance_and_nobody_else() {
+        assert_eq!(chosen(CHROME, ""), Framing::Advance);
+        assert_eq!(chosen(FIREFOX, ""), Framing::Standard);
+        assert_eq!(chosen(CHROME_ON_IOS, ""), Framing::Standard);
+        assert_eq!(chosen("curl/8.0", ""), Framing::Standard);
+    }
+
+    #[test]
+    fn the_query_decides_over_the_browser() {
+        assert_eq!(chosen(CHROME, "t=1&advance_headers=0"), Framing::Standard);
+        assert_eq!(chosen(FIREFOX, "advance_headers=1"), Framing::Advance);
+        assert!(Framing::choose(&HeaderMap::new(), "advance_headers=maybe").is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Frames made into parts, once for all viewers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+use framecast_hub::Update;
+use framecast_media::container::multipart::{WriteError, Writer};
+
+use super::Framing;
+use crate::x_timestamp;
+
+/// The boundary of the Flask article's stream, on which pages and scripts may rely.
+const BOUNDARY: &str = "frame";
+
+/// All that can be said of a part before its picture is known.
+const ADVANCE_HEADERS: &[(&str, &str)] = &[("Content-Type", "image/jpeg")];
+
+/// One packer per camera, made at the first viewer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Packers(Arc<Mutex<BTreeMap<String, Arc<Packer>>>>);
+
+impl Packers {
+    pub(crate) fn of(&self, camera: &str) -> Arc<Packer> {
+        let mut packers = lock(&self.0);
+        if let Some(packer) = packers.get(camera) {
+            return Arc::clone(packer);
+        }
+        let packer = Arc::new(Packer::new());
+        packers.insert(camera.to_owned(), Arc::clone(&packer));
+        packer
+    }
+}
+
+/// Packs each frame of one camera into one contiguous buffer per framing; all viewers share the buffer.
+#[derive(Debug)]
+pub(crate) struct Packer {
+    writer: Writer,
+    standard: Mutex<Option<Packed>>,
+    advance: Mutex<Option<Packed>>,
+}
+
+#[derive(Debug, Clone)]
+struct Packed {
+    sequence: u64,
+    part: Bytes,
+}
+
+impl Packer {
+    fn new() -> Self {
+        let writer = Writer::new(BOUNDARY).expect("the boundary is five letters");
+        Self { writer, standard: Mutex::default(), advance: Mutex::default() }
+    }
+
+    pub(crate) fn content_type(&self) -> HeaderValue {
+        HeaderValue::try_from(self.writer.content_type()).expect("a boundary of letters is a header value")
+    }
+
+    /// What comes before the first part.
+    pub(crate) fn opening(&self, framing: Framing) -> Bytes {
+        match framing {
+            Framing::Standard => self.writer.opening(),
+            Framing::Advance => packed(self.writer.opening_ahead(ADVANCE_HEADERS)),
+        }
+    }
+
+    /// The part of `update`, packed by the first viewer who asks.
+    pub(crate) fn part(&self, framing: Framing, update: &Update) -> Bytes {
+        let slot = match framing {
+            Framing::Standard => &self.standard,
+            Framing::Advance => &self.advance,
+        };
+        let mut slot = lock(slot);
+        if let Some(held) = slot.as_ref().filter(|held| held.sequence == update.sequence) {
+            return held.part.clone();
+        }
+        let part = self.pack(framing, update);
+        // A viewer that is late with an older frame must not take the newest from the others.
+        if slot.as_ref().is_none_or(|held| held.sequence < update.sequence) {
+            *slot = Some(Packed { sequence: update.sequence, part: part.clone() });
+        }
+        part
+    }
+
+    /// What comes after the last part.
+    pub(crate) fn closing(&self) -> Bytes {
+        self.writer.closing()
+    }
+
+    fn pack(&self, framing: Framing, update: &Update) -> Bytes {
+        let picture = &update.frame.data;
+        if framing == Framing::Advance {
+            return packed(self.writer.part_ahead(ADVANCE_HEADERS, picture));
+        }
+        let length = picture.len().to_string();
+        let timestamp = x_timestamp(update.frame.captured_at);
+        let headers = [
+            ("Content-Type", "image/jpeg"),
+            ("Content-Length", &length),
+            ("X-Timestamp", &timestamp),
+            ("X-Framecast-Notice", "1"),
+        ];
+        // The last line is for programs: this picture is a drawn one that says why there is none of the camera.
+        let count = if update.is_notice { headers.len() } else { headers.len() - 1 };
+        packed(self.writer.part(&headers[..count], picture))
+    }
+}
+
+fn packed(part: Result<Bytes, WriteError>) -> Bytes {
+    part.expect("headers made of numbers and constants are well formed")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,48 @@
+//! Requests that cannot be answered.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use framecast_hub::Hub;
+use serde::Serialize;
+
+/// A request that cannot be answered: a status and a sentence that says what is wrong, as `{"error": "…"}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What is wrong, for a person.
+    pub message: String,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    error: &'a str,
+}
+
+impl Refusal {
+    /// 400: a query parameter that is of no use.
+    pub fn bad_parameter(name: &str, value: &str, expected: &str) -> Self {
+        let message = format!("{name}={value}: {expected}");
+        Self { status: StatusCode::BAD_REQUEST, message }
+    }
+
+    /// 404: a camera that the hub does not have.
+    pub fn no_such_camera(name: &str, hub: &Hub) -> Self {
+        let known: Vec<String> = hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
+        let message = format!("no camera `{name}`; there are: {}", known.join(", "));
+        Self { status: StatusCode::NOT_FOUND, message }
+    }
+
+    /// 404: a hub without any camera.
+    pub fn no_camera() -> Self {
+        let message = "no camera is configured".to_owned();
+        Self { status: StatusCode::NOT_FOUND, message }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(Body { error: &self.message })).into_response()
+    }
+}

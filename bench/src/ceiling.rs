@@ -304,3 +304,87 @@ fn read_request(stream: &TcpStream, request: &mut Vec<u8>) -> Result<bool, Errno
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        client::{Bodies, Outcome, Viewer as Client},
+        load,
+    };
+
+    /// Starts a ceiling that shows one picture of so many bytes and leaves it running until the tests end.
+    fn start(picture_bytes: usize, fps: u32) -> SocketAddr {
+        let (address, started) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut jpeg = vec![7; picture_bytes];
+            jpeg[..2].copy_from_slice(&[0xff, 0xd8]);
+            jpeg[picture_bytes - 2..].copy_from_slice(&[0xff, 0xd9]);
+            let any = "127.0.0.1:0".parse().unwrap();
+            let mut ceiling = Ceiling::start(any, fps, vec![jpeg]).unwrap();
+            address.send(ceiling.listener.local_addr().unwrap()).unwrap();
+            ceiling.serve(Instant::now() + Duration::from_secs(60)).unwrap();
+        });
+        started.recv().unwrap()
+    }
+
+    /// Reads until `enough` of what the viewer has seen.
+    fn read_until(client: &mut Client, mut enough: impl FnMut(&Client) -> bool) {
+        let mut scratch = vec![0; 64 * 1024];
+        while !enough(client) {
+            let outcome = client.read(Bodies::Drop, usize::MAX, &mut scratch).unwrap();
+            assert_ne!(outcome, Outcome::Closed);
+            if outcome == Outcome::Open(0) {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_viewer_that_fell_behind_gets_whole_frames_and_few_of_the_old_ones() {
+        let server = start(2_000_000, 50);
+        let mut behind = Client::connect(server, "/").unwrap();
+        let mut steady = Client::connect(server, "/").unwrap();
+        // 60 MB, many times what the buffers of two sockets hold.
+        read_until(&mut steady, |client| client.seen.frames >= 30);
+        let newest_us = proc::now_us();
+        let captured_us = |client: &Client| client.seen.ages_us.last().map_or(0, |(now, age)| now - age);
+        read_until(&mut behind, |client| captured_us(client) >= newest_us);
+        assert!(behind.seen.frames < 15, "{} frames", behind.seen.frames);
+        assert_eq!((behind.seen.corrupt, behind.seen.reordered, behind.seen.repeats), (0, 0, 0));
+        assert_eq!((steady.seen.corrupt, steady.seen.reordered, steady.seen.repeats), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_new_viewer_gets_the_frame_that_there_is_without_waiting_for_the_next() {
+        // The next frame is a second away, and every connection of this loop would have to wait for one.
+        let server = start(1000, 1);
+        let captured: Vec<u64> = (0..20)
+            .map(|_| {
+                let mut client = Client::connect(server, "/").unwrap();
+                read_until(&mut client, |client| client.seen.frames == 1);
+                let (now_us, age_us) = client.seen.ages_us[0];
+                now_us - age_us
+            })
+            .collect();
+        assert!(captured.windows(2).any(|pair| pair[0] == pair[1]), "each viewer waited for a new frame");
+    }
+
+    #[test]
+    fn the_load_generator_sees_every_kind_of_viewer_served() {
+        let server = start(50_000, 100);
+        let options = load::Options {
+            slow: 1,
+            rate: 1_000_000,
+            stall: 1,
+            ..load::Options::full(format!("http://{server}/"), 3, 1, std::process::id())
+        };
+        let report = load::run(&options).unwrap();
+        let slow = report.slow.unwrap();
+        assert!(report.full.fps_min > 0.0 && slow.frames > 0);
+        assert_eq!((report.full.corrupt, report.full.closed, slow.corrupt), (0, 0, 0));
+        assert!(report.stalled.is_some() && report.server.unwrap().cpu_seconds > 0.0);
+    }
+}

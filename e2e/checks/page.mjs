@@ -1,0 +1,113 @@
+// The page in real browsers: pictures move, on it and on pages of other origins; streams end when
+// nobody sees them and come back; a server that goes away is said, and forgotten when it is back.
+
+import { moves, open } from "../lib/browser.mjs";
+import { ensure, sleep, until } from "../lib/wait.mjs";
+
+const DESKTOP = { width: 1280, height: 800 };
+const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: false };
+const MOVING = "test:?size=640x360&fps=10";
+
+const viewers = async (framecast, name) => (await framecast.camera(name)).viewers;
+
+async function showPage(stage, name) {
+  const framecast = await stage.framecast();
+  const browser = await stage.browser(name);
+  const page = await open(browser, framecast.url);
+  await moves(page, ".picture");
+  for (const [size, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
+    await page.setViewport(viewport);
+    for (const scheme of name === "chromium" ? ["light", "dark"] : ["light"]) {
+      if (name === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+      await sleep(200);
+      await page.screenshot({ path: stage.out(`page-${name}-${size}-${scheme}.png`) });
+    }
+  }
+  await page.goto(`${framecast.url}${(await framecast.cameras())[0].page}`, { waitUntil: "domcontentloaded" });
+  await moves(page, "#stage");
+  await page.screenshot({ path: stage.out(`camera-${name}.png`) });
+  ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
+}
+
+async function showElsewhere(stage, name) {
+  const framecast = await stage.framecast();
+  const other = await stage.page(`<div id="here"><img src="${framecast.url}/video_feed"></div>`);
+  const browser = await stage.browser(name);
+  const page = await open(browser, other);
+  await moves(page, "#here");
+}
+
+async function endUnseenStreams(stage, name) {
+  const framecast = await stage.framecast([`front=${MOVING}`, `yard=${MOVING}`, `gate=${MOVING}`]);
+  const browser = await stage.browser(name);
+  const page = await open(browser, framecast.url, { width: 390, height: 420 });
+  await until("the first camera has a viewer", async () => (await viewers(framecast, "front")) > 0);
+  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+  await until("nobody views the camera that was scrolled out", async () => (await viewers(framecast, "front")) === 0);
+  await until("the last camera has a viewer", async () => (await viewers(framecast, "gate")) > 0);
+  await page.evaluate(() => scrollTo(0, 0));
+  await until("the first camera has its viewer again", async () => (await viewers(framecast, "front")) > 0);
+  await hide(browser, page);
+  await until("nobody views anything while the page is hidden", async () =>
+    (await framecast.cameras()).every((camera) => camera.viewers === 0),
+  );
+  await show(page);
+  await until("the first camera has a viewer when the page is back", async () => (await viewers(framecast, "front")) > 0);
+  await moves(page, ".picture");
+  await page.goto("about:blank");
+  await until("nobody views anything when the page is left", async () =>
+    (await framecast.cameras()).every((camera) => camera.viewers === 0),
+  );
+}
+
+/** Puts another tab in front; where that leaves the page "visible" (some headless modes), says so to the page. */
+async function hide(browser, page) {
+  const other = await browser.newPage();
+  await other.bringToFront();
+  await sleep(500);
+  if (await page.evaluate(() => document.hidden)) return;
+  await page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+}
+
+async function show(page) {
+  await page.evaluate(() => {
+    delete document.hidden;
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  await page.bringToFront();
+}
+
+async function comeBack(stage, name) {
+  const cameras = [`front=${MOVING}`];
+  const framecast = await stage.framecast(cameras);
+  const browser = await stage.browser(name);
+  const page = await open(browser, framecast.url);
+  await moves(page, ".picture");
+  await framecast.kill();
+  await until("the page says that the server is unreachable", () =>
+    page.$eval(".tile", (tile) => /unreachable/i.test(tile.querySelector(".veil:not([hidden])")?.textContent)),
+  );
+  await page.screenshot({ path: stage.out(`unreachable-${name}.png`) });
+  await stage.framecast(cameras, framecast.port);
+  await until("the page shows the camera live again", () =>
+    page.$eval(".tile", (tile) => tile.querySelector(".veil").hidden && tile.querySelector(".state").textContent === "live"),
+  );
+  await moves(page, ".picture");
+}
+
+const inBoth = (title, check) =>
+  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
+    name: `${title}-${name}`,
+    needs: [program],
+    run: (stage) => check(stage, name),
+  }));
+
+export const checks = [
+  ...inBoth("page", showPage),
+  ...inBoth("cross-origin", showElsewhere),
+  ...inBoth("hidden", endUnseenStreams),
+  ...inBoth("restart", comeBack),
+];

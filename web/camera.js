@@ -19,7 +19,7 @@ const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Live picture of ${
 at("name").textContent = name;
 document.title = `${name} · Framecast`;
 veil.hidden = true;
-stage.append(make("span", "waiting", "Waiting for a picture"), veil);
+stage.append(veil, make("span", "waiting", "Waiting for a picture"));
 
 streams.add({
   element: stage,

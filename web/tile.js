@@ -40,7 +40,7 @@ export class Tile {
     this.element = make("a", "tile");
     this.element.href = address(camera.page);
     this.#veil.hidden = true;
-    this.#picture.append(make("span", "waiting", "Waiting for a picture"), this.#veil);
+    this.#picture.append(this.#veil, make("span", "waiting", "Waiting for a picture"));
     const name = make("strong", "name", camera.name);
     name.title = camera.name;
     const title = make("p", "title", name, this.#state, this.#figures);

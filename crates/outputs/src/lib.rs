@@ -7,10 +7,15 @@ pub mod mjpeg;
 mod refusal;
 pub mod snapshot;
 
+use std::convert::Infallible;
 use std::time::SystemTime;
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+
+use bytes::Bytes;
+use futures_util::stream;
 
 pub use refusal::Refusal;
 
@@ -23,6 +28,11 @@ const NO_STORE: &str = "no-store, no-cache, must-revalidate";
 /// Answers OPTIONS.
 async fn options() -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static(METHODS))]).into_response()
+}
+
+/// The body of an answer to HEAD whose length is known only with the picture: none is told.
+fn unknown_length() -> Body {
+    Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
 }
 
 /// `time` as `X-Timestamp` has it: unix seconds with six decimals.

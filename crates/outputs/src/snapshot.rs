@@ -80,7 +80,7 @@ impl Snapshots {
         let max_age = max_age(query.unwrap_or_default())?;
         if method == Method::HEAD {
             // The size is known only with the picture, and a HEAD request must not open the camera.
-            return Ok(response(StatusCode::OK, Body::empty()));
+            return Ok(response(StatusCode::OK, crate::unknown_length()));
         }
         let update = match held(feed, max_age) {
             Some(update) => update,

@@ -83,7 +83,7 @@ impl Streams {
         let content_type = packer.content_type();
         // A HEAD request must not open the camera.
         let body = if request.method() == Method::HEAD {
-            Body::empty()
+            crate::unknown_length()
         } else {
             let subscriber = feed.channel().subscribe(Delivery::Latest);
             Viewer::new(subscriber, packer, framing, interval, self.config.resend_after)

@@ -1,0 +1,157 @@
+//! The assembled server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use framecast_drivers::Drivers;
+use framecast_hub::Hub;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::config::{ConfigError, Settings};
+use crate::http::{self, Context, Server};
+use crate::supervisor::Supervisor;
+
+/// What is given to cameras and viewers to end by themselves at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
+
+/// Cameras with their supervisors: everything but the listener. For mounting in another program's router.
+///
+/// Must be made within a Tokio runtime. Dropping it, or [`close`](Self::close), closes the cameras.
+pub struct Cameras {
+    context: Context,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address is taken or not this machine's.
+    #[error("cannot listen on {address}: {source}{}", listen_hint(.address, .source))]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+fn listen_hint(address: &SocketAddr, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("; another program has the port: choose one with --listen {}:PORT", address.ip())
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need privileges: choose a higher one".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+impl Cameras {
+    /// Starts a supervisor for each camera of `settings`; cameras open when someone watches.
+    ///
+    /// # Errors
+    /// A camera whose name is taken or whose source no driver of `drivers` can open.
+    pub fn start(settings: Settings, drivers: Drivers) -> Result<Self, ConfigError> {
+        settings.check_sources(&drivers)?;
+        let hub = Hub::new();
+        let shutdown = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let now = SystemTime::now();
+        let mut supervisors = Vec::new();
+        for camera in &settings.cameras {
+            let feed = hub.add(&camera.name, now).map_err(|error| ConfigError::new(error.to_string()))?;
+            supervisors.push(Supervisor::new(feed, drivers.clone(), camera.clone(), shutdown.clone()));
+        }
+        for supervisor in supervisors {
+            tasks.spawn(supervisor.run());
+        }
+        let context = Context { hub, settings: Arc::new(settings), started_at: now };
+        Ok(Self { context, shutdown, tasks })
+    }
+
+    /// All routes: page, streams, snapshots and API, with paths as documented. Neither account nor guards: those are
+    /// the mounting program's.
+    pub fn router(&self) -> Router {
+        http::routes(&self.context, &self.shutdown)
+    }
+
+    /// The cameras by name: to subscribe to their frames.
+    pub fn hub(&self) -> &Hub {
+        &self.context.hub
+    }
+
+    /// Ends all streams and closes the cameras; returns when they are closed, or after two seconds.
+    pub async fn close(&self) {
+        self.shutdown.cancel();
+        self.tasks.close();
+        if timeout(SHUTDOWN_TIMEOUT, self.tasks.wait()).await.is_err() {
+            warn!("a camera did not close in time");
+        }
+    }
+}
+
+impl Drop for Cameras {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+/// The server: cameras and a listener.
+pub struct App {
+    cameras: Cameras,
+    server: Server,
+    local_addr: SocketAddr,
+}
+
+impl App {
+    /// Starts the cameras and listens; requests are answered once [`run`](Self::run) is called.
+    ///
+    /// # Errors
+    /// [`StartError`] says which setting cannot be used, or why the address cannot be listened on.
+    pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
+        let address = settings.listen;
+        settings.check_sources(&drivers)?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let local_addr = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let cameras = Cameras::start(settings, drivers)?;
+        let router = http::guarded(&cameras.context, local_addr, &cameras.shutdown);
+        let server = Server::new(listener, router, Arc::clone(&cameras.context.settings));
+        Ok(Self { cameras, server, local_addr })
+    }
+
+    /// The address that it listens on, with the port that was taken for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The cameras by name.
+    pub fn hub(&self) -> &Hub {
+        self.cameras.hub()
+    }
+
+    /// Serves until `shutdown` is cancelled; then ends the streams and closes the cameras within two seconds.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { cameras, server, .. } = self;
+        let stop = cameras.shutdown.clone();
+        let serving = tokio::spawn(server.run(stop.clone()));
+        shutdown.cancelled().await;
+        stop.cancel();
+        let ((), served) = tokio::join!(cameras.close(), timeout(SHUTDOWN_TIMEOUT, serving));
+        if served.is_err() {
+            warn!("a viewer did not take the end of its stream in time");
+        }
+    }
+}

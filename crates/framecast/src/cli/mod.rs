@@ -1,0 +1,248 @@
+//! The command line, and what its commands do.
+
+mod plan;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use framecast::{App, Drivers, shutdown_signal};
+use tracing::{error, info, warn};
+
+use crate::log::{self, Format};
+use plan::Plan;
+
+/// The server ended as it was told to.
+const OK: u8 = 0;
+/// The server could not run: the address is taken, or the system refused something.
+const FAILED: u8 = 1;
+/// The command line, the configuration or the environment cannot be used.
+const BAD_USAGE: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  framecast                                       the emulated camera, at http://127.0.0.1:5000/
+  framecast 'exec:ffmpeg -re -stream_loop -1 -i film.mp4 -f mjpeg -q:v 5 -'
+  framecast front=http://192.168.1.20/video.mjpg yard=images:./yard?watch
+  rpicam-vid -t 0 -n --codec mjpeg -o - | framecast pipe:-
+  FRAMECAST_PASSWORD=… framecast --user me --listen 0.0.0.0:5000
+  framecast --config framecast.toml
+  framecast check --config framecast.toml
+
+Sources:
+  emulated:?fps=1&size=640x480       1, 2, 3 by the clock
+  test:?size=1280x720&fps=30         a moving pattern with frame number and time
+  images:PATH?fps=1 | ?watch         a folder or glob of JPEGs, looped, or each new file as it appears
+  exec:PROGRAM ARGS                  a program that writes JPEGs on its standard output
+  http://USER:PASSWORD@HOST/PATH     another server's MJPEG stream, or a picture polled at ?fps=
+  pipe:-                             JPEGs on standard input
+
+Exit codes:
+  0  ended by SIGINT or SIGTERM, or nothing wrong was found by `check`
+  1  the server could not run
+  2  the command line, the configuration or the environment cannot be used";
+
+/// Turns any camera into live pictures in any browser.
+///
+/// Without arguments it reads framecast.toml in the current folder, or else shows the emulated camera.
+#[derive(Debug, Parser)]
+#[command(name = "framecast", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the cameras; this is what runs when no command is given
+    #[command(after_help = EXAMPLES)]
+    Serve(ServeArgs),
+    /// Check the configuration and the sources' URLs, open nothing, and say what is wrong and where
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+struct ServeArgs {
+    #[command(flatten)]
+    plan: PlanArgs,
+    /// Address and port to listen on; 0.0.0.0:5000 opens it to the network [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Ask for this user's password, which is read from FRAMECAST_PASSWORD
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// What to log: error, warn, info, debug or trace, also for single parts (framecast=debug)
+    #[arg(long, value_name = "FILTER", env = "FRAMECAST_LOG", default_value = "info")]
+    log: String,
+    /// How log lines look
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Human)]
+    log_format: Format,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+/// Which cameras.
+#[derive(Debug, Args)]
+struct PlanArgs {
+    /// Cameras to show: a source, or NAME=SOURCE; see the list below
+    #[arg(value_name = "[NAME=]SOURCE")]
+    sources: Vec<String>,
+    /// Configuration file; framecast.toml in the current folder is read by itself when no source is given
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The source to show when neither arguments nor a file name one: a driver's name or a URL
+    #[arg(long = "camera", env = "CAMERA", value_name = "SOURCE", hide = true)]
+    camera: Option<String>,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub(crate) fn run(self) -> ExitCode {
+        let code = match self.command {
+            None => serve(&self.serve),
+            Some(Command::Serve(args)) => serve(&args),
+            Some(Command::Check(args)) => check(&args),
+        };
+        ExitCode::from(code)
+    }
+}
+
+fn check(args: &CheckArgs) -> u8 {
+    let drivers = Drivers::builtin();
+    let password = std::env::var("FRAMECAST_PASSWORD").ok();
+    match Plan::from_args(&args.plan, None, None, password, &drivers) {
+        Ok(plan) => {
+            say(&format!("{}: nothing wrong", plan.origin));
+            for camera in &plan.settings.cameras {
+                say(&format!("  {}  {}", camera.name, camera.source));
+            }
+            OK
+        }
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            BAD_USAGE
+        }
+    }
+}
+
+fn serve(args: &ServeArgs) -> u8 {
+    if let Err(error) = log::init(&args.log, args.log_format) {
+        complain(&format!("{error:#}"));
+        return BAD_USAGE;
+    }
+    let drivers = Drivers::builtin();
+    let password = std::env::var("FRAMECAST_PASSWORD").ok();
+    let plan = Plan::from_args(&args.plan, args.listen.as_deref(), args.user.as_deref(), password, &drivers);
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            return BAD_USAGE;
+        }
+    };
+    raise_descriptor_limit(plan.settings.max_connections);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start threads: {error}"));
+            return FAILED;
+        }
+    };
+    let code = runtime.block_on(run(plan, drivers));
+    // Threads of drivers that hang must not keep the program alive.
+    runtime.shutdown_background();
+    code
+}
+
+async fn run(plan: Plan, drivers: Drivers) -> u8 {
+    let shutdown = shutdown_signal();
+    info!("using {}", plan.origin);
+    for camera in &plan.settings.cameras {
+        info!(camera = camera.name, source = %camera.source, "camera");
+    }
+    let (listens_on, has_account) = (plan.settings.listen.ip(), plan.settings.account.is_some());
+    let app = match App::start(plan.settings, drivers).await {
+        Ok(app) => app,
+        Err(error) => {
+            error!("{error}");
+            return FAILED;
+        }
+    };
+    announce(&app, has_account);
+    if !listens_on.is_loopback() && !has_account {
+        warn!(
+            "anyone who reaches this machine can watch: set FRAMECAST_PASSWORD and --user NAME to ask for a password"
+        );
+    }
+    app.run(shutdown).await;
+    info!("ended");
+    OK
+}
+
+/// Says where to look, and how to open the server to the network.
+fn announce(app: &App, has_account: bool) {
+    let address = app.local_addr();
+    if address.ip().is_unspecified() {
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy().into_owned();
+        info!("listening on {address}; open http://localhost:{0}/ or http://{host}:{0}/", address.port());
+    } else {
+        info!("listening on {address}; open http://{address}/");
+    }
+    if address.ip().is_loopback() {
+        let account = if has_account { "" } else { " and a password: FRAMECAST_PASSWORD=… --user NAME" };
+        info!(
+            "only this machine can watch; for the network use --listen 0.0.0.0:{}{account}",
+            address.port()
+        );
+    }
+}
+
+/// A viewer costs a descriptor, and the usual limit of 1024 is too low for many of them.
+fn raise_descriptor_limit(max_connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(1 << 20);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            warn!(%error, "cannot raise the limit of open files");
+        }
+    }
+    // Some are needed for cameras, programs and the runtime.
+    let needed = max_connections as u64 + 128;
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+        warn!("the system allows fewer open files than max_connections={max_connections} needs");
+    }
+}
+
+/// The answer of a command, on standard output.
+fn say(line: &str) {
+    // A reader that has gone does not want the answer.
+    writeln!(std::io::stdout(), "{line}").ok();
+}
+
+/// What is wrong, on standard error.
+fn complain(message: &str) {
+    let mut stderr = std::io::stderr();
+    let label = if stderr.is_terminal() { "\x1b[31merror:\x1b[0m" } else { "error:" };
+    // Without standard error there is nobody to tell.
+    writeln!(stderr, "{label} {message}").ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

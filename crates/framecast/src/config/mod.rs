@@ -1,0 +1,14 @@
+//! What the server shall do: the file as written ([`File`]), and what it means ([`Settings`]).
+//!
+//! `framecast.toml` → [`File::parse`] → [`Settings`], validated, defaults filled in, URLs parsed. Nothing else reads
+//! the file; parts of the server get their own piece of the settings.
+
+mod error;
+mod file;
+mod settings;
+mod unknown_key;
+mod value;
+
+pub use error::ConfigError;
+pub use file::{CameraFile, File};
+pub use settings::{Account, CameraSettings, Settings, check_camera_name};

@@ -1,0 +1,135 @@
+//! The JSON API: what the cameras are doing.
+
+use std::time::SystemTime;
+
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use framecast_hub::{Feed, State as CameraState};
+use framecast_outputs::Refusal;
+use serde::Serialize;
+
+use super::Context;
+
+/// `/api/cameras` and `/api/cameras/{name}`.
+pub(crate) fn routes(context: Context) -> Router {
+    Router::new()
+        .route("/api/cameras", get(cameras))
+        .route("/api/cameras/{name}", get(camera))
+        .with_state(context)
+}
+
+/// The server itself.
+#[derive(Serialize)]
+struct Server {
+    version: &'static str,
+    started_at: String,
+}
+
+#[derive(Serialize)]
+struct Cameras {
+    server: Server,
+    now: String,
+    cameras: Vec<Camera>,
+}
+
+#[derive(Serialize)]
+struct OneCamera {
+    server: Server,
+    now: String,
+    #[serde(flatten)]
+    camera: Camera,
+}
+
+/// One camera. Never its source's URL, which may hold secrets: the driver's name alone.
+#[derive(Serialize)]
+struct Camera {
+    name: String,
+    default: bool,
+    driver: Option<String>,
+    state: &'static str,
+    reason: Option<String>,
+    since: String,
+    next_try: Option<String>,
+    fps: Option<f64>,
+    width: Option<u32>,
+    height: Option<u32>,
+    age_ms: Option<u64>,
+    viewers: usize,
+    frames: u64,
+    broken: u64,
+    last_broken: Option<String>,
+    over_rate: u64,
+    opened: u64,
+    closed: u64,
+    stream: String,
+    snapshot: String,
+    page: String,
+}
+
+async fn cameras(State(context): State<Context>) -> Response {
+    let now = SystemTime::now();
+    let feeds = context.hub.feeds();
+    let cameras = feeds.iter().enumerate().map(|(n, feed)| describe(&context, feed, n == 0, now)).collect();
+    json(Cameras { server: server(&context), now: rfc3339(now), cameras })
+}
+
+async fn camera(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let now = SystemTime::now();
+    let feed = context.hub.get(&name).ok_or_else(|| Refusal::no_such_camera(&name, &context.hub))?;
+    let is_default = context.hub.first().is_some_and(|first| first.name() == name);
+    let camera = describe(&context, &feed, is_default, now);
+    Ok(json(OneCamera { server: server(&context), now: rfc3339(now), camera }))
+}
+
+fn describe(context: &Context, feed: &Feed, is_default: bool, now: SystemTime) -> Camera {
+    let name = feed.name();
+    let (status, stats, newest) = (feed.status(), feed.stats(), feed.channel().newest());
+    let configured = context.settings.cameras.iter().find(|camera| camera.name == name);
+    let age = newest.as_ref().map(|frame| now.duration_since(frame.captured_at).unwrap_or_default());
+    let format = newest.as_ref().map(|frame| &frame.format);
+    Camera {
+        name: name.to_owned(),
+        default: is_default,
+        driver: configured.map(|camera| camera.source.scheme().to_owned()),
+        state: status.state.as_str(),
+        reason: status.reason,
+        since: rfc3339(status.since),
+        next_try: status.next_try.map(rfc3339),
+        fps: stats
+            .frames_per_second
+            .filter(|_| status.state == CameraState::Live)
+            .map(|fps| (fps * 100.0).round() / 100.0),
+        width: format.map(|format| format.width_px),
+        height: format.map(|format| format.height_px),
+        age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        viewers: feed.channel().subscribers(),
+        frames: stats.frames,
+        broken: stats.broken,
+        last_broken: stats.last_broken,
+        over_rate: stats.over_rate,
+        opened: stats.opened,
+        closed: stats.closed,
+        stream: format!("/cameras/{name}/stream.mjpg"),
+        snapshot: format!("/cameras/{name}/snapshot.jpg"),
+        page: format!("/cameras/{name}"),
+    }
+}
+
+fn server(context: &Context) -> Server {
+    Server { version: env!("CARGO_PKG_VERSION"), started_at: rfc3339(context.started_at) }
+}
+
+fn json(body: impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// UTC with milliseconds, as in `2026-11-23T14:03:22.250Z`.
+fn rfc3339(time: SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        Err(_) => String::new(),
+    }
+}

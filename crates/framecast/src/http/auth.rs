@@ -1,0 +1,45 @@
+//! One account over everything: HTTP Basic (RFC 7617).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq;
+
+use crate::config::Account;
+
+/// The credentials that a request must bring.
+pub(crate) struct BasicAuth {
+    /// `user:password`.
+    expected: String,
+}
+
+impl BasicAuth {
+    pub(crate) fn new(account: &Account) -> Self {
+        Self { expected: format!("{}:{}", account.user, account.password) }
+    }
+
+    fn accepts(&self, headers: &HeaderMap) -> bool {
+        let Some(given) = credentials(headers) else { return false };
+        // The time that this takes tells nothing but the length of what was given.
+        given.as_slice().ct_eq(self.expected.as_bytes()).into()
+    }
+}
+
+fn credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(token.trim()).ok()).flatten()
+}
+
+/// Lets a request pass that brings the account's name and password.
+pub(crate) async fn check(State(auth): State<Arc<BasicAuth>>, request: Request, next: Next) -> Response {
+    if auth.accepts(request.headers()) {
+        return next.run(request).await;
+    }
+    let headers = [(header::WWW_AUTHENTICATE, "Basic realm=\"Framecast\", charset=\"UTF-8\"")];
+    (StatusCode::UNAUTHORIZED, headers, "user and password needed\n").into_response()
+}

@@ -1,0 +1,129 @@
+//! A client's connection: bounded in what it queues, and ended when it does not read.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::debug;
+
+/// The most bytes that wait in the kernel unsent: the next picture is chosen only when the one before has all but
+/// left, so that a slow viewer is sent the newest and not a queue of old ones.
+const UNSENT_BYTES: u32 = 16 * 1024;
+
+/// Sets the socket's options for live pictures.
+pub(crate) fn configure(stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
+    // A connection that refuses an option still works, only less well.
+    if let Err(error) = socket.set_tcp_nodelay(true) {
+        debug!(%error, "TCP_NODELAY");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT_BYTES) {
+        debug!(%error, "TCP_NOTSENT_LOWAT");
+    }
+}
+
+/// A byte stream whose writes fail when the other end has taken nothing for `write_timeout`.
+#[derive(Debug)]
+pub(crate) struct Connection<S> {
+    stream: S,
+    write_timeout: Duration,
+    /// Running while a write waits.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Connection<S> {
+    pub(crate) fn new(stream: S, write_timeout: Duration) -> Self {
+        Self { stream, write_timeout, deadline: None }
+    }
+
+    /// Passes `poll` on, and fails once writes have waited for `write_timeout` in a row.
+    fn bounded<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.deadline = None;
+            return poll;
+        }
+        let write_timeout = self.write_timeout;
+        let deadline =
+            self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + write_timeout)));
+        match deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.bounded(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.bounded(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bounded(cx, poll)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_given_up_after_the_write_timeout() {
+        let (ours, _theirs) = tokio::io::duplex(16);
+        let mut connection = Connection::new(ours, Duration::from_secs(10));
+        let start = Instant::now();
+        let error = connection.write_all(&[0; 64]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed(), Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_something_now_and_then_is_kept() {
+        let (ours, mut theirs) = tokio::io::duplex(16);
+        let mut connection = Connection::new(ours, Duration::from_secs(10));
+        let reader = tokio::spawn(async move {
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                tokio::io::AsyncReadExt::read_exact(&mut theirs, &mut [0; 16]).await.unwrap();
+            }
+        });
+        connection.write_all(&[0; 64]).await.unwrap();
+        reader.await.unwrap();
+    }
+}

@@ -1,0 +1,153 @@
+//! What protects people from pages that their own browser shows: DNS rebinding and cross-site requests.
+//!
+//! A hostile page can make a name of its own point at this server's address and then read it as its own origin; the
+//! `Host` header then carries the hostile name. An address in the `Host` header cannot be such a name, so addresses
+//! always pass; names pass when they are known. A request that changes something must come from our own pages.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::config::Settings;
+
+/// The names under which this server may be reached.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    /// Whether names are checked: where an account is asked for, a hostile page gains nothing by a name.
+    checks_hosts: bool,
+    allowed: Vec<String>,
+}
+
+impl Guard {
+    pub(crate) fn new(settings: &Settings, listen: SocketAddr) -> Self {
+        let mut allowed = settings.allowed_hosts.clone();
+        if !listen.ip().is_loopback() {
+            // Its own name in the local network, as people type it.
+            if let Ok(name) = rustix::system::uname().nodename().to_str() {
+                let name = name.to_ascii_lowercase();
+                allowed.push(format!("{name}.local"));
+                allowed.push(name);
+            }
+        }
+        Self { checks_hosts: settings.account.is_none(), allowed }
+    }
+
+    fn allows_host(&self, host: &str) -> bool {
+        let name = without_port(host).trim_end_matches('.').to_ascii_lowercase();
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        address.parse::<IpAddr>().is_ok()
+            || name == "localhost"
+            || name.ends_with(".localhost")
+            || self.allowed.iter().any(|allowed| *allowed == name || *allowed == host.to_ascii_lowercase())
+    }
+}
+
+/// Refuses requests for hosts that are not ours and changing requests from other origins.
+pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let host = host_of(request.uri(), request.headers());
+    if let Some(host) = host.as_deref().filter(|host| guard.checks_hosts && !guard.allows_host(host)) {
+        let shown: String = host.chars().take(100).collect();
+        let error = format!(
+            "host `{shown}` is not this server's; if it is, add it to allowed_hosts in the configuration"
+        );
+        return (StatusCode::MISDIRECTED_REQUEST, Json(json!({ "error": error }))).into_response();
+    }
+    if changes(request.method()) && is_from_elsewhere(request.headers(), host.as_deref()) {
+        let error = "requests that change something are taken from this server's own pages alone";
+        return (StatusCode::FORBIDDEN, Json(json!({ "error": error }))).into_response();
+    }
+    next.run(request).await
+}
+
+/// The host that the client asked for; HTTP/1.0 clients may leave it out.
+fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    match uri.authority() {
+        Some(authority) => Some(authority.as_str().to_owned()),
+        None => headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),
+    }
+}
+
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Whether a browser sent this from another site's page. Programs send neither header and pass.
+fn is_from_elsewhere(headers: &HeaderMap, host: Option<&str>) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let origin_host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    origin_host.is_none() || origin_host != host
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rfind(':') {
+        // In an address like [::1] colons do not announce a port.
+        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard(listen: &str, allowed: &[&str]) -> Guard {
+        let settings = Settings {
+            allowed_hosts: allowed.iter().map(|&name| name.to_owned()).collect(),
+            ..Settings::default()
+        };
+        Guard::new(&settings, listen.parse().unwrap())
+    }
+
+    #[test]
+    fn addresses_localhost_and_allowed_names_pass() {
+        let guard = guard("127.0.0.1:5000", &["cam.example"]);
+        for host in [
+            "127.0.0.1:5000",
+            "192.168.1.7",
+            "[::1]:5000",
+            "localhost:5000",
+            "app.localhost",
+            "CAM.example:81",
+            "cam.example.",
+        ] {
+            assert!(guard.allows_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        let guard = guard("0.0.0.0:5000", &["cam.example"]);
+        for host in
+            ["evil.example", "cam.example.evil.org:5000", "127.0.0.1.evil.org", "", ":5000", "localhost.evil"]
+        {
+            assert!(!guard.allows_host(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_changing_request_of_another_origin_is_known_by_its_headers() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect::<HeaderMap>()
+        };
+        let host = Some("cam:5000");
+        assert!(!is_from_elsewhere(&headers(&[]), host));
+        assert!(!is_from_elsewhere(&headers(&[("origin", "http://cam:5000")]), host));
+        assert!(is_from_elsewhere(&headers(&[("origin", "http://evil.example")]), host));
+        assert!(is_from_elsewhere(&headers(&[("origin", "null")]), host));
+        assert!(is_from_elsewhere(&headers(&[("sec-fetch-site", "cross-site")]), host));
+        assert!(!is_from_elsewhere(&headers(&[("sec-fetch-site", "same-origin")]), host));
+    }
+}

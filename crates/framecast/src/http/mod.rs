@@ -1,0 +1,72 @@
+//! The HTTP side of the server: its routes, and what every request passes before it reaches them.
+
+mod api;
+mod auth;
+mod connection;
+mod guard;
+mod page;
+mod serve;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::http::header;
+use axum::middleware;
+use axum::routing::get;
+use framecast_hub::Hub;
+use framecast_outputs::{mjpeg, snapshot};
+use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::config::Settings;
+
+pub(crate) use serve::Server;
+
+/// What the routes need to know.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) hub: Hub,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) started_at: SystemTime,
+}
+
+/// All routes without the guards, for mounting in another program's router.
+pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router {
+    // One line per output.
+    Router::new()
+        .merge(mjpeg::routes(context.hub.clone(), mjpeg::Config::default(), shutdown.clone()))
+        .merge(snapshot::routes(context.hub.clone(), snapshot::Config::default()))
+        .merge(api::routes(context.clone()))
+        .merge(page::routes(context.hub.clone()))
+        .route("/healthz", get(|| async { "ok\n" }))
+}
+
+/// All routes behind the guards: account, host names, origins.
+pub(crate) fn guarded(context: &Context, listen: SocketAddr, shutdown: &CancellationToken) -> Router {
+    let settings = &context.settings;
+    let guard = Arc::new(guard::Guard::new(settings, listen));
+    let mut router = routes(context, shutdown);
+    if let Some(account) = &settings.account {
+        let account = Arc::new(auth::BasicAuth::new(account));
+        router = router.layer(middleware::from_fn_with_state(account, auth::check));
+    }
+    if !settings.cors_origins.is_empty() {
+        router = router.layer(cors(settings));
+    }
+    router.layer(middleware::from_fn_with_state(guard, guard::check))
+}
+
+fn cors(settings: &Settings) -> CorsLayer {
+    let origins = if settings.cors_origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(settings.cors_origins.clone())
+    };
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([axum::http::Method::GET, axum::http::Method::HEAD])
+        .allow_headers([header::AUTHORIZATION])
+        .expose_headers([header::HeaderName::from_static("x-timestamp")])
+}

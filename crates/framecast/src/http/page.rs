@@ -1,0 +1,102 @@
+//! The page and what it loads, embedded in the program.
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use framecast_hub::Hub;
+use framecast_outputs::Refusal;
+
+/// Everything comes from this server, so nothing else may be loaded.
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'";
+
+macro_rules! files {
+    ($($name:literal: $kind:literal),* $(,)?) => {
+        &[$(File {
+            name: $name,
+            content_type: $kind,
+            content: include_bytes!(concat!("../../../../web/", $name)),
+        }),*]
+    };
+}
+
+struct File {
+    name: &'static str,
+    content_type: &'static str,
+    content: &'static [u8],
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+
+const INDEX: &[u8] = include_bytes!("../../../../web/index.html");
+const CAMERA: &[u8] = include_bytes!("../../../../web/camera.html");
+
+const FILES: &[File] = files! {
+    "api.js": "text/javascript; charset=utf-8",
+    "app.js": "text/javascript; charset=utf-8",
+    "camera.js": "text/javascript; charset=utf-8",
+    "feed.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+    "news.js": "text/javascript; charset=utf-8",
+    "snapshots.js": "text/javascript; charset=utf-8",
+    "streams.js": "text/javascript; charset=utf-8",
+    "style.css": "text/css; charset=utf-8",
+    "tile.js": "text/javascript; charset=utf-8",
+    "words.js": "text/javascript; charset=utf-8",
+};
+
+/// `/`, `/cameras/{name}` and `/static/…`.
+pub(crate) fn routes(hub: Hub) -> Router {
+    Router::new()
+        .route("/", get(|| async { respond(HTML, INDEX) }))
+        .route("/cameras/{name}", get(camera))
+        .route("/static/{file}", get(file))
+        .route("/favicon.ico", get(|| async { file(Path("icon.svg".to_owned())).await }))
+        .with_state(hub)
+}
+
+async fn camera(State(hub): State<Hub>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    match hub.get(&name) {
+        Some(_) => Ok(respond(HTML, CAMERA)),
+        None => Err(Refusal::no_such_camera(&name, &hub)),
+    }
+}
+
+async fn file(Path(name): Path<String>) -> Response {
+    match FILES.iter().find(|file| file.name == name) {
+        Some(file) => respond(file.content_type, file.content),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn respond(content_type: &'static str, content: &'static [u8]) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        // A browser asks again each time, so that a new version of the program brings its own page.
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ];
+    (headers, content).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_embedded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../web");
+        let mut on_disk: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.ends_with(".html"))
+            .collect();
+        on_disk.sort();
+        let embedded: Vec<&str> = FILES.iter().map(|file| file.name).collect();
+        assert_eq!(on_disk, embedded);
+    }
+}

@@ -1,0 +1,36 @@
+//! The log: one line per event on standard error, for people or as JSON.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines for people
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// Starts the log with `filter`, as in `info` or `warn,framecast_drivers=debug`.
+///
+/// # Errors
+/// A filter that cannot be read.
+pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder()
+        .parse(filter)
+        .with_context(|| format!("--log {filter}: write a level (info, debug) or PART=LEVEL,…"))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    match format {
+        Format::Human => builder.init(),
+        Format::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The program: arguments in, a server until it is told to end.
+
+mod cli;
+mod log;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

@@ -1,0 +1,42 @@
+//! How long to wait before the next attempt.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Delays that double from one second to thirty, with jitter so that many cameras behind one switch do not all come
+/// back in the same instant.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The next delay. `random` is within 0 to 1 and takes up to a quarter off.
+    pub(crate) fn next_delay(&mut self, random: f64) -> Duration {
+        let full = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+        self.failures += 1;
+        full.mul_f64(1.0 - random.clamp(0.0, 1.0) / 4.0).max(FIRST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_from_one_second_to_thirty() {
+        let mut backoff = Backoff::default();
+        let delays: Vec<u64> = (0..7).map(|_| backoff.next_delay(0.0).as_secs()).collect();
+        assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
+    }
+
+    #[test]
+    fn jitter_takes_off_a_quarter_at_most_and_never_goes_below_a_second() {
+        let mut backoff = Backoff::default();
+        for expected in [1.0, 1.5, 3.0, 6.0] {
+            assert_eq!(backoff.next_delay(1.0).as_secs_f64(), expected);
+        }
+    }
+}

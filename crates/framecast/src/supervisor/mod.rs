@@ -1,0 +1,327 @@
+//! A camera's life: idle → opening → live → lost → live, and idle again when nobody watches.
+//!
+//! [`Supervisor::run`] is the only retry policy; `run_once` is one opening of the camera, from the first byte to the
+//! last. Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics hurts
+//! nobody else.
+
+mod backoff;
+mod notice;
+mod reader;
+mod throttle;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use framecast_drivers::{Drivers, Error};
+use framecast_hub::{Feed, State, Stats, Status};
+use framecast_media::Frame;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::config::CameraSettings;
+use backoff::Backoff;
+use notice::Notices;
+use reader::{Reader, Report};
+
+/// How long a driver may take to let go of its device before the camera goes on without it.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// How many threads of one camera may hang in a driver before no more are started.
+const MAX_STUCK_READERS: usize = 4;
+
+/// How long a camera must have been live for its next failure to count as the first.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
+
+/// The task that keeps one camera open while someone watches.
+pub(crate) struct Supervisor {
+    feed: Arc<Feed>,
+    drivers: Drivers,
+    settings: CameraSettings,
+    shutdown: CancellationToken,
+    demand: watch::Receiver<usize>,
+    notices: Notices,
+    /// Readers whose driver did not let go in time.
+    stuck: Vec<Reader>,
+}
+
+/// How one opening of the camera ended.
+enum Outcome {
+    /// Nobody watched for `idle_timeout`.
+    Unwatched,
+    /// The server shuts down.
+    Shutdown,
+    /// It failed for this reason; how long it had been live.
+    Failed { reason: String, live_for: Duration },
+}
+
+impl Supervisor {
+    pub(crate) fn new(
+        feed: Arc<Feed>,
+        drivers: Drivers,
+        settings: CameraSettings,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let demand = feed.channel().demand();
+        let notices = Notices::new(Arc::clone(&feed));
+        Self { feed, drivers, settings, shutdown, demand, notices, stuck: Vec::new() }
+    }
+
+    /// Runs until shutdown.
+    pub(crate) async fn run(mut self) {
+        let span = info_span!("camera", name = self.feed.name());
+        async {
+            let mut backoff = Backoff::default();
+            while self.wait_for_viewer().await {
+                match self.run_once().await {
+                    Outcome::Shutdown => break,
+                    Outcome::Unwatched => self.go_idle(),
+                    Outcome::Failed { reason, live_for } => {
+                        if live_for >= STEADY_AFTER {
+                            backoff = Backoff::default();
+                        }
+                        let delay = backoff.next_delay(fastrand::f64());
+                        if !self.wait_lost(reason, delay).await {
+                            self.go_idle();
+                        }
+                    }
+                }
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    /// Waits until someone watches; false at shutdown.
+    async fn wait_for_viewer(&mut self) -> bool {
+        if self.settings.idle_timeout.is_none() {
+            return !self.shutdown.is_cancelled();
+        }
+        tokio::select! {
+            watched = self.demand.wait_for(|viewers| *viewers > 0) => watched.is_ok(),
+            () = self.shutdown.cancelled() => false,
+        }
+    }
+
+    /// One opening of the camera.
+    async fn run_once(&mut self) -> Outcome {
+        self.stuck.retain_mut(|reader| !reader.has_ended());
+        if self.stuck.len() >= MAX_STUCK_READERS {
+            let reason =
+                format!("the driver hangs in {} threads; waiting for one to return", self.stuck.len());
+            return Outcome::Failed { reason, live_for: Duration::ZERO };
+        }
+        if self.feed.status().state != State::Lost {
+            self.feed.set_status(Status::new(State::Opening, SystemTime::now()));
+        }
+        info!(source = %self.settings.source, "opening");
+        let mut reader = match Reader::spawn(&self.feed, &self.drivers, &self.settings) {
+            Ok(reader) => reader,
+            Err(error) => {
+                let reason = format!("cannot start a thread: {error}");
+                return Outcome::Failed { reason, live_for: Duration::ZERO };
+            }
+        };
+        let outcome = self.read(&mut reader).await;
+        self.close(reader).await;
+        outcome
+    }
+
+    /// Publishes what the reader reports until the camera fails or is no longer wanted.
+    async fn read(&mut self, reader: &mut Reader) -> Outcome {
+        let mut opening = Opening::new(self.feed.stats().broken);
+        self.notices.begin_opening();
+        loop {
+            let viewers = *self.demand.borrow_and_update();
+            opening.note_viewers(viewers, Instant::now());
+            let idle_at = opening.idle_at(&self.settings);
+            let stalled_at = opening.stalled_at(&self.settings);
+            let status = self.feed.status();
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Outcome::Shutdown,
+                report = reader.next() => {
+                    if let Some(outcome) = self.take(report, &mut opening) {
+                        return outcome;
+                    }
+                }
+                _ = self.demand.changed() => {}
+                () = sleep_until_some(idle_at) => return Outcome::Unwatched,
+                () = sleep_until_some(stalled_at) => {
+                    let reason = opening.stall_reason(&self.settings, &self.feed.stats());
+                    return Outcome::Failed { reason, live_for: opening.live_for() };
+                }
+                () = self.notices.show(&status), if opening.live_since.is_none() && viewers > 0 => {}
+            }
+        }
+    }
+
+    /// Takes one report; an outcome ends this opening.
+    fn take(&mut self, report: Option<Report>, opening: &mut Opening) -> Option<Outcome> {
+        match report {
+            Some(Report::Opened { longest_pause }) => {
+                opening.longest_pause = longest_pause;
+                opening.last_sign = Instant::now();
+                self.feed.count_opened();
+                None
+            }
+            Some(Report::Frame(frame)) => {
+                self.publish(frame, opening);
+                None
+            }
+            Some(Report::Ended(result)) => {
+                let reason = match result {
+                    Ok(()) => "the source has ended".to_owned(),
+                    Err(error) => one_line(&error),
+                };
+                Some(Outcome::Failed { reason, live_for: opening.live_for() })
+            }
+            None => {
+                let reason = "the driver's thread ended without a word".to_owned();
+                Some(Outcome::Failed { reason, live_for: opening.live_for() })
+            }
+        }
+    }
+
+    fn publish(&mut self, frame: Frame, opening: &mut Opening) {
+        let now = Instant::now();
+        opening.last_sign = now;
+        opening.frames += 1;
+        if opening.live_since.is_none() {
+            opening.live_since = Some(now);
+            let format = &frame.format;
+            info!(width = format.width_px, height = format.height_px, "live");
+            self.feed.set_status(Status::new(State::Live, SystemTime::now()));
+            self.notices.end();
+        }
+        self.feed.publish(frame);
+    }
+
+    /// Ends the reader and waits a moment for its driver to let go of the device.
+    async fn close(&mut self, mut reader: Reader) {
+        let was_opened = reader.was_opened();
+        reader.cancel();
+        if timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
+            warn!("the driver does not let go of its device; going on without it");
+            self.stuck.push(reader);
+        }
+        if was_opened {
+            self.feed.count_closed();
+        }
+    }
+
+    fn go_idle(&mut self) {
+        info!("idle");
+        self.feed.channel().suspend();
+        self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
+    }
+
+    /// Waits for the next attempt, with notices to whoever watches; false when nobody has watched for
+    /// `idle_timeout`.
+    async fn wait_lost(&mut self, reason: String, delay: Duration) -> bool {
+        let now = SystemTime::now();
+        let earlier = self.feed.status();
+        let since = if earlier.state == State::Lost { earlier.since } else { now };
+        warn!(%reason, retry_in = ?delay, "lost");
+        let status = Status { state: State::Lost, since, reason: Some(reason), next_try: Some(now + delay) };
+        self.feed.set_status(status.clone());
+        self.feed.channel().suspend();
+        self.notices.begin();
+        let retry_at = Instant::now() + delay;
+        let mut unwatched_since = None;
+        loop {
+            let viewers = *self.demand.borrow_and_update();
+            unwatched_since = if viewers > 0 { None } else { unwatched_since.or(Some(Instant::now())) };
+            let idle_at =
+                self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
+            tokio::select! {
+                () = self.shutdown.cancelled() => return true,
+                () = sleep_until(retry_at) => {
+                    self.feed.set_status(Status { next_try: None, ..status });
+                    return true;
+                }
+                () = sleep_until_some(idle_at) => return false,
+                _ = self.demand.changed() => {}
+                () = self.notices.show(&status), if viewers > 0 => {}
+            }
+        }
+    }
+}
+
+/// What one opening of the camera has brought so far.
+struct Opening {
+    live_since: Option<Instant>,
+    /// When the source last showed that it lives: it opened, or yielded a frame.
+    last_sign: Instant,
+    longest_pause: Duration,
+    unwatched_since: Option<Instant>,
+    frames: u64,
+    /// How many broken pictures the camera had had before.
+    broken_before: u64,
+}
+
+impl Opening {
+    fn new(broken_before: u64) -> Self {
+        Self {
+            live_since: None,
+            last_sign: Instant::now(),
+            longest_pause: Duration::ZERO,
+            unwatched_since: None,
+            frames: 0,
+            broken_before,
+        }
+    }
+
+    fn note_viewers(&mut self, viewers: usize, now: Instant) {
+        self.unwatched_since = if viewers > 0 { None } else { self.unwatched_since.or(Some(now)) };
+    }
+
+    fn idle_at(&self, settings: &CameraSettings) -> Option<Instant> {
+        settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
+    }
+
+    /// When the camera counts as stalled; never for one whose pauses only the outside world bounds.
+    fn stalled_at(&self, settings: &CameraSettings) -> Option<Instant> {
+        let allowed = self.longest_pause.checked_add(settings.stall_timeout)?;
+        self.last_sign.checked_add(allowed)
+    }
+
+    fn stall_reason(&self, settings: &CameraSettings, stats: &Stats) -> String {
+        let within = humantime::format_duration(settings.stall_timeout);
+        let broken = stats.broken - self.broken_before;
+        match &stats.last_broken {
+            Some(problem) if self.frames == 0 && broken > 0 => {
+                format!("no whole picture within {within}, {broken} broken ones: {problem}")
+            }
+            _ => format!("no picture for {within}"),
+        }
+    }
+
+    fn live_for(&self) -> Duration {
+        self.live_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+}
+
+/// Sleeps until `at`; for ever without one.
+async fn sleep_until_some(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An error with all that caused it, as one line.
+fn one_line(error: &Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        let text = source.to_string();
+        // Most messages contain their cause's already.
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = source.source();
+    }
+    line.replace(['\r', '\n'], " ")
+}

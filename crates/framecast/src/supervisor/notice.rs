@@ -1,0 +1,206 @@
+//! The drawn picture that stands in for a camera that is not live: it says so, why, since when, and what comes next.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use framecast_hub::{Feed, State, Status};
+use framecast_media::codec::{Picture, jpeg};
+use framecast_media::{Codec, Format, Frame, Timestamp, draw};
+use jiff::tz::TimeZone;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+/// Notices are drawn at this rate, so that their countdown counts.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A picture younger than this passes for live when a viewer comes.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Notices are drawn no larger than this: they are drawn each second, and carry but text.
+const MAX_WIDTH_PX: u32 = 1280;
+const MAX_HEIGHT_PX: u32 = 960;
+const DEFAULT_SIZE_PX: (u32, u32) = (640, 480);
+const MIN_SIZE_PX: (u32, u32) = (320, 180);
+
+/// No camera's picture has more; a decoder needs three bytes for each.
+const MAX_DECODED_PIXELS: usize = 64 * 1024 * 1024;
+
+const QUALITY: u8 = 75;
+
+/// A camera that is live within this time needs no notice that says that it is being opened.
+const OPENING_GRACE: Duration = Duration::from_millis(100);
+
+/// Draws the notices of one camera.
+pub(crate) struct Notices {
+    feed: Arc<Feed>,
+    due_at: Instant,
+    /// The last good picture, decoded once for all notices that are drawn over it.
+    background: Option<Background>,
+    /// Drawing takes some ten milliseconds: too long for a thread on which streams are sent.
+    drawing: Option<JoinHandle<(Option<Frame>, Option<Background>)>>,
+}
+
+#[derive(Clone)]
+struct Background {
+    frame: Frame,
+    picture: Arc<Picture>,
+}
+
+impl Notices {
+    pub(crate) fn new(feed: Arc<Feed>) -> Self {
+        Self { feed, due_at: Instant::now(), background: None, drawing: None }
+    }
+
+    /// Begins with notices at once: the camera is not live.
+    pub(crate) fn begin(&mut self) {
+        self.due_at = Instant::now();
+    }
+
+    /// Begins with notices for a camera that is being opened, unless it comes quickly or a picture is held that is
+    /// hardly a second old.
+    pub(crate) fn begin_opening(&mut self) {
+        self.due_at = Instant::now() + OPENING_GRACE;
+        let newest = self.feed.channel().newest();
+        if newest.is_some_and(|frame| age(&frame, SystemTime::now()) < FRESH) {
+            if self.feed.status().state != State::Lost {
+                self.feed.channel().resume();
+            }
+            self.due_at += FRESH;
+        }
+    }
+
+    /// Ends the notices: the camera is live, and what is still being drawn is out of date.
+    pub(crate) fn end(&mut self) {
+        self.drawing = None;
+        self.background = None;
+    }
+
+    /// Waits until the next notice is due, draws and publishes it. Cancel safe: called again it goes on.
+    pub(crate) async fn show(&mut self, status: &Status) {
+        if self.drawing.is_none() {
+            sleep_until(self.due_at).await;
+            self.due_at = Instant::now() + INTERVAL;
+            let drawing = self.drawing_of(status);
+            self.drawing = Some(tokio::task::spawn_blocking(|| drawing.draw()));
+        }
+        let Some(drawing) = self.drawing.as_mut() else { return };
+        let drawn = drawing.await;
+        self.drawing = None;
+        match drawn {
+            Ok((frame, background)) => {
+                self.background = background;
+                if let Some(frame) = frame {
+                    self.feed.channel().publish_notice(frame);
+                }
+            }
+            Err(error) => warn!(%error, "a notice could not be drawn"),
+        }
+    }
+
+    fn drawing_of(&mut self, status: &Status) -> Drawing {
+        let newest = self.feed.channel().newest();
+        Drawing {
+            camera: self.feed.name().to_owned(),
+            status: status.clone(),
+            background: self.background.take().filter(|held| is_same(newest.as_ref(), held)),
+            newest,
+            now: SystemTime::now(),
+        }
+    }
+}
+
+fn is_same(newest: Option<&Frame>, held: &Background) -> bool {
+    newest.is_some_and(|frame| frame.data.as_ptr() == held.frame.data.as_ptr())
+}
+
+fn age(frame: &Frame, now: SystemTime) -> Duration {
+    now.duration_since(frame.captured_at).unwrap_or_default()
+}
+
+/// All that one notice is drawn from.
+struct Drawing {
+    camera: String,
+    status: Status,
+    newest: Option<Frame>,
+    background: Option<Background>,
+    now: SystemTime,
+}
+
+impl Drawing {
+    fn draw(mut self) -> (Option<Frame>, Option<Background>) {
+        if self.background.is_none() {
+            self.background = self.newest.take().and_then(|frame| {
+                let picture = jpeg::decode(&frame.data, MAX_DECODED_PIXELS).ok()?;
+                Some(Background { frame, picture: Arc::new(picture) })
+            });
+        }
+        let (width_px, height_px) = self.size();
+        let lines = self.lines();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let picture = draw::notice(&draw::Notice {
+            camera: &self.camera,
+            headline: headline(self.status.state),
+            lines: &lines,
+            background: self.background.as_ref().map(|background| &*background.picture),
+            width_px,
+            height_px,
+        });
+        let frame = jpeg::encode(&picture, QUALITY).ok().map(|data| Frame {
+            data,
+            pts: Timestamp::default(),
+            captured_at: self.now,
+            is_keyframe: true,
+            format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
+        });
+        (frame, self.background)
+    }
+
+    /// The size of the camera's pictures, so that a page's layout stays, within the bounds for notices.
+    fn size(&self) -> (u32, u32) {
+        let Some(background) = &self.background else { return DEFAULT_SIZE_PX };
+        let (width, height) = (background.picture.width_px(), background.picture.height_px());
+        let scale = (f64::from(MAX_WIDTH_PX) / f64::from(width))
+            .min(f64::from(MAX_HEIGHT_PX) / f64::from(height))
+            .min(1.0);
+        let scaled = |side: u32, least: u32| ((f64::from(side) * scale) as u32).max(least);
+        (scaled(width, MIN_SIZE_PX.0), scaled(height, MIN_SIZE_PX.1))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(reason) = &self.status.reason {
+            lines.push(reason.clone());
+        }
+        if self.status.state == State::Lost {
+            let since = format!("Since {}", clock_time(self.status.since));
+            lines.push(match self.status.next_try {
+                Some(at) => {
+                    let left = at.duration_since(self.now).unwrap_or_default();
+                    format!("{since}; next try in {} s", left.as_secs_f64().ceil())
+                }
+                None => format!("{since}; trying now"),
+            });
+        }
+        if let Some(background) = &self.background {
+            let age = Duration::from_secs(age(&background.frame, self.now).as_secs());
+            lines.push(format!("Last picture {} ago", humantime::format_duration(age)));
+        }
+        lines
+    }
+}
+
+fn headline(state: State) -> &'static str {
+    match state {
+        State::Lost => "No picture",
+        State::Idle | State::Opening | State::Live => "Opening…",
+    }
+}
+
+/// The time of day at the server, with the date's place taken by the zone.
+fn clock_time(time: SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(timestamp) => timestamp.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S %Z").to_string(),
+        Err(_) => "an unknown time".to_owned(),
+    }
+}

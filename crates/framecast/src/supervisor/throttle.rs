@@ -1,0 +1,56 @@
+//! A bound on the rate of a source.
+
+use std::time::{Duration, Instant};
+
+/// How many frames may come at once after a pause: cameras deliver unevenly, but no flood passes.
+const BURST: f64 = 3.0;
+
+/// Lets through a given number of frames per second, evenly.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    per_second: f64,
+    credit: f64,
+    refilled_at: Instant,
+}
+
+impl Throttle {
+    pub(crate) fn new(per_second: f64, now: Instant) -> Self {
+        Self { per_second, credit: BURST, refilled_at: now }
+    }
+
+    /// Whether a frame that comes at `now` may pass.
+    pub(crate) fn admits(&mut self, now: Instant) -> bool {
+        let elapsed: Duration = now.saturating_duration_since(self.refilled_at);
+        self.refilled_at = now;
+        self.credit = (self.credit + elapsed.as_secs_f64() * self.per_second).min(BURST);
+        if self.credit < 1.0 {
+            return false;
+        }
+        self.credit -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(frames_per_second: u32, limit: f64) -> usize {
+        let start = Instant::now();
+        let mut throttle = Throttle::new(limit, start);
+        let interval = Duration::from_secs(1) / frames_per_second;
+        (0..frames_per_second * 10).filter(|n| throttle.admits(start + interval * *n)).count()
+    }
+
+    #[test]
+    fn a_flood_is_held_to_the_limit() {
+        let passed = admitted(10_000, 120.0);
+        assert!((1195..=1205).contains(&passed), "{passed} in ten seconds");
+    }
+
+    #[test]
+    fn a_camera_at_the_limit_loses_nothing() {
+        assert_eq!(admitted(120, 120.0), 1200);
+        assert_eq!(admitted(30, 120.0), 300);
+    }
+}

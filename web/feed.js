@@ -9,9 +9,9 @@ const RETRY_FIRST_MS = 1000;
 const RETRY_LAST_MS = 15000;
 // The server repeats a still picture each second; a camera that shows the very same pixels for
 // this long may be a true still scene, so each further attempt waits twice as long.
-const STILL_FIRST_MS = 8000;
+const STILL_FIRST_MS = 4000;
 const STILL_LAST_MS = 128000;
-const LOOK_MS = 2000;
+const LOOK_MS = 1000;
 const SAMPLE = { width: 32, height: 18 };
 
 let opened = 0;

@@ -34,7 +34,9 @@ export class Snapshots {
     const limit = setTimeout(() => abort.abort(), TIMEOUT_MS);
     try {
       const response = await fetch(tile.snapshotUrl, { cache: "no-store", signal: abort.signal });
-      if (!response.ok) throw new Error(`the server answered ${response.status}`);
+      // A camera that is lost is answered with an error, whose body is the picture that says why.
+      const isPicture = response.headers.get("Content-Type")?.startsWith("image/");
+      if (!isPicture) throw new Error(`the server answered ${response.status}`);
       const seconds = Number(response.headers.get("X-Timestamp"));
       const blob = await response.blob();
       if (this.#turns.includes(tile)) tile.showSnapshot(blob, seconds > 0 ? seconds * 1000 : null);

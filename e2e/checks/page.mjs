@@ -80,6 +80,28 @@ async function show(page) {
   await page.bringToFront();
 }
 
+/** Twelve cameras through the six connections that a browser allows: some stream, the others take turns. */
+async function showMany(stage, name) {
+  const names = Array.from({ length: 12 }, (_, n) => `camera-${n + 1}`);
+  const framecast = await stage.framecast(names.map((camera) => `${camera}=test:?size=320x180&fps=5`));
+  const browser = await stage.browser(name);
+  const page = await open(browser, framecast.url);
+  await until("every camera has a picture", () =>
+    page.$$eval(".tile", (tiles) => tiles.length === 12 && tiles.every((tile) => tile.querySelector("img")?.naturalWidth > 0)),
+  );
+  await until("each figure says how often its picture comes", () =>
+    page.$$eval(".figures", (all) => {
+      const slow = all.filter((figures) => /1 picture every \d+ s/.test(figures.textContent)).length;
+      const streamed = all.filter((figures) => /\d fps/.test(figures.textContent)).length;
+      return streamed === 4 && slow === 8;
+    }),
+  );
+  await moves(page, ".tile:first-child .picture");
+  await moves(page, ".tile:last-child .picture");
+  await page.screenshot({ path: stage.out(`many-${name}.png`) });
+  ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
+}
+
 async function comeBack(stage, name) {
   const cameras = [`front=${MOVING}`];
   const framecast = await stage.framecast(cameras);
@@ -108,6 +130,7 @@ const inBoth = (title, check) =>
 export const checks = [
   ...inBoth("page", showPage),
   ...inBoth("cross-origin", showElsewhere),
+  ...inBoth("many", showMany),
   ...inBoth("hidden", endUnseenStreams),
   ...inBoth("restart", comeBack),
 ];

@@ -22,7 +22,7 @@ use rustix::{
 
 use crate::{
     client::{Bodies, Outcome, Viewer},
-    proc::{self, Sample},
+    proc::{self, Sample, ThreadTime},
     report::{self, Report},
 };
 
@@ -101,14 +101,19 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
     let mut load = Load::connect(server, &path, options)?;
     load.warm_up(Duration::from_secs(options.warmup))?;
     load.reset();
-    let (before, started) = (look()?, Instant::now());
+    let (before, own_before, started) = (look()?, ThreadTime::own(), Instant::now());
     load.run_until(started + Duration::from_secs(options.seconds))?;
-    let (after, elapsed) = (look()?, started.elapsed());
+    let (after, own, elapsed) = (look()?, ThreadTime::own().seconds_since(own_before), started.elapsed());
     let server = match (idle, before, after) {
         (Some(idle), Some(before), Some(after)) => Some(report::Looks { idle, before, after }),
         _ => None,
     };
-    Ok(report::sum_up([&load.full, &load.slow, &load.stalled].map(Group::summary), server.as_ref(), elapsed))
+    Ok(report::sum_up(
+        [&load.full, &load.slow, &load.stalled].map(Group::summary),
+        server.as_ref(),
+        report::Load::of(own, elapsed),
+        elapsed,
+    ))
 }
 
 /// Splits `http://HOST:PORT/PATH` into where to connect and what to ask for.

@@ -20,8 +20,8 @@ const TICK_NS: u64 = 10_000_000;
 /// One look at a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
-    /// Nanoseconds on a CPU, per thread that lives now.
-    threads_ns: HashMap<String, u64>,
+    /// Each thread that lives now.
+    threads: HashMap<String, ThreadTime>,
     /// Ticks on a CPU of the whole process, ended threads included.
     ticks: u64,
     /// Resident memory in KiB.
@@ -44,17 +44,17 @@ impl Sample {
         let context = || format!("cannot look at process {pid}");
         let status = fs::read_to_string(dir.join("status")).with_context(context)?;
         let stat = fs::read_to_string(dir.join("stat")).with_context(context)?;
-        let mut threads_ns = HashMap::new();
+        let mut threads = HashMap::new();
         for thread in fs::read_dir(dir.join("task")).with_context(context)? {
             let thread = thread?;
             // A thread may end between the listing and the reading.
             if let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) {
                 let name = thread.file_name().to_string_lossy().into_owned();
-                threads_ns.insert(name, first_number(&text));
+                threads.insert(name, ThreadTime::parse(&text));
             }
         }
         Ok(Self {
-            threads_ns,
+            threads,
             ticks: process_ticks(&stat),
             rss_kib: status_kib(&status, "VmRSS:"),
             rss_peak_kib: status_kib(&status, "VmHWM:"),
@@ -67,14 +67,23 @@ impl Sample {
     /// The threads' own clocks count nanoseconds, but one that ended takes its time with it. The process's clock
     /// keeps it and counts ticks; it speaks when the two differ by more than its rounding.
     pub(crate) fn cpu_seconds_since(&self, earlier: &Self) -> f64 {
-        let threads_ns: u64 = self
-            .threads_ns
-            .iter()
-            .map(|(id, now)| now.saturating_sub(earlier.threads_ns.get(id).copied().unwrap_or(0)))
-            .sum();
+        let threads_ns = self.sum_since(earlier, |time| time.ran_ns);
         let process_ns = self.ticks.saturating_sub(earlier.ticks) * TICK_NS;
         let cpu_ns = if process_ns > threads_ns + 4 * TICK_NS { process_ns } else { threads_ns };
         cpu_ns as f64 / 1e9
+    }
+
+    /// Seconds that its threads of now would have run since `earlier`, had others not had their CPU.
+    pub(crate) fn waited_seconds_since(&self, earlier: &Self) -> f64 {
+        self.sum_since(earlier, |time| time.waited_ns) as f64 / 1e9
+    }
+
+    fn sum_since(&self, earlier: &Self, figure: fn(&ThreadTime) -> u64) -> u64 {
+        let grown = |(id, now): (&String, &ThreadTime)| {
+            let then = earlier.threads.get(id).map_or(0, figure);
+            figure(now).saturating_sub(then)
+        };
+        self.threads.iter().map(grown).sum()
     }
 }
 
@@ -90,6 +99,31 @@ fn status_kib(status: &str, field: &str) -> u64 {
 
 fn first_number(text: &str) -> u64 {
     text.split_ascii_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// What a thread has had of its CPU so far, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ThreadTime {
+    ran_ns: u64,
+    waited_ns: u64,
+}
+
+impl ThreadTime {
+    /// Looks at the calling thread; zeros where the kernel keeps no such account.
+    pub(crate) fn own() -> Self {
+        Self::parse(&fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default())
+    }
+
+    fn parse(schedstat: &str) -> Self {
+        let mut numbers = schedstat.split_ascii_whitespace().map(first_number);
+        Self { ran_ns: numbers.next().unwrap_or(0), waited_ns: numbers.next().unwrap_or(0) }
+    }
+
+    /// Seconds of running, and of waiting for the CPU while others had it, since `earlier`.
+    pub(crate) fn seconds_since(self, earlier: Self) -> (f64, f64) {
+        let seconds = |now: u64, then: u64| now.saturating_sub(then) as f64 / 1e9;
+        (seconds(self.ran_ns, earlier.ran_ns), seconds(self.waited_ns, earlier.waited_ns))
+    }
 }
 
 /// Keeps the calling thread, and what it starts from now on, on one CPU.
@@ -193,7 +227,10 @@ mod tests {
     #[test]
     fn a_thread_that_ended_is_counted_by_the_clock_of_its_process() {
         let sample = |threads: &[(&str, u64)], ticks| Sample {
-            threads_ns: threads.iter().map(|&(id, ns)| (id.to_owned(), ns)).collect(),
+            threads: threads
+                .iter()
+                .map(|&(id, ran_ns)| (id.to_owned(), ThreadTime { ran_ns, waited_ns: 0 }))
+                .collect(),
             ticks,
             rss_kib: 0,
             rss_peak_kib: 0,

@@ -23,6 +23,8 @@ pub(crate) struct Report {
     /// Viewers that never read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stalled: Option<Stalled>,
+    /// The load generator itself.
+    pub(crate) load: Load,
     /// The server's process, when it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<Server>,
@@ -67,6 +69,23 @@ pub(crate) struct Stalled {
     closed: usize,
 }
 
+/// How busy the load generator was; near 100 % in sum, it is the limit and not the server.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Load {
+    /// Share of its CPU that it ran on.
+    pub(crate) cpu_percent: f64,
+    /// Share of the time that it would have run, had others not had its CPU.
+    pub(crate) waited_percent: f64,
+}
+
+impl Load {
+    /// From seconds of running and of waiting in a window.
+    pub(crate) fn of((ran, waited): (f64, f64), elapsed: Duration) -> Self {
+        let percent = 100.0 / elapsed.as_secs_f64();
+        Self { cpu_percent: ran * percent, waited_percent: waited * percent }
+    }
+}
+
 /// What the server's process spent and held.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Server {
@@ -74,6 +93,8 @@ pub(crate) struct Server {
     pub(crate) cpu_seconds: f64,
     /// Share of one CPU.
     pub(crate) cpu_percent: f64,
+    /// Share of the time that its threads waited for a CPU that others had.
+    pub(crate) waited_percent: f64,
     /// CPU seconds for each GB (10^9 bytes) that viewers took.
     pub(crate) cpu_seconds_per_gb: f64,
     /// CPU microseconds for each frame that viewers took.
@@ -111,7 +132,12 @@ pub(crate) struct Looks {
 }
 
 /// Sums up a window of load by full, slow and stalled viewers.
-pub(crate) fn sum_up(groups: [Group<'_>; 3], server: Option<&Looks>, elapsed: Duration) -> Report {
+pub(crate) fn sum_up(
+    groups: [Group<'_>; 3],
+    server: Option<&Looks>,
+    load: Load,
+    elapsed: Duration,
+) -> Report {
     let seconds = elapsed.as_secs_f64();
     let [full, slow, stalled] = groups;
     let slow = (!slow.seen.is_empty()).then(|| viewers(&slow, seconds));
@@ -124,6 +150,7 @@ pub(crate) fn sum_up(groups: [Group<'_>; 3], server: Option<&Looks>, elapsed: Du
         slow,
         stalled: (!stalled.seen.is_empty())
             .then_some(Stalled { count: stalled.seen.len(), closed: stalled.closed }),
+        load,
         server: server.map(|looks| cost(looks, seconds, bytes, frames)),
     }
 }
@@ -171,6 +198,7 @@ fn cost(looks: &Looks, seconds: f64, bytes: u64, frames: u64) -> Server {
     Server {
         cpu_seconds,
         cpu_percent: 100.0 * cpu_seconds / seconds,
+        waited_percent: 100.0 * looks.after.waited_seconds_since(&looks.before) / seconds,
         cpu_seconds_per_gb: per(bytes as f64 / GB),
         cpu_us_per_frame: per(frames as f64 / 1e6),
         rss_idle_kib: looks.idle.rss_kib,
@@ -194,7 +222,8 @@ impl fmt::Display for Report {
         if let Some(server) = &self.server {
             write!(f, "\nserver: {server}")?;
         }
-        Ok(())
+        let Load { cpu_percent, waited_percent } = self.load;
+        write!(f, "\nload: CPU {cpu_percent:.0} %, waited for it {waited_percent:.0} %")
     }
 }
 
@@ -223,8 +252,9 @@ impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "CPU {:.1} %, {:.2} s/GB, {:.0} µs/frame, RSS KiB {} -> {} (peak {}), descriptors {} -> {}",
+            "CPU {:.1} %, waited for it {:.1} %, {:.2} s/GB, {:.0} µs/frame, RSS KiB {} -> {} (peak {}), descriptors {} -> {}",
             self.cpu_percent,
+            self.waited_percent,
             self.cpu_seconds_per_gb,
             self.cpu_us_per_frame,
             self.rss_idle_kib,
@@ -249,7 +279,7 @@ mod tests {
         let (a, b, c) = (seen(60, &[]), seen(58, &[]), seen(10, &[]));
         let group = |seen| Group { seen, closed: 0 };
         let groups = [group(vec![&a, &b, &c]), group(vec![]), group(vec![])];
-        let report = sum_up(groups, None, Duration::from_secs(2));
+        let report = sum_up(groups, None, Load::default(), Duration::from_secs(2));
         assert_eq!((report.full.fps_median, report.full.fps_min), (29.0, 5.0));
         assert_eq!((report.full.frames, report.full.bytes), (128, 128_000));
         assert!(report.slow.is_none() && report.stalled.is_none() && report.server.is_none());

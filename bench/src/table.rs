@@ -35,7 +35,7 @@ pub(crate) fn markdown(comparison: &Comparison) -> String {
 fn figures(out: &mut String, comparison: &Comparison) {
     out.push_str(
         "| viewers | server | fps median | fps min | CPU % | CPU s/GB | CPU µs/frame | RSS MiB | age p50 ms \
-         | age p99 ms |\n|---|---|---|---|---|---|---|---|---|---|\n",
+         | age p99 ms | server waited % | load busy % |\n|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for (viewers, server) in rows(comparison) {
         let runs = select(comparison, viewers, server);
@@ -45,7 +45,7 @@ fn figures(out: &mut String, comparison: &Comparison) {
         writeln!(
             out,
             "| {viewers} | {server} | {:.1} | {:.1} | {:.1} | {:.2} ({:.2}–{:.2}) | {:.0} | {:.1} \
-             | {:.1} ({:.1}–{:.1}) | {:.1} |",
+             | {:.1} ({:.1}–{:.1}) | {:.1} | {:.0} | {:.0} |",
             middle(fps),
             middle(|report| report.full.fps_min),
             middle(|report| of_server(report, |server| server.cpu_percent)),
@@ -58,6 +58,8 @@ fn figures(out: &mut String, comparison: &Comparison) {
             age.min,
             age.max,
             middle(|report| report.full.age_p99_ms),
+            middle(|report| of_server(report, |server| server.waited_percent)),
+            middle(|report| report.load.cpu_percent + report.load.waited_percent),
         )
         .expect("a string takes all text");
     }

@@ -12,6 +12,7 @@ mod driver;
 mod emulated;
 mod error;
 mod frames;
+mod http;
 mod mask;
 mod source_url;
 mod table;

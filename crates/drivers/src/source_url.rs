@@ -66,23 +66,20 @@ impl SourceUrl {
     /// [`Error::UnknownOption`] names what the driver has.
     pub fn path_and_options(&self, known: &[&'static str]) -> Result<(&str, Options<'_>), Error> {
         let (path, query) = self.rest.split_once('?').unwrap_or((&self.rest, ""));
-        let mut pairs = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if !known.contains(&name) {
-                return Err(Error::UnknownOption {
-                    scheme: self.scheme.clone(),
-                    option: name.to_owned(),
-                    known: known.to_vec(),
-                });
-            }
-            pairs.push((name, value));
-        }
-        Ok((path, Options { scheme: &self.scheme, pairs }))
+        Ok((path, Options::parse(&self.scheme, query, known)?))
+    }
+
+    /// Reads the options in the URL's fragment, what follows its `#`: for schemes whose query belongs to a server.
+    ///
+    /// # Errors
+    /// [`Error::UnknownOption`] names what the driver has.
+    pub fn fragment_options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
+        let fragment = self.rest.split_once('#').map_or("", |(_, fragment)| fragment);
+        Options::parse(&self.scheme, fragment, known)
     }
 }
 
-/// The options of a source's URL: what follows the `?`.
+/// The options of a source's URL: what follows its `?` or its `#`.
 #[derive(Debug)]
 pub struct Options<'a> {
     scheme: &'a str,
@@ -90,6 +87,22 @@ pub struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
+    fn parse(scheme: &'a str, text: &'a str, known: &[&'static str]) -> Result<Self, Error> {
+        let mut pairs = Vec::new();
+        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                return Err(Error::UnknownOption {
+                    scheme: scheme.to_owned(),
+                    option: name.to_owned(),
+                    known: known.to_vec(),
+                });
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self { scheme, pairs })
+    }
+
     /// The option's value as written; empty for an option without `=`. The last one counts.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.pairs.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| *value)
@@ -112,6 +125,18 @@ impl<'a> Options<'a> {
             Ok(fps) if (0.001..=1000.0).contains(&fps) => Ok(Duration::from_secs_f64(1.0 / fps)),
             _ => Err(self.refuse("fps", "must be a number of frames per second from 0.001 to 1000")),
         }
+    }
+
+    /// The time in `option`, as in `timeout=10s`; `default` where it is absent.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] when it is not a time from a millisecond to an hour.
+    pub fn duration(&self, option: &'static str, default: Duration) -> Result<Duration, Error> {
+        let Some(value) = self.get(option) else { return Ok(default) };
+        humantime::parse_duration(value)
+            .ok()
+            .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(3600)).contains(time))
+            .ok_or_else(|| self.refuse(option, "must be a time like 10s or 500ms, from 1ms to 1h"))
     }
 
     /// The width and height in pixels in option `size`, as in `size=1280x720`.
@@ -204,6 +229,25 @@ mod tests {
         let url = SourceUrl::parse("test:?fsp=3").unwrap();
         let error = url.path_and_options(&["fps", "size"]).unwrap_err().to_string();
         assert_eq!(error, "test: unknown option `fsp`; known are fps, size");
+    }
+
+    #[test]
+    fn options_in_the_fragment_leave_the_query_alone() {
+        let url = SourceUrl::parse("http://cam/?action=stream&fps=3#timeout=2s&insecure").unwrap();
+        let options = url.fragment_options(&["timeout", "insecure"]).unwrap();
+        assert!(options.is_set("insecure"));
+        assert_eq!(options.duration("timeout", Duration::ZERO).unwrap(), Duration::from_secs(2));
+        assert_eq!(options.get("fps"), None);
+        assert!(url.fragment_options(&["timeout"]).is_err());
+    }
+
+    #[test]
+    fn times_out_of_range_are_refused() {
+        for bad in ["timeout=0s", "timeout=10", "timeout=-1s", "timeout=2h", "timeout="] {
+            let url = SourceUrl::parse(&format!("http://cam/#{bad}")).unwrap();
+            let options = url.fragment_options(&["timeout"]).unwrap();
+            assert!(options.duration("timeout", Duration::ZERO).is_err(), "{bad}");
+        }
     }
 
     #[test]

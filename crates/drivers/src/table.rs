@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_core::Stream;
 
 use crate::frames::{IterDriver, StreamDriver};
+use crate::http::Http;
 use crate::{Driver, Error, IntoPicture, Source, SourceUrl, emulated};
 
 /// The drivers that a program has, by scheme. Cheap to clone.
@@ -15,7 +16,7 @@ pub struct Drivers(Vec<Arc<dyn Driver>>);
 impl Drivers {
     /// The drivers that come with Framecast.
     pub fn builtin() -> Self {
-        Self::default().with(emulated::Emulated)
+        Self::default().with(emulated::Emulated).with(Http("http")).with(Http("https"))
     }
 
     /// The same table with one driver more; it takes the place of one with the same scheme.

@@ -1,0 +1,229 @@
+//! Basic and Digest authentication (RFC 7617, RFC 7616).
+//!
+//! Nothing is sent until the server asks. What it asked for is then remembered, so that polls need no second round.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use digest_auth::{AuthContext, Charset, Qop, WwwAuthenticateHeader};
+use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use url::Url;
+
+use super::challenge::{self, Challenge};
+
+/// User and password, percent-decoded.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Credentials {
+    pub(super) user: String,
+    pub(super) password: String,
+}
+
+impl Credentials {
+    /// Moves user and password out of `url`.
+    pub(super) fn take_from(url: &mut Url) -> Option<Self> {
+        let user = percent_decode(url.username());
+        let password = percent_decode(url.password().unwrap_or_default());
+        // These fail only for URLs without a host, which have neither.
+        url.set_username("").ok();
+        url.set_password(None).ok();
+        (!user.is_empty() || !password.is_empty()).then_some(Self { user, password })
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(***)")
+    }
+}
+
+/// What one source knows about how to log in.
+#[derive(Debug)]
+pub(super) struct Login {
+    credentials: Credentials,
+    method: Option<Method>,
+}
+
+#[derive(Debug)]
+enum Method {
+    Basic,
+    Digest(Box<WwwAuthenticateHeader>),
+}
+
+/// What a server's refusal taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lesson {
+    /// It asks for nothing that we can do.
+    Nothing,
+    /// How to log in.
+    Method,
+    /// The password was right but the nonce was too old.
+    Stale,
+}
+
+impl Login {
+    pub(super) fn new(credentials: Credentials) -> Self {
+        Self { credentials, method: None }
+    }
+
+    /// The `Authorization` header for a GET of `url`; `None` before the server has asked.
+    pub(super) fn authorization(&mut self, url: &Url) -> Option<HeaderValue> {
+        let Credentials { user, password } = &self.credentials;
+        let text = match self.method.as_mut()? {
+            Method::Basic => format!("Basic {}", BASE64.encode(format!("{user}:{password}"))),
+            Method::Digest(prompt) => {
+                let mut context = AuthContext::new(user, password, request_target(url));
+                let has_auth = prompt.qop.as_ref().is_none_or(|qop| qop.contains(&Qop::AUTH));
+                if !has_auth {
+                    context.body = Some(Cow::Borrowed(b""));
+                }
+                prompt.respond(&context).ok()?.to_string()
+            }
+        };
+        let mut value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+
+    /// Reads the challenges of an answer 401: Digest if there is one that we can do, else Basic.
+    pub(super) fn learn(&mut self, headers: &HeaderMap) -> Lesson {
+        let challenges: Vec<Challenge> = headers
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .flat_map(|value| challenge::parse(&String::from_utf8_lossy(value.as_bytes())))
+            .collect();
+        let digest = challenges.iter().filter(|c| c.scheme == "digest").find_map(prompt);
+        if let Some(prompt) = digest {
+            let lesson = if prompt.stale { Lesson::Stale } else { Lesson::Method };
+            self.method = Some(Method::Digest(Box::new(prompt)));
+            lesson
+        } else if challenges.iter().any(|c| c.scheme == "basic") {
+            self.method = Some(Method::Basic);
+            Lesson::Method
+        } else {
+            self.method = None;
+            Lesson::Nothing
+        }
+    }
+}
+
+/// What a Digest challenge asks for; `None` for hashes that we do not have.
+fn prompt(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
+    let algorithm = match challenge.get("algorithm") {
+        None => Default::default(),
+        // Cameras write it in any case; the session variants end in lower case.
+        Some(name) => name.to_ascii_uppercase().replace("-SESS", "-sess").parse().ok()?,
+    };
+    let qop = match challenge.get("qop") {
+        None => None,
+        Some(list) => {
+            let mut known: Vec<Qop> =
+                list.split(',').filter_map(|name| name.trim().to_ascii_lowercase().parse().ok()).collect();
+            // The crate prefers `auth-int`, whose servers are rare and often wrong.
+            if known.contains(&Qop::AUTH) {
+                known.retain(|qop| *qop == Qop::AUTH);
+            }
+            (!known.is_empty()).then_some(known)
+        }
+    };
+    let is_true = |name| challenge.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    Some(WwwAuthenticateHeader {
+        domain: None,
+        realm: challenge.get("realm").unwrap_or_default().to_owned(),
+        nonce: challenge.get("nonce")?.to_owned(),
+        opaque: challenge.get("opaque").map(str::to_owned),
+        stale: is_true("stale"),
+        algorithm,
+        qop,
+        userhash: is_true("userhash"),
+        charset: Charset::UTF8,
+        nc: 0,
+    })
+}
+
+/// What the request line says: path and query.
+fn request_target(url: &Url) -> String {
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    }
+}
+
+/// Replaces `%xx` by its byte; what is no such pair stays as it is.
+fn percent_decode(text: &str) -> String {
+    let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match (byte, digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login() -> Login {
+        Login::new(Credentials { user: "me".into(), password: "p@ß".into() })
+    }
+
+    fn headers(values: &[&'static str]) -> HeaderMap {
+        values.iter().map(|value| (WWW_AUTHENTICATE, HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn digest_is_preferred_wherever_it_stands() {
+        for values in [
+            &[r#"Basic realm="a", Digest realm="a", nonce="n", qop="auth-int, auth""#][..],
+            &[r#"Basic realm="a""#, r#"Digest realm="a", nonce="n", qop="auth""#],
+            &[r#"Digest realm="a", nonce="m", algorithm=WHIRL"#, r#"digest nonce="n",realm="a",qop=auth"#],
+        ] {
+            let mut login = login();
+            assert_eq!(login.learn(&headers(values)), Lesson::Method);
+            let url = Url::parse("http://cam/v?x=1").unwrap();
+            for count in ["nc=00000001", "nc=00000002"] {
+                let value = login.authorization(&url).unwrap();
+                let text = std::str::from_utf8(value.as_bytes()).unwrap();
+                assert!(text.starts_with("Digest "), "{text}");
+                for part in [count, r#"nonce="n""#, r#"uri="/v?x=1""#, "qop=auth,"] {
+                    assert!(text.contains(part), "{part} in {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn basic_is_used_where_digest_cannot_be() {
+        let mut login = login();
+        let odd = headers(&[r#"Digest realm="a", nonce="n", algorithm=TOKEN, Basic realm="a""#]);
+        assert_eq!(login.learn(&odd), Lesson::Method);
+        let value = login.authorization(&Url::parse("http://cam/").unwrap()).unwrap();
+        assert_eq!(value, format!("Basic {}", BASE64.encode("me:p@ß")));
+    }
+
+    #[test]
+    fn nothing_is_sent_before_the_server_asks_or_when_it_asks_for_something_else() {
+        let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
+        assert_eq!(login.authorization(&url), None);
+        for odd in ["Negotiate", "Bearer realm=\"x\"", "Digest realm=\"x\"", ""] {
+            assert_eq!(login.learn(&headers(&[odd])), Lesson::Nothing, "{odd}");
+            assert_eq!(login.authorization(&url), None);
+        }
+    }
+
+    #[test]
+    fn percent_signs_that_encode_nothing_stay() {
+        assert_eq!(percent_decode("a%40b%C3%9F%zz%4"), "a@bß%zz%4");
+    }
+}

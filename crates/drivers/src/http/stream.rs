@@ -1,0 +1,162 @@
+//! A response that goes on for ever, read picture by picture.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use framecast_media::Frame;
+use framecast_media::container::Picture;
+use framecast_media::container::jpeg_stream::Splitter;
+use framecast_media::container::multipart::{Event, Limits, Parser, PartEnd, Problem};
+use reqwest::Response;
+use tokio::time::{Instant, timeout_at};
+
+use super::captured_at;
+use super::session::connection_error;
+use super::target::Target;
+use crate::{BoxFuture, Door, Error, Source, SourceUrl};
+
+/// How the pictures of a stream are told apart.
+pub(super) enum Reader {
+    Multipart(Box<Parser>),
+    BackToBack(Box<Splitter>),
+}
+
+impl Reader {
+    /// Parts with `boundary` between them; `head` was read already.
+    pub(super) fn multipart(target: &Target, boundary: Option<&str>, head: &[u8]) -> Self {
+        let limits = Limits { max_body_bytes: target.max_picture_bytes, ..Limits::default() };
+        let mut parser = Parser::new(boundary).with_limits(limits).with_part_end(PartEnd::AtJpegEoi);
+        parser.push(head);
+        Self::Multipart(Box::new(parser))
+    }
+
+    /// Pictures with nothing between them; `head` was read already.
+    pub(super) fn back_to_back(target: &Target, head: &[u8]) -> Self {
+        let mut splitter = Splitter::new(target.max_picture_bytes);
+        splitter.push(head);
+        Self::BackToBack(Box::new(splitter))
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Multipart(parser) => parser.push(bytes),
+            Self::BackToBack(splitter) => splitter.push(bytes),
+        }
+    }
+
+    fn next_picture(&mut self) -> Result<Option<Picture>, framecast_media::Error> {
+        let parser = match self {
+            Self::Multipart(parser) => parser,
+            Self::BackToBack(splitter) => return splitter.next_picture(),
+        };
+        loop {
+            match parser.next_event()? {
+                Some(Event::Part(part)) => {
+                    let picture = Picture::from(part);
+                    if is_picture(&picture) {
+                        return Ok(Some(picture));
+                    }
+                    tracing::debug!(content_type = picture.headers.get("content-type"), "part left out");
+                }
+                // Some cameras go on behind the last boundary; a server that does not closes the connection.
+                Some(Event::End) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// What the end of the stream completes, if anything.
+    fn finish(self) -> Option<Picture> {
+        match self {
+            Self::Multipart(parser) => parser.finish().map(Picture::from).filter(is_picture),
+            Self::BackToBack(_) => None,
+        }
+    }
+}
+
+/// An open stream. Dropping it closes the connection.
+pub(super) struct Stream {
+    target: Arc<Target>,
+    response: Response,
+    /// `None` after the stream's end.
+    reader: Option<Reader>,
+    door: Door,
+    pictures: u64,
+    /// Since when the next picture is awaited; kept when a caller gives up waiting and comes again.
+    waits_since: Option<Instant>,
+}
+
+impl Stream {
+    /// The stream whose body goes on in `response`.
+    pub(super) fn new(url: &SourceUrl, target: Arc<Target>, response: Response, reader: Reader) -> Self {
+        Self { target, response, reader: Some(reader), door: Door::new(url), pictures: 0, waits_since: None }
+    }
+
+    async fn read(&mut self) -> Result<Frame, Error> {
+        loop {
+            let Some(reader) = &mut self.reader else { return Err(self.closed()) };
+            match reader.next_picture() {
+                Ok(Some(picture)) => return self.admit(picture),
+                Ok(None) => {}
+                Err(error) => return Err(self.broken(error)),
+            }
+            let (awaited, limit) = if self.pictures == 0 {
+                ("the first picture", self.target.timeout)
+            } else {
+                ("the next picture", self.target.silence)
+            };
+            let deadline = *self.waits_since.get_or_insert_with(Instant::now) + limit;
+            match timeout_at(deadline, self.response.chunk()).await {
+                Ok(Ok(Some(bytes))) => reader.push(&bytes),
+                Ok(Ok(None)) => match self.reader.take().and_then(Reader::finish) {
+                    Some(picture) => return self.admit(picture),
+                    None => return Err(self.closed()),
+                },
+                Ok(Err(error)) => return Err(connection_error(&self.target, error)),
+                Err(_) => return Err(self.target.timed_out(awaited, limit)),
+            }
+        }
+    }
+
+    fn admit(&mut self, picture: Picture) -> Result<Frame, Error> {
+        self.waits_since = None;
+        self.pictures += 1;
+        let captured_at = captured_at(picture.captured_at(), SystemTime::now());
+        self.door.admit(picture.data, captured_at)
+    }
+
+    /// The error for what the reader refused: one picture, or all that follows.
+    fn broken(&mut self, error: framecast_media::Error) -> Error {
+        use framecast_media::Error as Media;
+        if matches!(error, Media::Multipart { problem: Problem::NoBoundary { .. }, .. }) {
+            return Error::Stream(error);
+        }
+        self.waits_since = None;
+        self.door.refuse(error)
+    }
+
+    fn closed(&self) -> Error {
+        let pictures = self.pictures;
+        self.target.failed(format!("the server closed the stream after {pictures} pictures"))
+    }
+}
+
+/// Whether a part may be a picture: some streams carry sound or text beside them.
+fn is_picture(part: &Picture) -> bool {
+    let is_other = part.headers.get("content-type").is_some_and(|kind| {
+        let kind = kind.to_ascii_lowercase();
+        ["audio/", "text/", "application/json", "application/xml"].iter().any(|other| kind.starts_with(other))
+    });
+    !part.data.is_empty() && (!is_other || part.data.starts_with(&[0xFF, 0xD8]))
+}
+
+impl Source for Stream {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+        Box::pin(async move { self.read().await.map(Some) })
+    }
+
+    /// The stream watches over its own pauses; where the URL allows long ones, they are normal.
+    fn longest_pause(&self) -> Duration {
+        if self.target.has_own_silence { self.target.silence } else { Duration::ZERO }
+    }
+}

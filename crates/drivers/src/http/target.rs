@@ -1,0 +1,132 @@
+//! What a source's URL asks for.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::auth::Credentials;
+use crate::{Error, SourceUrl};
+
+const OPTIONS: &[&str] = &["fps", "insecure", "silence", "timeout"];
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_SILENCE: Duration = Duration::from_secs(10);
+const DEFAULT_FPS: f64 = 1.0;
+
+/// A URL taken apart.
+pub(super) struct Target {
+    /// What is asked of the server: without user, password and fragment.
+    pub(super) url: Url,
+    /// The URL for messages, secrets masked.
+    pub(super) shown: String,
+    /// User and password from the URL.
+    pub(super) credentials: Option<Credentials>,
+    /// How long to wait for the connection, and after it for the first picture.
+    pub(super) timeout: Duration,
+    /// The longest pause between two pictures of a stream.
+    pub(super) silence: Duration,
+    /// Whether the URL says how long the pause may be.
+    pub(super) has_own_silence: bool,
+    /// Between two polls of a still picture.
+    pub(super) interval: Duration,
+    /// Whether any TLS certificate will do.
+    pub(super) is_insecure: bool,
+    /// The bound on one picture.
+    pub(super) max_picture_bytes: usize,
+}
+
+impl Target {
+    /// Takes `source` apart without touching the network.
+    ///
+    /// # Errors
+    /// What is wrong with the URL or its options.
+    pub(super) fn parse(source: &SourceUrl) -> Result<Self, Error> {
+        let options = source.fragment_options(OPTIONS)?;
+        let mut url = Url::parse(&source.expose()).map_err(|error| Error::BadUrl {
+            url: source.to_string(),
+            problem: format!(
+                "{error}; like http://user:password@host:8080/path, where `/`, `?`, `#` and `%` in a password are \
+                 written %2F, %3F, %23 and %25"
+            ),
+        })?;
+        let credentials = Credentials::take_from(&mut url);
+        url.set_fragment(None);
+        let interval = if options.get("fps").is_some() {
+            options.frame_interval(DEFAULT_FPS)?
+        } else {
+            interval_of_query(&url).unwrap_or(Duration::from_secs_f64(1.0 / DEFAULT_FPS))
+        };
+        Ok(Self {
+            shown: source.to_string(),
+            credentials,
+            timeout: options.duration("timeout", DEFAULT_TIMEOUT)?,
+            silence: options.duration("silence", DEFAULT_SILENCE)?,
+            has_own_silence: options.get("silence").is_some(),
+            interval,
+            is_insecure: options.is_set("insecure"),
+            max_picture_bytes: source.max_picture_bytes(),
+            url,
+        })
+    }
+
+    /// The error for an answer without pictures.
+    pub(super) fn answered(&self, answer: impl Into<String>, advice: &'static str) -> Error {
+        Error::Answer { url: self.shown.clone(), answer: answer.into(), advice }
+    }
+
+    /// The error for a connection that failed.
+    pub(super) fn failed(&self, problem: impl Into<String>) -> Error {
+        Error::Connection { url: self.shown.clone(), problem: problem.into() }
+    }
+
+    /// The error for `awaited`, which did not come.
+    pub(super) fn timed_out(&self, awaited: &'static str, after: Duration) -> Error {
+        Error::TimedOut { what: self.shown.clone(), awaited, after }
+    }
+}
+
+/// The rate in the query, if it is one that we can keep: the query is the server's, so anything may stand there.
+fn interval_of_query(url: &Url) -> Option<Duration> {
+    let (_, value) = url.query_pairs().filter(|(name, _)| name == "fps").last()?;
+    let fps = value.parse::<f64>().ok().filter(|fps| (0.001..=1000.0).contains(fps))?;
+    Some(Duration::from_secs_f64(1.0 / fps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Target {
+        Target::parse(&SourceUrl::parse(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_server_gets_path_and_query_but_neither_password_nor_options() {
+        let target = target("http://me:s%40crét@cam:81/a/../b?action=stream&x#timeout=3s&insecure");
+        assert_eq!(target.url.as_str(), "http://cam:81/b?action=stream&x");
+        assert_eq!(target.timeout, Duration::from_secs(3));
+        assert!(target.is_insecure);
+        assert_eq!(target.credentials.unwrap(), Credentials { user: "me".into(), password: "s@crét".into() });
+    }
+
+    #[test]
+    fn the_rate_is_read_from_the_query_unless_the_fragment_says_it() {
+        for (text, interval_ms) in [
+            ("http://cam/a.jpg", 1000),
+            ("http://cam/a.jpg?fps=4", 250),
+            ("http://cam/a.jpg?fps=auto", 1000),
+            ("http://cam/a.jpg?fps=4#fps=2", 500),
+        ] {
+            assert_eq!(target(text).interval, Duration::from_millis(interval_ms), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_is_refused_without_showing_the_password() {
+        for bad in
+            ["http://", "http://me:s3cret/x@cam/", "http://cam/#fps=0", "http://cam/#fast", "http://cam:x/"]
+        {
+            let error = Target::parse(&SourceUrl::parse(bad).unwrap()).err().unwrap().to_string();
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+    }
+}

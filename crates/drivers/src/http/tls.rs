@@ -1,0 +1,131 @@
+//! TLS: whom to trust.
+//!
+//! The system's root certificates count, so that a certificate authority which a site installed for its own devices
+//! counts too. The cryptography is `ring`, given explicitly: nothing is installed for the whole process.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+/// The system's root certificates; those that cannot be read are left out.
+pub(super) fn system_roots() -> RootCertStore {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!("a root certificate of this system cannot be read: {error}");
+    }
+    let mut roots = RootCertStore::empty();
+    let (_, ignored) = roots.add_parsable_certificates(found.certs);
+    if ignored > 0 {
+        tracing::debug!(ignored, "root certificates of this system that cannot be parsed");
+    }
+    roots
+}
+
+/// Trusts certificates that lead to one of `roots`.
+pub(super) fn verified_by(roots: RootCertStore) -> ClientConfig {
+    builder(Arc::new(ring::default_provider())).with_root_certificates(roots).with_no_client_auth()
+}
+
+/// Trusts any certificate: the connection is encrypted, but nobody knows to whom.
+pub(super) fn unverified() -> ClientConfig {
+    let provider = Arc::new(ring::default_provider());
+    let schemes = provider.signature_verification_algorithms.supported_schemes();
+    builder(provider)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(schemes)))
+        .with_no_client_auth()
+}
+
+fn builder(provider: Arc<CryptoProvider>) -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring has cipher suites for TLS 1.2 and 1.3")
+}
+
+/// Accepts every certificate and signature: whoever may show any certificate can also sign with its key, so checking
+/// the signature would add nothing but trouble with the short keys of old cameras.
+#[derive(Debug)]
+struct AnyCertificate(Vec<SignatureScheme>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConnection, ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// Whether a client with `config` shakes hands with a server called `name` that has `certificate`.
+    fn trusts(config: ClientConfig, made: &rcgen::CertifiedKey<rcgen::KeyPair>, name: &'static str) -> bool {
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        let mut client = ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap();
+        while client.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            wire.clear();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            if client.process_new_packets().is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    #[test]
+    fn a_certificate_is_trusted_through_its_root_and_for_its_name_alone() {
+        let made = rcgen::generate_simple_self_signed(["cam.lan".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        assert!(trusts(verified_by(roots.clone()), &made, "cam.lan"));
+        assert!(!trusts(verified_by(roots), &made, "other.lan"));
+        assert!(!trusts(verified_by(RootCertStore::empty()), &made, "cam.lan"));
+        assert!(trusts(unverified(), &made, "other.lan"));
+    }
+}

@@ -1,0 +1,38 @@
+//! The `http:` and `https:` drivers against servers that play what is found in cameras.
+
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod login;
+mod redirects;
+mod server;
+mod still;
+mod stream;
+mod timeouts;
+mod tls;
+
+use framecast_drivers::{Drivers, Error, Source, SourceUrl};
+
+/// Two pictures that the door passes as they are.
+const ONE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
+const TWO: &[u8] = include_bytes!("../../../../testdata/imagemagick-progressive.jpg");
+
+/// Opens `url` with the drivers that come with Framecast.
+async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
+    open_bounded(url, 1 << 20).await
+}
+
+async fn open_bounded(url: &str, max_picture_bytes: usize) -> Result<Box<dyn Source>, Error> {
+    let url = SourceUrl::parse(url)?.with_max_picture_bytes(max_picture_bytes);
+    Drivers::builtin().open(&url).await
+}
+
+/// Why `url` cannot be opened.
+async fn refusal(url: &str) -> Error {
+    open(url).await.err().unwrap()
+}
+
+/// The next picture's bytes.
+async fn picture(source: &mut Box<dyn Source>) -> Vec<u8> {
+    source.next_frame().await.unwrap().unwrap().data.to_vec()
+}

@@ -1,0 +1,68 @@
+use crate::server::{Request, Server, Then, answer, jpeg};
+use crate::{ONE, open, picture, refusal};
+
+fn sent_to(location: &str) -> Vec<u8> {
+    answer("302 Found", &[&format!("Location: {location}")], b"")
+}
+
+/// Lets in whoever sends a password, and asks all others for one.
+fn ask(request: &Request, out: &mut dyn std::io::Write) -> Then {
+    let is_known = request.header("Authorization").is_some();
+    let refused = answer("401 Unauthorized", &["WWW-Authenticate: Basic realm=\"cam\""], b"");
+    out.write_all(&if is_known { jpeg(ONE) } else { refused }).unwrap();
+    Then::Keep
+}
+
+#[tokio::test]
+async fn another_host_is_asked_without_the_password() {
+    let other = Server::start(ask);
+    let elsewhere = [
+        other.url("/"),
+        // Another name of the same machine is another host too.
+        format!("http://localhost:{}/", other.address.port()),
+        other.url_for("planted:password", "/"),
+    ];
+    for location in elsewhere {
+        let server = Server::sending(sent_to(&location));
+        let error = refusal(&server.url_for("me:s3cret", "/")).await.to_string();
+        assert!(error.contains("401 Unauthorized"), "{error}");
+    }
+    assert_eq!(other.requests().len(), 3);
+    assert!(other.requests().iter().all(|request| request.header("Authorization").is_none()));
+}
+
+#[tokio::test]
+async fn the_same_server_is_asked_with_the_password() {
+    let server = Server::start(|request, out| match request.target.as_str() {
+        "/" => {
+            out.write_all(&sent_to("cgi/shot?x=1")).unwrap();
+            Then::Keep
+        }
+        _ => ask(request, out),
+    });
+    let mut source = open(&server.url_for("me:s3cret", "/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    let targets: Vec<_> = server.requests().into_iter().map(|request| request.target).collect();
+    assert_eq!(targets, ["/", "/cgi/shot?x=1", "/cgi/shot?x=1"]);
+}
+
+#[tokio::test]
+async fn a_circle_of_redirects_ends() {
+    let server = Server::sending(sent_to("/"));
+    let error = refusal(&server.url("/")).await.to_string();
+    assert!(error.contains("more than 5 redirects"), "{error}");
+    assert_eq!(server.requests().len(), 6);
+}
+
+#[tokio::test]
+async fn a_password_is_not_sent_from_https_to_http() {
+    let open_server = Server::start(ask);
+    let location = open_server.url("/");
+    let server = Server::start_tls(move |_, out| {
+        out.write_all(&sent_to(&location)).unwrap();
+        Then::Keep
+    });
+    let error = refusal(&server.url_for("me:s3cret", "/#insecure")).await.to_string();
+    assert!(error.contains("302 Found from https: to http:"), "{error}");
+    assert!(open_server.requests().is_empty());
+}

@@ -1,0 +1,173 @@
+//! A server of a few lines, so that every byte on the wire is the test's own.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// What becomes of the connection after an answer.
+#[derive(PartialEq)]
+pub(crate) enum Then {
+    /// Waits for the next request, or for the client to go.
+    Keep,
+    Close,
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The number of the connection, from 0.
+    pub(crate) connection: usize,
+    /// The number of the request at this server, from 0.
+    pub(crate) number: usize,
+    /// What follows `GET `.
+    pub(crate) target: String,
+    head: String,
+}
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+}
+
+pub(crate) trait Connection: Read + Write {}
+impl<T: Read + Write> Connection for T {}
+
+/// Listens until the test ends.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    scheme: &'static str,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Server {
+    /// A server that gives each request to `answer`.
+    pub(crate) fn start(answer: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static) -> Self {
+        Self::listen("http", |tcp| Box::new(tcp), answer)
+    }
+
+    /// The same over TLS, with a certificate that nobody vouches for.
+    pub(crate) fn start_tls(
+        answer: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static,
+    ) -> Self {
+        let made =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let config = Arc::new(config);
+        let wrap = move |tcp| -> Box<dyn Connection> {
+            Box::new(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp))
+        };
+        Self::listen("https", wrap, answer)
+    }
+
+    /// A server that sends `answer` to every request and keeps the connection.
+    pub(crate) fn sending(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = answer.into();
+        Self::start(move |_, out| {
+            out.write_all(&answer).ok();
+            Then::Keep
+        })
+    }
+
+    fn listen(
+        scheme: &'static str,
+        wrap: impl Fn(std::net::TcpStream) -> Box<dyn Connection> + Send + Sync + 'static,
+        answer: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        let shared = Arc::new((wrap, answer));
+        thread::spawn(move || {
+            for (connection, tcp) in listener.incoming().enumerate() {
+                let (tcp, seen, shared) = (tcp.unwrap(), Arc::clone(&seen), Arc::clone(&shared));
+                thread::spawn(move || {
+                    let (wrap, answer) = &*shared;
+                    let mut wire = wrap(tcp);
+                    while let Some(request) = read_request(&mut *wire, connection, &seen) {
+                        if answer(&request, &mut wire) == Then::Close {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, scheme, requests }
+    }
+
+    /// A URL of this server: `rest` begins with `/`.
+    pub(crate) fn url(&self, rest: &str) -> String {
+        format!("{}://{}{rest}", self.scheme, self.address)
+    }
+
+    /// The same with user and password.
+    pub(crate) fn url_for(&self, user_and_password: &str, rest: &str) -> String {
+        format!("{}://{user_and_password}@{}{rest}", self.scheme, self.address)
+    }
+
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn read_request(wire: &mut dyn Connection, connection: usize, seen: &Mutex<Vec<Request>>) -> Option<Request> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        // The client may go at any time; TLS calls that an error.
+        if wire.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let target = head.strip_prefix("GET ").unwrap().split(' ').next().unwrap().to_owned();
+    let mut seen = seen.lock().unwrap();
+    let request = Request { connection, number: seen.len(), target, head };
+    seen.push(request.clone());
+    Some(request)
+}
+
+/// A whole answer with this status, header lines and body; the length is told.
+pub(crate) fn answer(status: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());
+    for header in headers {
+        bytes.push_str(header);
+        bytes.push_str("\r\n");
+    }
+    bytes.push_str("\r\n");
+    [bytes.as_bytes(), body].concat()
+}
+
+/// A whole answer that is a picture.
+pub(crate) fn jpeg(picture: &[u8]) -> Vec<u8> {
+    answer("200 OK", &["Content-Type: image/jpeg"], picture)
+}
+
+/// The head of a stream with the boundary `frame`.
+pub(crate) const STREAM_HEAD: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
+
+/// One part after the boundary `frame`, with its length told and more header lines.
+pub(crate) fn part(headers: &str, body: &[u8]) -> Vec<u8> {
+    let head =
+        format!("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body, b"\r\n"].concat()
+}

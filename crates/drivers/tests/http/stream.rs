@@ -1,0 +1,172 @@
+use std::time::{Duration, SystemTime};
+
+use framecast_drivers::Error;
+use framecast_media::container::multipart::write_unix_seconds;
+
+use crate::server::{STREAM_HEAD, Server, Then, part};
+use crate::{ONE, TWO, open, open_bounded, picture};
+
+/// The head of an answer and the text before and after each picture.
+struct Variant {
+    name: &'static str,
+    head: &'static str,
+    before_first: &'static str,
+    between: &'static str,
+    after_last: &'static str,
+}
+
+const MULTIPART: &str = "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
+
+const VARIANTS: &[Variant] = &[
+    Variant {
+        name: "no Content-Length",
+        head: MULTIPART,
+        before_first: "--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+        between: "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+        after_last: "\r\n--frame--\r\n",
+    },
+    Variant {
+        name: "boundary declared with its dashes, in quotes",
+        head: "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=\"--frame\"\r\n\r\n",
+        before_first: "--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+        between: "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+        after_last: "\r\n--frame\r\n",
+    },
+    Variant {
+        name: "no line end before the boundary, a preamble, the connection ends the stream",
+        head: "HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n",
+        before_first: "\r\nhello\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+        between: "--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+        after_last: "",
+    },
+    Variant {
+        name: "line feeds alone",
+        head: "HTTP/1.0 200 OK\nContent-Type: multipart/x-mixed-replace; boundary=frame\n\n",
+        before_first: "--frame\nContent-Type: image/jpeg\n\n",
+        between: "\n--frame\nContent-Type: image/jpeg\n\n",
+        after_last: "\n--frame\n",
+    },
+    Variant {
+        name: "no type at all",
+        head: "HTTP/1.0 200 OK\r\n\r\n",
+        before_first: "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+        between: "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n",
+        after_last: "\r\n",
+    },
+    Variant {
+        name: "another boundary than the declared one, a type that is wrong, headers that are none",
+        head: "HTTP/1.1 200 OK\r\nContent-Type : text/html\r\nServer: \x01\r\nthis is no header\r\n\r\n",
+        before_first: "--other\r\nContent-Type: image/jpeg\r\n\r\n",
+        between: "\r\n--other\r\nContent-Type: image/jpeg\r\n\r\n",
+        after_last: "\r\n--other--",
+    },
+    Variant {
+        name: "pictures back to back",
+        head: "HTTP/1.0 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n",
+        before_first: "",
+        between: "",
+        after_last: "",
+    },
+];
+
+#[tokio::test]
+async fn every_variant_of_a_stream_yields_the_same_pictures() {
+    for variant in VARIANTS {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let body = [
+            text(variant.before_first),
+            ONE.into(),
+            text(variant.between),
+            TWO.into(),
+            text(variant.after_last),
+        ];
+        let (head, body) = (variant.head, body.concat());
+        let server = Server::start(move |_, out| {
+            out.write_all(head.as_bytes()).unwrap();
+            out.write_all(&body).unwrap();
+            Then::Close
+        });
+        let mut source =
+            open(&server.url("/")).await.unwrap_or_else(|error| panic!("{}: {error}", variant.name));
+        assert!(picture(&mut source).await == ONE, "{}", variant.name);
+        assert!(picture(&mut source).await == TWO, "{}", variant.name);
+        let end = source.next_frame().await.err().unwrap().to_string();
+        assert!(end.contains("the server closed the stream after 2 pictures"), "{}: {end}", variant.name);
+    }
+}
+
+#[tokio::test]
+async fn chunks_need_not_follow_the_parts() {
+    let server = Server::start(|_, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n")
+            .unwrap();
+        out.write_all(b"Transfer-Encoding: chunked\r\n\r\n").unwrap();
+        for piece in [part("", ONE), part("", TWO)].concat().chunks(700) {
+            write!(out, "{:x}\r\n", piece.len()).unwrap();
+            out.write_all(&[piece, b"\r\n"].concat()).unwrap();
+        }
+        Then::Keep
+    });
+    let mut source = open(&server.url("/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    assert!(picture(&mut source).await == TWO);
+}
+
+#[tokio::test]
+async fn a_picture_is_there_before_anything_follows_it() {
+    let open_part = [b"--frame\r\nContent-Type: image/jpeg\r\n\r\n", ONE].concat();
+    let sized_part = part("", ONE).strip_suffix(b"\r\n").unwrap().to_vec();
+    for first in [open_part, sized_part] {
+        let server = Server::sending([STREAM_HEAD.as_bytes(), &first].concat());
+        let mut source = open(&server.url("/")).await.unwrap();
+        assert!(picture(&mut source).await == ONE);
+    }
+}
+
+#[tokio::test]
+async fn a_capture_time_is_relayed_to_the_microsecond_unless_it_cannot_be_true() {
+    let told = write_unix_seconds(SystemTime::now() - Duration::from_micros(5_123_457));
+    let parts = [part(&format!("X-Timestamp: {told}\r\n"), ONE), part("X-Timestamp: 86400.5\r\n", TWO)];
+    let server = Server::sending([STREAM_HEAD.as_bytes(), &parts.concat()].concat());
+    let mut source = open(&server.url("/")).await.unwrap();
+    let before = SystemTime::now();
+    let frame = source.next_frame().await.unwrap().unwrap();
+    assert_eq!(write_unix_seconds(frame.captured_at), told);
+    let frame = source.next_frame().await.unwrap().unwrap();
+    assert!(frame.captured_at >= before, "an uptime is not a time of day");
+}
+
+#[tokio::test]
+async fn a_broken_or_too_large_picture_is_refused_and_the_next_one_shown() {
+    let sound = b"--frame\r\nContent-Type: audio/basic\r\n\r\nnoise\r\n".to_vec();
+    let parts = [part("", &ONE[..900]), part("", &[7; 5000]), sound, part("", ONE)];
+    let server = Server::sending([STREAM_HEAD.as_bytes(), &parts.concat()].concat());
+    let mut source = open_bounded(&server.url("/"), 4000).await.unwrap();
+    for number in [1, 2] {
+        let error = source.next_frame().await.err().unwrap();
+        assert!(error.is_picture(), "{error}");
+        assert!(error.to_string().contains(&format!("picture {number}: byte ")), "{error}");
+    }
+    assert!(picture(&mut source).await == ONE);
+}
+
+#[tokio::test]
+async fn a_stream_without_a_boundary_ends_at_the_bound() {
+    let server = Server::start(|_, out| {
+        out.write_all(STREAM_HEAD.as_bytes()).unwrap();
+        while out.write_all(&[b'x'; 4096]).is_ok() {}
+        Then::Close
+    });
+    let mut source = open_bounded(&server.url("/"), 100_000).await.unwrap();
+    let error = source.next_frame().await.err().unwrap();
+    assert!(matches!(error, Error::Stream(_)), "{error}");
+}
+
+#[tokio::test]
+async fn the_server_sees_the_query_but_not_the_options() {
+    let server = Server::sending([STREAM_HEAD.as_bytes(), &part("", ONE)].concat());
+    let url = server.url("/a%20b/?action=stream&x=%2F#timeout=5s&silence=7s");
+    let source = open(&url).await.unwrap();
+    assert_eq!(server.requests()[0].target, "/a%20b/?action=stream&x=%2F");
+    assert_eq!(source.longest_pause(), Duration::from_secs(7));
+}

@@ -170,3 +170,19 @@ async fn the_server_sees_the_query_but_not_the_options() {
     assert_eq!(server.requests()[0].target, "/a%20b/?action=stream&x=%2F");
     assert_eq!(source.longest_pause(), Duration::from_secs(7));
 }
+
+#[tokio::test]
+async fn dropping_a_source_closes_its_connection() {
+    let (gone, is_gone) = tokio::sync::oneshot::channel();
+    let gone = std::sync::Mutex::new(Some(gone));
+    let server = Server::start(move |_, out| {
+        out.write_all(STREAM_HEAD.as_bytes()).unwrap();
+        while out.write_all(&part("", ONE)).is_ok() {}
+        gone.lock().unwrap().take().unwrap().send(()).unwrap();
+        Then::Close
+    });
+    let mut source = open(&server.url("/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    drop(source);
+    is_gone.await.unwrap();
+}

@@ -72,7 +72,12 @@ async fn the_capture_time_of_a_still_picture_is_kept() {
 async fn a_broken_or_too_large_still_picture_is_refused_and_polling_goes_on() {
     let server = Server::start(|request, out| {
         let body = match request.number {
-            0 => [ONE, &[0; 3000]].concat(),
+            0 => {
+                // Without end: only the bound stops it.
+                out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n").unwrap();
+                while out.write_all(ONE).is_ok() {}
+                return Then::Close;
+            }
             1 => ONE[..500].to_vec(),
             _ => ONE.to_vec(),
         };

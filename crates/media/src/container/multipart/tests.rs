@@ -387,3 +387,17 @@ fn a_body_is_handed_out_from_the_buffer_it_was_copied_to() {
         }
     }
 }
+
+/// Does not end within minutes if each byte that arrives has the body searched from its start.
+#[test]
+fn a_body_that_comes_byte_by_byte_is_searched_once() {
+    let body = vec![b'-'; 2 << 20];
+    let mut parser = at_jpeg_eoi();
+    let bytes = late_boundaries(&[&body, b""]);
+    let mut found = Vec::new();
+    for byte in bytes.chunks(1) {
+        parser.push(byte);
+        drain(&mut parser, &mut found);
+    }
+    assert_eq!(bodies(&found), [body]);
+}

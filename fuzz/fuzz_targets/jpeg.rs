@@ -1,0 +1,32 @@
+//! Any bytes as one picture: the scanner and the finder agree, what the door lets in is complete, nothing panics.
+#![no_main]
+
+use framecast_media::Bytes;
+use framecast_media::codec::jpeg::{Finder, Problem, admit, decode, scan};
+use libfuzzer_sys::fuzz_target;
+
+/// Small enough that a decoded picture costs the fuzzer little.
+const MAX_PIXELS: usize = 1 << 16;
+
+fuzz_target!(|data: &[u8]| {
+    let scanned = scan(data);
+    let mut finder = Finder::new();
+    let found =
+        (0..=data.len()).map(|len| finder.advance(&data[..len])).find(|found| !matches!(found, Ok(None)));
+    match (&scanned, found) {
+        (Ok(header), Some(Ok(Some(len)))) => assert_eq!(header.len_bytes, len),
+        (Err(framecast_media::Error::Jpeg { problem: Problem::Truncated, .. }), None) => {}
+        (Err(scanned), Some(Err(found))) => assert_eq!(*scanned, found),
+        (scanned, found) => panic!("scan: {scanned:?}, finder: {found:?}"),
+    }
+    if let Ok((admitted, header)) = admit(Bytes::copy_from_slice(data)) {
+        let again = scan(&admitted).expect("what was admitted is whole");
+        assert!(again.has_huffman_tables);
+        assert_eq!(again.len_bytes, admitted.len());
+        assert_eq!((again.width_px, again.height_px), (header.width_px, header.height_px));
+        if let Ok(picture) = decode(&admitted, MAX_PIXELS) {
+            assert_eq!((picture.width_px(), picture.height_px()), (header.width_px, header.height_px));
+        }
+    }
+    let _ = decode(data, MAX_PIXELS);
+});

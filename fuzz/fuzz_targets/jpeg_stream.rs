@@ -1,0 +1,40 @@
+//! Any bytes as pictures back to back: the pieces they come in change nothing, the bound holds, every byte is
+//! accounted for. The first byte of the input chooses the pieces.
+#![no_main]
+
+use framecast_fuzz::pieces;
+use framecast_media::Error;
+use framecast_media::codec::jpeg::scan;
+use framecast_media::container::{Picture, jpeg_stream::Splitter};
+use libfuzzer_sys::fuzz_target;
+
+const MAX_PICTURE_BYTES: usize = 3000;
+
+type Found = (Vec<Result<Picture, Error>>, u64, Result<(), Error>);
+
+fn split<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Found {
+    let mut splitter = Splitter::new(MAX_PICTURE_BYTES);
+    let mut found = Vec::new();
+    for piece in pieces {
+        splitter.push(piece);
+        while let Some(next) = splitter.next_picture().transpose() {
+            found.push(next);
+        }
+    }
+    (found, splitter.skipped_bytes(), splitter.finish())
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&seed, stream)) = data.split_first() else { return };
+    let whole = split(std::iter::once(stream));
+    assert_eq!(split(pieces(stream, seed)), whole);
+    let mut accounted = whole.1;
+    for picture in whole.0.iter().flatten() {
+        assert!(picture.data.len() <= MAX_PICTURE_BYTES);
+        assert_eq!(stream[picture.offset as usize..][..picture.data.len()], picture.data);
+        assert_eq!(scan(&picture.data).expect("only whole pictures come out").len_bytes, picture.data.len());
+        accounted += picture.data.len() as u64;
+    }
+    let held = stream.len() as u64 - accounted;
+    assert!(held <= MAX_PICTURE_BYTES as u64);
+});

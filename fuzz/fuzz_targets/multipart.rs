@@ -1,0 +1,90 @@
+//! Any bytes as a multipart stream: the pieces they come in change nothing and the bounds hold; and what the writer
+//! wrote comes back. The first byte of the input chooses boundary and rule, the second the pieces.
+#![no_main]
+
+use framecast_fuzz::pieces;
+use framecast_media::Error;
+use framecast_media::container::multipart::{
+    Event, Limits, Parser, PartEnd, Problem, Writer, boundary_from_content_type,
+};
+use libfuzzer_sys::fuzz_target;
+
+const LIMITS: Limits = Limits { max_body_bytes: 3000, max_header_bytes: 300, max_headers: 8 };
+
+fn parse<'a>(mut parser: Parser, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Result<Event, Error>> {
+    let mut found = Vec::new();
+    'stream: for piece in pieces {
+        parser.push(piece);
+        while let Some(next) = parser.next_event().transpose() {
+            let is_final = matches!(next, Err(Error::Multipart { problem: Problem::NoBoundary { .. }, .. }));
+            found.push(next);
+            if is_final {
+                break 'stream;
+            }
+        }
+    }
+    found.extend(parser.finish().map(|part| Ok(Event::Part(part))));
+    found
+}
+
+/// Arbitrary boundary, arbitrary stream.
+fn any_stream(choice: u8, seed: u8, stream: &[u8]) {
+    let of_the_stream =
+        std::str::from_utf8(&stream[..stream.len().min(60)]).ok().and_then(boundary_from_content_type);
+    let declared = [None, Some("frame"), Some("--frame"), of_the_stream.as_deref()][usize::from(choice & 3)];
+    let part_end = if choice & 4 == 0 { PartEnd::AtBoundary } else { PartEnd::AtJpegEoi };
+    let parser = || Parser::new(declared).with_limits(LIMITS).with_part_end(part_end);
+    let whole = parse(parser(), std::iter::once(stream));
+    assert_eq!(parse(parser(), pieces(stream, seed)), whole);
+    for event in whole.iter().flatten() {
+        let Event::Part(part) = event else { continue };
+        assert!(part.body.len() <= LIMITS.max_body_bytes);
+        assert!(part.headers.len() <= LIMITS.max_headers);
+        let written = part.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        // A byte that is no UTF-8 is replaced by a character of three.
+        assert!(written <= 3 * LIMITS.max_header_bytes);
+        assert_eq!(stream[part.offset as usize..][..part.body.len()], part.body);
+    }
+}
+
+/// What is written is read, in both ways to write.
+fn round_trip(seed: u8, stream: &[u8]) {
+    let bodies: Vec<&[u8]> = pieces(stream, seed.wrapping_add(1)).collect();
+    let writer = Writer::new("frame").expect("the boundary is allowed");
+    let text = [("Content-Type", "text/plain")];
+    let mut in_order = writer.opening().to_vec();
+    for body in &bodies {
+        let length = body.len().to_string();
+        let headers = [text[0], ("Content-Length", &length)];
+        in_order.extend_from_slice(&writer.part(&headers, body).expect("the headers are allowed"));
+    }
+    in_order.extend_from_slice(&writer.closing());
+    assert_comes_back(&in_order, seed, &bodies);
+    if bodies.iter().any(|body| body.windows(7).any(|bytes| bytes == b"--frame")) {
+        return; // Without a length, a body must not hold the boundary.
+    }
+    let mut ahead = writer.opening_ahead(&text).expect("the headers are allowed").to_vec();
+    for body in &bodies {
+        ahead.extend_from_slice(&writer.part_ahead(&text, body).expect("the headers are allowed"));
+    }
+    ahead.extend_from_slice(&writer.closing());
+    assert_comes_back(&ahead, seed, &bodies);
+}
+
+fn assert_comes_back(written: &[u8], seed: u8, bodies: &[&[u8]]) {
+    let found = parse(Parser::new(Some("frame")), pieces(written, seed));
+    let (end, parts) = found.split_last().expect("a stream that was closed has an end");
+    assert_eq!(*end, Ok(Event::End));
+    assert_eq!(parts.len(), bodies.len());
+    for (part, body) in parts.iter().zip(bodies) {
+        let Ok(Event::Part(part)) = part else { panic!("{part:?}") };
+        assert_eq!(part.body, *body);
+        assert_eq!(part.header("content-type"), Some("text/plain"));
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let &[choice, seed, ref stream @ ..] = data else { return };
+    any_stream(choice, seed, stream);
+    round_trip(seed, stream);
+});

@@ -10,7 +10,6 @@ mod viewer;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Version, header};
 use axum::response::Response;

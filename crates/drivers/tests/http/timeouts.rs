@@ -21,25 +21,25 @@ async fn a_connection_that_is_not_accepted_times_out() {
     rustix::net::listen(&listener, 0).unwrap();
     let address = listener.local_addr().unwrap();
     let _first = TcpStream::connect(address).unwrap();
-    assert_eq!(awaited(refusal(&format!("http://{address}/#timeout=50ms")).await), "a connection");
+    assert_eq!(awaited(refusal(&format!("http://{address}/#timeout=100ms")).await), "a connection");
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_times_out() {
     let server = Server::sending("");
-    assert_eq!(awaited(refusal(&server.url("/#timeout=50ms")).await), "an answer");
+    assert_eq!(awaited(refusal(&server.url("/#timeout=1s")).await), "an answer");
 }
 
 #[tokio::test]
 async fn a_body_that_does_not_begin_times_out() {
     let server = Server::sending("HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9\r\n\r\n");
-    assert_eq!(awaited(refusal(&server.url("/#timeout=50ms")).await), "the first picture");
+    assert_eq!(awaited(refusal(&server.url("/#timeout=1s")).await), "the first picture");
 }
 
 #[tokio::test]
 async fn a_stream_that_begins_without_a_picture_times_out() {
     let server = Server::sending([STREAM_HEAD.as_bytes(), &part("", ONE)[..300]].concat());
-    let mut source = open(&server.url("/#timeout=50ms")).await.unwrap();
+    let mut source = open(&server.url("/#timeout=1s")).await.unwrap();
     assert_eq!(awaited(source.next_frame().await.err().unwrap()), "the first picture");
 }
 
@@ -59,7 +59,7 @@ async fn a_poll_that_hangs_times_out() {
             out.write_all(if request.number == 0 { &whole } else { &whole[..sent_bytes] }).unwrap();
             Then::Keep
         });
-        let mut source = open(&server.url("/#fps=500&timeout=100ms")).await.unwrap();
+        let mut source = open(&server.url("/#fps=500&timeout=1s")).await.unwrap();
         assert!(picture(&mut source).await == ONE);
         assert_eq!(awaited(source.next_frame().await.err().unwrap()), expected);
     }

@@ -6,7 +6,7 @@ import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: false };
-const MOVING = "test:?size=640x360&fps=10";
+const MOVING = "emulated:?size=640x360&fps=10";
 
 const viewers = async (framecast, name) => (await framecast.camera(name)).viewers;
 
@@ -83,7 +83,7 @@ async function show(page) {
 /** Twelve cameras through the six connections that a browser allows: some stream, the others take turns. */
 async function showMany(stage, name) {
   const names = Array.from({ length: 12 }, (_, n) => `camera-${n + 1}`);
-  const framecast = await stage.framecast(names.map((camera) => `${camera}=test:?size=320x180&fps=5`));
+  const framecast = await stage.framecast(names.map((camera) => `${camera}=emulated:?size=320x180&fps=5`));
   const browser = await stage.browser(name);
   const page = await open(browser, framecast.url);
   await until("every camera has a picture", () =>

@@ -1,15 +1,22 @@
 //! Devices and code that block, made into a [`Source`]: a named thread, a bounded channel, joined on drop.
 //!
 //! The channel holds one frame: a reader that is behind makes the thread wait, so a thread that must not wait for
-//! its reader (a device that overruns) drops frames itself.
+//! its reader (a device that overruns) drops frames itself. The thread works in the span of whoever spawned it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc as sync_mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use framecast_media::Frame;
 use tokio::sync::mpsc;
+use tracing::{Span, warn};
 
 use crate::{BoxFuture, Error, Source};
+
+/// How long a dropped source waits for its thread. One that blocks for longer is left to itself: a device that hangs
+/// must not hang whoever closes it.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The thread's end: where it puts frames.
 #[derive(Debug)]
@@ -28,17 +35,37 @@ impl Sink {
         self.0.blocking_send(frame).map_err(|_| Closed)
     }
 
+    /// Sleeps until `deadline`, less when the source is dropped. To be called on the thread that was spawned.
+    ///
+    /// # Errors
+    /// [`Closed`] when the source was dropped.
+    pub fn sleep_until(&self, deadline: Instant) -> Result<(), Closed> {
+        loop {
+            if self.is_closed() {
+                return Err(Closed);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::park_timeout(left);
+        }
+    }
+
     /// Whether the source was dropped.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
 }
 
-/// A source whose frames are made on a thread of its own. Dropping it closes the channel and waits for the thread.
+/// A source whose frames are made on a thread of its own. Dropping it closes the channel and waits for the thread,
+/// a second at most.
 #[derive(Debug)]
 pub struct Blocking {
     frames: mpsc::Receiver<Result<Frame, Error>>,
     thread: Option<JoinHandle<()>>,
+    /// Disconnected once the thread has returned.
+    returned: sync_mpsc::Receiver<()>,
 }
 
 /// Runs `work` on a new thread called `name` until it returns; a panic in it becomes [`Error::Panicked`].
@@ -47,18 +74,22 @@ pub struct Blocking {
 /// [`Error::CannotRun`] when the system has no thread left.
 pub fn spawn(name: &str, work: impl FnOnce(&Sink) + Send + 'static) -> Result<Blocking, Error> {
     let (sender, frames) = mpsc::channel(1);
+    let (running, returned) = sync_mpsc::channel();
+    let span = Span::current();
     let thread = thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
+            let _running: sync_mpsc::Sender<()> = running;
             let sink = Sink(sender);
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&sink))) {
+            let run = AssertUnwindSafe(|| span.in_scope(|| work(&sink)));
+            if let Err(panic) = catch_unwind(run) {
                 let message = panic_message(panic.as_ref());
                 // A dropped source no longer wants to know.
                 sink.send(Err(Error::Panicked { message })).ok();
             }
         })
         .map_err(|source| Error::CannotRun { program: format!("thread {name}"), source })?;
-    Ok(Blocking { frames, thread: Some(thread) })
+    Ok(Blocking { frames, thread: Some(thread), returned })
 }
 
 impl Source for Blocking {
@@ -70,9 +101,17 @@ impl Source for Blocking {
 impl Drop for Blocking {
     fn drop(&mut self) {
         self.frames.close();
-        if let Some(thread) = self.thread.take() {
+        // A frame that waits in the channel may hold what the thread needs back.
+        while self.frames.try_recv().is_ok() {}
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
+        match self.returned.recv_timeout(JOIN_TIMEOUT) {
+            Err(sync_mpsc::RecvTimeoutError::Timeout) => {
+                let name = thread.thread().name().unwrap_or_default();
+                warn!("the thread `{name}` did not stop within {JOIN_TIMEOUT:?}; it is left to itself");
+            }
             // The thread's panics were caught inside it.
-            thread.join().ok();
+            _ => drop(thread.join()),
         }
     }
 }
@@ -84,4 +123,93 @@ pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use framecast_media::{Bytes, Codec, Format, Timestamp};
+
+    use super::*;
+
+    fn frame(ticks: i64) -> Frame {
+        Frame {
+            data: Bytes::from_static(b"picture"),
+            pts: Timestamp::from_ticks(ticks),
+            captured_at: SystemTime::now(),
+            is_keyframe: true,
+            format: Arc::new(Format { codec: Codec::Jpeg, width_px: 1, height_px: 1 }),
+        }
+    }
+
+    /// Runs `end` when it is dropped.
+    struct OnDrop<F: FnMut()>(F);
+
+    impl<F: FnMut()> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_come_in_order_and_the_source_ends_when_the_thread_returns() {
+        let mut source = spawn("three", |sink| {
+            for ticks in 1..=3 {
+                sink.send(Ok(frame(ticks))).unwrap();
+            }
+        })
+        .unwrap();
+        for ticks in 1..=3 {
+            assert_eq!(source.next_frame().await.unwrap().unwrap().pts.ticks(), ticks);
+        }
+        assert!(source.next_frame().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_thread_is_an_error_of_the_source() {
+        let mut source = spawn("panics", |_| panic!("the lens is {}", "gone")).unwrap();
+        let error = source.next_frame().await.unwrap_err();
+        assert_eq!(error.to_string(), "the driver panicked: the lens is gone");
+        assert!(source.next_frame().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_dropped_source_has_released_what_its_thread_held() {
+        let (released, is_released) = sync_mpsc::channel();
+        let device = OnDrop(move || released.send(()).unwrap());
+        let mut source = spawn("device", move |sink| {
+            let _device = device;
+            while sink.send(Ok(frame(0))).is_ok() {}
+        })
+        .unwrap();
+        source.next_frame().await.unwrap();
+        drop(source);
+        is_released.try_recv().unwrap();
+    }
+
+    #[test]
+    fn dropping_wakes_a_thread_that_sleeps() {
+        let (returned, has_returned) = sync_mpsc::channel();
+        let source = spawn("sleeps", move |sink| {
+            let far = Instant::now() + Duration::from_secs(3600);
+            returned.send(sink.sleep_until(far)).unwrap();
+        })
+        .unwrap();
+        drop(source);
+        assert_eq!(has_returned.try_recv(), Ok(Err(Closed)));
+    }
+
+    #[test]
+    fn a_thread_that_hangs_does_not_hang_the_drop() {
+        let (release, hang) = sync_mpsc::channel::<()>();
+        let source = spawn("hangs", move |_| {
+            hang.recv().unwrap();
+        })
+        .unwrap();
+        drop(source);
+        // The thread was still there: it held the other end.
+        release.send(()).unwrap();
+    }
 }

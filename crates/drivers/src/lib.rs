@@ -11,11 +11,14 @@ mod door;
 mod driver;
 mod emulated;
 mod error;
+mod exec;
 mod frames;
 mod http;
 mod mask;
 mod source_url;
+mod stream;
 mod table;
+mod test_pattern;
 
 pub use door::Door;
 pub use driver::{Driver, Source};

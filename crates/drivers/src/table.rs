@@ -7,7 +7,7 @@ use futures_core::Stream;
 
 use crate::frames::{IterDriver, StreamDriver};
 use crate::http::Http;
-use crate::{Driver, Error, IntoPicture, Source, SourceUrl, emulated};
+use crate::{Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, test_pattern};
 
 /// The drivers that a program has, by scheme. Cheap to clone.
 #[derive(Clone, Default)]
@@ -16,7 +16,12 @@ pub struct Drivers(Vec<Arc<dyn Driver>>);
 impl Drivers {
     /// The drivers that come with Framecast.
     pub fn builtin() -> Self {
-        Self::default().with(emulated::Emulated).with(Http("http")).with(Http("https"))
+        Self::default()
+            .with(emulated::Emulated)
+            .with(test_pattern::Test)
+            .with(exec::Exec)
+            .with(Http("http"))
+            .with(Http("https"))
     }
 
     /// The same table with one driver more; it takes the place of one with the same scheme.

@@ -1,0 +1,251 @@
+//! What a program says on its standard error: to the log, line by line, and the last of it for the error when it
+//! ends. A program that floods it is slowed down and its lines are counted rather than logged.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{Instrument, debug, info};
+
+use crate::mask_secrets;
+
+/// Bytes of a line that are kept, and characters that are shown. A secret that is cut through is not recognised, so
+/// much more is kept than shown.
+const MAX_LINE_BYTES: usize = 4096;
+const MAX_LINE_CHARS: usize = 400;
+
+/// Lines that are logged in one second.
+const LINES_PER_SECOND: u32 = 20;
+
+/// What a program that floods is read with: 8 KiB each 20 ms.
+const READ_BYTES: usize = 8 * 1024;
+const FLOOD_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long the last words of a program that exited are waited for; a child of it may hold the pipe open.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// The task that reads standard error; it ends with this value.
+pub(super) struct Stderr {
+    last_words: Arc<Mutex<Option<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Stderr {
+    /// Logs what comes out of `pipe` as lines of `program`, in the span of the caller.
+    pub(super) fn follow(program: String, pipe: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let last_words = Arc::default();
+        let task = tokio::spawn(run(program, pipe, Arc::clone(&last_words)).in_current_span());
+        Self { last_words, task }
+    }
+
+    /// The last line with anything on it, secrets masked. To be called when the program has exited.
+    pub(super) async fn last_words(&mut self) -> Option<String> {
+        if !self.task.is_finished() {
+            timeout(LAST_WORDS_TIMEOUT, &mut self.task).await.ok();
+        }
+        self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Stderr {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(program: String, mut pipe: impl AsyncRead + Unpin, last_words: Arc<Mutex<Option<String>>>) {
+    let mut lines = Lines::default();
+    let mut quota = Quota::new(Instant::now());
+    let mut buffer = vec![0; READ_BYTES];
+    let log = |text: String, end: End, quota: &mut Quota| {
+        // What is written over and over on one line is a display of progress.
+        if end == End::CarriageReturn {
+            debug!("{program}: {text}");
+        } else {
+            if quota.take() {
+                info!("{program}: {text}");
+            }
+            *last_words.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        }
+    };
+    loop {
+        let is_flooding = quota.left_out > 0;
+        let read = tokio::select! {
+            read = pipe.read(&mut buffer) => Some(read.unwrap_or(0)),
+            () = sleep_until(quota.ends_at()), if is_flooding => None,
+        };
+        if let Some(left_out) = quota.renew(Instant::now()) {
+            info!("{program}: {left_out} lines left out");
+        }
+        match read {
+            Some(0) => break,
+            Some(len) => lines.push(&buffer[..len], |text, end| log(text, end, &mut quota)),
+            None => {}
+        }
+        if quota.left_out > 0 {
+            sleep(FLOOD_PAUSE).await;
+        }
+    }
+    lines.finish(|text, end| log(text, end, &mut quota));
+    if quota.left_out > 0 {
+        info!("{program}: {} lines left out", quota.left_out);
+    }
+}
+
+/// What ended a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    LineFeed,
+    CarriageReturn,
+}
+
+/// Cuts bytes into lines that can be shown: bounded, control characters escaped, secrets masked, none empty.
+#[derive(Default)]
+struct Lines {
+    line: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(String, End)) {
+        while let Some(at) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            self.extend(&bytes[..at]);
+            // In CR LF the line ends at the CR; whether it is progress is seen from the byte after it.
+            let is_progress = bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n');
+            self.flush(if is_progress { End::CarriageReturn } else { End::LineFeed }, &mut each);
+            bytes = &bytes[at + 1..];
+        }
+        self.extend(bytes);
+    }
+
+    /// The last line may have no end.
+    fn finish(&mut self, mut each: impl FnMut(String, End)) {
+        self.flush(End::LineFeed, &mut each);
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let room = MAX_LINE_BYTES - self.line.len();
+        self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn flush(&mut self, end: End, each: &mut impl FnMut(String, End)) {
+        let text = String::from_utf8_lossy(&self.line);
+        let text = text.trim();
+        if !text.is_empty() {
+            each(escape(&mask_secrets(text)), end);
+        }
+        self.line.clear();
+    }
+}
+
+/// The beginning of `text`, control characters made visible: a program's output must not steer the terminal that
+/// shows the log.
+fn escape(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(MAX_LINE_CHARS));
+    for (index, c) in text.chars().enumerate() {
+        if index == MAX_LINE_CHARS {
+            shown.push('…');
+            break;
+        }
+        match c {
+            '\t' => shown.push(' '),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// How many lines may still be logged in this second.
+struct Quota {
+    began_at: Instant,
+    logged: u32,
+    left_out: u64,
+}
+
+impl Quota {
+    fn new(now: Instant) -> Self {
+        Self { began_at: now, logged: 0, left_out: 0 }
+    }
+
+    fn ends_at(&self) -> Instant {
+        self.began_at + Duration::from_secs(1)
+    }
+
+    /// Begins a new second when one has passed; tells how many lines the last one left out, if any.
+    fn renew(&mut self, now: Instant) -> Option<u64> {
+        if now < self.ends_at() {
+            return None;
+        }
+        let left_out = self.left_out;
+        *self = Self::new(now);
+        (left_out > 0).then_some(left_out)
+    }
+
+    /// Whether one more line may be logged.
+    fn take(&mut self) -> bool {
+        let may = self.logged < LINES_PER_SECOND;
+        if may {
+            self.logged += 1;
+        } else {
+            self.left_out += 1;
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(pieces: &[&[u8]]) -> Vec<(String, End)> {
+        let (mut lines, mut seen) = (Lines::default(), Vec::new());
+        for piece in pieces {
+            lines.push(piece, |text, end| seen.push((text, end)));
+        }
+        lines.finish(|text, end| seen.push((text, end)));
+        seen
+    }
+
+    fn texts(pieces: &[&[u8]]) -> Vec<String> {
+        lines(pieces).into_iter().map(|(text, _)| text).collect()
+    }
+
+    #[test]
+    fn lines_are_put_together_from_pieces_and_the_last_needs_no_end() {
+        assert_eq!(texts(&[b"one\ntw", b"o\n\n  \r\nthree"]), ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_line_that_is_written_over_is_progress() {
+        let seen = lines(&[b"frame=1\rframe=2\rdone\r\n"]);
+        let ends: Vec<End> = seen.into_iter().map(|(_, end)| end).collect();
+        assert_eq!(ends, [End::CarriageReturn, End::CarriageReturn, End::LineFeed]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let flood = vec![b'x'; 100_000];
+        let seen = texts(&[&flood, &flood, b"\nnext"]);
+        assert_eq!(seen[0].len(), MAX_LINE_CHARS + '…'.len_utf8());
+        assert_eq!(seen[1], "next");
+    }
+
+    #[test]
+    fn control_characters_and_secrets_are_not_shown() {
+        let seen = texts(&[b"\x1b[31mopening rtsp://u:pw@h/x\x07 \xff\n"]);
+        assert_eq!(seen, ["\\u{1b}[31mopening rtsp://u:***@h/x\\u{7} \u{fffd}"]);
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_not_logged() {
+        let start = Instant::now();
+        let mut quota = Quota::new(start);
+        assert_eq!((0..100).filter(|_| quota.take()).count(), LINES_PER_SECOND as usize);
+        assert_eq!(quota.renew(start + Duration::from_millis(999)), None);
+        assert_eq!(quota.renew(start + Duration::from_secs(1)), Some(80));
+        assert!(quota.take());
+        assert_eq!(quota.renew(start + Duration::from_secs(2)), None);
+    }
+}

@@ -1,0 +1,66 @@
+//! From the bytes of a stream to frames: what the drivers that read a program's output share.
+
+use std::time::SystemTime;
+
+use framecast_media::container::PictureReader;
+use framecast_media::{Error as MediaError, Frame};
+
+use crate::{Door, Error, SourceUrl};
+
+/// Bytes in, frames out: finds the pictures and passes them through the door.
+#[derive(Debug)]
+pub(crate) struct PictureStream {
+    reader: PictureReader,
+    door: Door,
+    /// When the bytes that were pushed last came.
+    read_at: SystemTime,
+    is_finished: bool,
+    has_yielded: bool,
+}
+
+impl PictureStream {
+    /// A stream from its start.
+    pub(crate) fn new(url: &SourceUrl) -> Self {
+        let reader = PictureReader::new(url.max_picture_bytes());
+        let (door, read_at) = (Door::new(url), SystemTime::now());
+        Self { reader, door, read_at, is_finished: false, has_yielded: false }
+    }
+
+    /// Takes bytes that came now.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.read_at = SystemTime::now();
+        self.reader.push(bytes);
+    }
+
+    /// No more bytes will come; what was pushed can still be read.
+    pub(crate) fn finish(&mut self) {
+        self.is_finished = true;
+    }
+
+    /// Whether there was any whole picture.
+    pub(crate) fn has_yielded(&self) -> bool {
+        self.has_yielded
+    }
+
+    /// The next frame in what was pushed; `None` when more bytes are needed, or all was read. Its time of capture is
+    /// what its sender says, or when its last byte came.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] for one broken picture; [`Error::Stream`] when the stream holds no pictures at all.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+        let next = match self.reader.next_picture() {
+            Ok(None) if self.is_finished => std::mem::take(&mut self.reader).finish(),
+            next => next,
+        };
+        let picture = match next {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return Ok(None),
+            Err(error @ MediaError::NotPictures { .. }) => return Err(Error::Stream(error)),
+            Err(error) => return Err(self.door.refuse(error)),
+        };
+        let captured_at = picture.captured_at().unwrap_or(self.read_at);
+        let frame = self.door.admit(picture.data, captured_at)?;
+        self.has_yielded = true;
+        Ok(Some(frame))
+    }
+}

@@ -1,0 +1,191 @@
+//! The test camera: a moving pattern of any size and rate, with frame number, date and time, so that latency can be
+//! read off the screen.
+//!
+//! It is drawn and encoded on a thread of its own. Frames are due at fixed times from the opening on; a machine that
+//! cannot keep the rate leaves numbers out rather than showing the past.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use framecast_media::codec::jpeg;
+use framecast_media::draw::{TestFrame, TestPattern};
+use framecast_media::{Bytes, Frame};
+use jiff::tz::TimeZone;
+
+use crate::blocking::{self, Blocking, Closed, Sink};
+use crate::{BoxFuture, Door, Driver, Error, Options, Source, SourceUrl};
+
+/// `test:?size=1280x720&fps=30`.
+pub(crate) struct Test;
+
+const OPTIONS: &[&str] = &["size", "fps"];
+const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
+const MIN_SIDE_PX: u32 = 16;
+const MAX_SIDE_PX: u32 = 4096;
+const DEFAULT_FPS: f64 = 30.0;
+/// The fastest displays; drawing and encoding cost a core long before.
+const MAX_FPS: f64 = 240.0;
+const QUALITY: u8 = 80;
+
+/// What the options ask for.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    size_px: (u32, u32),
+    interval: Duration,
+}
+
+impl Shape {
+    fn read(options: &Options<'_>) -> Result<Self, Error> {
+        let interval = options.frame_interval(DEFAULT_FPS)?;
+        if interval < Duration::from_secs_f64(1.0 / MAX_FPS) {
+            return Err(options.refuse("fps", &format!("must be at most {MAX_FPS}")));
+        }
+        Ok(Self { size_px: options.size(DEFAULT_SIZE_PX, MIN_SIDE_PX, MAX_SIDE_PX)?, interval })
+    }
+}
+
+impl Driver for Test {
+    fn scheme(&self) -> &'static str {
+        "test"
+    }
+
+    fn check(&self, url: &SourceUrl) -> Result<(), Error> {
+        let (_, options) = url.path_and_options(OPTIONS)?;
+        Shape::read(&options).map(drop)
+    }
+
+    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+        Box::pin(async move {
+            let (_, options) = url.path_and_options(OPTIONS)?;
+            let shape = Shape::read(&options)?;
+            let door = Door::new(url);
+            let frames = blocking::spawn("test pattern", move |sink| {
+                // Only a dropped source ends it, and nobody waits for that to be said.
+                run(shape, door, sink).ok();
+            })?;
+            Ok(Box::new(TestSource { frames, interval: shape.interval }) as Box<dyn Source>)
+        })
+    }
+}
+
+struct TestSource {
+    frames: Blocking,
+    interval: Duration,
+}
+
+impl Source for TestSource {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+        self.frames.next_frame()
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.interval
+    }
+}
+
+fn run(shape: Shape, mut door: Door, sink: &Sink) -> Result<(), Closed> {
+    let mut pattern = TestPattern::new(shape.size_px.0, shape.size_px.1);
+    let fps = (1000.0 / shape.interval.as_secs_f64()).round() / 1000.0;
+    let zone = TimeZone::system();
+    let began_at = Instant::now();
+    let mut number = 0;
+    loop {
+        sink.sleep_until(began_at + due(number, shape.interval))?;
+        number = number_at(began_at.elapsed(), shape.interval).max(number);
+        let now = SystemTime::now();
+        let frame = draw(&mut pattern, number, fps, now, &zone).map_err(Error::Stream);
+        sink.send(frame.and_then(|picture| door.admit(picture, now)))?;
+        number += 1;
+    }
+}
+
+fn draw(
+    pattern: &mut TestPattern,
+    number: u64,
+    fps: f64,
+    now: SystemTime,
+    zone: &TimeZone,
+) -> Result<Bytes, framecast_media::Error> {
+    // Only a clock beyond the year 9999 is no timestamp.
+    let local = zone.to_datetime(jiff::Timestamp::try_from(now).unwrap_or_default());
+    let date = local.strftime("%Y-%m-%d").to_string();
+    let time = local.strftime("%H:%M:%S%.3f").to_string();
+    jpeg::encode(pattern.draw(&TestFrame { number, date: &date, time: &time, fps }), QUALITY)
+}
+
+/// When frame `number` is due, counted from the opening.
+fn due(number: u64, interval: Duration) -> Duration {
+    Duration::from_nanos((interval.as_nanos() as u64).saturating_mul(number))
+}
+
+/// The frame that is due at `elapsed`.
+fn number_at(elapsed: Duration, interval: Duration) -> u64 {
+    (elapsed.as_nanos() / interval.as_nanos()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn open(text: &str) -> Result<Box<dyn Source>, Error> {
+        let url = SourceUrl::parse(text).unwrap();
+        Test.check(&url)?;
+        Test.open(&url).await
+    }
+
+    fn number_of(frame: &Frame) -> u32 {
+        let picture = jpeg::decode(&frame.data, 1 << 20).unwrap();
+        TestPattern::read_number(&picture).unwrap()
+    }
+
+    #[tokio::test]
+    async fn frames_have_the_size_asked_for_and_rising_numbers() {
+        let mut source = open("test:?size=320x180&fps=100").await.unwrap();
+        let mut last = None;
+        for _ in 0..5 {
+            let frame = source.next_frame().await.unwrap().unwrap();
+            assert_eq!((frame.format.width_px, frame.format.height_px), (320, 180));
+            let number = number_of(&frame);
+            assert!(last.is_none_or(|last| number > last), "{number} after {last:?}");
+            last = Some(number);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_pauses_finds_numbers_left_out_and_not_the_past() {
+        let mut source = open("test:?size=320x180&fps=200").await.unwrap();
+        let first = source.next_frame().await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        // One frame was waiting for us and one was being handed over when we paused.
+        for _ in 0..2 {
+            source.next_frame().await.unwrap().unwrap();
+        }
+        let fresh = source.next_frame().await.unwrap().unwrap();
+        let passed = fresh.captured_at.duration_since(first.captured_at).unwrap();
+        assert!(passed >= Duration::from_millis(195), "{passed:?}");
+        assert!(number_of(&fresh) >= number_of(&first) + 38);
+    }
+
+    #[tokio::test]
+    async fn the_smallest_and_odd_sizes_are_drawn() {
+        for size in ["16x16", "17x33", "4096x16", "16x4096"] {
+            let mut source = open(&format!("test:?size={size}&fps=1")).await.unwrap();
+            assert!(source.next_frame().await.unwrap().is_some(), "{size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_camera_closes_at_once_and_says_how_long_it_pauses() {
+        let mut source = open("test:?size=64x64&fps=0.001").await.unwrap();
+        source.next_frame().await.unwrap().unwrap();
+        assert_eq!(source.longest_pause(), Duration::from_secs(1000));
+        // Would take a quarter of an hour if dropping waited for the next frame.
+        drop(source);
+    }
+
+    #[tokio::test]
+    async fn sizes_and_rates_out_of_range_are_refused() {
+        for bad in ["size=8x8", "size=5000x100", "fps=241", "fps=0", "rate=3"] {
+            assert!(open(&format!("test:?{bad}")).await.is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `exec:` with real programs.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use framecast_drivers::{Drivers, Error, Source, SourceUrl};
+use tempfile::TempDir;
+
+const PICTURE: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
+
+/// A folder with a picture in it, for scripts that run there.
+struct Stage(TempDir);
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("picture.jpg"), PICTURE).unwrap();
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    async fn open(&self, script: &str) -> Box<dyn Source> {
+        let folder = self.0.path().display();
+        open(&format!("exec:sh -c 'cd {folder}; {script}'")).await.unwrap()
+    }
+
+    /// The process id that the script wrote into the file `name`.
+    async fn pid(&self, name: &str) -> String {
+        loop {
+            match std::fs::read_to_string(self.path(name)) {
+                Ok(pid) if pid.ends_with('\n') => return pid.trim().to_owned(),
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+}
+
+async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
+    Drivers::builtin().open(&SourceUrl::parse(url).unwrap()).await
+}
+
+async fn picture(source: &mut Box<dyn Source>) {
+    let frame = source.next_frame().await.unwrap().unwrap();
+    assert_eq!(frame.data, PICTURE);
+}
+
+/// Whether the process is there and not a zombie that only waits for its parent.
+fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
+    stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
+}
+
+fn exists(pid: &str) -> bool {
+    Path::new("/proc").join(pid).exists()
+}
+
+#[tokio::test]
+async fn pictures_back_to_back_are_yielded_and_then_the_source_ends() {
+    let stage = Stage::new();
+    let mut source = stage.open("cat picture.jpg picture.jpg").await;
+    picture(&mut source).await;
+    picture(&mut source).await;
+    assert!(source.next_frame().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_picture_that_was_written_last_does_not_wait_for_the_next() {
+    let stage = Stage::new();
+    let mut source = stage.open("cat picture.jpg; sleep 1000").await;
+    picture(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_multipart_stream_keeps_its_times_of_capture() {
+    let stage = Stage::new();
+    let mut body = b"--x\r\nContent-Type: image/jpeg\r\nX-Timestamp: 1700000000.25\r\n\r\n".to_vec();
+    body.extend_from_slice(PICTURE);
+    body.extend_from_slice(b"\r\n--x--\r\n");
+    std::fs::write(stage.path("body"), body).unwrap();
+    let mut source = stage.open("cat body").await;
+    let frame = source.next_frame().await.unwrap().unwrap();
+    assert_eq!(frame.data, PICTURE);
+    assert_eq!(frame.captured_at, UNIX_EPOCH + Duration::from_millis(1_700_000_000_250));
+    assert!(source.next_frame().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_broken_picture_is_an_error_of_its_own_and_the_next_one_comes() {
+    let stage = Stage::new();
+    let mut source = stage.open("cat picture.jpg; head -c 2000 picture.jpg; cat picture.jpg").await;
+    picture(&mut source).await;
+    let error = source.next_frame().await.unwrap_err();
+    assert!(error.is_picture(), "{error}");
+    picture(&mut source).await;
+    assert!(source.next_frame().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn all_pictures_of_a_flood_come_through() {
+    let stage = Stage::new();
+    let mut source =
+        stage.open("for i in 1 2 3 4 5 6 7 8 9 10; do cat $(yes picture.jpg | head -n 100); done").await;
+    for _ in 0..1000 {
+        picture(&mut source).await;
+    }
+    assert!(source.next_frame().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_program_that_fails_is_reported_with_status_and_last_words() {
+    let stage = Stage::new();
+    let mut source = stage
+        .open("cat picture.jpg; echo starting >&2; echo no lens at rtsp://me:s3cret@cam/1 >&2; echo >&2; exit 3")
+        .await;
+    picture(&mut source).await;
+    let error = source.next_frame().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`sh` ended: exit status: 3; its last words: no lens at rtsp://me:***@cam/1"
+    );
+}
+
+#[tokio::test]
+async fn a_program_that_ends_without_a_picture_has_failed_whatever_it_says() {
+    let mut source = open("exec:true").await.unwrap();
+    let error = source.next_frame().await.unwrap_err();
+    assert!(matches!(&error, Error::Exited { status, .. } if status.success()), "{error}");
+}
+
+#[tokio::test]
+async fn a_signal_that_ended_the_program_is_named() {
+    let stage = Stage::new();
+    let mut source = stage.open("cat picture.jpg; kill -9 $$").await;
+    picture(&mut source).await;
+    let error = source.next_frame().await.unwrap_err().to_string();
+    assert!(error.contains("signal: 9"), "{error}");
+}
+
+#[tokio::test]
+async fn output_that_is_no_picture_is_named() {
+    let mut source = open("exec:seq 1 5000").await.unwrap();
+    let error = source.next_frame().await.unwrap_err();
+    assert!(matches!(error, Error::Stream(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named() {
+    let error = open("exec:framecast-no-such-program -x").await.err().unwrap();
+    assert!(error.to_string().starts_with("cannot run `framecast-no-such-program`: "), "{error}");
+    assert!(error.to_string().ends_with("; install it, or give its full path"), "{error}");
+}
+
+#[tokio::test]
+async fn words_that_cannot_be_split_and_no_word_at_all_are_refused_before_running() {
+    for bad in ["exec:sh -c 'unended", "exec:", "exec:  ", "exec:''"] {
+        let url = SourceUrl::parse(bad).unwrap();
+        assert!(matches!(Drivers::builtin().find(&url).err(), Some(Error::BadUrl { .. })), "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_source_ends_the_program_and_reaps_it() {
+    let stage = Stage::new();
+    let mut source = stage.open("echo $$ >pid; cat picture.jpg; exec sleep 1000").await;
+    picture(&mut source).await;
+    let pid = stage.pid("pid").await;
+    assert!(runs(&pid));
+    drop(source);
+    assert!(!exists(&pid), "neither running nor a zombie");
+}
+
+#[tokio::test]
+async fn dropping_the_source_ends_children_and_grandchildren() {
+    let stage = Stage::new();
+    let script = "(sleep 1000 & echo $! >grandchild; wait) & echo $! >child; cat picture.jpg; wait";
+    let mut source = stage.open(script).await;
+    picture(&mut source).await;
+    let (child, grandchild) = (stage.pid("child").await, stage.pid("grandchild").await);
+    drop(source);
+    assert!(!runs(&child) && !runs(&grandchild));
+}
+
+#[tokio::test]
+async fn a_program_that_ignores_its_termination_is_killed_with_its_children() {
+    let stage = Stage::new();
+    let script =
+        "trap \"\" TERM; sleep 1000 & echo $! >child; echo $$ >pid; cat picture.jpg; while :; do wait; done";
+    let mut source = stage.open(script).await;
+    picture(&mut source).await;
+    let (pid, child) = (stage.pid("pid").await, stage.pid("child").await);
+    drop(source);
+    assert!(!exists(&pid) && !runs(&child));
+}
+
+#[tokio::test]
+async fn a_program_that_floods_us_ends_when_the_source_is_dropped() {
+    let stage = Stage::new();
+    let mut source = stage.open("echo $$ >pid; while :; do cat picture.jpg; done").await;
+    picture(&mut source).await;
+    let pid = stage.pid("pid").await;
+    drop(source);
+    assert!(!exists(&pid));
+}
+
+#[tokio::test]
+async fn the_end_of_the_program_counts_even_while_a_child_holds_its_output() {
+    let stage = Stage::new();
+    // The child ignores the request to end, so that it still holds the pipe when the status is asked for.
+    let script = "(trap \"\" TERM; echo ready >ready; exec sleep 1000) & echo $! >child; \
+                  until [ -e ready ]; do sleep 0.01; done; cat picture.jpg; exit 7";
+    let mut source = stage.open(script).await;
+    picture(&mut source).await;
+    let child = stage.pid("child").await;
+    let error = source.next_frame().await.unwrap_err().to_string();
+    assert!(error.contains("exit status: 7"), "{error}");
+    assert!(runs(&child));
+    drop(source);
+    assert!(!runs(&child));
+}
+
+#[tokio::test]
+async fn a_program_that_closes_its_output_and_runs_on_is_told_so() {
+    let stage = Stage::new();
+    let mut source = stage.open("cat picture.jpg; exec >/dev/null; exec sleep 1000").await;
+    picture(&mut source).await;
+    let error = source.next_frame().await.unwrap_err().to_string();
+    assert!(error.contains("closed its standard output"), "{error}");
+}
+
+#[tokio::test]
+async fn a_flood_on_standard_error_does_not_hold_up_the_pictures() {
+    let stage = Stage::new();
+    let mut source = stage.open("yes complaint | head -n 30000 >&2; cat picture.jpg; exec sleep 1000").await;
+    picture(&mut source).await;
+}
+
+#[tokio::test]
+async fn the_servers_password_is_not_handed_on() {
+    // The variable can only be set for a process that starts: this test runs itself once more.
+    if std::env::var_os("FRAMECAST_PASSWORD").is_none() {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_servers_password_is_not_handed_on"])
+            .env("FRAMECAST_PASSWORD", "s3cret")
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        return;
+    }
+    let stage = Stage::new();
+    let mut source = stage.open("env >environment; cat picture.jpg").await;
+    picture(&mut source).await;
+    let environment = std::fs::read_to_string(stage.path("environment")).unwrap();
+    assert!(environment.contains("PATH=") && !environment.contains("FRAMECAST_PASSWORD"));
+}
+
+#[tokio::test]
+async fn next_frame_can_be_cancelled_at_any_time() {
+    let stage = Stage::new();
+    let mut source = stage.open("for i in 1 2 3 4 5; do cat picture.jpg; sleep 0.02; done").await;
+    let mut pictures = 0;
+    loop {
+        match tokio::time::timeout(Duration::from_millis(1), source.next_frame()).await {
+            Err(_) => {}
+            Ok(Ok(Some(_))) => pictures += 1,
+            Ok(Ok(None)) => break,
+            Ok(Err(error)) => panic!("{error}"),
+        }
+    }
+    assert_eq!(pictures, 5);
+}

@@ -18,7 +18,7 @@ use framecast_media::Frame;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::config::CameraSettings;
 use backoff::Backoff;
@@ -99,8 +99,9 @@ impl Supervisor {
             return !self.shutdown.is_cancelled();
         }
         tokio::select! {
-            watched = self.demand.wait_for(|viewers| *viewers > 0) => watched.is_ok(),
+            biased;
             () = self.shutdown.cancelled() => false,
+            watched = self.demand.wait_for(|viewers| *viewers > 0) => watched.is_ok(),
         }
     }
 
@@ -112,10 +113,13 @@ impl Supervisor {
                 format!("the driver hangs in {} threads; waiting for one to return", self.stuck.len());
             return Outcome::Failed { reason, live_for: Duration::ZERO };
         }
-        if self.feed.status().state != State::Lost {
+        // A lost camera stays lost until a frame comes, and its attempts do not fill the log.
+        if self.feed.status().state == State::Lost {
+            debug!(source = %self.settings.source, "trying again");
+        } else {
+            info!(source = %self.settings.source, "opening");
             self.feed.set_status(Status::new(State::Opening, SystemTime::now()));
         }
-        info!(source = %self.settings.source, "opening");
         let mut reader = match Reader::spawn(&self.feed, &self.drivers, &self.settings) {
             Ok(reader) => reader,
             Err(error) => {
@@ -223,7 +227,11 @@ impl Supervisor {
         let now = SystemTime::now();
         let earlier = self.feed.status();
         let since = if earlier.state == State::Lost { earlier.since } else { now };
-        warn!(%reason, retry_in = ?delay, "lost");
+        if earlier.reason.as_ref() == Some(&reason) {
+            debug!(%reason, retry_in = ?delay, "still lost");
+        } else {
+            warn!(%reason, retry_in = ?delay, "lost");
+        }
         let status = Status { state: State::Lost, since, reason: Some(reason), next_try: Some(now + delay) };
         self.feed.set_status(status.clone());
         self.feed.channel().suspend();

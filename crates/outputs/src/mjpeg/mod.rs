@@ -33,7 +33,8 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { resend_after: Duration::from_secs(1) }
+        // A second, and enough more that a camera of one picture a second is not sent double.
+        Self { resend_after: Duration::from_millis(1100) }
     }
 }
 

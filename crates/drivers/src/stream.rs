@@ -21,9 +21,18 @@ pub(crate) struct PictureStream {
 impl PictureStream {
     /// A stream from its start.
     pub(crate) fn new(url: &SourceUrl) -> Self {
-        let reader = PictureReader::new(url.max_picture_bytes());
+        Self::resume(url, PictureReader::new(url.max_picture_bytes()))
+    }
+
+    /// A stream that `reader` was reading before.
+    pub(crate) fn resume(url: &SourceUrl, reader: PictureReader) -> Self {
         let (door, read_at) = (Door::new(url), SystemTime::now());
         Self { reader, door, read_at, is_finished: false, has_yielded: false }
+    }
+
+    /// The reader, to go on from this place later.
+    pub(crate) fn into_reader(self) -> PictureReader {
+        self.reader
     }
 
     /// Takes bytes that came now.

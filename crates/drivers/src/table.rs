@@ -7,7 +7,7 @@ use futures_core::Stream;
 
 use crate::frames::{IterDriver, StreamDriver};
 use crate::http::Http;
-use crate::{Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, test_pattern};
+use crate::{Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, pipe, test_pattern};
 
 /// The drivers that a program has, by scheme. Cheap to clone.
 #[derive(Clone, Default)]
@@ -19,7 +19,9 @@ impl Drivers {
         Self::default()
             .with(emulated::Emulated)
             .with(test_pattern::Test)
+            .with(images::Images)
             .with(exec::Exec)
+            .with(pipe::Pipe::standard_input())
             .with(Http("http"))
             .with(Http("https"))
     }

@@ -1,0 +1,248 @@
+//! Which files a path means: a folder's JPEG images, those that a pattern matches, or one file.
+
+use std::cmp::Ordering;
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use glob::{MatchOptions, Pattern};
+
+use crate::Error;
+
+/// A bound on the files of one loop: a picture every ten seconds for four months.
+const MAX_FILES: usize = 1_000_000;
+
+/// Films, which no decoder of ours reads.
+const FILMS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
+
+/// What `images:PATH` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// All `.jpg` and `.jpeg` files of a folder.
+    Folder(PathBuf),
+    /// All files that a pattern matches.
+    Glob { text: String, pattern: Pattern },
+    /// One file.
+    File(PathBuf),
+}
+
+/// In which order the files of a loop follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By name, where `2.jpg` comes before `10.jpg`.
+    Name,
+    /// By the time of the last change.
+    Time,
+}
+
+/// One file as it was when it was listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) path: PathBuf,
+    pub(super) len_bytes: u64,
+    pub(super) modified_at: SystemTime,
+}
+
+/// Refuses what needs no look at the disk: no path, and films.
+pub(super) fn check(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Err(
+            "names no path; write for example `images:/srv/pictures` or `images:/srv/*.jpg`".to_owned()
+        );
+    }
+    let extension = Path::new(path).extension().and_then(OsStr::to_str).unwrap_or_default();
+    if FILMS.iter().any(|film| extension.eq_ignore_ascii_case(film)) {
+        return Err(format!(
+            "is a film, not pictures; play it with ffmpeg: \
+             `exec:ffmpeg -v error -re -stream_loop -1 -i {} -q:v 5 -f mjpeg -`",
+            shell_words::quote(path)
+        ));
+    }
+    Ok(())
+}
+
+impl Place {
+    /// Looks what `path` is.
+    pub(super) fn find(path: &str) -> Result<Self, Error> {
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Ok(Self::Folder(path.into())),
+            Ok(_) => Ok(Self::File(path.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '[']) => {
+                let pattern = Pattern::new(path).map_err(|error| Error::Nothing {
+                    what: path.to_owned(),
+                    problem: format!("is no pattern: {error}"),
+                })?;
+                Ok(Self::Glob { text: path.to_owned(), pattern })
+            }
+            Err(source) => Err(Error::File { doing: "find", path: path.into(), source }),
+        }
+    }
+
+    /// The folder in which to watch for files; `None` for a pattern that spans folders.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        let path = match self {
+            Self::Folder(path) => return Some(path.clone()),
+            Self::File(path) => path.as_path(),
+            Self::Glob { text, .. } => Path::new(text),
+        };
+        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+        let has_pattern =
+            matches!(self, Self::Glob { .. }) && parent.to_string_lossy().contains(['*', '[', '?']);
+        (!has_pattern).then(|| parent.to_owned())
+    }
+
+    /// Whether a file in [`folder`](Self::folder) belongs here, by its path alone.
+    pub(super) fn matches(&self, path: &Path) -> bool {
+        match self {
+            Self::Folder(_) => is_jpeg(path) && !is_hidden(path),
+            Self::File(file) => path.file_name() == file.file_name(),
+            Self::Glob { text, .. } => {
+                let pattern = Path::new(text).file_name().and_then(OsStr::to_str).unwrap_or(text);
+                let name = path.file_name().and_then(OsStr::to_str);
+                let pattern = Pattern::new(pattern).ok();
+                name.zip(pattern).is_some_and(|(name, pattern)| pattern.matches_with(name, OPTIONS))
+            }
+        }
+    }
+
+    /// All files, in no order.
+    fn files(&self) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        match self {
+            Self::File(path) => entries.extend(entry(path.clone())),
+            Self::Folder(folder) => {
+                let failed = |source| Error::File { doing: "list", path: folder.clone(), source };
+                for file in std::fs::read_dir(folder).map_err(failed)?.take(MAX_FILES) {
+                    let path = file.map_err(failed)?.path();
+                    if self.matches(&path) {
+                        entries.extend(entry(path));
+                    }
+                }
+            }
+            Self::Glob { text, .. } => {
+                let paths = glob::glob_with(text, OPTIONS);
+                let paths = paths.expect("the pattern was read before").filter_map(Result::ok);
+                entries.extend(paths.filter_map(entry).take(MAX_FILES));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// All files in `order`; blocks.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the folder cannot be listed, [`Error::Nothing`] when there is no picture in it.
+    pub(super) fn list(&self, order: Order) -> Result<Vec<Entry>, Error> {
+        let mut entries = self.files()?;
+        if entries.is_empty() {
+            let (what, problem) = match self {
+                Self::Folder(path) => {
+                    (path.display().to_string(), "there is no .jpg or .jpeg file in this folder")
+                }
+                Self::Glob { text, .. } => (text.clone(), "no file matches this pattern"),
+                Self::File(path) => (path.display().to_string(), "this file is gone"),
+            };
+            return Err(Error::Nothing { what, problem: problem.to_owned() });
+        }
+        match order {
+            Order::Name => entries.sort_by(|a, b| natural(&a.path, &b.path)),
+            Order::Time => entries
+                .sort_by(|a, b| a.modified_at.cmp(&b.modified_at).then_with(|| natural(&a.path, &b.path))),
+        }
+        Ok(entries)
+    }
+
+    /// The file that changed last, if there is any; blocks.
+    pub(super) fn newest(&self) -> Result<Option<Entry>, Error> {
+        let newest =
+            |a: &Entry, b: &Entry| a.modified_at.cmp(&b.modified_at).then_with(|| natural(&a.path, &b.path));
+        Ok(self.files()?.into_iter().max_by(newest))
+    }
+}
+
+const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// The file at `path`; `None` when it is none or vanished.
+pub(super) fn entry(path: PathBuf) -> Option<Entry> {
+    let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+    let modified_at = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+    Some(Entry { path, len_bytes: metadata.len(), modified_at })
+}
+
+fn is_jpeg(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    extension.eq_ignore_ascii_case("jpg") || extension.eq_ignore_ascii_case("jpeg")
+}
+
+/// Tools write `.name.jpg` first and rename it when it is whole.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// Compares as people count: runs of digits by their value, everything else byte by byte.
+fn natural(a: &Path, b: &Path) -> Ordering {
+    let (mut a, mut b) = (a.as_os_str().as_encoded_bytes(), b.as_os_str().as_encoded_bytes());
+    let whole = (a, b);
+    loop {
+        let ((digits_a, rest_a), (digits_b, rest_b)) = (split_digits(a), split_digits(b));
+        if !digits_a.is_empty() && !digits_b.is_empty() {
+            // Without leading zeros the longer number is the larger one.
+            let order = digits_a.len().cmp(&digits_b.len()).then_with(|| digits_a.cmp(digits_b));
+            if order.is_ne() {
+                return order;
+            }
+            (a, b) = (rest_a, rest_b);
+            continue;
+        }
+        match (a.split_first(), b.split_first()) {
+            (Some((first_a, rest_a)), Some((first_b, rest_b))) if first_a == first_b => {
+                (a, b) = (rest_a, rest_b);
+            }
+            (Some((first_a, _)), Some((first_b, _))) => return first_a.cmp(first_b),
+            // `01` and `1` are the same number and still two names.
+            (None, None) => return whole.0.cmp(whole.1),
+            (first_a, first_b) => return first_a.is_some().cmp(&first_b.is_some()),
+        }
+    }
+}
+
+/// The digits at the start, without leading zeros but for a zero alone, and what follows them.
+fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
+    let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(len);
+    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+    (&digits[zeros.min(len.saturating_sub(1))..], rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ordered_as_people_count() {
+        let mut names = ["b", "a10", "a2", "a02", "a", "a2b", "a1000000000000000000000", "a0", "A3"];
+        names.sort_by(|a, b| natural(Path::new(a), Path::new(b)));
+        assert_eq!(names, ["A3", "a", "a0", "a02", "a2", "a2b", "a10", "a1000000000000000000000", "b"]);
+    }
+
+    #[test]
+    fn films_are_refused_with_the_line_that_plays_them() {
+        let problem = check("my film.MP4").unwrap_err();
+        assert!(problem.contains("-i 'my film.MP4'"), "{problem}");
+        assert!(check("").is_err());
+        assert!(check("pictures").is_ok());
+    }
+
+    #[test]
+    fn a_pattern_is_watched_in_its_folder_and_only_there() {
+        let place = |text: &str| Place::find(text).unwrap();
+        let pattern = place("/nowhere/cam-*.jpg");
+        assert_eq!(pattern.folder(), Some("/nowhere".into()));
+        assert!(pattern.matches(Path::new("/nowhere/cam-7.jpg")));
+        assert!(!pattern.matches(Path::new("/nowhere/other.jpg")));
+        assert_eq!(place("*.nothing").folder(), Some(".".into()));
+        assert_eq!(place("/nowhere/*/cam.jpg").folder(), None);
+    }
+}

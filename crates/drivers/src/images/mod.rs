@@ -1,0 +1,95 @@
+//! Pictures in files: a folder or pattern of JPEG images shown in a loop, or a folder that is watched for new ones,
+//! as printers' and timelapse tools write them.
+
+mod list;
+mod looped;
+mod watched;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use framecast_media::Bytes;
+
+use self::list::{Order, Place};
+use self::looped::Looped;
+use self::watched::Watched;
+use crate::{BoxFuture, Driver, Error, Options, Source, SourceUrl};
+
+/// `images:PATH?fps=1&order=name` loops over a folder's `.jpg` and `.jpeg` files, over the files that a pattern with
+/// `*` and `[…]` matches, or over one file; `images:PATH?watch` shows the newest and then each new one.
+pub(crate) struct Images;
+
+const OPTIONS: &[&str] = &["fps", "order", "watch"];
+
+impl Driver for Images {
+    fn scheme(&self) -> &'static str {
+        "images"
+    }
+
+    fn check(&self, url: &SourceUrl) -> Result<(), Error> {
+        let (path, options) = url.path_and_options(OPTIONS)?;
+        list::check(path).map_err(|problem| Error::BadUrl { url: url.to_string(), problem })?;
+        options.frame_interval(1.0)?;
+        order(&options)?;
+        if options.is_set("watch") && (options.get("fps").is_some() || options.get("order").is_some()) {
+            return Err(options.refuse("watch", "shows files as they appear: leave `fps` and `order` out"));
+        }
+        Ok(())
+    }
+
+    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+        Box::pin(async move {
+            self.check(url)?;
+            let (path, options) = url.path_and_options(OPTIONS)?;
+            let path_to_find = path.to_owned();
+            let place = off_thread(move || Place::find(&path_to_find)).await?;
+            Ok(if options.is_set("watch") {
+                Box::new(Watched::open(url, place).await?) as Box<dyn Source>
+            } else {
+                let (interval, order) = (options.frame_interval(1.0)?, order(&options)?);
+                Box::new(Looped::open(url, place, order, interval).await?)
+            })
+        })
+    }
+}
+
+fn order(options: &Options<'_>) -> Result<Order, Error> {
+    match options.get("order") {
+        None | Some("name") => Ok(Order::Name),
+        Some("time") => Ok(Order::Time),
+        Some(_) => Err(options.refuse("order", "must be `name` or `time`")),
+    }
+}
+
+/// Runs what blocks (a disk may be slow, a network's share may hang) beside the camera's thread. A dropped future
+/// leaves it behind, so it must only read.
+async fn off_thread<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(read) => read,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only the end of the runtime cancels it, and with it whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// Reads the file at `path`, one byte more than `limit_bytes` at most, and the time of its last change.
+async fn read_file(path: PathBuf, limit_bytes: usize) -> io::Result<(Bytes, SystemTime)> {
+    off_thread(move || read_file_blocking(&path, limit_bytes)).await
+}
+
+fn read_file_blocking(path: &Path, limit_bytes: usize) -> io::Result<(Bytes, SystemTime)> {
+    // Opening a named pipe would wait for its writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a file"));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let limit_bytes = limit_bytes as u64 + 1;
+    let mut data = Vec::with_capacity(metadata.len().min(limit_bytes) as usize);
+    file.take(limit_bytes).read_to_end(&mut data)?;
+    Ok((data.into(), metadata.modified().unwrap_or_else(|_| SystemTime::now())))
+}

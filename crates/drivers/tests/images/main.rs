@@ -1,0 +1,75 @@
+//! `images:` with real files and folders.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod looped;
+mod watched;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use framecast_drivers::{Drivers, Error, Source, SourceUrl};
+use framecast_media::codec::jpeg;
+use framecast_media::{Bytes, draw};
+use tempfile::TempDir;
+
+/// A folder of pictures that can be told from each other.
+struct Album(TempDir);
+
+impl Album {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn with(names: &[(&str, u8)]) -> Self {
+        let album = Self::new();
+        for (name, number) in names {
+            album.write(name, &picture(*number));
+        }
+        album
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, data: &[u8]) {
+        std::fs::write(self.path(name), data).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        std::fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// Opens `images:` with `rest` behind the path of the folder.
+    async fn open(&self, rest: &str) -> Result<Box<dyn Source>, Error> {
+        open(&format!("images:{}{rest}", self.0.path().display())).await
+    }
+}
+
+async fn open(url: &str) -> Result<Box<dyn Source>, Error> {
+    Drivers::builtin().open(&SourceUrl::parse(url).unwrap()).await
+}
+
+async fn refusal(url: &str) -> String {
+    open(url).await.err().unwrap().to_string()
+}
+
+/// A small picture that is different for each number.
+fn picture(number: u8) -> Bytes {
+    jpeg::encode(&draw::emulated(number % 10, 64 + 8 * u32::from(number), 64), 50).unwrap()
+}
+
+/// The number of the next picture.
+async fn next(source: &mut Box<dyn Source>) -> u8 {
+    let frame = source.next_frame().await.unwrap().unwrap();
+    ((frame.format.width_px - 64) / 8) as u8
+}
+
+fn set_modified(path: &Path, seconds_ago: u64) -> SystemTime {
+    let file = File::options().write(true).open(path).unwrap();
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 - seconds_ago);
+    file.set_modified(time).unwrap();
+    time
+}

@@ -1,0 +1,126 @@
+//! Watched folders. Everything here waits for the system to tell of changes.
+
+use std::io::Write;
+
+use super::*;
+
+#[tokio::test]
+async fn the_newest_file_is_shown_at_once_with_the_time_of_its_change() {
+    let album = Album::with(&[("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3)]);
+    set_modified(&album.path("a.jpg"), 20);
+    set_modified(&album.path("c.jpg"), 30);
+    let newest = set_modified(&album.path("b.jpg"), 10);
+    let mut source = album.open("?watch").await.unwrap();
+    assert_eq!(source.longest_pause(), Duration::MAX);
+    let frame = source.next_frame().await.unwrap().unwrap();
+    assert_eq!(frame.data, picture(2));
+    assert_eq!(frame.captured_at, newest);
+}
+
+#[tokio::test]
+async fn new_files_are_shown_as_they_appear_and_others_are_not() {
+    let album = Album::new();
+    let mut source = album.open("?watch").await.unwrap();
+    album.write("notes.txt", &picture(9));
+    album.write(".hidden.jpg", &picture(9));
+    for number in 1..=5 {
+        album.write(&format!("{number}.jpg"), &picture(number));
+        assert_eq!(next(&mut source).await, number);
+    }
+}
+
+#[tokio::test]
+async fn files_that_appear_together_are_all_shown_in_their_order() {
+    let album = Album::new();
+    let mut source = album.open("?watch").await.unwrap();
+    for number in 1..=100 {
+        album.write(&format!("{number}.jpg"), &picture(number));
+    }
+    for number in 1..=100 {
+        assert_eq!(next(&mut source).await, number);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_renamed_into_place_is_shown() {
+    let album = Album::with(&[("new.tmp", 4)]);
+    let mut source = album.open("?watch").await.unwrap();
+    std::fs::rename(album.path("new.tmp"), album.path("new.jpg")).unwrap();
+    assert_eq!(next(&mut source).await, 4);
+}
+
+#[tokio::test]
+async fn a_file_that_is_still_being_written_is_waited_for() {
+    let album = Album::new();
+    let mut source = album.open("?watch").await.unwrap();
+    let data = picture(5);
+    let mut file = File::create(album.path("slow.jpg")).unwrap();
+    for part in data.chunks(data.len() / 4 + 1) {
+        file.write_all(part).unwrap();
+        // Looks at what is there so far: nothing comes, neither picture nor error.
+        let looked = tokio::time::timeout(Duration::from_millis(50), source.next_frame()).await;
+        if let Ok(looked) = looked {
+            assert_eq!(looked.unwrap().unwrap().data, data);
+            return;
+        }
+    }
+    drop(file);
+    assert_eq!(next(&mut source).await, 5);
+}
+
+#[tokio::test]
+async fn a_file_that_was_closed_half_written_is_an_error_of_its_own() {
+    let album = Album::new();
+    let mut source = album.open("?watch").await.unwrap();
+    album.write("broken.jpg", &picture(1)[..300]);
+    assert!(source.next_frame().await.unwrap_err().is_picture());
+    album.write("whole.jpg", &picture(2));
+    assert_eq!(next(&mut source).await, 2);
+}
+
+#[tokio::test]
+async fn one_file_that_is_written_again_and_again_is_shown_each_time_it_changes() {
+    let album = Album::with(&[("latest.jpg", 1)]);
+    let mut source = album.open("/latest.jpg?watch").await.unwrap();
+    assert_eq!(next(&mut source).await, 1);
+    album.write("other.jpg", &picture(9));
+    album.write("latest.jpg", &picture(1));
+    album.write("latest.jpg", &picture(2));
+    assert_eq!(next(&mut source).await, 2);
+}
+
+#[tokio::test]
+async fn a_pattern_chooses_which_new_files_are_shown() {
+    let album = Album::new();
+    let mut source = album.open("/front-*.jpg?watch").await.unwrap();
+    album.write("back-1.jpg", &picture(9));
+    album.write("front-1.jpg", &picture(1));
+    assert_eq!(next(&mut source).await, 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_vanishes_ends_the_source_with_an_error() {
+    let album = Album::with(&[("a.jpg", 1)]);
+    let mut source = album.open("?watch").await.unwrap();
+    assert_eq!(next(&mut source).await, 1);
+    album.0.close().unwrap();
+    let error = source.next_frame().await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot watch "), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_was_replaced_ends_the_source_with_an_error() {
+    let album = Album::new();
+    std::fs::create_dir(album.path("in")).unwrap();
+    let mut source = album.open("/in?watch").await.unwrap();
+    std::fs::rename(album.path("in"), album.path("away")).unwrap();
+    std::fs::create_dir(album.path("in")).unwrap();
+    let error = source.next_frame().await.unwrap_err();
+    assert!(error.to_string().contains("another folder"), "{error}");
+}
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_is_named() {
+    let error = refusal("images:/nowhere/at/all?watch").await;
+    assert!(error.starts_with("cannot find /nowhere/at/all: "), "{error}");
+}

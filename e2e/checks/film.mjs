@@ -61,33 +61,40 @@ async function showMoving(stage) {
   await moves(page, ".picture", 6);
 }
 
+/** Reads a stream into a map from the time of capture to the digest of the picture, in order. */
+function gather(stage, url) {
+  const pictures = new Map();
+  const reader = readStream(url, ({ headers, data }) => {
+    pictures.set(headers["x-timestamp"], digest(data));
+  });
+  stage.defer(() => reader.stop());
+  const ended = reader.done.then(() => {
+    throw new Error(`${url} ended`);
+  });
+  ended.catch(() => {});
+  return { pictures, ended };
+}
+
 async function relay(stage) {
-  const first = await stage.framecast([source()]);
   const path = "/cameras/film/stream.mjpg?advance_headers=0";
+  const first = await stage.framecast([source()]);
   const second = await stage.framecast([`film=${first.url}${path}`]);
-  const origin = new Map();
-  const original = readStream(`${first.url}${path}`, ({ headers, data }) => {
-    origin.set(headers["x-timestamp"], digest(data));
-  });
-  stage.defer(() => original.stop());
+  const origin = gather(stage, `${first.url}${path}`);
   await live(first, "film");
-  const seen = new Map();
-  const copy = readStream(`${second.url}${path}`, ({ headers, data }) => {
-    const stamp = headers["x-timestamp"];
-    if (origin.has(stamp)) seen.set(stamp, digest(data));
-    else if (seen.size > 0) strangers.push(stamp);
-  });
-  const strangers = [];
-  stage.defer(() => copy.stop());
-  const failed = Promise.all([original.done, copy.done]).then(() => {
-    throw new Error("a stream ended");
-  });
-  await Promise.race([failed, until(`${RELAYED} pictures relayed with their time`, () => seen.size >= RELAYED)]);
-  for (const [stamp, sum] of seen) {
-    ensure(origin.get(stamp) === sum, `the picture of ${stamp} was changed on its way`);
+  const copy = gather(stage, `${second.url}${path}`);
+  const relayed = () => [...copy.pictures.keys()].filter((stamp) => origin.pictures.has(stamp));
+  const enough = until(`${RELAYED} pictures relayed with their time`, () => relayed().length >= RELAYED);
+  await Promise.race([origin.ended, copy.ended, enough]);
+  const stamps = relayed();
+  for (const stamp of stamps) {
+    ensure(origin.pictures.get(stamp) === copy.pictures.get(stamp), `the picture of ${stamp} was changed on its way`);
   }
-  ensure(strangers.length === 0, `${strangers.length} pictures have times that the first never sent: ${strangers[0]}`);
-  return `${seen.size} pictures the same`;
+  // Each reader may skip a picture that the other got, but not many, and only while it is late.
+  const [from, to] = [Number(stamps[0]), Number(stamps.at(-1))];
+  const between = [...copy.pictures.keys()].map(Number).filter((stamp) => stamp >= from && stamp <= to);
+  const strange = between.length - stamps.length;
+  ensure(strange <= between.length / 4, `${strange} of ${between.length} pictures have times that the first never sent`);
+  return `${stamps.length} pictures the same`;
 }
 
 export const checks = [

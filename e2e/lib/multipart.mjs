@@ -37,7 +37,7 @@ function parseHeaders(text) {
   );
 }
 
-/** Reads `url` until `onPart` returns true or `stop` is called; `done` tells which part of it failed. */
+/** Reads `url` until `onPart` returns true or `stop` is called; `done` settles at its end, or fails with what went wrong. */
 export function readStream(url, onPart) {
   let stop;
   const done = new Promise((resolve, reject) => {
@@ -63,6 +63,8 @@ export function readStream(url, onPart) {
       request.destroy();
     };
   });
+  // Who does not wait for the end need not hear how it came.
+  done.catch(() => {});
   return { done, stop: () => stop() };
 }
 

@@ -72,6 +72,7 @@ export class Tile {
     const reason = trouble(camera, nowMs);
     this.#reason.hidden = reason === "";
     setText(this.#reason, reason);
+    if (this.#reason.title !== reason) this.#reason.title = reason;
   }
 
   /** The server does not answer: whatever is on the screen is not live. */

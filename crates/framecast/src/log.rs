@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -20,9 +20,10 @@ pub(crate) enum Format {
 /// # Errors
 /// A filter that cannot be read.
 pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<()> {
+    // What the parser says of it names what no one wrote.
     let filter = EnvFilter::builder()
         .parse(filter)
-        .with_context(|| format!("--log {filter}: write a level (info, debug) or PART=LEVEL,…"))?;
+        .map_err(|_| anyhow!("--log {filter}: write error, warn, info, debug or trace, or PART=LEVEL,…"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -1,5 +1,6 @@
 //! The command line, and what its commands do.
 
+mod help;
 mod plan;
 
 use std::io::{IsTerminal, Write};
@@ -11,7 +12,8 @@ use framecast::{App, Drivers, shutdown_signal};
 use tracing::{error, info, warn};
 
 use crate::log::{self, Format};
-use plan::Plan;
+use help::{AFTER_CHECK_HELP, AFTER_HELP};
+use plan::{Environment, Plan};
 
 /// The server ended as it was told to.
 const OK: u8 = 0;
@@ -20,34 +22,11 @@ const FAILED: u8 = 1;
 /// The command line, the configuration or the environment cannot be used.
 const BAD_USAGE: u8 = 2;
 
-const EXAMPLES: &str = "\
-Examples:
-  framecast                                       the emulated camera, at http://127.0.0.1:5000/
-  framecast 'exec:ffmpeg -re -stream_loop -1 -i film.mp4 -f mjpeg -q:v 5 -'
-  framecast front=http://192.168.1.20/video.mjpg yard=images:./yard?watch
-  rpicam-vid -t 0 -n --codec mjpeg -o - | framecast pipe:-
-  FRAMECAST_PASSWORD=… framecast --user me --listen 0.0.0.0:5000
-  framecast --config framecast.toml
-  framecast check --config framecast.toml
-
-Sources:
-  emulated:?fps=1&size=640x480       1, 2, 3 by the clock
-  test:?size=1280x720&fps=30         a moving pattern with frame number and time
-  images:PATH?fps=1 | ?watch         a folder or glob of JPEGs, looped, or each new file as it appears
-  exec:PROGRAM ARGS                  a program that writes JPEGs on its standard output
-  http://USER:PASSWORD@HOST/PATH     another server's MJPEG stream, or a picture polled at ?fps=
-  pipe:-                             JPEGs on standard input
-
-Exit codes:
-  0  ended by SIGINT or SIGTERM, or nothing wrong was found by `check`
-  1  the server could not run
-  2  the command line, the configuration or the environment cannot be used";
-
 /// Turns any camera into live pictures in any browser.
 ///
 /// Without arguments it reads framecast.toml in the current folder, or else shows the emulated camera.
 #[derive(Debug, Parser)]
-#[command(name = "framecast", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+#[command(name = "framecast", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -58,9 +37,10 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve the cameras; this is what runs when no command is given
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = AFTER_HELP)]
     Serve(ServeArgs),
-    /// Check the configuration and the sources' URLs, open nothing, and say what is wrong and where
+    /// Say what is wrong in the configuration and where; opens nothing
+    #[command(after_help = AFTER_CHECK_HELP)]
     Check(CheckArgs),
 }
 
@@ -68,12 +48,6 @@ enum Command {
 struct ServeArgs {
     #[command(flatten)]
     plan: PlanArgs,
-    /// Address and port to listen on; 0.0.0.0:5000 opens it to the network [default: 127.0.0.1:5000]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<String>,
-    /// Ask for this user's password, which is read from FRAMECAST_PASSWORD
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
     /// What to log: error, warn, info, debug or trace, also for single parts (framecast=debug)
     #[arg(long, value_name = "FILTER", env = "FRAMECAST_LOG", default_value = "info")]
     log: String,
@@ -88,8 +62,8 @@ struct CheckArgs {
     plan: PlanArgs,
 }
 
-/// Which cameras.
-#[derive(Debug, Args)]
+/// What to serve and to whom: the same for serving and checking.
+#[derive(Debug, Default, Args)]
 struct PlanArgs {
     /// Cameras to show: a source, or NAME=SOURCE; see the list below
     #[arg(value_name = "[NAME=]SOURCE")]
@@ -97,9 +71,12 @@ struct PlanArgs {
     /// Configuration file; framecast.toml in the current folder is read by itself when no source is given
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The source to show when neither arguments nor a file name one: a driver's name or a URL
-    #[arg(long = "camera", env = "CAMERA", value_name = "SOURCE", hide = true)]
-    camera: Option<String>,
+    /// Address and port to listen on; 0.0.0.0:5000 opens it to the network [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Ask for this user's password, which is read from FRAMECAST_PASSWORD
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
 }
 
 impl Cli {
@@ -116,10 +93,9 @@ impl Cli {
 
 fn check(args: &CheckArgs) -> u8 {
     let drivers = Drivers::builtin();
-    let password = std::env::var("FRAMECAST_PASSWORD").ok();
-    match Plan::from_args(&args.plan, None, None, password, &drivers) {
+    match Environment::read().and_then(|env| Plan::new(&args.plan, &env, &drivers)) {
         Ok(plan) => {
-            say(&format!("{}: nothing wrong", plan.origin));
+            say(&format!("nothing wrong in {}", plan.origin));
             for camera in &plan.settings.cameras {
                 say(&format!("  {}  {}", camera.name, camera.source));
             }
@@ -138,12 +114,15 @@ fn serve(args: &ServeArgs) -> u8 {
         return BAD_USAGE;
     }
     let drivers = Drivers::builtin();
-    let password = std::env::var("FRAMECAST_PASSWORD").ok();
-    let plan = Plan::from_args(&args.plan, args.listen.as_deref(), args.user.as_deref(), password, &drivers);
+    let plan = Environment::read().and_then(|env| Plan::new(&args.plan, &env, &drivers));
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            match args.log_format {
+                Format::Human => complain(&format!("{error:#}")),
+                // Whoever reads JSON reads all of it.
+                Format::Json => error!("{error:#}"),
+            }
             return BAD_USAGE;
         }
     };
@@ -151,7 +130,7 @@ fn serve(args: &ServeArgs) -> u8 {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format!("cannot start threads: {error}"));
+            error!("cannot start threads: {error}");
             return FAILED;
         }
     };

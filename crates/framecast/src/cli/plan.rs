@@ -1,8 +1,10 @@
 //! From arguments, file and environment to settings.
 
+use std::collections::BTreeSet;
+use std::env::{self, VarError};
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use framecast::{Account, Drivers, Settings};
 
 use super::PlanArgs;
@@ -20,59 +22,124 @@ pub(super) struct Plan {
     pub(super) origin: String,
 }
 
-impl Plan {
-    /// Settings from the file, then the arguments, which count for more; the environment's `CAMERA`, or else the
-    /// emulated camera, where these name no camera.
-    pub(super) fn from_args(
-        args: &PlanArgs,
-        listen: Option<&str>,
-        user: Option<&str>,
-        password: Option<String>,
-        drivers: &Drivers,
-    ) -> anyhow::Result<Self> {
-        let (mut settings, file_user, mut origin) = read_file(args, drivers)?;
-        for (number, source) in args.sources.iter().enumerate() {
-            let (name, source) = split_name(source);
-            let name = name.map_or_else(|| default_name(number), str::to_owned);
-            settings.add_camera(&name, source)?;
-        }
-        if settings.cameras.is_empty() {
-            match args.camera.as_deref().filter(|camera| !camera.is_empty()) {
-                Some(camera) => {
-                    settings.add_camera(DEFAULT_NAME, camera).context("CAMERA")?;
-                    origin = format!("CAMERA={}", settings.cameras[0].source);
-                }
-                None => {
-                    settings.add_camera(DEFAULT_NAME, "emulated")?;
-                    origin = format!("{origin}, the emulated camera");
-                }
-            }
-        }
-        settings.check_sources(drivers)?;
-        if let Some(listen) = listen {
-            settings.set_listen(listen).context("--listen")?;
-        }
-        settings.account = account(user.map(str::to_owned).or(file_user), password)?;
-        Ok(Self { settings, origin: origin.trim_start_matches(", ").to_owned() })
+/// What the environment says; empty variables count as absent.
+#[derive(Default)]
+pub(super) struct Environment {
+    camera: Option<String>,
+    password: Option<String>,
+}
+
+impl Environment {
+    pub(super) fn read() -> anyhow::Result<Self> {
+        Ok(Self { camera: variable("CAMERA")?, password: variable("FRAMECAST_PASSWORD")? })
     }
 }
 
-fn read_file(args: &PlanArgs, drivers: &Drivers) -> anyhow::Result<(Settings, Option<String>, String)> {
+fn variable(name: &str) -> anyhow::Result<Option<String>> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => bail!("{name} is not UTF-8 text"),
+    }
+}
+
+impl Plan {
+    /// Settings from the file, then the arguments, which count for more; the environment's `CAMERA`, or else the
+    /// emulated camera, where these name no camera.
+    pub(super) fn new(args: &PlanArgs, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Self> {
+        let (mut settings, mut origin) = read_file(args, environment, drivers)?;
+        add_sources(&mut settings, &args.sources)?;
+        if !args.sources.is_empty() {
+            origin.push("the command line".to_owned());
+        }
+        if settings.cameras.is_empty() {
+            add_default(&mut settings, environment, &mut origin, drivers)?;
+        }
+        settings.check_sources(drivers)?;
+        if let Some(listen) = &args.listen {
+            settings.set_listen(listen).context("--listen")?;
+        }
+        let password = environment.password.as_deref();
+        match (&args.user, password) {
+            (Some(user), _) => {
+                let account = Account::new(user, password.unwrap_or_default());
+                settings.account = Some(account.map_err(|problem| anyhow!("--user: {problem}"))?);
+            }
+            // Someone who sets a password means to be protected by it.
+            (None, Some(_)) if settings.account.is_none() => {
+                bail!("FRAMECAST_PASSWORD is set, but no user: add --user NAME")
+            }
+            (None, _) => {}
+        }
+        Ok(Self { settings, origin: origin.join(", ") })
+    }
+}
+
+/// The settings of the file, if there is one to be read.
+fn read_file(
+    args: &PlanArgs,
+    environment: &Environment,
+    drivers: &Drivers,
+) -> anyhow::Result<(Settings, Vec<String>)> {
     let path = match &args.config {
         Some(path) => path.as_path(),
-        None if args.sources.is_empty() && args.camera.is_none() && Path::new(DEFAULT_FILE).exists() => {
-            Path::new(DEFAULT_FILE)
+        // Who names a source does not want those of a file that happens to be here.
+        None if !args.sources.is_empty() || environment.camera.is_some() => {
+            return Ok((Settings::default(), Vec::new()));
         }
-        None => {
-            let origin = if args.sources.is_empty() { "" } else { "the command line" };
-            return Ok((Settings::default(), None, origin.to_owned()));
-        }
+        None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
+        None => return Ok((Settings::default(), Vec::new())),
     };
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
-    let (settings, user) =
-        Settings::from_toml_with_user(&text, drivers).map_err(|error| error.in_file(&shown))?;
-    Ok((settings, user, shown))
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            bail!("{shown}:{line}: this is not UTF-8 text (byte {valid})");
+        }
+    };
+    let password = environment.password.as_deref();
+    let settings =
+        Settings::from_toml_with_password(&text, drivers, password).map_err(|error| error.in_file(&shown))?;
+    Ok((settings, vec![shown]))
+}
+
+/// Adds the cameras of the command line.
+fn add_sources(settings: &mut Settings, sources: &[String]) -> anyhow::Result<()> {
+    let named: BTreeSet<&str> = sources.iter().filter_map(|source| split_name(source).0).collect();
+    for argument in sources {
+        let (name, source) = split_name(argument);
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None => free_name(|name| {
+                named.contains(name) || settings.cameras.iter().any(|camera| camera.name == name)
+            }),
+        };
+        settings.add_camera(&name, source)?;
+    }
+    Ok(())
+}
+
+/// Adds the camera that is shown when none was named.
+fn add_default(
+    settings: &mut Settings,
+    environment: &Environment,
+    origin: &mut Vec<String>,
+    drivers: &Drivers,
+) -> anyhow::Result<()> {
+    let Some(camera) = &environment.camera else {
+        settings.add_camera(DEFAULT_NAME, "emulated")?;
+        origin.push("the emulated camera".to_owned());
+        return Ok(());
+    };
+    settings
+        .add_camera(DEFAULT_NAME, camera)
+        .and_then(|()| settings.check_sources(drivers))
+        .context("CAMERA in the environment")?;
+    origin.push("CAMERA in the environment".to_owned());
+    Ok(())
 }
 
 /// `front` and the source in `front=SOURCE`; a source alone has no name.
@@ -84,23 +151,11 @@ fn split_name(argument: &str) -> (Option<&str>, &str) {
     }
 }
 
-fn default_name(number: usize) -> String {
-    if number == 0 { DEFAULT_NAME.to_owned() } else { format!("{DEFAULT_NAME}{}", number + 1) }
-}
-
-fn account(user: Option<String>, password: Option<String>) -> anyhow::Result<Option<Account>> {
-    match (user, password.filter(|password| !password.is_empty())) {
-        (Some(user), Some(password)) if !user.is_empty() && !user.contains(':') => {
-            Ok(Some(Account { user, password }))
-        }
-        (Some(_), Some(_)) => bail!("--user needs a name without a colon"),
-        (Some(user), None) => {
-            bail!("user `{user}` needs a password: set FRAMECAST_PASSWORD in the environment")
-        }
-        // Someone who sets a password means to be protected by it.
-        (None, Some(_)) => bail!("FRAMECAST_PASSWORD is set, but no user: add --user NAME"),
-        (None, None) => Ok(None),
-    }
+/// `camera`, or else the first of `camera2`, `camera3` … that is not taken.
+fn free_name(is_taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (2..).map(|number| format!("{DEFAULT_NAME}{number}"));
+    let mut names = std::iter::once(DEFAULT_NAME.to_owned()).chain(numbered);
+    names.find(|name| !is_taken(name)).expect("there are more numbers than cameras")
 }
 
 #[cfg(test)]
@@ -117,10 +172,16 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_password_and_a_password_without_user_are_refused() {
-        assert!(account(Some("me".into()), None).unwrap_err().to_string().contains("FRAMECAST_PASSWORD"));
-        assert!(account(Some("me".into()), Some(String::new())).is_err());
-        assert!(account(None, Some("x".into())).unwrap_err().to_string().contains("--user"));
-        assert!(account(None, None).unwrap().is_none());
+    fn sources_without_a_name_get_one_that_is_free() {
+        let args = |sources: &[&str]| PlanArgs {
+            sources: sources.iter().map(|&source| source.to_owned()).collect(),
+            ..PlanArgs::default()
+        };
+        let plan = |sources: &[&str]| {
+            let plan = Plan::new(&args(sources), &Environment::default(), &Drivers::builtin()).unwrap();
+            plan.settings.cameras.into_iter().map(|camera| camera.name).collect::<Vec<_>>()
+        };
+        assert_eq!(plan(&["emulated", "emulated"]), ["camera", "camera2"]);
+        assert_eq!(plan(&["emulated", "camera=emulated", "emulated"]), ["camera2", "camera", "camera3"]);
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::value::{DurationValue, SizeValue, TimeoutValue};
-use super::{ConfigError, unknown_key};
+use super::{ConfigError, wording};
 
 /// The file as written; every key is optional, unknown ones are refused.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -14,7 +14,7 @@ pub struct File {
     /// Address and port to listen on.
     pub listen: Option<Spanned<String>>,
     /// Names under which the server may be reached, beside its own addresses.
-    pub allowed_hosts: Option<Vec<String>>,
+    pub allowed_hosts: Option<Vec<Spanned<String>>>,
     /// Origins whose scripts may read pictures and API; `"*"` for all.
     pub cors_origins: Option<Vec<Spanned<String>>>,
     /// Name of the account that is asked for; its password is in the environment.
@@ -56,7 +56,7 @@ impl File {
     /// The first thing that is wrong, with line and column; for an unknown key the nearest known one.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
-            let message = unknown_key::suggest(error.message());
+            let message = wording::reword(error.message());
             ConfigError::at(text, error.span(), message)
         })
     }

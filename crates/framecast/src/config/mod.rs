@@ -3,12 +3,16 @@
 //! `framecast.toml` → [`File::parse`] → [`Settings`], validated, defaults filled in, URLs parsed. Nothing else reads
 //! the file; parts of the server get their own piece of the settings.
 
+mod account;
+mod check;
 mod error;
 mod file;
 mod settings;
-mod unknown_key;
 mod value;
+mod wording;
 
+pub use account::Account;
+pub use check::check_camera_name;
 pub use error::ConfigError;
 pub use file::{CameraFile, File};
-pub use settings::{Account, CameraSettings, Settings, check_camera_name};
+pub use settings::{CameraSettings, Settings};

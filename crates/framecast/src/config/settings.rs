@@ -1,19 +1,18 @@
 //! What the configuration means: validated, defaults filled in, URLs parsed.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use framecast_drivers::{Drivers, SourceUrl};
+use toml::Spanned;
 
-use super::{CameraFile, ConfigError, File};
+use super::check::{check_camera_name, parse_host, parse_listen, parse_origin};
+use super::{Account, CameraFile, ConfigError, File};
 
 /// The address that the server listens on until told otherwise: this machine alone.
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
-
-/// The bound on a camera's name, so that it fits URLs, logs and drawn pictures.
-const MAX_NAME_CHARS: usize = 64;
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
 
 /// What the server shall do.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,21 +34,6 @@ pub struct Settings {
     pub max_connections: usize,
     /// The cameras; the first is the default one.
     pub cameras: Vec<CameraSettings>,
-}
-
-/// The one account that may use the server.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Account {
-    /// Its name.
-    pub user: String,
-    /// Its password.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Account {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("user", &self.user).field("password", &"***").finish()
-    }
 }
 
 /// One camera.
@@ -141,21 +125,26 @@ impl Settings {
 
     /// What `text`, a file's content, means. Sources are checked against `drivers` without being opened.
     ///
-    /// # Errors
-    /// The first thing that is wrong, with line and column.
-    pub fn from_toml(text: &str, drivers: &Drivers) -> Result<Self, ConfigError> {
-        Self::from_file(&File::parse(text)?, text, drivers)
-    }
-
-    /// As [`from_toml`](Self::from_toml), with the name of the account that the file asks for; its password comes
-    /// from elsewhere.
+    /// A file that asks for an account needs its password besides:
+    /// [`from_toml_with_password`](Self::from_toml_with_password).
     ///
     /// # Errors
     /// The first thing that is wrong, with line and column.
-    pub fn from_toml_with_user(text: &str, drivers: &Drivers) -> Result<(Self, Option<String>), ConfigError> {
-        let file = File::parse(text)?;
-        let settings = Self::from_file(&file, text, drivers)?;
-        Ok((settings, file.user.map(toml::Spanned::into_inner)))
+    pub fn from_toml(text: &str, drivers: &Drivers) -> Result<Self, ConfigError> {
+        Self::from_toml_with_password(text, drivers, None)
+    }
+
+    /// As [`from_toml`](Self::from_toml), with the password of the account that the file asks for. It is not used
+    /// where the file asks for none.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with line and column; a `user` without a password too.
+    pub fn from_toml_with_password(
+        text: &str,
+        drivers: &Drivers,
+        password: Option<&str>,
+    ) -> Result<Self, ConfigError> {
+        Self::from_file(&File::parse(text)?, text, drivers, password)
     }
 
     /// Listens on the address in `text`, as in `127.0.0.1:5000` or `:5000`.
@@ -167,19 +156,25 @@ impl Settings {
         Ok(())
     }
 
-    fn from_file(file: &File, text: &str, drivers: &Drivers) -> Result<Self, ConfigError> {
+    fn from_file(
+        file: &File,
+        text: &str,
+        drivers: &Drivers,
+        password: Option<&str>,
+    ) -> Result<Self, ConfigError> {
         let mut settings = Self::default();
         if let Some(listen) = &file.listen {
-            settings.listen = parse_listen(listen.get_ref())
-                .map_err(|problem| ConfigError::at(text, Some(listen.span()), problem))?;
+            settings.listen = located(text, listen, |listen| parse_listen(listen))?;
         }
         for host in file.allowed_hosts.iter().flatten() {
-            settings.allowed_hosts.push(host.to_ascii_lowercase());
+            settings.allowed_hosts.push(located(text, host, |host| parse_host(host))?);
         }
         for origin in file.cors_origins.iter().flatten() {
-            let value = parse_origin(origin.get_ref())
-                .map_err(|problem| ConfigError::at(text, Some(origin.span()), problem))?;
-            settings.cors_origins.push(value);
+            settings.cors_origins.push(located(text, origin, |origin| parse_origin(origin))?);
+        }
+        if let Some(user) = &file.user {
+            let account = located(text, user, |user| Account::new(user, password.unwrap_or_default()))?;
+            settings.account = Some(account);
         }
         settings.write_timeout = positive(text, "write_timeout", file.write_timeout.as_ref(), |v| v.0)?
             .unwrap_or(settings.write_timeout);
@@ -192,25 +187,44 @@ impl Settings {
             }
             settings.max_connections = *max.get_ref();
         }
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        for camera in &file.camera {
-            let camera = camera.get_ref();
-            settings.cameras.push(camera_settings(camera, text, drivers)?);
-            let name = &camera.name;
-            if let Some(first) = seen.insert(name.get_ref(), name.span().start) {
-                let first = text[..first].matches('\n').count() + 1;
-                let message =
-                    format!("two cameras are called `{}`; the first is in line {first}", name.get_ref());
-                return Err(ConfigError::at(text, Some(name.span()), message));
-            }
-        }
+        settings.cameras = cameras(&file.camera, text, drivers)?;
         Ok(settings)
     }
 }
 
+/// What `parse` makes of a value of the file, or what it says of it, with its place.
+fn located<T, U>(
+    text: &str,
+    value: &Spanned<T>,
+    parse: impl FnOnce(&T) -> Result<U, String>,
+) -> Result<U, ConfigError> {
+    parse(value.get_ref()).map_err(|problem| ConfigError::at(text, Some(value.span()), problem))
+}
+
+/// All cameras of the file, no two of one name.
+fn cameras(
+    files: &[Spanned<CameraFile>],
+    text: &str,
+    drivers: &Drivers,
+) -> Result<Vec<CameraSettings>, ConfigError> {
+    let mut cameras = Vec::new();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for file in files {
+        let file = file.get_ref();
+        cameras.push(camera_settings(file, text, drivers)?);
+        let name = file.name.get_ref();
+        if let Some(first) = seen.insert(name, file.name.span().start) {
+            let first = text[..first].matches('\n').count() + 1;
+            let message = format!("two cameras are called `{name}`; the first is in line {first}");
+            return Err(ConfigError::at(text, Some(file.name.span()), message));
+        }
+    }
+    Ok(cameras)
+}
+
 fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<CameraSettings, ConfigError> {
     let name = file.name.get_ref();
-    check_camera_name(name).map_err(|problem| ConfigError::at(text, Some(file.name.span()), problem))?;
+    located(text, &file.name, |name| check_camera_name(name))?;
     let at_source =
         |error: framecast_drivers::Error| ConfigError::at(text, Some(file.source.span()), error.to_string());
     let mut source = SourceUrl::parse(file.source.get_ref()).map_err(at_source)?;
@@ -243,7 +257,7 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
 fn positive<T>(
     text: &str,
     key: &str,
-    value: Option<&toml::Spanned<T>>,
+    value: Option<&Spanned<T>>,
     get: impl Fn(&T) -> Duration,
 ) -> Result<Option<Duration>, ConfigError> {
     match value {
@@ -253,42 +267,4 @@ fn positive<T>(
         Some(spanned) => Ok(Some(get(spanned.get_ref()))),
         None => Ok(None),
     }
-}
-
-/// The address that `text` names: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses.
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| {
-        format!(
-            "`{text}` is no address to listen on; write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network"
-        )
-    })
-}
-
-fn parse_origin(text: &str) -> Result<HeaderValue, String> {
-    let is_origin = text == "*"
-        || text.split_once("://").is_some_and(|(scheme, host)| {
-            matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', ' '])
-        });
-    is_origin.then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
-        format!("`{text}` is no origin; write it like https://dashboard.example, without a path, or \"*\"")
-    })
-}
-
-/// Whether `name` can be a camera's: it stands in URLs, file names and log lines.
-///
-/// # Errors
-/// What a name must be like.
-pub fn check_camera_name(name: &str) -> Result<(), String> {
-    let is_good = !name.is_empty()
-        && name.chars().count() <= MAX_NAME_CHARS
-        && !name.starts_with('.')
-        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if is_good {
-        return Ok(());
-    }
-    Err(format!(
-        "`{}` is no name for a camera; use up to {MAX_NAME_CHARS} letters, digits, `-`, `_` and `.`, as in `front-door`",
-        name.chars().take(MAX_NAME_CHARS).collect::<String>().escape_debug()
-    ))
 }

@@ -1,7 +1,9 @@
 //! Typed values of the file: durations and sizes as people write them.
 
+use std::fmt;
 use std::time::Duration;
 
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A duration: `"10s"`, `"200ms"`, `"1min 30s"`.
@@ -10,8 +12,8 @@ pub struct DurationValue(pub Duration);
 
 impl<'de> Deserialize<'de> for DurationValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        parse_duration(&text).map(Self).map_err(serde::de::Error::custom)
+        deserializer
+            .deserialize_str(Text { expected: A_DURATION, parse: |text: &str| duration(text).map(Self) })
     }
 }
 
@@ -21,13 +23,11 @@ pub struct TimeoutValue(pub Option<Duration>);
 
 impl<'de> Deserialize<'de> for TimeoutValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        if text == "never" {
-            return Ok(Self(None));
-        }
-        parse_duration(&text)
-            .map(|duration| Self(Some(duration)))
-            .map_err(|error| serde::de::Error::custom(format!("{error}, or \"never\"")))
+        let parse = |text: &str| match text {
+            "never" => Some(Self(None)),
+            _ => duration(text).map(|duration| Self(Some(duration))),
+        };
+        deserializer.deserialize_str(Text { expected: A_TIMEOUT, parse })
     }
 }
 
@@ -37,18 +37,40 @@ pub struct SizeValue(pub usize);
 
 impl<'de> Deserialize<'de> for SizeValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse::<bytesize::ByteSize>()
-            .ok()
-            .and_then(|size| usize::try_from(size.as_u64()).ok())
-            .map(Self)
-            .ok_or_else(|| {
-                serde::de::Error::custom(format!("`{text}` is no size; write it like \"16MiB\" or \"500kB\""))
-            })
+        let parse = |text: &str| {
+            let size = text.parse::<bytesize::ByteSize>().ok()?;
+            usize::try_from(size.as_u64()).ok().map(Self)
+        };
+        deserializer.deserialize_str(Text { expected: A_SIZE, parse })
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| format!("`{text}` is no duration; write it like \"10s\", \"200ms\" or \"5min\""))
+const A_DURATION: &str = "a duration like \"10s\", \"200ms\" or \"5min\"";
+const A_TIMEOUT: &str = "a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"";
+const A_SIZE: &str = "a size like \"16MiB\" or \"500kB\"";
+
+/// Longer ones mean "never", and sums with the clock must not overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+fn duration(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)
+}
+
+/// Reads text that has a meaning; anything else is told what was expected.
+struct Text<P> {
+    expected: &'static str,
+    parse: P,
+}
+
+impl<T, P: FnOnce(&str) -> Option<T>> Visitor<'_> for Text<P> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        let expected = self.expected;
+        (self.parse)(text).ok_or_else(|| E::custom(format!("found `{text}`, expected {expected}")))
+    }
 }

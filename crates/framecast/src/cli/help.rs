@@ -1,0 +1,40 @@
+//! What `--help` says after the options. Lines fit a terminal of 80 columns.
+
+pub(super) const AFTER_HELP: &str = "\
+Examples:
+  framecast                      the emulated camera at http://127.0.0.1:5000/
+  framecast http://192.168.1.20/video.mjpg
+  framecast 'exec:ffmpeg -re -stream_loop -1 -i film.mp4 -f mjpeg -q:v 5 -'
+  framecast front=http://192.168.1.20/video.mjpg 'yard=images:./yard?watch'
+  rpicam-vid -t 0 -n --codec mjpeg -o - | framecast pipe:-
+  FRAMECAST_PASSWORD=… framecast --user me --listen 0.0.0.0:5000
+  framecast check --config framecast.toml
+
+Sources:
+  emulated:?fps=1&size=640x480   1, 2, 3 by the clock
+  test:?size=1280x720&fps=30     a moving pattern with frame number and time
+  images:PATH?fps=1              a folder or glob of JPEGs, looped by name
+  images:PATH?watch              each new JPEG as it appears
+  exec:PROGRAM ARGS              a program that writes JPEGs on standard output
+  http://USER:PASSWORD@HOST/…    another MJPEG server, or a picture, polled at
+  https://USER:PASSWORD@HOST/…   the URL's fps=
+  pipe:-                         JPEGs on standard input
+
+Environment:
+  CAMERA                         the source to show when no other is given
+  FRAMECAST_PASSWORD             the password of --user
+  FRAMECAST_LOG                  the same as --log
+
+Exit codes:
+  0    ended by SIGINT or SIGTERM; for check: nothing is wrong
+  1    the server could not run: the address is taken, or the system refused
+  2    the command line, configuration or environment cannot be used
+  130  a second SIGINT, or 143 a second SIGTERM: ended at once";
+
+pub(super) const AFTER_CHECK_HELP: &str = "\
+Write `check` before what you would serve: the same arguments, file and
+environment count, FRAMECAST_PASSWORD too.
+
+Exit codes:
+  0    nothing is wrong
+  2    something is, and standard error says what and where";

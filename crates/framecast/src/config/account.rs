@@ -1,0 +1,36 @@
+//! The account that is asked for.
+
+use std::fmt;
+
+/// The one account that may use the server.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Account {
+    /// Its name.
+    pub user: String,
+    /// Its password; never shown.
+    pub password: String,
+}
+
+impl Account {
+    /// The account of `user`.
+    ///
+    /// # Errors
+    /// What is wrong with the name, which HTTP Basic cannot carry with a colon, or that there is no password.
+    pub fn new(user: &str, password: &str) -> Result<Self, String> {
+        if user.is_empty() || user.contains(':') || user.contains(char::is_control) {
+            let shown = user.escape_debug();
+            return Err(format!("`{shown}` is no user name: it needs letters and can have no colon"));
+        }
+        if password.is_empty() {
+            return Err(format!("user `{user}` needs a password: set FRAMECAST_PASSWORD in the environment"));
+        }
+        Ok(Self { user: user.to_owned(), password: password.to_owned() })
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("user", &self.user).field("password", &"***").finish()
+    }
+}

@@ -1,0 +1,58 @@
+//! What single values must be like, wherever they come from.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use axum::http::HeaderValue;
+
+/// The bound on a camera's name, so that it fits URLs, logs and drawn pictures.
+const MAX_NAME_CHARS: usize = 64;
+
+/// The address that `text` names: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses.
+pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| {
+        format!(
+            "`{text}` is no address to listen on; write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network"
+        )
+    })
+}
+
+/// An origin as browsers send it, or `*`.
+pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
+    let is_origin = text == "*"
+        || text.split_once("://").is_some_and(|(scheme, host)| {
+            matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', ' '])
+        });
+    is_origin.then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
+        format!("`{text}` is no origin; write it like https://dashboard.example, without a path, or \"*\"")
+    })
+}
+
+/// Whether `name` can be a camera's: it stands in URLs, file names and log lines.
+///
+/// # Errors
+/// What a name must be like.
+pub fn check_camera_name(name: &str) -> Result<(), String> {
+    let is_good = !name.is_empty()
+        && name.chars().count() <= MAX_NAME_CHARS
+        && !name.starts_with('.')
+        && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    if is_good {
+        return Ok(());
+    }
+    Err(format!(
+        "`{}` is no name for a camera; use up to {MAX_NAME_CHARS} letters, digits, `-`, `_` and `.`, as in `front-door`",
+        name.chars().take(MAX_NAME_CHARS).collect::<String>().escape_debug()
+    ))
+}
+
+/// A host's name in lower case, with or without a port.
+pub(super) fn parse_host(text: &str) -> Result<String, String> {
+    let (name, port) = text.split_once(':').unwrap_or((text, "0"));
+    let is_host = !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && port.parse::<u16>().is_ok();
+    is_host
+        .then(|| text.to_ascii_lowercase())
+        .ok_or_else(|| format!("`{text}` is no host name; write it like cam.example or cam.example:8080"))
+}

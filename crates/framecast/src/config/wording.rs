@@ -1,0 +1,95 @@
+//! What the deserialiser says of a file, in the words of someone who wrote one.
+
+/// The keys of the top of the file.
+const TOP_KEYS: &[&str] = &[
+    "listen",
+    "allowed_hosts",
+    "cors_origins",
+    "user",
+    "write_timeout",
+    "header_timeout",
+    "max_connections",
+    "camera",
+];
+
+/// The keys of a camera.
+const CAMERA_KEYS: &[&str] = &["name", "source", "idle_timeout", "stall_timeout", "max_fps", "max_picture"];
+
+/// Keys that are further away than this share nothing with what was meant.
+const LEAST_SIMILARITY: f64 = 0.7;
+
+/// `message` as the deserialiser has it, said so that it helps; an unknown key with the nearest known one.
+pub(super) fn reword(message: &str) -> String {
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        return unknown_key(rest).unwrap_or_else(|| message.to_owned());
+    }
+    if let Some(key) = message.strip_prefix("missing field ") {
+        return format!("this camera has no {key}");
+    }
+    if message == "invalid type: map, expected a sequence" {
+        return "found one table, expected a list; a camera begins with [[camera]], in two brackets"
+            .to_owned();
+    }
+    match message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
+        Some(found) => {
+            let found = found.replace("expected usize", "expected a whole number");
+            let found = found.replace("expected f64", "expected a number");
+            format!("found {}", found.replace("expected a sequence", "expected a list"))
+        }
+        None => message.to_owned(),
+    }
+}
+
+/// Says a key that this table does not have: `rest` is the key and the known ones, each in back quotes.
+fn unknown_key(rest: &str) -> Option<String> {
+    let mut names = rest.split('`').skip(1).step_by(2);
+    let unknown = names.next()?;
+    let known: Vec<&str> = names.collect();
+    let (other, place) = if known.contains(&"source") {
+        (TOP_KEYS, "the top of the file, before the first [[camera]]")
+    } else {
+        (CAMERA_KEYS, "a camera, below its [[camera]]")
+    };
+    // In TOML a key belongs to the table above it, which is easily overlooked.
+    if other.contains(&unknown) {
+        return Some(format!("`{unknown}` belongs to {place}"));
+    }
+    Some(match nearest(unknown, &known).or_else(|| nearest(unknown, other)) {
+        Some(nearest) => format!("unknown key `{unknown}`; did you mean `{nearest}`?"),
+        None => format!("unknown key `{unknown}`; known are {}", known.join(", ")),
+    })
+}
+
+fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(unknown, name), *name))
+        .filter(|(similarity, _)| *similarity >= LEAST_SIMILARITY)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{CameraFile, File};
+
+    /// The keys that the deserialiser of `T` names when it meets an unknown one.
+    fn keys_of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+        let error = toml::from_str::<T>("qqqq = 1").unwrap_err();
+        let names = error.message().split('`').skip(1).step_by(2).skip(1);
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_keys_named_here_are_those_of_the_file() {
+        assert_eq!(keys_of::<File>(), TOP_KEYS);
+        assert_eq!(keys_of::<CameraFile>(), CAMERA_KEYS);
+    }
+
+    #[test]
+    fn a_key_that_nothing_resembles_is_told_what_there_is() {
+        let message = reword("unknown field `qqqq`, expected one of `name`, `source`");
+        assert_eq!(message, "unknown key `qqqq`; known are name, source");
+    }
+}

@@ -83,6 +83,9 @@ impl Cameras {
 
     /// All routes: page, streams, snapshots and API, with paths as documented. Neither account nor guards: those are
     /// the mounting program's.
+    ///
+    /// Below a prefix mount it by `nest_service("/cams", cameras.router())`, which answers `/cams` and `/cams/`; the
+    /// page works there, and the API's paths are to be read from there.
     pub fn router(&self) -> Router {
         http::routes(&self.context, &self.shutdown)
     }

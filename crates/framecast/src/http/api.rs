@@ -16,8 +16,8 @@ use super::Context;
 /// `/api/cameras` and `/api/cameras/{name}`.
 pub(crate) fn routes(context: Context) -> Router {
     Router::new()
-        .route("/api/cameras", get(cameras))
-        .route("/api/cameras/{name}", get(camera))
+        .route("/api/cameras", get(cameras).options(super::options))
+        .route("/api/cameras/{name}", get(camera).options(super::options))
         .with_state(context)
 }
 
@@ -90,6 +90,7 @@ fn describe(context: &Context, feed: &Feed, is_default: bool, now: SystemTime) -
     let configured = context.settings.cameras.iter().find(|camera| camera.name == name);
     let age = newest.as_ref().map(|frame| now.duration_since(frame.captured_at).unwrap_or_default());
     let format = newest.as_ref().map(|frame| &frame.format);
+    let segment = path_segment(name);
     Camera {
         name: name.to_owned(),
         default: is_default,
@@ -112,10 +113,23 @@ fn describe(context: &Context, feed: &Feed, is_default: bool, now: SystemTime) -
         over_rate: stats.over_rate,
         opened: stats.opened,
         closed: stats.closed,
-        stream: format!("/cameras/{name}/stream.mjpg"),
-        snapshot: format!("/cameras/{name}/snapshot.jpg"),
-        page: format!("/cameras/{name}"),
+        stream: format!("/cameras/{segment}/stream.mjpg"),
+        snapshot: format!("/cameras/{segment}/snapshot.jpg"),
+        page: format!("/cameras/{segment}"),
     }
+}
+
+/// A name as a segment of a path: percent-encoded where RFC 3986 §2.3 asks for it.
+fn path_segment(name: &str) -> String {
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
 }
 
 fn server(context: &Context) -> Server {

@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use framecast_outputs::Refusal;
 use subtle::ConstantTimeEq;
 
 use crate::config::Account;
@@ -41,5 +42,6 @@ pub(crate) async fn check(State(auth): State<Arc<BasicAuth>>, request: Request, 
         return next.run(request).await;
     }
     let headers = [(header::WWW_AUTHENTICATE, "Basic realm=\"Framecast\", charset=\"UTF-8\"")];
-    (StatusCode::UNAUTHORIZED, headers, "user and password needed\n").into_response()
+    let message = "user and password needed".to_owned();
+    (headers, Refusal { status: StatusCode::UNAUTHORIZED, message }).into_response()
 }

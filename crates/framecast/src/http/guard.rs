@@ -7,12 +7,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use framecast_outputs::Refusal;
 
 use crate::config::Settings;
 
@@ -53,14 +52,15 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     let host = host_of(request.uri(), request.headers());
     if let Some(host) = host.as_deref().filter(|host| guard.checks_hosts && !guard.allows_host(host)) {
         let shown: String = host.chars().take(100).collect();
-        let error = format!(
+        let message = format!(
             "host `{shown}` is not this server's; if it is, add it to allowed_hosts in the configuration"
         );
-        return (StatusCode::MISDIRECTED_REQUEST, Json(json!({ "error": error }))).into_response();
+        return Refusal { status: StatusCode::MISDIRECTED_REQUEST, message }.into_response();
     }
     if changes(request.method()) && is_from_elsewhere(request.headers(), host.as_deref()) {
-        let error = "requests that change something are taken from this server's own pages alone";
-        return (StatusCode::FORBIDDEN, Json(json!({ "error": error }))).into_response();
+        let message =
+            "requests that change something are taken from this server's own pages alone".to_owned();
+        return Refusal { status: StatusCode::FORBIDDEN, message }.into_response();
     }
     next.run(request).await
 }

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::http::header;
+use axum::http::{StatusCode, Uri, header};
 use axum::middleware;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use framecast_hub::Hub;
-use framecast_outputs::{mjpeg, snapshot};
+use framecast_outputs::{Refusal, mjpeg, snapshot};
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -40,14 +41,24 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(snapshot::routes(context.hub.clone(), snapshot::Config::default()))
         .merge(api::routes(context.clone()))
         .merge(page::routes(context.hub.clone()))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(|| async { "ok\n" }).options(options))
+}
+
+/// Answers OPTIONS where GET and HEAD are all there is.
+async fn options() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, OPTIONS")])
+}
+
+async fn nothing_here(uri: Uri) -> Refusal {
+    let path: String = uri.path().chars().take(100).collect();
+    Refusal { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
 }
 
 /// All routes behind the guards: account, host names, origins.
 pub(crate) fn guarded(context: &Context, listen: SocketAddr, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let guard = Arc::new(guard::Guard::new(settings, listen));
-    let mut router = routes(context, shutdown);
+    let mut router = routes(context, shutdown).fallback(nothing_here);
     if let Some(account) = &settings.account {
         let account = Arc::new(auth::BasicAuth::new(account));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));

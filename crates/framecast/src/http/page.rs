@@ -1,9 +1,9 @@
 //! The page and what it loads, embedded in the program.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{OriginalUri, Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use framecast_hub::Hub;
 use framecast_outputs::Refusal;
@@ -50,11 +50,27 @@ const FILES: &[File] = files! {
 /// `/`, `/cameras/{name}` and `/static/…`.
 pub(crate) fn routes(hub: Hub) -> Router {
     Router::new()
-        .route("/", get(|| async { respond(HTML, INDEX) }))
-        .route("/cameras/{name}", get(camera))
-        .route("/static/{file}", get(file))
-        .route("/favicon.ico", get(|| async { file(Path("icon.svg".to_owned())).await }))
+        .route("/", get(index).options(super::options))
+        .route("/cameras/{name}", get(camera).options(super::options))
+        .route("/static/{file}", get(file).options(super::options))
+        .route("/favicon.ico", get(icon).options(super::options))
         .with_state(hub)
+}
+
+/// The page of all cameras. Its addresses are relative to a folder: where it was mounted in another program's
+/// router and is asked for without the slash at the end, the browser is sent to the address with it.
+async fn index(OriginalUri(uri): OriginalUri) -> Response {
+    match uri.path().rsplit('/').next() {
+        None | Some("") => respond(HTML, INDEX),
+        Some(folder) => {
+            let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+            Redirect::temporary(&format!("{folder}/{query}")).into_response()
+        }
+    }
+}
+
+async fn icon() -> Response {
+    file(Path("icon.svg".to_owned())).await
 }
 
 async fn camera(State(hub): State<Hub>, Path(name): Path<String>) -> Result<Response, Refusal> {

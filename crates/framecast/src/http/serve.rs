@@ -41,8 +41,9 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many refused connections are told so at once; further ones are just closed.
 const MAX_REFUSALS: usize = 64;
 
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 33\r\n\
-Retry-After: 5\r\nConnection: close\r\n\r\nall connections are in use; wait\n";
+/// The whole answer to a connection for which there is no place.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+Content-Length: 44\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{\"error\":\"all connections are in use; wait\"}";
 
 /// A listener and what it serves.
 pub(crate) struct Server {

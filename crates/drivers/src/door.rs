@@ -72,3 +72,72 @@ impl Door {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
+    const NO_DHT: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg-no-dht.jpg");
+
+    fn door() -> Door {
+        Door::new(&SourceUrl::parse("test").unwrap())
+    }
+
+    fn admit(door: &mut Door, data: &[u8]) -> Result<Frame, Error> {
+        door.admit(Bytes::copy_from_slice(data), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_whole_picture_passes_without_a_copy() {
+        let data = Bytes::from_static(PLAIN);
+        let frame = door().admit(data.clone(), SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(frame.data.as_ptr(), data.as_ptr());
+        assert_eq!(frame.captured_at, SystemTime::UNIX_EPOCH);
+        assert!(frame.is_keyframe);
+    }
+
+    #[test]
+    fn missing_huffman_tables_are_put_in() {
+        let frame = admit(&mut door(), NO_DHT).unwrap();
+        assert!(jpeg::scan(&frame.data).unwrap().has_huffman_tables);
+    }
+
+    #[test]
+    fn frames_of_one_size_share_their_format_and_media_time_never_runs_backwards() {
+        let mut door = door();
+        let frames: Vec<Frame> = (0..10).map(|_| admit(&mut door, PLAIN).unwrap()).collect();
+        for pair in frames.windows(2) {
+            assert!(Arc::ptr_eq(&pair[0].format, &pair[1].format));
+            assert!(pair[0].pts <= pair[1].pts);
+        }
+        let small = jpeg::encode(&framecast_media::codec::Picture::new(16, 8), 50).unwrap();
+        let other = admit(&mut door, &small).unwrap();
+        assert_eq!((other.format.width_px, other.format.height_px), (16, 8));
+        assert!(!Arc::ptr_eq(&other.format, &frames[0].format));
+    }
+
+    #[test]
+    fn a_broken_picture_is_named_by_number_and_byte_and_the_next_one_passes() {
+        let mut door = door();
+        admit(&mut door, PLAIN).unwrap();
+        let refused = door.refuse(framecast_media::Error::TooLarge { offset: 7, limit_bytes: 1 });
+        assert!(refused.to_string().starts_with("picture 2: byte 7"), "{refused}");
+        let error = admit(&mut door, &PLAIN[..1000]).unwrap_err();
+        assert!(error.is_picture() && error.is_transient());
+        assert!(error.to_string().starts_with("picture 3: byte 1000"), "{error}");
+        assert!(admit(&mut door, PLAIN).is_ok());
+    }
+
+    #[test]
+    fn the_bound_is_the_largest_picture_that_passes() {
+        let url = SourceUrl::parse("test").unwrap();
+        let mut exact = Door::new(&url.clone().with_max_picture_bytes(PLAIN.len()));
+        assert!(admit(&mut exact, PLAIN).is_ok());
+        let mut small = Door::new(&url.with_max_picture_bytes(PLAIN.len() - 1));
+        assert!(matches!(
+            admit(&mut small, PLAIN),
+            Err(Error::Picture { number: 1, source: framecast_media::Error::TooLarge { .. } })
+        ));
+    }
+}

@@ -80,3 +80,53 @@ impl Source for EmulatedSource {
         self.interval
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn open(text: &str) -> Result<Box<dyn Source>, Error> {
+        let url = SourceUrl::parse(text).unwrap();
+        Emulated.check(&url)?;
+        Emulated.open(&url).await
+    }
+
+    fn card(digit: u64, (width_px, height_px): (u32, u32)) -> Bytes {
+        jpeg::encode(&draw::emulated(digit as u8, width_px, height_px), QUALITY).unwrap()
+    }
+
+    /// The digit that belongs to this second.
+    fn digit_now() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() % 3 + 1
+    }
+
+    #[tokio::test]
+    async fn the_first_picture_comes_at_once_and_is_that_of_the_second() {
+        let mut source = open("emulated").await.unwrap();
+        assert_eq!(source.longest_pause(), Duration::from_secs(1));
+        let before = digit_now();
+        let frame = source.next_frame().await.unwrap().unwrap();
+        let possible = [card(before, DEFAULT_SIZE_PX), card(digit_now(), DEFAULT_SIZE_PX)];
+        assert!(possible.contains(&frame.data));
+    }
+
+    #[tokio::test]
+    async fn each_picture_differs_from_the_one_before_and_there_are_three() {
+        let mut source = open("emulated:?fps=100&size=64x64").await.unwrap();
+        let cards: Vec<Bytes> = (1..=3).map(|digit| card(digit, (64, 64))).collect();
+        let mut seen = [0; 3];
+        for _ in 0..12 {
+            let frame = source.next_frame().await.unwrap().unwrap();
+            let index = cards.iter().position(|card| *card == frame.data).unwrap();
+            seen[index] += 1;
+        }
+        assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn sizes_and_options_out_of_range_are_refused() {
+        for bad in ["size=63x64", "size=64x4097", "fps=0", "digit=4"] {
+            assert!(open(&format!("emulated:?{bad}")).await.is_err(), "{bad}");
+        }
+    }
+}

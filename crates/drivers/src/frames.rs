@@ -130,3 +130,107 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::mpsc;
+
+    use futures_util::stream;
+
+    use super::*;
+    use crate::Drivers;
+
+    const PICTURE: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
+
+    async fn open(drivers: Drivers) -> Box<dyn Source> {
+        drivers.open(&SourceUrl::parse("mine").unwrap()).await.unwrap()
+    }
+
+    /// Reads pictures to the end of the source and counts them.
+    async fn count(source: &mut Box<dyn Source>) -> usize {
+        let mut pictures = 0;
+        while let Some(frame) = source.next_frame().await.unwrap() {
+            assert_eq!(frame.data, PICTURE);
+            pictures += 1;
+        }
+        pictures
+    }
+
+    #[tokio::test]
+    async fn each_opening_reads_an_iterator_of_its_own_to_its_end() {
+        let drivers = Drivers::default().with_frames("mine", || vec![PICTURE.to_vec(); 3]);
+        for _ in 0..2 {
+            assert_eq!(count(&mut open(drivers.clone()).await).await, 3);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_iterator_may_block_and_need_not_be_send() {
+        let (lens, scene) = mpsc::channel::<Vec<u8>>();
+        let scene = std::sync::Mutex::new(Some(scene));
+        let drivers = Drivers::default().with_frames("mine", move || {
+            let scene = Rc::new(scene.lock().unwrap().take().unwrap());
+            std::iter::from_fn(move || scene.recv().ok())
+        });
+        let mut source = open(drivers).await;
+        lens.send(PICTURE.to_vec()).unwrap();
+        assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
+        drop(lens);
+        assert!(source.next_frame().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_endless_iterator_is_dropped_with_its_source() {
+        let device = Arc::new(());
+        let held = Arc::clone(&device);
+        let drivers = Drivers::default().with_frames("mine", move || {
+            let held = Arc::clone(&held);
+            std::iter::repeat_with(move || {
+                let _ = &held;
+                PICTURE
+            })
+        });
+        let mut source = open(drivers.clone()).await;
+        source.next_frame().await.unwrap().unwrap();
+        assert_eq!(Arc::strong_count(&device), 3);
+        drop(source);
+        assert_eq!(Arc::strong_count(&device), 2, "the driver still has one");
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_iterator_is_told_in_its_own_words() {
+        let items = || [Ok(PICTURE), Err("the lens cap is on")];
+        let mut source = open(Drivers::default().with_frames("mine", items)).await;
+        source.next_frame().await.unwrap().unwrap();
+        let error = source.next_frame().await.unwrap_err();
+        assert!(!error.is_picture());
+        assert_eq!(error.to_string(), "the lens cap is on");
+    }
+
+    #[tokio::test]
+    async fn a_broken_picture_is_an_error_of_its_own() {
+        let items = || [&PICTURE[..100], PICTURE];
+        let mut source = open(Drivers::default().with_frames("mine", items)).await;
+        assert!(source.next_frame().await.unwrap_err().is_picture());
+        assert_eq!(count(&mut source).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_while_opening_is_an_error_of_the_source() {
+        let drivers = Drivers::default().with_frames("mine", || -> Vec<Vec<u8>> { panic!("no bus") });
+        let error = open(drivers).await.next_frame().await.unwrap_err();
+        assert_eq!(error.to_string(), "the driver panicked: no bus");
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_read_like_an_iterator() {
+        let items = || stream::iter([Ok(PICTURE), Ok(&PICTURE[..100]), Ok(PICTURE), Err("unplugged")]);
+        let mut source = open(Drivers::default().with_frame_stream("mine", items)).await;
+        assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
+        assert!(source.next_frame().await.unwrap_err().is_picture());
+        assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
+        assert_eq!(source.next_frame().await.unwrap_err().to_string(), "unplugged");
+        assert!(source.next_frame().await.unwrap().is_none());
+    }
+}

@@ -114,3 +114,50 @@ impl fmt::Debug for Drivers {
         f.debug_tuple("Drivers").field(&self.schemes()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(text: &str) -> Result<Arc<dyn Driver>, Error> {
+        Drivers::builtin().find(&SourceUrl::parse(text).unwrap())
+    }
+
+    fn refusal(text: &str) -> String {
+        find(text).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_answered_with_the_known_ones() {
+        let refusal = refusal("tset:?fps=3");
+        assert!(refusal.starts_with("no driver for `tset:`; known are emulated:, test:, "), "{refusal}");
+        for scheme in Drivers::builtin().schemes() {
+            assert!(refusal.contains(&format!("{scheme}:")), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_scheme_that_another_program_can_read_is_answered_with_its_command() {
+        assert!(refusal("/dev/video2").contains("exec:ffmpeg -f v4l2 -input_format mjpeg -i /dev/video2"));
+        let rtsp = refusal("rtsp://me:s3cret@cam/1");
+        assert!(rtsp.contains("exec:ffmpeg -rtsp_transport tcp -i rtsp://me:***@cam/1"), "{rtsp}");
+        assert!(refusal("libcamera").contains("exec:rpicam-vid"));
+    }
+
+    #[test]
+    fn a_url_is_checked_before_anything_is_opened() {
+        assert!(find("test:?fps=30").is_ok());
+        assert!(matches!(find("test:?fsp=30"), Err(Error::UnknownOption { .. })));
+        assert!(matches!(find("test:?fps=fast"), Err(Error::BadOption { .. })));
+    }
+
+    #[test]
+    fn a_driver_of_ones_own_takes_the_place_of_one_with_its_scheme() {
+        let before = Drivers::builtin().schemes();
+        let table = Drivers::builtin().with_frames("test", Vec::<Vec<u8>>::new);
+        let after = table.schemes();
+        assert_eq!(after.len(), before.len());
+        // The driver of one's own knows no options, and so refuses none.
+        assert!(table.find(&SourceUrl::parse("test:?anything").unwrap()).is_ok());
+    }
+}

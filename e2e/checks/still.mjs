@@ -2,13 +2,14 @@
 // stream only when the next one begins, so a server that just sends parts shows the last but one.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, renameSync, rmSync, copyFileSync, mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { open, shot } from "../lib/browser.mjs";
-import { ensure, until } from "../lib/wait.mjs";
+import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const COUNT = 12;
+const PACE_MS = 40;
 const SIZE = { width: 640, height: 360 };
 // Mean difference of a colour value, 0 to 255, that JPEG and scaling may cause.
 const ALIKE = 6;
@@ -83,7 +84,7 @@ function folders(stage) {
   return { root, watched, pictures: makePictures(made) };
 }
 
-/** New files in a folder, as printers write them: first exactly one, then a burst that stops. */
+/** New files in a folder, as printers write them: first exactly one, then more until it stops. */
 async function watchedFolder(stage) {
   const { root, watched, pictures } = folders(stage);
   const add = (file) => {
@@ -94,21 +95,34 @@ async function watchedFolder(stage) {
   add(pictures[0]);
   const screen = await screenOf(stage, `still=images:${watched}?watch`);
   await shows({ ...screen, pictures }, 0);
-  for (const file of pictures.slice(1)) add(file);
+  for (const file of pictures.slice(1)) {
+    add(file);
+    await sleep(PACE_MS);
+  }
   await shows({ ...screen, pictures }, COUNT - 1);
 }
 
-/** A program that writes its pictures and then says nothing more. */
+/** A program that writes its pictures in turn and then says nothing more; also with exactly one. */
 async function silentProgram(stage) {
   const { pictures } = folders(stage);
   for (const written of [1, COUNT]) {
     const files = pictures.slice(0, written).map((file) => `"${file}"`);
-    const screen = await screenOf(stage, `still=exec:sh -c 'cat ${files.join(" ")}; exec sleep 600'`);
+    const script = `for file in ${files.join(" ")}; do cat "$file"; sleep ${PACE_MS / 1000}; done; exec sleep 600`;
+    const screen = await screenOf(stage, `still=exec:sh -c '${script}'`);
     await shows({ ...screen, pictures }, written - 1);
   }
+}
+
+/** Pictures that come all at once, faster than any bound on a camera's rate: the last one counts. */
+async function burst(stage) {
+  const { pictures } = folders(stage);
+  const files = pictures.map((file) => `"${file}"`);
+  const screen = await screenOf(stage, `still=exec:sh -c 'cat ${files.join(" ")}; exec sleep 600'`);
+  await shows({ ...screen, pictures }, COUNT - 1);
 }
 
 export const checks = [
   { name: "still-scene-folder", needs: ["chromium", "ffmpeg"], run: watchedFolder },
   { name: "still-scene-program", needs: ["chromium", "ffmpeg"], run: silentProgram },
+  { name: "still-scene-burst", needs: ["chromium", "ffmpeg"], run: burst },
 ];

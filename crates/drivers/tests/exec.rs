@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use framecast_drivers::{Drivers, Error, Source, SourceUrl};
 use tempfile::TempDir;
+use tracing::Instrument;
 
 const PICTURE: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
 
@@ -230,6 +233,37 @@ async fn a_program_that_closes_its_output_and_runs_on_is_told_so() {
     picture(&mut source).await;
     let error = source.next_frame().await.unwrap_err().to_string();
     assert!(error.contains("closed its standard output"), "{error}");
+}
+
+/// Where the log of a test goes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn standard_error_is_logged_with_the_name_of_the_camera_and_a_flood_of_it_is_counted() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let stage = Stage::new();
+    let script = "echo warming up >&2; yes complaint | head -n 200 >&2; cat picture.jpg; exit 1";
+    let mut source = stage.open(script).instrument(tracing::info_span!("camera", name = "front")).await;
+    picture(&mut source).await;
+    source.next_frame().await.unwrap_err();
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("name=\"front\"}") && log.contains("sh: warming up"), "{log}");
+    assert!(log.contains("lines left out") && log.lines().count() < 100, "{log}");
 }
 
 #[tokio::test]

@@ -14,9 +14,9 @@ use tracing::{Span, warn};
 
 use crate::{BoxFuture, Error, Source};
 
-/// How long a dropped source waits for its thread. One that blocks for longer is left to itself: a device that hangs
-/// must not hang whoever closes it.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a dropped source waits for its thread before it says so in the log. It waits on: whoever drops sources must
+/// be able to bear that, and can then count the threads that hang, which would otherwise grow with each opening.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The thread's end: where it puts frames.
 #[derive(Debug)]
@@ -58,8 +58,8 @@ impl Sink {
     }
 }
 
-/// A source whose frames are made on a thread of its own. Dropping it closes the channel and waits for the thread,
-/// a second at most.
+/// A source whose frames are made on a thread of its own. Dropping it closes the channel and waits until the thread has
+/// returned, however long its work blocks.
 #[derive(Debug)]
 pub struct Blocking {
     frames: mpsc::Receiver<Result<Frame, Error>>,
@@ -105,14 +105,12 @@ impl Drop for Blocking {
         while self.frames.try_recv().is_ok() {}
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
-        match self.returned.recv_timeout(JOIN_TIMEOUT) {
-            Err(sync_mpsc::RecvTimeoutError::Timeout) => {
-                let name = thread.thread().name().unwrap_or_default();
-                warn!("the thread `{name}` did not stop within {JOIN_TIMEOUT:?}; it is left to itself");
-            }
-            // The thread's panics were caught inside it.
-            _ => drop(thread.join()),
+        if self.returned.recv_timeout(PATIENCE) == Err(sync_mpsc::RecvTimeoutError::Timeout) {
+            let name = thread.thread().name().unwrap_or_default();
+            warn!("the thread `{name}` does not stop; waiting for it");
         }
+        // The thread's panics were caught inside it.
+        thread.join().ok();
     }
 }
 
@@ -199,17 +197,5 @@ mod tests {
         .unwrap();
         drop(source);
         assert_eq!(has_returned.try_recv(), Ok(Err(Closed)));
-    }
-
-    #[test]
-    fn a_thread_that_hangs_does_not_hang_the_drop() {
-        let (release, hang) = sync_mpsc::channel::<()>();
-        let source = spawn("hangs", move |_| {
-            hang.recv().unwrap();
-        })
-        .unwrap();
-        drop(source);
-        // The thread was still there: it held the other end.
-        release.send(()).unwrap();
     }
 }

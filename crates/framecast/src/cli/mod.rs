@@ -144,7 +144,7 @@ async fn run(plan: Plan, drivers: Drivers) -> u8 {
     let shutdown = shutdown_signal();
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
-        info!(camera = camera.name, source = %camera.source, "camera");
+        info!(camera = camera.name, source = %camera.source, "configured");
     }
     let (listens_on, has_account) = (plan.settings.listen.ip(), plan.settings.account.is_some());
     let app = match App::start(plan.settings, drivers).await {

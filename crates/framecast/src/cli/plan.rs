@@ -67,7 +67,9 @@ impl Plan {
             }
             // Someone who sets a password means to be protected by it.
             (None, Some(_)) if settings.account.is_none() => {
-                bail!("FRAMECAST_PASSWORD is set, but no user: add --user NAME")
+                bail!(
+                    "FRAMECAST_PASSWORD is set, but no user: add --user NAME, or user = \"NAME\" to the file"
+                )
             }
             (None, _) => {}
         }

@@ -1,0 +1,43 @@
+//! Cameras in an axum program that has pages of its own: everything of Framecast below `/cams`.
+//!
+//! ```sh
+//! cargo run -p framecast --example embed [ADDRESS:PORT]
+//! ```
+#![expect(clippy::print_stdout, reason = "says where to look")]
+
+use std::error::Error;
+
+use axum::Router;
+use axum::response::Html;
+use axum::routing::get;
+use framecast::{Cameras, Drivers, Settings, shutdown_signal};
+use tokio::net::TcpListener;
+
+const PAGE: &str = "<!doctype html><title>Workshop</title><h1>The workshop</h1>
+<img src=/cams/cameras/bench/stream.mjpg alt='The bench'><p><a href=/cams/>All cameras</a>";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::with_cameras([("bench", "emulated"), ("door", "test:?size=320x180&fps=10")])?;
+    let cameras = Cameras::start(settings, Drivers::builtin())?;
+    // Frames are there for other uses too, through the hub.
+    let bench = cameras.hub().get("bench").ok_or("there is no bench")?;
+    let router = Router::new()
+        .route("/", get(|| async { Html(PAGE) }))
+        .route("/viewers", get(async move || bench.channel().subscribers().to_string()))
+        // Accounts and the check of host names are this program's business: layer them around it.
+        .nest_service("/cams", cameras.router());
+
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:5000".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    println!("open http://{}/", listener.local_addr()?);
+    let shutdown = shutdown_signal();
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            shutdown.cancelled().await;
+            // Streams have no end of their own.
+            cameras.close().await;
+        })
+        .await?;
+    Ok(())
+}

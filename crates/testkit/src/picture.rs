@@ -1,0 +1,129 @@
+//! Real pictures with a number in a comment segment, where encoding again does not cost anything.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use framecast_media::codec::{Picture, jpeg as coder};
+use framecast_media::{Codec, Format, Frame, Timestamp};
+
+/// Stands before the number in the comment.
+const TAG: &[u8] = b"picture number ";
+
+/// Digits of the largest number.
+const DIGITS: usize = 20;
+
+/// What a comment segment can hold beside its length.
+const MAX_COMMENT_BYTES: usize = 65_533;
+
+static ENCODED: Mutex<BTreeMap<(u32, u32), Bytes>> = Mutex::new(BTreeMap::new());
+
+/// A JPEG image of this size in pixels that carries `number`.
+pub fn jpeg(width_px: u32, height_px: u32, number: u64) -> Bytes {
+    numbered(&plain(width_px, height_px), 0, number)
+}
+
+/// A JPEG image of exactly `len_bytes` that carries `number`.
+///
+/// # Panics
+/// When `len_bytes` is below 1024.
+pub fn jpeg_of(len_bytes: usize, number: u64) -> Bytes {
+    assert!(len_bytes >= 1024, "no picture is so small");
+    let picture = plain(16, 16);
+    let bare = numbered(&picture, 0, number).len();
+    numbered(&picture, len_bytes - bare, number)
+}
+
+/// The number in a picture of [`jpeg`], if it is one.
+pub fn number_of(jpeg: &[u8]) -> Option<u64> {
+    let digits = jpeg.get(6..6 + TAG.len() + DIGITS)?.strip_prefix(TAG)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// A frame whose picture carries `number`, at `number` thirtieths of a second of media time and of the wall clock
+/// of 1970.
+pub fn frame(number: u64) -> Frame {
+    let data = jpeg(16, 16, number);
+    let elapsed = Duration::from_secs(number) / 30;
+    let format = Arc::new(Format { codec: Codec::Jpeg, width_px: 16, height_px: 16 });
+    Frame {
+        data,
+        pts: Timestamp::from_duration(elapsed),
+        captured_at: SystemTime::UNIX_EPOCH + elapsed,
+        is_keyframe: true,
+        format,
+    }
+}
+
+/// As [`frame`], of `len_bytes`, and a keyframe only where `number` is a multiple of `interval`: as of a coding
+/// whose pictures need those before them.
+pub fn keyframe(number: u64, interval: u64, len_bytes: usize) -> Frame {
+    Frame { data: jpeg_of(len_bytes, number), is_keyframe: number.is_multiple_of(interval), ..frame(number) }
+}
+
+fn plain(width_px: u32, height_px: u32) -> Bytes {
+    let mut encoded = ENCODED.lock().unwrap_or_else(PoisonError::into_inner);
+    let picture = encoded.entry((width_px, height_px)).or_insert_with(|| {
+        let mut picture = Picture::new(width_px, height_px);
+        for (at, byte) in picture.data_mut().iter_mut().enumerate() {
+            *byte = (at % 251) as u8;
+        }
+        coder::encode(&picture, 80).expect("the size of a test's picture can be coded")
+    });
+    picture.clone()
+}
+
+/// `picture` with its number behind the start marker, and `padding_bytes` more in further comments.
+fn numbered(picture: &[u8], padding_bytes: usize, number: u64) -> Bytes {
+    let mut data = Vec::with_capacity(picture.len() + padding_bytes + 64);
+    data.extend_from_slice(&picture[..2]);
+    let mut text = TAG.to_vec();
+    text.extend_from_slice(format!("{number:0DIGITS$}").as_bytes());
+    let mut left = padding_bytes;
+    // A comment of its own costs four bytes; less padding than that goes into the number's comment.
+    let own = left % (MAX_COMMENT_BYTES + 4);
+    text.resize(text.len() + if own < 4 { own } else { 0 }, b' ');
+    left -= if own < 4 { own } else { 0 };
+    comment(&mut data, &text);
+    while left > 0 {
+        let taken = left.min(MAX_COMMENT_BYTES + 4);
+        comment(&mut data, &vec![0; taken - 4]);
+        left -= taken;
+    }
+    data.extend_from_slice(&picture[2..]);
+    data.into()
+}
+
+fn comment(data: &mut Vec<u8>, text: &[u8]) {
+    let len = u16::try_from(text.len() + 2).expect("a comment is cut to what its segment holds");
+    data.extend_from_slice(&[0xFF, 0xFE]);
+    data.extend_from_slice(&len.to_be_bytes());
+    data.extend_from_slice(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_whole_and_carries_its_number() {
+        for number in [0, 7, u64::MAX] {
+            let data = jpeg(40, 30, number);
+            let header = coder::scan(&data).unwrap();
+            assert_eq!((header.width_px, header.height_px, header.len_bytes), (40, 30, data.len()));
+            assert_eq!(number_of(&data), Some(number));
+        }
+        assert_eq!(number_of(b"\xFF\xD8"), None);
+    }
+
+    #[test]
+    fn a_picture_has_the_length_that_is_asked_for() {
+        for len_bytes in [1024, 1025, 4096, 65_536, 66_562, 66_563, 66_564, 200_001] {
+            let data = jpeg_of(len_bytes, 5);
+            assert_eq!(data.len(), len_bytes);
+            assert_eq!(coder::scan(&data).unwrap().len_bytes, len_bytes);
+            assert_eq!(number_of(&data), Some(5));
+        }
+    }
+}

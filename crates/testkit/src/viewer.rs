@@ -1,0 +1,151 @@
+//! A viewer of a stream: a socket and a parser.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use framecast_media::container::multipart::{
+    Event, Parser, Part, boundary_from_content_type, parse_unix_seconds,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::{client, number_of};
+
+/// The least receive buffer that systems give, near enough: the sender soon feels that nothing is read.
+const NARROW_BYTES: u32 = 4096;
+
+/// One client of a stream. Reads only when asked to; dropped, it is gone without a word.
+#[derive(Debug)]
+pub struct Viewer {
+    stream: TcpStream,
+    head: String,
+    parser: Parser,
+    has_end: bool,
+}
+
+/// A picture as a viewer got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The part's headers and body.
+    pub part: Part,
+    /// The number in the picture; `None` for a drawn one.
+    pub number: Option<u64>,
+}
+
+impl Seen {
+    /// Whether the server says that this is a drawn picture and not one of the camera.
+    pub fn is_notice(&self) -> bool {
+        self.part.header("x-framecast-notice").is_some()
+    }
+
+    /// When the picture was captured, by the part's header.
+    pub fn captured_at(&self) -> Option<SystemTime> {
+        self.part.header("x-timestamp").and_then(parse_unix_seconds)
+    }
+
+    /// How old the picture is at `now`.
+    pub fn age(&self, now: SystemTime) -> Option<Duration> {
+        self.captured_at().map(|captured_at| now.duration_since(captured_at).unwrap_or_default())
+    }
+
+    /// The coded picture.
+    pub fn data(&self) -> &Bytes {
+        &self.part.body
+    }
+}
+
+impl Viewer {
+    /// Connects and asks for `target`; returns when the head of the answer is here.
+    ///
+    /// # Errors
+    /// What the socket says, or [`io::ErrorKind::UnexpectedEof`] for an answer without a head.
+    pub async fn open(address: SocketAddr, target: &str) -> io::Result<Self> {
+        Self::ask(TcpStream::connect(address).await?, address, target).await
+    }
+
+    /// As [`open`](Self::open) with the least receive buffer: for a viewer that is to be slow.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_narrow(address: SocketAddr, target: &str) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(NARROW_BYTES)?;
+        Self::ask(socket.connect(address).await?, address, target).await
+    }
+
+    /// Asks for `target` on a connection that is open.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn ask(mut stream: TcpStream, address: SocketAddr, target: &str) -> io::Result<Self> {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut bytes = Vec::new();
+        let end = loop {
+            if let Some(end) = client::head_end(&bytes) {
+                break end;
+            }
+            if stream.read_buf(&mut bytes).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let boundary = client::header(&head, "content-type").and_then(boundary_from_content_type);
+        let mut parser = Parser::new(boundary.as_deref());
+        parser.push(&bytes[end..]);
+        Ok(Self { stream, head, parser, has_end: false })
+    }
+
+    /// The status code of the answer.
+    pub fn status(&self) -> Option<u16> {
+        client::status(&self.head)
+    }
+
+    /// The value of a header of the answer.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        client::header(&self.head, name)
+    }
+
+    /// The next picture; `None` when the stream has ended or broken off. Cancel safe.
+    ///
+    /// # Panics
+    /// When the stream is not well formed.
+    pub async fn next(&mut self) -> Option<Seen> {
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            match self.parser.next_event().expect("the stream is well formed") {
+                Some(Event::Part(part)) => {
+                    let number = number_of(&part.body);
+                    return Some(Seen { part, number });
+                }
+                Some(Event::End) => self.has_end = true,
+                None => match self.stream.read(&mut bytes).await {
+                    Ok(0) | Err(_) => return None,
+                    Ok(len) => self.parser.push(&bytes[..len]),
+                },
+            }
+        }
+    }
+
+    /// The next picture that satisfies `wanted`; `None` when the stream ends before.
+    pub async fn next_where(&mut self, mut wanted: impl FnMut(&Seen) -> bool) -> Option<Seen> {
+        loop {
+            let seen = self.next().await?;
+            if wanted(&seen) {
+                return Some(seen);
+            }
+        }
+    }
+
+    /// The number of the next picture of the camera, leaving out drawn ones; `None` when the stream ends before.
+    pub async fn next_number(&mut self) -> Option<u64> {
+        self.next_where(|seen| seen.number.is_some()).await?.number
+    }
+
+    /// Whether the stream said that it ends, and did not break off.
+    pub fn has_end(&self) -> bool {
+        self.has_end
+    }
+}

@@ -70,7 +70,7 @@ impl Supervisor {
 
     /// Runs until shutdown.
     pub(crate) async fn run(mut self) {
-        let span = info_span!("camera", id = self.feed.name());
+        let span = info_span!("camera", name = self.feed.name());
         async {
             let mut backoff = Backoff::default();
             while self.wait_for_viewer().await {
@@ -218,6 +218,8 @@ impl Supervisor {
     fn go_idle(&mut self) {
         info!("idle");
         self.feed.channel().suspend();
+        // What is still being drawn must not be the first thing that the next viewer sees.
+        self.notices.end();
         self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
     }
 
@@ -245,7 +247,8 @@ impl Supervisor {
                 self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
             tokio::select! {
                 () = self.shutdown.cancelled() => return true,
-                () = sleep_until(retry_at) => {
+                // With nobody to show it to, a camera is not tried again but becomes idle.
+                () = sleep_until(retry_at), if viewers > 0 || self.settings.idle_timeout.is_none() => {
                     self.feed.set_status(Status { next_try: None, ..status });
                     return true;
                 }

@@ -1,0 +1,262 @@
+//! A camera that does what the test says, and counts how often it was opened and let go.
+
+#![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use framecast::{BoxFuture, Bytes, Door, Driver, DriverError, Frame, Source, SourceUrl};
+use framecast_testkit::{jpeg_of, soon};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// What the camera does from now on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Act {
+    /// Yields pictures of so many bytes, so many a second.
+    Play { fps: u32, len_bytes: usize },
+    /// Yields the next picture when the number seen by the test (`Camera::saw`) is that near.
+    Follow { ahead: u64, len_bytes: usize },
+    /// Is open and yields nothing.
+    Silent,
+    /// Never opens.
+    Deaf,
+    /// Fails, open or not, with this reason.
+    Fail(&'static str),
+    /// Ends, as a film does.
+    End,
+    /// Panics in the driver.
+    Panic,
+    /// Blocks the thread that asks for a picture.
+    Block,
+    /// Yields bytes that are no picture, so many times a second.
+    Garbage { fps: u32 },
+}
+
+/// Thirty small pictures a second and more, as the tests' cameras do when nothing is wrong.
+pub(crate) const PLAY: Act = Act::Play { fps: 100, len_bytes: 2048 };
+
+/// The test's end of the camera; clones are the same camera.
+#[derive(Clone)]
+pub(crate) struct Camera {
+    scheme: &'static str,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    act: watch::Sender<Act>,
+    /// How many openings have begun that were not refused.
+    opened: watch::Sender<u64>,
+    /// How many of them have begun to be let go.
+    closing: watch::Sender<u64>,
+    /// How many of them were let go.
+    closed: watch::Sender<u64>,
+    /// The number of the newest picture.
+    newest: watch::Sender<u64>,
+    seen: watch::Sender<u64>,
+    /// What pictures say of their capture: so many milliseconds before now, or after.
+    older_ms: AtomicU64,
+    newer_ms: AtomicU64,
+    close_ms: AtomicU64,
+}
+
+impl Camera {
+    /// A camera for sources of `scheme` that begins with `act`; its first picture has number 1.
+    pub(crate) fn new(scheme: &'static str, act: Act) -> Self {
+        let shared = Shared {
+            act: watch::Sender::new(act),
+            opened: watch::Sender::new(0),
+            closing: watch::Sender::new(0),
+            closed: watch::Sender::new(0),
+            newest: watch::Sender::new(0),
+            seen: watch::Sender::new(0),
+            older_ms: AtomicU64::new(0),
+            newer_ms: AtomicU64::new(0),
+            close_ms: AtomicU64::new(0),
+        };
+        Self { scheme, shared: Arc::new(shared) }
+    }
+
+    /// Its scheme, which is its name in the tests' servers too.
+    pub(crate) fn name(&self) -> &'static str {
+        self.scheme
+    }
+
+    pub(crate) fn act(&self, act: Act) {
+        self.shared.act.send_replace(act);
+    }
+
+    /// The next picture's number is after `number`.
+    pub(crate) fn number_from(&self, number: u64) {
+        self.shared.newest.send_replace(number);
+    }
+
+    /// Pictures claim to have been captured `age` ago.
+    pub(crate) fn claim_age(&self, age: Duration) {
+        self.shared.older_ms.store(age.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Pictures claim to be captured so much after now, so that they stay young however slow the machine is.
+    pub(crate) fn claim_youth(&self, youth: Duration) {
+        self.shared.newer_ms.store(youth.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Lets go of its device this slowly.
+    pub(crate) fn close_slowly(&self, time: Duration) {
+        self.shared.close_ms.store(time.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Tells [`Act::Follow`] which picture was seen.
+    pub(crate) fn saw(&self, number: u64) {
+        self.shared.seen.send_if_modified(|seen| {
+            let is_newer = number > *seen;
+            *seen = number.max(*seen);
+            is_newer
+        });
+    }
+
+    pub(crate) fn opened(&self) -> u64 {
+        *self.shared.opened.borrow()
+    }
+
+    pub(crate) fn closed(&self) -> u64 {
+        *self.shared.closed.borrow()
+    }
+
+    pub(crate) fn newest(&self) -> u64 {
+        *self.shared.newest.borrow()
+    }
+
+    /// Waits until the camera was let go `times` times.
+    pub(crate) async fn wait_closed(&self, times: u64) {
+        wait(&self.shared.closed, "the camera is let go", times).await;
+    }
+
+    /// Waits until the camera has begun to be let go `times` times.
+    pub(crate) async fn wait_closing(&self, times: u64) {
+        wait(&self.shared.closing, "the camera begins to be let go", times).await;
+    }
+
+    /// Waits until the camera was opened `times` times.
+    pub(crate) async fn wait_opened(&self, times: u64) {
+        wait(&self.shared.opened, "the camera is opened", times).await;
+    }
+
+    /// Waits until the camera yielded the picture `number`.
+    pub(crate) async fn wait_newest(&self, number: u64) {
+        wait(&self.shared.newest, "the camera yields", number).await;
+    }
+}
+
+async fn wait(value: &watch::Sender<u64>, what: &str, least: u64) {
+    let mut value = value.subscribe();
+    let waiting = value.wait_for(|value| *value >= least);
+    soon(what, waiting).await.expect("the camera holds the sender");
+}
+
+impl Driver for Camera {
+    fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+        Box::pin(async move {
+            let mut acts = self.shared.act.subscribe();
+            acts.wait_for(|act| *act != Act::Deaf).await.expect("the camera holds the sender");
+            if let Act::Fail(reason) = *acts.borrow_and_update() {
+                return Err(DriverError::Custom(reason.into()));
+            }
+            self.shared.opened.send_modify(|opened| *opened += 1);
+            let source = Open { camera: self.clone(), acts, door: Door::new(url), due_at: Instant::now() };
+            Ok(Box::new(source) as Box<dyn Source>)
+        })
+    }
+}
+
+/// One opening.
+struct Open {
+    camera: Camera,
+    acts: watch::Receiver<Act>,
+    door: Door,
+    due_at: Instant,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.camera.shared.closing.send_modify(|closing| *closing += 1);
+        thread::sleep(Duration::from_millis(self.camera.shared.close_ms.load(Ordering::Relaxed)));
+        self.camera.shared.closed.send_modify(|closed| *closed += 1);
+    }
+}
+
+impl Source for Open {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, DriverError>> {
+        Box::pin(async move {
+            loop {
+                let act = *self.acts.borrow_and_update();
+                tokio::select! {
+                    biased;
+                    changed = self.acts.changed() => changed.expect("the camera holds the sender"),
+                    result = perform(act, &self.camera.shared, &mut self.door, &mut self.due_at) => return result,
+                }
+            }
+        })
+    }
+}
+
+async fn perform(
+    act: Act,
+    shared: &Shared,
+    door: &mut Door,
+    due_at: &mut Instant,
+) -> Result<Option<Frame>, DriverError> {
+    match act {
+        Act::Play { fps, len_bytes } => {
+            pace(due_at, fps).await;
+            shared.picture(door, len_bytes).map(Some)
+        }
+        Act::Follow { ahead, len_bytes } => {
+            let next = *shared.newest.borrow() + 1;
+            let mut seen = shared.seen.subscribe();
+            seen.wait_for(|seen| seen + ahead >= next).await.expect("the camera holds the sender");
+            shared.picture(door, len_bytes).map(Some)
+        }
+        Act::Silent | Act::Deaf => std::future::pending().await,
+        Act::Fail(reason) => Err(DriverError::Custom(reason.into())),
+        Act::End => Ok(None),
+        Act::Panic => panic!("the driver has a bug"),
+        Act::Block => {
+            while *shared.act.borrow() == Act::Block {
+                thread::sleep(Duration::from_millis(5));
+            }
+            std::future::pending().await
+        }
+        Act::Garbage { fps } => {
+            pace(due_at, fps).await;
+            door.admit(Bytes::new(), SystemTime::now()).map(Some)
+        }
+    }
+}
+
+/// Waits for the next of `fps` instants a second; one that is late does not move the others, up to a tenth of a
+/// second.
+async fn pace(due_at: &mut Instant, fps: u32) {
+    let now = Instant::now();
+    *due_at = (*due_at + Duration::from_secs(1) / fps).max(now - Duration::from_millis(100));
+    if *due_at > now {
+        sleep_until(*due_at).await;
+    }
+}
+
+impl Shared {
+    fn picture(&self, door: &mut Door, len_bytes: usize) -> Result<Frame, DriverError> {
+        let number = *self.newest.borrow() + 1;
+        let older = Duration::from_millis(self.older_ms.load(Ordering::Relaxed));
+        let newer = Duration::from_millis(self.newer_ms.load(Ordering::Relaxed));
+        let frame = door.admit(jpeg_of(len_bytes, number), SystemTime::now() - older + newer);
+        self.newest.send_replace(number);
+        frame
+    }
+}

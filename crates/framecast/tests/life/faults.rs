@@ -1,0 +1,122 @@
+//! One camera that fails in whatever way is told from the others by its viewers alone.
+
+use std::time::Duration;
+
+use framecast::{Delivery, State};
+use framecast_testkit::{Viewer, number_of, soon};
+
+use crate::camera::{Act, Camera, PLAY};
+use crate::server::{Server, settings};
+
+/// `fault` happens to one of two cameras that are watched; the other goes on, and the one comes back.
+async fn survives(fault: Act, reason: &str) {
+    let (broken, sound) = (Camera::new("broken", PLAY), Camera::new("sound", PLAY));
+    let server = Server::start(settings(&[&broken, &sound]), &[&broken, &sound]).await;
+    let mut at_broken = Viewer::open(server.address, "/cameras/broken/stream.mjpg").await.unwrap();
+    let mut at_sound = Viewer::open(server.address, "/cameras/sound/stream.mjpg").await.unwrap();
+    soon("a picture", at_broken.next_number()).await.unwrap();
+    soon("a picture", at_sound.next_number()).await.unwrap();
+
+    broken.act(fault);
+    let status = server.wait_state("broken", State::Lost).await;
+    let given = status.reason.unwrap();
+    assert!(given.contains(reason), "{given}");
+    soon("a notice", at_broken.next_where(|seen| seen.is_notice())).await.unwrap();
+    let before = sound.newest();
+    let goes_on = at_sound.next_where(|seen| seen.number.is_some_and(|number| number > before + 20));
+    soon("the sound camera goes on", goes_on).await.unwrap();
+
+    broken.act(PLAY);
+    let before = broken.newest();
+    let back = at_broken.next_where(|seen| seen.number.is_some_and(|number| number > before));
+    soon("the broken camera comes back", back).await.unwrap();
+    assert_eq!((sound.opened(), sound.closed()), (1, 0));
+    server.stop().await;
+    assert_eq!(broken.opened(), broken.closed(), "every opening was let go");
+}
+
+#[tokio::test]
+async fn a_camera_whose_driver_fails_comes_back() {
+    survives(Act::Fail("the cable is out"), "the cable is out").await;
+}
+
+#[tokio::test]
+async fn a_camera_that_ends_comes_back() {
+    survives(Act::End, "the source has ended").await;
+}
+
+#[tokio::test]
+async fn a_camera_that_hangs_comes_back() {
+    survives(Act::Silent, "no picture for 500ms").await;
+}
+
+#[tokio::test]
+async fn a_camera_whose_driver_blocks_its_thread_comes_back() {
+    survives(Act::Block, "no picture for 500ms").await;
+}
+
+#[tokio::test]
+async fn a_camera_whose_driver_panics_comes_back() {
+    survives(Act::Panic, "the driver has a bug").await;
+}
+
+#[tokio::test]
+async fn a_camera_that_never_opens_is_lost_and_comes_when_it_does() {
+    let camera = Camera::new("door", Act::Deaf);
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let status = server.wait_state("door", State::Lost).await;
+    assert!(status.reason.unwrap().contains("no picture for 500ms"));
+    camera.act(PLAY);
+    soon("pictures", viewer.next_number()).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_camera_that_nobody_watches_any_more_becomes_idle() {
+    let camera = Camera::new("door", Act::Fail("the cable is out"));
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    server.wait_state("door", State::Lost).await;
+    drop(viewer);
+    let status = server.wait_state("door", State::Idle).await;
+    assert_eq!((status.reason, status.next_try), (None, None));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_camera_becomes_idle_also_when_the_next_try_comes_before_the_idle_time() {
+    let camera = Camera::new("door", Act::Fail("the cable is out"));
+    let mut settings = settings(&[&camera]);
+    // The first try comes again after one second.
+    settings.cameras[0].idle_timeout = Some(Duration::from_millis(1500));
+    let server = Server::start(settings, &[&camera]).await;
+    let viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    server.wait_state("door", State::Lost).await;
+    drop(viewer);
+    server.wait_state("door", State::Idle).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_is_held_to_max_fps_and_goes_on() {
+    let camera = Camera::new("flood", Act::Play { fps: 10_000, len_bytes: 4096 });
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let feed = server.feed("flood");
+    let mut every = feed.channel().subscribe(Delivery::InOrder);
+    let first = soon("a picture", every.next()).await.unwrap();
+    let (mut last, mut passed) = (first.clone(), 0);
+    while passed < 360 {
+        last = soon("a picture", every.next()).await.unwrap();
+        passed += 1;
+    }
+    let span = last.pts.saturating_since(first.pts).as_secs_f64();
+    // The default of 120 a second, three at once, and a tenth for a thread that is kept waiting between its clocks.
+    let most = 120.0 * span * 1.1 + 3.0;
+    assert!(f64::from(passed) <= most, "{passed} pictures in {span} s of media time");
+    assert_eq!(every.skipped(), 0);
+    let offered = number_of(&last.data).unwrap() - number_of(&first.data).unwrap();
+    assert!(offered > 2 * passed as u64, "{offered} were offered: too few for a flood");
+    assert!(feed.stats().over_rate > 0);
+    server.stop().await;
+}

@@ -1,0 +1,162 @@
+//! What viewers see is new, whole, and never an old picture that passes for live.
+
+use std::time::Duration;
+
+use framecast::State;
+use framecast_testkit::{Viewer, get, number_of, soon};
+
+use crate::camera::{Act, Camera, PLAY};
+use crate::server::{Server, settings};
+
+/// Long enough for any test to be within.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_slow_viewer_skips_to_the_newest_picture() {
+    let camera = Camera::new("door", Act::Play { fps: 100, len_bytes: 64 << 10 });
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut viewer = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    let target = camera.newest() + 100;
+    camera.wait_newest(target).await;
+    // What was on its way when it stopped reading, and then what is new.
+    let mut old = 0;
+    while soon("a picture", viewer.next_number()).await.unwrap() < target {
+        old += 1;
+    }
+    assert!(old <= 10, "{old} old pictures of 100 came before a new one");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn pictures_come_whole_in_order_and_once_each_however_slowly_they_are_read() {
+    let camera = Camera::new("door", Act::Play { fps: 200, len_bytes: 100_000 });
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].max_fps = 1000.0;
+    let server = Server::start(settings, &[&camera]).await;
+    let mut viewer = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
+    let mut last = 0;
+    for _ in 0..40 {
+        let seen = soon("a picture", viewer.next()).await.unwrap();
+        let header = framecast::codec::jpeg::scan(seen.data()).unwrap();
+        assert_eq!((header.len_bytes, seen.data().len()), (100_000, 100_000));
+        let number = number_of(seen.data()).unwrap();
+        assert!(number > last, "{number} after {last}");
+        last = number;
+        tokio::time::sleep(Duration::from_millis(7)).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_comes_to_an_idle_camera_is_not_shown_its_old_picture() {
+    let camera = Camera::new("door", PLAY);
+    camera.claim_age(Duration::from_secs(2));
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    drop(viewer);
+    server.wait_state("door", State::Idle).await;
+
+    camera.act(Act::Deaf);
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let first = soon("word of the opening", viewer.next()).await.unwrap();
+    assert!(first.is_notice() && first.number.is_none());
+    camera.act(PLAY);
+    soon("pictures", viewer.next_number()).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_comes_within_a_second_of_the_last_picture_sees_it_at_once() {
+    let camera = Camera::new("door", PLAY);
+    camera.claim_youth(AN_HOUR);
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    drop(viewer);
+    camera.wait_closed(1).await;
+    server.wait_state("door", State::Idle).await;
+    let last = camera.newest();
+
+    camera.act(Act::Deaf);
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let first = soon("the last picture", viewer.next()).await.unwrap();
+    assert!(!first.is_notice());
+    assert!(first.number.unwrap() + 3 >= last, "{:?} is not among the last before {last}", first.number);
+    let told = viewer.next_where(|seen| seen.is_notice());
+    soon("it does not pass for live for long", told).await.unwrap();
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_comes_to_a_lost_camera_is_told_at_once() {
+    let camera = Camera::new("door", PLAY);
+    camera.claim_youth(AN_HOUR);
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    camera.act(Act::Fail("the cable is out"));
+    server.wait_state("door", State::Lost).await;
+    let mut late = Viewer::open(server.address, "/video_feed").await.unwrap();
+    assert!(soon("a notice", late.next()).await.unwrap().is_notice());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_picture_is_sent_again_while_nothing_new_comes() {
+    let camera = Camera::new("door", PLAY);
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].stall_timeout = AN_HOUR;
+    let server = Server::start(settings, &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    camera.act(Act::Silent);
+    let mut number = soon("a picture", viewer.next_number()).await.unwrap();
+    let mut again = 0;
+    while again < 2 {
+        let next = soon("the same again", viewer.next_number()).await.unwrap();
+        again = if next == number { again + 1 } else { 0 };
+        number = next;
+    }
+    assert_eq!(number, camera.newest());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_viewer_that_asks_for_five_pictures_a_second_is_not_sent_more() {
+    let camera = Camera::new("door", PLAY);
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed?fps=5").await.unwrap();
+    let is_of_camera = |seen: &framecast_testkit::Seen| seen.number.is_some();
+    let first = soon("a picture", viewer.next_where(is_of_camera)).await.unwrap();
+    let mut last = first.clone();
+    for _ in 0..6 {
+        last = soon("a picture", viewer.next_where(is_of_camera)).await.unwrap();
+    }
+    let span = last.captured_at().unwrap().duration_since(first.captured_at().unwrap()).unwrap();
+    // Six intervals of 200 ms by the capture times; the last picture may have been some intervals old when it left.
+    assert!(span >= Duration::from_millis(900), "seven pictures within {span:?}");
+
+    let refused = get(server.address, "/video_feed?fps=0").await.unwrap();
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("fps=0"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_comes_while_the_camera_closes_gets_pictures() {
+    let camera = Camera::new("door", PLAY);
+    camera.close_slowly(Duration::from_millis(500));
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    drop(viewer);
+    camera.wait_closing(1).await;
+    let before = camera.newest();
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let new = viewer.next_where(|seen| seen.number.is_some_and(|number| number > before));
+    soon("new pictures", new).await.unwrap();
+    assert_eq!((camera.opened(), camera.closed()), (2, 1));
+    server.stop().await;
+}

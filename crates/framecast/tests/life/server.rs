@@ -1,0 +1,79 @@
+//! The server under test: the one that people run, on a port of its own.
+
+#![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use framecast::{App, CancellationToken, Drivers, Feed, Hub, Settings, State, Status};
+use framecast_testkit::soon;
+use tokio::task::JoinHandle;
+
+use crate::camera::Camera;
+
+/// A server that runs.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    hub: Hub,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// Settings for `cameras`, each called like its scheme, that tests need not wait long for.
+pub(crate) fn settings(cameras: &[&Camera]) -> Settings {
+    let sources: Vec<(String, String)> = cameras
+        .iter()
+        .map(|camera| camera.name())
+        .map(|name| (name.to_owned(), format!("{name}:")))
+        .collect();
+    let sources = sources.iter().map(|(name, source)| (name.as_str(), source.as_str()));
+    let mut settings = Settings::with_cameras(sources).unwrap();
+    settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    for camera in &mut settings.cameras {
+        camera.idle_timeout = Some(Duration::from_millis(200));
+        camera.stall_timeout = Duration::from_millis(500);
+    }
+    settings
+}
+
+impl Server {
+    /// A server with `cameras` and these settings.
+    pub(crate) async fn start(settings: Settings, cameras: &[&Camera]) -> Self {
+        let drivers =
+            cameras.iter().fold(Drivers::builtin(), |drivers, camera| drivers.with((*camera).clone()));
+        Self::start_with(settings, drivers).await
+    }
+
+    /// A server with any drivers.
+    pub(crate) async fn start_with(settings: Settings, drivers: Drivers) -> Self {
+        let app = App::start(settings, drivers).await.unwrap();
+        let (address, hub, stop) = (app.local_addr(), app.hub().clone(), CancellationToken::new());
+        let task = tokio::spawn(app.run(stop.clone()));
+        Self { address, hub, stop, task }
+    }
+
+    pub(crate) fn feed(&self, name: &str) -> Arc<Feed> {
+        self.hub.get(name).unwrap()
+    }
+
+    /// Waits until the camera is in `state`, and says with what circumstances.
+    pub(crate) async fn wait_state(&self, name: &str, state: State) -> Status {
+        let mut status = self.feed(name).watch_status();
+        let reached = status.wait_for(|status| status.state == state);
+        soon(&format!("{name} is {state}"), reached).await.unwrap().clone()
+    }
+
+    /// Waits until the camera has exactly `viewers`.
+    pub(crate) async fn wait_viewers(&self, name: &str, viewers: usize) {
+        let mut demand = self.feed(name).channel().demand();
+        let reached = demand.wait_for(|count| *count == viewers);
+        soon(&format!("{name} has {viewers} viewers"), reached).await.unwrap();
+    }
+
+    /// Ends the server and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        soon("the server ends", self.task).await.unwrap();
+    }
+}

@@ -1,0 +1,138 @@
+//! The program is told to end.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use framecast_testkit::{Viewer, jpeg, soon, until};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+use crate::camera::{Act, Camera, PLAY};
+use crate::server::{Server, settings};
+
+/// The program, running.
+struct Program {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    address: SocketAddr,
+}
+
+impl Program {
+    async fn start(source: &str, folder: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
+            .args([source, "--listen", "127.0.0.1:0", "--log", "info"])
+            .current_dir(folder)
+            .env_remove("CAMERA")
+            .env_remove("FRAMECAST_PASSWORD")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = soon("it says where it listens", log.next_line()).await.unwrap().unwrap();
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                break rest.split(';').next().unwrap().parse().unwrap();
+            }
+        };
+        Self { child, log, address }
+    }
+
+    fn tell(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Its exit code, once it has ended; what it logs meanwhile is read, so that it never waits for us.
+    async fn end(mut self) -> Option<i32> {
+        let log = tokio::spawn(async move { while let Ok(Some(_)) = self.log.next_line().await {} });
+        let status = soon("the program ends", self.child.wait()).await.unwrap();
+        log.await.unwrap();
+        status.code()
+    }
+}
+
+/// Tells the program to end while it is watched, and returns how long it took.
+async fn ends_its_streams(signal: Signal) -> Duration {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start("emulated:?fps=20", folder.path()).await;
+    let mut viewers = Vec::new();
+    for framing in ["", "?advance_headers=1", "?fps=1"] {
+        let mut viewer = Viewer::open(program.address, &format!("/video_feed{framing}")).await.unwrap();
+        soon("a picture", viewer.next()).await.unwrap();
+        viewers.push(viewer);
+    }
+    // One that does not read must not hold up the end.
+    let _stalled = Viewer::open_narrow(program.address, "/video_feed").await.unwrap();
+    let told_at = Instant::now();
+    program.tell(signal);
+    for viewer in &mut viewers {
+        let end = async { while viewer.next().await.is_some() {} };
+        soon("the stream ends", end).await;
+        assert!(viewer.has_end(), "with its last boundary");
+    }
+    assert_eq!(program.end().await, Some(0));
+    told_at.elapsed()
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_streams_and_the_program_with_code_zero() {
+    println!("it took {:?}", ends_its_streams(Signal::TERM).await);
+}
+
+#[tokio::test]
+async fn sigint_ends_the_streams_and_the_program_with_code_zero() {
+    println!("it took {:?}", ends_its_streams(Signal::INT).await);
+}
+
+#[tokio::test]
+async fn sigterm_ends_the_programs_that_cameras_run_and_their_children() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("picture.jpg"), jpeg(64, 48, 7)).unwrap();
+    let script = "echo $$ > program; sleep 1000 & echo $! > child; \
+                  while cat picture.jpg; do sleep 0.05; done";
+    let script_path = folder.path().join("camera.sh");
+    std::fs::write(&script_path, script).unwrap();
+    let program = Program::start("exec:sh camera.sh", folder.path()).await;
+    let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    assert_eq!(soon("a picture", viewer.next_number()).await, Some(7));
+    let pids = ["program", "child"].map(|name| {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        text.trim().parse::<u32>().unwrap()
+    });
+    assert!(pids.iter().all(|pid| is_running(*pid)));
+
+    program.tell(Signal::TERM);
+    let end = async { while viewer.next().await.is_some() {} };
+    soon("the stream ends", end).await;
+    assert!(viewer.has_end());
+    assert_eq!(program.end().await, Some(0));
+    until("nothing of the camera runs on", || !pids.iter().any(|pid| is_running(*pid))).await;
+}
+
+/// Whether a process is there and not just waiting to be buried.
+fn is_running(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
+    !matches!(state.as_deref(), Some("Z" | "X") | None)
+}
+
+#[tokio::test]
+async fn a_camera_that_blocks_does_not_hold_up_the_end() {
+    let camera = Camera::new("door", PLAY);
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    camera.act(Act::Block);
+    server.stop().await;
+    let end = async { while viewer.next().await.is_some() {} };
+    soon("the stream ends", end).await;
+    assert!(viewer.has_end());
+    // So that its thread does not outlive the test.
+    camera.act(PLAY);
+    camera.wait_closed(1).await;
+}

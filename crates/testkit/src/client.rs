@@ -1,29 +1,33 @@
-//! Requests as bytes on a socket, so that broken ones can be sent too.
+//! A client that hides nothing: requests as text, answers with all their bytes. Whatever goes wrong is a panic, for
+//! tests are its only callers.
+#![expect(clippy::unwrap_used, reason = "a test is told by a panic")]
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use framecast_media::container::multipart::{Event, Parser, Part};
 
-/// No answer in a test is larger; more is a fault of the server.
-const MAX_ANSWER_BYTES: u64 = 64 << 20;
+/// Longer than anything that is waited for; only a failing test reaches it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A whole answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The head of an answer and, unless it is a stream, its body.
+#[derive(Debug)]
 pub struct Answer {
+    /// `HTTP/1.1`.
+    pub version: String,
     /// The status code.
     pub status: u16,
-    /// The head as text: status line and headers.
-    pub head: String,
-    /// What follows the head.
+    /// Names and values, in their order.
+    pub headers: Vec<(String, String)>,
+    /// The body; empty where none was read.
     pub body: Vec<u8>,
 }
 
 impl Answer {
     /// The value of the first header called `name`, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        header(&self.head, name)
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
     /// The body as text.
@@ -32,53 +36,120 @@ impl Answer {
     }
 }
 
-/// The answer to GET `target`.
-///
-/// # Errors
-/// What the socket says, or that the answer has no head.
-pub async fn get(address: SocketAddr, target: &str) -> io::Result<Answer> {
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    ask(address, request.as_bytes()).await
+/// A request line's rest and headers: `GET /x` with `Host: h` and so on, as HTTP/1.1.
+pub fn ask(address: SocketAddr, request: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut reader = send(address, &head_of(address, request, headers, "1.1"));
+    let mut answer = read_head(&mut reader);
+    let has_body = !request.starts_with("HEAD ") && !matches!(answer.status, 204 | 304);
+    if has_body {
+        answer.body = read_body(&mut reader, &answer);
+    }
+    answer
 }
 
-/// The answer to the bytes in `request`, to the end of the connection.
-///
-/// # Errors
-/// What the socket says, or that the answer has no head.
-pub async fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(request).await?;
-    let mut bytes = Vec::new();
-    // A server that closes while the request is still on its way resets the connection after its answer.
-    let read = (&mut stream).take(MAX_ANSWER_BYTES).read_to_end(&mut bytes).await;
-    match Answer::parse(&bytes) {
-        Some(answer) => Ok(answer),
-        None => read.and(Err(io::ErrorKind::UnexpectedEof.into())),
+/// A GET request.
+pub fn get(address: SocketAddr, path: &str) -> Answer {
+    ask(address, &format!("GET {path}"), &[])
+}
+
+/// The text of a request; a `Host` among the headers takes the place of the address.
+pub fn head_of(address: SocketAddr, request: &str, headers: &[(&str, &str)], version: &str) -> String {
+    let mut head = format!("{request} HTTP/{version}\r\n");
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        head.push_str(&format!("Host: {address}\r\n"));
+    }
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head + "Connection: close\r\n\r\n"
+}
+
+/// Sends bytes and returns what answers.
+pub fn send(address: SocketAddr, request: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    BufReader::new(stream)
+}
+
+/// Reads status line and headers.
+pub fn read_head(reader: &mut impl BufRead) -> Answer {
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "closed within the head: {lines:?}");
+        let line = line.trim_end().to_owned();
+        if line.is_empty() {
+            break;
+        }
+        lines.push(line);
+    }
+    let mut status_line = lines[0].splitn(3, ' ');
+    let version = status_line.next().unwrap().to_owned();
+    let status = status_line.next().unwrap().parse().unwrap();
+    let header = |line: &String| {
+        let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("no header: {line}"));
+        (name.to_owned(), value.to_owned())
+    };
+    Answer { version, status, headers: lines[1..].iter().map(header).collect(), body: Vec::new() }
+}
+
+fn read_body(reader: &mut impl BufRead, answer: &Answer) -> Vec<u8> {
+    let mut body = Vec::new();
+    match answer.header("content-length") {
+        Some(length) => {
+            body.resize(length.parse().unwrap(), 0);
+            reader.read_exact(&mut body).unwrap();
+        }
+        None => {
+            assert_eq!(answer.header("transfer-encoding"), None, "chunks are not read here");
+            reader.read_to_end(&mut body).unwrap();
+        }
+    }
+    body
+}
+
+/// An open multipart stream.
+pub struct Stream {
+    /// The head of the answer.
+    pub head: Answer,
+    reader: BufReader<TcpStream>,
+    parser: Parser,
+}
+
+impl Stream {
+    /// Asks for `path`, whose answer must be 200.
+    pub fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mut reader = send(address, &head_of(address, &format!("GET {path}"), headers, "1.1"));
+        let head = read_head(&mut reader);
+        assert_eq!(head.status, 200, "{head:?}");
+        Self { head, reader, parser: Parser::new(Some("frame")) }
+    }
+
+    /// The first `len` bytes of the body, before anything was parsed.
+    pub fn raw(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.reader.read_exact(&mut bytes).unwrap();
+        bytes
     }
 }
 
-impl Answer {
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let end = head_end(bytes)?;
-        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-        Some(Self { status: status(&head)?, head, body: bytes[end..].to_vec() })
+/// Its parts, to the stream's proper end; a connection that breaks off is a panic.
+impl Iterator for Stream {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        loop {
+            match self.parser.next_event().unwrap() {
+                Some(Event::Part(part)) => return Some(part),
+                Some(Event::End) => return None,
+                None => {}
+            }
+            let bytes = self.reader.fill_buf().unwrap();
+            assert!(!bytes.is_empty(), "the connection ended before the stream");
+            let len = bytes.len();
+            self.parser.push(bytes);
+            self.reader.consume(len);
+        }
     }
-}
-
-/// Where the head in `bytes` ends, if all of it is there.
-pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
-}
-
-/// The status code in a head.
-pub(crate) fn status(head: &str) -> Option<u16> {
-    head.split(' ').nth(1)?.get(..3)?.parse().ok()
-}
-
-/// The value of the first header called `name` in a head.
-pub(crate) fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    head.lines().skip(1).find_map(|line| {
-        let (known, value) = line.split_once(':')?;
-        known.eq_ignore_ascii_case(name).then_some(value.trim())
-    })
 }

@@ -4,15 +4,16 @@
 //! viewer's, so a test can say which picture came, not only that one came. Fake cameras are not here: they need the
 //! drivers' traits, and nothing of Framecast but `media` is known to this crate.
 
-mod client;
+pub mod client;
 mod picture;
+mod request;
 mod viewer;
 
 use std::future::Future;
 use std::time::Duration;
 
-pub use client::{Answer, ask, get};
 pub use picture::{frame, jpeg, jpeg_of, keyframe, number_of};
+pub use request::{Answer, ask, get};
 pub use viewer::{Seen, Viewer};
 
 /// How long a test waits for what must come: far longer than it takes, so that only a hang fails.

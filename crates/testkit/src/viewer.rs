@@ -11,7 +11,7 @@ use framecast_media::container::multipart::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::{client, number_of};
+use crate::{number_of, request};
 
 /// The least receive buffer that systems give, near enough: the sender soon feels that nothing is read.
 const NARROW_BYTES: u32 = 4096;
@@ -84,7 +84,7 @@ impl Viewer {
         stream.write_all(request.as_bytes()).await?;
         let mut bytes = Vec::new();
         let end = loop {
-            if let Some(end) = client::head_end(&bytes) {
+            if let Some(end) = request::head_end(&bytes) {
                 break end;
             }
             if stream.read_buf(&mut bytes).await? == 0 {
@@ -92,7 +92,7 @@ impl Viewer {
             }
         };
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-        let boundary = client::header(&head, "content-type").and_then(boundary_from_content_type);
+        let boundary = request::header(&head, "content-type").and_then(boundary_from_content_type);
         let mut parser = Parser::new(boundary.as_deref());
         parser.push(&bytes[end..]);
         Ok(Self { stream, head, parser, has_end: false })
@@ -100,12 +100,12 @@ impl Viewer {
 
     /// The status code of the answer.
     pub fn status(&self) -> Option<u16> {
-        client::status(&self.head)
+        request::status(&self.head)
     }
 
     /// The value of a header of the answer.
     pub fn header(&self, name: &str) -> Option<&str> {
-        client::header(&self.head, name)
+        request::header(&self.head, name)
     }
 
     /// The next picture; `None` when the stream has ended or broken off. Cancel safe.

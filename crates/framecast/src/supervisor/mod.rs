@@ -70,7 +70,7 @@ impl Supervisor {
 
     /// Runs until shutdown.
     pub(crate) async fn run(mut self) {
-        let span = info_span!("camera", name = self.feed.name());
+        let span = info_span!("camera", id = self.feed.name());
         async {
             let mut backoff = Backoff::default();
             while self.wait_for_viewer().await {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use framecast_drivers::blocking::panic_message;
-use framecast_drivers::{Drivers, Error, SourceUrl};
+use framecast_drivers::{Drivers, Error, Source, SourceUrl};
 use framecast_hub::Feed;
 use framecast_media::Frame;
 use tokio::sync::{mpsc, oneshot};
@@ -131,20 +131,16 @@ impl Work {
     }
 
     async fn read(&self) -> Option<Result<(), Error>> {
-        let mut source = match self.unless_cancelled(self.drivers.open(&self.url)).await? {
+        let source = match self.unless_cancelled(self.drivers.open(&self.url)).await? {
             Ok(source) => source,
             Err(error) => return Some(Err(error)),
         };
         self.report(Report::Opened { longest_pause: source.longest_pause() }).await?;
-        let mut throttle = Throttle::new(self.max_fps, Instant::now());
+        let mut frames = Frames::new(source, self.max_fps);
         let mut said_broken = false;
         loop {
-            match self.unless_cancelled(source.next_frame()).await? {
-                Ok(Some(frame)) if throttle.admits(Instant::now()) => {
-                    self.report(Report::Frame(frame)).await?;
-                }
-                // Counted here and not reported: a flood must cost its supervisor nothing.
-                Ok(Some(_)) => self.feed.count_over_rate(),
+            match self.unless_cancelled(frames.next(&self.feed)).await? {
+                Ok(Some(frame)) => self.report(Report::Frame(frame)).await?,
                 Ok(None) => return Some(Ok(())),
                 Err(error) if error.is_picture() => {
                     if !said_broken {
@@ -169,6 +165,62 @@ impl Work {
             biased;
             () = self.cancel.cancelled() => None,
             result = work => Some(result),
+        }
+    }
+}
+
+/// A source held to a rate. Of pictures that come too fast the newest is kept until it may pass, so that the last one
+/// of a burst is shown.
+struct Frames {
+    source: Box<dyn Source>,
+    throttle: Throttle,
+    kept: Option<Frame>,
+    /// How the source ended, while its last picture is kept.
+    end: Option<Result<(), Error>>,
+}
+
+impl Frames {
+    fn new(source: Box<dyn Source>, max_fps: f64) -> Self {
+        Self { source, throttle: Throttle::new(max_fps, Instant::now()), kept: None, end: None }
+    }
+
+    /// The next frame that may pass. Cancel safe, as the source is.
+    async fn next(&mut self, feed: &Feed) -> Result<Option<Frame>, Error> {
+        loop {
+            if let Some(end) = self.end.take() {
+                return end.map(|()| None);
+            }
+            let ready_at = tokio::time::Instant::from_std(self.throttle.ready_at());
+            let frame = tokio::select! {
+                biased;
+                next = self.source.next_frame() => match next {
+                    Ok(Some(frame)) => frame,
+                    Err(error) if error.is_picture() => return Err(error),
+                    end => {
+                        self.end = Some(end.map(|_| ()));
+                        match self.kept.take() {
+                            Some(frame) => return Ok(Some(frame)),
+                            None => continue,
+                        }
+                    }
+                },
+                () = tokio::time::sleep_until(ready_at), if self.kept.is_some() => {
+                    match self.kept.take() {
+                        Some(frame) if self.throttle.admits(Instant::now()) => return Ok(Some(frame)),
+                        kept => {
+                            self.kept = kept;
+                            continue;
+                        }
+                    }
+                }
+            };
+            if self.kept.replace(frame).is_some() {
+                // Counted here and not reported: a flood must cost its supervisor nothing.
+                feed.count_over_rate();
+            }
+            if self.throttle.admits(Instant::now()) {
+                return Ok(self.kept.take());
+            }
         }
     }
 }

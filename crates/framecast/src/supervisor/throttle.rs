@@ -29,6 +29,12 @@ impl Throttle {
         self.credit -= 1.0;
         true
     }
+
+    /// When the next frame may pass, as far as is known at the last call of [`admits`](Self::admits).
+    pub(crate) fn ready_at(&self) -> Instant {
+        let missing = (1.0 - self.credit).max(0.0);
+        self.refilled_at + Duration::from_secs_f64(missing / self.per_second)
+    }
 }
 
 #[cfg(test)]
@@ -46,6 +52,16 @@ mod tests {
     fn a_flood_is_held_to_the_limit() {
         let passed = admitted(10_000, 120.0);
         assert!((1195..=1205).contains(&passed), "{passed} in ten seconds");
+    }
+
+    #[test]
+    fn a_frame_passes_at_the_time_that_was_told() {
+        let now = Instant::now();
+        let mut throttle = Throttle::new(10.0, now);
+        while throttle.admits(now) {}
+        assert_eq!(throttle.ready_at(), now + Duration::from_millis(100));
+        // The clock's last nanosecond may be lost in the sum.
+        assert!(throttle.admits(throttle.ready_at() + Duration::from_nanos(1)));
     }
 
     #[test]

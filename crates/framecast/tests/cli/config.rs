@@ -1,0 +1,239 @@
+//! What `check` and serving refuse: both with exit code 2 and the same sentence, which says where and what instead.
+
+use std::fs;
+use std::path::Path;
+
+use crate::program::{framecast, run};
+
+/// What both commands say of a file with this content, without `error: ` and the folder.
+fn refusal(content: impl AsRef<[u8]>) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("site.toml"), content).unwrap();
+    let [checked, served] = [&["check", "--config", "site.toml"][..], &["--config", "site.toml"]]
+        .map(|arguments| run(framecast(arguments).current_dir(folder.path())));
+    assert_eq!(checked, served);
+    let (code, stdout, stderr) = checked;
+    assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+    stderr.strip_prefix("error: ").unwrap().trim_end().to_owned()
+}
+
+/// The same of one line more in a camera.
+fn refusal_of_camera(line: &str) -> String {
+    refusal(format!("[[camera]]\nname = \"front\"\nsource = \"emulated\"\n{line}\n"))
+}
+
+#[test]
+fn an_unknown_key_is_told_where_it_is_and_what_is_nearest() {
+    assert_eq!(refusal("\n  lisen = \":1\"\n"), "site.toml:2:3: unknown key `lisen`; did you mean `listen`?");
+    let error = refusal_of_camera("idle_timout = \"1s\"");
+    assert_eq!(error, "site.toml:4:1: unknown key `idle_timout`; did you mean `idle_timeout`?");
+    let error = refusal_of_camera("zzz = 1");
+    let known = "name, source, idle_timeout, stall_timeout, max_fps, max_picture";
+    assert_eq!(error, format!("site.toml:4:1: unknown key `zzz`; known are {known}"));
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_told_where_it_belongs() {
+    let error = refusal("max_fps = 3\n");
+    assert_eq!(error, "site.toml:1:1: `max_fps` belongs to a camera, below its [[camera]]");
+    let error = refusal_of_camera("listen = \":1\"");
+    assert_eq!(error, "site.toml:4:1: `listen` belongs to the top of the file, before the first [[camera]]");
+}
+
+#[test]
+fn two_cameras_of_one_name_are_refused_at_the_second() {
+    let camera = "[[camera]]\nname = \"a\"\nsource = \"emulated\"\n";
+    let error = refusal(format!("{camera}\n{camera}"));
+    assert_eq!(error, "site.toml:6:8: two cameras are called `a`; the first is in line 2");
+}
+
+#[test]
+fn a_camera_needs_name_and_source_and_two_brackets() {
+    assert_eq!(refusal("\n[[camera]]\nname = \"a\"\n"), "site.toml:2:1: this camera has no `source`");
+    assert_eq!(refusal("[[camera]]\nsource = \"emulated\"\n"), "site.toml:1:1: this camera has no `name`");
+    let error = refusal("[camera]\nname = \"a\"\n");
+    assert!(error.starts_with("site.toml:1:1: ") && error.contains("[[camera]]"), "{error}");
+}
+
+#[test]
+fn bad_values_are_told_with_their_place_and_an_example() {
+    for (line, expected) in [
+        (
+            "stall_timeout = \"5x\"",
+            "4:17: found `5x`, expected a duration like \"10s\", \"200ms\" or \"5min\"",
+        ),
+        (
+            "stall_timeout = 5",
+            "4:17: found integer `5`, expected a duration like \"10s\", \"200ms\" or \"5min\"",
+        ),
+        ("stall_timeout = \"0s\"", "4:17: stall_timeout must be longer than nothing"),
+        (
+            "idle_timeout = \"900 years\"",
+            "4:16: found `900 years`, expected a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"",
+        ),
+        ("max_picture = \"big\"", "4:15: found `big`, expected a size like \"16MiB\" or \"500kB\""),
+        ("max_picture = \"1B\"", "4:15: max_picture must be from 1KiB to 1GiB"),
+        ("max_fps = 0", "4:11: max_fps must be from 0.01 to 10000"),
+        ("max_fps = nan", "4:11: max_fps must be from 0.01 to 10000"),
+        ("max_fps = \"30\"", "4:11: found string \"30\", expected a number"),
+    ] {
+        assert_eq!(refusal_of_camera(line), format!("site.toml:{expected}"), "{line}");
+    }
+    for (line, expected) in [
+        ("max_connections = 0", "1:19: max_connections must be at least 1"),
+        ("max_connections = -3", "1:19: found integer `-3`, expected a whole number"),
+        (
+            "cors_origins = [\"dash\"]",
+            "1:17: `dash` is no origin; write it like https://dashboard.example, without a path, or \"*\"",
+        ),
+        (
+            "allowed_hosts = [\"a\", \"http://b/\"]",
+            "1:23: `http://b/` is no host name; write it like cam.example or cam.example:8080",
+        ),
+        (
+            "listen = \"5000\"",
+            "1:10: `5000` is no address to listen on; write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network",
+        ),
+        ("user = \"me\"", "1:8: user `me` needs a password: set FRAMECAST_PASSWORD in the environment"),
+        ("user = \"a:b\"", "1:8: `a:b` is no user name: it needs letters and can have no colon"),
+    ] {
+        assert_eq!(refusal(line), format!("site.toml:{expected}"), "{line}");
+    }
+}
+
+#[test]
+fn a_source_is_checked_where_it_stands() {
+    let of_source = |source: &str| refusal(format!("[[camera]]\nname = \"a\"\nsource = \"{source}\"\n"));
+    let error = of_source("nope:x");
+    assert!(error.starts_with("site.toml:3:10: no driver for `nope:`; known are emulated:, "), "{error}");
+    let error = of_source("emulated:?size=1x1");
+    assert_eq!(
+        error,
+        "site.toml:3:10: emulated: option `size=1x1`: must be like 1280x720, each side from 64 to 4096"
+    );
+    let error = of_source("film.mp4");
+    assert!(error.starts_with("site.toml:3:10: film.mp4: is neither a URL"), "{error}");
+    let error = of_source("http://");
+    assert!(error.starts_with("site.toml:3:10: http"), "{error}");
+}
+
+#[test]
+fn a_name_that_cannot_stand_in_a_url_is_refused() {
+    for name in ["", "a b", "a/b", "..", ".hidden", "a?b", "ü\\u0000", &"x".repeat(65)] {
+        let error = refusal(format!("[[camera]]\nname = \"{name}\"\nsource = \"emulated\"\n"));
+        assert!(error.starts_with("site.toml:2:8: `"), "{error}");
+        assert!(error.ends_with("up to 64 letters, digits, `-`, `_` and `.`, as in `front-door`"), "{error}");
+    }
+}
+
+#[test]
+fn broken_toml_is_told_once_with_its_place() {
+    let error = refusal("listen = \":1\"\n[[camera]\n");
+    assert_eq!(error, "site.toml:2:10: unclosed array table, expected `]`");
+    assert_eq!(refusal("listen = \":1\"\nlisten = \":2\"\n"), "site.toml:2:1: duplicate key");
+}
+
+#[test]
+fn a_file_that_is_not_text_is_refused() {
+    let error = refusal(b"# fine\nlisten = \"\xFF\"\n");
+    assert_eq!(error, "site.toml:2: this is not UTF-8 text (byte 17)");
+}
+
+#[test]
+fn a_file_that_is_missing_or_a_folder_is_named() {
+    let (code, _, errors) = run(&mut framecast(&["check", "--config", "nowhere.toml"]));
+    assert_eq!(
+        (code, errors.trim()),
+        (2, "error: cannot read nowhere.toml: No such file or directory (os error 2)")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let (code, _, errors) = run(&mut framecast(&["check", "--config", path]));
+    assert_eq!(
+        (code, errors.trim()),
+        (2, &*format!("error: cannot read {path}: Is a directory (os error 21)"))
+    );
+}
+
+#[test]
+fn bad_arguments_are_refused_by_their_name() {
+    for (arguments, expected) in [
+        (&["--listen", "foo", "emulated"][..], "--listen: `foo` is no address to listen on"),
+        (&["a=emulated", "a=emulated"], "two cameras are called `a`"),
+        (&["a:b=emulated"], "camera `camera`: no driver for `a:`; known are emulated:"),
+        (&["front=nope:x"], "camera `front`: no driver for `nope:`; known are emulated:"),
+        (&["--user", "me", "emulated"], "--user: user `me` needs a password: set FRAMECAST_PASSWORD"),
+        (&["--user", "", "emulated"], "--user: `` is no user name"),
+    ] {
+        for command in ["check", "serve"] {
+            let (code, _, errors) = run(framecast(&[command]).args(arguments));
+            assert_eq!(code, 2, "{errors}");
+            assert!(errors.starts_with(&format!("error: {expected}")), "{errors}");
+        }
+    }
+}
+
+#[test]
+fn a_bad_filter_of_the_log_is_refused() {
+    let (code, _, errors) = run(&mut framecast(&["--log", "a=b=c"]));
+    assert_eq!(code, 2);
+    assert_eq!(errors.trim(), "error: --log a=b=c: write error, warn, info, debug or trace, or PART=LEVEL,…");
+}
+
+#[test]
+fn what_is_wrong_in_the_environment_names_the_variable() {
+    let (code, _, errors) = run(framecast(&["check"]).env("CAMERA", "nope"));
+    assert_eq!(code, 2);
+    assert!(
+        errors.starts_with("error: CAMERA in the environment: camera `camera`: no driver for `nope:`"),
+        "{errors}"
+    );
+    let (code, _, errors) = run(framecast(&["check"]).env("FRAMECAST_PASSWORD", "x"));
+    assert_eq!(code, 2);
+    assert!(errors.contains("FRAMECAST_PASSWORD is set, but no user: add --user NAME"), "{errors}");
+}
+
+/// The cameras that `check` lists in a folder whose `framecast.toml` names the camera `filed`.
+fn checked(arguments: &[&str], camera: Option<&str>) -> (String, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let content = "[[camera]]\nname = \"filed\"\nsource = \"emulated:?fps=2\"\n";
+    fs::write(folder.path().join("framecast.toml"), content).unwrap();
+    let mut command = framecast(&["check"]);
+    command.args(arguments).current_dir(folder.path() as &Path);
+    if let Some(camera) = camera {
+        command.env("CAMERA", camera);
+    }
+    let (code, stdout, stderr) = run(&mut command);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let mut lines = stdout.lines().map(|line| line.trim().to_owned());
+    (lines.next().unwrap(), lines.collect())
+}
+
+#[test]
+fn the_file_in_this_folder_is_read_only_when_no_source_is_given() {
+    let from_file = vec!["filed  emulated:?fps=2".to_owned()];
+    assert_eq!(checked(&[], None), ("nothing wrong in framecast.toml".to_owned(), from_file.clone()));
+    assert_eq!(checked(&[], Some("")), ("nothing wrong in framecast.toml".to_owned(), from_file));
+    let (origin, cameras) = checked(&["front=emulated"], None);
+    assert_eq!(
+        (&*origin, &*cameras),
+        ("nothing wrong in the command line", &["front  emulated:".to_owned()][..])
+    );
+    let (origin, cameras) = checked(&[], Some("emulated"));
+    assert_eq!(origin, "nothing wrong in CAMERA in the environment");
+    assert_eq!(cameras, ["camera  emulated:"]);
+}
+
+#[test]
+fn sources_are_added_to_those_of_a_file_that_is_named() {
+    let (origin, cameras) = checked(&["--config", "framecast.toml", "emulated"], Some("nope"));
+    assert_eq!(origin, "nothing wrong in framecast.toml, the command line");
+    assert_eq!(cameras, ["filed  emulated:?fps=2", "camera  emulated:"]);
+}
+
+#[test]
+fn without_anything_there_is_the_emulated_camera() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, _) = run(framecast(&["check"]).current_dir(folder.path()));
+    assert_eq!((code, stdout.as_str()), (0, "nothing wrong in the emulated camera\n  camera  emulated:\n"));
+}

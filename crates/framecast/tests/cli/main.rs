@@ -1,0 +1,9 @@
+//! The real program: what it prints, what it refuses and how it ends. And each example, as a user runs it.
+#![allow(clippy::unwrap_used)]
+
+mod config;
+mod example;
+mod help;
+mod program;
+mod secret;
+mod serve;

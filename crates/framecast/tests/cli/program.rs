@@ -1,0 +1,113 @@
+//! The real program as a child process, with its output line by line. Killed when dropped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longer than anything that is waited for; only a failing test reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The environment must not decide a test.
+const VARIABLES: [&str; 4] = ["CAMERA", "FRAMECAST_PASSWORD", "FRAMECAST_LOG", "COLUMNS"];
+
+/// The program with these arguments, in a folder without configuration.
+pub(crate) fn framecast(arguments: &[&str]) -> Command {
+    command(PathBuf::from(env!("CARGO_BIN_EXE_framecast")), arguments)
+}
+
+/// A program with these arguments, in a folder without configuration.
+pub(crate) fn command(program: PathBuf, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command to its end: exit code, standard output, standard error.
+pub(crate) fn run(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// A running program.
+pub(crate) struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    /// Every line so far of standard output and standard error.
+    pub(crate) seen: Vec<String>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = channel();
+        let outputs: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for output in outputs {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Self { child, lines, seen: Vec::new() }
+    }
+
+    /// The first line from now on that contains `text`.
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let line = self.lines.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line with {text:?} in {:#?}", self.seen));
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The address behind `open http://` in its output.
+    pub(crate) fn address(&mut self) -> SocketAddr {
+        let line = self.line_with("open http://");
+        let after = line.split("open http://").nth(1).unwrap();
+        let address = after.split(['/', '"']).next().unwrap().replace("localhost", "127.0.0.1");
+        address.parse().unwrap_or_else(|_| panic!("no address in {line}"))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for the end, with all lines.
+    pub(crate) fn wait(mut self) -> (ExitStatus, Vec<String>) {
+        let status = self.child.wait().unwrap();
+        let mut seen = std::mem::take(&mut self.seen);
+        seen.extend(self.lines.iter());
+        (status, seen)
+    }
+
+    /// Ends it as a service manager does.
+    pub(crate) fn terminate(self) -> (ExitStatus, Vec<String>) {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

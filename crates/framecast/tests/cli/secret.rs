@@ -1,0 +1,69 @@
+//! Passwords stand in no line that the program prints.
+
+use std::fs;
+
+use crate::program::{Running, framecast, run};
+use framecast_testkit::client::get;
+
+const SECRET: &str = "s3cr3t";
+
+#[test]
+fn a_check_shows_sources_without_their_passwords() {
+    for source in [
+        "http://me:s3cr3t@cam.example/video",
+        "http://cam.example/video?token=s3cr3t",
+        "exec:ffmpeg -i rtsp://me:s3cr3t@cam.example/live -f mjpeg -",
+    ] {
+        let (code, stdout, stderr) = run(&mut framecast(&["check", source]));
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(stdout.contains("***") && !stdout.contains(SECRET), "{stdout}");
+    }
+}
+
+#[test]
+fn errors_show_sources_without_their_passwords() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("site.toml");
+    for source in [
+        "nope://me:s3cr3t@cam.example/",
+        "1http://me:s3cr3t@cam.example/",
+        "rtsp://me:s3cr3t@cam.example/",
+        "test:?password=s3cr3t",
+        "http://me:s3cr3t@cam example/",
+        "emulated:?token=s3cr3t",
+    ] {
+        fs::write(&file, format!("[[camera]]\nname = \"a\"\nsource = \"{source}\"\n")).unwrap();
+        for command in [&mut framecast(&["check", source]), framecast(&["check", "--config"]).arg(&file)] {
+            let (code, stdout, stderr) = run(command);
+            assert_eq!((code, stdout.as_str()), (2, ""), "{source}");
+            assert!(!stderr.contains(SECRET), "{stderr}");
+        }
+        let (_, _, stderr) = run(framecast(&["check"]).env("CAMERA", source));
+        assert!(!stderr.contains(SECRET), "{stderr}");
+    }
+}
+
+#[test]
+fn log_page_and_api_show_no_password() {
+    // A port on which nobody listens: bound here, and closed again.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let source = format!("far=http://me:s3cr3t@{closed}/video?token=s3cr3t");
+    let arguments = ["--listen", "127.0.0.1:0", "--log", "trace", "--user", "me", &source];
+    let mut program = Running::start(framecast(&arguments).env("FRAMECAST_PASSWORD", "pass-s3cr3t"));
+    let address = program.address();
+    let headers = [("Authorization", "Basic bWU6cGFzcy1zM2NyM3Q=")];
+    let stream = framecast_testkit::client::Stream::open(address, "/cameras/far/stream.mjpg", &headers);
+    program.line_with("lost");
+    for path in ["/", "/api/cameras", "/api/cameras/far", "/cameras/far", "/cameras/nobody", "/nowhere"] {
+        let answer = framecast_testkit::client::ask(address, &format!("GET {path}"), &headers);
+        assert!(!answer.text().contains(SECRET), "{path}: {}", answer.text());
+        let refused = get(address, path);
+        assert_eq!(refused.status, 401);
+        assert!(!refused.text().contains(SECRET));
+    }
+    drop(stream);
+    let (_, lines) = program.terminate();
+    for line in lines {
+        assert!(!line.contains(SECRET) && !line.contains("bWU6cGFzcy1zM2NyM3Q"), "{line}");
+    }
+}

@@ -1,0 +1,133 @@
+//! Serving: what is announced, how long it takes to end, and what keeps it from beginning.
+
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::program::{Running, framecast, run};
+use framecast_testkit::client::{Stream, ask, get};
+
+const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+#[test]
+fn it_says_where_to_look_and_how_to_open_it_to_the_network() {
+    let mut program = Running::start(framecast(&ANY).arg("emulated"));
+    let address = program.address();
+    let hint = program.line_with("only this machine can watch");
+    assert!(hint.contains(&format!("--listen 0.0.0.0:{} ", address.port())), "{hint}");
+    assert!(hint.contains("FRAMECAST_PASSWORD=… --user NAME"), "{hint}");
+    assert_eq!(get(address, "/").status, 200);
+}
+
+#[test]
+fn a_termination_signal_ends_streams_and_program_with_exit_code_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut program = Running::start(framecast(&ANY).arg("front=emulated:?fps=20"));
+        let mut stream = Stream::open(program.address(), "/video_feed", &[]);
+        assert!(stream.next().is_some());
+        program.signal(signal);
+        // The stream ends with its closing boundary, not with a broken connection.
+        while stream.next().is_some() {}
+        let (status, lines) = program.wait();
+        assert_eq!(status.code(), Some(0), "{lines:#?}");
+        assert!(lines.last().unwrap().contains("ended"), "{lines:#?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_exit_code_1_and_says_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, _, errors) = run(&mut framecast(&["--listen", &address]));
+    assert_eq!(code, 1, "{errors}");
+    assert!(errors.contains(&format!("cannot listen on {address}: Address already in use")), "{errors}");
+    assert!(
+        errors.contains("another program has the port: choose one with --listen 127.0.0.1:PORT"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn an_address_of_another_machine_is_exit_code_1() {
+    let (code, _, errors) = run(&mut framecast(&["--listen", "192.0.2.1:5000"]));
+    assert_eq!(code, 1, "{errors}");
+    assert!(errors.contains("cannot listen on 192.0.2.1:5000: "), "{errors}");
+}
+
+#[test]
+fn listening_beyond_this_machine_without_a_password_is_warned_of() {
+    let mut open = Running::start(&mut framecast(&["--listen", "0.0.0.0:0", "emulated"]));
+    let warning = open.line_with("anyone who reaches this machine can watch");
+    assert!(warning.contains("WARN") && warning.contains("--user NAME"), "{warning}");
+    open.terminate();
+
+    let arguments = ["--listen", "0.0.0.0:0", "--user", "me", "emulated"];
+    let mut closed = Running::start(framecast(&arguments).env("FRAMECAST_PASSWORD", "pw"));
+    closed.address();
+    let (_, lines) = closed.terminate();
+    assert!(!lines.iter().any(|line| line.contains("WARN")), "{lines:#?}");
+}
+
+#[test]
+fn the_password_of_the_environment_is_asked_for() {
+    let arguments = ["--listen", "127.0.0.1:0", "--user", "me", "emulated"];
+    let mut program = Running::start(framecast(&arguments).env("FRAMECAST_PASSWORD", "pw"));
+    let address = program.address();
+    assert_eq!(get(address, "/video_feed").status, 401);
+    let with = |credentials| ask(address, "GET /snapshot.jpg", &[("Authorization", credentials)]).status;
+    assert_eq!(with("Basic bWU6cHc="), 200);
+    assert_eq!(with("Basic bWU6cHg="), 401);
+}
+
+#[test]
+fn names_on_the_command_line_are_the_cameras() {
+    let mut program =
+        Running::start(framecast(&ANY).args(["front=emulated:?fps=10", "back=test:?size=64x64"]));
+    let api: Value = serde_json::from_slice(&get(program.address(), "/api/cameras").body).unwrap();
+    let names: Vec<&str> =
+        api["cameras"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["front", "back"]);
+    assert_eq!(api["cameras"][0]["default"], true);
+    assert_eq!(api["cameras"][1]["default"], false);
+}
+
+#[test]
+fn the_variable_camera_picks_the_driver() {
+    let mut program = Running::start(framecast(&ANY).env("CAMERA", "test:?size=64x64"));
+    program.line_with("using CAMERA in the environment");
+    let api: Value = serde_json::from_slice(&get(program.address(), "/api/cameras").body).unwrap();
+    assert_eq!(api["cameras"][0]["driver"], "test");
+}
+
+#[test]
+fn json_log_lines_are_all_json() {
+    let mut program = Running::start(framecast(&ANY).args(["--log-format", "json", "front=emulated"]));
+    let mut stream = Stream::open(program.address(), "/video_feed", &[]);
+    stream.next();
+    drop(stream);
+    let (status, lines) = program.terminate();
+    assert!(status.success());
+    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+    assert!(lines.len() > 4);
+    for line in &lines {
+        assert!(
+            line["timestamp"].is_string() && line["level"].is_string() && line["message"].is_string(),
+            "{line}"
+        );
+    }
+    let live = lines.iter().find(|line| line["message"] == "live").unwrap();
+    assert_eq!(live["span"]["id"], "front", "{live}");
+
+    let (code, _, errors) = run(&mut framecast(&["--log-format", "json", "nope:x"]));
+    let error: Value = serde_json::from_str(&errors).unwrap();
+    assert_eq!((code, &error["level"]), (2, &Value::from("ERROR")));
+}
+
+#[test]
+fn the_log_can_be_silent() {
+    let program = Running::start(framecast(&ANY).args(["--log", "off", "emulated"]));
+    // Nothing tells that it runs; the signal is held until it is listened for, or ends it at once.
+    let (_, lines) = program.terminate();
+    assert_eq!(lines, Vec::<String>::new());
+}

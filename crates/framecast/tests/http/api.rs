@@ -1,0 +1,147 @@
+//! The JSON API, and how cameras are named in addresses.
+
+use framecast::{Drivers, Settings};
+use framecast_testkit::client::Stream;
+use serde_json::Value;
+
+use crate::{QUICK, Server, error};
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+const CAMERA_KEYS: [&str; 21] = [
+    "age_ms",
+    "broken",
+    "closed",
+    "default",
+    "driver",
+    "fps",
+    "frames",
+    "height",
+    "last_broken",
+    "name",
+    "next_try",
+    "opened",
+    "over_rate",
+    "page",
+    "reason",
+    "since",
+    "snapshot",
+    "state",
+    "stream",
+    "viewers",
+    "width",
+];
+
+#[test]
+fn all_cameras_and_one_camera_have_the_documented_shape() {
+    let server = Server::with(|settings| settings.add_camera("back", QUICK).unwrap());
+    let all = server.json("/api/cameras");
+    assert_eq!(keys(&all), ["cameras", "now", "server"]);
+    assert_eq!(keys(&all["server"]), ["started_at", "version"]);
+    assert_eq!(keys(&all["cameras"][0]), CAMERA_KEYS);
+    let mut one = CAMERA_KEYS.to_vec();
+    one.extend(["now", "server"]);
+    one.sort_unstable();
+    assert_eq!(keys(&server.json("/api/cameras/back")), one);
+    let documentation = include_str!("../../../../docs/api.md");
+    for key in CAMERA_KEYS {
+        assert!(documentation.contains(&format!("\"{key}\"")), "{key} is not in docs/api.md");
+    }
+}
+
+#[test]
+fn a_camera_is_idle_and_unknown_until_someone_watches() {
+    let server = Server::with(|_| {});
+    let camera = server.json("/api/cameras/front");
+    assert_eq!(camera["state"], "idle");
+    for key in ["reason", "next_try", "fps", "width", "height", "age_ms", "last_broken"] {
+        assert_eq!(camera[key], Value::Null, "{key}");
+    }
+    for key in ["viewers", "frames", "broken", "over_rate", "opened", "closed"] {
+        assert_eq!(camera[key], 0, "{key}");
+    }
+    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    stream.next();
+    let camera = server.json("/api/cameras/front");
+    assert_eq!((&camera["state"], &camera["viewers"]), (&"live".into(), &1.into()));
+    assert_eq!((&camera["width"], &camera["height"]), (&64.into(), &64.into()));
+    assert_eq!((&camera["opened"], &camera["closed"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn times_are_utc_with_milliseconds_and_answers_are_not_kept() {
+    let server = Server::with(|_| {});
+    let answer = server.get("/api/cameras");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let all: Value = serde_json::from_slice(&answer.body).unwrap();
+    for time in [&all["now"], &all["server"]["started_at"], &all["cameras"][0]["since"]] {
+        let time = time.as_str().unwrap();
+        assert!(time.len() == "2026-11-23T14:20:10.238Z".len() && time.ends_with('Z'), "{time}");
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{time}");
+    }
+}
+
+#[test]
+fn a_lost_camera_tells_why_since_when_and_until_when() {
+    let drivers = Drivers::builtin().with_frames("broken", || [Err::<Vec<u8>, _>("no such device")]);
+    let server = Server::start(Settings::with_cameras([("front", "broken:")]).unwrap(), drivers);
+    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    server.wait_for("front", "state", "lost");
+    let camera = server.json("/api/cameras/front");
+    assert_eq!(camera["reason"], "no such device");
+    assert!(camera["since"].is_string() && camera["fps"].is_null(), "{camera}");
+    // Its viewers see a drawn picture meanwhile, marked as such.
+    let notice = stream.find(|part| part.header("x-framecast-notice").is_some()).unwrap();
+    assert_eq!(notice.header("x-framecast-notice"), Some("1"));
+}
+
+#[test]
+fn an_unknown_camera_is_404_everywhere_and_tells_no_secret() {
+    let settings = Settings::with_cameras([("front", "http://me:s3cr3t@127.0.0.1:1/?token=s3cr3t")]);
+    let server = Server::start(settings.unwrap(), Drivers::builtin());
+    for path in [
+        "/cameras/nobody",
+        "/cameras/nobody/stream.mjpg",
+        "/cameras/nobody/snapshot.jpg",
+        "/api/cameras/nobody",
+        "/cameras/..",
+        "/cameras/FRONT",
+        "/cameras/%00",
+        "/cameras/a%2Fb",
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        let text = error(&answer);
+        assert!(text.starts_with("no camera `") && text.ends_with("`; there are: front"), "{text}");
+    }
+    assert_eq!(server.get("/cameras/%FF").status, 400);
+}
+
+#[test]
+fn a_name_beyond_ascii_is_percent_encoded_in_addresses() {
+    let settings = Settings::with_cameras([("küche", QUICK), ("Tür-2_b.x", QUICK)]).unwrap();
+    let server = Server::start(settings, Drivers::builtin());
+    let all = server.json("/api/cameras");
+    let camera = &all["cameras"][0];
+    assert_eq!(camera["name"], "küche");
+    assert_eq!(camera["page"], "/cameras/k%C3%BCche");
+    assert_eq!(camera["stream"], "/cameras/k%C3%BCche/stream.mjpg");
+    assert_eq!(camera["snapshot"], "/cameras/k%C3%BCche/snapshot.jpg");
+    for camera in all["cameras"].as_array().unwrap() {
+        for key in ["page", "snapshot"] {
+            let path = camera[key].as_str().unwrap();
+            assert!(path.is_ascii());
+            assert_eq!(server.get(path).status, 200, "{path}");
+        }
+        let mut stream = Stream::open(server.address, camera["stream"].as_str().unwrap(), &[]);
+        assert!(stream.next().is_some());
+    }
+    // As programs send it that do not encode, and as browsers that encode too much.
+    assert_eq!(server.get("/cameras/küche/snapshot.jpg").status, 200);
+    assert_eq!(server.get("/cameras/%6b%c3%bcche/snapshot.jpg").status, 200);
+}

@@ -1,0 +1,87 @@
+//! The account: HTTP Basic over everything.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use framecast::Account;
+use framecast_testkit::client::Stream;
+
+use crate::{Server, error};
+
+fn server() -> Server {
+    Server::with(|settings| settings.account = Some(Account::new("me", "pw:ü").unwrap()))
+}
+
+fn basic(credentials: &str) -> String {
+    format!("Basic {}", STANDARD.encode(credentials))
+}
+
+#[test]
+fn everything_asks_for_the_account() {
+    let server = server();
+    for path in [
+        "/",
+        "/cameras/front",
+        "/static/app.js",
+        "/video_feed",
+        "/snapshot.jpg",
+        "/api/cameras",
+        "/healthz",
+        "/nowhere",
+    ] {
+        for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+            let answer = server.ask(&format!("{method} {path}"), &[]);
+            assert_eq!(answer.status, 401, "{method} {path}");
+            let challenge = answer.header("www-authenticate");
+            assert_eq!(challenge, Some("Basic realm=\"Framecast\", charset=\"UTF-8\""));
+            if method == "GET" {
+                assert_eq!(error(&answer), "user and password needed");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_right_credentials_pass_however_they_are_written() {
+    let server = server();
+    let right = basic("me:pw:ü");
+    for value in [right.clone(), right.replacen("Basic", "bAsIc", 1), right.replacen(' ', "  ", 1)] {
+        assert_eq!(server.ask("GET /api/cameras", &[("Authorization", &value)]).status, 200, "{value}");
+    }
+    let mut stream = Stream::open(server.address, "/video_feed", &[("Authorization", &right)]);
+    assert!(stream.next().is_some());
+}
+
+#[test]
+fn wrong_and_malformed_credentials_do_not() {
+    let server = server();
+    for value in [
+        basic("me:pw"),
+        basic("me:pw:u"),
+        basic("ME:pw:ü"),
+        basic("me"),
+        basic(""),
+        basic(":"),
+        basic("me:pw:ü\0"),
+        basic("me:pw:üü"),
+        "Basic".to_owned(),
+        "Basic ".to_owned(),
+        "Basic !!!!".to_owned(),
+        "Basic bWU6cHc6w7w".to_owned() + "====",
+        "me:pw:ü".to_owned(),
+        basic("me:pw:ü").replacen("Basic", "Bearer", 1),
+        basic("me:pw:ü").replacen("Basic ", "Basic", 1),
+    ] {
+        assert_eq!(server.ask("GET /api/cameras", &[("Authorization", &value)]).status, 401, "{value}");
+    }
+}
+
+#[test]
+fn names_are_not_checked_where_a_password_is_asked_for() {
+    let server = server();
+    let authorization = basic("me:pw:ü");
+    let headers = [("Host", "any.example"), ("Authorization", authorization.as_str())];
+    assert_eq!(server.ask("GET /api/cameras", &headers).status, 200);
+    // What changes something is refused all the same: browsers send credentials for whoever makes them ask.
+    let headers = [("Origin", "http://evil.example"), ("Authorization", authorization.as_str())];
+    assert_eq!(server.ask("POST /api/cameras", &headers).status, 403);
+}

@@ -1,0 +1,70 @@
+//! Host names and origins: pages of others can neither read nor change anything.
+
+use crate::{Server, error};
+
+#[test]
+fn addresses_and_known_names_pass() {
+    let server = Server::with(|settings| settings.allowed_hosts = vec!["cam.example".to_owned()]);
+    for host in [
+        "127.0.0.1",
+        "127.0.0.1:81",
+        "192.168.1.7:5000",
+        "[::1]:5000",
+        "[fe80::1]",
+        "localhost",
+        "LOCALHOST:5000",
+        "front.localhost:5000",
+        "cam.example",
+        "Cam.Example:8080",
+        "cam.example.",
+    ] {
+        assert_eq!(server.ask("GET /api/cameras", &[("Host", host)]).status, 200, "{host}");
+    }
+}
+
+#[test]
+fn other_names_are_refused_everywhere_and_told_what_to_do() {
+    let server = Server::with(|settings| settings.allowed_hosts = vec!["cam.example".to_owned()]);
+    for host in ["evil.example", "evil.example:5000", "cam.example.evil.org", "127.0.0.1.evil.org", "x", ""] {
+        for path in ["/", "/video_feed", "/snapshot.jpg", "/api/cameras", "/static/app.js", "/nowhere"] {
+            let answer = server.ask(&format!("GET {path}"), &[("Host", host)]);
+            assert_eq!(answer.status, 421, "{host} {path}");
+            assert!(error(&answer).contains("allowed_hosts"), "{}", error(&answer));
+        }
+    }
+    // The name in the request line counts, where there is one.
+    let answer = server.ask("GET http://evil.example/api/cameras", &[("Host", "localhost")]);
+    assert_eq!(answer.status, 421);
+}
+
+#[test]
+fn a_long_host_is_not_sent_back_whole() {
+    let server = Server::with(|_| {});
+    let answer = server.ask("GET /", &[("Host", &"x".repeat(4000))]);
+    assert_eq!(answer.status, 421);
+    assert!(answer.body.len() < 300);
+}
+
+#[test]
+fn changing_requests_of_other_origins_are_refused() {
+    let server = Server::with(|_| {});
+    let own = format!("http://{}", server.address);
+    for header in [
+        ("Origin", "http://evil.example"),
+        ("Origin", "null"),
+        ("Origin", "http://127.0.0.1:1"),
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+    ] {
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            let answer = server.ask(&format!("{method} /api/cameras"), &[header]);
+            assert_eq!(answer.status, 403, "{method} {header:?}");
+            assert!(error(&answer).contains("this server's own pages"));
+        }
+        // Reading is the browser's business: it shows pictures to other pages and hides answers from their scripts.
+        assert_eq!(server.ask("GET /healthz", &[header]).status, 200);
+    }
+    for headers in [&[("Origin", own.as_str())][..], &[("Sec-Fetch-Site", "same-origin")], &[]] {
+        assert_eq!(server.ask("POST /api/cameras", headers).status, 405, "{headers:?}");
+    }
+}

@@ -1,0 +1,93 @@
+//! The server over real sockets: what each address answers, to whom, and to whom it does not.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod auth;
+mod bound;
+mod cors;
+mod guard;
+mod page;
+mod snapshot;
+mod stream;
+
+use std::net::SocketAddr;
+use std::thread::{self, JoinHandle};
+
+use framecast::{App, CancellationToken, Drivers, Settings};
+use framecast_testkit::client::{Answer, get};
+use serde_json::Value;
+
+/// Twenty small pictures a second.
+const QUICK: &str = "emulated:?fps=20&size=64x64";
+
+/// A server on a free port, on a thread of its own; ended when dropped.
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// One with the camera `front`, and `change` made to its settings.
+    fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::with_cameras([("front", QUICK)]).unwrap();
+        change(&mut settings);
+        Self::start(settings, Drivers::builtin())
+    }
+
+    fn start(mut settings: Settings, drivers: Drivers) -> Self {
+        settings.listen.set_port(0);
+        let (shutdown, (sender, started)) = (CancellationToken::new(), std::sync::mpsc::channel());
+        let token = shutdown.clone();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let app = App::start(settings, drivers).await.unwrap();
+                sender.send(app.local_addr()).unwrap();
+                app.run(token).await;
+            });
+        });
+        Self { address: started.recv().unwrap(), shutdown, thread: Some(thread) }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        get(self.address, path)
+    }
+
+    fn ask(&self, request: &str, headers: &[(&str, &str)]) -> Answer {
+        framecast_testkit::client::ask(self.address, request, headers)
+    }
+
+    fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&self.get(path).body).unwrap()
+    }
+
+    /// Ends it and waits for its end.
+    fn end(&mut self) {
+        self.shutdown.cancel();
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()));
+    }
+
+    /// Waits until a field of a camera has this value.
+    fn wait_for(&self, camera: &str, field: &str, value: impl Into<Value>) {
+        let (path, value) = (format!("/api/cameras/{camera}"), value.into());
+        while self.json(&path)[field] != value {
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The sentence of a refusal, which is always JSON.
+fn error(answer: &Answer) -> String {
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body.as_object().unwrap().len(), 1);
+    body["error"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,108 @@
+//! The pages, what they load, and what every address has in common.
+
+use std::fs;
+
+use crate::{Server, error};
+
+/// Every address that there is; of each kind one.
+const ADDRESSES: [&str; 10] = [
+    "/",
+    "/cameras/front",
+    "/static/app.js",
+    "/favicon.ico",
+    "/api/cameras",
+    "/api/cameras/front",
+    "/video_feed",
+    "/cameras/front/stream.mjpg",
+    "/cameras/front/snapshot.jpg",
+    "/healthz",
+];
+
+#[test]
+fn pages_allow_nothing_from_elsewhere() {
+    let server = Server::with(|_| {});
+    for path in ["/", "/cameras/front"] {
+        let page = server.get(path);
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"), "{policy}");
+        assert!(!page.text().contains("http://") && !page.text().contains("https://"));
+        assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(page.header("cache-control"), Some("no-cache"));
+    }
+}
+
+#[test]
+fn every_file_of_the_page_is_served_as_what_it_is() {
+    let server = Server::with(|_| {});
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../web");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = match path.extension().unwrap().to_str().unwrap() {
+            "js" => "text/javascript; charset=utf-8",
+            "css" => "text/css; charset=utf-8",
+            "svg" => "image/svg+xml",
+            "html" => continue,
+            other => panic!("nobody knows what .{other} is"),
+        };
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let answer = server.get(&format!("/static/{name}"));
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{name}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.body, fs::read(&path).unwrap());
+    }
+}
+
+#[test]
+fn everything_answers_head_without_body_and_without_opening_the_camera() {
+    let server = Server::with(|_| {});
+    for path in ADDRESSES {
+        let answer = server.ask(&format!("HEAD {path}"), &[]);
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(answer.header("content-type").is_some(), "{path}");
+    }
+    assert_eq!(server.json("/api/cameras/front")["opened"], 0);
+}
+
+#[test]
+fn everything_says_by_options_what_it_takes() {
+    let server = Server::with(|_| {});
+    for path in ADDRESSES {
+        let answer = server.ask(&format!("OPTIONS {path}"), &[]);
+        assert_eq!((answer.status, answer.header("allow")), (204, Some("GET, HEAD, OPTIONS")), "{path}");
+    }
+}
+
+#[test]
+fn nothing_takes_other_methods() {
+    let server = Server::with(|_| {});
+    for path in ADDRESSES {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
+            let answer = server.ask(&format!("{method} {path}"), &[]);
+            assert_eq!(answer.status, 405, "{method} {path}");
+            let allowed = answer.header("allow").unwrap().replace(' ', "");
+            assert_eq!(allowed, "GET,HEAD,OPTIONS", "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn an_address_with_nothing_behind_it_is_404() {
+    let server = Server::with(|_| {});
+    for path in ["/nowhere", "/cameras", "/cameras/", "/cameras/front/", "/api", "/static/", "/a/b/c?d=e"] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        let shown = path.split('?').next().unwrap();
+        assert_eq!(error(&answer), format!("there is nothing at {shown}"));
+    }
+    for path in ["/static/none.js", "/static/index.html", "/static/..%2FCargo.toml"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+}
+
+#[test]
+fn health_is_one_word() {
+    let server = Server::with(|_| {});
+    let answer = server.get("/healthz");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok\n"));
+}

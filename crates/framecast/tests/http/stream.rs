@@ -1,0 +1,140 @@
+//! The stream as clients receive it, byte by byte.
+
+use std::io::Read;
+
+use framecast::{Drivers, Settings};
+use framecast_testkit::client::{Stream, head_of, read_head, send};
+
+use crate::{Server, error};
+
+const CHROME: &str =
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
+const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+
+#[test]
+fn a_stream_is_what_the_article_made_it() {
+    let server = Server::with(|_| {});
+    for path in ["/video_feed", "/cameras/front/stream.mjpg"] {
+        let stream = Stream::open(server.address, path, &[]);
+        let header = |name| stream.head.header(name).unwrap_or_default();
+        assert_eq!(header("content-type"), "multipart/x-mixed-replace; boundary=frame");
+        assert!(header("cache-control").contains("no-store"));
+        assert_eq!(header("x-accel-buffering"), "no");
+        assert_eq!(stream.head.header("transfer-encoding"), None);
+        assert_eq!(stream.head.header("content-length"), None);
+    }
+}
+
+#[test]
+fn each_part_has_type_length_and_time_with_six_decimals() {
+    let server = Server::with(|_| {});
+    for client in [&[("User-Agent", FIREFOX)][..], &[("User-Agent", "curl/8.0")], &[]] {
+        let mut stream = Stream::open(server.address, "/video_feed", client);
+        let mut earlier = 0.0;
+        for part in stream.by_ref().take(3) {
+            let names: Vec<&str> = part.headers.iter().map(|(name, _)| name).collect();
+            assert_eq!(names, ["Content-Type", "Content-Length", "X-Timestamp"]);
+            assert_eq!(part.header("content-type"), Some("image/jpeg"));
+            assert_eq!(part.header("content-length").unwrap().parse(), Ok(part.body.len()));
+            let time = part.header("x-timestamp").unwrap();
+            assert_eq!(time.split_once('.').unwrap().1.len(), 6, "{time}");
+            let time: f64 = time.parse().unwrap();
+            assert!(time > earlier, "{time}");
+            earlier = time;
+            assert!(part.body.starts_with(&[0xFF, 0xD8]) && part.body.ends_with(&[0xFF, 0xD9]));
+        }
+    }
+}
+
+#[test]
+fn chromium_gets_the_next_headers_in_advance_and_no_length() {
+    let server = Server::with(|_| {});
+    let mut stream = Stream::open(server.address, "/video_feed", &[("User-Agent", CHROME)]);
+    assert_eq!(stream.raw(35), b"--frame\r\nContent-Type: image/jpeg\r\n");
+    let mut stream = Stream::open(server.address, "/video_feed", &[("User-Agent", CHROME)]);
+    for part in stream.by_ref().take(3) {
+        let names: Vec<&str> = part.headers.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Content-Type"]);
+        assert!(part.body.starts_with(&[0xFF, 0xD8]) && part.body.ends_with(&[0xFF, 0xD9]));
+    }
+}
+
+#[test]
+fn the_parameter_decides_over_the_browser() {
+    let server = Server::with(|_| {});
+    for (agent, query, has_length) in [(CHROME, "0", true), (FIREFOX, "1", false), (CHROME, "no", true)] {
+        let path = format!("/video_feed?advance_headers={query}");
+        let part = Stream::open(server.address, &path, &[("User-Agent", agent)]).next().unwrap();
+        assert_eq!(part.header("content-length").is_some(), has_length, "{path} for {agent}");
+    }
+}
+
+#[test]
+fn the_boundary_follows_the_picture_at_once() {
+    // One picture and no more: whoever waits for the next part would wait for ever.
+    let picture = framecast::codec::jpeg::encode(&framecast::codec::Picture::new(64, 64), 80).unwrap();
+    let drivers = Drivers::builtin().with_frame_stream("one", move || {
+        futures_util::StreamExt::chain(
+            futures_util::stream::iter([picture.clone()]),
+            futures_util::stream::pending(),
+        )
+    });
+    let server = Server::start(Settings::with_cameras([("one", "one:")]).unwrap(), drivers);
+    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    let first = stream.next().unwrap();
+    // And it is sent again after a while, so that the connection is known to live.
+    let again = stream.next().unwrap();
+    assert_eq!(first.header("x-timestamp"), again.header("x-timestamp"));
+    assert_eq!(first.body, again.body);
+}
+
+#[test]
+fn an_http_1_0_client_gets_a_body_that_ends_with_the_connection() {
+    let mut server = Server::with(|_| {});
+    let request = head_of(server.address, "GET /video_feed", &[], "1.0");
+    let mut reader = send(server.address, &request);
+    let head = read_head(&mut reader);
+    assert_eq!((&*head.version, head.status), ("HTTP/1.0", 200));
+    assert_eq!(head.header("transfer-encoding"), None);
+    assert_ne!(head.header("connection"), Some("keep-alive"));
+    let mut start = [0; 9];
+    reader.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"--frame\r\n");
+    server.end();
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).unwrap();
+    assert!(rest.ends_with(b"--frame--\r\n"), "{:?}", String::from_utf8_lossy(&rest[rest.len() - 20..]));
+}
+
+#[test]
+fn a_rate_that_is_asked_for_is_kept() {
+    let server = Server::with(|_| {});
+    let mut stream = Stream::open(server.address, "/video_feed?fps=4", &[]);
+    let mut time = || stream.next().unwrap().header("x-timestamp").unwrap().parse::<f64>().unwrap();
+    let times = [time(), time(), time(), time()];
+    // Pictures are 50 ms apart; the rate leaves out four of five. The first may be an older one.
+    assert!(times[3] - times[1] > 0.4, "{times:?}");
+}
+
+#[test]
+fn a_bad_parameter_is_400_with_its_range() {
+    let server = Server::with(|_| {});
+    for (path, expected) in [
+        ("/video_feed?fps=0", "fps=0: must be a number from 0.01 to 1000, as in fps=5"),
+        ("/video_feed?fps=nan", "fps=nan: must be a number from 0.01 to 1000, as in fps=5"),
+        ("/video_feed?fps", "fps=: must be a number from 0.01 to 1000, as in fps=5"),
+        ("/cameras/front/stream.mjpg?fps=1e9", "fps=1e9: must be a number from 0.01 to 1000, as in fps=5"),
+        ("/video_feed?advance_headers=2", "advance_headers=2: must be 1 or 0"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!((answer.status, error(&answer).as_str()), (400, expected), "{path}");
+    }
+    assert_eq!(server.json("/api/cameras/front")["opened"], 0);
+}
+
+#[test]
+fn an_unknown_parameter_does_no_harm() {
+    let server = Server::with(|_| {});
+    // Pages add one so that the browser does not take what it has.
+    assert!(Stream::open(server.address, "/video_feed?t=1700000000&x", &[]).next().is_some());
+}

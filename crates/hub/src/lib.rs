@@ -1,8 +1,8 @@
 //! Who receives a frame: one [`Channel`] per camera, one cursor per [`Subscriber`], and the [`Hub`] that finds them
 //! by name.
 //!
-//! A publisher never waits for a subscriber and a subscriber never waits for another. Nothing here knows where
-//! frames come from or how they leave, opens a device or a socket, or reads a clock: times are arguments.
+//! A publisher never waits for a subscriber and a subscriber never waits for another. Where frames come from and how
+//! they leave does not belong here, nor do devices, sockets and clocks: times are arguments.
 
 mod channel;
 mod feed;

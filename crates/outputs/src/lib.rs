@@ -1,7 +1,8 @@
 //! How frames leave: one module per output, each a function that returns routes.
 //!
 //! An output subscribes to a channel of the [`Hub`](framecast_hub::Hub) and writes what it is given into a
-//! response. It does not know what kind of camera the pictures come from, and reads no configuration file.
+//! response. What kind of camera the pictures come from does not belong here, nor do configuration files, accounts
+//! and listeners.
 
 pub mod mjpeg;
 mod refusal;

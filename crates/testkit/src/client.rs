@@ -1,5 +1,5 @@
-//! A client that hides nothing: requests as text, answers with all their bytes. Whatever goes wrong is a panic, for
-//! tests are its only callers.
+//! The blocking client, for tests of whole programs, which have no runtime of their own: requests as text, answers with
+//! all their bytes. Whatever goes wrong is a panic, for tests are its only callers.
 #![expect(clippy::unwrap_used, reason = "a test is told by a panic")]
 
 use std::io::{BufRead, BufReader, Read, Write};

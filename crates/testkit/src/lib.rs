@@ -1,8 +1,8 @@
 //! For tests alone: pictures that carry a number, frames of them, and clients over real sockets.
 //!
 //! A number goes in with [`jpeg`] or [`frame`] at the camera's end and is read back with [`number_of`] at the
-//! viewer's, so a test can say which picture came, not only that one came. Fake cameras are not here: they need the
-//! drivers' traits, and nothing of Framecast but `media` is known to this crate.
+//! viewer's, so a test can say which picture came, not only that one came. Fake cameras do not belong here: they need
+//! the drivers' traits, and nothing of Framecast but `media` is known to this crate.
 
 pub mod client;
 mod picture;

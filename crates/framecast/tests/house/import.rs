@@ -1,0 +1,91 @@
+//! Which crate may import which.
+
+use std::collections::BTreeMap;
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+use crate::{none, root};
+
+/// What each crate of the workspace may import of the others, as the picture in ARCHITECTURE.md has it.
+const TABLE: [(&str, &[&str]); 7] = [
+    ("framecast-media", &[]),
+    ("framecast-hub", &["framecast-media"]),
+    ("framecast-drivers", &["framecast-media"]),
+    ("framecast-outputs", &["framecast-media", "framecast-hub"]),
+    ("framecast", &["framecast-media", "framecast-hub", "framecast-drivers", "framecast-outputs"]),
+    ("framecast-testkit", &["framecast-media"]),
+    // A program beside the crates, which measures Framecast from outside.
+    ("framecast-bench", &["framecast-media"]),
+];
+
+/// For tests alone.
+const TESTKIT: &str = "framecast-testkit";
+
+/// What crates must not know of: bytes and time come to them as arguments.
+const NEVER: [(&str, &[&str]); 4] = [
+    (
+        "framecast-media",
+        &["tokio", "futures-util", "axum", "hyper", "reqwest", "rustix", "socket2", "tracing"],
+    ),
+    ("framecast-hub", &["axum", "hyper", "reqwest", "rustix", "socket2"]),
+    ("framecast-drivers", &["axum", "clap", "toml"]),
+    ("framecast-outputs", &["clap", "toml", "reqwest", "rustix"]),
+];
+
+/// Name of each crate, and what it imports to be built.
+fn imports() -> BTreeMap<String, Vec<String>> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo metadata");
+    let crates = metadata.packages.iter().map(|package| {
+        let imported =
+            package.dependencies.iter().filter(|import| import.kind != DependencyKind::Development);
+        (package.name.to_string(), imported.map(|import| import.name.clone()).collect())
+    });
+    crates.collect()
+}
+
+#[test]
+fn crates_import_what_the_table_allows() {
+    let imports = imports();
+    let table: BTreeMap<&str, &[&str]> = TABLE.into_iter().collect();
+    let mut findings = Vec::new();
+    for (name, imported) in &imports {
+        let Some(allowed) = table.get(name.as_str()) else {
+            findings.push(format!("{name} is not in the table"));
+            continue;
+        };
+        for import in imported.iter().filter(|import| imports.contains_key(*import)) {
+            if !allowed.contains(&import.as_str()) {
+                findings.push(format!("{name} imports {import}"));
+            }
+        }
+    }
+    for (name, _) in TABLE {
+        if !imports.contains_key(name) {
+            findings.push(format!("{name} is in the table and nowhere else"));
+        }
+    }
+    none("imports beside the table", &findings);
+}
+
+#[test]
+fn nothing_that_ships_imports_the_testkit() {
+    let imports = imports();
+    let users = imports.iter().filter(|(_, imported)| imported.iter().any(|import| import == TESTKIT));
+    none("imports of the testkit", &users.map(|(name, _)| name.clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn lower_crates_know_no_sockets_and_no_configuration() {
+    let imports = imports();
+    let mut findings = Vec::new();
+    for (name, never) in NEVER {
+        for import in imports[name].iter().filter(|import| never.contains(&import.as_str())) {
+            findings.push(format!("{name} imports {import}"));
+        }
+    }
+    none("imports that do not belong there", &findings);
+}

@@ -23,6 +23,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
 /// Cameras with their supervisors: everything but the listener. For mounting in another program's router.
 ///
 /// Must be made within a Tokio runtime. Dropping it, or [`close`](Self::close), closes the cameras.
+#[derive(Debug)]
 pub struct Cameras {
     context: Context,
     shutdown: CancellationToken,
@@ -112,6 +113,7 @@ impl Drop for Cameras {
 }
 
 /// The server: cameras and a listener.
+#[derive(Debug)]
 pub struct App {
     cameras: Cameras,
     server: Server,

@@ -1,7 +1,9 @@
 //! Framecast turns any camera into live pictures in any browser. This is the library behind the program: to embed
 //! the server, to mount its routes in an axum program, or to add a camera of one's own.
 //!
-//! A camera of one's own, on the live page at `http://127.0.0.1:5000/`:
+//! # A camera of one's own
+//!
+//! An iterator that yields JPEG images is a camera. This one is on the live page at `http://127.0.0.1:5000/`:
 //!
 //! ```no_run
 //! use framecast::{App, Drivers, Settings};
@@ -15,10 +17,48 @@
 //! # }
 //! ```
 //!
+//! # Cameras in an axum program
+//!
+//! ```no_run
+//! use framecast::{Cameras, Drivers, Settings};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings::from_toml("[[camera]]\nname = 'front'\nsource = 'emulated'", &Drivers::builtin())?;
+//! let cameras = Cameras::start(settings, Drivers::builtin())?;
+//! let router = axum::Router::<()>::new().nest_service("/cams", cameras.router());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Frames for something else
+//!
+//! Whoever subscribes is a viewer: the camera opens for the first one and closes after the last.
+//!
+//! ```
+//! use framecast::{Cameras, Delivery, Drivers, Settings};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Settings::with_cameras([("front", "emulated:?fps=50&size=64x64")])?;
+//! let cameras = Cameras::start(settings, Drivers::builtin())?;
+//! let front = cameras.hub().get("front").ok_or("no such camera")?;
+//! let mut subscriber = front.channel().subscribe(Delivery::Latest);
+//! let frame = subscriber.next().await.ok_or("the camera has ended")?;
+//! assert_eq!(frame.format.width_px, 64);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What there is
+//!
 //! - [`App`] is the whole server; [`Cameras`] the same without a listener, whose [`router`](Cameras::router) is
 //!   mounted elsewhere.
+//! - [`Settings`] is what they shall do, from code or from the text of a `framecast.toml`.
 //! - [`Drivers`] is the table of drivers; [`Driver`] and [`Source`] are the traits for one of one's own.
+//! - [`Hub`] finds a camera's [`Feed`] by name; its [`Channel`] hands out [`Frame`]s to [`Subscriber`]s.
 //! - [`multipart`] writes and reads `multipart/x-mixed-replace` for parts of any content type.
+//!
+//! Everything runs on Tokio. The log is written with `tracing`; a program that embeds this library chooses where to.
 //!
 //! What belongs here: configuration, supervision of cameras, HTTP, assembly. What a picture is, who receives it,
 //! where it comes from and how it leaves are crates of their own.
@@ -30,13 +70,14 @@ mod signal;
 mod supervisor;
 
 pub use app::{App, Cameras, StartError};
+#[doc(inline)]
 pub use config::{Account, CameraSettings, ConfigError, Settings};
 pub use framecast_drivers::{
-    BoxFuture, Door, Driver, Drivers, Error as DriverError, IntoPicture, Source, SourceUrl, blocking,
-    mask_secrets,
+    BoxFuture, Door, Driver, Drivers, Error as DriverError, IntoPicture, Options as SourceOptions, Source,
+    SourceUrl, blocking, mask_secrets,
 };
-pub use framecast_hub::{Channel, Delivery, Feed, Hub, State, Status, Subscriber};
+pub use framecast_hub::{Channel, Delivery, Feed, Hub, State, Stats, Status, Subscriber, Update};
 pub use framecast_media::container::multipart;
-pub use framecast_media::{Bytes, Codec, Format, Frame, Timestamp, codec, draw};
+pub use framecast_media::{Bytes, Codec, Error as MediaError, Format, Frame, Timestamp, codec, draw};
 pub use signal::shutdown_signal;
 pub use tokio_util::sync::CancellationToken;

@@ -34,3 +34,18 @@ impl fmt::Debug for Account {
         f.debug_struct("Account").field("user", &self.user).field("password", &"***").finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Settings;
+
+    use super::*;
+
+    #[test]
+    fn settings_can_be_printed_without_their_secrets() {
+        let mut settings = Settings::with_cameras([("a", "http://me:s3cr3t@host/?token=s3cr3t")]).unwrap();
+        settings.account = Some(Account::new("me", "s3cr3t").unwrap());
+        let shown = format!("{settings:?}");
+        assert!(shown.contains("***") && !shown.contains("s3cr3t"), "{shown}");
+    }
+}

@@ -26,7 +26,7 @@ use crate::config::Settings;
 pub(crate) use serve::Server;
 
 /// What the routes need to know.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Hub,
     pub(crate) settings: Arc<Settings>,

@@ -46,6 +46,7 @@ const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: applicat
 Content-Length: 44\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{\"error\":\"all connections are in use; wait\"}";
 
 /// A listener and what it serves.
+#[derive(Debug)]
 pub(crate) struct Server {
     listener: TcpListener,
     router: Router,

@@ -59,6 +59,9 @@ pub(crate) struct Options {
     /// control (needs root, unshare and ip).
     #[arg(long)]
     netns: bool,
+    /// A line for the report, such as the revision that was built.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
     /// Write DATE-HOSTCLASS.md and .json to this folder, beside what is there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -69,6 +72,8 @@ pub(crate) struct Options {
 pub(crate) struct Comparison {
     /// When, in UTC.
     pub(crate) started: String,
+    /// What the person who ran it has to say.
+    pub(crate) note: Option<String>,
     /// Where.
     pub(crate) host: Host,
     /// What was offered and for how long.
@@ -167,6 +172,7 @@ fn compare(options: &Options) -> Result<Comparison> {
     }
     Ok(Comparison {
         started,
+        note: options.note.clone(),
         host,
         method: Method {
             viewers: options.viewers.clone(),

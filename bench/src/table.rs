@@ -27,6 +27,9 @@ pub(crate) fn markdown(comparison: &Comparison) -> String {
         crate::server::SERVER_CPU,
         crate::server::LOAD_CPU,
     );
+    if let Some(note) = &comparison.note {
+        writeln!(out, "{note}\n").expect("a string takes all text");
+    }
     figures(&mut out, comparison);
     ratios(&mut out, comparison);
     out

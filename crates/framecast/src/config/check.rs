@@ -1,16 +1,21 @@
 //! What single values must be like, wherever they come from.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 use axum::http::HeaderValue;
 
 /// The bound on a camera's name, so that it fits URLs, logs and drawn pictures.
 const MAX_NAME_CHARS: usize = 64;
 
-/// The address that `text` names: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses.
+/// The address that `text` names: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses. Other
+/// names are refused: to look them up would take the network.
 pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    full.to_socket_addrs().ok().and_then(|mut addresses| addresses.next()).ok_or_else(|| {
+    let full = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None if text.starts_with(':') => format!("0.0.0.0{text}"),
+        None => text.to_owned(),
+    };
+    full.parse().map_err(|_| {
         format!(
             "`{text}` is no address to listen on; write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network"
         )
@@ -55,4 +60,39 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
     is_host
         .then(|| text.to_ascii_lowercase())
         .ok_or_else(|| format!("`{text}` is no host name; write it like cam.example or cam.example:8080"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_listen_on_are_read_without_the_network() {
+        for (text, address) in [
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            ("localhost:81", "127.0.0.1:81"),
+            (":5000", "0.0.0.0:5000"),
+            ("[::]:5000", "[::]:5000"),
+        ] {
+            assert_eq!(parse_listen(text).unwrap().to_string(), address);
+        }
+        for text in ["", "5000", "localhost", "cam.example:5000", "127.0.0.1", "127.0.0.1:99999", "::1:5000"]
+        {
+            assert!(parse_listen(text).unwrap_err().starts_with(&format!("`{text}` is no address")));
+        }
+    }
+
+    #[test]
+    fn origins_and_hosts_are_told_from_urls() {
+        for text in ["*", "https://a.example", "http://a:81", "http://[::1]:81"] {
+            assert_eq!(parse_origin(text).unwrap(), text);
+        }
+        for text in ["", "a.example", "https://", "https://a/", "ftp://a", "https://a b", "null"] {
+            assert!(parse_origin(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_host("Cam.Example:81").unwrap(), "cam.example:81");
+        for text in ["", ":81", "a/b", "http://a", "a:b", "a:99999", "a b", "*"] {
+            assert!(parse_host(text).is_err(), "{text}");
+        }
+    }
 }

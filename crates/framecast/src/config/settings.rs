@@ -268,3 +268,29 @@ fn positive<T>(
         None => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: &str = include_str!("../../../../examples/site.toml");
+
+    #[test]
+    fn a_damaged_file_is_an_error_with_a_place_and_never_a_panic() {
+        let drivers = Drivers::builtin();
+        let check = |text: &str| {
+            if let Err(error) = Settings::from_toml_with_password(text, &drivers, Some("pw")) {
+                let (line, column) = error.position.unwrap_or_else(|| panic!("no place: {error}"));
+                assert!(line <= text.lines().count() + 1 && column >= 1, "{error}");
+                assert!(!error.message.is_empty() && !error.message.contains('\n'), "{error}");
+            }
+        };
+        check(SITE);
+        for (at, _) in SITE.char_indices() {
+            check(&SITE[..at]);
+            for damage in ["\"", "[", "=", "\n", "\u{0}", "ü", "9"] {
+                check(&format!("{}{damage}{}", &SITE[..at], &SITE[at + 1..]));
+            }
+        }
+    }
+}

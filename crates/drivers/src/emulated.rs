@@ -23,7 +23,7 @@ impl Driver for Emulated {
     }
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
-        let (_, options) = url.path_and_options(OPTIONS)?;
+        let options = url.options(OPTIONS)?;
         options.frame_interval(1.0)?;
         options.size(DEFAULT_SIZE_PX, MIN_SIDE_PX, MAX_SIDE_PX)?;
         Ok(())
@@ -31,7 +31,7 @@ impl Driver for Emulated {
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let (_, options) = url.path_and_options(OPTIONS)?;
+            let options = url.options(OPTIONS)?;
             let interval = options.frame_interval(1.0)?;
             let (width_px, height_px) = options.size(DEFAULT_SIZE_PX, MIN_SIDE_PX, MAX_SIDE_PX)?;
             let pictures =

@@ -60,6 +60,20 @@ impl SourceUrl {
         format!("{}:{}", self.scheme, self.rest)
     }
 
+    /// The options of a driver that has nothing but options, of which it knows `known`.
+    ///
+    /// # Errors
+    /// [`Error::BadUrl`] when something else stands before the `?`; otherwise as
+    /// [`path_and_options`](Self::path_and_options).
+    pub fn options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
+        let (path, options) = self.path_and_options(known)?;
+        if path.is_empty() {
+            return Ok(options);
+        }
+        let problem = format!("takes options alone, after a `?`, as in `{}:?{}=…`", self.scheme, known[0]);
+        Err(Error::BadUrl { url: self.to_string(), problem })
+    }
+
     /// Splits `rest` at its first `?` into a path and options, of which the driver knows `known`.
     ///
     /// # Errors
@@ -248,6 +262,13 @@ mod tests {
             let options = url.fragment_options(&["timeout"]).unwrap();
             assert!(options.duration("timeout", Duration::ZERO).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_forgotten_question_mark_is_refused() {
+        let url = SourceUrl::parse("test:size=640x480").unwrap();
+        let error = url.options(&["fps", "size"]).unwrap_err().to_string();
+        assert_eq!(error, "test:size=640x480: takes options alone, after a `?`, as in `test:?fps=…`");
     }
 
     #[test]

@@ -49,13 +49,13 @@ impl Driver for Test {
     }
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
-        let (_, options) = url.path_and_options(OPTIONS)?;
+        let options = url.options(OPTIONS)?;
         Shape::read(&options).map(drop)
     }
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let (_, options) = url.path_and_options(OPTIONS)?;
+            let options = url.options(OPTIONS)?;
             let shape = Shape::read(&options)?;
             let door = Door::new(url);
             let frames = blocking::spawn("test pattern", move |sink| {

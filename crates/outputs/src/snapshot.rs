@@ -94,9 +94,7 @@ impl Snapshots {
             HeaderName::from_static("x-timestamp"),
             timestamp.expect("digits and a point are a header value"),
         );
-        if let Ok(disposition) = HeaderValue::try_from(format!("inline; filename=\"{}.jpg\"", feed.name())) {
-            headers.insert(header::CONTENT_DISPOSITION, disposition);
-        }
+        headers.insert(header::CONTENT_DISPOSITION, disposition(feed.name()));
         Ok(response)
     }
 
@@ -146,6 +144,20 @@ fn held(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
     is_taken.then_some(Update { frame, is_notice: false, sequence: 0 })
 }
 
+/// Under which name the picture is saved: the camera's, in the form for names beyond ASCII (RFC 8187 §3.2).
+fn disposition(camera: &str) -> HeaderValue {
+    let mut value = String::from("inline; filename*=UTF-8''");
+    for byte in camera.bytes() {
+        match byte {
+            b'-' | b'_' | b'.' => value.push(char::from(byte)),
+            _ if byte.is_ascii_alphanumeric() => value.push(char::from(byte)),
+            _ => value.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    value.push_str(".jpg");
+    HeaderValue::try_from(value).expect("percent-encoded text is a header value")
+}
+
 fn max_age(query: &str) -> Result<Option<Duration>, Refusal> {
     let Some(value) = parameter(query, "max_age") else { return Ok(None) };
     match value.parse::<f64>() {
@@ -167,4 +179,15 @@ fn response(status: StatusCode, body: Body) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_is_saved_under_its_cameras_name() {
+        assert_eq!(disposition("front-door"), "inline; filename*=UTF-8''front-door.jpg");
+        assert_eq!(disposition("küche"), "inline; filename*=UTF-8''k%C3%BCche.jpg");
+    }
 }

@@ -1,0 +1,64 @@
+//! What is measured and not only waited for: isolation of cameras, and memory.
+//!
+//! Not part of plain `cargo test`, because a busy machine decides too. It runs when it is named:
+//!
+//! ```text
+//! cargo test -p framecast --test measured                  all, ten minutes at most
+//! cargo test -p framecast --test measured -- isolation     one of them
+//! FRAMECAST_SECONDS=4        how long each fault is watched; 10 without it
+//! FRAMECAST_FRAMES=200000    how many frames are published; 1000000 without it
+//! ```
+//!
+//! Each check prints what it measured, and the program fails when one does not hold.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../life/camera.rs"]
+mod camera;
+mod isolation;
+mod memory;
+#[path = "../life/server.rs"]
+mod server;
+
+use std::process::ExitCode;
+use std::str::FromStr;
+
+/// The checks that were made.
+#[derive(Default)]
+pub(crate) struct Report {
+    passed: u32,
+    failed: u32,
+}
+
+impl Report {
+    /// Takes note of a check with what was measured.
+    pub(crate) fn check(&mut self, holds: bool, measured: &str) {
+        println!("{} {measured}", if holds { "ok    " } else { "FAILED" });
+        *(if holds { &mut self.passed } else { &mut self.failed }) += 1;
+    }
+}
+
+/// The number in an environment variable.
+pub(crate) fn setting<T: FromStr>(name: &str, default: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => default,
+    }
+}
+
+fn main() -> ExitCode {
+    let names: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut report = Report::default();
+    runtime.block_on(async {
+        // First, while the process has freed nothing that could hide what is lost.
+        if is_wanted("memory") {
+            memory::measure(&mut report).await;
+        }
+        if is_wanted("isolation") {
+            isolation::measure(&mut report).await;
+        }
+    });
+    println!("{} passed, {} failed", report.passed, report.failed);
+    if report.failed == 0 && report.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -195,3 +195,194 @@ impl Drop for Subscriber {
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use framecast_testkit::{frame, number_of, soon};
+
+    use super::*;
+
+    fn number(update: &Update) -> u64 {
+        number_of(&update.frame.data).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_skips_to_the_newest_frame_and_counts_what_it_missed() {
+        let channel = Channel::new();
+        let mut subscriber = channel.subscribe(Delivery::Latest);
+        for n in 1..=3 {
+            channel.publish(frame(n));
+        }
+        assert_eq!(number(&subscriber.next_update().await.unwrap()), 3);
+        assert_eq!(subscriber.skipped(), 0, "what was before its first frame it did not skip");
+        for n in 4..=10 {
+            channel.publish(frame(n));
+        }
+        assert_eq!(number(&subscriber.next_update().await.unwrap()), 10);
+        assert_eq!(subscriber.skipped(), 6);
+        assert!(subscriber.try_next().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_in_order_gets_every_frame() {
+        let channel = Channel::new();
+        let mut subscriber = channel.subscribe(Delivery::InOrder);
+        for n in 1..=100 {
+            channel.publish(frame(n));
+        }
+        for n in 1..=100 {
+            assert_eq!(number(&subscriber.next_update().await.unwrap()), n);
+        }
+        assert_eq!(subscriber.skipped(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_seen_at_once() {
+        let channel = Channel::new();
+        channel.publish(frame(1));
+        for delivery in [Delivery::Latest, Delivery::InOrder] {
+            assert_eq!(number(&channel.subscribe(delivery).try_next().unwrap()), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_waiting_subscriber_is_woken() {
+        let channel = Channel::new();
+        let mut subscriber = channel.subscribe(Delivery::Latest);
+        let waiting = tokio::spawn(async move { subscriber.next_update().await.unwrap() });
+        tokio::task::yield_now().await;
+        channel.publish(frame(7));
+        assert_eq!(number(&soon("it is woken", waiting).await.unwrap()), 7);
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_wait_loses_nothing() {
+        let channel = Channel::new();
+        let mut subscriber = channel.subscribe(Delivery::InOrder);
+        for n in 1..=20 {
+            tokio::select! {
+                biased;
+                _ = subscriber.next() => panic!("nothing was published"),
+                () = std::future::ready(()) => {}
+            }
+            channel.publish(frame(n));
+            assert_eq!(number(&subscriber.next_update().await.unwrap()), n);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_channel_comes_after_its_last_frame() {
+        let channel = Channel::new();
+        let mut latest = channel.subscribe(Delivery::Latest);
+        let mut in_order = channel.subscribe(Delivery::InOrder);
+        channel.publish(frame(1));
+        channel.publish(frame(2));
+        drop(channel);
+        assert_eq!(number(&latest.next_update().await.unwrap()), 2);
+        assert!(latest.next().await.is_none());
+        assert_eq!(number(&in_order.next_update().await.unwrap()), 1);
+        assert_eq!(number(&in_order.next_update().await.unwrap()), 2);
+        assert!(in_order.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_waiting_subscriber_hears_of_the_end() {
+        let channel = Channel::new();
+        let mut subscriber = channel.subscribe(Delivery::Latest);
+        let waiting = tokio::spawn(async move { subscriber.next().await.is_none() });
+        tokio::task::yield_now().await;
+        drop(channel);
+        assert!(soon("it hears of the end", waiting).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_suspended_channel_shows_nothing_until_a_frame_or_notice_comes() {
+        let channel = Channel::new();
+        channel.publish(frame(1));
+        channel.suspend();
+        let mut subscriber = channel.subscribe(Delivery::Latest);
+        assert!(subscriber.try_next().is_none());
+        assert!(subscriber.current().is_none());
+        assert_eq!(number_of(&channel.newest().unwrap().data), Some(1), "it is kept");
+        channel.publish_notice(frame(50));
+        let notice = subscriber.next_update().await.unwrap();
+        assert!(notice.is_notice && number(&notice) == 50);
+        channel.suspend();
+        channel.publish(frame(2));
+        let live = subscriber.next_update().await.unwrap();
+        assert!(!live.is_notice && number(&live) == 2);
+    }
+
+    #[tokio::test]
+    async fn a_resumed_channel_shows_its_newest_frame_to_those_who_have_not_seen_it() {
+        let channel = Channel::new();
+        let mut present = channel.subscribe(Delivery::Latest);
+        channel.publish(frame(1));
+        assert!(present.try_next().is_some());
+        channel.suspend();
+        let mut new = channel.subscribe(Delivery::Latest);
+        channel.resume();
+        assert_eq!(number(&new.next_update().await.unwrap()), 1);
+        assert!(present.try_next().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_stands_can_be_asked_for_again_and_again() {
+        let channel = Channel::new();
+        let mut subscriber = channel.subscribe(Delivery::Latest);
+        assert!(subscriber.current().is_none());
+        channel.publish(frame(1));
+        let first = subscriber.current().unwrap();
+        assert_eq!(subscriber.current().unwrap().sequence, first.sequence);
+        assert!(subscriber.try_next().is_none(), "it was seen");
+    }
+
+    #[tokio::test]
+    async fn demand_counts_the_subscribers() {
+        let channel = Channel::new();
+        let mut demand = channel.demand();
+        assert_eq!(*demand.borrow_and_update(), 0);
+        let first = channel.subscribe(Delivery::Latest);
+        let second = channel.subscribe(Delivery::InOrder);
+        assert_eq!(*soon("two", demand.wait_for(|viewers| *viewers == 2)).await.unwrap(), 2);
+        drop(first);
+        drop(second);
+        assert_eq!(*soon("none", demand.wait_for(|viewers| *viewers == 0)).await.unwrap(), 0);
+        assert_eq!(channel.subscribers(), 0);
+    }
+
+    #[tokio::test]
+    async fn frames_are_kept_for_readers_in_order_only_while_there_are_some() {
+        let channel = Channel::new();
+        let subscriber = channel.subscribe(Delivery::InOrder);
+        for n in 0..10 {
+            channel.publish(frame(n));
+        }
+        assert_eq!(lock(&channel.shared.ring).len(), 10);
+        drop(subscriber);
+        channel.publish(frame(10));
+        assert_eq!(lock(&channel.shared.ring).len(), 1);
+    }
+
+    #[test]
+    fn threads_that_subscribe_publish_and_leave_see_only_frames_in_order() {
+        let channel = Channel::new();
+        channel.publish(frame(0));
+        std::thread::scope(|scope| {
+            for delivery in [Delivery::Latest, Delivery::InOrder, Delivery::Latest] {
+                let channel = &channel;
+                scope.spawn(move || {
+                    for _ in 0..2000 {
+                        let mut subscriber = channel.subscribe(delivery);
+                        let first = number(&subscriber.try_next().unwrap());
+                        let next = subscriber.try_next().map_or(u64::MAX, |update| number(&update));
+                        assert!(first < next, "{first}, then {next}");
+                    }
+                });
+            }
+            scope.spawn(|| (1..5000).for_each(|n| channel.publish(frame(n))));
+        });
+        assert_eq!(channel.subscribers(), 0);
+        assert_eq!(number_of(&channel.newest().unwrap().data), Some(4999));
+    }
+}

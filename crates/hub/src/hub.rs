@@ -49,3 +49,62 @@ impl Hub {
         self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use framecast_testkit::frame;
+
+    use super::*;
+    use crate::{Delivery, State, Status};
+
+    #[test]
+    fn cameras_are_found_by_name_and_keep_their_order() {
+        let hub = Hub::new();
+        assert!(hub.first().is_none());
+        for name in ["yard", "front", "attic"] {
+            hub.add(name, SystemTime::UNIX_EPOCH).unwrap();
+        }
+        let names: Vec<String> = hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
+        assert_eq!(names, ["yard", "front", "attic"]);
+        assert_eq!(hub.first().unwrap().name(), "yard");
+        assert_eq!(hub.get("front").unwrap().name(), "front");
+        assert!(hub.get("Front").is_none());
+    }
+
+    #[test]
+    fn a_name_is_taken_once() {
+        let hub = Hub::new();
+        hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
+        let error = hub.clone().add("yard", SystemTime::UNIX_EPOCH).unwrap_err();
+        assert_eq!(error.to_string(), "there is a camera `yard` already");
+        assert_eq!(hub.feeds().len(), 1);
+    }
+
+    #[test]
+    fn each_camera_has_a_channel_status_and_counts_of_its_own() {
+        let hub = Hub::new();
+        let yard = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
+        let front = hub.add("front", SystemTime::UNIX_EPOCH).unwrap();
+        let _viewer = yard.channel().subscribe(Delivery::Latest);
+        yard.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
+        yard.publish(frame(1));
+        yard.count_broken("byte 7: no end".to_owned());
+        assert_eq!((front.channel().subscribers(), front.status().state), (0, State::Idle));
+        assert_eq!((front.stats().frames, front.stats().broken), (0, 0));
+        assert!(front.channel().newest().is_none());
+        let stats = yard.stats();
+        assert_eq!((stats.frames, stats.broken), (1, 1));
+        assert_eq!(stats.last_broken.as_deref(), Some("byte 7: no end"));
+    }
+
+    #[test]
+    fn a_camera_that_is_not_live_has_no_rate() {
+        let hub = Hub::new();
+        let feed = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
+        feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
+        (0..60).for_each(|n| feed.publish(frame(n)));
+        assert!((feed.stats().frames_per_second.unwrap() - 30.0).abs() < 0.1);
+        feed.set_status(Status::new(State::Lost, SystemTime::UNIX_EPOCH));
+        assert_eq!(feed.stats().frames_per_second, None);
+    }
+}

@@ -39,3 +39,56 @@ impl Rate {
         self.0.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at_millis(millis: u64) -> Timestamp {
+        Timestamp::from_duration(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn one_frame_has_no_rate() {
+        let mut rate = Rate::default();
+        assert_eq!(rate.frames_per_second(), None);
+        rate.record(at_millis(5));
+        assert_eq!(rate.frames_per_second(), None);
+        rate.record(at_millis(5));
+        assert_eq!(rate.frames_per_second(), None, "nor have two at one time");
+    }
+
+    #[test]
+    fn a_change_shows_within_the_window() {
+        let mut rate = Rate::default();
+        (0..500).for_each(|n| rate.record(at_millis(n * 20)));
+        assert!((rate.frames_per_second().unwrap() - 50.0).abs() < 0.1);
+        (0..40).for_each(|n| rate.record(at_millis(10_000 + n * 100)));
+        assert!((rate.frames_per_second().unwrap() - 10.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_camera_that_is_slower_than_the_window_has_a_rate_too() {
+        let mut rate = Rate::default();
+        (0..5).for_each(|n| rate.record(at_millis(n * 10_000)));
+        assert_eq!(rate.frames_per_second(), Some(0.1));
+    }
+
+    #[test]
+    fn media_time_that_begins_again_begins_the_rate_again() {
+        let mut rate = Rate::default();
+        (0..100).for_each(|n| rate.record(at_millis(n * 20)));
+        rate.record(at_millis(0));
+        assert_eq!(rate.frames_per_second(), None);
+        rate.record(at_millis(500));
+        assert_eq!(rate.frames_per_second(), Some(2.0));
+    }
+
+    #[test]
+    fn a_flood_does_not_fill_memory() {
+        let mut rate = Rate::default();
+        (0..100_000).for_each(|n| rate.record(Timestamp::from_ticks(n)));
+        assert_eq!(rate.0.len(), MAX_SAMPLES);
+        assert!((rate.frames_per_second().unwrap() - 90_000.0).abs() < 1.0);
+    }
+}

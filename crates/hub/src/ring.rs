@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use framecast_media::Frame;
 
+/// A bound for codings whose keyframes are far apart, or never come: half a minute of good video.
+const MAX_GOP_BYTES: usize = 32 * 1024 * 1024;
+
 /// Frames numbered from 1, oldest first, without gaps; and what stands in their place while the camera is not live.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
@@ -84,11 +87,13 @@ impl Ring {
         (held.sequence > cursor.sequence).then(|| (held.frame.clone(), is_notice, at))
     }
 
-    /// The frame after `cursor` for a reader in order; after an overrun the oldest keyframe that is held.
+    /// The frame after `cursor` for a reader in order; at its start and after an overrun the oldest keyframe that is
+    /// held.
     pub(crate) fn next_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
-        let oldest = self.newest - self.frames.len() as u64 + 1;
+        let oldest = self.oldest();
         let wanted = cursor.frame + 1;
-        let number = if wanted >= oldest { wanted } else { self.first_keyframe(oldest)? };
+        let has_predecessors = wanted >= oldest && cursor.sequence > 0;
+        let number = if has_predecessors { wanted } else { self.first_keyframe(wanted.max(oldest))? };
         let held = self.frames.get(usize::try_from(number.checked_sub(oldest)?).ok()?)?;
         Some((held.frame.clone(), false, Cursor { frame: number, sequence: held.sequence }))
     }
@@ -105,30 +110,177 @@ impl Ring {
         Cursor { frame: newest_before, sequence: 0 }
     }
 
-    fn first_keyframe(&self, oldest: u64) -> Option<u64> {
-        self.frames.iter().position(|held| held.frame.is_keyframe).map(|i| oldest + i as u64)
+    /// Number of the oldest frame that is held; that of the next one when none is.
+    fn oldest(&self) -> u64 {
+        self.newest + 1 - self.frames.len() as u64
     }
 
-    /// Drops what nobody may ask for again. The newest keyframe and what follows always stay.
+    /// Number of the first keyframe at `from` or after it.
+    fn first_keyframe(&self, from: u64) -> Option<u64> {
+        let numbered = (self.oldest()..).zip(&self.frames);
+        numbered
+            .skip_while(|(number, _)| *number < from)
+            .find(|(_, held)| held.frame.is_keyframe)
+            .map(|(n, _)| n)
+    }
+
+    /// Drops what nobody may ask for again. The newest keyframe and what follows stay as long as they are within
+    /// bounds, the newest frame always.
     fn trim(&mut self, keep_bytes: usize) {
-        let Some(last_keyframe) = self.frames.iter().rposition(|held| held.frame.is_keyframe) else {
-            // Without any keyframe nobody can start: hold no more than the bound.
-            while self.held_bytes > keep_bytes && self.frames.len() > 1 {
-                self.drop_oldest();
-            }
-            return;
-        };
-        for _ in 0..last_keyframe {
+        let last_keyframe = self.frames.iter().rposition(|held| held.frame.is_keyframe);
+        // Without any keyframe nobody can start here: hold no more than is asked for.
+        let droppable = last_keyframe.unwrap_or(self.frames.len() - 1);
+        for _ in 0..droppable {
             if self.held_bytes <= keep_bytes {
                 break;
             }
             self.drop_oldest();
         }
+        while self.held_bytes > MAX_GOP_BYTES.max(keep_bytes) && self.frames.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.frames.len()
     }
 
     fn drop_oldest(&mut self) {
         if let Some(held) = self.frames.pop_front() {
             self.held_bytes -= held.frame.data.len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framecast_testkit::{frame, keyframe, number_of};
+
+    use super::*;
+
+    /// The numbers of the frames that a reader in order gets from `cursor` on.
+    fn read(ring: &Ring, cursor: &mut Cursor) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while let Some((frame, _, next)) = ring.next_after(*cursor) {
+            *cursor = next;
+            numbers.push(number_of(&frame.data).unwrap());
+        }
+        numbers
+    }
+
+    fn held(ring: &Ring) -> Vec<u64> {
+        ring.frames.iter().map(|held| number_of(&held.frame.data).unwrap()).collect()
+    }
+
+    #[test]
+    fn pictures_that_stand_alone_are_held_one_at_a_time() {
+        let mut ring = Ring::default();
+        for number in 0..10 {
+            ring.push(frame(number), 0);
+            assert_eq!(held(&ring), [number]);
+        }
+        assert_eq!(ring.held_bytes, frame(9).data.len());
+    }
+
+    #[test]
+    fn older_pictures_stay_for_readers_in_order_within_the_bound() {
+        let mut ring = Ring::default();
+        for number in 0..10 {
+            ring.push(keyframe(number, 1, 2000), 7000);
+        }
+        assert_eq!(held(&ring), [7, 8, 9]);
+        assert_eq!(ring.held_bytes, 6000);
+    }
+
+    #[test]
+    fn the_newest_keyframe_and_what_follows_stay_beyond_the_bound() {
+        let mut ring = Ring::default();
+        for number in 0..19 {
+            ring.push(keyframe(number, 5, 2000), 0);
+        }
+        assert_eq!(held(&ring), [15, 16, 17, 18]);
+    }
+
+    #[test]
+    fn without_keyframes_memory_is_bounded_too() {
+        let mut ring = Ring::default();
+        for number in 1..100 {
+            ring.push(keyframe(number, 1000, 2000), 6000);
+        }
+        assert_eq!(held(&ring), [97, 98, 99]);
+
+        let mut ring = Ring::default();
+        for number in 0..40 {
+            ring.push(keyframe(number, 1000, 1 << 20), 0);
+            assert!(ring.held_bytes <= MAX_GOP_BYTES);
+        }
+        // Its only keyframe had to go, and without it nobody can start.
+        assert_eq!(held(&ring), [39]);
+    }
+
+    #[test]
+    fn one_frame_is_held_however_large_it_is() {
+        let mut ring = Ring::default();
+        for number in [0, 1] {
+            ring.push(keyframe(number, 1, MAX_GOP_BYTES + 1), 0);
+            assert_eq!(held(&ring), [number]);
+        }
+    }
+
+    #[test]
+    fn a_reader_in_order_starts_at_the_newest_keyframe() {
+        let mut ring = Ring::default();
+        for number in 0..8 {
+            ring.push(keyframe(number, 3, 1024), 1 << 20);
+        }
+        let mut cursor = ring.start(true);
+        assert_eq!(read(&ring, &mut cursor), [6, 7]);
+        ring.push(keyframe(8, 3, 1024), 1 << 20);
+        assert_eq!(read(&ring, &mut cursor), [8]);
+    }
+
+    #[test]
+    fn a_reader_in_order_waits_for_a_keyframe_where_none_is_held() {
+        let mut ring = Ring::default();
+        let mut early = ring.start(true);
+        for number in 1..4 {
+            ring.push(keyframe(number, 4, 1024), 1 << 20);
+        }
+        let mut late = ring.start(true);
+        assert_eq!(read(&ring, &mut early), [0; 0]);
+        for number in 4..6 {
+            ring.push(keyframe(number, 4, 1024), 1 << 20);
+        }
+        assert_eq!(read(&ring, &mut early), [4, 5]);
+        assert_eq!(read(&ring, &mut late), [4, 5]);
+    }
+
+    #[test]
+    fn a_reader_in_order_that_was_overrun_resumes_at_a_keyframe() {
+        let mut ring = Ring::default();
+        ring.push(keyframe(0, 4, 2000), 16_000);
+        let mut cursor = ring.start(true);
+        assert_eq!(read(&ring, &mut cursor), [0]);
+        for number in 1..16 {
+            ring.push(keyframe(number, 4, 2000), 12_000);
+        }
+        assert_eq!(held(&ring), [10, 11, 12, 13, 14, 15]);
+        assert_eq!(read(&ring, &mut cursor), [12, 13, 14, 15]);
+    }
+
+    #[test]
+    fn a_notice_stands_until_the_next_frame_and_is_not_for_readers_in_order() {
+        let mut ring = Ring::default();
+        ring.push(frame(1), 0);
+        ring.put_notice(frame(99));
+        let (shown, is_notice, cursor) = ring.latest_after(Cursor::default()).unwrap();
+        assert_eq!((number_of(&shown.data), is_notice), (Some(99), true));
+        assert!(ring.latest_after(cursor).is_none());
+        assert_eq!(number_of(&ring.newest_frame().unwrap().data), Some(1));
+        assert_eq!(read(&ring, &mut ring.start(true)), [1]);
+        ring.push(frame(2), 0);
+        let (shown, is_notice, _) = ring.latest_after(cursor).unwrap();
+        assert_eq!((number_of(&shown.data), is_notice), (Some(2), false));
     }
 }

@@ -5,6 +5,8 @@
 
 mod framing;
 mod packer;
+#[cfg(test)]
+mod tests;
 mod viewer;
 
 use std::time::Duration;

@@ -1,0 +1,263 @@
+//! Streams as bodies, by a clock that moves when everything waits.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::body::Body;
+use bytes::Bytes;
+use framecast_hub::{Hub, State, Status};
+use framecast_media::container::multipart::{Event, Parser, Part};
+use framecast_testkit::{frame, number_of};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, sleep};
+use tower::ServiceExt;
+
+use super::*;
+
+const RESEND: Duration = Duration::from_millis(1100);
+
+struct Server {
+    routes: Router,
+    feed: Arc<Feed>,
+    shutdown: CancellationToken,
+}
+
+impl Server {
+    fn new() -> Self {
+        let hub = Hub::new();
+        let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
+        feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
+        let shutdown = CancellationToken::new();
+        let routes = routes(hub, Config { resend_after: RESEND }, shutdown.clone());
+        Self { routes, feed, shutdown }
+    }
+
+    async fn watch(&self, query: &str) -> Stream {
+        let request = Request::get(format!("/video_feed{query}")).body(Body::empty()).unwrap();
+        let response = self.routes.clone().oneshot(request).await.unwrap();
+        Stream { body: response.into_body(), parser: Parser::new(Some("frame")) }
+    }
+
+    /// Publishes a hundred frames a second, beginning with number 1 now.
+    fn play(&self) {
+        let feed = Arc::clone(&self.feed);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(10));
+            for number in 1.. {
+                ticks.tick().await;
+                feed.publish(frame(number));
+            }
+        });
+    }
+}
+
+/// A stream that is read on demand.
+struct Stream {
+    body: Body,
+    parser: Parser,
+}
+
+impl Stream {
+    async fn chunk(&mut self) -> Option<Bytes> {
+        Some(self.body.frame().await?.unwrap().into_data().unwrap())
+    }
+
+    async fn part(&mut self) -> Part {
+        loop {
+            match self.parser.next_event().unwrap() {
+                Some(Event::Part(part)) => return part,
+                Some(Event::End) => panic!("the stream ended"),
+                None => {
+                    let chunk = self.chunk().await.expect("the stream goes on");
+                    self.parser.push(&chunk);
+                }
+            }
+        }
+    }
+
+    async fn number(&mut self) -> u64 {
+        number_of(&self.part().await.body).unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_chunk_is_a_whole_part_and_the_boundary_after_it() {
+    let server = Server::new();
+    server.feed.publish(frame(1));
+    let mut standard = server.watch("").await;
+    assert_eq!(standard.chunk().await.unwrap(), "--frame\r\n");
+    let part = standard.chunk().await.unwrap();
+    assert!(part.starts_with(b"Content-Type: image/jpeg\r\nContent-Length: "));
+    assert!(part.ends_with(b"\xFF\xD9\r\n--frame\r\n"));
+
+    let mut ahead = server.watch("?advance_headers=1").await;
+    assert_eq!(ahead.chunk().await.unwrap(), "--frame\r\nContent-Type: image/jpeg\r\n\r\n");
+    let part = ahead.chunk().await.unwrap();
+    assert!(
+        part.starts_with(b"\xFF\xD8") && part.ends_with(b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_is_packed_once_for_all_viewers() {
+    let server = Server::new();
+    let mut viewers = [server.watch("").await, server.watch("").await, server.watch("?fps=50").await];
+    for n in 1..4 {
+        server.feed.publish(frame(n));
+        let mut places = Vec::new();
+        for viewer in &mut viewers {
+            if n == 1 {
+                viewer.chunk().await.unwrap();
+            }
+            places.push(viewer.chunk().await.unwrap().as_ptr());
+        }
+        assert!(places.iter().all(|place| *place == places[0]), "one buffer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_viewer_is_given_the_newest_frame_when_it_asks() {
+    let server = Server::new();
+    let mut slow = server.watch("").await;
+    server.feed.publish(frame(1));
+    assert_eq!(slow.number().await, 1);
+    for n in 2..=50 {
+        server.feed.publish(frame(n));
+    }
+    assert_eq!(slow.number().await, 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_viewer_does_not_take_the_newest_part_from_the_others() {
+    let (old, new) = (1, 2);
+    let packer = packer::Packers::default().of("door");
+    let update = |n: u64| framecast_hub::Update { frame: frame(n), is_notice: false, sequence: n };
+    let newest = packer.part(Framing::Standard, &update(new));
+    let late = packer.part(Framing::Standard, &update(old));
+    assert_ne!(newest, late);
+    assert_eq!(packer.part(Framing::Standard, &update(new)).as_ptr(), newest.as_ptr());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_picture_is_sent_again_when_nothing_new_comes() {
+    let server = Server::new();
+    server.feed.publish(frame(1));
+    let mut viewer = server.watch("").await;
+    let start = Instant::now();
+    for again in 0..3 {
+        assert_eq!(viewer.number().await, 1);
+        assert_eq!(start.elapsed(), RESEND * again);
+    }
+    server.feed.publish(frame(2));
+    assert_eq!(viewer.number().await, 2);
+    assert_eq!(start.elapsed(), RESEND * 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_picture_that_must_not_pass_for_live_is_not_sent_again() {
+    let server = Server::new();
+    server.feed.publish(frame(1));
+    let mut viewer = server.watch("").await;
+    assert_eq!(viewer.number().await, 1);
+    server.feed.channel().suspend();
+    let feed = Arc::clone(&server.feed);
+    tokio::spawn(async move {
+        sleep(RESEND * 5).await;
+        feed.channel().publish_notice(frame(99));
+    });
+    let start = Instant::now();
+    let part = viewer.part().await;
+    assert_eq!((number_of(&part.body), part.header("x-framecast-notice")), (Some(99), Some("1")));
+    assert_eq!(start.elapsed(), RESEND * 5);
+    server.feed.publish(frame(2));
+    let part = viewer.part().await;
+    assert_eq!((number_of(&part.body), part.header("x-framecast-notice")), (Some(2), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_kept_without_drift_and_with_the_newest_pictures() {
+    let server = Server::new();
+    server.play();
+    let mut viewer = server.watch("?fps=5").await;
+    let first = viewer.number().await;
+    let start = Instant::now();
+    for n in 1..=20 {
+        let number = viewer.number().await;
+        assert_eq!(start.elapsed().as_millis() / 10, 20 * n, "picture {n}");
+        assert!(number.abs_diff(first + 20 * n as u64) <= 1, "{number} is not the newest");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_the_viewer_is_not_followed_by_a_burst() {
+    let server = Server::new();
+    server.play();
+    let mut viewer = server.watch("?fps=10").await;
+    viewer.number().await;
+    sleep(Duration::from_secs(5)).await;
+    let start = Instant::now();
+    for _ in 0..11 {
+        viewer.number().await;
+    }
+    let elapsed = start.elapsed();
+    assert!(elapsed >= Duration::from_millis(900), "eleven pictures within {elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_low_rate_is_not_raised_by_sending_again() {
+    let server = Server::new();
+    server.feed.publish(frame(1));
+    let mut viewer = server.watch("?fps=0.1").await;
+    viewer.number().await;
+    let start = Instant::now();
+    viewer.number().await;
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_counts_from_its_request_to_the_drop_of_its_body() {
+    let server = Server::new();
+    let viewer = server.watch("").await;
+    assert_eq!(server.feed.channel().subscribers(), 1);
+    drop(viewer);
+    assert_eq!(server.feed.channel().subscribers(), 0);
+    let head = Request::head("/video_feed").body(Body::empty()).unwrap();
+    let response = server.routes.clone().oneshot(head).await.unwrap();
+    assert_eq!((response.status().as_u16(), server.feed.channel().subscribers()), (200, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_the_stream_with_its_last_boundary() {
+    for query in ["", "?advance_headers=1", "?fps=0.01"] {
+        let server = Server::new();
+        server.feed.publish(frame(1));
+        let mut viewer = server.watch(query).await;
+        assert_eq!(viewer.number().await, 1);
+        let ends = async {
+            let closing = viewer.chunk().await.unwrap();
+            assert_eq!(closing, "\r\n--frame--\r\n");
+            assert!(viewer.chunk().await.is_none());
+        };
+        tokio::join!(ends, async { server.shutdown.cancel() });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_that_make_no_sense_are_refused_with_an_example() {
+    let server = Server::new();
+    for (query, word) in [
+        ("fps=0", "fps=5"),
+        ("fps=nan", "fps=5"),
+        ("fps=-1", "fps=5"),
+        ("fps=", "fps=5"),
+        ("fps=1e9", "fps=5"),
+        ("advance_headers=2", "1 or 0"),
+    ] {
+        let request = Request::get(format!("/video_feed?{query}")).body(Body::empty()).unwrap();
+        let response = server.routes.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 400, "{query}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains(word), "{body:?}");
+    }
+    assert_eq!(server.feed.channel().subscribers(), 0);
+}

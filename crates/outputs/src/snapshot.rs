@@ -102,8 +102,7 @@ impl Snapshots {
     async fn fresh(&self, feed: &Feed, max_age: Option<Duration>) -> Result<Update, Refusal> {
         let mut subscriber = feed.channel().subscribe(Delivery::Latest);
         let oldest = max_age.map(|age| SystemTime::now() - age);
-        let lost = feed.status().state == State::Lost;
-        match timeout(self.config.wait, next_picture(&mut subscriber, oldest, lost)).await {
+        match timeout(self.config.wait, next_picture(feed, &mut subscriber, oldest)).await {
             Ok(Some(update)) => Ok(update),
             // What stands now says why there is nothing better.
             Ok(None) | Err(_) => {
@@ -116,16 +115,20 @@ impl Snapshots {
     }
 }
 
-/// The next picture captured at `oldest` or later; of a lost camera also the notice that says so.
+/// The next picture captured at `oldest` or later; also the notice of a camera that is lost, now or before one comes.
 async fn next_picture(
+    feed: &Feed,
     subscriber: &mut Subscriber,
     oldest: Option<SystemTime>,
-    takes_notice: bool,
 ) -> Option<Update> {
     loop {
         let update = subscriber.next_update().await?;
-        let is_fresh = oldest.is_none_or(|oldest| update.frame.captured_at >= oldest);
-        if (update.is_notice && takes_notice) || (!update.is_notice && is_fresh) {
+        let is_taken = if update.is_notice {
+            feed.status().state == State::Lost
+        } else {
+            oldest.is_none_or(|oldest| update.frame.captured_at >= oldest)
+        };
+        if is_taken {
             return Some(update);
         }
     }
@@ -183,11 +186,155 @@ fn response(status: StatusCode, body: Body) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use framecast_hub::Status;
+    use framecast_media::Frame;
+    use framecast_testkit::{frame, number_of};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
     use super::*;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    struct Server {
+        routes: Router,
+        feed: Arc<Feed>,
+    }
+
+    impl Server {
+        fn new(state: State) -> Self {
+            let hub = Hub::new();
+            let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
+            feed.set_status(Status::new(state, SystemTime::UNIX_EPOCH));
+            Self { routes: routes(hub, Config { wait: WAIT }), feed }
+        }
+
+        /// Status and number of the picture of a snapshot; number 0 for an answer without one.
+        async fn take(&self, query: &str) -> (u16, u64) {
+            let request = Request::get(format!("/snapshot.jpg{query}")).body(Body::empty()).unwrap();
+            let response = self.routes.clone().oneshot(request).await.unwrap();
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            (status, number_of(&body).unwrap_or(0))
+        }
+
+        /// A snapshot that has to wait, and what happens meanwhile.
+        async fn take_while(&self, query: &str, happens: impl FnOnce(&Feed)) -> (u16, u64) {
+            let waits = async {
+                let mut demand = self.feed.channel().demand();
+                demand.wait_for(|viewers| *viewers == 1).await.unwrap();
+                happens(&self.feed);
+            };
+            tokio::join!(self.take(query), waits).0
+        }
+    }
+
+    fn captured(number: u64, age: Duration) -> Frame {
+        Frame { captured_at: SystemTime::now() - age, ..frame(number) }
+    }
 
     #[test]
     fn a_picture_is_saved_under_its_cameras_name() {
         assert_eq!(disposition("front-door"), "inline; filename*=UTF-8''front-door.jpg");
         assert_eq!(disposition("küche"), "inline; filename*=UTF-8''k%C3%BCche.jpg");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_live_camera_answers_with_its_newest_picture_at_once() {
+        let server = Server::new(State::Live);
+        server.feed.publish(frame(1));
+        server.feed.publish(frame(2));
+        assert_eq!(server.take("").await, (200, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_camera_is_opened_by_the_request_and_answers_with_its_first_picture() {
+        let server = Server::new(State::Idle);
+        server.feed.publish(frame(1));
+        server.feed.channel().suspend();
+        let taken = server.take_while("", |feed| feed.publish(frame(2))).await;
+        assert_eq!(taken, (200, 2));
+        assert_eq!(server.feed.channel().subscribers(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_notice_of_the_opening_is_not_taken_for_a_picture() {
+        let server = Server::new(State::Opening);
+        let taken = server
+            .take_while("", |feed| {
+                feed.channel().publish_notice(frame(99));
+                let channel = feed.channel().clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(WAIT / 2).await;
+                    channel.publish(frame(1));
+                });
+            })
+            .await;
+        assert_eq!(taken, (200, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_held_picture_that_is_young_enough_opens_nothing() {
+        let server = Server::new(State::Idle);
+        server.feed.publish(captured(1, Duration::from_secs(30)));
+        server.feed.channel().suspend();
+        assert_eq!(server.take("?max_age=3600").await, (200, 1));
+        let taken = server.take_while("?max_age=5", |feed| feed.publish(captured(2, Duration::ZERO))).await;
+        assert_eq!(taken, (200, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_age_at_all_means_a_picture_captured_after_the_request() {
+        let server = Server::new(State::Live);
+        server.feed.publish(captured(1, Duration::ZERO));
+        let taken = server
+            .take_while("?max_age=0", |feed| {
+                feed.publish(captured(2, Duration::from_secs(1)));
+                let later = SystemTime::now() + Duration::from_secs(1);
+                feed.publish(Frame { captured_at: later, ..frame(3) });
+            })
+            .await;
+        assert_eq!(taken, (200, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_camera_answers_503_with_the_picture_that_says_why() {
+        let server = Server::new(State::Lost);
+        server.feed.publish(frame(1));
+        server.feed.channel().publish_notice(frame(99));
+        assert_eq!(server.take("").await, (503, 99));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_camera_that_is_lost_while_it_opens_answers_as_soon_as_that_is_known() {
+        let server = Server::new(State::Idle);
+        let start = tokio::time::Instant::now();
+        let taken = server
+            .take_while("", |feed| {
+                feed.channel().publish_notice(frame(98));
+                feed.set_status(Status::new(State::Lost, SystemTime::UNIX_EPOCH));
+                feed.channel().publish_notice(frame(99));
+            })
+            .await;
+        assert_eq!(taken, (503, 99));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_camera_that_yields_nothing_is_given_up_after_the_wait() {
+        let server = Server::new(State::Opening);
+        let start = tokio::time::Instant::now();
+        assert_eq!(server.take("").await, (503, 0));
+        assert_eq!(start.elapsed(), WAIT);
+        let notice = |feed: &Feed| feed.channel().publish_notice(frame(99));
+        assert_eq!(server.take_while("", notice).await, (503, 99));
+    }
+
+    #[tokio::test]
+    async fn an_age_that_makes_no_sense_is_refused() {
+        let server = Server::new(State::Live);
+        for query in ["?max_age=", "?max_age=-1", "?max_age=nan", "?max_age=1e9"] {
+            assert_eq!(server.take(query).await.0, 400, "{query}");
+        }
     }
 }

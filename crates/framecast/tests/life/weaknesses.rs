@@ -106,7 +106,8 @@ async fn two_cameras_in_one_process_know_nothing_of_each_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_camera() {
     const THREADS: usize = 4;
-    const VIEWERS_A_THREAD: usize = 2500;
+    const LEAST_VIEWERS_A_THREAD: usize = 2500;
+    const LEAST_PICTURES: u64 = 1000;
     let camera = Camera::new("door", Act::Play { fps: 2000, len_bytes: 1024 });
     let mut settings = settings(&[&camera]);
     settings.cameras[0].max_fps = 10_000.0;
@@ -115,11 +116,13 @@ async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_ca
     soon("a first picture", viewer.next_number()).await.unwrap();
 
     let channel = server.feed("door").channel().clone();
+    let last = camera.newest() + LEAST_PICTURES;
     let crowd: Vec<_> = (0..THREADS)
         .map(|_| {
-            let channel = channel.clone();
+            let (channel, camera) = (channel.clone(), camera.clone());
             std::thread::spawn(move || {
-                for n in 0..VIEWERS_A_THREAD {
+                let goes_on = |n: &usize| *n < LEAST_VIEWERS_A_THREAD || camera.newest() < last;
+                for n in (0..).take_while(goes_on) {
                     let delivery = if n % 2 == 0 { Delivery::Latest } else { Delivery::InOrder };
                     let mut subscriber = channel.subscribe(delivery);
                     assert!(subscriber.try_next().is_some(), "what is held is seen at once");

@@ -1,6 +1,7 @@
-//! From the bytes of a stream to frames: what the drivers that read a program's output share.
+//! From the bytes of a stream to frames: what the drivers that read a program's output share, and whom to believe
+//! about the time of capture.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use framecast_media::container::PictureReader;
 use framecast_media::{Error as MediaError, Frame};
@@ -52,7 +53,7 @@ impl PictureStream {
     }
 
     /// The next frame in what was pushed; `None` when more bytes are needed, or all was read. Its time of capture is
-    /// what its sender says, or when its last byte came.
+    /// what its sender says, if that is plausible, or when its last byte came.
     ///
     /// # Errors
     /// [`Error::Picture`] for one broken picture; [`Error::Stream`] when the stream holds no pictures at all.
@@ -67,9 +68,47 @@ impl PictureStream {
             Err(error @ MediaError::NotPictures { .. }) => return Err(Error::Stream(error)),
             Err(error) => return Err(self.door.refuse(error)),
         };
-        let captured_at = picture.captured_at().unwrap_or(self.read_at);
+        let captured_at = captured_at(picture.captured_at(), self.read_at);
         let frame = self.door.admit(picture.data, captured_at)?;
         self.has_yielded = true;
         Ok(Some(frame))
+    }
+}
+
+/// A clock that is further off than this is not believed: mjpg-streamer sends the time since the machine's start.
+const MAX_CLOCK_ERROR: Duration = Duration::from_secs(3600);
+
+/// When a picture was captured that arrived `now`: what its sender says, if that is plausible.
+pub(crate) fn captured_at(told: Option<SystemTime>, now: SystemTime) -> SystemTime {
+    told.filter(|time| match now.duration_since(*time) {
+        Ok(age) => age <= MAX_CLOCK_ERROR,
+        Err(ahead) => ahead.duration() <= MAX_CLOCK_ERROR,
+    })
+    .unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_an_uptime_is_not_believed() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let now = at(1_800_000_000);
+        assert_eq!(captured_at(Some(at(1_799_999_990)), now), at(1_799_999_990));
+        assert_eq!(captured_at(Some(at(1_800_000_001)), now), at(1_800_000_001));
+        for odd in [None, Some(at(86_400)), Some(at(1_800_004_000))] {
+            assert_eq!(captured_at(odd, now), now, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_relays_an_uptime_is_not_believed_either() {
+        let picture = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
+        let mut stream = PictureStream::new(&SourceUrl::parse("test").unwrap());
+        stream.push(b"--b\r\nContent-Type: image/jpeg\r\nX-Timestamp: 86400.5\r\n\r\n");
+        stream.push(picture);
+        let frame = stream.next_frame().unwrap().unwrap();
+        assert!(frame.captured_at.elapsed().unwrap_or_default() <= MAX_CLOCK_ERROR);
     }
 }

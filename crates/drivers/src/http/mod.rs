@@ -19,7 +19,6 @@ mod target;
 mod tls;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use self::answer::Kind;
 use self::session::Session;
@@ -62,33 +61,5 @@ impl Driver for Http {
                 }
             })
         })
-    }
-}
-
-/// A clock that is further off than this is not believed: mjpg-streamer sends the time since the machine's start.
-const MAX_CLOCK_ERROR: Duration = Duration::from_secs(3600);
-
-/// When a picture was captured that arrived `now`: what its server says, if that is plausible.
-fn captured_at(told: Option<SystemTime>, now: SystemTime) -> SystemTime {
-    told.filter(|time| match now.duration_since(*time) {
-        Ok(age) => age <= MAX_CLOCK_ERROR,
-        Err(ahead) => ahead.duration() <= MAX_CLOCK_ERROR,
-    })
-    .unwrap_or(now)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_that_is_an_uptime_is_not_believed() {
-        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let now = at(1_800_000_000);
-        assert_eq!(captured_at(Some(at(1_799_999_990)), now), at(1_799_999_990));
-        assert_eq!(captured_at(Some(at(1_800_000_001)), now), at(1_800_000_001));
-        for odd in [None, Some(at(86_400)), Some(at(1_800_004_000))] {
-            assert_eq!(captured_at(odd, now), now, "{odd:?}");
-        }
     }
 }

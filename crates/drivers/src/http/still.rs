@@ -9,9 +9,9 @@ use reqwest::Response;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::answer::{self, Kind};
-use super::captured_at;
 use super::session::{Session, within};
 use super::target::Target;
+use crate::stream::captured_at;
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
 /// A picture that is polled on a schedule which a slow answer does not shift. Dropping it closes the connection.

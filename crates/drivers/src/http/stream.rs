@@ -10,9 +10,9 @@ use framecast_media::container::multipart::{Event, Limits, Parser, PartEnd, Prob
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
-use super::captured_at;
 use super::session::connection_error;
 use super::target::Target;
+use crate::stream::captured_at;
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
 /// How the pictures of a stream are told apart.

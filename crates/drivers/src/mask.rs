@@ -3,20 +3,21 @@
 /// What stands in a secret's place.
 const MASK: &str = "***";
 
-/// Names of query parameters and program options whose value is a secret.
-const SECRET_NAMES: [&str; 12] = [
+/// How the names of query parameters and program options end whose value is a secret: `loginpas` is Foscam's.
+const SECRET_ENDINGS: [&str; 13] = [
     "pass",
+    "pas",
     "password",
     "passwd",
+    "passphrase",
     "pwd",
     "token",
     "key",
-    "apikey",
-    "api_key",
     "secret",
     "auth",
-    "access_token",
     "authorization",
+    "credentials",
+    "signature",
 ];
 
 /// `text` with the password of every `scheme://user:password@host` and the value of every `token=…`, `password=…`
@@ -59,10 +60,10 @@ fn mask_user_info(text: &str) -> String {
     shown
 }
 
-/// The `@` of a password with a slash in it: only where a colon before the first slash announces a password that is
-/// not a port.
+/// The `@` of a password with a slash or a quote in it: only where a colon before the first slash announces a password
+/// that is not a port.
 fn early_at(word: &str) -> Option<usize> {
-    let slash = word.find(['/', '?', '#'])?;
+    let slash = word.find(['/', '?', '#']).unwrap_or(word.len());
     let (_, after_colon) = word[..slash].split_once(':')?;
     let is_port = !after_colon.is_empty() && after_colon.bytes().all(|b| b.is_ascii_digit());
     if is_port { None } else { word.rfind('@') }
@@ -79,16 +80,23 @@ fn mask_parameters(text: &str) -> String {
         let (before, after) = rest.split_at(at + 1);
         shown.push_str(before);
         rest = after;
-        if SECRET_NAMES.contains(&name.as_str()) {
-            let end = after
-                .find(|c: char| c.is_whitespace() || matches!(c, '&' | '#' | '"' | '\''))
-                .unwrap_or(after.len());
+        if SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
             shown.push_str(MASK);
-            rest = &after[end..];
+            rest = &after[value_len(after)..];
         }
     }
     shown.push_str(rest);
     shown
+}
+
+/// Length of the value at the start of `text`: all that is in quotes, or up to what separates words and parameters.
+fn value_len(text: &str) -> usize {
+    match text.chars().next().filter(|quote| matches!(quote, '"' | '\'')) {
+        Some(quote) => text[1..].find(quote).map_or(text.len(), |at| at + 2),
+        None => text
+            .find(|c: char| c.is_whitespace() || matches!(c, '&' | '#' | '"' | '\''))
+            .unwrap_or(text.len()),
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +116,10 @@ mod tests {
             ("a://b:c@d e://f:g@h", "a://b:***@d e://f:***@h"),
             ("no secret = here", "no secret = here"),
             ("ü=1&Token=é x", "ü=1&Token=*** x"),
+            ("http://u:p'w@h", "http://u:***@h"),
+            ("http://h/x?loginuse=a&loginpas=b", "http://h/x?loginuse=a&loginpas=***"),
+            ("cam --rtsp-password=\"a b\" --key='c' -x", "cam --rtsp-password=*** --key=*** -x"),
+            ("auth_token=\"never closed", "auth_token=***"),
         ] {
             assert_eq!(mask_secrets(text), shown);
         }

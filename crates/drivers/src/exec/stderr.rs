@@ -19,7 +19,8 @@ const MAX_LINE_CHARS: usize = 400;
 /// Lines that are logged in one second.
 const LINES_PER_SECOND: u32 = 20;
 
-/// What a program that floods is read with: 8 KiB each 20 ms.
+/// What a program that floods is read with: 8 KiB each 20 ms. One that fills the buffer floods too, be it with empty
+/// lines or with progress, which are not counted.
 const READ_BYTES: usize = 8 * 1024;
 const FLOOD_PAUSE: Duration = Duration::from_millis(20);
 
@@ -84,7 +85,7 @@ async fn run(program: String, mut pipe: impl AsyncRead + Unpin, last_words: Arc<
             Some(len) => lines.push(&buffer[..len], |text, end| log(text, end, &mut quota)),
             None => {}
         }
-        if quota.left_out > 0 {
+        if quota.left_out > 0 || read == Some(READ_BYTES) {
             sleep(FLOOD_PAUSE).await;
         }
     }
@@ -150,11 +151,16 @@ fn escape(text: &str) -> String {
         }
         match c {
             '\t' => shown.push(' '),
-            c if c.is_control() => shown.extend(c.escape_default()),
+            c if c.is_control() || is_layout(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
         }
     }
     shown
+}
+
+/// Characters that reorder a line or break it where others do not see them (Unicode UAX #9 §2, UAX #14 class BK).
+fn is_layout(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// How many lines may still be logged in this second.
@@ -236,6 +242,15 @@ mod tests {
     fn control_characters_and_secrets_are_not_shown() {
         let seen = texts(&[b"\x1b[31mopening rtsp://u:pw@h/x\x07 \xff\n"]);
         assert_eq!(seen, ["\\u{1b}[31mopening rtsp://u:***@h/x\\u{7} \u{fffd}"]);
+        assert_eq!(texts(&["a\u{202e}b\u{2028}c".as_bytes()]), ["a\\u{202e}b\\u{2028}c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_empty_lines_and_progress_is_slowed_down() {
+        let flood: Vec<u8> = b"\n\rframe\r".iter().copied().cycle().take(10 * READ_BYTES).collect();
+        let began_at = Instant::now();
+        run("cam".to_owned(), flood.as_slice(), Arc::default()).await;
+        assert_eq!(began_at.elapsed(), 10 * FLOOD_PAUSE);
     }
 
     #[test]

@@ -153,6 +153,14 @@ impl Place {
         Ok(entries)
     }
 
+    /// The one file that is meant, if it is there and there are no others; blocks.
+    pub(super) fn file(&self) -> Option<Entry> {
+        match self {
+            Self::File(path) => entry(path.clone()),
+            Self::Folder(_) | Self::Glob { .. } => None,
+        }
+    }
+
     /// The file that changed last, if there is any; blocks.
     pub(super) fn newest(&self) -> Result<Option<Entry>, Error> {
         let newest =

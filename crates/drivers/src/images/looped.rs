@@ -51,7 +51,7 @@ struct Slot {
 impl Slot {
     fn report(&mut self, fault: &dyn std::fmt::Display) {
         if !self.is_reported {
-            warn!("{}: {fault}", self.entry.path.display());
+            warn!("{:?}: {fault}", self.entry.path);
             self.is_reported = true;
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! The system tells of files that are created, written, closed and renamed. One that is not whole yet is looked at
 //! again at the next sign of it; what was shown last is not shown twice. Every two seconds the folder itself is
-//! looked at, for what the system does not tell: that it is gone, or that another machine wrote into it.
+//! looked at, for what the system does not tell: that it is gone, or that another machine wrote into it, be it into the
+//! one file that is watched or into one that was not whole before.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -25,8 +26,11 @@ use super::list::Place;
 use super::{off_thread, read_file};
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
-/// Signs that may wait; when there are more, the newest file is looked for in their place.
-const MAX_WAITING: usize = 1024;
+/// Signs that the system may be ahead of us; when there are more, the newest file is looked for in their place.
+const MAX_SIGNS: usize = 1024;
+
+/// Files that wait to be read; where more come than can be read, the oldest are left out.
+const MAX_WAITING: usize = 256;
 
 /// How often the folder itself is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -44,6 +48,8 @@ struct Sign {
 struct State {
     device_and_inode: (u64, u64),
     modified_at: Option<SystemTime>,
+    /// Time of the last change and length of the one file that is watched.
+    file: Option<(SystemTime, u64)>,
 }
 
 pub(super) struct Watched {
@@ -55,6 +61,10 @@ pub(super) struct Watched {
     has_overflown: Arc<AtomicBool>,
     _watcher: RecommendedWatcher,
     waiting: VecDeque<Sign>,
+    /// The file that was not whole when it was read last.
+    unfinished: Option<PathBuf>,
+    /// The newest file is to be looked for; kept where a caller gives up waiting for that.
+    must_list: bool,
     /// Whether the system told of anything since the last check.
     was_told: bool,
     check_at: Instant,
@@ -70,10 +80,10 @@ impl Watched {
             let problem = "only the last part of a path that is watched may hold a pattern".to_owned();
             return Err(Error::BadUrl { url: url.to_string(), problem });
         };
-        let state = look(folder.clone()).await?;
         let place = Arc::new(place);
+        let state = look(folder.clone(), Arc::clone(&place)).await?;
         let has_overflown = Arc::new(AtomicBool::new(false));
-        let (sender, signs) = mpsc::channel(MAX_WAITING);
+        let (sender, signs) = mpsc::channel(MAX_SIGNS);
         let watcher = watch(&folder, Arc::clone(&place), sender, Arc::clone(&has_overflown))?;
         let mut source = Self {
             place,
@@ -83,6 +93,8 @@ impl Watched {
             has_overflown,
             _watcher: watcher,
             waiting: VecDeque::new(),
+            unfinished: None,
+            must_list: false,
             was_told: false,
             check_at: Instant::now() + CHECK_INTERVAL,
             last: None,
@@ -124,7 +136,12 @@ impl Watched {
         self.was_told = true;
         match self.waiting.iter_mut().find(|waiting| waiting.path == sign.path) {
             Some(waiting) => waiting.is_final |= sign.is_final,
-            None => self.waiting.push_back(sign),
+            None => {
+                if self.waiting.len() == MAX_WAITING {
+                    self.waiting.pop_front();
+                }
+                self.waiting.push_back(sign);
+            }
         }
     }
 
@@ -137,25 +154,34 @@ impl Watched {
     ) -> Result<Option<Frame>, Error> {
         let name = sign.path.file_name().unwrap_or_default();
         let is_shown = self.last.as_ref().is_some_and(|(last, shown)| last == name && *shown == data);
-        if data.is_empty() || is_shown || (!sign.is_final && jpeg::scan(&data).is_err()) {
+        if data.is_empty() || is_shown {
+            return Ok(None);
+        }
+        if !sign.is_final && jpeg::scan(&data).is_err() {
+            self.unfinished = Some(sign.path.clone());
             return Ok(None);
         }
         let frame = self.door.admit(data.clone(), modified_at);
         if let Err(error) = &frame {
-            warn!("{}: {error}", sign.path.display());
+            warn!("{:?}: {error}", sign.path);
         }
         self.last = Some((name.to_owned(), data));
         frame.map(Some)
     }
 
     async fn check(&mut self) -> Result<(), Error> {
-        let state = look(self.folder.clone()).await?;
+        let state = look(self.folder.clone(), Arc::clone(&self.place)).await?;
         if state.device_and_inode != self.state.device_and_inode {
             return Err(self.lost(io::Error::new(io::ErrorKind::NotFound, "another folder is in its place")));
         }
         let is_missed = state != self.state && !self.was_told;
-        if is_missed || self.has_overflown.swap(false, Ordering::Relaxed) {
+        self.must_list |= is_missed || self.has_overflown.swap(false, Ordering::Relaxed);
+        if self.must_list {
             self.find_newest().await?;
+            self.must_list = false;
+        }
+        if let Some(path) = self.unfinished.take() {
+            self.waiting.push_back(Sign { path, is_final: false });
         }
         self.state = state;
         self.was_told = false;
@@ -185,15 +211,17 @@ impl Source for Watched {
     }
 }
 
-/// Looks at the folder itself.
-async fn look(folder: PathBuf) -> Result<State, Error> {
+/// Looks at the folder itself, and at the file where it is one that is watched.
+async fn look(folder: PathBuf, place: Arc<Place>) -> Result<State, Error> {
     let path = folder.clone();
-    match off_thread(move || std::fs::metadata(path)).await {
-        Ok(metadata) => Ok(State {
+    let looked = off_thread(move || (std::fs::metadata(path), place.file())).await;
+    match looked {
+        (Ok(metadata), file) => Ok(State {
             device_and_inode: (metadata.dev(), metadata.ino()),
             modified_at: metadata.modified().ok(),
+            file: file.map(|entry| (entry.modified_at, entry.len_bytes)),
         }),
-        Err(source) => Err(Error::File { doing: "watch", path: folder, source }),
+        (Err(source), _) => Err(Error::File { doing: "watch", path: folder, source }),
     }
 }
 
@@ -241,5 +269,24 @@ fn io_error(error: notify::Error) -> io::Error {
             io::Error::other("the system has no watch left; raise fs.inotify.max_user_watches")
         }
         _ => io::Error::other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_more_files_than_can_be_read_the_newest_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = SourceUrl::parse(&format!("images:{}?watch", folder.path().display())).unwrap();
+        let mut source = Watched::open(&url, Place::Folder(folder.path().to_owned())).await.unwrap();
+        let sign = |number: usize| Sign { path: format!("{number}.jpg").into(), is_final: true };
+        (0..MAX_WAITING + 3).for_each(|number| source.enqueue(sign(number)));
+        assert_eq!(source.waiting.len(), MAX_WAITING);
+        assert_eq!(
+            (source.waiting.front(), source.waiting.back()),
+            (Some(&sign(3)), Some(&sign(MAX_WAITING + 2)))
+        );
     }
 }

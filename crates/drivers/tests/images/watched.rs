@@ -1,6 +1,7 @@
 //! Watched folders. Everything here waits for the system to tell of changes.
 
 use std::io::Write;
+use std::os::unix::fs::symlink;
 
 use super::*;
 
@@ -87,6 +88,30 @@ async fn one_file_that_is_written_again_and_again_is_shown_each_time_it_changes(
     album.write("latest.jpg", &picture(1));
     album.write("latest.jpg", &picture(2));
     assert_eq!(next(&mut source).await, 2);
+}
+
+/// The system tells nothing of what happens behind a link, as it tells nothing of what another machine writes.
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_written_where_the_system_does_not_look_is_shown_each_time_it_changes() {
+    let (album, elsewhere) = (Album::new(), Album::with(&[("real.jpg", 1)]));
+    symlink(elsewhere.path("real.jpg"), album.path("latest.jpg")).unwrap();
+    let mut source = album.open("/latest.jpg?watch").await.unwrap();
+    for number in 1..=3 {
+        elsewhere.write("real.jpg", &picture(number));
+        assert_eq!(next(&mut source).await, number);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_was_not_whole_is_looked_at_again_where_the_system_does_not_look() {
+    let (album, elsewhere) = (Album::new(), Album::new());
+    elsewhere.write("real.jpg", &picture(5)[..300]);
+    symlink(elsewhere.path("real.jpg"), album.path("slow.jpg")).unwrap();
+    let mut source = album.open("?watch").await.unwrap();
+    let looked = tokio::time::timeout(Duration::from_secs(5), source.next_frame()).await;
+    assert!(looked.is_err(), "neither picture nor error");
+    elsewhere.write("real.jpg", &picture(5));
+    assert_eq!(next(&mut source).await, 5);
 }
 
 #[tokio::test]

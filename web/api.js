@@ -3,6 +3,9 @@
 // file was served, so the page also works below a path prefix of a proxy.
 
 const ROOT = new URL("..", import.meta.url);
+// Firefox keeps the user and password of http://user:password@host/ here: it would then refuse to
+// fetch, and the page would offer addresses for copying with the password in them.
+ROOT.username = ROOT.password = "";
 const INTERVAL_MS = 1000;
 const TIMEOUT_MS = 5000;
 // A gap this long between two polls means that the computer slept: open streams are worth nothing.

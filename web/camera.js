@@ -129,7 +129,7 @@ poll(`api/${path}`, {
     const nowMs = Date.parse(camera.now);
     const isLive = camera.state === "live";
     veil.hidden = true;
-    at("actions").hidden = at("side").hidden = false;
+    at("actions").hidden = at("side").hidden = at("state").hidden = false;
     streams.up(isFresh);
     feed.check(camera.frames);
     setState(at("state"), camera.state);
@@ -153,8 +153,8 @@ poll(`api/${path}`, {
   onMissing(message) {
     streams.down(false);
     feed.stop();
-    at("actions").hidden = at("side").hidden = true;
-    at("state").hidden = true;
+    at("actions").hidden = at("side").hidden = at("state").hidden = true;
+    setText(at("figures"), "");
     setReason("");
     setText(veil, message);
     veil.hidden = false;

@@ -6,12 +6,16 @@ use framecast::{Delivery, State};
 use framecast_testkit::{Viewer, number_of, soon};
 
 use crate::camera::{Act, Camera, PLAY};
-use crate::server::{Server, settings};
+use crate::server::{SOON_STALLED, Server, settings};
 
 /// `fault` happens to one of two cameras that are watched; the other goes on, and the one comes back.
 async fn survives(fault: Act, reason: &str) {
     let (broken, sound) = (Camera::new("broken", PLAY), Camera::new("sound", PLAY));
-    let server = Server::start(settings(&[&broken, &sound]), &[&broken, &sound]).await;
+    let mut settings = settings(&[&broken, &sound]);
+    if matches!(fault, Act::Silent | Act::Block) {
+        settings.cameras[0].stall_timeout = SOON_STALLED;
+    }
+    let server = Server::start(settings, &[&broken, &sound]).await;
     let mut at_broken = Viewer::open(server.address, "/cameras/broken/stream.mjpg").await.unwrap();
     let mut at_sound = Viewer::open(server.address, "/cameras/sound/stream.mjpg").await.unwrap();
     soon("a picture", at_broken.next_number()).await.unwrap();
@@ -63,7 +67,9 @@ async fn a_camera_whose_driver_panics_comes_back() {
 #[tokio::test]
 async fn a_camera_that_never_opens_is_lost_and_comes_when_it_does() {
     let camera = Camera::new("door", Act::Deaf);
-    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].stall_timeout = SOON_STALLED;
+    let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     let status = server.wait_state("door", State::Lost).await;
     assert!(status.reason.unwrap().contains("no picture for 500ms"));

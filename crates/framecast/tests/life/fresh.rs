@@ -6,10 +6,7 @@ use framecast::State;
 use framecast_testkit::{Viewer, get, number_of, soon};
 
 use crate::camera::{Act, Camera, PLAY};
-use crate::server::{Server, settings};
-
-/// Long enough for any test to be within.
-const AN_HOUR: Duration = Duration::from_secs(3600);
+use crate::server::{AN_HOUR, Server, settings};
 
 #[tokio::test]
 async fn a_slow_viewer_skips_to_the_newest_picture() {
@@ -106,9 +103,7 @@ async fn who_comes_to_a_lost_camera_is_told_at_once() {
 #[tokio::test]
 async fn the_last_picture_is_sent_again_while_nothing_new_comes() {
     let camera = Camera::new("door", PLAY);
-    let mut settings = settings(&[&camera]);
-    settings.cameras[0].stall_timeout = AN_HOUR;
-    let server = Server::start(settings, &[&camera]).await;
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.act(Act::Silent);

@@ -20,7 +20,13 @@ pub(crate) struct Server {
     task: JoinHandle<()>,
 }
 
-/// Settings for `cameras`, each called like its scheme, that tests need not wait long for.
+/// What makes a camera stall within a test that is about that.
+pub(crate) const SOON_STALLED: Duration = Duration::from_millis(500);
+
+/// Longer than any test, however slow the machine is.
+pub(crate) const AN_HOUR: Duration = Duration::from_secs(3600);
+
+/// Settings for `cameras`, each called like its scheme: soon idle when nobody watches, and never stalled.
 pub(crate) fn settings(cameras: &[&Camera]) -> Settings {
     let sources: Vec<(String, String)> = cameras
         .iter()
@@ -32,7 +38,7 @@ pub(crate) fn settings(cameras: &[&Camera]) -> Settings {
     settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     for camera in &mut settings.cameras {
         camera.idle_timeout = Some(Duration::from_millis(200));
-        camera.stall_timeout = Duration::from_millis(500);
+        camera.stall_timeout = AN_HOUR;
     }
     settings
 }

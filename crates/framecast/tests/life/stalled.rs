@@ -50,9 +50,7 @@ async fn a_viewer_that_stops_reading_is_gone_after_the_write_timeout_and_nobody_
 #[tokio::test]
 async fn a_viewer_that_hangs_up_is_gone_though_the_camera_is_silent() {
     let camera = Camera::new("door", Act::Silent);
-    let mut settings = settings(&[&camera]);
-    settings.cameras[0].stall_timeout = Duration::from_secs(3600);
-    let server = Server::start(settings, &[&camera]).await;
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     server.wait_viewers("door", 1).await;
     drop(viewer);

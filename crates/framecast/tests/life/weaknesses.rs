@@ -8,7 +8,7 @@ use framecast::{Account, Delivery, Drivers, Settings, State};
 use framecast_testkit::{Viewer, ask, get, jpeg, number_of, soon, until};
 
 use crate::camera::{Act, Camera, PLAY};
-use crate::server::{Server, settings};
+use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
 
 /// (a) There the capture thread dies with the exception and is never started again, and its viewers wait for ever.
 #[tokio::test]
@@ -145,9 +145,7 @@ async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_ca
 #[tokio::test]
 async fn a_camera_that_yields_nothing_is_closed_when_nobody_is_left() {
     let camera = Camera::new("door", Act::Silent);
-    let mut settings = settings(&[&camera]);
-    settings.cameras[0].stall_timeout = Duration::from_secs(3600);
-    let server = Server::start(settings, &[&camera]).await;
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     let first = soon("word of the opening", viewer.next()).await.unwrap();
     assert!(first.is_notice());
@@ -260,7 +258,7 @@ async fn a_snapshot_opens_an_idle_camera_and_shares_a_live_one() {
 async fn a_viewer_that_comes_back_in_time_finds_the_camera_open() {
     let camera = Camera::new("door", PLAY);
     let mut settings = settings(&[&camera]);
-    settings.cameras[0].idle_timeout = Some(Duration::from_secs(3600));
+    settings.cameras[0].idle_timeout = Some(AN_HOUR);
     let server = Server::start(settings, &[&camera]).await;
     let mut last = 0;
     for _ in 0..10 {
@@ -279,7 +277,9 @@ async fn a_viewer_that_comes_back_in_time_finds_the_camera_open() {
 #[tokio::test]
 async fn garbage_is_counted_named_and_got_over() {
     let camera = Camera::new("door", PLAY);
-    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].stall_timeout = SOON_STALLED;
+    let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::Report;
 use crate::camera::{Act, Camera};
-use crate::server::{Server, settings};
+use crate::server::{SOON_STALLED, Server, settings};
 
 const VIEWERS_A_CAMERA: usize = 5;
 
@@ -48,6 +48,7 @@ pub(crate) async fn measure(report: &mut Report) {
     let bad = cameras[2];
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(&cameras);
+    settings.cameras[2].stall_timeout = SOON_STALLED;
     settings.add_camera("killed", &mortal_program(folder.path())).unwrap();
     let server = Server::start(settings, &cameras).await;
 

@@ -42,9 +42,9 @@ pub(super) async fn sort(target: &Target, response: &mut Response) -> Result<Kin
     let body = head.trim_ascii_start();
     if body.starts_with(b"--") {
         Ok(Kind::Multipart { boundary, head })
-    } else if head.starts_with(&[0xFF, 0xD8]) && is_endless(&essence, response) {
+    } else if body.starts_with(&[0xFF, 0xD8]) && is_endless(&essence, response) {
         Ok(Kind::BackToBack { head })
-    } else if head.starts_with(&[0xFF, 0xD8]) {
+    } else if body.starts_with(&[0xFF, 0xD8]) {
         Ok(Kind::Still { head })
     } else if body.is_empty() {
         Err(target.answered("an empty page", "the camera may be off, or the path wrong"))

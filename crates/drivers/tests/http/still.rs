@@ -29,6 +29,7 @@ async fn a_server_that_closes_after_each_picture_is_polled_too() {
         "HTTP/1.0 200 OK\r\n\r\n",
         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: image/jpeg\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n\r\n",
     ];
     for head in heads {
         let server = Server::start(move |_, out| {

@@ -40,6 +40,13 @@ const VARIANTS: &[Variant] = &[
         after_last: "",
     },
     Variant {
+        name: "a blank line too many",
+        head: MULTIPART,
+        before_first: "--frame\r\nContent-Type: image/jpeg\r\n\r\n\r\n",
+        between: "\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n\r\n",
+        after_last: "\r\n",
+    },
+    Variant {
         name: "line feeds alone",
         head: "HTTP/1.0 200 OK\nContent-Type: multipart/x-mixed-replace; boundary=frame\n\n",
         before_first: "--frame\nContent-Type: image/jpeg\n\n",

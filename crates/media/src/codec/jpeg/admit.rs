@@ -6,16 +6,18 @@ use super::huffman::STANDARD_DHT;
 use super::scan::{Header, scan};
 use crate::Error;
 
-/// Checks the picture at the start of `data` and makes it complete: padding after EOI is cut off, and standard
-/// Huffman tables are inserted when there are none. Returns it with the header of what is returned.
+/// Checks the picture at the start of `data` and makes it complete: blanks before SOI and padding after EOI are cut
+/// off, and standard Huffman tables are inserted when there are none. Returns it with the header of what is returned.
 ///
 /// Without a copy, unless tables are missing: then the picture is copied once, and is 420 bytes longer.
 ///
 /// # Errors
 ///
-/// Those of [`scan`].
+/// Those of [`scan`]; offsets count the blanks.
 pub fn admit(data: Bytes) -> Result<(Bytes, Header), Error> {
-    let mut header = scan(&data)?;
+    let blanks = data.len() - data.trim_ascii_start().len();
+    let data = data.slice(blanks..);
+    let mut header = scan(&data).map_err(|error| behind(blanks, error))?;
     if header.has_huffman_tables {
         return Ok((data.slice(..header.len_bytes), header));
     }
@@ -27,9 +29,17 @@ pub fn admit(data: Bytes) -> Result<(Bytes, Header), Error> {
     Ok((complete, header))
 }
 
+/// The same error where the picture begins `blanks` bytes later.
+fn behind(blanks: usize, error: Error) -> Error {
+    match error {
+        Error::Jpeg { offset, problem } => Error::Jpeg { offset: offset + blanks, problem },
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use super::super::{Problem, samples};
     use super::*;
 
     #[test]
@@ -48,6 +58,14 @@ mod tests {
         let (admitted, header) = admit(padded.into()).unwrap();
         assert_eq!(admitted, samples::PLAIN);
         assert_eq!(header.len_bytes, samples::PLAIN.len());
+    }
+
+    #[test]
+    fn blanks_before_the_picture_are_cut_off_and_counted() {
+        let blank = [b"\r\n", samples::PLAIN].concat();
+        assert_eq!(admit(Bytes::from(blank.clone())).unwrap().0, samples::PLAIN);
+        let cut = Bytes::from(blank).slice(..1000);
+        assert_eq!(admit(cut), Err(Error::Jpeg { offset: 1000, problem: Problem::Truncated }));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum PartEnd {
     #[default]
     AtBoundary,
     /// Where the JPEG image in it ends, or at the boundary if there is none in it. Many cameras send the boundary only in
-    /// front of the next picture; this shows a picture a whole frame earlier.
+    /// front of the next picture; this shows a picture a whole frame earlier. Line ends before the picture are skipped.
     AtJpegEoi,
 }
 

@@ -364,6 +364,22 @@ fn a_part_that_is_no_whole_picture_still_ends_at_the_boundary() {
 }
 
 #[test]
+fn a_blank_line_too_many_before_a_picture_costs_neither_the_picture_nor_a_frame_of_time() {
+    let open =
+        stream("", "--frame\r\nContent-Type: image/jpeg\r\n\r\n\r\n{P}\r\n", &[PICTURE, b"", THUMBNAIL], "");
+    assert_eq!(bodies(&parse_with(at_jpeg_eoi, &open)), [PICTURE, b"", THUMBNAIL]);
+    // The length is that of the picture alone.
+    let sized = stream("", "--frame\r\nContent-Length: {N}\r\n\r\n\r\n{P}\r\n", &[PICTURE, THUMBNAIL], "");
+    assert_eq!(bodies(&parse_with(at_jpeg_eoi, &sized)), [PICTURE, THUMBNAIL]);
+    let mut parser = at_jpeg_eoi();
+    parser.push(sized.strip_suffix(b"\r\n").unwrap());
+    assert_eq!(
+        [parser.next_event(), parser.next_event()].map(|found| found.unwrap().is_some()),
+        [true, true]
+    );
+}
+
+#[test]
 fn a_picture_over_the_bound_is_left_out_wherever_it_would_have_ended() {
     let limits = Limits { max_body_bytes: PICTURE.len() - 1, ..Limits::default() };
     let found = parse_with(|| at_jpeg_eoi().with_limits(limits), &late_boundaries(&[PICTURE, A, PICTURE, A]));

@@ -44,10 +44,11 @@ impl Parser {
     /// Whether the first `len` bytes of the buffer look like one whole body.
     fn is_plausible_body(&self, len: usize) -> bool {
         let body = &self.buf[..len];
+        let body = &body[line_ends(body)..];
         if body.starts_with(&[0xFF, 0xD8]) {
             // Some cameras fill the picture up behind its end.
             let padding = body.iter().rev().take_while(|b| matches!(b, 0 | b' ' | b'\r' | b'\n')).count();
-            return body[..len - padding].ends_with(&[0xFF, 0xD9]);
+            return body[..body.len() - padding].ends_with(&[0xFF, 0xD9]);
         }
         self.delimiter().find(body, 0).is_none()
             && !matches!(self.delimiter().match_text(body), Match::Yes(_))
@@ -70,6 +71,10 @@ impl Parser {
 
     pub(super) fn open_body(&mut self) -> Result<Step, Error> {
         if self.scanned == 0 {
+            if self.part_end == PartEnd::AtJpegEoi {
+                // Some cameras send one blank line more than they should.
+                self.consume(line_ends(&self.buf));
+            }
             match self.delimiter().match_text(&self.buf) {
                 Match::Open => return Ok(Step::NeedBytes),
                 Match::Yes(len) => return Ok(self.end_at_boundary(0, len)),
@@ -123,4 +128,9 @@ impl Parser {
         self.state = State::AfterBoundary { has_empty_part: false };
         Step::Event(Event::Part(part))
     }
+}
+
+/// How many bytes at the start are line ends.
+fn line_ends(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()
 }

@@ -1,11 +1,13 @@
 //! Pictures on our own standard input: `ffmpeg … | framecast pipe:-`.
 //!
-//! A thread waits for bytes, so that closing the camera can wake it; the reader of pictures stays behind when the
-//! camera closes and goes on at the same byte when it opens again, so that no picture is cut.
+//! A thread waits for bytes, so that closing the camera can wake it. When the camera closes, another one reads on and
+//! throws away, until it opens again: a program whose pipe is full would stop in the middle of a picture, with more
+//! of them in its own buffers, and all of these would be shown late as if they were new. A file waits where it was left.
 
 use std::io::{self, IsTerminal, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use framecast_media::Frame;
 use framecast_media::container::PictureReader;
@@ -14,7 +16,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::blocking::{self, Blocking, Sink};
-use crate::stream::PictureStream;
+use crate::stream::{PictureStream, is_final};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
 /// `pipe:-`. There is one standard input: one camera can be open at a time.
@@ -30,8 +32,10 @@ enum Place {
     Start,
     /// A camera is open and has the reader.
     Taken,
-    /// A camera was open and left this reader behind.
+    /// A camera was open and left this reader behind, in a file.
     Left(PictureReader),
+    /// A camera was open, and pictures are thrown away until the next.
+    Drained(Drain),
 }
 
 const READ_BYTES: usize = 64 * 1024;
@@ -97,10 +101,9 @@ struct PipeSource {
 impl PipeSource {
     fn spawn(url: &SourceUrl, input: OwnedFd, place: &Arc<Mutex<Place>>) -> Result<Self, Error> {
         let (is_dropped, wake) = io::pipe().map_err(cannot_read)?;
-        let mut taken = Taken::take(place, url)?;
-        let stale_bytes = if taken.is_resumed { waiting_bytes(&input) } else { 0 };
-        let frames = blocking::spawn("standard input", move |sink| {
-            if let Err(error) = run(&input, &is_dropped, stale_bytes, taken.stream(), sink) {
+        let mut taken = Taken::take(place, url, input)?;
+        let frames = blocking::spawn(NAME, move |sink| {
+            if let Err(error) = taken.run(&is_dropped, sink) {
                 // A source that was dropped meanwhile does not want to know.
                 sink.send(Err(error)).ok();
             }
@@ -115,35 +118,99 @@ impl Source for PipeSource {
     }
 }
 
-/// The stream while one camera reads it; dropping it leaves the reader for the next.
+/// The input while one camera reads it; dropping it leaves the place for the next.
 struct Taken {
     place: Arc<Mutex<Place>>,
     /// `None` only while it is dropped.
-    stream: Option<PictureStream>,
-    /// Bytes were read before, by an earlier camera.
-    is_resumed: bool,
+    held: Option<(OwnedFd, PictureStream)>,
 }
 
 impl Taken {
-    fn take(place: &Arc<Mutex<Place>>, url: &SourceUrl) -> Result<Self, Error> {
+    fn take(place: &Arc<Mutex<Place>>, url: &SourceUrl, input: OwnedFd) -> Result<Self, Error> {
         let before = std::mem::replace(&mut *lock(place), Place::Taken);
-        let (stream, is_resumed) = match before {
-            Place::Start => (PictureStream::new(url), false),
-            Place::Left(reader) => (PictureStream::resume(url, reader), true),
+        let reader = match before {
+            Place::Start => None,
+            Place::Left(reader) => Some(reader),
+            Place::Drained(drain) => drain.end(),
             Place::Taken => return Err(nothing("is read by another camera; there can be one `pipe:-`")),
         };
-        Ok(Self { place: Arc::clone(place), stream: Some(stream), is_resumed })
+        let stream = match reader {
+            Some(reader) => PictureStream::resume(url, reader),
+            None => PictureStream::new(url),
+        };
+        Ok(Self { place: Arc::clone(place), held: Some((input, stream)) })
     }
 
-    fn stream(&mut self) -> &mut PictureStream {
-        self.stream.as_mut().expect("the stream is there until it is dropped")
+    /// Reads until the input ends or the source is dropped.
+    fn run(&mut self, is_dropped: &PipeReader, sink: &Sink) -> Result<(), Error> {
+        let (input, stream) = self.held.as_mut().expect("the input is there until it is dropped");
+        let mut buffer = vec![0; READ_BYTES];
+        while let Some(len) = read(input, is_dropped, &mut buffer)? {
+            if len == 0 {
+                stream.finish();
+            }
+            stream.push(&buffer[..len]);
+            if !hand_over(stream, sink)? {
+                return Ok(());
+            }
+            if len == 0 {
+                return if stream.has_yielded() { Ok(()) } else { Err(nothing("has ended")) };
+            }
+        }
+        Ok(())
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if let Some(stream) = self.stream.take() {
-            *lock(&self.place) = Place::Left(stream.into_reader());
+        let Some((input, stream)) = self.held.take() else { return };
+        let reader = stream.into_reader();
+        *lock(&self.place) = if is_live(&input) {
+            // A system without another thread to give has more to complain about than a picture that is cut.
+            Drain::spawn(input, reader).map_or(Place::Start, Place::Drained)
+        } else {
+            Place::Left(reader)
+        };
+    }
+}
+
+/// A thread that reads on while no camera is open. Dropping it ends the thread, and waits for nothing.
+#[derive(Debug)]
+struct Drain {
+    wake: PipeWriter,
+    thread: JoinHandle<PictureReader>,
+}
+
+impl Drain {
+    fn spawn(input: OwnedFd, mut reader: PictureReader) -> io::Result<Self> {
+        let (is_ended, wake) = io::pipe()?;
+        let thread = thread::Builder::new().name(NAME.to_owned()).spawn(move || {
+            let mut buffer = vec![0; READ_BYTES];
+            throw_away(&mut reader);
+            // Whatever fails here, fails again for the next camera, which says so.
+            while let Ok(Some(len @ 1..)) = read(&input, &is_ended, &mut buffer) {
+                reader.push(&buffer[..len]);
+                throw_away(&mut reader);
+            }
+            reader
+        })?;
+        Ok(Self { wake, thread })
+    }
+
+    /// Ends the thread, which is soon: it waits for nothing but bytes.
+    fn end(self) -> Option<PictureReader> {
+        drop(self.wake);
+        self.thread.join().ok()
+    }
+}
+
+/// Drops the whole pictures in `reader`, and the broken ones.
+fn throw_away(reader: &mut PictureReader) {
+    loop {
+        match reader.next_picture() {
+            Ok(None) => return,
+            Err(error) if is_final(&error) => return,
+            Ok(Some(_)) | Err(_) => {}
         }
     }
 }
@@ -152,44 +219,11 @@ fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads until the input ends or the source is dropped. The first `stale_bytes` only lead to what comes after them.
-fn run(
-    input: &OwnedFd,
-    is_dropped: &PipeReader,
-    mut stale_bytes: usize,
-    stream: &mut PictureStream,
-    sink: &Sink,
-) -> Result<(), Error> {
-    let mut buffer = vec![0; READ_BYTES];
-    while wait(input.as_fd(), is_dropped.as_fd())? {
-        let is_stale = stale_bytes > 0;
-        let room = if is_stale { stale_bytes.min(READ_BYTES) } else { READ_BYTES };
-        let len = match rustix::io::read(input, &mut buffer[..room]) {
-            Ok(len) => len,
-            Err(Errno::INTR | Errno::AGAIN) => continue,
-            Err(errno) => return Err(cannot_read(errno.into())),
-        };
-        if len == 0 {
-            stream.finish();
-        }
-        stream.push(&buffer[..len]);
-        stale_bytes = stale_bytes.saturating_sub(len);
-        if !hand_over(stream, is_stale, sink)? {
-            return Ok(());
-        }
-        if len == 0 {
-            return if stream.has_yielded() { Ok(()) } else { Err(nothing("has ended")) };
-        }
-    }
-    Ok(())
-}
-
-/// Sends what is whole in `stream`; drops it where it is stale. False when the source was dropped.
-fn hand_over(stream: &mut PictureStream, is_stale: bool, sink: &Sink) -> Result<bool, Error> {
+/// Sends what is whole in `stream`. False when the source was dropped.
+fn hand_over(stream: &mut PictureStream, sink: &Sink) -> Result<bool, Error> {
     loop {
         match stream.next_frame() {
             Ok(None) => return Ok(true),
-            Ok(Some(_)) if is_stale => {}
             Err(error) if !error.is_picture() => return Err(error),
             next => {
                 let Some(next) = next.transpose() else { return Ok(true) };
@@ -199,6 +233,18 @@ fn hand_over(stream: &mut PictureStream, is_stale: bool, sink: &Sink) -> Result<
             }
         }
     }
+}
+
+/// Waits for bytes and reads them; zero at the end of the input, `None` when `is_ended` is closed from the other side.
+fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
+    while wait(input.as_fd(), is_ended.as_fd())? {
+        match rustix::io::read(input, &mut *buffer) {
+            Ok(len) => return Ok(Some(len)),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(errno) => return Err(cannot_read(errno.into())),
+        }
+    }
+    Ok(None)
 }
 
 /// Waits for bytes or the end of the input; false when the source was dropped.
@@ -214,14 +260,10 @@ fn wait(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bool, Error
     }
 }
 
-/// What was written while no camera was open, and is old by now. A file has no age.
-fn waiting_bytes(input: &OwnedFd) -> usize {
-    let is_live = rustix::fs::fstat(input)
-        .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket));
-    if !is_live {
-        return 0;
-    }
-    rustix::io::ioctl_fionread(input).map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+/// Whether somebody writes there while we look elsewhere. A file has time.
+fn is_live(input: &OwnedFd) -> bool {
+    rustix::fs::fstat(input)
+        .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
 }
 
 #[cfg(test)]
@@ -308,7 +350,7 @@ mod tests {
         let line = Line::new();
         let source = line.open().await.unwrap();
         drop(source);
-        assert!(matches!(*lock(&line.driver.place), Place::Left(_)), "the thread gave its place back");
+        assert!(matches!(*lock(&line.driver.place), Place::Drained(_)), "the thread gave its place back");
     }
 
     #[tokio::test]
@@ -331,10 +373,37 @@ mod tests {
         line.write_and_wait(PICTURE);
         next(&mut source).await;
         drop(source);
-        line.writer.write_all(PICTURE).unwrap();
+        // Far more than a pipe holds, and half a picture.
+        let (half, rest) = OTHER.split_at(OTHER.len() / 2);
+        line.write_and_wait(&[&PICTURE.repeat(200)[..], half].concat());
+        let mut source = line.open().await.unwrap();
+        line.writer.write_all(rest).unwrap();
+        assert_eq!(next(&mut source).await.data, OTHER);
+    }
+
+    #[tokio::test]
+    async fn pictures_that_were_read_but_not_handed_over_are_not_shown_late() {
+        let mut line = Line::new();
+        let mut source = line.open().await.unwrap();
+        line.write_and_wait(&PICTURE.repeat(5));
+        next(&mut source).await;
+        drop(source);
         let mut source = line.open().await.unwrap();
         line.writer.write_all(OTHER).unwrap();
         assert_eq!(next(&mut source).await.data, OTHER);
+    }
+
+    #[tokio::test]
+    async fn a_file_waits_where_it_was_left() {
+        let mut file = tempfile::tempfile().unwrap();
+        // More than is read at once.
+        file.write_all(&PICTURE.repeat(100)).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let driver = Pipe::over(move || file.as_fd().try_clone_to_owned());
+        let mut source = open(&driver).await.unwrap();
+        next(&mut source).await;
+        drop(source);
+        assert_eq!(next(&mut open(&driver).await.unwrap()).await.data, PICTURE);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use framecast_media::container::PictureReader;
+use framecast_media::container::multipart::Problem;
 use framecast_media::{Error as MediaError, Frame};
 
 use crate::{Door, Error, SourceUrl};
@@ -65,7 +66,7 @@ impl PictureStream {
         let picture = match next {
             Ok(Some(picture)) => picture,
             Ok(None) => return Ok(None),
-            Err(error @ MediaError::NotPictures { .. }) => return Err(Error::Stream(error)),
+            Err(error) if is_final(&error) => return Err(Error::Stream(error)),
             Err(error) => return Err(self.door.refuse(error)),
         };
         let captured_at = captured_at(picture.captured_at(), self.read_at);
@@ -73,6 +74,12 @@ impl PictureStream {
         self.has_yielded = true;
         Ok(Some(frame))
     }
+}
+
+/// Whether nothing behind this error can be read.
+pub(crate) fn is_final(error: &MediaError) -> bool {
+    use MediaError::{Multipart, NotPictures};
+    matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
 }
 
 /// A clock that is further off than this is not believed: mjpg-streamer sends the time since the machine's start.
@@ -110,5 +117,13 @@ mod tests {
         stream.push(picture);
         let frame = stream.next_frame().unwrap().unwrap();
         assert!(frame.captured_at.elapsed().unwrap_or_default() <= MAX_CLOCK_ERROR);
+    }
+
+    #[test]
+    fn a_stream_that_never_shows_a_boundary_is_not_read_on() {
+        let url = SourceUrl::parse("test").unwrap().with_max_picture_bytes(1000);
+        let mut stream = PictureStream::new(&url);
+        stream.push(&[b'-'; 2000]);
+        assert!(matches!(stream.next_frame(), Err(Error::Stream(_))));
     }
 }

@@ -6,13 +6,13 @@ use std::time::{Duration, SystemTime};
 use framecast_media::Frame;
 use framecast_media::container::Picture;
 use framecast_media::container::jpeg_stream::Splitter;
-use framecast_media::container::multipart::{Event, Limits, Parser, PartEnd, Problem};
+use framecast_media::container::multipart::{Event, Limits, Parser, PartEnd};
 use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
 use super::session::connection_error;
 use super::target::Target;
-use crate::stream::captured_at;
+use crate::stream::{captured_at, is_final};
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
 /// How the pictures of a stream are told apart.
@@ -127,8 +127,7 @@ impl Stream {
 
     /// The error for what the reader refused: one picture, or all that follows.
     fn broken(&mut self, error: framecast_media::Error) -> Error {
-        use framecast_media::Error as Media;
-        if matches!(error, Media::Multipart { problem: Problem::NoBoundary { .. }, .. }) {
+        if is_final(&error) {
             return Error::Stream(error);
         }
         self.waits_since = None;

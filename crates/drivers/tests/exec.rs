@@ -5,9 +5,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use framecast_drivers::{Drivers, Error, Source, SourceUrl};
+use framecast_media::container::multipart::write_unix_seconds;
 use tempfile::TempDir;
 use tracing::Instrument;
 
@@ -81,14 +82,15 @@ async fn the_picture_that_was_written_last_does_not_wait_for_the_next() {
 #[tokio::test]
 async fn a_multipart_stream_keeps_its_times_of_capture() {
     let stage = Stage::new();
-    let mut body = b"--x\r\nContent-Type: image/jpeg\r\nX-Timestamp: 1700000000.25\r\n\r\n".to_vec();
+    let told = write_unix_seconds(SystemTime::now() - Duration::from_secs(30));
+    let mut body = format!("--x\r\nContent-Type: image/jpeg\r\nX-Timestamp: {told}\r\n\r\n").into_bytes();
     body.extend_from_slice(PICTURE);
     body.extend_from_slice(b"\r\n--x--\r\n");
     std::fs::write(stage.path("body"), body).unwrap();
     let mut source = stage.open("cat body").await;
     let frame = source.next_frame().await.unwrap().unwrap();
     assert_eq!(frame.data, PICTURE);
-    assert_eq!(frame.captured_at, UNIX_EPOCH + Duration::from_millis(1_700_000_000_250));
+    assert_eq!(write_unix_seconds(frame.captured_at), told);
     assert!(source.next_frame().await.unwrap().is_none());
 }
 

@@ -4,7 +4,7 @@ import { address, poll } from "./api.js";
 import { Feed } from "./feed.js";
 import { News } from "./news.js";
 import { Streams } from "./streams.js";
-import { make, setState, setText } from "./tile.js";
+import { make, setState, setText, waiting } from "./tile.js";
 import { age, rate, span, stateWord, trouble } from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -14,12 +14,12 @@ const news = new News(at("news"));
 const streams = new Streams();
 const stage = at("stage");
 const veil = make("p", "veil");
-const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Live picture of ${name}`);
+const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Picture of ${name}`);
 
 at("name").textContent = name;
 document.title = `${name} · Framecast`;
 veil.hidden = true;
-stage.append(veil, make("span", "waiting", "Waiting for a picture"));
+stage.append(veil, waiting());
 
 streams.add({
   element: stage,

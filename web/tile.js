@@ -13,6 +13,13 @@ export function make(tag, className, ...children) {
   return element;
 }
 
+/** What is seen until a picture covers it. Screen readers would read it even then; they are told the state. */
+export function waiting() {
+  const element = make("span", "waiting", "Waiting for a picture");
+  element.setAttribute("aria-hidden", "true");
+  return element;
+}
+
 /** Writes `text` only when it differs, so the page is not laid out again for nothing. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -40,12 +47,12 @@ export class Tile {
     this.element = make("a", "tile");
     this.element.href = address(camera.page);
     this.#veil.hidden = true;
-    this.#picture.append(this.#veil, make("span", "waiting", "Waiting for a picture"));
+    this.#picture.append(this.#veil, waiting());
     const name = make("strong", "name", camera.name);
     name.title = camera.name;
     const title = make("p", "title", name, this.#state, this.#figures);
     this.element.append(this.#picture, make("div", "caption", title, this.#reason));
-    this.#feed = new Feed(this.#picture, address(camera.stream), `Live picture of ${camera.name}`);
+    this.#feed = new Feed(this.#picture, address(camera.stream), `Picture of ${camera.name}`);
   }
 
   /** `stream`, `snapshots`, `held` (as it is, the server is away) or `off`. */
@@ -67,7 +74,8 @@ export class Tile {
     if (this.#mode === "stream") this.#feed.check(camera.frames);
     this.#veil.hidden = true;
     setState(this.#state, camera.state);
-    this.element.setAttribute("aria-label", `${camera.name}: ${stateWord(camera.state)}`);
+    const label = [`${camera.name}: ${stateWord(camera.state)}`, camera.reason].filter(Boolean).join(". ");
+    this.element.setAttribute("aria-label", label);
     setText(this.#figures, this.#figuresOf(camera, nowMs));
     const reason = trouble(camera, nowMs);
     this.#reason.hidden = reason === "";

@@ -87,7 +87,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A program ended.
-    #[error("`{program}` ended: {status}{}", last_words.as_ref().map(|w| format!("; its last words: {w}")).unwrap_or_default())]
+    #[error("`{program}` ended: {status}{}{}", advice(status), last_words.as_ref().map(|w| format!("; its last words: {w}")).unwrap_or_default())]
     Exited {
         /// The program's name as given.
         program: String,
@@ -141,6 +141,15 @@ pub enum Error {
     /// A driver of one's own failed.
     #[error("{0}")]
     Custom(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What to do about a program that says that all went well: with pictures it would have been the end of the source.
+fn advice(status: &ExitStatus) -> &'static str {
+    if status.success() {
+        ", without a picture; it must stay in the foreground and write JPEG images on its standard output"
+    } else {
+        ""
+    }
 }
 
 impl Error {

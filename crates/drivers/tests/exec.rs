@@ -135,6 +135,7 @@ async fn a_program_that_ends_without_a_picture_has_failed_whatever_it_says() {
     let mut source = open("exec:true").await.unwrap();
     let error = source.next_frame().await.unwrap_err();
     assert!(matches!(&error, Error::Exited { status, .. } if status.success()), "{error}");
+    assert!(error.to_string().contains("must stay in the foreground"), "{error}");
 }
 
 #[tokio::test]

@@ -71,6 +71,13 @@ impl Session {
         for _ in 0..=MAX_REDIRECTS {
             let response = self.log_in(&url, is_trusted).await?;
             let Some(next) = redirect::location(&target, &response, &url)? else {
+                if response.status() == StatusCode::UNAUTHORIZED && self.login.is_some() && !is_trusted {
+                    return Err(target.answered(
+                        format!("{} from another host, to which it redirects", response.status()),
+                        "the password is sent to no host but the one in the URL; write there the address that it \
+                         redirects to",
+                    ));
+                }
                 return Ok(response);
             };
             if is_trusted && self.login.is_some() && redirect::is_downgrade(&url, &next) {

@@ -25,7 +25,7 @@ async fn another_host_is_asked_without_the_password() {
     for location in elsewhere {
         let server = Server::sending(sent_to(&location));
         let error = refusal(&server.url_for("me:s3cret", "/")).await.to_string();
-        assert!(error.contains("401 Unauthorized"), "{error}");
+        assert!(error.contains("401 Unauthorized from another host"), "{error}");
     }
     assert_eq!(other.requests().len(), 3);
     assert!(other.requests().iter().all(|request| request.header("Authorization").is_none()));

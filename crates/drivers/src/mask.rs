@@ -20,10 +20,10 @@ const SECRET_ENDINGS: [&str; 13] = [
     "signature",
 ];
 
-/// `text` with the password of every `scheme://user:password@host` and the value of every `token=…`, `password=…`
-/// and the like replaced by `***`.
+/// `text` with the password of every `scheme://user:password@host` and the value of every `token=…`, `--password …`,
+/// `-u user:password`, `Authorization: …` and the like replaced by `***`.
 pub fn mask_secrets(text: &str) -> String {
-    mask_parameters(&mask_user_info(text))
+    mask_header(&mask_options(&mask_parameters(&mask_user_info(text))))
 }
 
 fn mask_user_info(text: &str) -> String {
@@ -80,13 +80,59 @@ fn mask_parameters(text: &str) -> String {
         let (before, after) = rest.split_at(at + 1);
         shown.push_str(before);
         rest = after;
-        if SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+        if is_secret(&name) {
             shown.push_str(MASK);
             rest = &after[value_len(after)..];
         }
     }
     shown.push_str(rest);
     shown
+}
+
+/// Masks what follows the options of a program: `--password s3cret`, `-u me:s3cret`.
+fn mask_options(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(" -") {
+        let name_at = at + 1;
+        let name_end = rest[name_at..].find(char::is_whitespace).map_or(rest.len(), |len| name_at + len);
+        let value_at = rest.len() - rest[name_end..].trim_start().len();
+        let value_end = value_at + value_len(&rest[value_at..]);
+        let name = rest[name_at..name_end].trim_start_matches('-').to_ascii_lowercase();
+        let is_login = matches!(name.as_str(), "u" | "user") && rest[value_at..value_end].contains(':');
+        if value_end > value_at && (is_login || is_secret(&name)) {
+            shown.push_str(&rest[..value_at]);
+            shown.push_str(MASK);
+            rest = &rest[value_end..];
+        } else {
+            shown.push_str(&rest[..name_end]);
+            rest = &rest[name_end..];
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Masks the value of each `Authorization:` header, up to the quote or the line end behind it.
+fn mask_header(text: &str) -> String {
+    const NAME: &str = "authorization:";
+    // The same length, byte by byte.
+    let lower = text.to_ascii_lowercase();
+    let mut shown = String::with_capacity(text.len());
+    let mut done = 0;
+    while let Some(at) = lower[done..].find(NAME) {
+        let value_at = done + at + NAME.len();
+        shown.push_str(&text[done..value_at]);
+        shown.push(' ');
+        shown.push_str(MASK);
+        done = text[value_at..].find(['"', '\'', '\r', '\n']).map_or(text.len(), |len| value_at + len);
+    }
+    shown.push_str(&text[done..]);
+    shown
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending))
 }
 
 /// Length of the value at the start of `text`: all that is in quotes, or up to what separates words and parameters.
@@ -120,6 +166,13 @@ mod tests {
             ("http://h/x?loginuse=a&loginpas=b", "http://h/x?loginuse=a&loginpas=***"),
             ("cam --rtsp-password=\"a b\" --key='c' -x", "cam --rtsp-password=*** --key=*** -x"),
             ("auth_token=\"never closed", "auth_token=***"),
+            ("cam --rtsp-password 'a b' -x --token t", "cam --rtsp-password *** -x --token ***"),
+            ("curl -u me:p -s --user you:p http://h/", "curl -u *** -s --user *** http://h/"),
+            ("cam -u 1 --user me - --password", "cam -u 1 --user me - --password"),
+            (
+                "curl -H 'authorization: Basic Zm8=' -H \"Proxy-Authorization:x\"",
+                "curl -H 'authorization: ***' -H \"Proxy-Authorization: ***\"",
+            ),
         ] {
             assert_eq!(mask_secrets(text), shown);
         }

@@ -28,7 +28,9 @@ pub(super) fn location(target: &Target, response: &Response, from: &Url) -> Resu
     let text = String::from_utf8_lossy(location.as_bytes());
     let next = from.join(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some(mut next) = next else {
-        let shown: String = mask_secrets(&text).chars().filter(|c| !c.is_control()).take(200).collect();
+        // Secrets are looked for in much more than is shown, but not in all that a server may send.
+        let start: String = text.chars().filter(|c| !c.is_control()).take(2000).collect();
+        let shown: String = mask_secrets(&start).chars().take(200).collect();
         return Err(target.answered(
             format!("{status} to `{shown}`"),
             "only http: and https: addresses are followed; use the camera's own address",

@@ -35,6 +35,10 @@ const MAX_WAITING: usize = 256;
 /// How often the folder itself is looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How soon a file that was not whole is looked at again where the system only tells that it grows: each look reads all
+/// that is there.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// A sign that a file may have a new picture in it.
 #[derive(Debug, PartialEq, Eq)]
 struct Sign {
@@ -134,6 +138,10 @@ impl Watched {
     /// Puts a sign in the queue, together with an earlier one of the same file.
     fn enqueue(&mut self, sign: Sign) {
         self.was_told = true;
+        if !sign.is_final && self.unfinished.as_ref() == Some(&sign.path) {
+            self.check_at = self.check_at.min(Instant::now() + LOOK_AGAIN_AFTER);
+            return;
+        }
         match self.waiting.iter_mut().find(|waiting| waiting.path == sign.path) {
             Some(waiting) => waiting.is_final |= sign.is_final,
             None => {
@@ -152,6 +160,7 @@ impl Watched {
         data: Bytes,
         modified_at: SystemTime,
     ) -> Result<Option<Frame>, Error> {
+        self.unfinished.take_if(|path| *path == sign.path);
         let name = sign.path.file_name().unwrap_or_default();
         let is_shown = self.last.as_ref().is_some_and(|(last, shown)| last == name && *shown == data);
         if data.is_empty() || is_shown {
@@ -276,17 +285,40 @@ fn io_error(error: notify::Error) -> io::Error {
 mod tests {
     use super::*;
 
+    async fn open(folder: &Path) -> Watched {
+        let url = SourceUrl::parse(&format!("images:{}?watch", folder.display())).unwrap();
+        Watched::open(&url, Place::Folder(folder.to_owned())).await.unwrap()
+    }
+
+    fn sign(path: &str, is_final: bool) -> Sign {
+        Sign { path: path.into(), is_final }
+    }
+
     #[tokio::test]
     async fn of_more_files_than_can_be_read_the_newest_wait() {
         let folder = tempfile::tempdir().unwrap();
-        let url = SourceUrl::parse(&format!("images:{}?watch", folder.path().display())).unwrap();
-        let mut source = Watched::open(&url, Place::Folder(folder.path().to_owned())).await.unwrap();
-        let sign = |number: usize| Sign { path: format!("{number}.jpg").into(), is_final: true };
+        let mut source = open(folder.path()).await;
+        let sign = |number: usize| sign(&format!("{number}.jpg"), true);
         (0..MAX_WAITING + 3).for_each(|number| source.enqueue(sign(number)));
         assert_eq!(source.waiting.len(), MAX_WAITING);
-        assert_eq!(
-            (source.waiting.front(), source.waiting.back()),
-            (Some(&sign(3)), Some(&sign(MAX_WAITING + 2)))
-        );
+        assert_eq!(source.waiting.front(), Some(&sign(3)));
+        assert_eq!(source.waiting.back(), Some(&sign(MAX_WAITING + 2)));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_grows_is_read_now_and_then_until_it_is_whole_and_once_when_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut source = open(folder.path()).await;
+        let picture = Bytes::from_static(include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg"));
+        let (growing, whole) = (sign("a.jpg", false), sign("a.jpg", true));
+        let now = SystemTime::now();
+        assert!(source.consider(&growing, picture.slice(..500), now).unwrap().is_none());
+        source.enqueue(sign("a.jpg", false));
+        assert!(source.waiting.is_empty(), "not read for each sign");
+        assert!(source.check_at <= Instant::now() + LOOK_AGAIN_AFTER);
+        source.enqueue(sign("a.jpg", true));
+        assert_eq!(source.waiting, [sign("a.jpg", true)]);
+        assert!(source.consider(&whole, picture, now).unwrap().is_some());
+        assert_eq!(source.unfinished, None, "not looked at again");
     }
 }

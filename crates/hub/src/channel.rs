@@ -88,6 +88,12 @@ impl Channel {
         self.changed.send_modify(|updates| *updates += 1);
     }
 
+    /// Ends the channel: subscribers that have seen what there is get `None`.
+    pub fn end(&self) {
+        lock(&self.shared.ring).end();
+        self.changed.send_modify(|updates| *updates += 1);
+    }
+
     /// The newest frame, if there was one yet; never a notice.
     pub fn newest(&self) -> Option<Frame> {
         lock(&self.shared.ring).newest_frame().cloned()
@@ -139,7 +145,7 @@ impl Subscriber {
     pub async fn next_update(&mut self) -> Option<Update> {
         loop {
             // Marked as seen first: an update that comes after the look at the ring wakes the wait below.
-            let ended = self.changed.has_changed().is_err();
+            let ended = self.changed.has_changed().is_err() || lock(&self.shared.ring).has_ended();
             self.changed.mark_unchanged();
             if let Some(update) = self.try_next() {
                 return Some(update);

@@ -15,6 +15,7 @@ pub(crate) struct Ring {
     /// Number of the newest frame; 0 before the first.
     newest: u64,
     standing: Standing,
+    has_ended: bool,
     /// Frames and notices so far.
     updates: u64,
 }
@@ -65,6 +66,15 @@ impl Ring {
     /// Shows nothing to new readers of the newest until the next frame or notice.
     pub(crate) fn suspend(&mut self) {
         self.standing = Standing::Nothing;
+    }
+
+    /// Nothing more will come.
+    pub(crate) fn end(&mut self) {
+        self.has_ended = true;
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// Shows the newest frame again.

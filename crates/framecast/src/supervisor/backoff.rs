@@ -5,6 +5,9 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// How long a camera must have been live for its next failure to count as the first.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
+
 /// Delays that double from one second to thirty, with jitter so that many cameras behind one switch do not all come
 /// back in the same instant.
 #[derive(Debug, Default)]
@@ -13,6 +16,13 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// Takes note that the camera was live for `live_for`.
+    pub(crate) fn succeeded_for(&mut self, live_for: Duration) {
+        if live_for >= STEADY_AFTER {
+            self.failures = 0;
+        }
+    }
+
     /// The next delay. `random` is within 0 to 1 and takes up to a quarter off.
     pub(crate) fn next_delay(&mut self, random: f64) -> Duration {
         let full = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
@@ -30,6 +40,17 @@ mod tests {
         let mut backoff = Backoff::default();
         let delays: Vec<u64> = (0..7).map(|_| backoff.next_delay(0.0).as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30]);
+    }
+
+    #[test]
+    fn a_camera_that_was_live_for_a_while_begins_anew() {
+        let mut backoff = Backoff::default();
+        backoff.next_delay(0.0);
+        backoff.next_delay(0.0);
+        backoff.succeeded_for(Duration::from_secs(9));
+        assert_eq!(backoff.next_delay(0.0).as_secs(), 4);
+        backoff.succeeded_for(Duration::from_secs(10));
+        assert_eq!(backoff.next_delay(0.0).as_secs(), 1);
     }
 
     #[test]

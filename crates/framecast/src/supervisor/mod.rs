@@ -31,9 +31,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How many threads of one camera may hang in a driver before no more are started.
 const MAX_STUCK_READERS: usize = 4;
 
-/// How long a camera must have been live for its next failure to count as the first.
-const STEADY_AFTER: Duration = Duration::from_secs(10);
-
 /// The task that keeps one camera open while someone watches.
 pub(crate) struct Supervisor {
     feed: Arc<Feed>,
@@ -48,8 +45,8 @@ pub(crate) struct Supervisor {
 
 /// How one opening of the camera ended.
 enum Outcome {
-    /// Nobody watched for `idle_timeout`.
-    Unwatched,
+    /// Nobody watched for `idle_timeout`; how long it had been live.
+    Unwatched { live_for: Duration },
     /// The server shuts down.
     Shutdown,
     /// It failed for this reason; how long it had been live.
@@ -76,11 +73,12 @@ impl Supervisor {
             while self.wait_for_viewer().await {
                 match self.run_once().await {
                     Outcome::Shutdown => break,
-                    Outcome::Unwatched => self.go_idle(),
+                    Outcome::Unwatched { live_for } => {
+                        backoff.succeeded_for(live_for);
+                        self.go_idle();
+                    }
                     Outcome::Failed { reason, live_for } => {
-                        if live_for >= STEADY_AFTER {
-                            backoff = Backoff::default();
-                        }
+                        backoff.succeeded_for(live_for);
                         let delay = backoff.next_delay(fastrand::f64());
                         if !self.wait_lost(reason, delay).await {
                             self.go_idle();
@@ -88,6 +86,7 @@ impl Supervisor {
                     }
                 }
             }
+            self.feed.channel().end();
         }
         .instrument(span)
         .await;
@@ -111,6 +110,7 @@ impl Supervisor {
         if self.stuck.len() >= MAX_STUCK_READERS {
             let reason =
                 format!("the driver hangs in {} threads; waiting for one to return", self.stuck.len());
+            self.mark_lost(&reason);
             return Outcome::Failed { reason, live_for: Duration::ZERO };
         }
         // A lost camera stays lost until a frame comes, and its attempts do not fill the log.
@@ -124,10 +124,15 @@ impl Supervisor {
             Ok(reader) => reader,
             Err(error) => {
                 let reason = format!("cannot start a thread: {error}");
+                self.mark_lost(&reason);
                 return Outcome::Failed { reason, live_for: Duration::ZERO };
             }
         };
         let outcome = self.read(&mut reader).await;
+        if let Outcome::Failed { reason, .. } = &outcome {
+            // Before the device is closed, which may take a while: its last picture must not pass for live.
+            self.mark_lost(reason);
+        }
         self.close(reader).await;
         outcome
     }
@@ -137,10 +142,11 @@ impl Supervisor {
         let mut opening = Opening::new(self.feed.stats().broken);
         self.notices.begin_opening();
         loop {
-            let viewers = *self.demand.borrow_and_update();
-            opening.note_viewers(viewers, Instant::now());
+            let (viewers, was_asked) = self.viewers();
+            opening.note_viewers(viewers, was_asked, Instant::now());
             let idle_at = opening.idle_at(&self.settings);
             let stalled_at = opening.stalled_at(&self.settings);
+            let quiet_at = opening.quiet_at(&self.settings);
             let status = self.feed.status();
             tokio::select! {
                 biased;
@@ -150,13 +156,20 @@ impl Supervisor {
                         return outcome;
                     }
                 }
-                _ = self.demand.changed() => {}
-                () = sleep_until_some(idle_at) => return Outcome::Unwatched,
+                // Marked again, for the look at the top of the loop.
+                _ = self.demand.changed() => self.demand.mark_changed(),
+                () = sleep_until_some(idle_at) => {
+                    return Outcome::Unwatched { live_for: opening.live_for() };
+                }
                 () = sleep_until_some(stalled_at) => {
                     let reason = opening.stall_reason(&self.settings, &self.feed.stats());
                     return Outcome::Failed { reason, live_for: opening.live_for() };
                 }
-                () = self.notices.show(&status), if opening.live_since.is_none() && viewers > 0 => {}
+                () = sleep_until_some(quiet_at), if !opening.is_quiet => {
+                    opening.is_quiet = true;
+                    self.notices.begin();
+                }
+                () = self.notices.show(&status), if opening.is_quiet && viewers > 0 => {}
             }
         }
     }
@@ -192,14 +205,24 @@ impl Supervisor {
         let now = Instant::now();
         opening.last_sign = now;
         opening.frames += 1;
-        if opening.live_since.is_none() {
-            opening.live_since = Some(now);
-            let format = &frame.format;
-            info!(width = format.width_px, height = format.height_px, "live");
-            self.feed.set_status(Status::new(State::Live, SystemTime::now()));
+        if opening.is_quiet {
+            opening.is_quiet = false;
             self.notices.end();
         }
+        let format = Arc::clone(&frame.format);
+        // Published first: whoever sees the camera live finds a picture of this opening.
         self.feed.publish(frame);
+        if opening.live_since.is_none() {
+            opening.live_since = Some(now);
+            info!(width = format.width_px, height = format.height_px, "live");
+            self.feed.set_status(Status::new(State::Live, SystemTime::now()));
+        }
+    }
+
+    /// How many watch now, and whether anyone has come since this was asked last, if only for one picture.
+    fn viewers(&mut self) -> (usize, bool) {
+        let was_asked = self.demand.has_changed().unwrap_or(false);
+        (*self.demand.borrow_and_update(), was_asked)
     }
 
     /// Ends the reader and waits a moment for its driver to let go of the device.
@@ -223,26 +246,33 @@ impl Supervisor {
         self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
     }
 
+    /// Tells viewers and the log that the camera is lost.
+    fn mark_lost(&mut self, reason: &str) {
+        let earlier = self.feed.status();
+        if earlier.reason.as_deref() == Some(reason) {
+            debug!(%reason, "still lost");
+        } else {
+            warn!(%reason, "lost");
+        }
+        let since = if earlier.state == State::Lost { earlier.since } else { SystemTime::now() };
+        let reason = Some(reason.to_owned());
+        self.feed.set_status(Status { state: State::Lost, since, reason, next_try: None });
+        self.feed.channel().suspend();
+        self.notices.begin();
+    }
+
     /// Waits for the next attempt, with notices to whoever watches; false when nobody has watched for
     /// `idle_timeout`.
     async fn wait_lost(&mut self, reason: String, delay: Duration) -> bool {
-        let now = SystemTime::now();
-        let earlier = self.feed.status();
-        let since = if earlier.state == State::Lost { earlier.since } else { now };
-        if earlier.reason.as_ref() == Some(&reason) {
-            debug!(%reason, retry_in = ?delay, "still lost");
-        } else {
-            warn!(%reason, retry_in = ?delay, "lost");
-        }
-        let status = Status { state: State::Lost, since, reason: Some(reason), next_try: Some(now + delay) };
+        debug!(retry_in = ?delay, "waiting");
+        let next_try = Some(SystemTime::now() + delay);
+        let status = Status { reason: Some(reason), next_try, ..self.feed.status() };
         self.feed.set_status(status.clone());
-        self.feed.channel().suspend();
-        self.notices.begin();
         let retry_at = Instant::now() + delay;
         let mut unwatched_since = None;
         loop {
-            let viewers = *self.demand.borrow_and_update();
-            unwatched_since = if viewers > 0 { None } else { unwatched_since.or(Some(Instant::now())) };
+            let (viewers, was_asked) = self.viewers();
+            unwatched_since = unwatched(unwatched_since, viewers, was_asked, Instant::now());
             let idle_at =
                 self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
             tokio::select! {
@@ -253,7 +283,8 @@ impl Supervisor {
                     return true;
                 }
                 () = sleep_until_some(idle_at) => return false,
-                _ = self.demand.changed() => {}
+                // Marked again, for the look at the top of the loop.
+                _ = self.demand.changed() => self.demand.mark_changed(),
                 () = self.notices.show(&status), if viewers > 0 => {}
             }
         }
@@ -267,6 +298,8 @@ struct Opening {
     last_sign: Instant,
     longest_pause: Duration,
     unwatched_since: Option<Instant>,
+    /// Whether notices are shown: no frame has come yet, or none for a while.
+    is_quiet: bool,
     frames: u64,
     /// How many broken pictures the camera had had before.
     broken_before: u64,
@@ -279,13 +312,14 @@ impl Opening {
             last_sign: Instant::now(),
             longest_pause: Duration::ZERO,
             unwatched_since: None,
+            is_quiet: true,
             frames: 0,
             broken_before,
         }
     }
 
-    fn note_viewers(&mut self, viewers: usize, now: Instant) {
-        self.unwatched_since = if viewers > 0 { None } else { self.unwatched_since.or(Some(now)) };
+    fn note_viewers(&mut self, viewers: usize, was_asked: bool, now: Instant) {
+        self.unwatched_since = unwatched(self.unwatched_since, viewers, was_asked, now);
     }
 
     fn idle_at(&self, settings: &CameraSettings) -> Option<Instant> {
@@ -295,6 +329,12 @@ impl Opening {
     /// When the camera counts as stalled; never for one whose pauses only the outside world bounds.
     fn stalled_at(&self, settings: &CameraSettings) -> Option<Instant> {
         let allowed = self.longest_pause.checked_add(settings.stall_timeout)?;
+        self.last_sign.checked_add(allowed)
+    }
+
+    /// When viewers are told that nothing comes: half-way to the stall, while the last picture might still pass for live.
+    fn quiet_at(&self, settings: &CameraSettings) -> Option<Instant> {
+        let allowed = self.longest_pause.checked_add(settings.stall_timeout / 2)?;
         self.last_sign.checked_add(allowed)
     }
 
@@ -311,6 +351,15 @@ impl Opening {
 
     fn live_for(&self) -> Duration {
         self.live_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+}
+
+/// Since when nobody watches: a request for one picture, come and gone, counts as watching until now.
+fn unwatched(since: Option<Instant>, viewers: usize, was_asked: bool, now: Instant) -> Option<Instant> {
+    match (viewers, was_asked) {
+        (0, true) => Some(now),
+        (0, false) => since.or(Some(now)),
+        _ => None,
     }
 }
 

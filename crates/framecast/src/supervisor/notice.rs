@@ -55,6 +55,8 @@ impl Notices {
     /// Begins with notices at once: the camera is not live.
     pub(crate) fn begin(&mut self) {
         self.due_at = Instant::now();
+        // What is still being drawn says something else.
+        self.drawing = None;
     }
 
     /// Begins with notices for a camera that is being opened, unless it comes quickly or a picture is held that is
@@ -193,7 +195,8 @@ impl Drawing {
 fn headline(state: State) -> &'static str {
     match state {
         State::Lost => "No picture",
-        State::Idle | State::Opening | State::Live => "Opening…",
+        State::Live => "No new picture",
+        State::Idle | State::Opening => "Opening…",
     }
 }
 

@@ -21,9 +21,6 @@ use tracing::{Span, warn};
 use super::throttle::Throttle;
 use crate::config::CameraSettings;
 
-/// What tasks of the driver may still do when its source was dropped.
-const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
-
 /// What the reader tells its supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
@@ -126,7 +123,9 @@ impl Work {
             }
         };
         let result = runtime.block_on(self.read());
-        runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
+        // Waits for what the driver has left blocking, a file system that hangs for instance: as long as that lasts, this
+        // thread counts as stuck, and there are not many of these.
+        drop(runtime);
         result
     }
 

@@ -24,7 +24,7 @@ fn a_snapshot_is_a_jpeg_that_nobody_keeps() {
         assert_eq!(answer.header("content-length").unwrap().parse(), Ok(answer.body.len()));
         assert!(answer.header("cache-control").unwrap().contains("no-store"));
         assert_eq!(answer.header("x-accel-buffering"), Some("no"));
-        assert_eq!(answer.header("content-disposition"), Some("inline; filename=\"front.jpg\""));
+        assert_eq!(answer.header("content-disposition"), Some("inline; filename*=UTF-8''front.jpg"));
         let timestamp = answer.header("x-timestamp").unwrap();
         assert_eq!(timestamp.split_once('.').unwrap().1.len(), 6);
         assert!(answer.body.starts_with(&[0xFF, 0xD8]) && answer.body.ends_with(&[0xFF, 0xD9]));

@@ -155,3 +155,45 @@ async fn who_comes_while_the_camera_closes_gets_pictures() {
     assert_eq!((camera.opened(), camera.closed()), (2, 1));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_camera_that_falls_silent_says_so_before_it_is_lost() {
+    let camera = Camera::new("door", PLAY);
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].stall_timeout = Duration::from_secs(4);
+    let server = Server::start(settings, &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    camera.act(Act::Silent);
+    let told = viewer.next_where(|seen| seen.is_notice());
+    soon("a notice", told).await.unwrap();
+    assert_eq!(server.feed("door").status().state, State::Live);
+    camera.act(PLAY);
+    soon("pictures again", viewer.next_number()).await.unwrap();
+    assert_eq!(camera.opened(), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_for_one_picture_again_and_again_keeps_the_camera_open() {
+    let camera = Camera::new("door", PLAY);
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].idle_timeout = Some(Duration::from_secs(2));
+    let server = Server::start(settings, &[&camera]).await;
+    for _ in 0..30 {
+        assert_eq!(get(server.address, "/snapshot.jpg").await.unwrap().status, 200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!((camera.opened(), camera.closed()), (1, 0));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_waits_for_pictures_in_the_program_is_told_of_the_end() {
+    let camera = Camera::new("door", Act::Deaf);
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let feed = server.feed("door");
+    let mut subscriber = feed.channel().subscribe(framecast::Delivery::InOrder);
+    server.stop().await;
+    assert!(soon("the end", subscriber.next()).await.is_none());
+}

@@ -1,6 +1,6 @@
 //! MJPEG over HTTP: `multipart/x-mixed-replace` for `<img>`, players and scripts.
 //!
-//! `routes` → a [`Viewer`](viewer::Viewer) per request → parts from the [`Packer`](packer::Packer), which packs each
+//! `routes` → a `Viewer` per request → parts from the `Packer`, which packs each
 //! frame once for all viewers.
 
 mod framing;
@@ -92,8 +92,8 @@ impl Streams {
                 .into_body(self.shutdown.clone())
         };
         let mut response = Response::new(body);
-        // Answered as HTTP/1.0 the body ends with the connection: no chunk headers between the parts, which old
-        // clients stumble over and which cost a tenth of the sending.
+        // Answered as HTTP/1.0 the body ends with the connection: no chunk headers between the parts, over which old
+        // clients stumble.
         if request.version() <= Version::HTTP_11 {
             *response.version_mut() = Version::HTTP_10;
         }

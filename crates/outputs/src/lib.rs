@@ -31,6 +31,20 @@ async fn options() -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static(METHODS))]).into_response()
 }
 
+/// `text` as it can stand in a path's segment or a header's parameter: percent-encoded but for what RFC 3986 §2.3 leaves
+/// as it is.
+pub fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
 /// The body of an answer to HEAD whose length is known only with the picture: none is told.
 fn unknown_length() -> Body {
     Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())

@@ -13,7 +13,7 @@ use framecast_hub::{Delivery, Feed, Hub, State, Subscriber, Update};
 use tokio::time::timeout;
 
 use crate::mjpeg::parameter;
-use crate::{NO_STORE, Refusal, x_timestamp};
+use crate::{NO_STORE, Refusal, percent_encoded, x_timestamp};
 
 /// How single pictures are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,15 +149,7 @@ fn held(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
 
 /// Under which name the picture is saved: the camera's, in the form for names beyond ASCII (RFC 8187 §3.2).
 fn disposition(camera: &str) -> HeaderValue {
-    let mut value = String::from("inline; filename*=UTF-8''");
-    for byte in camera.bytes() {
-        match byte {
-            b'-' | b'_' | b'.' => value.push(char::from(byte)),
-            _ if byte.is_ascii_alphanumeric() => value.push(char::from(byte)),
-            _ => value.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    value.push_str(".jpg");
+    let value = format!("inline; filename*=UTF-8''{}.jpg", percent_encoded(camera));
     HeaderValue::try_from(value).expect("percent-encoded text is a header value")
 }
 

@@ -1,6 +1,6 @@
 //! The JSON API: what the cameras are doing.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::{Path, State};
 use axum::http::header;
@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use framecast_hub::{Feed, State as CameraState};
-use framecast_outputs::Refusal;
+use framecast_outputs::{Refusal, percent_encoded};
 use serde::Serialize;
 
 use super::Context;
@@ -90,7 +90,7 @@ fn describe(context: &Context, feed: &Feed, is_default: bool, now: SystemTime) -
     let configured = context.settings.cameras.iter().find(|camera| camera.name == name);
     let age = newest.as_ref().map(|frame| now.duration_since(frame.captured_at).unwrap_or_default());
     let format = newest.as_ref().map(|frame| &frame.format);
-    let segment = path_segment(name);
+    let segment = percent_encoded(name);
     Camera {
         name: name.to_owned(),
         default: is_default,
@@ -101,7 +101,7 @@ fn describe(context: &Context, feed: &Feed, is_default: bool, now: SystemTime) -
         next_try: status.next_try.map(rfc3339),
         fps: stats
             .frames_per_second
-            .filter(|_| status.state == CameraState::Live)
+            .filter(|fps| status.state == CameraState::Live && !is_out_of_date(*fps, age))
             .map(|fps| (fps * 100.0).round() / 100.0),
         width: format.map(|format| format.width_px),
         height: format.map(|format| format.height_px),
@@ -119,17 +119,9 @@ fn describe(context: &Context, feed: &Feed, is_default: bool, now: SystemTime) -
     }
 }
 
-/// A name as a segment of a path: percent-encoded where RFC 3986 §2.3 asks for it.
-fn path_segment(name: &str) -> String {
-    let mut segment = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            segment.push(char::from(byte));
-        } else {
-            segment.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    segment
+/// Whether a rate tells of what was: nothing has come for three seconds and three intervals.
+fn is_out_of_date(fps: f64, age: Option<Duration>) -> bool {
+    age.is_some_and(|age| age.as_secs_f64() > 3.0 + 3.0 / fps)
 }
 
 fn server(context: &Context) -> Server {

@@ -15,6 +15,12 @@ use super::target::Target;
 use crate::stream::{captured_at, is_final};
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
+/// What another Framecast's stream marks the pictures with that it drew because it has none of the camera.
+const NOTICE: &str = "x-framecast-notice";
+
+/// After so many notices in a row the camera counts as lost there; they come one a second.
+const MAX_NOTICES: u32 = 4;
+
 /// How the pictures of a stream are told apart.
 pub(super) enum Reader {
     Multipart(Box<Parser>),
@@ -82,6 +88,8 @@ pub(super) struct Stream {
     reader: Option<Reader>,
     door: Door,
     pictures: u64,
+    /// How many notices have come since the last picture.
+    notices: u32,
     /// Since when the next picture is awaited; kept when a caller gives up waiting and comes again.
     waits_since: Option<Instant>,
 }
@@ -89,13 +97,25 @@ pub(super) struct Stream {
 impl Stream {
     /// The stream whose body goes on in `response`.
     pub(super) fn new(url: &SourceUrl, target: Arc<Target>, response: Response, reader: Reader) -> Self {
-        Self { target, response, reader: Some(reader), door: Door::new(url), pictures: 0, waits_since: None }
+        Self {
+            target,
+            response,
+            reader: Some(reader),
+            door: Door::new(url),
+            pictures: 0,
+            notices: 0,
+            waits_since: None,
+        }
     }
 
     async fn read(&mut self) -> Result<Frame, Error> {
         loop {
             let Some(reader) = &mut self.reader else { return Err(self.closed()) };
             match reader.next_picture() {
+                Ok(Some(picture)) if is_notice(&picture) => {
+                    self.count_notice()?;
+                    continue;
+                }
                 Ok(Some(picture)) => return self.admit(picture),
                 Ok(None) => {}
                 Err(error) => return Err(self.broken(error)),
@@ -109,8 +129,8 @@ impl Stream {
             match timeout_at(deadline, self.response.chunk()).await {
                 Ok(Ok(Some(bytes))) => reader.push(&bytes),
                 Ok(Ok(None)) => match self.reader.take().and_then(Reader::finish) {
-                    Some(picture) => return self.admit(picture),
-                    None => return Err(self.closed()),
+                    Some(picture) if !is_notice(&picture) => return self.admit(picture),
+                    _ => return Err(self.closed()),
                 },
                 Ok(Err(error)) => return Err(connection_error(&self.target, error)),
                 Err(_) => return Err(self.target.timed_out(awaited, limit)),
@@ -118,8 +138,18 @@ impl Stream {
         }
     }
 
+    /// Leaves a notice out; the time that a picture is awaited goes on.
+    fn count_notice(&mut self) -> Result<(), Error> {
+        self.notices += 1;
+        if self.notices < MAX_NOTICES {
+            return Ok(());
+        }
+        Err(self.target.failed("the other Framecast has no picture of this camera"))
+    }
+
     fn admit(&mut self, picture: Picture) -> Result<Frame, Error> {
         self.waits_since = None;
+        self.notices = 0;
         self.pictures += 1;
         let captured_at = captured_at(picture.captured_at(), SystemTime::now());
         self.door.admit(picture.data, captured_at)
@@ -147,6 +177,11 @@ fn is_picture(part: &Picture) -> bool {
         ["audio/", "text/", "application/json", "application/xml"].iter().any(|other| kind.starts_with(other))
     });
     !part.data.is_empty() && (!is_other || part.data.starts_with(&[0xFF, 0xD8]))
+}
+
+/// Whether another Framecast drew this part in place of a picture: passed on, it would look like the camera's.
+fn is_notice(part: &Picture) -> bool {
+    part.headers.get(NOTICE).is_some_and(|value| value.trim() == "1")
 }
 
 impl Source for Stream {

@@ -2,6 +2,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
+use framecast_drivers::Error;
 use framecast_media::container::multipart::write_unix_seconds;
 
 use crate::server::{STREAM_HEAD, Server, Then, answer, jpeg};
@@ -129,4 +130,17 @@ async fn a_still_picture_that_becomes_something_else_is_an_error() {
         let error = source.next_frame().await.err().unwrap();
         assert!(error.is_transient() && !error.is_picture(), "{error}");
     }
+}
+
+#[tokio::test]
+async fn the_drawn_picture_of_another_framecast_that_has_lost_its_camera_is_an_error() {
+    let server = Server::start(|request, out| {
+        let notice = answer("503 Service Unavailable", &["Content-Type: image/jpeg"], TWO);
+        out.write_all(&if request.number == 0 { jpeg(ONE) } else { notice }).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/snapshot.jpg#fps=500")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    let error = source.next_frame().await.err().unwrap();
+    assert!(matches!(&error, Error::Answer { answer, .. } if answer.starts_with("503 ")), "{error}");
 }

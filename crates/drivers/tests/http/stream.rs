@@ -193,3 +193,35 @@ async fn dropping_a_source_closes_its_connection() {
     drop(source);
     is_gone.await.unwrap();
 }
+
+const NOTICE: &str = "X-Framecast-Notice: 1\r\n";
+
+#[tokio::test]
+async fn what_another_framecast_drew_is_not_passed_off_as_the_cameras() {
+    let server = Server::start(|_, out| {
+        let notice = part(NOTICE, TWO);
+        let stream = [STREAM_HEAD.as_bytes(), &notice, &notice, &notice, &part("", ONE), &notice].concat();
+        out.write_all(&[&stream, &*part("X-Framecast-Notice: 0\r\n", ONE)].concat()).unwrap();
+        out.write_all(b"--frame--\r\n").unwrap();
+        Then::Close
+    });
+    let mut source = open(&server.url("/video_feed")).await.unwrap();
+    for _ in 0..2 {
+        assert!(picture(&mut source).await == ONE);
+    }
+    assert!(matches!(source.next_frame().await, Err(Error::Connection { .. })));
+}
+
+#[tokio::test]
+async fn a_camera_that_another_framecast_has_lost_is_lost_here_with_that_reason() {
+    let server = Server::start(|_, out| {
+        out.write_all(&[STREAM_HEAD.as_bytes(), &part("", ONE), &part(NOTICE, TWO).repeat(4)].concat())
+            .unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/video_feed")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    let error = source.next_frame().await.err().unwrap();
+    let problem = "the other Framecast has no picture of this camera";
+    assert!(matches!(&error, Error::Connection { problem: told, .. } if told == problem), "{error}");
+}

@@ -7,6 +7,7 @@ mod bound;
 mod cors;
 mod guard;
 mod page;
+mod relay;
 mod snapshot;
 mod stream;
 

@@ -63,9 +63,9 @@ impl Cameras {
     /// Starts a supervisor for each camera of `settings`; cameras open when someone watches.
     ///
     /// # Errors
-    /// A camera whose name is taken or whose source no driver of `drivers` can open.
+    /// A setting out of its range, a camera whose name is taken or whose source no driver of `drivers` can open.
     pub fn start(settings: Settings, drivers: Drivers) -> Result<Self, ConfigError> {
-        settings.check_sources(&drivers)?;
+        settings.validate(&drivers)?;
         let hub = Hub::new();
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
@@ -127,7 +127,7 @@ impl App {
     /// [`StartError`] says which setting cannot be used, or why the address cannot be listened on.
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         let address = settings.listen;
-        settings.check_sources(&drivers)?;
+        settings.validate(&drivers)?;
         let listener =
             TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
         let local_addr = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
@@ -151,12 +151,12 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { cameras, server, .. } = self;
         let stop = cameras.shutdown.clone();
-        let serving = tokio::spawn(server.run(stop.clone()));
-        shutdown.cancelled().await;
-        stop.cancel();
-        let ((), served) = tokio::join!(cameras.close(), timeout(SHUTDOWN_TIMEOUT, serving));
-        if served.is_err() {
-            warn!("a viewer did not take the end of its stream in time");
-        }
+        let closing = async {
+            shutdown.cancelled().await;
+            stop.cancel();
+            cameras.close().await;
+        };
+        // Connections end by themselves within the same time.
+        tokio::join!(server.run(stop.clone()), closing);
     }
 }

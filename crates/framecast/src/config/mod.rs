@@ -1,6 +1,6 @@
-//! What the server shall do: the file as written ([`File`]), and what it means ([`Settings`]).
+//! What the server shall do: the file as written (`File`), and what it means ([`Settings`]).
 //!
-//! `framecast.toml` → [`File::parse`] → [`Settings`], validated, defaults filled in, URLs parsed. Nothing else reads
+//! `framecast.toml` → `File::parse` → [`Settings`], validated, defaults filled in, URLs parsed. Nothing else reads
 //! the file; parts of the server get their own piece of the settings.
 
 mod account;
@@ -14,5 +14,4 @@ mod wording;
 pub use account::Account;
 pub use check::check_camera_name;
 pub use error::ConfigError;
-pub use file::{CameraFile, File};
 pub use settings::{CameraSettings, Settings};

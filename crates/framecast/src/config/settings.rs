@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -9,10 +10,15 @@ use framecast_drivers::{Drivers, SourceUrl};
 use toml::Spanned;
 
 use super::check::{check_camera_name, parse_host, parse_listen, parse_origin};
-use super::{Account, CameraFile, ConfigError, File};
+use super::file::{CameraFile, File};
+use super::value::LONGEST;
+use super::{Account, ConfigError};
 
 /// The address that the server listens on until told otherwise: this machine alone.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
+
+/// What `max_fps` may be: the time between two pictures is neither nothing nor for ever.
+const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
 
 /// What the server shall do.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,6 +129,29 @@ impl Settings {
         Ok(())
     }
 
+    /// Checks what code can set besides what a file can say: ranges, names, and the sources as
+    /// [`check_sources`](Self::check_sources) does.
+    ///
+    /// # Errors
+    /// The first value that cannot be used, with the camera's name.
+    pub fn validate(&self, drivers: &Drivers) -> Result<(), ConfigError> {
+        let of_server = || {
+            check_timeout("write_timeout", self.write_timeout)?;
+            check_timeout("header_timeout", self.header_timeout)?;
+            check_max_connections(self.max_connections)?;
+            self.account
+                .as_ref()
+                .map_or(Ok(()), |account| Account::new(&account.user, &account.password).map(drop))
+        };
+        of_server().map_err(ConfigError::new)?;
+        for camera in &self.cameras {
+            camera
+                .validate()
+                .map_err(|problem| ConfigError::new(format!("camera `{}`: {problem}", camera.name)))?;
+        }
+        self.check_sources(drivers)
+    }
+
     /// What `text`, a file's content, means. Sources are checked against `drivers` without being opened.
     ///
     /// A file that asks for an account needs its password besides:
@@ -181,15 +210,42 @@ impl Settings {
         settings.header_timeout = positive(text, "header_timeout", file.header_timeout.as_ref(), |v| v.0)?
             .unwrap_or(settings.header_timeout);
         if let Some(max) = &file.max_connections {
-            if *max.get_ref() == 0 {
-                let message = "max_connections must be at least 1";
-                return Err(ConfigError::at(text, Some(max.span()), message));
-            }
-            settings.max_connections = *max.get_ref();
+            settings.max_connections = located(text, max, |max| check_max_connections(*max))?;
         }
         settings.cameras = cameras(&file.camera, text, drivers)?;
         Ok(settings)
     }
+}
+
+impl CameraSettings {
+    fn validate(&self) -> Result<(), String> {
+        check_camera_name(&self.name)?;
+        if let Some(idle_timeout) = self.idle_timeout.filter(|idle| !idle.is_zero()) {
+            check_timeout("idle_timeout", idle_timeout)?;
+        }
+        check_timeout("stall_timeout", self.stall_timeout)?;
+        check_max_fps(self.max_fps).map(drop)
+    }
+}
+
+fn check_max_fps(max_fps: f64) -> Result<f64, String> {
+    let message = || format!("max_fps must be from {} to {}", MAX_FPS.start(), MAX_FPS.end());
+    MAX_FPS.contains(&max_fps).then_some(max_fps).ok_or_else(message)
+}
+
+fn check_max_connections(max: usize) -> Result<usize, String> {
+    if max == 0 { Err("max_connections must be at least 1".to_owned()) } else { Ok(max) }
+}
+
+/// The duration of `key` when it is neither nothing nor so long that a sum with the clock overflows.
+fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, String> {
+    if timeout.is_zero() {
+        return Err(format!("{key} must be longer than nothing"));
+    }
+    if timeout > LONGEST {
+        return Err(format!("{key} must be at most 366 days"));
+    }
+    Ok(timeout)
 }
 
 /// What `parse` makes of a value of the file, or what it says of it, with its place.
@@ -244,11 +300,7 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     camera.stall_timeout = positive(text, "stall_timeout", file.stall_timeout.as_ref(), |v| v.0)?
         .unwrap_or(camera.stall_timeout);
     if let Some(max_fps) = &file.max_fps {
-        if !(0.01..=10_000.0).contains(max_fps.get_ref()) {
-            let message = "max_fps must be from 0.01 to 10000";
-            return Err(ConfigError::at(text, Some(max_fps.span()), message));
-        }
-        camera.max_fps = *max_fps.get_ref();
+        camera.max_fps = located(text, max_fps, |max_fps| check_max_fps(*max_fps))?;
     }
     Ok(camera)
 }
@@ -260,18 +312,58 @@ fn positive<T>(
     value: Option<&Spanned<T>>,
     get: impl Fn(&T) -> Duration,
 ) -> Result<Option<Duration>, ConfigError> {
-    match value {
-        Some(spanned) if get(spanned.get_ref()).is_zero() => {
-            Err(ConfigError::at(text, Some(spanned.span()), format!("{key} must be longer than nothing")))
-        }
-        Some(spanned) => Ok(Some(get(spanned.get_ref()))),
-        None => Ok(None),
-    }
+    value.map(|value| located(text, value, |value| check_timeout(key, get(value)))).transpose()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_code_sets_is_held_to_the_ranges_of_the_file() {
+        let refusal = |change: &dyn Fn(&mut Settings)| {
+            let mut settings = Settings::with_cameras([("front", "emulated")]).unwrap();
+            change(&mut settings);
+            settings.validate(&Drivers::builtin()).err().map(|error| error.to_string())
+        };
+        assert_eq!(refusal(&|_| {}), None);
+        assert_eq!(refusal(&|settings| settings.cameras[0].idle_timeout = Some(Duration::ZERO)), None);
+        for max_fps in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE] {
+            let told = refusal(&|settings| settings.cameras[0].max_fps = max_fps);
+            assert_eq!(
+                told.as_deref(),
+                Some("camera `front`: max_fps must be from 0.01 to 10000"),
+                "{max_fps}"
+            );
+        }
+        type Change = fn(&mut Settings);
+        let changes: [(Change, &str); 8] = [
+            (|s| s.cameras[0].stall_timeout = Duration::ZERO, "camera `front`: stall_timeout must be longer"),
+            (
+                |s| s.cameras[0].idle_timeout = Some(Duration::MAX),
+                "camera `front`: idle_timeout must be at most",
+            ),
+            (|s| s.cameras[0].name = "a/b".to_owned(), "camera `a/b`: `a/b` is no name"),
+            (
+                |s| s.cameras[0].source = SourceUrl::parse("nope:").unwrap(),
+                "camera `front`: no driver for `nope:`",
+            ),
+            (|s| s.write_timeout = Duration::ZERO, "write_timeout must be longer than nothing"),
+            (|s| s.header_timeout = Duration::MAX, "header_timeout must be at most 366 days"),
+            (|s| s.max_connections = 0, "max_connections must be at least 1"),
+            (
+                |s| {
+                    s.account = Account::new("me", "pw").ok();
+                    s.account.as_mut().unwrap().password.clear();
+                },
+                "user `me` needs a password",
+            ),
+        ];
+        for (change, expected) in changes {
+            let told = refusal(&change).unwrap_or_default();
+            assert!(told.starts_with(expected), "{told}, and not {expected}");
+        }
+    }
 
     const SITE: &str = include_str!("../../../../examples/site.toml");
 

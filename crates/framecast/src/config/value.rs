@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 /// A duration: `"10s"`, `"200ms"`, `"1min 30s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DurationValue(pub Duration);
+pub(super) struct DurationValue(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for DurationValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -19,7 +19,7 @@ impl<'de> Deserialize<'de> for DurationValue {
 
 /// A duration, or `"never"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeoutValue(pub Option<Duration>);
+pub(super) struct TimeoutValue(pub(super) Option<Duration>);
 
 impl<'de> Deserialize<'de> for TimeoutValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -33,7 +33,7 @@ impl<'de> Deserialize<'de> for TimeoutValue {
 
 /// A size in bytes: `"16MiB"`, `"500kB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SizeValue(pub usize);
+pub(super) struct SizeValue(pub(super) usize);
 
 impl<'de> Deserialize<'de> for SizeValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -50,7 +50,7 @@ const A_TIMEOUT: &str = "a duration like \"10s\", \"200ms\" or \"5min\", or \"ne
 const A_SIZE: &str = "a size like \"16MiB\" or \"500kB\"";
 
 /// Longer ones mean "never", and sums with the clock must not overflow.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)

@@ -72,7 +72,7 @@ fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CameraFile, File};
+    use crate::config::file::{CameraFile, File};
 
     /// The keys that the deserialiser of `T` names when it meets an unknown one.
     fn keys_of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use framecast_outputs::Refusal;
@@ -49,6 +49,9 @@ impl Guard {
 
 /// Refuses requests for hosts that are not ours and changing requests from other origins.
 pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    if let Some(message) = bad_host(&request) {
+        return Refusal { status: StatusCode::BAD_REQUEST, message: message.to_owned() }.into_response();
+    }
     let host = host_of(request.uri(), request.headers());
     if let Some(host) = host.as_deref().filter(|host| guard.checks_hosts && !guard.allows_host(host)) {
         let shown: String = host.chars().take(100).collect();
@@ -63,6 +66,16 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
         return Refusal { status: StatusCode::FORBIDDEN, message }.into_response();
     }
     next.run(request).await
+}
+
+/// What is wrong with a request that names its host never or twice (RFC 9112 §3.2): a proxy in front may have read
+/// another one than we would.
+fn bad_host(request: &Request) -> Option<&'static str> {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 if request.version() >= Version::HTTP_11 => Some("a request of HTTP/1.1 needs the header Host"),
+        0 | 1 => None,
+        _ => Some("a request can have but one header Host"),
+    }
 }
 
 /// The host that the client asked for; HTTP/1.0 clients may leave it out.

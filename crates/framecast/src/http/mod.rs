@@ -1,5 +1,6 @@
 //! The HTTP side of the server: its routes, and what every request passes before it reaches them.
 
+mod address;
 mod api;
 mod auth;
 mod connection;
@@ -12,13 +13,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::http::{StatusCode, Uri, header};
-use axum::middleware;
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use framecast_hub::Hub;
 use framecast_outputs::{Refusal, mjpeg, snapshot};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::Settings;
@@ -42,6 +45,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(api::routes(context.clone()))
         .merge(page::routes(context.hub.clone()))
         .route("/healthz", get(|| async { "ok\n" }).options(options))
+        .layer(middleware::from_fn(address::check))
 }
 
 /// Answers OPTIONS where GET and HEAD are all there is.
@@ -64,9 +68,23 @@ pub(crate) fn guarded(context: &Context, listen: SocketAddr, shutdown: &Cancella
         router = router.layer(middleware::from_fn_with_state(account, auth::check));
     }
     if !settings.cors_origins.is_empty() {
-        router = router.layer(cors(settings));
+        let plain = router.clone();
+        router =
+            router.layer(cors(settings)).layer(middleware::from_fn_with_state(plain, pass_plain_options));
     }
     router.layer(middleware::from_fn_with_state(guard, guard::check))
+}
+
+/// Takes an OPTIONS request that is no preflight past CORS, which answers every one, to `plain`: the routes without it.
+async fn pass_plain_options(State(plain): State<Router>, request: Request, next: Next) -> Response {
+    let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() != Method::OPTIONS || is_preflight {
+        return next.run(request).await;
+    }
+    match plain.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
 }
 
 fn cors(settings: &Settings) -> CorsLayer {

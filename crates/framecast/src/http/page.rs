@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{OriginalUri, Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use framecast_hub::Hub;
@@ -69,8 +69,8 @@ async fn index(OriginalUri(uri): OriginalUri) -> Response {
     }
 }
 
-async fn icon() -> Response {
-    file(Path("icon.svg".to_owned())).await
+async fn icon(uri: OriginalUri) -> Result<Response, Refusal> {
+    file(uri, Path("icon.svg".to_owned())).await
 }
 
 async fn camera(State(hub): State<Hub>, Path(name): Path<String>) -> Result<Response, Refusal> {
@@ -80,10 +80,10 @@ async fn camera(State(hub): State<Hub>, Path(name): Path<String>) -> Result<Resp
     }
 }
 
-async fn file(Path(name): Path<String>) -> Response {
+async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result<Response, Refusal> {
     match FILES.iter().find(|file| file.name == name) {
-        Some(file) => respond(file.content_type, file.content),
-        None => StatusCode::NOT_FOUND.into_response(),
+        Some(file) => Ok(respond(file.content_type, file.content)),
+        None => Err(super::nothing_here(uri).await),
     }
 }
 

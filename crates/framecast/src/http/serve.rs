@@ -1,14 +1,15 @@
 //! The accept loop: connections in, each served by hyper, bounded in number, head size and time.
 
-use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -41,6 +42,13 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many refused connections are told so at once; further ones are just closed.
 const MAX_REFUSALS: usize = 64;
 
+/// How long connections may take to end by themselves at shutdown: less than the two seconds of the whole.
+const ENDING_TIMEOUT: Duration = Duration::from_millis(1800);
+
+/// The whole answer to a request whose head did not come to its end in time.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
+Content-Length: 51\r\nConnection: close\r\n\r\n{\"error\":\"the request's head did not come in time\"}";
+
 /// The whole answer to a connection for which there is no place.
 const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
 Content-Length: 44\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{\"error\":\"all connections are in use; wait\"}";
@@ -63,7 +71,8 @@ impl Server {
         Self { listener, router, settings, places, refusals, connections: TaskTracker::new() }
     }
 
-    /// Accepts connections until `shutdown`, then waits for those that are open.
+    /// Accepts connections until `shutdown`, then waits for those that are open, which are dropped when they have not
+    /// ended within [`ENDING_TIMEOUT`].
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         loop {
             let accepted = tokio::select! {
@@ -112,39 +121,56 @@ async fn serve(
     connection::configure(&stream);
     let io = TokioIo::new(Connection::new(stream, settings.write_timeout));
     let service = service_fn(move |request: Request<Incoming>| {
-        let router = router.clone();
-        async move {
-            let response: Response<Body> = match router.oneshot(request.map(Body::new)).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            };
-            Ok::<_, Infallible>(response)
-        }
+        Box::pin(router.clone().oneshot(request.map(Body::new)))
     });
-    let mut connection = std::pin::pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(settings.header_timeout)
-            .max_buf_size(MAX_BUFFER_BYTES)
-            .max_headers(MAX_HEADERS)
-            .half_close(false)
-            .serve_connection(io, service)
-    );
-    let mut is_ending = false;
-    loop {
-        tokio::select! {
-            result = connection.as_mut() => {
-                if let Err(error) = result {
-                    debug!(%error, "connection ended");
-                }
-                return;
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_timeout)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .max_headers(MAX_HEADERS)
+        .half_close(false)
+        .serve_connection(io, service);
+    // The socket is left open at the end: a head that is late is still to be answered.
+    let served = tokio::select! {
+        served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(served),
+        () = shutdown.cancelled() => None,
+    };
+    let ending = async {
+        let served = match served {
+            Some(served) => served,
+            None => {
+                Pin::new(&mut connection).graceful_shutdown();
+                poll_fn(|cx| connection.poll_without_shutdown(cx)).await
             }
-            () = shutdown.cancelled(), if !is_ending => {
-                is_ending = true;
-                connection.as_mut().graceful_shutdown();
-            }
+        };
+        let parts = connection.into_parts();
+        finish(parts.io.into_inner(), served, !parts.read_buf.is_empty()).await
+    };
+    let ends_late = async {
+        shutdown.cancelled().await;
+        sleep(ENDING_TIMEOUT).await;
+    };
+    tokio::select! {
+        // A client that has gone cannot be told that this is the end.
+        _ended = ending => {}
+        () = ends_late => debug!("dropped: the client did not take the end in time"),
+    }
+}
+
+/// Closes a connection; one whose head is late, of which something `has_begun` to come, is told so.
+async fn finish(
+    mut socket: Connection<TcpStream>,
+    served: hyper::Result<()>,
+    has_begun: bool,
+) -> io::Result<()> {
+    if let Err(error) = served {
+        debug!(%error, "connection ended");
+        // One that was idle gets no answer: a client could take it for that to its next request.
+        if error.is_timeout() && has_begun {
+            socket.write_all(TOO_SLOW).await?;
         }
     }
+    socket.shutdown().await
 }
 
 /// Tells a client that there is no place for it.

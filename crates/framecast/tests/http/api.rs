@@ -119,7 +119,12 @@ fn an_unknown_camera_is_404_everywhere_and_tells_no_secret() {
         let text = error(&answer);
         assert!(text.starts_with("no camera `") && text.ends_with("`; there are: front"), "{text}");
     }
-    assert_eq!(server.get("/cameras/%FF").status, 400);
+    for path in ["/cameras/%FF", "/cameras/%FF/stream.mjpg", "/cameras/%C3/snapshot.jpg", "/api/cameras/%ff"]
+    {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(error(&answer), format!("the address {path} is not UTF-8 text"));
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use framecast::{App, CancellationToken, Delivery, Drivers, Settings};
 use framecast_testkit::client::{Stream, head_of, read_head, send};
+use tokio::io::AsyncWriteExt;
 
 use crate::{Server, error};
 
@@ -44,11 +46,46 @@ fn a_head_that_does_not_come_to_its_end_is_given_up() {
     let mut silent = TcpStream::connect(server.address).unwrap();
     let mut slow = TcpStream::connect(server.address).unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
-    for stream in [&mut silent, &mut slow] {
+    // What was begun is answered; a connection on which nothing was asked just ends.
+    for (stream, start) in [(&mut silent, ""), (&mut slow, "HTTP/1.1 408 Request Timeout\r\n")] {
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut told = String::new();
         // The end of the connection, and not of the patience of this test.
-        stream.read_to_end(&mut Vec::new()).unwrap();
+        stream.read_to_string(&mut told).unwrap();
+        assert!(told.starts_with(start) && told.is_empty() == start.is_empty(), "{told}");
+        if let Some((head, body)) = told.split_once("\r\n\r\n") {
+            assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{told}");
+            assert_eq!(body, r#"{"error":"the request's head did not come in time"}"#);
+        }
     }
+}
+
+#[test]
+fn a_viewer_that_takes_nothing_does_not_outlive_the_server() {
+    let mut settings = Settings::with_cameras([("front", "test:?size=640x480&fps=30")]).unwrap();
+    settings.listen.set_port(0);
+    settings.write_timeout = Duration::from_secs(3600);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let app = App::start(settings, Drivers::builtin()).await.unwrap();
+        let (address, hub, shutdown) = (app.local_addr(), app.hub().clone(), CancellationToken::new());
+        let (token, mut tasks) = (shutdown.clone(), tokio::task::JoinSet::new());
+        tasks.spawn(app.run(token));
+        let mut viewer = tokio::net::TcpStream::connect(address).await.unwrap();
+        viewer.write_all(b"GET /video_feed HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        // Far more than the kernel holds for a reader that does not read.
+        let front = hub.get("front").unwrap();
+        let mut reader = front.channel().subscribe(Delivery::Latest);
+        for _ in 0..30 {
+            assert!(reader.next().await.is_some());
+        }
+        drop(reader);
+        assert_eq!(front.channel().subscribers(), 1);
+        shutdown.cancel();
+        let ended = tokio::time::timeout(Duration::from_secs(30), tasks.join_next()).await;
+        ended.unwrap().unwrap().unwrap();
+        assert_eq!(front.channel().subscribers(), 0, "its connection is still served");
+    });
 }
 
 #[test]

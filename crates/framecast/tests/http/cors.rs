@@ -42,6 +42,20 @@ fn a_star_is_for_all() {
 }
 
 #[test]
+fn a_question_for_methods_that_is_no_preflight_is_answered_as_without_cors() {
+    let [with, without] = [server(DASHBOARD), Server::with(|_| {})];
+    for (path, status) in
+        [("/video_feed", 204), ("/api/cameras", 204), ("/nowhere", 404), ("/cameras/%FF", 400)]
+    {
+        let [answer, expected] =
+            [&with, &without].map(|server| server.ask(&format!("OPTIONS {path}"), &[("Origin", DASHBOARD)]));
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!((answer.header("allow"), &answer.body), (expected.header("allow"), &expected.body));
+        assert_eq!(answer.header("allow").is_some(), status == 204, "{path}");
+    }
+}
+
+#[test]
 fn a_preflight_needs_no_password_and_allows_to_send_one() {
     let server = Server::with(|settings| {
         settings.cors_origins = vec![DASHBOARD.parse().unwrap()];

@@ -1,5 +1,9 @@
 //! Host names and origins: pages of others can neither read nor change anything.
 
+use std::io::Read;
+
+use framecast_testkit::client::{read_head, send};
+
 use crate::{Server, error};
 
 #[test]
@@ -35,6 +39,27 @@ fn other_names_are_refused_everywhere_and_told_what_to_do() {
     // The name in the request line counts, where there is one.
     let answer = server.ask("GET http://evil.example/api/cameras", &[("Host", "localhost")]);
     assert_eq!(answer.status, 421);
+}
+
+#[test]
+fn a_request_names_its_host_once() {
+    let server = Server::with(|_| {});
+    for (version, hosts, status) in [
+        ("1.1", "", 400),
+        ("1.1", "Host: localhost\r\nHost: localhost\r\n", 400),
+        ("1.0", "Host: localhost\r\nHost: evil.example\r\n", 400),
+        ("1.1", "Host: localhost\r\n", 200),
+        ("1.0", "", 200),
+    ] {
+        let request = format!("GET /healthz HTTP/{version}\r\n{hosts}Connection: close\r\n\r\n");
+        let mut reader = send(server.address, &request);
+        let mut answer = read_head(&mut reader);
+        assert_eq!(answer.status, status, "{request}");
+        reader.read_to_end(&mut answer.body).unwrap();
+        if status == 400 {
+            assert!(error(&answer).contains("header Host"), "{}", answer.text());
+        }
+    }
 }
 
 #[test]

@@ -15,17 +15,24 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Starts the log with `filter`, as in `info` or `warn,framecast_drivers=debug`.
+/// What `filter` lets through, as in `info` or `warn,framecast_drivers=debug`.
+///
+/// # Errors
+/// A filter that cannot be read.
+pub(crate) fn filter(filter: &str) -> anyhow::Result<EnvFilter> {
+    // What the parser says of it names what no one wrote.
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(|_| anyhow!("--log {filter}: write error, warn, info, debug or trace, or PART=LEVEL,…"))
+}
+
+/// Starts the log with [`filter`].
 ///
 /// # Errors
 /// A filter that cannot be read.
 pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<()> {
-    // What the parser says of it names what no one wrote.
-    let filter = EnvFilter::builder()
-        .parse(filter)
-        .map_err(|_| anyhow!("--log {filter}: write error, warn, info, debug or trace, or PART=LEVEL,…"))?;
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(self::filter(filter)?)
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());

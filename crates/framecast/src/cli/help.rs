@@ -33,7 +33,7 @@ Exit codes:
 
 pub(super) const AFTER_CHECK_HELP: &str = "\
 Write `check` before what you would serve: the same arguments, file and
-environment count, FRAMECAST_PASSWORD too.
+environment count, FRAMECAST_PASSWORD too. Nothing is logged.
 
 Exit codes:
   0    nothing is wrong

@@ -41,7 +41,7 @@ enum Command {
     Serve(ServeArgs),
     /// Say what is wrong in the configuration and where; opens nothing
     #[command(after_help = AFTER_CHECK_HELP)]
-    Check(CheckArgs),
+    Check(ServeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -56,13 +56,7 @@ struct ServeArgs {
     log_format: Format,
 }
 
-#[derive(Debug, Args)]
-struct CheckArgs {
-    #[command(flatten)]
-    plan: PlanArgs,
-}
-
-/// What to serve and to whom: the same for serving and checking.
+/// What to serve and to whom.
 #[derive(Debug, Default, Args)]
 struct PlanArgs {
     /// Cameras to show: a source, or NAME=SOURCE; see the list below
@@ -91,9 +85,12 @@ impl Cli {
     }
 }
 
-fn check(args: &CheckArgs) -> u8 {
+fn check(args: &ServeArgs) -> u8 {
     let drivers = Drivers::builtin();
-    match Environment::read().and_then(|env| Plan::new(&args.plan, &env, &drivers)) {
+    let plan = log::filter(&args.log)
+        .and_then(|_| Environment::read())
+        .and_then(|env| Plan::new(&args.plan, &env, &drivers));
+    match plan {
         Ok(plan) => {
             say(&format!("nothing wrong in {}", plan.origin));
             for camera in &plan.settings.cameras {

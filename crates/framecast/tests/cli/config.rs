@@ -175,9 +175,24 @@ fn bad_arguments_are_refused_by_their_name() {
 
 #[test]
 fn a_bad_filter_of_the_log_is_refused() {
-    let (code, _, errors) = run(&mut framecast(&["--log", "a=b=c"]));
-    assert_eq!(code, 2);
-    assert_eq!(errors.trim(), "error: --log a=b=c: write error, warn, info, debug or trace, or PART=LEVEL,…");
+    for command in ["check", "serve"] {
+        let (code, _, errors) = run(&mut framecast(&[command, "--log", "a=b=c"]));
+        assert_eq!(code, 2);
+        assert_eq!(
+            errors.trim(),
+            "error: --log a=b=c: write error, warn, info, debug or trace, or PART=LEVEL,…"
+        );
+    }
+}
+
+#[test]
+fn check_takes_every_argument_of_serving() {
+    let listen = ["check", "--listen", "127.0.0.1:5000", "--user", "me", "--log", "debug"];
+    let mut command = framecast(&listen);
+    command.args(["--log-format", "json", "front=emulated"]).env("FRAMECAST_PASSWORD", "pw");
+    let (code, stdout, stderr) = run(&mut command);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert_eq!(stdout, "nothing wrong in the command line\n  front  emulated:\n");
 }
 
 #[test]

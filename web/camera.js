@@ -45,12 +45,18 @@ function addressRow(label, value) {
   const id = `address-${label.toLowerCase()}`;
   Object.assign(input, { id, type: "text", readOnly: true, value, spellcheck: false });
   input.onfocus = () => input.select();
-  const button = make("button", "button small", "Copy");
+  const verb = make("span", "", "Copy");
+  const button = make("button", "button small", verb, make("span", "visually-hidden", ` ${label}`));
   button.type = "button";
-  button.setAttribute("aria-label", `Copy ${label}`);
   button.onclick = async () => {
-    setText(button, (await copy(input)) ? "Copied" : "Press Ctrl+C");
-    setTimeout(() => setText(button, "Copy"), 2000);
+    const [short, long] = (await copy(input)) ? ["Copied", `${label} copied`] : ["Press Ctrl+C", "Press Ctrl+C to copy"];
+    setText(verb, short);
+    // Screen readers are silent about a button whose text changes, and about a status that stays the same.
+    setText(at("news"), long);
+    setTimeout(() => {
+      setText(verb, "Copy");
+      if (at("news").textContent === long) setText(at("news"), "");
+    }, 2000);
   };
   const caption = make("label", "", label);
   caption.htmlFor = id;

@@ -83,7 +83,13 @@ impl Snapshots {
             return Ok(response(StatusCode::OK, crate::unknown_length()));
         }
         let update = match held(feed, max_age) {
-            Some(update) => update,
+            Some(update) => {
+                if feed.status().state == State::Live {
+                    // Come and gone at once: whoever asks again and again keeps the camera open.
+                    drop(feed.channel().subscribe(Delivery::Latest));
+                }
+                update
+            }
             None => self.fresh(feed, max_age).await?,
         };
         let status = if update.is_notice { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };

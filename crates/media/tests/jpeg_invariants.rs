@@ -71,6 +71,18 @@ fn all_readers_agree_about_pictures_cut_off_or_run_together() {
 }
 
 #[test]
+fn all_readers_agree_about_pictures_with_bytes_between_segments() {
+    for picture in PICTURES {
+        for stray in [&[0; 3][..], &[0xFF, 0], &[0xFF, 0xD0, 9], &[0; 80]] {
+            // The segments of all four begin within the first bytes; what is put inside one damages it.
+            for at in 0..picture.len().min(700) {
+                check(&[&picture[..at], stray, &picture[at..]].concat(), at);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_picture_full_of_markers_costs_one_pass() {
     let fill = [&[0xFF, 0xD8][..], &vec![0xFF; 8 << 20]].concat();
     check(&fill, 1);

@@ -26,7 +26,8 @@ const MAX_SCANS: usize = 32;
 /// # Errors
 ///
 /// Those of [`scan`], [`Problem::TooManyPixels`], and [`Problem::Undecodable`] when the coded data makes no picture.
-/// Data that ends too soon is not one: the rest of the picture stays grey.
+/// Data that ends too soon is not one: the rest of the picture stays grey. A marker RST or TEM before a segment is
+/// one, though [`scan`] and browsers step over it.
 pub fn decode(data: &[u8], max_pixels: usize) -> Result<Picture, Error> {
     let header = scan(data)?;
     let pixels = header.width_px as usize * header.height_px as usize;
@@ -73,6 +74,16 @@ mod tests {
         for x in [4, 10, 21, 28] {
             let (before, after) = (picture.pixel(x, 8).unwrap(), decoded.pixel(x, 8).unwrap());
             assert!(before.iter().zip(after).all(|(a, b)| a.abs_diff(b) < 6), "{before:?} became {after:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_between_segments_change_nothing_of_the_picture() {
+        let plain = decode(samples::PLAIN, MAX_PIXELS).unwrap();
+        for stray in [&[0; 7][..], &[0x55; 64], &[0xFF, 0x00]] {
+            let sof = memchr::memmem::find(samples::PLAIN, &[0xFF, 0xC0]).unwrap();
+            let padded = [&samples::PLAIN[..sof], stray, &samples::PLAIN[sof..]].concat();
+            assert!(decode(&padded, MAX_PIXELS).is_ok_and(|picture| picture == plain), "{stray:?}");
         }
     }
 

@@ -11,6 +11,10 @@ use super::scan::{Header, Process};
 use super::segment::{FrameHeader, Segment};
 use crate::Error;
 
+/// How many bytes that belong to nothing may stand before one segment. libjpeg, and with it every browser, steps over
+/// any number of them; cameras that pad their segments to a multiple of some size leave a few.
+const MAX_STRAY_BYTES: usize = 64;
+
 /// What the next byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
@@ -44,6 +48,8 @@ pub struct Finder {
     /// Everything before this byte was read and needs no second look.
     offset: usize,
     expect: Expect,
+    /// How many bytes since the last segment belonged to nothing.
+    stray_bytes: usize,
     frame: Option<FrameHeader>,
     first_scan: Option<usize>,
     quantization_tables: usize,
@@ -63,6 +69,7 @@ impl Finder {
         Self {
             offset: 0,
             expect: Expect::Soi,
+            stray_bytes: 0,
             frame: None,
             first_scan: None,
             quantization_tables: 0,
@@ -129,7 +136,7 @@ impl Finder {
         match buffer.get(self.offset) {
             None => return Ok(false),
             Some(0xFF) => {}
-            Some(&found) => return Err(self.error(Problem::NoMarker { found })),
+            Some(&found) => return self.stray(1, Problem::NoMarker { found }),
         }
         let marker = match buffer.get(self.offset + 1) {
             None => return Ok(false),
@@ -144,6 +151,9 @@ impl Finder {
             Marker::SOI => return Err(self.error(Problem::SoiInside)),
             marker if marker.is_unsupported_process() => {
                 return Err(self.error(Problem::UnsupportedProcess { marker }));
+            }
+            marker if marker.stands_alone() => {
+                return self.stray(2, Problem::UnexpectedMarker { marker });
             }
             marker if !has_segment(marker) => {
                 return Err(self.error(Problem::UnexpectedMarker { marker }));
@@ -163,9 +173,21 @@ impl Finder {
         };
         self.segment(&Segment { marker, offset: start, bytes })?;
         self.offset = start + length;
+        self.stray_bytes = 0;
         if marker == Marker::SOS {
             self.expect = Expect::Data { start: self.offset };
         }
+        Ok(true)
+    }
+
+    /// Steps over `len` bytes that belong to nothing, or says that they are the `problem`: when there are too many, and
+    /// behind coded data, where they are what is left of data that was damaged.
+    fn stray(&mut self, len: usize, problem: Problem) -> Result<bool, Error> {
+        if self.first_scan.is_some() || self.stray_bytes + len > MAX_STRAY_BYTES {
+            return Err(self.error(problem));
+        }
+        self.stray_bytes += len;
+        self.offset += len;
         Ok(true)
     }
 

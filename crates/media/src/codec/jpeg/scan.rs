@@ -173,9 +173,47 @@ mod tests {
     }
 
     #[test]
-    fn bytes_between_segments_are_refused() {
+    fn a_few_bytes_that_belong_to_nothing_may_stand_before_a_segment() {
+        let strays: [&[u8]; 6] =
+            [&[0; 64], b"pad", &[0xFF, 0], &[0xFF, 1], &[0xFF, 0xD3], &[7, 0xFF, 0xFF, 0, 7]];
+        for (stray, segment) in strays.into_iter().flat_map(|stray| [0xDB, 0xC0, 0xDA].map(|at| (stray, at)))
+        {
+            let mut data = Parts::minimal().bytes(TAIL);
+            let at = memchr::memmem::find(&data, &[0xFF, segment]).unwrap();
+            data.splice(at..at, stray.iter().copied());
+            let header = scan(&data).unwrap_or_else(|error| panic!("{stray:?}: {error}"));
+            assert_eq!((header.width_px, header.len_bytes), (16, data.len()));
+        }
+    }
+
+    #[test]
+    fn many_bytes_that_belong_to_nothing_are_refused() {
         let mut data = Parts::minimal().bytes(TAIL);
-        data.insert(2, 0);
-        assert_eq!(problem(&data), (2, Problem::NoMarker { found: 0 }));
+        data.splice(2..2, [7; 65]);
+        assert_eq!(problem(&data), (66, Problem::NoMarker { found: 7 }));
+        let mut data = Parts::minimal().bytes(TAIL);
+        data.splice(2..2, [0xFF, 0xD0].repeat(33));
+        assert_eq!(problem(&data), (66, Problem::UnexpectedMarker { marker: Marker(0xD0) }));
+    }
+
+    #[test]
+    fn bytes_that_belong_to_nothing_never_hide_the_next_picture() {
+        let cut = [&samples::PLAIN[..2], &[0, 0, 0], samples::PLAIN].concat();
+        assert_eq!(problem(&cut), (5, Problem::SoiInside));
+    }
+
+    #[test]
+    fn behind_coded_data_nothing_is_stepped_over() {
+        let data = Parts::minimal().bytes(&[0x12, 0xFF, 0x01, 0x34, 0xFF, 0xD9]);
+        let at = data.len() - 5;
+        assert_eq!(problem(&data), (at, Problem::UnexpectedMarker { marker: Marker(1) }));
+    }
+
+    #[test]
+    fn components_may_share_a_name() {
+        let frame = [8, 0, 8, 0, 16, 3, 1, 0x11, 0, 1, 0x11, 0, 1, 0x11, 0];
+        let data =
+            Parts::minimal().with(0xC0, &frame).with(0xDA, &[3, 1, 0, 1, 0, 1, 0, 0, 63, 0]).bytes(TAIL);
+        assert_eq!(scan(&data).unwrap().components, 3);
     }
 }

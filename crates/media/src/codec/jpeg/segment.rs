@@ -55,6 +55,7 @@ impl Segment<'_> {
     }
 
     /// Reads a frame header (T.81 B.2.2): precision, size, components with sampling factors and table selectors.
+    /// Components should have names of their own, but decoders go by their order when they do not.
     pub(super) fn frame_header(&self, process: Process) -> Result<FrameHeader, Error> {
         self.at_least(8)?;
         let bytes = self.bytes;
@@ -78,9 +79,6 @@ impl Segment<'_> {
         for (index, component) in bytes[8..].chunks_exact(3).enumerate() {
             let at = 8 + 3 * index;
             let (horizontal, vertical) = (component[1] >> 4, component[1] & 15);
-            if ids[..index].contains(&component[0]) {
-                return Err(self.field(at, "repeated component", component[0]));
-            }
             if !matches!(horizontal, 1..=4) || !matches!(vertical, 1..=4) {
                 return Err(self.field(at + 1, "sampling factors", component[1]));
             }

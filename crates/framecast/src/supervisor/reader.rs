@@ -104,31 +104,35 @@ struct Work {
 
 impl Work {
     fn run(self) {
-        let reports = self.reports.clone();
-        let result = match catch_unwind(AssertUnwindSafe(|| self.run_to_end())) {
-            Ok(Some(result)) => result,
-            // Cancelled: nobody listens any more.
-            Ok(None) => return,
-            Err(panic) => Err(Error::Panicked { message: panic_message(panic.as_ref()) }),
-        };
-        reports.blocking_send(Report::Ended(result)).ok();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_to_end())) {
+            self.end(Err(Error::Panicked { message: panic_message(panic.as_ref()) }));
+        }
     }
 
-    /// Opens and reads the source to its end; `None` when cancelled before.
-    fn run_to_end(&self) -> Option<Result<(), Error>> {
+    /// Opens and reads the source until it ends or is cancelled.
+    fn run_to_end(&self) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(source) => {
-                return Some(Err(Error::CannotRun { program: "the driver's runtime".to_owned(), source }));
+                return self
+                    .end(Err(Error::CannotRun { program: "the driver's runtime".to_owned(), source }));
             }
         };
-        let result = runtime.block_on(self.read());
+        if let Some(result) = runtime.block_on(self.read()) {
+            self.end(result);
+        }
         // Waits for what the driver has left blocking, a file system that hangs for instance: as long as that lasts, this
         // thread counts as stuck, and there are not many of these.
         drop(runtime);
-        result
     }
 
+    /// Tells how the source ended.
+    fn end(&self, result: Result<(), Error>) {
+        // Nobody listens any more where the camera was closed in the meantime.
+        self.reports.blocking_send(Report::Ended(result)).ok();
+    }
+
+    /// Reads the source to its end; `None` when cancelled before.
     async fn read(&self) -> Option<Result<(), Error>> {
         let source = match self.unless_cancelled(self.drivers.open(&self.url)).await? {
             Ok(source) => source,

@@ -2,7 +2,7 @@
 //!
 //! `http://user:password@host/path?query#options`. Path and query go to the server as they are. Options of our own
 //! stand in the fragment, which is never sent: `#timeout=10s` (connection, and after that the first picture),
-//! `#silence=10s` (longest pause of a stream), `#fps=2` (rate of polling, in place of the query's `fps=`) and
+//! `#silence=10s` (longest pause of a stream, or of polls that fail), `#fps=2` (rate of polling, in place of the query's `fps=`) and
 //! `#insecure` (any TLS certificate will do).
 //!
 //! [`Session`] asks, with authentication and redirects; what is answered is sorted by [`answer`] into [`stream`] and

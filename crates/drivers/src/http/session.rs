@@ -27,6 +27,8 @@ pub(super) struct Session {
     login: Option<Login>,
     /// Whether a request was answered: then a kept connection may have been closed from the other side.
     has_answer: bool,
+    /// What the last request came to; `None` where there was no answer of the camera itself.
+    status: Option<StatusCode>,
 }
 
 impl Session {
@@ -38,7 +40,7 @@ impl Session {
         // Never used for TLS, yet the client wants to know: with no root, nothing is trusted.
         let open = client(&target, tls::verified_by(rustls::RootCertStore::empty()))?;
         let login = target.credentials.clone().map(Login::new);
-        Ok(Self { target: Arc::new(target), open, protected: None, login, has_answer: false })
+        Ok(Self { target: Arc::new(target), open, protected: None, login, has_answer: false, status: None })
     }
 
     /// What the session asks for.
@@ -54,14 +56,29 @@ impl Session {
         let target = Arc::clone(&self.target);
         // The connection has its own bound; what is left of this one is for the answer.
         let after = target.timeout * 2;
+        self.status = None;
         let response = tokio::time::timeout(after, self.follow())
             .await
             .map_err(|_| target.timed_out("an answer", after))??;
         self.has_answer = true;
+        self.status = Some(response.status());
         if response.status().is_success() {
             return Ok(response);
         }
         Err(self.refusal(response.status()))
+    }
+
+    /// Whether `error`, which the last request ended with, may have passed at the next one: a connection that broke, a
+    /// server that was busy; not one that refuses.
+    pub(super) fn may_pass(&self, error: &Error) -> bool {
+        match error {
+            Error::Connection { .. } | Error::TimedOut { .. } => true,
+            Error::Answer { .. } => self.status.is_some_and(|status| {
+                let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+                is_busy || status.is_server_error()
+            }),
+            _ => false,
+        }
     }
 
     async fn follow(&mut self) -> Result<Response, Error> {

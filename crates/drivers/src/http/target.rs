@@ -22,7 +22,7 @@ pub(super) struct Target {
     pub(super) credentials: Option<Credentials>,
     /// How long to wait for the connection, and after it for the first picture.
     pub(super) timeout: Duration,
-    /// The longest pause between two pictures of a stream.
+    /// The longest pause between two pictures of a stream, and how long polls may fail once a picture is due.
     pub(super) silence: Duration,
     /// Whether the URL says how long the pause may be.
     pub(super) has_own_silence: bool,

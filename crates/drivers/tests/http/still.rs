@@ -77,7 +77,8 @@ async fn a_broken_or_too_large_still_picture_is_refused_and_polling_goes_on() {
             0 => {
                 // Without end: only the bound stops it.
                 out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n").unwrap();
-                while out.write_all(ONE).is_ok() {}
+                out.write_all(&ONE[..ONE.len() - 2]).ok();
+                while out.write_all(&[7; 4096]).is_ok() {}
                 return Then::Close;
             }
             1 => ONE[..500].to_vec(),
@@ -139,8 +140,80 @@ async fn the_drawn_picture_of_another_framecast_that_has_lost_its_camera_is_an_e
         out.write_all(&if request.number == 0 { jpeg(ONE) } else { notice }).unwrap();
         Then::Keep
     });
-    let mut source = open(&server.url("/snapshot.jpg#fps=500")).await.unwrap();
+    let mut source = open(&server.url("/snapshot.jpg#fps=500&silence=50ms")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
     let error = source.next_frame().await.err().unwrap();
     assert!(matches!(&error, Error::Answer { answer, .. } if answer.starts_with("503 ")), "{error}");
+}
+
+#[tokio::test]
+async fn polls_that_fail_now_and_then_do_not_lose_the_camera() {
+    let server = Server::start(|request, out| {
+        match request.number {
+            1 => out.write_all(&answer("503 Service Unavailable", &[], b"busy")).unwrap(),
+            // The second time on a new connection: the client asks once more by itself when a kept one was closed.
+            2 | 3 => return Then::Close,
+            4 => {
+                out.write_all(&jpeg(ONE)[..500]).unwrap();
+                return Then::Close;
+            }
+            5 => out.write_all(&answer("429 Too Many Requests", &[], b"")).unwrap(),
+            6 => out.write_all(&jpeg(TWO)).unwrap(),
+            _ => out.write_all(&jpeg(ONE)).unwrap(),
+        }
+        Then::Keep
+    });
+    let mut source = open(&server.url("/#fps=500&silence=1h")).await.unwrap();
+    for expected in [ONE, TWO, ONE] {
+        assert!(picture(&mut source).await == expected);
+    }
+    assert_eq!(source.longest_pause(), Duration::from_secs(3600) + Duration::from_millis(2));
+}
+
+#[tokio::test]
+async fn a_camera_that_refuses_is_lost_at_once() {
+    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found"] {
+        let server = Server::start(move |request, out| {
+            let refusal = answer(status, &[], b"");
+            out.write_all(&if request.number == 0 { jpeg(ONE) } else { refusal }).unwrap();
+            Then::Keep
+        });
+        let mut source = open(&server.url("/#fps=500&silence=1h")).await.unwrap();
+        assert!(picture(&mut source).await == ONE);
+        let error = source.next_frame().await.err().unwrap();
+        assert!(matches!(&error, Error::Answer { answer, .. } if answer == status), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_first_picture_that_fails_is_an_error_at_once() {
+    let server = Server::start(|_, out| {
+        out.write_all(&jpeg(ONE)[..500]).unwrap();
+        Then::Close
+    });
+    let mut source = open(&server.url("/#fps=500&silence=1h")).await.unwrap();
+    assert!(matches!(source.next_frame().await, Err(Error::Connection { .. })));
+}
+
+#[tokio::test]
+async fn a_picture_that_its_server_calls_unchanged_keeps_its_time_of_capture() {
+    let server = Server::start(|request, out| {
+        let (changed, body) = match request.number {
+            0 | 1 => ("Last-Modified: Mon, 23 Nov 2026 10:00:00 GMT", ONE),
+            2 => ("Last-Modified: Mon, 23 Nov 2026 10:00:01 GMT", ONE),
+            3 => ("Last-Modified: Mon, 23 Nov 2026 10:00:01 GMT", TWO),
+            _ => ("Server: undated", TWO),
+        };
+        out.write_all(&answer("200 OK", &["Content-Type: image/jpeg", changed], body)).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/#fps=500")).await.unwrap();
+    let mut times = Vec::new();
+    for _ in 0..6 {
+        times.push(source.next_frame().await.unwrap().unwrap().captured_at);
+    }
+    assert_eq!(times[0], times[1], "the same picture");
+    for pair in times[1..].windows(2) {
+        assert!(pair[0] < pair[1], "a new one, or one that nothing is known of");
+    }
 }

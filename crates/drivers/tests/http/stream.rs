@@ -68,6 +68,13 @@ const VARIANTS: &[Variant] = &[
         after_last: "\r\n--other--",
     },
     Variant {
+        name: "pictures back to back under the type of one, with padding between them",
+        head: "HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n",
+        before_first: "\r\n",
+        between: "\0\0\0",
+        after_last: "\r\n",
+    },
+    Variant {
         name: "pictures back to back",
         head: "HTTP/1.0 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n",
         before_first: "",
@@ -100,6 +107,26 @@ async fn every_variant_of_a_stream_yields_the_same_pictures() {
         let end = source.next_frame().await.err().unwrap().to_string();
         assert!(end.contains("the server closed the stream after 2 pictures"), "{}: {end}", variant.name);
     }
+}
+
+#[tokio::test]
+async fn pictures_back_to_back_are_shown_as_they_come_whatever_their_type() {
+    let (more, is_wanted) = std::sync::mpsc::channel::<()>();
+    let is_wanted = std::sync::Mutex::new(is_wanted);
+    let server = Server::start(move |_, out| {
+        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n").unwrap();
+        for piece in [ONE, &TWO[..1], &TWO[1..]] {
+            out.write_all(piece).unwrap();
+        }
+        is_wanted.lock().unwrap().recv().unwrap();
+        out.write_all(ONE).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    assert!(picture(&mut source).await == TWO);
+    more.send(()).unwrap();
+    assert!(picture(&mut source).await == ONE);
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn a_poll_that_hangs_times_out() {
             out.write_all(if request.number == 0 { &whole } else { &whole[..sent_bytes] }).unwrap();
             Then::Keep
         });
-        let mut source = open(&server.url("/#fps=500&timeout=1s")).await.unwrap();
+        let mut source = open(&server.url("/#fps=500&timeout=1s&silence=50ms")).await.unwrap();
         assert!(picture(&mut source).await == ONE);
         assert_eq!(awaited(source.next_frame().await.err().unwrap()), expected);
     }

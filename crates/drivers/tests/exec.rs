@@ -204,6 +204,18 @@ async fn a_program_that_ignores_its_termination_is_killed_with_its_children() {
 }
 
 #[tokio::test]
+async fn a_program_that_has_much_to_say_at_its_end_is_heard_out() {
+    let stage = Stage::new();
+    // More than a pipe holds; no process is started for it, so that all is quickly done.
+    let script =
+        "trap \"printf %0300000d 7 >&2; echo >ended; exit\" TERM; cat picture.jpg; sleep 1000 & wait";
+    let mut source = stage.open(script).await;
+    picture(&mut source).await;
+    drop(source);
+    assert!(stage.path("ended").exists());
+}
+
+#[tokio::test]
 async fn a_program_that_floods_us_ends_when_the_source_is_dropped() {
     let stage = Stage::new();
     let mut source = stage.open("echo $$ >pid; while :; do cat picture.jpg; done").await;

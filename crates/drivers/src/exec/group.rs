@@ -1,6 +1,7 @@
 //! A program and everything that it started, as one process group, ended together.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,11 +17,17 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How often at least the end is looked for.
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
+/// What is read of standard error between two looks: more than a pipe holds.
+const DRAIN_BYTES: usize = 128 * 1024;
+
 /// The leader of a process group and whoever it started. Dropping it ends them all: it returns when they are gone,
-/// or after twice [`GRACE`].
+/// or after twice [`GRACE`]. Meanwhile what they say on standard error is thrown away: whoever has much to say at the
+/// end must not wait for a reader until it is killed, nor be killed for having none.
 pub(super) struct Group {
     id: Pid,
     leader: Child,
+    /// Our end of the group's standard error, once it is known; it does not block.
+    stderr: Option<OwnedFd>,
     status: Option<ExitStatus>,
     /// Nobody was left when the leader had ended: the id may be another group's by now.
     is_gone: bool,
@@ -33,9 +40,15 @@ impl Group {
         Self {
             id: id.expect("a child that was not waited for has its process id"),
             leader,
+            stderr: None,
             status: None,
             is_gone: false,
         }
+    }
+
+    /// Reads `stderr`, our end of the group's standard error, while the group is being ended; it must not block.
+    pub(super) fn hear_out(&mut self, stderr: OwnedFd) {
+        self.stderr = Some(stderr);
     }
 
     /// Waits for the leader's end. Children that it left behind are asked to end too. Cancel safe.
@@ -66,8 +79,21 @@ impl Group {
             if Instant::now() >= deadline {
                 return false;
             }
+            self.drain_stderr();
             thread::sleep(pause);
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn drain_stderr(&self) {
+        let Some(stderr) = &self.stderr else { return };
+        let mut buffer = [0; 8192];
+        let mut drained = 0;
+        while drained < DRAIN_BYTES {
+            match rustix::io::read(stderr, &mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(len) => drained += len,
+            }
         }
     }
 

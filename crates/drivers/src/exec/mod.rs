@@ -9,6 +9,7 @@ mod group;
 mod stderr;
 
 use std::io;
+use std::os::fd::AsFd;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -96,9 +97,11 @@ impl ExecSource {
             .map_err(cannot_run)?;
         let stdout = child.stdout.take().expect("standard output is piped");
         let stderr = child.stderr.take().expect("standard error is piped");
-        let group = Group::new(child);
+        let mut group = Group::new(child);
         let stdout = stdout.into_owned_fd().map_err(cannot_run)?;
         enlarge(&stdout);
+        let stderr = stderr.into_owned_fd().and_then(Receiver::from_owned_fd).map_err(cannot_run)?;
+        group.hear_out(stderr.as_fd().try_clone_to_owned().map_err(cannot_run)?);
         Ok(Self {
             stdout: Some(Receiver::from_owned_fd(stdout).map_err(cannot_run)?),
             group,
@@ -193,9 +196,9 @@ impl Source for ExecSource {
 
 /// Best effort: a system that grants less serves us as well, with more switches between the two programs.
 #[cfg(target_os = "linux")]
-fn enlarge(pipe: &impl std::os::fd::AsFd) {
+fn enlarge(pipe: &impl AsFd) {
     rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).ok();
 }
 
 #[cfg(not(target_os = "linux"))]
-fn enlarge(_pipe: &impl std::os::fd::AsFd) {}
+fn enlarge(_pipe: &impl AsFd) {}

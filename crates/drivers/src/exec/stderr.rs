@@ -106,23 +106,40 @@ enum End {
 #[derive(Default)]
 struct Lines {
     line: Vec<u8>,
+    /// Whether a CR came last, which ends the line: in one way or the other, as the next byte will tell.
+    ends_in_cr: bool,
 }
 
 impl Lines {
     fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(String, End)) {
+        if self.ends_in_cr && !bytes.is_empty() {
+            self.end_at_cr(bytes, &mut each);
+        }
         while let Some(at) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.extend(&bytes[..at]);
-            // In CR LF the line ends at the CR; whether it is progress is seen from the byte after it.
-            let is_progress = bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n');
-            self.flush(if is_progress { End::CarriageReturn } else { End::LineFeed }, &mut each);
+            let is_cr = bytes[at] == b'\r';
             bytes = &bytes[at + 1..];
+            if !is_cr {
+                self.flush(End::LineFeed, &mut each);
+            } else if bytes.is_empty() {
+                self.ends_in_cr = true;
+            } else {
+                self.end_at_cr(bytes, &mut each);
+            }
         }
         self.extend(bytes);
     }
 
+    /// Ends the line at a CR that `next` follows: LF makes it the end of a line, anything else progress. What the LF ends
+    /// itself is empty.
+    fn end_at_cr(&mut self, next: &[u8], each: &mut impl FnMut(String, End)) {
+        self.ends_in_cr = false;
+        self.flush(if next.starts_with(b"\n") { End::LineFeed } else { End::CarriageReturn }, each);
+    }
+
     /// The last line may have no end.
     fn finish(&mut self, mut each: impl FnMut(String, End)) {
-        self.flush(End::LineFeed, &mut each);
+        self.flush(if self.ends_in_cr { End::CarriageReturn } else { End::LineFeed }, &mut each);
     }
 
     fn extend(&mut self, bytes: &[u8]) {
@@ -228,6 +245,17 @@ mod tests {
         let seen = lines(&[b"frame=1\rframe=2\rdone\r\n"]);
         let ends: Vec<End> = seen.into_iter().map(|(_, end)| end).collect();
         assert_eq!(ends, [End::CarriageReturn, End::CarriageReturn, End::LineFeed]);
+    }
+
+    #[test]
+    fn what_a_line_is_does_not_depend_on_where_its_bytes_are_cut() {
+        let text = b"frame=1\rno lens\r\n\r\nframe=2\r";
+        let whole = lines(&[text]);
+        let ends: Vec<End> = whole.iter().map(|(_, end)| *end).collect();
+        assert_eq!(ends, [End::CarriageReturn, End::LineFeed, End::CarriageReturn]);
+        for at in 0..=text.len() {
+            assert_eq!(lines(&[&text[..at], b"", &text[at..]]), whole, "cut at {at}");
+        }
     }
 
     #[test]

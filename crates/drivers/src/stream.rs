@@ -82,14 +82,21 @@ pub(crate) fn is_final(error: &MediaError) -> bool {
     matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
 }
 
-/// A clock that is further off than this is not believed: mjpg-streamer sends the time since the machine's start.
-const MAX_CLOCK_ERROR: Duration = Duration::from_secs(3600);
+/// A picture that is older than this is not believed to be: mjpg-streamer sends the time since the machine's start.
+const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// When a picture was captured that arrived `now`: what its sender says, if that is plausible.
+/// So much two clocks that are kept may differ. What comes from further ahead comes from a clock that is wrong: there is
+/// no picture of the future.
+const MAX_AHEAD: Duration = Duration::from_secs(5);
+
+/// When a picture was captured that arrived `now`: what its sender says, to the last digit, if that is plausible.
+///
+/// A clock that is slow is believed: no rule tells it from a relay that is slow, or whose picture is old, and whose word
+/// must be passed on as it is.
 pub(crate) fn captured_at(told: Option<SystemTime>, now: SystemTime) -> SystemTime {
     told.filter(|time| match now.duration_since(*time) {
-        Ok(age) => age <= MAX_CLOCK_ERROR,
-        Err(ahead) => ahead.duration() <= MAX_CLOCK_ERROR,
+        Ok(age) => age <= MAX_AGE,
+        Err(ahead) => ahead.duration() <= MAX_AHEAD,
     })
     .unwrap_or(now)
 }
@@ -99,12 +106,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_that_is_an_uptime_is_not_believed() {
+    fn a_time_that_is_an_uptime_or_yet_to_come_is_not_believed() {
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         let now = at(1_800_000_000);
         assert_eq!(captured_at(Some(at(1_799_999_990)), now), at(1_799_999_990));
+        assert_eq!(captured_at(Some(at(1_799_997_000)), now), at(1_799_997_000));
         assert_eq!(captured_at(Some(at(1_800_000_001)), now), at(1_800_000_001));
-        for odd in [None, Some(at(86_400)), Some(at(1_800_004_000))] {
+        for odd in [None, Some(at(86_400)), Some(at(1_800_000_006)), Some(at(1_800_004_000))] {
             assert_eq!(captured_at(odd, now), now, "{odd:?}");
         }
     }
@@ -116,7 +124,7 @@ mod tests {
         stream.push(b"--b\r\nContent-Type: image/jpeg\r\nX-Timestamp: 86400.5\r\n\r\n");
         stream.push(picture);
         let frame = stream.next_frame().unwrap().unwrap();
-        assert!(frame.captured_at.elapsed().unwrap_or_default() <= MAX_CLOCK_ERROR);
+        assert!(frame.captured_at.elapsed().unwrap_or_default() <= MAX_AGE);
     }
 
     #[test]

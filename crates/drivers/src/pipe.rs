@@ -88,6 +88,9 @@ fn cannot_read(source: io::Error) -> Error {
     Error::Pipe { what: NAME.to_owned(), source }
 }
 
+const ENDED: &str = "has ended; start Framecast again together with the program that writes the pictures, or have \
+                     Framecast run that program: `exec:PROGRAM ARGUMENTS`";
+
 fn nothing(problem: &str) -> Error {
     Error::Nothing { what: NAME.to_owned(), problem: problem.to_owned() }
 }
@@ -154,7 +157,7 @@ impl Taken {
                 return Ok(());
             }
             if len == 0 {
-                return if stream.has_yielded() { Ok(()) } else { Err(nothing("has ended")) };
+                return if stream.has_yielded() { Ok(()) } else { Err(nothing(ENDED)) };
             }
         }
         Ok(())
@@ -331,7 +334,7 @@ mod tests {
         drop(line.writer);
         for _ in 0..2 {
             let error = open(&line.driver).await.unwrap().next_frame().await.unwrap_err();
-            assert_eq!(error.to_string(), "standard input: has ended");
+            assert_eq!(error.to_string(), format!("standard input: {ENDED}"));
         }
     }
 

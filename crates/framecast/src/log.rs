@@ -35,6 +35,8 @@ pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<()> {
         .with_env_filter(self::filter(filter)?)
         .with_writer(std::io::stderr)
         .with_target(false)
+        // A log that nobody takes, a closed pipe or a full disk, must not stop the cameras: what cannot be written is lost.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match format {
         Format::Human => builder.init(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use framecast_testkit::{Viewer, jpeg, soon, until};
+use framecast_testkit::{Viewer, get, jpeg, soon, until};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
@@ -135,4 +135,18 @@ async fn a_camera_that_blocks_does_not_hold_up_the_end() {
     // So that its thread does not outlive the test.
     camera.act(PLAY);
     camera.wait_closed(1).await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_takes_neither_stops_the_cameras_nor_holds_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let Program { mut child, log, address } = Program::start("emulated:", folder.path()).await;
+    // As in `framecast 2>&1 | head -3`: from here on every line of the log fails.
+    drop(log);
+    let answer = soon("a picture", get(address, "/snapshot.jpg")).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = soon("the program ends", child.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
 }

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import puppeteer from "puppeteer-core";
 import { find } from "./tool.mjs";
-import { until } from "./wait.mjs";
+import { until, within } from "./wait.mjs";
 
 const CHROMIUM_FLAGS = [
   "--no-sandbox",
@@ -14,6 +14,9 @@ const CHROMIUM_FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
+
+// On a busy machine Chromium now and then never answers a request for a screenshot; it does the next one.
+const SHOT_LIMIT_MS = 5000;
 
 /** Starts `chromium` or `firefox`. */
 export async function launch(name) {
@@ -45,7 +48,8 @@ export async function shot(page, selector) {
     const { x, y, width, height } = element.getBoundingClientRect();
     return { x: Math.ceil(x), y: Math.ceil(y), width: Math.floor(width - 1), height: Math.floor(height - 1) };
   });
-  return Buffer.from(await page.screenshot({ clip, captureBeyondViewport: false }));
+  const taken = page.screenshot({ clip, captureBeyondViewport: false });
+  return Buffer.from(await within("a screenshot", taken, SHOT_LIMIT_MS));
 }
 
 /** Waits for a picture in `selector`, then until `count` different ones have been on the screen. */

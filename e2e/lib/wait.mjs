@@ -18,6 +18,19 @@ export async function until(what, probe, { withinMs = 30000, everyMs = 100 } = {
   }
 }
 
+/** The result of `promise`, or an error when it takes longer than `ms`. */
+export async function within(what, promise, ms) {
+  let timer;
+  const late = new Promise((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`${what} took more than ${ms / 1000} s`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Fails with `message` unless `condition` holds. */
 export function ensure(condition, message) {
   if (!condition) throw new Error(message);

@@ -20,11 +20,11 @@ pub enum Error {
         hint: Option<String>,
     },
     /// The URL cannot be read.
-    #[error("{url}: {problem}")]
+    #[error("`{url}` {problem}")]
     BadUrl {
         /// The URL, secrets masked.
         url: String,
-        /// What is wrong and an example of what is right.
+        /// What is wrong, as what follows the URL in a sentence, and an example of what is right.
         problem: String,
     },
     /// An option that the driver does not have.

@@ -16,6 +16,7 @@ mod frames;
 mod http;
 mod images;
 mod mask;
+mod meant;
 mod pipe;
 mod source_url;
 mod stream;

@@ -62,7 +62,7 @@ impl Driver for Pipe {
         match url.rest() {
             "-" => Ok(()),
             _ => {
-                let problem = "write `pipe:-` for standard input; \
+                let problem = "is not standard input, which is written `pipe:-`; \
                                a named pipe can be read by `exec:cat PATH`"
                     .to_owned();
                 Err(Error::BadUrl { url: url.to_string(), problem })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Error, mask_secrets};
+use crate::{Drivers, Error, mask_secrets, meant};
 
 /// A bound on one picture: larger than any camera's, small enough for a Pi.
 const DEFAULT_MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
@@ -17,19 +17,14 @@ pub struct SourceUrl {
 }
 
 impl SourceUrl {
-    /// Reads a source as people type it: `exec:ffmpeg …`, `http://…`, a driver's name alone (`emulated`),
-    /// `/dev/video0`, or the path of a folder or glob of pictures.
+    /// Reads a source as people type it: `exec:ffmpeg …`, `http://…`, a driver's name alone (`emulated`), or the
+    /// path of a folder or glob of pictures, which begins with `/`, `.` or `~`.
     ///
     /// # Errors
     /// [`Error::BadUrl`] for text that is none of these.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        let (scheme, rest) = split_scheme(text).ok_or_else(|| Error::BadUrl {
-            url: if text.is_empty() { "(empty)".to_owned() } else { mask_secrets(text) },
-            problem: "is neither a URL (`http://host/video`, `exec:ffmpeg …`), a driver's name (`emulated`) \
-                      nor a path (`/dev/video0`, `./pictures/`)"
-                .to_owned(),
-        })?;
+        let (scheme, rest) = split_scheme(text).ok_or_else(|| no_source(text))?;
         Ok(Self { scheme, rest: rest.to_owned(), max_picture_bytes: DEFAULT_MAX_PICTURE_BYTES })
     }
 
@@ -208,6 +203,32 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
     Some((scheme.to_ascii_lowercase(), text.get(end + 1..).unwrap_or("")))
 }
 
+/// The error for `text` that is no source, with what to write in its place.
+fn no_source(text: &str) -> Error {
+    let bad = |url: String, problem: String| Error::BadUrl { url, problem };
+    if let Some(meant) = meant::server_url(text) {
+        let shown = mask_secrets(&format!("http://{text}"));
+        let shown = shown.trim_start_matches("http://").to_owned();
+        return bad(
+            shown,
+            format!("is not a source; did you mean `{meant}`? A file or folder begins with `./`"),
+        );
+    }
+    let shown = mask_secrets(text);
+    if let Some(film) = meant::film_source(text) {
+        return bad(shown, format!("is not a source; a film is played by ffmpeg: `{film}`"));
+    }
+    let is_plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == ':');
+    let (path, host) = if is_plain { (text, text) } else { ("PATH", "HOST/…") };
+    let slash = if is_plain && !host.contains('/') { "/…" } else { "" };
+    let drivers = Drivers::builtin().schemes().join(", ");
+    let problem = format!(
+        "is not a source. A file or folder: `./{path}`; a camera on the network: `http://{host}{slash}`; \
+         drivers: {drivers}"
+    );
+    bad(shown, problem)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,11 +252,24 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_source_is_refused_with_examples() {
-        for text in ["", "film.mp4", "1http://x", "a b:c", "host name"] {
-            let error = SourceUrl::parse(text).unwrap_err();
-            assert!(error.to_string().contains("http://host/video"), "{text}: {error}");
+    fn text_that_is_no_source_is_refused_with_what_to_write() {
+        let refusal = |text: &str| SourceUrl::parse(text).unwrap_err().to_string();
+        for (text, path, host) in [
+            ("", "./PATH", "http://HOST/…"),
+            ("x.y", "./x.y", "http://x.y/…"),
+            ("pictures/front", "./pictures/front", "http://pictures/front"),
+            ("1http://x", "./PATH", "http://HOST/…"),
+            ("a b:c", "./PATH", "http://HOST/…"),
+        ] {
+            let expected = format!(
+                "`{text}` is not a source. A file or folder: `{path}`; a camera on the network: `{host}`; \
+                 drivers: emulated, test, images, exec, pipe, http, https"
+            );
+            assert_eq!(refusal(text), expected);
         }
+        assert!(refusal("film.mp4").contains("`exec:ffmpeg -v error -re -stream_loop -1 -i film.mp4 "));
+        let server = refusal("192.168.1.20/x?token=abc");
+        assert!(server.starts_with("`192.168.1.20/x?token=***` is not a source; did you mean"), "{server}");
     }
 
     #[test]
@@ -268,7 +302,7 @@ mod tests {
     fn a_forgotten_question_mark_is_refused() {
         let url = SourceUrl::parse("test:size=640x480").unwrap();
         let error = url.options(&["fps", "size"]).unwrap_err().to_string();
-        assert_eq!(error, "test:size=640x480: takes options alone, after a `?`, as in `test:?fps=…`");
+        assert_eq!(error, "`test:size=640x480` takes options alone, after a `?`, as in `test:?fps=…`");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use futures_core::Stream;
 
 use crate::frames::{IterDriver, StreamDriver};
 use crate::http::Http;
-use crate::{Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, pipe, test_pattern};
+use crate::{
+    Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, test_pattern,
+};
 
 /// The drivers that a program has, by scheme. Cheap to clone.
 #[derive(Clone, Default)]
@@ -75,7 +77,7 @@ impl Drivers {
         let driver = driver.ok_or_else(|| Error::UnknownScheme {
             scheme: url.scheme().to_owned(),
             known: self.schemes(),
-            hint: hint(url),
+            hint: hint(url, &self.schemes()),
         })?;
         driver.check(url)?;
         Ok(Arc::clone(driver))
@@ -91,7 +93,7 @@ impl Drivers {
 }
 
 /// What to write in place of a scheme that is not in this build.
-fn hint(url: &SourceUrl) -> Option<String> {
+fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
         "v4l2" => Some(format!(
             "A V4L2 device can be read through ffmpeg: \
@@ -104,8 +106,14 @@ fn hint(url: &SourceUrl) -> Option<String> {
         "pi" | "libcamera" => {
             Some("A Raspberry Pi camera can be read by exec:rpicam-vid -t 0 -n --codec mjpeg -o -".to_owned())
         }
-        "file" => Some("For a film: exec:ffmpeg -re -stream_loop -1 -i FILM -f mjpeg -q:v 5 -".to_owned()),
-        _ => None,
+        "file" => Some(
+            "Write a file or folder by its path; for a film: \
+             exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -"
+                .to_owned(),
+        ),
+        scheme => meant::server_url(&url.expose())
+            .or_else(|| meant::nearest(scheme, known).map(|name| format!("{name}:")))
+            .map(|meant| format!("Did you mean `{meant}`?")),
     }
 }
 
@@ -142,6 +150,21 @@ mod tests {
         let rtsp = refusal("rtsp://me:s3cret@cam/1");
         assert!(rtsp.contains("exec:ffmpeg -rtsp_transport tcp -i rtsp://me:***@cam/1"), "{rtsp}");
         assert!(refusal("libcamera").contains("exec:rpicam-vid"));
+    }
+
+    #[test]
+    fn a_slip_and_a_server_without_http_are_answered_with_what_was_meant() {
+        for (text, meant) in [
+            ("emulted:?fps=1", "emulated:"),
+            ("image:./x", "images:"),
+            ("htp://cam/", "http:"),
+            ("localhost:8080", "http://localhost:8080/"),
+            ("cam.local:81/video", "http://cam.local:81/video"),
+        ] {
+            let refusal = refusal(text);
+            assert!(refusal.ends_with(&format!(". Did you mean `{meant}`?")), "{refusal}");
+        }
+        assert!(!refusal("webcam").contains("Did you mean"));
     }
 
     #[test]

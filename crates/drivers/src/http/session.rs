@@ -233,6 +233,10 @@ pub(super) fn connection_error(target: &Target, error: reqwest::Error) -> Error 
         problem.push_str(
             "; if this is your own camera, accept any certificate by #insecure at the end of the URL",
         );
+    } else if problem.contains("InvalidContentType") {
+        "the server does not speak TLS here; try http://".clone_into(&mut problem);
+    } else if problem.contains("Connection refused") {
+        problem.push_str("; nothing listens there: is the camera on, and is the port right?");
     }
     target.failed(problem)
 }

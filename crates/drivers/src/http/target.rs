@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::auth::Credentials;
-use crate::{Error, SourceUrl};
+use crate::{Error, SourceUrl, mask_secrets};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "silence", "timeout"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,13 +40,14 @@ impl Target {
     /// # Errors
     /// What is wrong with the URL or its options.
     pub(super) fn parse(source: &SourceUrl) -> Result<Self, Error> {
+        check_writing(source)?;
+        let bad = |problem: String| Error::BadUrl { url: source.to_string(), problem };
         let options = source.fragment_options(OPTIONS)?;
-        let mut url = Url::parse(&source.expose()).map_err(|error| Error::BadUrl {
-            url: source.to_string(),
-            problem: format!(
-                "{error}; like http://user:password@host:8080/path, where `/`, `?`, `#` and `%` in a password are \
-                 written %2F, %3F, %23 and %25"
-            ),
+        let mut url = Url::parse(&source.expose()).map_err(|error| {
+            bad(format!(
+                "cannot be read: {error}; write it like http://user:password@host:8080/path, where `/`, `?`, `#` and \
+                 `%` in a password are written %2F, %3F, %23 and %25"
+            ))
         })?;
         let credentials = Credentials::take_from(&mut url);
         url.set_fragment(None);
@@ -82,6 +83,24 @@ impl Target {
     pub(super) fn timed_out(&self, awaited: &'static str, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited, after }
     }
+}
+
+/// Refuses what browsers forgive in silence, and servers then do not find.
+fn check_writing(source: &SourceUrl) -> Result<(), Error> {
+    let address = source.rest().trim_start_matches('/');
+    let slashes = source.rest().len() - address.len();
+    if slashes != 2 && !address.is_empty() {
+        let meant = mask_secrets(&format!("{}://{address}", source.scheme()));
+        // Only a URL that is whole has its password masked.
+        let url = meant.replacen("//", &"/".repeat(slashes), 1);
+        let problem = format!("needs two slashes before the host; did you mean `{meant}`?");
+        return Err(Error::BadUrl { url, problem });
+    }
+    if address.contains(char::is_whitespace) {
+        let problem = "has a space in it; write it %20, and several sources one by one".to_owned();
+        return Err(Error::BadUrl { url: source.to_string(), problem });
+    }
+    Ok(())
 }
 
 /// The rate in the query, if it is one that we can keep: the query is the server's, so anything may stand there.
@@ -121,10 +140,29 @@ mod tests {
     }
 
     #[test]
+    fn a_url_with_a_slip_is_told_what_was_meant() {
+        let refusal = |text: &str| {
+            let source = SourceUrl::parse(text).unwrap();
+            Target::parse(&source).err().unwrap().to_string()
+        };
+        for text in ["http:/127.0.0.1/x", "http:127.0.0.1/x", "http:///127.0.0.1/x"] {
+            let expected = "needs two slashes before the host; did you mean `http://127.0.0.1/x`?";
+            assert_eq!(refusal(text), format!("`{text}` {expected}"));
+        }
+        assert!(refusal("http://cam/my video").contains("a space in it; write it %20"));
+    }
+
+    #[test]
     fn what_cannot_be_asked_for_is_refused_without_showing_the_password() {
-        for bad in
-            ["http://", "http://me:s3cret/x@cam/", "http://cam/#fps=0", "http://cam/#fast", "http://cam:x/"]
-        {
+        for bad in [
+            "http://",
+            "http:/me:s3cret@cam/",
+            "http://me:s3cret@cam/a b",
+            "http://me:s3cret/x@cam/",
+            "http://cam/#fps=0",
+            "http://cam/#fast",
+            "http://cam:x/",
+        ] {
             let error = Target::parse(&SourceUrl::parse(bad).unwrap()).err().unwrap().to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }

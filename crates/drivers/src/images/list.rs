@@ -8,13 +8,10 @@ use std::time::SystemTime;
 
 use glob::{MatchOptions, Pattern};
 
-use crate::Error;
+use crate::{Error, meant};
 
 /// A bound on the files of one loop: a picture every ten seconds for four months.
 const MAX_FILES: usize = 1_000_000;
-
-/// Films, which no decoder of ours reads.
-const FILMS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
 
 /// What `images:PATH` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,15 +48,10 @@ pub(super) fn check(path: &str) -> Result<(), String> {
             "names no path; write for example `images:/srv/pictures` or `images:/srv/*.jpg`".to_owned()
         );
     }
-    let extension = Path::new(path).extension().and_then(OsStr::to_str).unwrap_or_default();
-    if FILMS.iter().any(|film| extension.eq_ignore_ascii_case(film)) {
-        return Err(format!(
-            "is a film, not pictures; play it with ffmpeg: \
-             `exec:ffmpeg -v error -re -stream_loop -1 -i {} -q:v 5 -f mjpeg -`",
-            shell_words::quote(path)
-        ));
+    match meant::film_source(path) {
+        Some(source) => Err(format!("is a film, not pictures; play it with ffmpeg: `{source}`")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl Place {

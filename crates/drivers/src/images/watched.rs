@@ -81,7 +81,7 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) async fn open(url: &SourceUrl, place: Place) -> Result<Self, Error> {
         let Some(folder) = place.folder() else {
-            let problem = "only the last part of a path that is watched may hold a pattern".to_owned();
+            let problem = "cannot be watched: only the last part of its path may hold a pattern".to_owned();
             return Err(Error::BadUrl { url: url.to_string(), problem });
         };
         let place = Arc::new(place);

@@ -33,7 +33,13 @@ async fn a_server_that_is_not_there_is_named_without_the_password() {
     drop(listener);
     let text = refusal(&format!("http://me:s3cret@{address}/")).await.to_string();
     assert!(text.starts_with(&format!("http://me:***@{address}/: ")), "{text}");
-    assert!(text.contains("refused") && !text.contains("s3cret") && !text.contains('\n'), "{text}");
+    assert!(
+        text.contains("refused")
+            && text.contains("is the camera on")
+            && !text.contains("s3cret")
+            && !text.contains('\n'),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
+use std::io::{Read, Write};
+
 use crate::server::{Request, Server, Then, answer, jpeg};
 use crate::{ONE, open, picture, refusal};
 
-fn shot(_: &Request, out: &mut dyn std::io::Write) -> Then {
+fn shot(_: &Request, out: &mut dyn Write) -> Then {
     out.write_all(&jpeg(ONE)).unwrap();
     Then::Keep
 }
@@ -27,4 +29,19 @@ async fn a_redirect_to_https_is_followed() {
     let server = Server::sending(answer("301 Moved Permanently", &[&location], b""));
     let mut source = open(&server.url("/#insecure")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_said_to_be_one() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        tcp.read_exact(&mut [0; 5]).unwrap();
+        tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        // Stays open for as long as the other side does.
+        tcp.read_to_end(&mut Vec::new()).ok();
+    });
+    let error = refusal(&format!("https://{address}/")).await.to_string();
+    assert!(error.ends_with("the server does not speak TLS here; try http://"), "{error}");
 }

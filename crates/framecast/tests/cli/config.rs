@@ -92,7 +92,7 @@ fn bad_values_are_told_with_their_place_and_an_example() {
         ),
         (
             "listen = \"5000\"",
-            "1:10: `5000` is no address to listen on; write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network",
+            "1:10: `5000` is no address to listen on; did you mean 127.0.0.1:5000, or 0.0.0.0:5000 for the network?",
         ),
         ("user = \"me\"", "1:8: user `me` needs a password: set FRAMECAST_PASSWORD in the environment"),
         ("user = \"a:b\"", "1:8: `a:b` is no user name: it needs letters and can have no colon"),
@@ -112,9 +112,10 @@ fn a_source_is_checked_where_it_stands() {
         "site.toml:3:10: emulated: option `size=1x1`: must be like 1280x720, each side from 64 to 4096"
     );
     let error = of_source("film.mp4");
-    assert!(error.starts_with("site.toml:3:10: film.mp4: is neither a URL"), "{error}");
+    assert!(error.starts_with("site.toml:3:10: `film.mp4` is not a source; a film is"), "{error}");
+    assert!(error.contains("`exec:ffmpeg -v error -re -stream_loop -1 -i film.mp4 "), "{error}");
     let error = of_source("http://");
-    assert!(error.starts_with("site.toml:3:10: http"), "{error}");
+    assert!(error.starts_with("site.toml:3:10: `http"), "{error}");
 }
 
 #[test]
@@ -159,6 +160,23 @@ fn a_file_that_is_missing_or_a_folder_is_named() {
 fn bad_arguments_are_refused_by_their_name() {
     for (arguments, expected) in [
         (&["--listen", "foo", "emulated"][..], "--listen: `foo` is no address to listen on"),
+        (
+            &["--listen", "5012"],
+            "--listen: `5012` is no address to listen on; did you mean 127.0.0.1:5012, or 0.0.0.0:5012",
+        ),
+        (
+            &["--listen", "0.0.0.0"],
+            "--listen: `0.0.0.0` is no address to listen on; it needs a port: 0.0.0.0:5000",
+        ),
+        (&["localhost:8080"], "camera `camera`: no driver for `localhost:`; known are emulated:"),
+        (
+            &["192.168.1.20:8080/x"],
+            "camera `camera`: `192.168.1.20:8080/x` is not a source; did you mean `http://192.168.1.20:8080/x`?",
+        ),
+        (&["exec:"], "camera `camera`: `exec:` names no program; write for example `exec:ffmpeg"),
+        (&["http:/cam/x"], "camera `camera`: `http:/cam/x` needs two slashes before the host"),
+        (&["serv"], "`serv` is neither a command nor a source; did you mean `serve`?"),
+        (&["chekc", "emulated"], "`chekc` is neither a command nor a source; did you mean `check`?"),
         (&["a=emulated", "a=emulated"], "two cameras are called `a`"),
         (&["a:b=emulated"], "camera `camera`: no driver for `a:`; known are emulated:"),
         (&["front=nope:x"], "camera `front`: no driver for `nope:`; known are emulated:"),
@@ -175,14 +193,49 @@ fn bad_arguments_are_refused_by_their_name() {
 
 #[test]
 fn a_bad_filter_of_the_log_is_refused() {
-    for command in ["check", "serve"] {
-        let (code, _, errors) = run(&mut framecast(&[command, "--log", "a=b=c"]));
-        assert_eq!(code, 2);
-        assert_eq!(
-            errors.trim(),
-            "error: --log a=b=c: write error, warn, info, debug or trace, or PART=LEVEL,…"
-        );
+    let expected = "write error, warn, info, debug or trace, or PART=LEVEL,…";
+    let of_part = "there is no part `framecst`; did you mean `framecast`?";
+    for (filter, expected) in [
+        ("a=b=c", expected),
+        ("debgu", expected),
+        ("info,framecast", expected),
+        ("warn,framecst=debug", of_part),
+        ("framecst::http=debug", of_part),
+    ] {
+        for command in ["check", "serve"] {
+            let (code, _, errors) = run(&mut framecast(&[command, "--log", filter]));
+            assert_eq!((code, errors.trim()), (2, &*format!("error: --log {filter}: {expected}")));
+        }
     }
+}
+
+#[test]
+fn a_filter_of_levels_and_parts_is_taken() {
+    for filter in
+        ["", "DEBUG", "off", "warn,framecast_drivers=debug", "framecast::supervisor=trace,hyper=info"]
+    {
+        let (code, _, errors) = run(&mut framecast(&["check", "--log", filter, "emulated"]));
+        assert_eq!((code, errors.as_str()), (0, ""), "{filter}");
+    }
+}
+
+#[test]
+fn text_without_quotes_is_told_how_to_quote_it() {
+    for (line, expected) in [
+        ("name = front", "2:8: text needs quotes: name = \"front\""),
+        ("name = tiny # the small one", "2:8: text needs quotes: name = \"tiny\""),
+        ("source = images:./x", "2:10: text needs quotes: source = \"images:./x\""),
+        ("source = ./x", "2:10: text needs quotes: source = \"./x\""),
+        ("source = http://me:s3cret@cam/", "2:10: text needs quotes: source = \"http://me:***@cam/\""),
+        ("idle_timeout = never", "2:16: text needs quotes: idle_timeout = \"never\""),
+        ("idle_timeout = 10s", "2:16: text needs quotes: idle_timeout = \"10s\""),
+    ] {
+        assert_eq!(refusal(format!("[[camera]]\n{line}\n")), format!("site.toml:{expected}"));
+    }
+    assert_eq!(
+        refusal("listen = 127.0.0.1:80"),
+        "site.toml:1:15: text needs quotes: listen = \"127.0.0.1:80\""
+    );
 }
 
 #[test]
@@ -203,6 +256,9 @@ fn what_is_wrong_in_the_environment_names_the_variable() {
         errors.starts_with("error: CAMERA in the environment: camera `camera`: no driver for `nope:`"),
         "{errors}"
     );
+    let (code, _, errors) = run(framecast(&["check"]).env("CAMERA", "front=test"));
+    let expected = "error: CAMERA in the environment takes a source without a name: CAMERA='test'";
+    assert_eq!((code, errors.trim()), (2, expected));
     let (code, _, errors) = run(framecast(&["check"]).env("FRAMECAST_PASSWORD", "x"));
     assert_eq!(code, 2);
     assert!(errors.contains("FRAMECAST_PASSWORD is set, but no user: add --user NAME"), "{errors}");

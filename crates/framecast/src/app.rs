@@ -55,6 +55,9 @@ fn listen_hint(address: &SocketAddr, error: &std::io::Error) -> String {
         std::io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges: choose a higher one".to_owned()
         }
+        std::io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: 0.0.0.0 stands for all that it has".to_owned()
+        }
         _ => String::new(),
     }
 }

@@ -2,9 +2,14 @@
 
 use std::io::IsTerminal;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// The parts that are ours.
+const PARTS: [&str; 5] =
+    ["framecast", "framecast_drivers", "framecast_hub", "framecast_media", "framecast_outputs"];
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -20,10 +25,31 @@ pub(crate) enum Format {
 /// # Errors
 /// A filter that cannot be read.
 pub(crate) fn filter(filter: &str) -> anyhow::Result<EnvFilter> {
+    let refused = || anyhow!("--log {filter}: write error, warn, info, debug or trace, or PART=LEVEL,…");
+    for directive in filter.split(',') {
+        match directive.split_once('=') {
+            // The parser would take a slip for the name of a part, of which there is then nothing to log.
+            None if !directive.is_empty() && !is_level(directive) => return Err(refused()),
+            Some((part, _)) => check_part(filter, part)?,
+            None => {}
+        }
+    }
     // What the parser says of it names what no one wrote.
-    EnvFilter::builder()
-        .parse(filter)
-        .map_err(|_| anyhow!("--log {filter}: write error, warn, info, debug or trace, or PART=LEVEL,…"))
+    EnvFilter::builder().parse(filter).map_err(|_| refused())
+}
+
+fn is_level(word: &str) -> bool {
+    word.parse::<LevelFilter>().is_ok()
+}
+
+/// Refuses what is hardly the name of another program's part, but one of ours with a slip.
+fn check_part(filter: &str, part: &str) -> anyhow::Result<()> {
+    let name = part.split([':', '[']).next().unwrap_or_default();
+    let nearest = PARTS.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
+    match nearest.map(|known| (strsim::damerau_levenshtein(name, known), known)) {
+        Some((1..=2, known)) => bail!("--log {filter}: there is no part `{name}`; did you mean `{known}`?"),
+        _ => Ok(()),
+    }
 }
 
 /// Starts the log with [`filter`].

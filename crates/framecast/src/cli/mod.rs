@@ -2,6 +2,7 @@
 
 mod help;
 mod plan;
+mod tip;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -74,6 +75,14 @@ struct PlanArgs {
 }
 
 impl Cli {
+    /// The command line of this process; ends it with what is wrong where it cannot be read.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+            tip::add(error, &arguments.collect::<Vec<_>>()).exit()
+        })
+    }
+
     /// Does what was asked.
     pub(crate) fn run(self) -> ExitCode {
         let code = match self.command {

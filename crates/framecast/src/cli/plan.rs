@@ -5,7 +5,7 @@ use std::env::{self, VarError};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, Drivers, Settings};
+use framecast::{Account, Drivers, Settings, mask_secrets};
 
 use super::PlanArgs;
 
@@ -14,6 +14,9 @@ const DEFAULT_FILE: &str = "framecast.toml";
 
 /// The name of a camera that was given without one.
 const DEFAULT_NAME: &str = "camera";
+
+/// The commands of the command line.
+const COMMANDS: [&str; 2] = ["serve", "check"];
 
 /// Settings, and where they come from.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl Plan {
     /// emulated camera, where these name no camera.
     pub(super) fn new(args: &PlanArgs, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Self> {
         let (mut settings, mut origin) = read_file(args, environment, drivers)?;
-        add_sources(&mut settings, &args.sources)?;
+        add_sources(&mut settings, &args.sources, drivers)?;
         if !args.sources.is_empty() {
             origin.push("the command line".to_owned());
         }
@@ -109,7 +112,10 @@ fn read_file(
 }
 
 /// Adds the cameras of the command line.
-fn add_sources(settings: &mut Settings, sources: &[String]) -> anyhow::Result<()> {
+fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -> anyhow::Result<()> {
+    if let Some(first) = sources.first() {
+        check_command(first, drivers)?;
+    }
     let named: BTreeSet<&str> = sources.iter().filter_map(|source| split_name(source).0).collect();
     for argument in sources {
         let (name, source) = split_name(argument);
@@ -124,6 +130,17 @@ fn add_sources(settings: &mut Settings, sources: &[String]) -> anyhow::Result<()
     Ok(())
 }
 
+/// Refuses a command with a slip, which is otherwise taken for a driver's name.
+fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
+    if drivers.schemes().contains(&word) {
+        return Ok(());
+    }
+    match COMMANDS.iter().find(|command| strsim::damerau_levenshtein(word, command) <= 2) {
+        Some(command) => bail!("`{word}` is neither a command nor a source; did you mean `{command}`?"),
+        None => Ok(()),
+    }
+}
+
 /// Adds the camera that is shown when none was named.
 fn add_default(
     settings: &mut Settings,
@@ -136,6 +153,10 @@ fn add_default(
         origin.push("the emulated camera".to_owned());
         return Ok(());
     };
+    if let (Some(_), source) = split_name(camera) {
+        let source = mask_secrets(source);
+        bail!("CAMERA in the environment takes a source without a name: CAMERA='{source}'");
+    }
     settings
         .add_camera(DEFAULT_NAME, camera)
         .and_then(|()| settings.check_sources(drivers))

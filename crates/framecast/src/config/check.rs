@@ -1,6 +1,6 @@
 //! What single values must be like, wherever they come from.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::http::HeaderValue;
 
@@ -16,9 +16,14 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         None => text.to_owned(),
     };
     full.parse().map_err(|_| {
-        format!(
-            "`{text}` is no address to listen on; write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network"
-        )
+        let hint = if text.parse::<u16>().is_ok() {
+            format!("did you mean 127.0.0.1:{text}, or 0.0.0.0:{text} for the network?")
+        } else if text.parse::<Ipv4Addr>().is_ok() {
+            format!("it needs a port: {text}:5000")
+        } else {
+            "write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network".to_owned()
+        };
+        format!("`{text}` is no address to listen on; {hint}")
     })
 }
 

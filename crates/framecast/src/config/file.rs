@@ -54,7 +54,9 @@ impl File {
     /// The first thing that is wrong, with line and column; for an unknown key the nearest known one.
     pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
-            let message = wording::reword(error.message());
+            let unquoted = error.span().and_then(|span| wording::unquoted(text, span.start));
+            let is_syntax = wording::is_of_syntax(error.message());
+            let message = unquoted.filter(|_| is_syntax).unwrap_or_else(|| wording::reword(error.message()));
             ConfigError::at(text, error.span(), message)
         })
     }

@@ -1,5 +1,7 @@
 //! What the deserialiser says of a file, in the words of someone who wrote one.
 
+use framecast_drivers::mask_secrets;
+
 /// The keys of the top of the file.
 const TOP_KEYS: &[&str] = &[
     "listen",
@@ -38,6 +40,30 @@ pub(super) fn reword(message: &str) -> String {
         }
         None => message.to_owned(),
     }
+}
+
+/// Whether `message` is of the parser, and not of what it read.
+pub(super) fn is_of_syntax(message: &str) -> bool {
+    [
+        "string values must be quoted",
+        "invalid boolean",
+        "invalid float",
+        "invalid mantissa",
+        "invalid integer",
+    ]
+    .iter()
+    .any(|begin| message.starts_with(begin))
+}
+
+/// What to write for the value around byte `at` of `text`, if that is text without quotes, which the parser takes for
+/// whatever it begins like.
+pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
+    let begin = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let (key, value) = text.get(begin..)?.lines().next()?.split_once('=')?;
+    let value = value.split(" #").next()?.trim();
+    let is_text = value.contains(|c: char| c.is_alphabetic() || matches!(c, ':' | '/'))
+        && !value.contains(['"', '\'', '\\', '[', ']', '{', '}']);
+    is_text.then(|| format!("text needs quotes: {} = \"{}\"", key.trim(), mask_secrets(value)))
 }
 
 /// Says a key that this table does not have: `rest` is the key and the known ones, each in back quotes.
@@ -85,6 +111,14 @@ mod tests {
     fn the_keys_named_here_are_those_of_the_file() {
         assert_eq!(keys_of::<File>(), TOP_KEYS);
         assert_eq!(keys_of::<CameraFile>(), CAMERA_KEYS);
+    }
+
+    #[test]
+    fn only_text_is_asked_to_be_quoted() {
+        assert_eq!(unquoted("a = 1\nb = x#y # z", 10).as_deref(), Some("text needs quotes: b = \"x#y\""));
+        for line in ["a = 1.2.3", "a = 'x", "a = [x]", "a =", "[[camera]", ""] {
+            assert_eq!(unquoted(line, line.len()), None, "{line}");
+        }
     }
 
     #[test]

@@ -48,3 +48,25 @@ fn a_flag_that_does_not_exist_is_bad_usage() {
     assert_eq!(code, 2);
     assert!(errors.contains("--listen"), "{errors}");
 }
+
+#[test]
+fn a_source_that_the_shell_took_apart_is_to_be_quoted() {
+    for arguments in [&["exec:ffmpeg", "-re", "-i", "x"][..], &["check", "front=exec:ffmpeg", "-re"]] {
+        let (code, _, errors) = run(&mut framecast(arguments));
+        assert_eq!(code, 2);
+        assert!(errors.contains("tip: put a source with spaces in quotes: '"), "{errors}");
+        assert!(errors.contains("exec:ffmpeg -r …'") && !errors.contains("-- -r"), "{errors}");
+    }
+    // Quoted as it should be, it is not what is wrong.
+    let (_, _, errors) = run(&mut framecast(&["exec:ffmpeg -re -i x", "--listne", "x"]));
+    assert!(errors.contains("--listen") && !errors.contains("in quotes"), "{errors}");
+}
+
+#[test]
+fn what_other_servers_call_the_address_is_told_what_it_is_here() {
+    for argument in ["--port", "-p", "--host"] {
+        let (code, _, errors) = run(&mut framecast(&["emulated", argument, "8080"]));
+        assert_eq!(code, 2);
+        assert!(errors.contains("tip: use --listen ADDRESS:PORT"), "{errors}");
+    }
+}

@@ -53,6 +53,7 @@ fn an_address_of_another_machine_is_exit_code_1() {
     let (code, _, errors) = run(&mut framecast(&["--listen", "192.0.2.1:5000"]));
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains("cannot listen on 192.0.2.1:5000: "), "{errors}");
+    assert!(errors.contains("this machine has no such address: 0.0.0.0 stands for all"), "{errors}");
 }
 
 #[test]

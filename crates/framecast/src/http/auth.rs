@@ -42,6 +42,7 @@ pub(crate) async fn check(State(auth): State<Arc<BasicAuth>>, request: Request, 
         return next.run(request).await;
     }
     let headers = [(header::WWW_AUTHENTICATE, "Basic realm=\"Framecast\", charset=\"UTF-8\"")];
-    let message = "user and password needed".to_owned();
+    let has_tried = request.headers().contains_key(header::AUTHORIZATION);
+    let message = if has_tried { "wrong user or password" } else { "user and password needed" }.to_owned();
     (headers, Refusal { status: StatusCode::UNAUTHORIZED, message }).into_response()
 }

@@ -71,7 +71,9 @@ fn wrong_and_malformed_credentials_do_not() {
         basic("me:pw:ü").replacen("Basic", "Bearer", 1),
         basic("me:pw:ü").replacen("Basic ", "Basic", 1),
     ] {
-        assert_eq!(server.ask("GET /api/cameras", &[("Authorization", &value)]).status, 401, "{value}");
+        let answer = server.ask("GET /api/cameras", &[("Authorization", &value)]);
+        assert_eq!(answer.status, 401, "{value}");
+        assert_eq!(error(&answer), "wrong user or password");
     }
 }
 

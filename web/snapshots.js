@@ -3,16 +3,22 @@
 
 const TIMEOUT_MS = 5000;
 const PAUSE_MS = 250;
+// A lost camera is answered with an error, which browsers report each time.
+const LOST_PAUSE_MS = 5000;
 
 export class Snapshots {
   #turns = [];
+  // When a tile was last answered that its camera is lost.
+  #lostAt = new WeakMap();
   #isRunning = false;
   #abort = null;
 
   /** The tiles to be served, in any order; an empty list stops at once. */
   serve(tiles) {
     const kept = this.#turns.filter((tile) => tiles.includes(tile));
-    this.#turns = [...tiles.filter((tile) => !kept.includes(tile)), ...kept];
+    const added = tiles.filter((tile) => !kept.includes(tile));
+    for (const tile of added) this.#lostAt.delete(tile);
+    this.#turns = [...added, ...kept];
     if (this.#turns.length === 0) this.#abort?.abort();
     else if (!this.#isRunning) this.#run();
   }
@@ -22,7 +28,9 @@ export class Snapshots {
     while (this.#turns.length > 0) {
       const tile = this.#turns.shift();
       this.#turns.push(tile);
-      await this.#fetchOne(tile);
+      const lostAt = this.#lostAt.get(tile);
+      const isDue = lostAt === undefined || performance.now() - lostAt >= LOST_PAUSE_MS;
+      if (isDue) await this.#fetchOne(tile);
       await new Promise((done) => setTimeout(done, PAUSE_MS));
     }
     this.#isRunning = false;
@@ -34,6 +42,8 @@ export class Snapshots {
     const limit = setTimeout(() => abort.abort(), TIMEOUT_MS);
     try {
       const response = await fetch(tile.snapshotUrl, { cache: "no-store", signal: abort.signal });
+      if (response.ok) this.#lostAt.delete(tile);
+      else this.#lostAt.set(tile, performance.now());
       // A camera that is lost is answered with an error, whose body is the picture that says why.
       const isPicture = response.headers.get("Content-Type")?.startsWith("image/");
       if (!isPicture) throw new Error(`the server answered ${response.status}`);

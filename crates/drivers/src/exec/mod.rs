@@ -66,7 +66,7 @@ fn words(url: &SourceUrl) -> Result<(String, Vec<String>), Error> {
     match words.next() {
         Some(program) if !program.is_empty() => Ok((program, words.collect())),
         _ => Err(bad(
-            "names no program; write for example `exec:ffmpeg -re -i film.mp4 -f mjpeg -`".to_owned()
+            "names no program; write for example `exec:ffmpeg -v error -re -i film.mp4 -f mjpeg -`".to_owned()
         )),
     }
 }

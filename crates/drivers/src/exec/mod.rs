@@ -65,9 +65,10 @@ fn words(url: &SourceUrl) -> Result<(String, Vec<String>), Error> {
         .into_iter();
     match words.next() {
         Some(program) if !program.is_empty() => Ok((program, words.collect())),
-        _ => Err(bad(
-            "names no program; write for example `exec:ffmpeg -v error -re -i film.mp4 -f mjpeg -`".to_owned()
-        )),
+        _ => {
+            Err(bad("names no program; write for example `exec:ffmpeg -v error -re -i a.mp4 -f mjpeg -`"
+                .to_owned()))
+        }
     }
 }
 

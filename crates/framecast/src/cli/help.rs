@@ -4,7 +4,7 @@ pub(super) const AFTER_HELP: &str = "\
 Examples:
   framecast                      the emulated camera at http://127.0.0.1:5000/
   framecast http://192.168.1.20/video.mjpg
-  framecast 'exec:ffmpeg -v error -re -stream_loop -1 -i a.mp4 -q:v 5 -f mjpeg -'
+  framecast 'exec:ffmpeg -v error -re -stream_loop -1 -i a.mp4 -q 5 -f mjpeg -'
   framecast front=http://192.168.1.20/video.mjpg 'yard=images:./yard?watch'
   rpicam-vid -t 0 -n --codec mjpeg -o - | framecast pipe:-
   FRAMECAST_PASSWORD=… framecast --user me --listen 0.0.0.0:5000

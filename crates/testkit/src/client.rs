@@ -2,7 +2,7 @@
 //! all their bytes. Whatever goes wrong is a panic, for tests are its only callers.
 #![expect(clippy::unwrap_used, reason = "a test is told by a panic")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -145,7 +145,12 @@ impl Iterator for Stream {
                 Some(Event::End) => return None,
                 None => {}
             }
-            let bytes = self.reader.fill_buf().unwrap();
+            let bytes = match self.reader.fill_buf() {
+                Ok(bytes) => bytes,
+                // A child of the test has ended.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => panic!("{error}"),
+            };
             assert!(!bytes.is_empty(), "the connection ended before the stream");
             let len = bytes.len();
             self.parser.push(bytes);

@@ -23,6 +23,11 @@ impl Backoff {
         }
     }
 
+    /// The delay after a failure that only another configuration mends.
+    pub(crate) fn longest() -> Duration {
+        LONGEST
+    }
+
     /// The next delay. `random` is within 0 to 1 and takes up to a quarter off.
     pub(crate) fn next_delay(&mut self, random: f64) -> Duration {
         let full = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);

@@ -49,8 +49,8 @@ enum Outcome {
     Unwatched { live_for: Duration },
     /// The server shuts down.
     Shutdown,
-    /// It failed for this reason; how long it had been live.
-    Failed { reason: String, live_for: Duration },
+    /// It failed for this reason; how long it had been live, and whether trying again soon can help.
+    Failed { reason: String, live_for: Duration, is_transient: bool },
 }
 
 impl Supervisor {
@@ -77,9 +77,13 @@ impl Supervisor {
                         backoff.succeeded_for(live_for);
                         self.go_idle();
                     }
-                    Outcome::Failed { reason, live_for } => {
+                    Outcome::Failed { reason, live_for, is_transient } => {
                         backoff.succeeded_for(live_for);
-                        let delay = backoff.next_delay(fastrand::f64());
+                        let delay = if is_transient {
+                            backoff.next_delay(fastrand::f64())
+                        } else {
+                            Backoff::longest()
+                        };
                         if !self.wait_lost(reason, delay).await {
                             self.go_idle();
                         }
@@ -111,7 +115,7 @@ impl Supervisor {
             let reason =
                 format!("the driver hangs in {} threads; waiting for one to return", self.stuck.len());
             self.mark_lost(&reason);
-            return Outcome::Failed { reason, live_for: Duration::ZERO };
+            return Outcome::Failed { reason, live_for: Duration::ZERO, is_transient: true };
         }
         // A lost camera stays lost until a frame comes, and its attempts do not fill the log.
         if self.feed.status().state == State::Lost {
@@ -125,7 +129,7 @@ impl Supervisor {
             Err(error) => {
                 let reason = format!("cannot start a thread: {error}");
                 self.mark_lost(&reason);
-                return Outcome::Failed { reason, live_for: Duration::ZERO };
+                return Outcome::Failed { reason, live_for: Duration::ZERO, is_transient: true };
             }
         };
         let outcome = self.read(&mut reader).await;
@@ -163,7 +167,7 @@ impl Supervisor {
                 }
                 () = sleep_until_some(stalled_at) => {
                     let reason = opening.stall_reason(&self.settings, &self.feed.stats());
-                    return Outcome::Failed { reason, live_for: opening.live_for() };
+                    return Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true };
                 }
                 () = sleep_until_some(quiet_at), if !opening.is_quiet => {
                     opening.is_quiet = true;
@@ -188,15 +192,15 @@ impl Supervisor {
                 None
             }
             Some(Report::Ended(result)) => {
-                let reason = match result {
-                    Ok(()) => "the source has ended".to_owned(),
-                    Err(error) => one_line(&error),
+                let (reason, is_transient) = match result {
+                    Ok(()) => ("the source has ended".to_owned(), true),
+                    Err(error) => (one_line(&error), error.is_transient()),
                 };
-                Some(Outcome::Failed { reason, live_for: opening.live_for() })
+                Some(Outcome::Failed { reason, live_for: opening.live_for(), is_transient })
             }
             None => {
                 let reason = "the driver's thread ended without a word".to_owned();
-                Some(Outcome::Failed { reason, live_for: opening.live_for() })
+                Some(Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true })
             }
         }
     }

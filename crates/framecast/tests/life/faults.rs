@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use framecast::{Delivery, State};
+use framecast::{BoxFuture, Delivery, Driver, DriverError, Drivers, Settings, Source, SourceUrl, State};
 use framecast_testkit::{Viewer, number_of, soon};
 
 use crate::camera::{Act, Camera, PLAY};
@@ -124,5 +124,33 @@ async fn a_flood_is_held_to_max_fps_and_goes_on() {
     let offered = number_of(&last.data).unwrap() - number_of(&first.data).unwrap();
     assert!(offered > 2 * passed as u64, "{offered} were offered: too few for a flood");
     assert!(feed.stats().over_rate > 0);
+    server.stop().await;
+}
+
+/// A driver that finds only when it opens that its URL is of no use.
+struct Misspelt;
+
+impl Driver for Misspelt {
+    fn scheme(&self) -> &'static str {
+        "misspelt"
+    }
+
+    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+        let problem = "is of no use".to_owned();
+        Box::pin(async move { Err(DriverError::BadUrl { url: url.to_string(), problem }) })
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_only_its_configuration_can_mend_is_tried_seldom() {
+    let mut settings = Settings::with_cameras([("door", "misspelt:")]).unwrap();
+    settings.listen.set_port(0);
+    let server = Server::start_with(settings, Drivers::builtin().with(Misspelt)).await;
+    let _viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut status = server.feed("door").watch_status();
+    let told = status.wait_for(|status| status.next_try.is_some());
+    let status = soon("it is lost", told).await.unwrap().clone();
+    assert!(status.reason.unwrap().contains("is of no use"));
+    assert!(status.next_try.unwrap().duration_since(status.since).unwrap() >= Duration::from_secs(30));
     server.stop().await;
 }

@@ -16,7 +16,7 @@ const CHROMIUM_FLAGS = [
 ];
 
 // On a busy machine Chromium now and then never answers a request for a screenshot; it does the next one.
-const SHOT_LIMIT_MS = 5000;
+const SHOT_LIMIT_MS = 2000;
 
 /** Starts `chromium` or `firefox`. */
 export async function launch(name) {

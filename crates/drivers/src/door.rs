@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use framecast_media::codec::jpeg;
-use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
+use framecast_media::{Bytes, Codec, Error as MediaError, Format, Frame, PixelFormat, Range, Timestamp};
 
 use crate::{Error, SourceUrl};
 
-/// Checks pictures and makes frames of them: whole JPEG images with Huffman tables, no larger than the bound.
+/// The longest side of a picture that JPEG can code.
+const MAX_SIDE_PX: u32 = 65_535;
+
+/// Checks pictures and makes frames of them: whole JPEG images with Huffman tables, no larger than the bound; or raw
+/// pictures, whose size their device was asked for.
 #[derive(Debug)]
 pub struct Door {
     max_picture_bytes: usize,
@@ -42,14 +46,52 @@ impl Door {
         let number = self.offered;
         if data.len() > self.max_picture_bytes {
             let limit_bytes = self.max_picture_bytes;
-            let source = framecast_media::Error::TooLarge { offset: 0, limit_bytes };
+            let source = MediaError::TooLarge { offset: 0, limit_bytes };
             return Err(Error::Picture { number, source });
         }
         let (data, header) = jpeg::admit(data).map_err(|source| Error::Picture { number, source })?;
-        let format = self.format_for(header.width_px, header.height_px);
+        let format = Format { codec: Codec::Jpeg, width_px: header.width_px, height_px: header.height_px };
+        Ok(self.frame(data, captured_at, format))
+    }
+
+    /// Makes a frame of a raw picture: `data` is packed as [`PixelFormat`] says, and is shared, not copied.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] when `data` has not the bytes of a picture of this size.
+    pub fn admit_raw(
+        &mut self,
+        data: Bytes,
+        (pixels, range): (PixelFormat, Range),
+        (width_px, height_px): (u32, u32),
+        captured_at: SystemTime,
+    ) -> Result<Frame, Error> {
+        self.offered += 1;
+        let number = self.offered;
+        let check = || {
+            if !(1..=MAX_SIDE_PX).contains(&width_px) || !(1..=MAX_SIDE_PX).contains(&height_px) {
+                return Err(MediaError::PictureSize { width_px, height_px });
+            }
+            let (expected_bytes, len_bytes) = (pixels.len_bytes(width_px, height_px), data.len());
+            if len_bytes != expected_bytes {
+                return Err(MediaError::RawLength {
+                    format: pixels,
+                    width_px,
+                    height_px,
+                    expected_bytes,
+                    len_bytes,
+                });
+            }
+            Ok(())
+        };
+        check().map_err(|source| Error::Picture { number, source })?;
+        let format = Format { codec: Codec::Raw(pixels, range), width_px, height_px };
+        Ok(self.frame(data, captured_at, format))
+    }
+
+    fn frame(&mut self, data: Bytes, captured_at: SystemTime, format: Format) -> Frame {
         let pts = Timestamp::from_duration(self.opened_at.elapsed()).max(self.last_pts);
         self.last_pts = pts;
-        Ok(Frame { data, pts, captured_at, is_keyframe: true, format })
+        Frame { data, pts, captured_at, is_keyframe: true, format: self.shared(format) }
     }
 
     /// Counts a picture that a parser before this door found broken.
@@ -58,17 +100,11 @@ impl Door {
         Error::Picture { number: self.offered, source }
     }
 
-    /// The shared format for this size: the same pointer as long as the size stays.
-    fn format_for(&mut self, width_px: u32, height_px: u32) -> Arc<Format> {
+    /// The format as it is shared: the same pointer as long as it stays.
+    fn shared(&mut self, format: Format) -> Arc<Format> {
         match &self.format {
-            Some(format) if format.width_px == width_px && format.height_px == height_px => {
-                Arc::clone(format)
-            }
-            _ => {
-                let format = Arc::new(Format { codec: Codec::Jpeg, width_px, height_px });
-                self.format = Some(Arc::clone(&format));
-                format
-            }
+            Some(held) if **held == format => Arc::clone(held),
+            _ => Arc::clone(self.format.insert(Arc::new(format))),
         }
     }
 }
@@ -139,5 +175,19 @@ mod tests {
             admit(&mut small, PLAIN),
             Err(Error::Picture { number: 1, source: framecast_media::Error::TooLarge { .. } })
         ));
+    }
+
+    #[test]
+    fn a_raw_picture_must_have_the_bytes_of_its_size() {
+        let mut door = door();
+        let format = (PixelFormat::Nv12, Range::Limited);
+        let mut admit =
+            |len, size| door.admit_raw(Bytes::from(vec![0; len]), format, size, SystemTime::UNIX_EPOCH);
+        let frame = admit(4 * 2 * 3 / 2, (4, 2)).unwrap();
+        assert_eq!(frame.format.codec, Codec::Raw(PixelFormat::Nv12, Range::Limited));
+        let error = admit(11, (4, 2)).unwrap_err();
+        assert!(error.is_picture());
+        assert_eq!(error.to_string(), "picture 2: a nv12 picture of 4x2 pixels has 12 bytes, and not 11");
+        assert!(admit(0, (0, 2)).is_err());
     }
 }

@@ -1,11 +1,12 @@
 //! The two traits that every driver implements.
 
+use std::future::{pending, ready};
 use std::time::Duration;
 
 use framecast_media::Frame;
 use futures_core::future::BoxFuture;
 
-use crate::{Error, SourceUrl};
+use crate::{Capture, Control, ControlValue, Device, Error, SourceUrl};
 
 /// Opens sources of one URL scheme. Chosen at run time from the table [`Drivers`](crate::Drivers).
 pub trait Driver: Send + Sync {
@@ -26,6 +27,45 @@ pub trait Driver: Send + Sync {
     /// # Errors
     /// What could not be opened, what was tried and what to do.
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>>;
+
+    /// The devices that are plugged in now and that this driver can open.
+    fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
+        Box::pin(ready(Vec::new()))
+    }
+
+    /// What can be adjusted on the device, whether it is open or not, in the device's order. Empty for sources
+    /// without such.
+    ///
+    /// # Errors
+    /// Why the device cannot be asked.
+    fn controls<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, Error>> {
+        let _ = url;
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    /// Sets controls by their ids, in this order; `None` stands for the default. Everything is checked before
+    /// anything is set.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchControl`] and [`Error::BadControl`] name the control and what it takes; otherwise why the
+    /// device cannot be asked.
+    fn set_controls<'a>(
+        &'a self,
+        url: &'a SourceUrl,
+        changes: &'a [(String, Option<ControlValue>)],
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let _ = url;
+        let refusal =
+            changes.first().map(|(id, _)| Error::NoSuchControl { control: id.clone(), known: Vec::new() });
+        Box::pin(ready(refusal.map_or(Ok(()), Err)))
+    }
+
+    /// Resolves when the device of a camera that was lost has come (back), so that it is tried again at once and not
+    /// when its next attempt is due. Cancel safe.
+    fn until_back<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
+        let _ = url;
+        Box::pin(pending())
+    }
 }
 
 /// An open device or connection that yields frames. Dropping it releases the device.
@@ -42,5 +82,16 @@ pub trait Source: Send {
     /// world decides (a watched folder).
     fn longest_pause(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// What the device really gave, beside what it was asked for; `None` for sources that are not asked. May be another
+    /// after a frame of another format.
+    fn capture(&self) -> Option<Capture> {
+        None
+    }
+
+    /// How many frames the device has lost since it was opened: gaps in its own count.
+    fn lost_frames(&self) -> u64 {
+        0
     }
 }

@@ -132,6 +132,22 @@ pub enum Error {
         /// How long was waited.
         after: Duration,
     },
+    /// A device has no such control.
+    #[error("no control `{control}`; {}", if known.is_empty() { "this camera has none".to_owned() } else { format!("known are {}", known.join(", ")) })]
+    NoSuchControl {
+        /// The control that was asked for.
+        control: String,
+        /// The controls that the device has.
+        known: Vec<String>,
+    },
+    /// A control cannot take this value.
+    #[error("{control} {problem}")]
+    BadControl {
+        /// The control.
+        control: String,
+        /// What is wrong, as what follows the control's name in a sentence, with its range.
+        problem: String,
+    },
     /// A driver's thread panicked.
     #[error("the driver panicked: {message}")]
     Panicked {
@@ -166,6 +182,8 @@ impl Error {
                 | Self::BadUrl { .. }
                 | Self::UnknownOption { .. }
                 | Self::BadOption { .. }
+                | Self::NoSuchControl { .. }
+                | Self::BadControl { .. }
         )
     }
 }

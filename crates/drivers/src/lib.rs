@@ -7,6 +7,8 @@
 //! configuration files.
 
 pub mod blocking;
+mod control;
+mod device;
 mod door;
 mod driver;
 mod emulated;
@@ -23,6 +25,8 @@ mod stream;
 mod table;
 mod test_pattern;
 
+pub use control::{Control, ControlKind, ControlValue, MenuEntry};
+pub use device::{Capture, Device, DeviceFormat, DeviceSize, Mode};
 pub use door::Door;
 pub use driver::{Driver, Source};
 pub use error::Error;

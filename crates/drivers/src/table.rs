@@ -8,7 +8,7 @@ use futures_core::Stream;
 use crate::frames::{IterDriver, StreamDriver};
 use crate::http::Http;
 use crate::{
-    Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, test_pattern,
+    Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, test_pattern,
 };
 
 /// The drivers that a program has, by scheme. Cheap to clone.
@@ -81,6 +81,12 @@ impl Drivers {
         })?;
         driver.check(url)?;
         Ok(Arc::clone(driver))
+    }
+
+    /// The devices that are plugged in now, of all drivers.
+    pub async fn devices(&self) -> Vec<Device> {
+        let found = futures_util::future::join_all(self.0.iter().map(|driver| driver.devices())).await;
+        found.into_iter().flatten().collect()
     }
 
     /// Opens `url` with the driver for its scheme.

@@ -1,14 +1,16 @@
 //! The test camera: a moving pattern of any size and rate, with frame number, date and time, so that latency can be
 //! read off the screen.
 //!
+//! With `format=yuyv` and the like it gives raw pictures, as a cheap webcam does.
+//!
 //! It is drawn and encoded on a thread of its own. Frames are due at fixed times from the opening on; a machine that
 //! cannot keep the rate leaves numbers out rather than showing the past.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use framecast_media::codec::jpeg;
+use framecast_media::codec::{Picture, jpeg, raw};
 use framecast_media::draw::{TestFrame, TestPattern};
-use framecast_media::{Bytes, Frame};
+use framecast_media::{Frame, PixelFormat, Range};
 use jiff::tz::TimeZone;
 
 use crate::blocking::{self, Blocking, Closed, Sink};
@@ -17,7 +19,7 @@ use crate::{BoxFuture, Door, Driver, Error, Options, Source, SourceUrl};
 /// `test:?size=1280x720&fps=30`.
 pub(crate) struct Test;
 
-const OPTIONS: &[&str] = &["size", "fps"];
+const OPTIONS: &[&str] = &["size", "fps", "format"];
 const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
 const MIN_SIDE_PX: u32 = 16;
 const MAX_SIDE_PX: u32 = 4096;
@@ -31,6 +33,8 @@ const QUALITY: u8 = 80;
 struct Shape {
     size_px: (u32, u32),
     interval: Duration,
+    /// `None` for JPEG.
+    raw: Option<PixelFormat>,
 }
 
 impl Shape {
@@ -39,7 +43,15 @@ impl Shape {
         if interval < Duration::from_secs_f64(1.0 / MAX_FPS) {
             return Err(options.refuse("fps", &format!("must be at most {MAX_FPS}")));
         }
-        Ok(Self { size_px: options.size(DEFAULT_SIZE_PX, MIN_SIDE_PX, MAX_SIDE_PX)?, interval })
+        let raw = match options.get("format") {
+            None => None,
+            Some(name) if name.eq_ignore_ascii_case("jpeg") => None,
+            Some(name) => Some(PixelFormat::from_name(name).ok_or_else(|| {
+                let names = PixelFormat::ALL.map(PixelFormat::name).join(", ");
+                options.refuse("format", &format!("must be one of jpeg, {names}"))
+            })?),
+        };
+        Ok(Self { size_px: options.size(DEFAULT_SIZE_PX, MIN_SIDE_PX, MAX_SIDE_PX)?, interval, raw })
     }
 }
 
@@ -92,24 +104,34 @@ fn run(shape: Shape, mut door: Door, sink: &Sink) -> Result<(), Closed> {
         sink.sleep_until(began_at + due(number, shape.interval))?;
         number = number_at(began_at.elapsed(), shape.interval).max(number);
         let now = SystemTime::now();
-        let frame = draw(&mut pattern, number, fps, now, &zone).map_err(Error::Stream);
-        sink.send(frame.and_then(|picture| door.admit(picture, now)))?;
+        let picture = draw(&mut pattern, number, fps, now, &zone);
+        let frame = match shape.raw {
+            None => {
+                let coded = jpeg::encode(picture, QUALITY).map_err(Error::Stream);
+                coded.and_then(|coded| door.admit(coded, now))
+            }
+            Some(format) => {
+                let samples = raw::pack(picture, format, Range::Full).into();
+                door.admit_raw(samples, (format, Range::Full), shape.size_px, now)
+            }
+        };
+        sink.send(frame)?;
         number += 1;
     }
 }
 
-fn draw(
-    pattern: &mut TestPattern,
+fn draw<'a>(
+    pattern: &'a mut TestPattern,
     number: u64,
     fps: f64,
     now: SystemTime,
     zone: &TimeZone,
-) -> Result<Bytes, framecast_media::Error> {
+) -> &'a Picture {
     // Only a clock beyond the year 9999 is no timestamp.
     let local = zone.to_datetime(jiff::Timestamp::try_from(now).unwrap_or_default());
     let date = local.strftime("%Y-%m-%d").to_string();
     let time = local.strftime("%H:%M:%S%.3f").to_string();
-    jpeg::encode(pattern.draw(&TestFrame { number, date: &date, time: &time, fps }), QUALITY)
+    pattern.draw(&TestFrame { number, date: &date, time: &time, fps })
 }
 
 /// When frame `number` is due, counted from the opening.
@@ -124,6 +146,8 @@ fn number_at(elapsed: Duration, interval: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use framecast_media::Codec;
+
     use super::*;
 
     async fn open(text: &str) -> Result<Box<dyn Source>, Error> {
@@ -163,6 +187,18 @@ mod tests {
         let passed = fresh.captured_at.duration_since(first.captured_at).unwrap();
         assert!(passed >= Duration::from_millis(195), "{passed:?}");
         assert!(number_of(&fresh) >= number_of(&first) + 38);
+    }
+
+    #[tokio::test]
+    async fn raw_pictures_come_packed_in_the_format_asked_for() {
+        for format in PixelFormat::ALL {
+            let mut source = open(&format!("test:?size=34x18&fps=100&format={format}")).await.unwrap();
+            let frame = source.next_frame().await.unwrap().unwrap();
+            assert_eq!(frame.format.codec, Codec::Raw(format, Range::Full));
+            assert_eq!(frame.data.len(), format.len_bytes(34, 18));
+        }
+        let refusal = open("test:?format=h264").await.err().unwrap().to_string();
+        assert!(refusal.contains("must be one of jpeg, yuyv, uyvy"), "{refusal}");
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Everything that can be wrong with bytes from outside.
 
 use crate::codec::jpeg;
+use crate::codec::raw::PixelFormat;
 use crate::container::multipart;
 use crate::container::sniff::Content;
 
@@ -56,4 +57,23 @@ pub enum Error {
         /// Height in pixels.
         height_px: u32,
     },
+    /// A raw picture that has not the bytes of its size.
+    #[error(
+        "a {format} picture of {width_px}x{height_px} pixels has {expected_bytes} bytes, and not {len_bytes}"
+    )]
+    RawLength {
+        /// Its format.
+        format: PixelFormat,
+        /// Width in pixels.
+        width_px: u32,
+        /// Height in pixels.
+        height_px: u32,
+        /// The bytes that a picture of this size has.
+        expected_bytes: usize,
+        /// The bytes that came.
+        len_bytes: usize,
+    },
+    /// A picture that its device marked as broken.
+    #[error("the device marked it as broken")]
+    Marked,
 }

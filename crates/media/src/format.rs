@@ -1,11 +1,15 @@
 //! What a decoder must know before the first frame.
 
+use crate::codec::raw::{PixelFormat, Range};
+
 /// How the bytes of a frame are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Codec {
     /// One complete JPEG image (ITU-T T.81): SOI to EOI, Huffman tables included.
     Jpeg,
+    /// Samples that are not coded, packed without padding. Viewers are never sent these: they are encoded first.
+    Raw(PixelFormat, Range),
 }
 
 /// What a decoder must know first: codec and size. Shared by all frames until it changes.

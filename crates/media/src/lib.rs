@@ -13,6 +13,7 @@ mod frame;
 mod timestamp;
 
 pub use bytes::Bytes;
+pub use codec::raw::{PixelFormat, Range};
 pub use error::Error;
 pub use format::{Codec, Format};
 pub use frame::Frame;

@@ -2,5 +2,6 @@
 
 pub mod jpeg;
 mod picture;
+pub mod raw;
 
 pub use picture::Picture;

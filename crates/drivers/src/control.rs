@@ -1,0 +1,192 @@
+//! What can be adjusted on a device: brightness, focus, exposure.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that can be adjusted, as the device describes it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Control {
+    /// The name in API, configuration and state file: `brightness`, `white_balance_automatic`. Unique in its device.
+    pub id: String,
+    /// The device's own name for people: "White Balance, Automatic".
+    pub name: String,
+    /// The group that it is shown in: "User", "Camera".
+    pub group: String,
+    /// Its type and the values that it takes.
+    #[serde(flatten)]
+    pub kind: ControlKind,
+    /// The value that the device began with; `None` for what has none (buttons).
+    pub default: Option<ControlValue>,
+    /// The value now; `None` for what cannot be read (buttons).
+    pub value: Option<ControlValue>,
+    /// Whether the device alone changes it.
+    pub read_only: bool,
+    /// Whether it has no effect now, because of another control: exposure time while exposure is automatic.
+    pub inactive: bool,
+}
+
+/// A control's type and the values that it takes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ControlKind {
+    /// A number from `min` to `max` in steps of `step`, counted from `min`.
+    Integer {
+        /// The least value.
+        min: i64,
+        /// The greatest value.
+        max: i64,
+        /// The distance of two values, at least 1.
+        step: i64,
+    },
+    /// On or off.
+    Boolean,
+    /// One entry of a list, set by its number.
+    Menu {
+        /// The entries that can be chosen.
+        menu: Vec<MenuEntry>,
+    },
+    /// An action without value: setting it to anything carries it out.
+    Button,
+    /// Text.
+    Text {
+        /// The fewest bytes.
+        min: i64,
+        /// The most bytes.
+        max: i64,
+    },
+    /// Bits that may be set, as a number.
+    Bitmask {
+        /// All bits that may be set.
+        max: i64,
+    },
+}
+
+/// One entry of a control's menu.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MenuEntry {
+    /// The number that sets it.
+    pub value: i64,
+    /// What it is called, or the number that it stands for.
+    pub name: String,
+}
+
+/// A control's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ControlValue {
+    /// On or off.
+    Boolean(bool),
+    /// A number: of an integer, a menu's entry, or bits.
+    Integer(i64),
+    /// Text.
+    Text(String),
+}
+
+impl Control {
+    /// Whether `value` may be set; numbers 0 and 1 stand for off and on.
+    ///
+    /// # Errors
+    /// What is wrong, as what follows the control's name in a sentence, with the range that it has.
+    pub fn check(&self, value: &ControlValue) -> Result<(), String> {
+        if self.read_only {
+            return Err("cannot be set: the device alone changes it".to_owned());
+        }
+        match (&self.kind, value) {
+            (ControlKind::Button, _)
+            | (ControlKind::Boolean, ControlValue::Boolean(_) | ControlValue::Integer(0 | 1)) => Ok(()),
+            (ControlKind::Boolean, _) => Err("must be true or false".to_owned()),
+            (ControlKind::Integer { min, max, step }, ControlValue::Integer(number)) => {
+                let is_on_step = *step <= 1 || number.abs_diff(*min).is_multiple_of(step.unsigned_abs());
+                if (min..=max).contains(&number) && is_on_step { Ok(()) } else { Err(self.expected()) }
+            }
+            (ControlKind::Menu { menu }, ControlValue::Integer(number))
+                if menu.iter().any(|entry| entry.value == *number) =>
+            {
+                Ok(())
+            }
+            (ControlKind::Bitmask { max }, ControlValue::Integer(bits)) if bits & !max == 0 => Ok(()),
+            (ControlKind::Text { min, max }, ControlValue::Text(text))
+                if i64::try_from(text.len()).is_ok_and(|len| (*min..=*max).contains(&len)) =>
+            {
+                Ok(())
+            }
+            _ => Err(self.expected()),
+        }
+    }
+
+    /// The values that it takes, as what follows its name in a sentence.
+    fn expected(&self) -> String {
+        match &self.kind {
+            ControlKind::Integer { min, max, step: 1 } => {
+                format!("must be a whole number from {min} to {max}")
+            }
+            ControlKind::Integer { min, max, step } => {
+                format!("must be a whole number from {min} to {max} in steps of {step}")
+            }
+            ControlKind::Boolean => "must be true or false".to_owned(),
+            ControlKind::Menu { menu } => {
+                let entries: Vec<String> =
+                    menu.iter().map(|entry| format!("{} ({})", entry.value, entry.name)).collect();
+                format!("must be one of {}", entries.join(", "))
+            }
+            ControlKind::Button => "takes any value".to_owned(),
+            ControlKind::Text { min, max } => format!("must be text of {min} to {max} bytes"),
+            ControlKind::Bitmask { max } => format!("must be a number whose bits are all in {max:#x}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control(kind: ControlKind) -> Control {
+        Control {
+            id: "x".to_owned(),
+            name: "X".to_owned(),
+            group: "User".to_owned(),
+            kind,
+            default: None,
+            value: None,
+            read_only: false,
+            inactive: false,
+        }
+    }
+
+    fn told(kind: ControlKind, value: ControlValue) -> String {
+        control(kind).check(&value).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_answered_with_the_range() {
+        use ControlValue::{Boolean, Integer, Text};
+        let numbers = || ControlKind::Integer { min: -10, max: 20, step: 5 };
+        for (value, is_good) in [(-10, true), (20, true), (5, true), (6, false), (-11, false), (25, false)] {
+            assert_eq!(told(numbers(), Integer(value)).is_empty(), is_good, "{value}");
+        }
+        assert_eq!(told(numbers(), Boolean(true)), "must be a whole number from -10 to 20 in steps of 5");
+        let extreme = ControlKind::Integer { min: i64::MIN, max: i64::MAX, step: i64::MAX };
+        assert_eq!(told(extreme, Integer(i64::MIN)), "");
+        assert_eq!(told(ControlKind::Boolean, Integer(1)), "");
+        assert_eq!(told(ControlKind::Boolean, Integer(2)), "must be true or false");
+        let entry = |value, name: &str| MenuEntry { value, name: name.to_owned() };
+        let menu = || ControlKind::Menu { menu: vec![entry(1, "Manual"), entry(3, "Aperture")] };
+        assert_eq!(told(menu(), Integer(3)), "");
+        assert_eq!(told(menu(), Integer(2)), "must be one of 1 (Manual), 3 (Aperture)");
+        assert_eq!(
+            told(ControlKind::Bitmask { max: 6 }, Integer(1)),
+            "must be a number whose bits are all in 0x6"
+        );
+        assert_eq!(
+            told(ControlKind::Text { min: 0, max: 3 }, Text("four".to_owned())),
+            "must be text of 0 to 3 bytes"
+        );
+        assert_eq!(told(ControlKind::Button, Integer(7)), "");
+    }
+
+    #[test]
+    fn what_the_device_alone_changes_cannot_be_set() {
+        let control = Control { read_only: true, ..control(ControlKind::Boolean) };
+        assert!(control.check(&ControlValue::Boolean(true)).unwrap_err().contains("the device alone"));
+    }
+}

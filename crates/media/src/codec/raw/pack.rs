@@ -1,0 +1,150 @@
+//! Raw pictures made of drawn ones: for the test camera and for tests of encoders.
+//!
+//! Luma and chroma by ITU-T T.871 (JFIF; the matrix of BT.601), each chroma sample the mean of the pixels that share it.
+//! Clear rather than fast.
+
+use super::{PixelFormat, Range};
+use crate::codec::Picture;
+
+/// The picture's samples in `format`, packed.
+pub fn pack(picture: &Picture, format: PixelFormat, range: Range) -> Vec<u8> {
+    let (width, height) = (picture.width_px(), picture.height_px());
+    let mut data = Vec::with_capacity(format.len_bytes(width, height));
+    let samples = Samples { picture, range };
+    match format {
+        PixelFormat::Rgb24 => data.extend_from_slice(picture.data()),
+        PixelFormat::Bgr24 => {
+            data.extend(picture.data().chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]));
+        }
+        PixelFormat::Grey => samples.luma(&mut data),
+        PixelFormat::Yuyv | PixelFormat::Uyvy => {
+            for y in 0..height {
+                for x in (0..width).step_by(2) {
+                    let (first, second) = (samples.y(x, y), samples.y((x + 1).min(width - 1), y));
+                    let [cb, cr] = samples.chroma(x, y, 1);
+                    if format == PixelFormat::Yuyv {
+                        data.extend([first, cb, second, cr]);
+                    } else {
+                        data.extend([cb, first, cr, second]);
+                    }
+                }
+            }
+        }
+        PixelFormat::Nv12 | PixelFormat::Nv21 => {
+            samples.luma(&mut data);
+            let pairs = samples.chroma_of_420();
+            data.extend(
+                pairs.into_iter().flat_map(
+                    |[cb, cr]| {
+                        if format == PixelFormat::Nv12 { [cb, cr] } else { [cr, cb] }
+                    },
+                ),
+            );
+        }
+        PixelFormat::I420 | PixelFormat::Yv12 => {
+            samples.luma(&mut data);
+            let pairs = samples.chroma_of_420();
+            let order = if format == PixelFormat::I420 { [0, 1] } else { [1, 0] };
+            order.into_iter().for_each(|which: usize| data.extend(pairs.iter().map(|pair| pair[which])));
+        }
+    }
+    data
+}
+
+/// A picture as luma and chroma.
+struct Samples<'a> {
+    picture: &'a Picture,
+    range: Range,
+}
+
+impl Samples<'_> {
+    fn rgb(&self, x: u32, y: u32) -> [f32; 3] {
+        self.picture.pixel(x, y).unwrap_or_default().map(f32::from)
+    }
+
+    fn y(&self, x: u32, y: u32) -> u8 {
+        let [r, g, b] = self.rgb(x, y);
+        let luma = 0.299 * r + 0.587 * g + 0.114 * b;
+        match self.range {
+            Range::Full => to_byte(luma),
+            Range::Limited => to_byte(16.0 + luma * 219.0 / 255.0),
+        }
+    }
+
+    /// Cb and Cr of two pixels in a row, of `rows` rows.
+    fn chroma(&self, x: u32, y: u32, rows: u32) -> [u8; 2] {
+        let columns = x..(x + 2).min(self.picture.width_px());
+        let rows = y..(y + rows).min(self.picture.height_px());
+        let pixels: Vec<[f32; 3]> =
+            rows.flat_map(|y| columns.clone().map(move |x| (x, y))).map(|(x, y)| self.rgb(x, y)).collect();
+        let mean = |channel: usize| pixels.iter().map(|p| p[channel]).sum::<f32>() / pixels.len() as f32;
+        let [r, g, b] = [mean(0), mean(1), mean(2)];
+        let cb = -0.168_736 * r - 0.331_264 * g + 0.5 * b;
+        let cr = 0.5 * r - 0.418_688 * g - 0.081_312 * b;
+        let scale = if self.range == Range::Full { 1.0 } else { 224.0 / 255.0 };
+        [cb, cr].map(|chroma| to_byte(128.0 + chroma * scale))
+    }
+
+    fn luma(&self, data: &mut Vec<u8>) {
+        for y in 0..self.picture.height_px() {
+            data.extend((0..self.picture.width_px()).map(|x| self.y(x, y)));
+        }
+    }
+
+    fn chroma_of_420(&self) -> Vec<[u8; 2]> {
+        let mut pairs = Vec::new();
+        for y in (0..self.picture.height_px()).step_by(2) {
+            pairs.extend((0..self.picture.width_px()).step_by(2).map(|x| self.chroma(x, y, 2)));
+        }
+        pairs
+    }
+}
+
+fn to_byte(sample: f32) -> u8 {
+    sample.round().clamp(0.0, 255.0) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(colour: [u8; 3]) -> Picture {
+        Picture::from_rgb(3, 3, colour.repeat(9)).unwrap()
+    }
+
+    #[test]
+    fn every_format_has_the_bytes_of_its_size() {
+        for format in PixelFormat::ALL {
+            for (width, height) in [(1, 1), (2, 3), (7, 5), (16, 8)] {
+                let packed = pack(&Picture::new(width, height), format, Range::Full);
+                assert_eq!(packed.len(), format.len_bytes(width, height), "{format} {width}x{height}");
+            }
+        }
+    }
+
+    #[test]
+    fn primary_colours_have_the_values_of_the_standard() {
+        let red = plain([255, 0, 0]);
+        assert_eq!(pack(&red, PixelFormat::Yuyv, Range::Full)[..4], [76, 85, 76, 255]);
+        assert_eq!(
+            pack(&red, PixelFormat::Uyvy, Range::Limited)[..4],
+            [90, 81, 240, 81].map(|v| v),
+            "limited"
+        );
+        assert_eq!(pack(&red, PixelFormat::Bgr24, Range::Full)[..3], [0, 0, 255]);
+        let blue = plain([0, 0, 255]);
+        assert_eq!(pack(&blue, PixelFormat::Nv12, Range::Full)[9..11], [255, 107]);
+        assert_eq!(pack(&blue, PixelFormat::Nv21, Range::Full)[9..11], [107, 255]);
+        assert_eq!(
+            pack(&blue, PixelFormat::I420, Range::Full)[9..],
+            [255, 255, 255, 255, 107, 107, 107, 107]
+        );
+        assert_eq!(
+            pack(&blue, PixelFormat::Yv12, Range::Full)[9..],
+            [107, 107, 107, 107, 255, 255, 255, 255]
+        );
+        let white = plain([255; 3]);
+        assert_eq!(pack(&white, PixelFormat::Grey, Range::Full)[0], 255);
+        assert_eq!(pack(&white, PixelFormat::Grey, Range::Limited)[0], 235);
+    }
+}

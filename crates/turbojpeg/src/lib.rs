@@ -1,0 +1,25 @@
+//! libjpeg-turbo, found at run time and made safe: planes and pixels to JPEG and back.
+//!
+//! [`Library::get`] loads `libturbojpeg.so.0` once; [`Compressor`] and [`Decompressor`] are its handles, one per
+//! thread. Every plane's rows, stride and length are checked against what the library will touch before it is called,
+//! so nothing that a caller passes can make it read or write elsewhere. The interface is the one of versions 2.0 and
+//! later, which version 3 still exports.
+//!
+//! What a picture is, which size it should have and who wants it does not belong here.
+
+#![expect(unsafe_code, reason = "a leaf crate: it makes a C library safe")]
+
+mod compress;
+mod decompress;
+mod error;
+mod library;
+mod plane;
+
+pub use compress::Compressor;
+pub use decompress::{ColorSpace, Decompressor, Header};
+pub use error::{Error, LoadError};
+pub use library::{Library, Version};
+pub use plane::{PixelFormat, Plane, PlaneMut, Scale, Subsampling, Yuv, plane_size};
+
+/// The longest side that libjpeg codes, in pixels (`JPEG_MAX_DIMENSION`).
+pub const MAX_SIDE_PX: usize = 65_500;

@@ -1,0 +1,210 @@
+//! Pictures as the library sees them: planes with strides, packed pixels, subsampling and scale.
+
+use crate::MAX_SIDE_PX;
+use crate::error::Error;
+
+/// How much coarser the two colour planes are than the luma plane. The numbers are the library's (`TJSAMP`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subsampling {
+    /// As fine as luma.
+    S444 = 0,
+    /// Half the width.
+    S422 = 1,
+    /// Half the width and half the height.
+    S420 = 2,
+    /// No colour planes.
+    Grey = 3,
+    /// Half the height.
+    S440 = 4,
+    /// A quarter of the width.
+    S411 = 5,
+}
+
+impl Subsampling {
+    const ALL: [Self; 6] = [Self::S444, Self::S422, Self::S420, Self::Grey, Self::S440, Self::S411];
+
+    pub(crate) fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|subsampling| *subsampling as i32 == number)
+    }
+
+    /// Pixels of luma per sample of colour, across and down.
+    pub const fn factors(self) -> (usize, usize) {
+        match self {
+            Self::S444 | Self::Grey => (1, 1),
+            Self::S422 => (2, 1),
+            Self::S420 => (2, 2),
+            Self::S440 => (1, 2),
+            Self::S411 => (4, 1),
+        }
+    }
+
+    /// Number of planes: one for grey pictures, else three.
+    pub const fn planes(self) -> usize {
+        if matches!(self, Self::Grey) { 1 } else { 3 }
+    }
+}
+
+/// Columns and rows of plane `component` (0 is Y) of a picture of `width` by `height` pixels.
+///
+/// The luma plane of a subsampled picture is padded to whole samples of colour: 4:2:0 of 5x3 pixels has 6x4 of luma.
+pub const fn plane_size(
+    subsampling: Subsampling,
+    component: usize,
+    width: usize,
+    height: usize,
+) -> (usize, usize) {
+    let (across, down) = subsampling.factors();
+    let (columns, rows) = (width.div_ceil(across), height.div_ceil(down));
+    if component == 0 { (columns * across, rows * down) } else { (columns, rows) }
+}
+
+/// The order of packed samples in a pixel. The numbers are the library's (`TJPF`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PixelFormat {
+    /// Red, green, blue.
+    Rgb = 0,
+    /// Blue, green, red.
+    Bgr = 1,
+    /// Luma alone.
+    Grey = 6,
+}
+
+impl PixelFormat {
+    /// Bytes of one pixel.
+    pub const fn bytes(self) -> usize {
+        if matches!(self, Self::Grey) { 1 } else { 3 }
+    }
+}
+
+/// A scale of M/8, by which a JPEG image is made smaller while it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Scale(u8);
+
+impl Scale {
+    /// The picture's own size.
+    pub const FULL: Self = Self(8);
+
+    /// The scale `eighths`/8; `None` unless that is 1/8 to 8/8.
+    pub const fn from_eighths(eighths: u8) -> Option<Self> {
+        if matches!(eighths, 1..=8) { Some(Self(eighths)) } else { None }
+    }
+
+    /// The numerator M of M/8.
+    pub const fn eighths(self) -> u8 {
+        self.0
+    }
+
+    /// A side of `side` pixels after scaling, rounded up.
+    pub const fn apply(self, side: usize) -> usize {
+        (side * self.0 as usize).div_ceil(8)
+    }
+}
+
+/// Samples in rows, to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Plane<'a> {
+    /// The rows; the last one need not be followed by its padding.
+    pub data: &'a [u8],
+    /// Distance in bytes between the starts of two rows.
+    pub stride: usize,
+}
+
+/// Samples in rows, to be written.
+#[derive(Debug)]
+pub struct PlaneMut<'a> {
+    /// The rows; the last one need not be followed by its padding.
+    pub data: &'a mut [u8],
+    /// Distance in bytes between the starts of two rows.
+    pub stride: usize,
+}
+
+/// A planar picture of YCbCr in full range, as JPEG has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Yuv<'a> {
+    /// Y, Cb and Cr, each of [`plane_size`]; Y alone for grey.
+    pub planes: &'a [Plane<'a>],
+    /// Width in pixels.
+    pub width: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// How coarse the colour planes are.
+    pub subsampling: Subsampling,
+}
+
+/// `width` and `height` as the library takes them.
+pub(crate) fn checked_size(width: usize, height: usize) -> Result<(i32, i32), Error> {
+    if (1..=MAX_SIDE_PX).contains(&width) && (1..=MAX_SIDE_PX).contains(&height) {
+        Ok((width as i32, height as i32))
+    } else {
+        Err(Error::Size { width_px: width, height_px: height })
+    }
+}
+
+/// The stride as the library takes it, when `rows` rows of `row_bytes` lie within `len_bytes`.
+pub(crate) fn checked_plane(
+    component: usize,
+    len_bytes: usize,
+    stride_bytes: usize,
+    (row_bytes, rows): (usize, usize),
+) -> Result<i32, Error> {
+    let end = stride_bytes.checked_mul(rows - 1).and_then(|start| start.checked_add(row_bytes));
+    let stride = i32::try_from(stride_bytes).ok().filter(|_| stride_bytes >= row_bytes);
+    match (stride, end) {
+        (Some(stride), Some(end)) if end <= len_bytes => Ok(stride),
+        _ => Err(Error::Plane { component, len_bytes, stride_bytes, rows, row_bytes }),
+    }
+}
+
+impl Yuv<'_> {
+    /// Size, pointers and strides for the library: of each plane as many rows and columns as it will read are there.
+    pub(crate) fn checked(&self) -> Result<Checked, Error> {
+        let size = checked_size(self.width, self.height)?;
+        let want = self.subsampling.planes();
+        if self.planes.len() != want {
+            return Err(Error::Planes { got: self.planes.len(), want });
+        }
+        let mut checked = Checked { size, pointers: [std::ptr::null(); 3], strides: [0; 3] };
+        for (component, plane) in self.planes.iter().enumerate() {
+            let size = plane_size(self.subsampling, component, self.width, self.height);
+            checked.strides[component] = checked_plane(component, plane.data.len(), plane.stride, size)?;
+            checked.pointers[component] = plane.data.as_ptr();
+        }
+        Ok(checked)
+    }
+}
+
+/// What the library is given for a [`Yuv`].
+pub(crate) struct Checked {
+    pub(crate) size: (i32, i32),
+    pub(crate) pointers: [*const u8; 3],
+    pub(crate) strides: [i32; 3],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn planes_of_odd_pictures_are_padded_to_whole_samples_of_colour() {
+        assert_eq!(plane_size(Subsampling::S420, 0, 5, 3), (6, 4));
+        assert_eq!(plane_size(Subsampling::S420, 2, 5, 3), (3, 2));
+        assert_eq!(plane_size(Subsampling::S422, 0, 35, 35), (36, 35));
+        assert_eq!(plane_size(Subsampling::S411, 1, 5, 3), (2, 3));
+        assert_eq!(plane_size(Subsampling::S444, 1, 5, 3), (5, 3));
+    }
+
+    #[test]
+    fn a_plane_ends_with_the_last_byte_that_is_used() {
+        assert_eq!(checked_plane(0, 25, 10, (5, 3)), Ok(10));
+        assert!(checked_plane(0, 24, 10, (5, 3)).is_err());
+        assert!(checked_plane(0, 100, 4, (5, 3)).is_err());
+        assert!(checked_plane(0, usize::MAX, usize::MAX, (5, 3)).is_err());
+    }
+
+    #[test]
+    fn scales_round_up() {
+        let eighth = Scale::from_eighths(1).unwrap();
+        assert_eq!((eighth.apply(1), eighth.apply(8), eighth.apply(9)), (1, 1, 2));
+        assert_eq!((Scale::from_eighths(0), Scale::from_eighths(9)), (None, None));
+    }
+}

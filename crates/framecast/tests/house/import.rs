@@ -7,15 +7,16 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::{none, root};
 
 /// What each crate of the workspace may import of the others, as the picture in ARCHITECTURE.md has it.
-const TABLE: [(&str, &[&str]); 8] = [
+const TABLE: [(&str, &[&str]); 9] = [
     ("framecast-media", &[]),
     ("framecast-hub", &["framecast-media"]),
-    ("framecast-drivers", &["framecast-media"]),
+    ("framecast-drivers", &["framecast-media", "framecast-v4l2"]),
     ("framecast-outputs", &["framecast-media", "framecast-hub"]),
     ("framecast", &["framecast-media", "framecast-hub", "framecast-drivers", "framecast-outputs"]),
     ("framecast-testkit", &["framecast-media"]),
     // Leaves: a foreign interface made safe, the only `unsafe` there is.
     ("framecast-turbojpeg", &[]),
+    ("framecast-v4l2", &[]),
     // A program beside the crates, which measures Framecast from outside.
     ("framecast-bench", &["framecast-media"]),
 ];

@@ -1,0 +1,135 @@
+//! What a node is.
+
+use crate::ioctl::text;
+use crate::sys;
+
+const VIDEO_CAPTURE: u32 = 0x1;
+const VIDEO_OUTPUT: u32 = 0x2;
+const VIDEO_OVERLAY: u32 = 0x4;
+const VBI: u32 = 0x10 | 0x20 | 0x40 | 0x80;
+const VIDEO_CAPTURE_MPLANE: u32 = 0x1000;
+const VIDEO_OUTPUT_MPLANE: u32 = 0x2000;
+const VIDEO_M2M_MPLANE: u32 = 0x4000;
+const VIDEO_M2M: u32 = 0x8000;
+const RADIO: u32 = 0x4_0000 | 0x8_0000 | 0x100 | 0x800;
+const SDR: u32 = 0x10_0000 | 0x40_0000;
+const META: u32 = 0x80_0000 | 0x800_0000;
+const STREAMING: u32 = 0x400_0000;
+const TOUCH: u32 = 0x1000_0000;
+const IO_MC: u32 = 0x2000_0000;
+const DEVICE_CAPS: u32 = 0x8000_0000;
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// The kernel driver: `"uvcvideo"`.
+    pub driver: String,
+    /// The device's name: `"HD Webcam: HD Webcam"`.
+    pub card: String,
+    /// Where it is plugged in: `"usb-0000:00:14.0-1"`.
+    pub bus: String,
+    /// What this node can do, as the kernel's `V4L2_CAP_` bits: those of the node, not of the whole device.
+    pub bits: u32,
+}
+
+/// How a picture lies in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planes {
+    /// In one piece.
+    Single,
+    /// In one or more pieces, each mapped on its own.
+    Multi,
+}
+
+impl Capability {
+    pub(crate) fn read(answer: &sys::Capability) -> Self {
+        let is_per_node = answer.capabilities & DEVICE_CAPS != 0;
+        Self {
+            driver: text(&answer.driver),
+            card: text(&answer.card),
+            bus: text(&answer.bus_info),
+            bits: if is_per_node { answer.device_caps } else { answer.capabilities },
+        }
+    }
+
+    /// How pictures can be captured from it; `None` for what is no camera. A converter, which also captures, is none.
+    pub fn planes(&self) -> Option<Planes> {
+        let has = |bits| self.bits & bits != 0;
+        if has(VIDEO_M2M | VIDEO_M2M_MPLANE) || !has(STREAMING) {
+            None
+        } else if has(VIDEO_CAPTURE) && !has(TOUCH) {
+            Some(Planes::Single)
+        } else if has(VIDEO_CAPTURE_MPLANE) && !has(TOUCH) {
+            Some(Planes::Multi)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it captures, but only after a program has wired up the parts of the device (sensor, image processor)
+    /// through the media controller: libcamera's devices.
+    pub fn needs_media_controller(&self) -> bool {
+        self.bits & IO_MC != 0
+    }
+
+    /// What the node is, as in "it is …".
+    pub fn what(&self) -> &'static str {
+        let has = |bits| self.bits & bits != 0;
+        match () {
+            () if has(VIDEO_M2M | VIDEO_M2M_MPLANE) => "a codec or converter from memory to memory",
+            () if self.planes().is_some() => "a capture device",
+            () if has(TOUCH) => "a touch sensor",
+            () if has(VIDEO_CAPTURE | VIDEO_CAPTURE_MPLANE) => "a capture device that cannot stream",
+            () if has(META) => "a node for metadata, which a webcam has beside the one for pictures",
+            () if has(VIDEO_OUTPUT | VIDEO_OUTPUT_MPLANE) => "an output, which shows pictures",
+            () if has(VIDEO_OVERLAY) => "an overlay",
+            () if has(VBI) => "a node for teletext and the like (VBI)",
+            () if has(SDR) => "a software-defined radio",
+            () if has(RADIO) => "a radio",
+            () => "of no kind that has pictures",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(bits: u32) -> Capability {
+        Capability { driver: "d".into(), card: "c".into(), bus: "b".into(), bits }
+    }
+
+    #[test]
+    fn cameras_are_told_from_what_else_has_a_video_node() {
+        for (bits, planes, what) in [
+            (0x0520_0001, Some(Planes::Single), "a capture device"),
+            (0x0420_1000, Some(Planes::Multi), "a capture device"),
+            (0x04a0_0000, None, "a node for metadata"),
+            (0x0420_8000, None, "a codec or converter"),
+            (0x0420_4000, None, "a codec or converter"),
+            (0x0520_0002, None, "an output"),
+            (0x0005_0000, None, "a radio"),
+            (0x1520_0001, None, "a touch sensor"),
+            (0x0100_0001, None, "a capture device that cannot stream"),
+            (0x0530_0000, None, "a software-defined radio"),
+            (0, None, "of no kind"),
+        ] {
+            assert_eq!(node(bits).planes(), planes, "{bits:x}");
+            assert!(node(bits).what().starts_with(what), "{bits:x}: {}", node(bits).what());
+        }
+    }
+
+    #[test]
+    fn the_bits_of_the_node_count_and_not_those_of_the_whole_device() {
+        use crate::sys::Plain;
+        let mut answer = sys::Capability::zeroed();
+        answer.capabilities = DEVICE_CAPS | VIDEO_CAPTURE | META;
+        answer.device_caps = META | STREAMING;
+        answer.card[..4].copy_from_slice(b"Cam ");
+        let capability = Capability::read(&answer);
+        assert_eq!(capability.planes(), None);
+        assert_eq!(capability.card, "Cam");
+        answer.capabilities = VIDEO_CAPTURE | STREAMING;
+        assert_eq!(Capability::read(&answer).planes(), Some(Planes::Single));
+    }
+}

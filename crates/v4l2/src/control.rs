@@ -1,0 +1,279 @@
+//! Controls: brightness, exposure, focus and whatever else a device can be told.
+
+use std::os::fd::AsFd;
+
+use crate::ioctl::{G_EXT_CTRLS, QUERY_EXT_CTRL, QUERYMENU, S_EXT_CTRLS, call, call_flat, text};
+use crate::sys::{ControlUnion, ExtControl, ExtControls, Plain, QueryExtCtrl, QueryMenu};
+use crate::{Device, Error};
+
+/// More than any device has.
+const MAX_CONTROLS: usize = 1024;
+const MAX_MENU_ENTRIES: u32 = 256;
+/// The longest text that is read from a control, in bytes.
+const MAX_TEXT_BYTES: u32 = 64 * 1024;
+
+const NEXT_CTRL: u32 = 0x8000_0000;
+
+const DISABLED: u32 = 0x1;
+const GRABBED: u32 = 0x2;
+const READ_ONLY: u32 = 0x4;
+const INACTIVE: u32 = 0x10;
+const WRITE_ONLY: u32 = 0x40;
+const VOLATILE: u32 = 0x80;
+
+/// What a control's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ControlType {
+    /// A number in a range.
+    Integer,
+    /// 0 or 1.
+    Boolean,
+    /// The number of a named entry.
+    Menu,
+    /// No value: setting it does something.
+    Button,
+    /// A number in a range, of 64 bits.
+    Integer64,
+    /// No control but the heading of the ones that follow.
+    Class,
+    /// Text.
+    Text,
+    /// A set of bits.
+    Bitmask,
+    /// The number of an entry that is a number itself.
+    IntegerMenu,
+    /// A structure or array, by the kernel's number; not read or set here.
+    Other(u32),
+}
+
+/// What is known of a control.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlInfo {
+    /// Its number.
+    pub id: u32,
+    /// Its name by the driver: `"White Balance, Automatic"`.
+    pub name: String,
+    /// What its value is.
+    pub kind: ControlType,
+    /// The smallest value; of text the shortest length.
+    pub min: i64,
+    /// The largest value; of text the longest length.
+    pub max: i64,
+    /// The step between values; at least 1.
+    pub step: u64,
+    /// The value that it has unless somebody sets it.
+    pub default: i64,
+    flags: u32,
+    elem_size: u32,
+}
+
+/// A control's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// Of numbers, booleans (0 and 1), menus (the entry's number) and bitmasks.
+    Integer(i64),
+    /// Of text.
+    Text(String),
+}
+
+/// What stands in a menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MenuEntry {
+    /// Of a menu.
+    Name(String),
+    /// Of an integer menu.
+    Number(i64),
+}
+
+impl ControlInfo {
+    fn read(answer: &QueryExtCtrl) -> Self {
+        let is_array = answer.dim_count > 0 || answer.elems > 1;
+        Self {
+            id: answer.id,
+            name: text(&answer.name),
+            kind: match answer.kind {
+                kind if is_array => ControlType::Other(kind),
+                1 => ControlType::Integer,
+                2 => ControlType::Boolean,
+                3 => ControlType::Menu,
+                4 => ControlType::Button,
+                5 => ControlType::Integer64,
+                6 => ControlType::Class,
+                7 => ControlType::Text,
+                8 => ControlType::Bitmask,
+                9 => ControlType::IntegerMenu,
+                kind => ControlType::Other(kind),
+            },
+            min: answer.minimum,
+            max: answer.maximum,
+            step: answer.step.max(1),
+            default: answer.default_value,
+            flags: answer.flags,
+            elem_size: answer.elem_size,
+        }
+    }
+
+    /// The device does not have it after all.
+    pub fn is_disabled(&self) -> bool {
+        self.flags & DISABLED != 0
+    }
+
+    /// It can be read and not set, now or ever.
+    pub fn is_read_only(&self) -> bool {
+        self.flags & (READ_ONLY | GRABBED) != 0
+    }
+
+    /// It can be set, but has no effect as long as another one stands as it does (an automatism is on).
+    pub fn is_inactive(&self) -> bool {
+        self.flags & INACTIVE != 0
+    }
+
+    /// It has no value to read.
+    pub fn is_write_only(&self) -> bool {
+        self.flags & WRITE_ONLY != 0 || self.kind == ControlType::Button
+    }
+
+    /// The device changes it by itself.
+    pub fn is_volatile(&self) -> bool {
+        self.flags & VOLATILE != 0
+    }
+}
+
+impl Device {
+    /// The controls of all classes, headings included, in the device's order. Structures and arrays of the codecs are
+    /// left out.
+    ///
+    /// # Errors
+    /// What the kernel said; a device without controls has an empty list.
+    pub fn controls(&self) -> Result<Vec<ControlInfo>, Error> {
+        let mut found: Vec<ControlInfo> = Vec::new();
+        let mut last = 0;
+        while found.len() < MAX_CONTROLS {
+            let mut query = QueryExtCtrl::zeroed();
+            query.id = last | NEXT_CTRL;
+            match call_flat(self.as_fd(), QUERY_EXT_CTRL, &mut query) {
+                // A driver that does not go on to a larger number would never end.
+                Ok(()) if query.id <= last => break,
+                Ok(()) => {
+                    last = query.id;
+                    found.push(ControlInfo::read(&query));
+                }
+                Err(error) if error.is_unsupported() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The entries of a menu by their numbers, which may have gaps.
+    pub fn menu(&self, control: &ControlInfo) -> Vec<(u32, MenuEntry)> {
+        let number = |value: i64| u32::try_from(value).ok();
+        let (Some(min), Some(max)) = (number(control.min), number(control.max)) else { return Vec::new() };
+        let numbers = min..=max.min(min.saturating_add(MAX_MENU_ENTRIES));
+        let entry = |index| {
+            let mut query = QueryMenu::zeroed();
+            (query.id, query.index) = (control.id, index);
+            call_flat(self.as_fd(), QUERYMENU, &mut query).ok()?;
+            let bytes = query.name;
+            let entry = match control.kind {
+                ControlType::IntegerMenu => {
+                    let number = bytes.first_chunk().expect("a menu's name has 32 bytes");
+                    MenuEntry::Number(i64::from_ne_bytes(*number))
+                }
+                _ => MenuEntry::Name(text(&bytes)),
+            };
+            Some((index, entry))
+        };
+        numbers.filter_map(entry).collect()
+    }
+
+    /// The control's value now.
+    ///
+    /// # Errors
+    /// What the kernel said; [`Error::is_unsupported`] for one without a value that can be read.
+    pub fn control(&self, control: &ControlInfo) -> Result<Value, Error> {
+        if control.kind == ControlType::Text {
+            let mut bytes = vec![0; control.elem_size.clamp(1, MAX_TEXT_BYTES) as usize];
+            self.text_call(G_EXT_CTRLS, control.id, &mut bytes)?;
+            return Ok(Value::Text(text(&bytes)));
+        }
+        let mut one = ExtControl::zeroed();
+        one.id = control.id;
+        // SAFETY: this is no control with a payload, so the kernel follows no pointer but the one to `one`.
+        unsafe { self.one_call(G_EXT_CTRLS, &mut one)? };
+        let value = one.value;
+        // SAFETY: all bytes are initialised and any bits are a number; the kernel fills the member by the type.
+        Ok(Value::Integer(unsafe {
+            match control.kind {
+                ControlType::Integer64 => value.value64,
+                // The highest bit of a bitmask is no sign.
+                ControlType::Bitmask => i64::from(value.value.cast_unsigned()),
+                _ => i64::from(value.value),
+            }
+        }))
+    }
+
+    /// Sets a control.
+    ///
+    /// # Errors
+    /// What the kernel said: `ERANGE` or `EINVAL` for a value that it does not take, `EACCES` for one that can only be
+    /// read, `EBUSY` for one that cannot be changed now.
+    pub fn set_control(&self, control: &ControlInfo, value: &Value) -> Result<(), Error> {
+        match value {
+            Value::Text(new) => {
+                if control.kind != ControlType::Text {
+                    return Err(Error::odd(S_EXT_CTRLS.name(), "text for a control that has numbers"));
+                }
+                let mut bytes: Vec<u8> = new.bytes().take(MAX_TEXT_BYTES as usize - 1).collect();
+                bytes.push(0);
+                self.text_call(S_EXT_CTRLS, control.id, &mut bytes)
+            }
+            Value::Integer(new) => {
+                if matches!(control.kind, ControlType::Text | ControlType::Other(_) | ControlType::Class) {
+                    return Err(Error::odd(S_EXT_CTRLS.name(), "a number for a control that has none"));
+                }
+                let mut one = ExtControl::zeroed();
+                one.id = control.id;
+                one.value = match control.kind {
+                    ControlType::Integer64 => ControlUnion { value64: *new },
+                    // Within its range by the kernel's own check; the bits of a mask keep their place.
+                    _ => ControlUnion { value: *new as i32 },
+                };
+                // SAFETY: this is no control with a payload, so the kernel follows no pointer but the one to `one`.
+                unsafe { self.one_call(S_EXT_CTRLS, &mut one) }
+            }
+        }
+    }
+
+    /// A call about one control.
+    ///
+    /// # Safety
+    /// When the control has a payload, the pointer and size in `one` are those of memory that the kernel may use.
+    unsafe fn one_call(
+        &self,
+        number: crate::ioctl::Call<ExtControls>,
+        one: &mut ExtControl,
+    ) -> Result<(), Error> {
+        let mut controls = ExtControls::zeroed();
+        controls.count = 1;
+        controls.controls = std::ptr::from_mut(one);
+        // SAFETY: `one` outlives the call and is one control; its own pointer is the caller's promise.
+        unsafe { call(self.as_fd(), number, &mut controls) }
+    }
+
+    /// A call with the bytes of a text.
+    fn text_call(
+        &self,
+        number: crate::ioctl::Call<ExtControls>,
+        id: u32,
+        bytes: &mut [u8],
+    ) -> Result<(), Error> {
+        let mut one = ExtControl::zeroed();
+        one.id = id;
+        one.size = u32::try_from(bytes.len()).expect("bounded by MAX_TEXT_BYTES");
+        one.value = ControlUnion { string: bytes.as_mut_ptr() };
+        // SAFETY: pointer and size are those of `bytes`, which outlives the call.
+        unsafe { self.one_call(number, &mut one) }
+    }
+}

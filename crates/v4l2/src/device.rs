@@ -1,0 +1,78 @@
+//! An open node.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::ioctl::{QUERYCAP, call_flat};
+use crate::sys::{self, Plain};
+use crate::{Capability, Error, Planes};
+
+/// An open video node. Dropping it closes it.
+#[derive(Debug)]
+pub struct Device {
+    file: File,
+    capability: Capability,
+}
+
+impl Device {
+    /// Opens the node at `path` without blocking, and asks what it is.
+    ///
+    /// # Errors
+    /// What the system says of the path, [`io::ErrorKind::Unsupported`] for a file that is no video node.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
+            .open(path)?;
+        let mut answer = sys::Capability::zeroed();
+        call_flat(file.as_fd(), QUERYCAP, &mut answer).map_err(|error| {
+            if error.is_unsupported() {
+                io::Error::new(io::ErrorKind::Unsupported, "it is no video device")
+            } else {
+                error.into_io()
+            }
+        })?;
+        Ok(Self { file, capability: Capability::read(&answer) })
+    }
+
+    /// What the node said of itself when it was opened.
+    pub fn capability(&self) -> &Capability {
+        &self.capability
+    }
+
+    /// Whether the node is still there: a call that every device answers.
+    ///
+    /// # Errors
+    /// [`Error::is_gone`] when it is not.
+    pub fn ping(&self) -> Result<(), Error> {
+        call_flat(self.as_fd(), QUERYCAP, &mut sys::Capability::zeroed())
+    }
+
+    /// The kind of queue that pictures come from; that of single-planar capture where there is none.
+    pub(crate) fn buffer_type(&self) -> u32 {
+        match self.capability.planes() {
+            Some(Planes::Multi) => sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE,
+            _ => sys::BUF_TYPE_VIDEO_CAPTURE,
+        }
+    }
+
+    pub(crate) fn is_multi_planar(&self) -> bool {
+        self.capability.planes() == Some(Planes::Multi)
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsRawFd for Device {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}

@@ -1,0 +1,76 @@
+//! What the kernel refused, and at which call.
+
+use std::{fmt, io};
+
+/// A call that the kernel refused.
+#[derive(Debug)]
+pub struct Error {
+    call: &'static str,
+    source: io::Error,
+}
+
+impl Error {
+    pub(crate) fn last(call: &'static str) -> Self {
+        Self { call, source: io::Error::last_os_error() }
+    }
+
+    pub(crate) fn odd(call: &'static str, what: &'static str) -> Self {
+        Self { call, source: io::Error::new(io::ErrorKind::InvalidData, what) }
+    }
+
+    /// The call's name, as in the kernel's documentation: `"VIDIOC_S_FMT"`.
+    pub fn call(&self) -> &'static str {
+        self.call
+    }
+
+    /// What the system said.
+    pub fn io(&self) -> &io::Error {
+        &self.source
+    }
+
+    /// The system's error, without the call.
+    pub fn into_io(self) -> io::Error {
+        self.source
+    }
+
+    fn is(&self, errno: i32) -> bool {
+        self.source.raw_os_error() == Some(errno)
+    }
+
+    /// The device is gone: unplugged, or its driver was removed.
+    pub fn is_gone(&self) -> bool {
+        self.is(libc::ENODEV) || self.is(libc::ENXIO)
+    }
+
+    /// Another program uses the device.
+    pub fn is_busy(&self) -> bool {
+        self.is(libc::EBUSY)
+    }
+
+    /// The device does not know this call, or not with this argument.
+    pub fn is_unsupported(&self) -> bool {
+        self.is(libc::ENOTTY) || self.is(libc::EINVAL) || self.is(libc::ENODATA)
+    }
+
+    /// There is no event.
+    pub(crate) fn is_none_left(&self) -> bool {
+        self.is(libc::ENOENT) || self.is_empty()
+    }
+
+    /// Nothing there yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.is(libc::EAGAIN)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.call, self.source)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

@@ -1,0 +1,87 @@
+//! Inputs of a capture card, and whether there is a signal.
+
+use std::os::fd::AsFd;
+
+use crate::ioctl::{ENUMINPUT, G_INPUT, S_INPUT, call_flat, enumerate, text};
+use crate::sys::{self, Plain};
+use crate::{Device, Error};
+
+const MAX_INPUTS: u32 = 64;
+
+const NO_POWER: u32 = 0x1;
+const NO_SIGNAL: u32 = 0x2;
+const NO_LOCK: u32 = 0x100 | 0x1_0000;
+const HAS_DV_TIMINGS: u32 = 0x2;
+
+/// A socket of a capture card; a webcam has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// Its number.
+    pub index: u32,
+    /// Its name by the driver: `"HDMI"`.
+    pub name: String,
+    /// Whether it follows timings: a digital input, whose size the sender decides.
+    pub has_timings: bool,
+    status: u32,
+}
+
+impl Input {
+    /// What is wrong with the signal; `None` when all is well as far as the driver knows.
+    pub fn problem(&self) -> Option<&'static str> {
+        match self.status {
+            status if status & NO_POWER != 0 => Some("no power"),
+            status if status & NO_SIGNAL != 0 => Some("no signal"),
+            status if status & NO_LOCK != 0 => Some("no stable signal"),
+            _ => None,
+        }
+    }
+}
+
+impl Device {
+    /// The inputs.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn inputs(&self) -> Result<Vec<Input>, Error> {
+        let ask = |index| sys::Input { index, ..sys::Input::zeroed() };
+        enumerate(self.as_fd(), ENUMINPUT, MAX_INPUTS, ask, read)
+    }
+
+    /// The input that is selected, with its state now; `None` where the device has none.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn input(&self) -> Result<Option<Input>, Error> {
+        let mut index = 0;
+        match call_flat(self.as_fd(), G_INPUT, &mut index) {
+            Ok(()) => {}
+            Err(error) if error.is_unsupported() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let mut answer =
+            sys::Input { index: u32::try_from(index).unwrap_or_default(), ..sys::Input::zeroed() };
+        match call_flat(self.as_fd(), ENUMINPUT, &mut answer) {
+            Ok(()) => Ok(Some(read(&answer))),
+            Err(error) if error.is_unsupported() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Selects an input.
+    ///
+    /// # Errors
+    /// What the kernel said, as for a number that is not among [`inputs`](Self::inputs).
+    pub fn set_input(&self, index: u32) -> Result<(), Error> {
+        let mut index = i32::try_from(index).unwrap_or(i32::MAX);
+        call_flat(self.as_fd(), S_INPUT, &mut index)
+    }
+}
+
+fn read(answer: &sys::Input) -> Input {
+    Input {
+        index: answer.index,
+        name: text(&answer.name),
+        has_timings: answer.capabilities & HAS_DV_TIMINGS != 0,
+        status: answer.status,
+    }
+}

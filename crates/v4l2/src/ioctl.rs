@@ -1,0 +1,144 @@
+//! The calls: each one's number, bound to the structure that it takes.
+
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use libc::{_IOR, _IOW, _IOWR, Ioctl};
+
+use crate::Error;
+use crate::sys::{
+    Buffer, Capability, DvTimings, Event, EventSubscription, ExtControls, FmtDesc, Format, FrmIvalEnum,
+    FrmSizeEnum, Input, Plain, QueryExtCtrl, QueryMenu, RequestBuffers, StreamParm,
+};
+
+/// A call's number and name. The type says what the kernel reads and writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<T> {
+    number: Ioctl,
+    name: &'static str,
+    argument: PhantomData<T>,
+}
+
+impl<T> Call<T> {
+    const fn new(number: Ioctl, name: &'static str) -> Self {
+        Self { number, name, argument: PhantomData }
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+const V: u32 = b'V' as u32;
+
+macro_rules! calls {
+    ($($id:ident, $name:literal: $make:ident($number:literal, $argument:ty);)*) => {
+        $(pub(crate) const $id: Call<$argument> = Call::new($make::<$argument>(V, $number), $name);)*
+    };
+}
+
+calls! {
+    QUERYCAP, "VIDIOC_QUERYCAP": _IOR(0, Capability);
+    ENUM_FMT, "VIDIOC_ENUM_FMT": _IOWR(2, FmtDesc);
+    G_FMT, "VIDIOC_G_FMT": _IOWR(4, Format);
+    S_FMT, "VIDIOC_S_FMT": _IOWR(5, Format);
+    REQBUFS, "VIDIOC_REQBUFS": _IOWR(8, RequestBuffers);
+    QUERYBUF, "VIDIOC_QUERYBUF": _IOWR(9, Buffer);
+    QBUF, "VIDIOC_QBUF": _IOWR(15, Buffer);
+    DQBUF, "VIDIOC_DQBUF": _IOWR(17, Buffer);
+    STREAMON, "VIDIOC_STREAMON": _IOW(18, i32);
+    STREAMOFF, "VIDIOC_STREAMOFF": _IOW(19, i32);
+    G_PARM, "VIDIOC_G_PARM": _IOWR(21, StreamParm);
+    S_PARM, "VIDIOC_S_PARM": _IOWR(22, StreamParm);
+    ENUMINPUT, "VIDIOC_ENUMINPUT": _IOWR(26, Input);
+    QUERYMENU, "VIDIOC_QUERYMENU": _IOWR(37, QueryMenu);
+    G_INPUT, "VIDIOC_G_INPUT": _IOR(38, i32);
+    S_INPUT, "VIDIOC_S_INPUT": _IOWR(39, i32);
+    TRY_FMT, "VIDIOC_TRY_FMT": _IOWR(64, Format);
+    G_EXT_CTRLS, "VIDIOC_G_EXT_CTRLS": _IOWR(71, ExtControls);
+    S_EXT_CTRLS, "VIDIOC_S_EXT_CTRLS": _IOWR(72, ExtControls);
+    ENUM_FRAMESIZES, "VIDIOC_ENUM_FRAMESIZES": _IOWR(74, FrmSizeEnum);
+    ENUM_FRAMEINTERVALS, "VIDIOC_ENUM_FRAMEINTERVALS": _IOWR(75, FrmIvalEnum);
+    S_DV_TIMINGS, "VIDIOC_S_DV_TIMINGS": _IOWR(87, DvTimings);
+    DQEVENT, "VIDIOC_DQEVENT": _IOR(89, Event);
+    SUBSCRIBE_EVENT, "VIDIOC_SUBSCRIBE_EVENT": _IOW(90, EventSubscription);
+    QUERY_DV_TIMINGS, "VIDIOC_QUERY_DV_TIMINGS": _IOR(99, DvTimings);
+    QUERY_EXT_CTRL, "VIDIOC_QUERY_EXT_CTRL": _IOWR(103, QueryExtCtrl);
+}
+
+/// Makes the call, again when a signal interrupts it.
+///
+/// # Safety
+/// Pointers within `argument` must be valid for what the kernel reads and writes through them during the call.
+pub(crate) unsafe fn call<T>(fd: BorrowedFd<'_>, call: Call<T>, argument: &mut T) -> Result<(), Error> {
+    loop {
+        // SAFETY: the descriptor is open as long as it is borrowed; `argument` is exclusively borrowed and of the type
+        // whose size is part of the number; what it points to is the caller's promise.
+        let result = unsafe { libc::ioctl(fd.as_raw_fd(), call.number, std::ptr::from_mut(argument)) };
+        if result >= 0 {
+            return Ok(());
+        }
+        let error = Error::last(call.name);
+        if error.io().kind() != std::io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Structures and numbers in which the kernel follows no pointer.
+pub(crate) trait Flat {}
+
+macro_rules! flat {
+    ($($name:ty),*) => { $(impl Flat for $name {})* };
+}
+
+flat!(
+    Capability,
+    FmtDesc,
+    FrmSizeEnum,
+    FrmIvalEnum,
+    RequestBuffers,
+    StreamParm,
+    i32,
+    Input,
+    DvTimings,
+    EventSubscription,
+    Event,
+    QueryExtCtrl,
+    QueryMenu
+);
+
+/// Makes a call whose argument holds no pointer.
+pub(crate) fn call_flat<T: Flat>(fd: BorrowedFd<'_>, number: Call<T>, argument: &mut T) -> Result<(), Error> {
+    // SAFETY: no pointer in it.
+    unsafe { call(fd, number, argument) }
+}
+
+/// Makes calls with growing `index` until the kernel says that there are no more (`EINVAL`), or `limit` is reached.
+///
+/// # Errors
+/// Any other error at the first index; a device that does not know the call has an empty list.
+pub(crate) fn enumerate<T: Flat + Plain, R>(
+    fd: BorrowedFd<'_>,
+    number: Call<T>,
+    limit: u32,
+    mut ask: impl FnMut(u32) -> T,
+    mut take: impl FnMut(&T) -> R,
+) -> Result<Vec<R>, Error> {
+    let mut found = Vec::new();
+    for index in 0..limit {
+        let mut argument = ask(index);
+        match call_flat(fd, number, &mut argument) {
+            Ok(()) => found.push(take(&argument)),
+            Err(error) if error.is_unsupported() || index > 0 => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
+/// Text up to its first zero byte.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).trim().to_owned()
+}

@@ -1,0 +1,40 @@
+//! Video4Linux2, the kernel's interface to cameras and capture cards, made safe.
+//!
+//! A [`Device`] is an open node: asked what it is, what formats it has and what controls; told which format to use.
+//! [`Device::start`] makes a [`Stream`] of it, whose memory-mapped buffers are lent one at a time ([`Lent`]) and go
+//! back to the device when dropped. Nothing blocks: an empty queue is `None`, and [`AsFd`](std::os::fd::AsFd) is for
+//! waiting.
+//!
+//! Numbers and sizes that the kernel answers with are checked or bounded here: a driver that enumerates without end
+//! is cut short.
+//!
+//! What does not belong here: choosing a format, waiting, retrying, and anything of Framecast's own. Empty where there
+//! is no Linux.
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code)]
+
+mod capability;
+mod control;
+mod device;
+mod error;
+mod event;
+mod format;
+mod input;
+mod ioctl;
+mod mapping;
+mod rate;
+mod stream;
+mod sys;
+mod sys_size;
+mod timing;
+
+pub use capability::{Capability, Planes};
+pub use control::{ControlInfo, ControlType, MenuEntry, Value};
+pub use device::Device;
+pub use error::Error;
+pub use event::Event;
+pub use format::{Colour, FormatInfo, FourCc, PictureFormat, PlaneFormat, Sizes};
+pub use input::Input;
+pub use rate::{Fraction, Intervals};
+pub use stream::{BufferInfo, Lent, Stream};
+pub use timing::Timings;

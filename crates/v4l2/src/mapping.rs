@@ -1,0 +1,67 @@
+//! A buffer of the device in this process's memory.
+
+use std::ffi::c_void;
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+
+use crate::Error;
+
+/// A mapped piece of a device's memory, unmapped on drop.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<c_void>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone, and memory does not mind which thread reads it.
+unsafe impl Send for Mapping {}
+// SAFETY: nothing is written through it; see `bytes` for who else may.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps `len` bytes at the device's `offset`, for reading.
+    pub(crate) fn new(fd: BorrowedFd<'_>, offset: u32, len: u32) -> Result<Self, Error> {
+        let len = usize::try_from(len).expect("usize has at least 32 bits where there is Linux");
+        let odd = |what| Error::odd("mmap", what);
+        #[allow(clippy::unnecessary_fallible_conversions, reason = "it is narrower on 32-bit targets")]
+        let offset = libc::off_t::try_from(offset).map_err(|_| odd("the driver's offset is too large"))?;
+        // SAFETY: a new mapping at an address that the kernel chooses changes no memory that is in use. Shared and
+        // writable, as all drivers allow; some refuse a mapping that can only be read.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                fd.as_raw_fd(),
+                offset,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(Error::last("mmap"));
+        }
+        let start = NonNull::new(start).ok_or_else(|| odd("mapped at address zero"))?;
+        Ok(Self { start, len })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The bytes.
+    ///
+    /// # Safety
+    /// The device must not own the buffer as long as the slice is in use: it has been dequeued, and is not queued again.
+    pub(crate) unsafe fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped for `len` bytes until drop, and nobody writes by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this address and length, and not in use any more: slices borrow this value.
+        unsafe { libc::munmap(self.start.as_ptr(), self.len) };
+    }
+}

@@ -1,0 +1,106 @@
+//! Frame intervals: those that a device has, and the one that is set.
+
+use std::os::fd::AsFd;
+
+use crate::ioctl::{ENUM_FRAMEINTERVALS, G_PARM, S_PARM, call_flat, enumerate};
+use crate::sys::{FrmIvalEnum, Plain, StreamParm};
+use crate::{Device, Error, FourCc};
+
+const MAX_INTERVALS: u32 = 256;
+
+/// `V4L2_CAP_TIMEPERFRAME`.
+const CAN_SET_RATE: u32 = 0x1000;
+
+/// A time in seconds as the quotient of two numbers: 1/30.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fraction {
+    /// Above the line.
+    pub numerator: u32,
+    /// Below the line.
+    pub denominator: u32,
+}
+
+impl Fraction {
+    /// Frames per second of this interval; `None` where it is 0 or without end.
+    pub fn fps(self) -> Option<f64> {
+        (self.numerator > 0 && self.denominator > 0)
+            .then(|| f64::from(self.denominator) / f64::from(self.numerator))
+    }
+}
+
+/// The times between frames of one format and size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intervals {
+    /// These alone.
+    Discrete(Vec<Fraction>),
+    /// Any from the shortest to the longest.
+    Stepwise {
+        /// The shortest: the highest rate.
+        min: Fraction,
+        /// The longest: the lowest rate.
+        max: Fraction,
+    },
+}
+
+impl Device {
+    /// The intervals at this format and size; an empty list where the driver does not tell.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn intervals(&self, format: FourCc, width_px: u32, height_px: u32) -> Result<Intervals, Error> {
+        let ask = |index| FrmIvalEnum {
+            index,
+            pixel_format: format.0,
+            width: width_px,
+            height: height_px,
+            ..FrmIvalEnum::zeroed()
+        };
+        let answers = enumerate(self.as_fd(), ENUM_FRAMEINTERVALS, MAX_INTERVALS, ask, |answer| *answer)?;
+        let fraction = |[numerator, denominator]: [u32; 2]| Fraction { numerator, denominator };
+        Ok(match answers.first() {
+            Some(FrmIvalEnum { kind: 2 | 3, interval: [min_n, min_d, max_n, max_d, ..], .. }) => {
+                Intervals::Stepwise { min: fraction([*min_n, *min_d]), max: fraction([*max_n, *max_d]) }
+            }
+            _ => Intervals::Discrete(
+                answers.iter().map(|a| fraction([a.interval[0], a.interval[1]])).collect(),
+            ),
+        })
+    }
+
+    /// The interval that is set; `None` where the device has no such setting.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn interval(&self) -> Result<Option<Fraction>, Error> {
+        self.rate_call(None)
+    }
+
+    /// Sets the interval. The answer is what the driver made of it; `None` where the device has no such setting.
+    ///
+    /// # Errors
+    /// [`Error::is_busy`] while pictures are captured.
+    pub fn set_interval(&self, interval: Fraction) -> Result<Option<Fraction>, Error> {
+        self.rate_call(Some(interval))
+    }
+
+    fn rate_call(&self, set: Option<Fraction>) -> Result<Option<Fraction>, Error> {
+        let mut parm = StreamParm::zeroed();
+        parm.buf_type = self.buffer_type();
+        let number = match set {
+            Some(Fraction { numerator, denominator }) => {
+                (parm.numerator, parm.denominator) = (numerator, denominator);
+                S_PARM
+            }
+            None => G_PARM,
+        };
+        match call_flat(self.as_fd(), number, &mut parm) {
+            Ok(()) if set.is_some() && parm.capability & CAN_SET_RATE == 0 => Ok(None),
+            Ok(()) => {
+                let answer = Fraction { numerator: parm.numerator, denominator: parm.denominator };
+                Ok(answer.fps().map(|_| answer))
+            }
+            Err(error) if error.is_unsupported() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Capturing: a ring of buffers that the device fills and lends.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use crate::ioctl::{DQBUF, QBUF, QUERYBUF, REQBUFS, STREAMOFF, STREAMON, call, call_flat};
+use crate::mapping::Mapping;
+use crate::sys::{self, MAX_PLANES, MEMORY_MMAP, Plain};
+use crate::{Device, Error};
+
+/// Drivers may give more buffers than were asked for; not more than the kernel's own bound (`VIDEO_MAX_FRAME`).
+const MAX_BUFFERS: u32 = 32;
+
+const FLAG_ERROR: u32 = 0x40;
+const TIMESTAMP_MASK: u32 = 0xe000;
+const TIMESTAMP_MONOTONIC: u32 = 0x2000;
+
+/// A device that captures. Dropping it unmaps its buffers and closes it, which stops it.
+#[derive(Debug)]
+pub struct Stream {
+    /// Each buffer's planes. Before the device, so that they are unmapped before it is closed.
+    buffers: Vec<Vec<Mapping>>,
+    device: Device,
+    is_on: bool,
+    /// Why a buffer that was lent could not be given back, told at the next dequeuing.
+    failed: Option<Error>,
+}
+
+/// What the driver says of a filled buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferInfo {
+    /// Counts frames; a gap is frames that were lost.
+    pub sequence: u32,
+    /// When it was captured, by the monotonic clock; `None` where the driver uses another one.
+    pub captured_at: Option<Duration>,
+    /// The bytes may be damaged.
+    pub is_broken: bool,
+}
+
+/// A filled buffer, lent by the device. Dropping it gives it back to be filled again.
+#[derive(Debug)]
+pub struct Lent<'a> {
+    stream: &'a mut Stream,
+    index: u32,
+    info: BufferInfo,
+    /// Where the bytes of each plane begin and end.
+    filled: [(usize, usize); MAX_PLANES],
+}
+
+impl Device {
+    /// Maps `count` buffers (the driver may give more or fewer), hands them to the device and starts it.
+    ///
+    /// # Errors
+    /// The device is given back with what the kernel said: [`Error::is_busy`] when another program captures.
+    pub fn start(self, count: u32) -> Result<Stream, (Self, Error)> {
+        let mut stream = Stream { device: self, buffers: Vec::new(), is_on: false, failed: None };
+        match stream.begin(count) {
+            Ok(()) => Ok(stream),
+            Err(error) => Err((stream.stop(), error)),
+        }
+    }
+}
+
+impl Stream {
+    fn begin(&mut self, count: u32) -> Result<(), Error> {
+        let given = self.request_buffers(count.clamp(2, MAX_BUFFERS))?;
+        if given == 0 || given > MAX_BUFFERS {
+            return Err(Error::odd(REQBUFS.name(), "the driver gave no usable number of buffers"));
+        }
+        for index in 0..given {
+            let planes = self.map(index)?;
+            self.buffers.push(planes);
+        }
+        for index in 0..given {
+            self.queue(index)?;
+        }
+        let mut buffer_type = self.buffer_type_int();
+        call_flat(self.as_fd(), STREAMON, &mut buffer_type)?;
+        self.is_on = true;
+        Ok(())
+    }
+
+    /// The device, for questions that may be asked while it captures.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// How many buffers there are.
+    pub fn buffer_count(&self) -> usize {
+        self.buffers.len()
+    }
+
+    /// The oldest filled buffer, or `None` when there is none yet. Does not block; the descriptor is ready for reading
+    /// when there is one.
+    ///
+    /// # Errors
+    /// [`Error::is_gone`] after unplugging; others, like `EIO`, mostly need the stream to be stopped.
+    pub fn dequeue(&mut self) -> Result<Option<Lent<'_>>, Error> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
+        let mut buffer = self.buffer(0, &mut planes);
+        // SAFETY: `planes` outlives the call and has the length that the buffer tells.
+        match unsafe { call(self.as_fd(), DQBUF, &mut buffer) } {
+            Ok(()) => {}
+            Err(error) if error.is_empty() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let mapped = usize::try_from(buffer.index).ok().and_then(|index| self.buffers.get(index));
+        let Some(mapped) = mapped else {
+            return Err(Error::odd(DQBUF.name(), "the driver named a buffer that it never gave"));
+        };
+        let mut filled = [(0, 0); MAX_PLANES];
+        for (number, (mapping, range)) in mapped.iter().zip(&mut filled).enumerate() {
+            let (start, end) = match self.device.is_multi_planar() {
+                // A plane's bytes used count from its beginning, what is before the data included.
+                true => (planes[number].data_offset, planes[number].bytes_used),
+                false => (0, buffer.bytes_used),
+            };
+            let end = usize::try_from(end).unwrap_or(usize::MAX).min(mapping.len());
+            *range = (usize::try_from(start).unwrap_or(usize::MAX).min(end), end);
+        }
+        let info = read_info(&buffer);
+        Ok(Some(Lent { stream: self, index: buffer.index, info, filled }))
+    }
+
+    /// Stops capturing, takes all buffers back and leaves the device to be set up anew.
+    pub fn stop(mut self) -> Device {
+        if self.is_on {
+            let mut buffer_type = self.buffer_type_int();
+            // A device that is gone has stopped already.
+            call_flat(self.as_fd(), STREAMOFF, &mut buffer_type).ok();
+        }
+        // The kernel keeps the buffers, and with them the format, until they are unmapped and given back.
+        self.buffers.clear();
+        self.request_buffers(0).ok();
+        self.device
+    }
+
+    fn buffer_type_int(&self) -> i32 {
+        i32::try_from(self.device.buffer_type()).expect("buffer types are small numbers")
+    }
+
+    fn request_buffers(&self, count: u32) -> Result<u32, Error> {
+        let mut request = sys::RequestBuffers::zeroed();
+        request.count = count;
+        request.buf_type = self.device.buffer_type();
+        request.memory = MEMORY_MMAP;
+        call_flat(self.as_fd(), REQBUFS, &mut request)?;
+        Ok(request.count)
+    }
+
+    /// A request about buffer `index`. `planes` must live as long as it is used.
+    fn buffer(&self, index: u32, planes: &mut [sys::Plane; MAX_PLANES]) -> sys::Buffer {
+        let mut buffer = sys::Buffer::zeroed();
+        buffer.index = index;
+        buffer.buf_type = self.device.buffer_type();
+        buffer.memory = MEMORY_MMAP;
+        if self.device.is_multi_planar() {
+            buffer.m.planes = planes.as_mut_ptr();
+            buffer.length = u32::try_from(MAX_PLANES).expect("eight");
+        }
+        buffer
+    }
+
+    fn map(&self, index: u32) -> Result<Vec<Mapping>, Error> {
+        let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
+        let mut buffer = self.buffer(index, &mut planes);
+        // SAFETY: `planes` outlives the call and has the length that the buffer tells.
+        unsafe { call(self.as_fd(), QUERYBUF, &mut buffer)? };
+        if !self.device.is_multi_planar() {
+            // SAFETY: for memory-mapped single-planar buffers the kernel fills this member; any bits are a number.
+            let offset = unsafe { buffer.m.offset };
+            return Ok(vec![Mapping::new(self.as_fd(), offset, buffer.length)?]);
+        }
+        let count = usize::try_from(buffer.length).unwrap_or(MAX_PLANES).min(MAX_PLANES);
+        let map = |plane: &sys::Plane| {
+            // SAFETY: for memory-mapped planes the kernel fills this member; any bits are a number.
+            let offset = unsafe { plane.memory.offset };
+            Mapping::new(self.as_fd(), offset, plane.length)
+        };
+        planes[..count].iter().map(map).collect()
+    }
+
+    /// Hands buffer `index` to the device.
+    fn queue(&self, index: u32) -> Result<(), Error> {
+        let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
+        let mut buffer = self.buffer(index, &mut planes);
+        if self.device.is_multi_planar() {
+            let count = self.buffers.get(index as usize).map_or(0, Vec::len);
+            buffer.length = u32::try_from(count).expect("at most eight");
+        }
+        // SAFETY: `planes` outlives the call and is at least as long as the buffer tells.
+        unsafe { call(self.as_fd(), QBUF, &mut buffer) }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.device.as_raw_fd()
+    }
+}
+
+impl Lent<'_> {
+    /// What the driver says of it.
+    pub fn info(&self) -> BufferInfo {
+        self.info
+    }
+
+    /// How many planes it has.
+    pub fn plane_count(&self) -> usize {
+        self.stream.buffers[self.index as usize].len()
+    }
+
+    /// What the device wrote into plane `number`; empty beyond the last plane.
+    pub fn plane(&self, number: usize) -> &[u8] {
+        let Some(mapping) = self.stream.buffers[self.index as usize].get(number) else { return &[] };
+        let (start, end) = self.filled[number];
+        // SAFETY: this buffer was dequeued, and is queued again only by drop, which ends all borrows of this value.
+        &(unsafe { mapping.bytes() })[start..end]
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.stream.queue(self.index) {
+            self.stream.failed = Some(error);
+        }
+    }
+}
+
+fn read_info(buffer: &sys::Buffer) -> BufferInfo {
+    let is_monotonic = buffer.flags & TIMESTAMP_MASK == TIMESTAMP_MONOTONIC;
+    let sys::TimeVal { seconds, microseconds } = buffer.timestamp;
+    let captured_at = u64::try_from(seconds)
+        .ok()
+        .zip(u32::try_from(microseconds).ok().filter(|&us| us < 1_000_000))
+        .filter(|_| is_monotonic)
+        .map(|(seconds, us)| Duration::new(seconds, us * 1000));
+    BufferInfo { sequence: buffer.sequence, captured_at, is_broken: buffer.flags & FLAG_ERROR != 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_monotonic_time_that_is_one_is_believed() {
+        let mut buffer = sys::Buffer::zeroed();
+        buffer.timestamp = sys::TimeVal { seconds: 5, microseconds: 250_000 };
+        assert_eq!(read_info(&buffer).captured_at, None);
+        buffer.flags = TIMESTAMP_MONOTONIC | FLAG_ERROR;
+        let info = read_info(&buffer);
+        assert_eq!(info.captured_at, Some(Duration::from_millis(5250)));
+        assert!(info.is_broken);
+        for (seconds, microseconds) in [(-1, 0), (0, -1), (0, 1_000_000)] {
+            buffer.timestamp = sys::TimeVal { seconds, microseconds };
+            assert_eq!(read_info(&buffer).captured_at, None);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The sizes of the kernel's structures, asserted when this is compiled.
+//!
+//! They are part of each call's number: a wrong one would be refused by the kernel at best. Those of 32-bit targets
+//! depend on how wide the C library's time is, and on whether 64-bit numbers are aligned to 8 bytes (ARM) or 4 (x86).
+
+use std::mem::{offset_of, size_of};
+
+use crate::sys::{
+    Buffer, Capability, DvTimings, Event, EventSubscription, ExtControl, ExtControls, FmtDesc, Format,
+    FrmIvalEnum, FrmSizeEnum, Input, PixFormat, PixFormatMplane, Plane, PlanePixFormat, QueryExtCtrl,
+    QueryMenu, RequestBuffers, StreamParm,
+};
+
+const _: () = {
+    assert!(size_of::<Capability>() == 104);
+    assert!(size_of::<FmtDesc>() == 64);
+    assert!(size_of::<FrmSizeEnum>() == 44);
+    assert!(size_of::<FrmIvalEnum>() == 52);
+    assert!(size_of::<PixFormat>() == 48);
+    assert!(size_of::<PlanePixFormat>() == 20);
+    assert!(size_of::<PixFormatMplane>() == 192);
+    assert!(size_of::<RequestBuffers>() == 20);
+    assert!(size_of::<StreamParm>() == 204);
+    assert!(size_of::<DvTimings>() == 132);
+    assert!(size_of::<EventSubscription>() == 32);
+    assert!(size_of::<QueryExtCtrl>() == 232);
+    assert!(size_of::<QueryMenu>() == 44);
+    assert!(size_of::<ExtControl>() == 20);
+};
+
+#[cfg(target_pointer_width = "64")]
+const _: () = {
+    assert!(size_of::<Format>() == 208 && offset_of!(Format, fmt) == 8);
+    assert!(size_of::<Plane>() == 64);
+    assert!(size_of::<Buffer>() == 88);
+    assert!(offset_of!(Buffer, timestamp) == 24 && offset_of!(Buffer, m) == 64);
+    assert!(size_of::<Input>() == 80 && offset_of!(Input, status) == 56);
+    assert!(size_of::<Event>() == 136 && offset_of!(Event, pending) == 72);
+    assert!(size_of::<ExtControls>() == 32 && offset_of!(ExtControls, controls) == 24);
+};
+
+#[cfg(target_pointer_width = "32")]
+const _: () = {
+    let has_wide_time = size_of::<libc::time_t>() == 8;
+    let has_wide_alignment = align_of::<i64>() == 8;
+    assert!(size_of::<Format>() == 204 && offset_of!(Format, fmt) == 4);
+    assert!(size_of::<Plane>() == 60);
+    assert!(
+        size_of::<Buffer>()
+            == match (has_wide_time, has_wide_alignment) {
+                (false, _) => 68,
+                (true, false) => 76,
+                (true, true) => 80,
+            }
+    );
+    assert!(size_of::<Input>() == if has_wide_alignment { 80 } else { 76 });
+    assert!(
+        size_of::<Event>()
+            == match (has_wide_time, has_wide_alignment) {
+                (false, false) => 120,
+                (false, true) => 128,
+                (true, false) => 128,
+                (true, true) => 136,
+            }
+    );
+    assert!(size_of::<ExtControls>() == 24 && offset_of!(ExtControls, controls) == 20);
+};

@@ -1,5 +1,7 @@
 //! What is plugged in, and what an open device delivers.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// A device that a driver can open.
@@ -65,4 +67,44 @@ pub struct Mode {
     pub height: Option<u32>,
     /// Frames per second.
     pub fps: Option<f64>,
+}
+
+impl Mode {
+    /// Whether this is something else than was `asked` for, where something was.
+    pub fn differs_from(&self, asked: &Self) -> bool {
+        fn differs<T: PartialEq>(given: &Option<T>, asked: &Option<T>) -> bool {
+            asked.is_some() && given != asked
+        }
+        differs(&self.format, &asked.format)
+            || differs(&self.width, &asked.width)
+            || differs(&self.height, &asked.height)
+            || self.fps.zip(asked.fps).is_some_and(|(given, asked)| (given - asked).abs() > 0.01 * asked)
+    }
+}
+
+impl fmt::Display for Mode {
+    /// As in `mjpeg 1280x720 at 30 fps`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = self.width.zip(self.height).map(|(width, height)| format!("{width}x{height}"));
+        let rate = self.fps.map(|fps| format!("at {} fps", (fps * 100.0).round() / 100.0));
+        let words: Vec<String> = [self.format.clone(), size, rate].into_iter().flatten().collect();
+        f.write_str(&words.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_open_does_not_differ() {
+        let format = |name: &str| Some(name.to_owned());
+        let given = Mode { format: format("mjpeg"), width: Some(1280), height: Some(720), fps: Some(29.97) };
+        assert_eq!(given.to_string(), "mjpeg 1280x720 at 29.97 fps");
+        assert!(!given.differs_from(&Mode::default()));
+        assert!(!given.differs_from(&Mode { fps: Some(30.0), ..Mode::default() }), "NTSC's thirty");
+        assert!(given.differs_from(&Mode { fps: Some(15.0), ..Mode::default() }));
+        assert!(given.differs_from(&Mode { width: Some(640), ..Mode::default() }));
+        assert!(given.differs_from(&Mode { format: format("yuyv"), ..Mode::default() }));
+    }
 }

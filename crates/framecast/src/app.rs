@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use crate::camera::Camera;
 use crate::config::{ConfigError, Settings};
 use crate::http::{self, Context, Server};
 use crate::supervisor::Supervisor;
@@ -73,15 +74,16 @@ impl Cameras {
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let now = SystemTime::now();
-        let mut supervisors = Vec::new();
+        let mut cameras = Vec::new();
         for camera in &settings.cameras {
             let feed = hub.add(&camera.name, now).map_err(|error| ConfigError::new(error.to_string()))?;
-            supervisors.push(Supervisor::new(feed, drivers.clone(), camera.clone(), shutdown.clone()));
+            cameras.push(Arc::new(Camera::new(feed, drivers.clone(), camera.clone())));
         }
-        for supervisor in supervisors {
-            tasks.spawn(supervisor.run());
+        for camera in &cameras {
+            tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone()).run());
         }
-        let context = Context { hub, settings: Arc::new(settings), started_at: now };
+        let settings = Arc::new(settings);
+        let context = Context { hub, cameras: cameras.into(), drivers, settings, started_at: now };
         Ok(Self { context, shutdown, tasks })
     }
 

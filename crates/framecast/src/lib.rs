@@ -64,6 +64,7 @@
 //! where it comes from and how it leaves are crates of their own.
 
 mod app;
+mod camera;
 pub mod config;
 mod http;
 mod signal;
@@ -73,11 +74,16 @@ pub use app::{App, Cameras, StartError};
 #[doc(inline)]
 pub use config::{Account, CameraSettings, ConfigError, Settings};
 pub use framecast_drivers::{
-    BoxFuture, Door, Driver, Drivers, Error as DriverError, IntoPicture, Options as SourceOptions, Source,
-    SourceUrl, blocking, mask_secrets,
+    BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Door, Driver,
+    Drivers, Error as DriverError, IntoPicture, MenuEntry, Mode, Options as SourceOptions, Source, SourceUrl,
+    blocking, mask_secrets,
 };
-pub use framecast_hub::{Channel, Delivery, Feed, Hub, State, Stats, Status, Subscriber, Update};
+pub use framecast_hub::{
+    Channel, Delivery, Feed, Hub, Rendition, State, Stats, Status, Subscriber, TooManyRenditions, Update,
+};
 pub use framecast_media::container::multipart;
-pub use framecast_media::{Bytes, Codec, Error as MediaError, Format, Frame, Timestamp, codec, draw};
+pub use framecast_media::{
+    Bytes, Codec, Error as MediaError, Format, Frame, PixelFormat, Range, Timestamp, codec, draw,
+};
 pub use signal::shutdown_signal;
 pub use tokio_util::sync::CancellationToken;

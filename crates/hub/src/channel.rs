@@ -45,7 +45,18 @@ pub struct Channel {
 struct Shared {
     ring: Mutex<Ring>,
     subscribers: watch::Sender<usize>,
+    /// Where this channel's subscribers are counted besides: the demand for the whole camera.
+    demand: Option<Arc<watch::Sender<usize>>>,
     in_order: Mutex<usize>,
+}
+
+impl Shared {
+    fn count(&self, change: impl Fn(&mut usize)) {
+        self.subscribers.send_modify(&change);
+        if let Some(demand) = &self.demand {
+            demand.send_modify(change);
+        }
+    }
 }
 
 impl Default for Channel {
@@ -57,8 +68,13 @@ impl Default for Channel {
 impl Channel {
     /// An empty channel.
     pub fn new() -> Self {
-        let shared =
-            Shared { ring: Mutex::default(), subscribers: watch::Sender::new(0), in_order: Mutex::new(0) };
+        Self::with_demand(None)
+    }
+
+    /// An empty channel whose subscribers are counted in `demand` too.
+    pub(crate) fn with_demand(demand: Option<Arc<watch::Sender<usize>>>) -> Self {
+        let subscribers = watch::Sender::new(0);
+        let shared = Shared { ring: Mutex::default(), subscribers, demand, in_order: Mutex::new(0) };
         Self { shared: Arc::new(shared), changed: Arc::new(watch::Sender::new(0)) }
     }
 
@@ -67,6 +83,35 @@ impl Channel {
         let keep_bytes = if *lock(&self.shared.in_order) > 0 { IN_ORDER_BYTES } else { 0 };
         lock(&self.shared.ring).push(frame, keep_bytes);
         self.changed.send_modify(|updates| *updates += 1);
+    }
+
+    /// How often the channel was suspended: what was begun for one life of the camera must not come out in the next.
+    pub fn life(&self) -> u64 {
+        lock(&self.shared.ring).life()
+    }
+
+    /// As [`publish`](Self::publish), unless the channel was suspended since its [`life`](Self::life) was `life`; whether
+    /// it was published.
+    pub fn publish_in(&self, life: u64, frame: Frame) -> bool {
+        self.update_in(life, |ring, keep_bytes| ring.push(frame, keep_bytes))
+    }
+
+    /// As [`publish_notice`](Self::publish_notice), unless the channel was suspended since its life was `life`.
+    pub fn publish_notice_in(&self, life: u64, notice: Frame) -> bool {
+        self.update_in(life, |ring, _| ring.put_notice(notice))
+    }
+
+    fn update_in(&self, life: u64, update: impl FnOnce(&mut Ring, usize)) -> bool {
+        let keep_bytes = if *lock(&self.shared.in_order) > 0 { IN_ORDER_BYTES } else { 0 };
+        {
+            let mut ring = lock(&self.shared.ring);
+            if ring.life() != life {
+                return false;
+            }
+            update(&mut ring, keep_bytes);
+        }
+        self.changed.send_modify(|updates| *updates += 1);
+        true
     }
 
     /// Shows `notice` to subscribers of the latest until the next frame. A notice says why there is no picture; it
@@ -108,7 +153,7 @@ impl Channel {
         // Subscribed before the ring is read, so that no update falls between.
         let changed = self.changed.subscribe();
         let cursor = lock(&self.shared.ring).start(is_in_order);
-        self.shared.subscribers.send_modify(|count| *count += 1);
+        self.shared.count(|count| *count += 1);
         Subscriber { shared: Arc::clone(&self.shared), changed, cursor, delivery, started: false, skipped: 0 }
     }
 
@@ -193,7 +238,7 @@ impl Drop for Subscriber {
         if self.delivery == Delivery::InOrder {
             *lock(&self.shared.in_order) -= 1;
         }
-        self.shared.subscribers.send_modify(|count| *count -= 1);
+        self.shared.count(|count| *count -= 1);
     }
 }
 
@@ -317,6 +362,20 @@ mod tests {
         channel.publish(frame(2));
         let live = subscriber.next_update().await.unwrap();
         assert!(!live.is_notice && number(&live) == 2);
+    }
+
+    #[test]
+    fn what_was_begun_before_the_channel_was_suspended_does_not_come_out_after() {
+        let channel = Channel::new();
+        let mut subscriber = channel.subscribe(Delivery::Latest);
+        let life = channel.life();
+        assert!(channel.publish_in(life, frame(1)));
+        assert_eq!(number(&subscriber.try_next().unwrap()), 1);
+        channel.suspend();
+        assert!(!channel.publish_in(life, frame(2)) && !channel.publish_notice_in(life, frame(3)));
+        assert!(subscriber.try_next().is_none());
+        assert!(channel.publish_notice_in(channel.life(), frame(4)));
+        assert!(subscriber.try_next().unwrap().is_notice);
     }
 
     #[tokio::test]

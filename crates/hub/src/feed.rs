@@ -1,21 +1,38 @@
-//! A camera as its viewers see it: its channel, its status and its counts.
+//! A camera as its viewers see it: its channels, its status and its counts.
+//!
+//! The *source* channel has the frames as the device gives them, raw or coded. The *main* channel has JPEG: the same
+//! frames, or what an encoder makes of raw ones. Each *rendition* is a channel too, there as long as someone watches it.
+//! Whoever subscribes to main or a rendition is a viewer; encoders, which subscribe to the source, are not.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use framecast_media::Frame;
+use framecast_media::{Codec, Frame};
 use tokio::sync::watch;
 
 use crate::channel::lock;
 use crate::rate::Rate;
-use crate::{Channel, State, Status};
+use crate::{Channel, Delivery, Rendition, State, Status, Subscriber};
+
+/// How many renditions of one camera there may be at once: each costs an encoder's work.
+const MAX_RENDITIONS: usize = 8;
+
+/// All renditions that a camera can have are being watched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} renditions of this camera are being watched already; there may be no more. They are {}",
+    .0.len(), .0.iter().map(|rendition| format!("?{rendition}")).collect::<Vec<_>>().join(", "))]
+pub struct TooManyRenditions(pub Vec<Rendition>);
 
 /// A camera as its viewers see it.
 #[derive(Debug)]
 pub struct Feed {
     name: String,
-    channel: Channel,
+    source: Channel,
+    main: Channel,
+    renditions: watch::Sender<Vec<(Rendition, Channel)>>,
+    /// Viewers of the main channel and of all renditions.
+    demand: Arc<watch::Sender<usize>>,
     status: watch::Sender<Status>,
     rate: Mutex<Rate>,
     counts: Counts,
@@ -27,6 +44,10 @@ struct Counts {
     frames: AtomicU64,
     broken: AtomicU64,
     over_rate: AtomicU64,
+    lost: AtomicU64,
+    encoded: AtomicU64,
+    encode_skipped: AtomicU64,
+    encode_nanos: AtomicU64,
     opened: AtomicU64,
     closed: AtomicU64,
 }
@@ -35,7 +56,7 @@ struct Counts {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Frames published.
+    /// Frames that came from the source.
     pub frames: u64,
     /// Pictures that were broken and not published.
     pub broken: u64,
@@ -43,6 +64,14 @@ pub struct Stats {
     pub last_broken: Option<String>,
     /// Pictures left out because they came faster than the camera's `max_fps`.
     pub over_rate: u64,
+    /// Frames that the device itself lost: gaps in its count.
+    pub lost: u64,
+    /// Pictures that were encoded, of the main channel and all renditions together.
+    pub encoded: u64,
+    /// Frames that were not encoded because a newer one was there.
+    pub encode_skipped: u64,
+    /// Time that encoding took, on all threads together.
+    pub encode_time: Duration,
     /// How often the camera was opened.
     pub opened: u64,
     /// How often the camera was closed after it had been opened.
@@ -53,9 +82,13 @@ pub struct Stats {
 
 impl Feed {
     pub(crate) fn new(name: String, now: SystemTime) -> Self {
+        let demand = Arc::new(watch::Sender::new(0));
         Self {
             name,
-            channel: Channel::new(),
+            source: Channel::new(),
+            main: Channel::with_demand(Some(Arc::clone(&demand))),
+            renditions: watch::Sender::new(Vec::new()),
+            demand,
             status: watch::Sender::new(Status::new(State::Idle, now)),
             rate: Mutex::default(),
             counts: Counts::default(),
@@ -68,9 +101,73 @@ impl Feed {
         &self.name
     }
 
-    /// The camera's main channel.
+    /// The camera's main channel: JPEG.
     pub fn channel(&self) -> &Channel {
-        &self.channel
+        &self.main
+    }
+
+    /// The frames as the device gives them, raw or coded. Its subscribers do not keep the camera open.
+    pub fn source(&self) -> &Channel {
+        &self.source
+    }
+
+    /// A viewer of `rendition`, which begins to exist with its first one; of the main channel for
+    /// [`Rendition::is_original`].
+    ///
+    /// # Errors
+    /// [`TooManyRenditions`] when others are watched and this is not among them.
+    pub fn watch(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
+        if rendition.is_original() {
+            return Ok(self.main.subscribe(delivery));
+        }
+        let mut subscriber = Err(TooManyRenditions(Vec::new()));
+        self.renditions.send_if_modified(|renditions| {
+            if let Some((_, channel)) = renditions.iter().find(|(known, _)| *known == rendition) {
+                subscriber = Ok(channel.subscribe(delivery));
+                return false;
+            }
+            if renditions.len() >= MAX_RENDITIONS {
+                subscriber = Err(TooManyRenditions(renditions.iter().map(|(known, _)| *known).collect()));
+                return false;
+            }
+            let channel = Channel::with_demand(Some(Arc::clone(&self.demand)));
+            subscriber = Ok(channel.subscribe(delivery));
+            renditions.push((rendition, channel));
+            true
+        });
+        subscriber
+    }
+
+    /// The renditions as they come and go, for whoever makes them.
+    pub fn renditions(&self) -> watch::Receiver<Vec<(Rendition, Channel)>> {
+        self.renditions.subscribe()
+    }
+
+    /// Takes a rendition away that nobody watches any more; false if someone does.
+    pub fn close_rendition(&self, rendition: Rendition) -> bool {
+        let mut is_watched = false;
+        self.renditions.send_if_modified(|renditions| {
+            let at = renditions.iter().position(|(known, _)| *known == rendition);
+            is_watched = at.is_some_and(|at| renditions[at].1.subscribers() > 0);
+            match at {
+                Some(at) if !is_watched => {
+                    renditions.remove(at);
+                    true
+                }
+                _ => false,
+            }
+        });
+        !is_watched
+    }
+
+    /// How many viewers there are: of the main channel and of all renditions.
+    pub fn viewers(&self) -> usize {
+        *self.demand.borrow()
+    }
+
+    /// The number of viewers as it changes: whether the camera is wanted.
+    pub fn demand(&self) -> watch::Receiver<usize> {
+        self.demand.subscribe()
     }
 
     /// What the camera is doing now.
@@ -91,11 +188,50 @@ impl Feed {
         self.status.send_replace(status);
     }
 
-    /// Publishes a frame of the camera and counts it.
+    /// Publishes a frame of the camera and counts it. A raw one goes to the source channel alone: an encoder makes JPEG
+    /// of it where that is watched.
     pub fn publish(&self, frame: Frame) {
         self.counts.frames.fetch_add(1, Ordering::Relaxed);
         lock(&self.rate).record(frame.pts);
-        self.channel.publish(frame);
+        if frame.format.codec == Codec::Jpeg {
+            self.main.publish(frame.clone());
+        }
+        self.source.publish(frame);
+    }
+
+    /// Shows `notice`, a drawn JPEG, to all viewers until the next frame.
+    pub fn publish_notice(&self, notice: Frame) {
+        self.main.publish_notice(notice.clone());
+        self.source.publish_notice(notice);
+    }
+
+    /// Shows nothing to viewers until the next frame or notice, neither of what is being encoded now.
+    pub fn suspend(&self) {
+        // The source first: an encoder that reads a channel's life after this finds nothing to encode.
+        self.source.suspend();
+        self.main.suspend();
+        for (_, channel) in self.renditions.borrow().iter() {
+            channel.suspend();
+        }
+    }
+
+    /// Shows the newest frame again after [`suspend`](Self::suspend), for one that is hardly older than live. Renditions,
+    /// and the main channel of a raw source, may hold an older one and wait for the next.
+    pub fn resume(&self) {
+        let (main, source) = (self.main.newest(), self.source.newest());
+        self.source.resume();
+        if main.zip(source).is_some_and(|(main, source)| main.data.as_ptr() == source.data.as_ptr()) {
+            self.main.resume();
+        }
+    }
+
+    /// Ends all channels.
+    pub fn end(&self) {
+        self.source.end();
+        self.main.end();
+        for (_, channel) in self.renditions.borrow().iter() {
+            channel.end();
+        }
     }
 
     /// Counts a broken picture, with what is wrong with it.
@@ -107,6 +243,23 @@ impl Feed {
     /// Counts a picture that came too early for the camera's `max_fps`.
     pub fn count_over_rate(&self) {
         self.counts.over_rate.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts frames that the device lost.
+    pub fn count_lost(&self, frames: u64) {
+        self.counts.lost.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    /// Counts a picture that was encoded, and the time that it took.
+    pub fn count_encoded(&self, took: Duration) {
+        self.counts.encoded.fetch_add(1, Ordering::Relaxed);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.counts.encode_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// Counts a frame that was not encoded because a newer one was there.
+    pub fn count_encode_skipped(&self) {
+        self.counts.encode_skipped.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts an opening of the camera.
@@ -126,9 +279,110 @@ impl Feed {
             broken: self.counts.broken.load(Ordering::Relaxed),
             last_broken: lock(&self.last_broken).clone(),
             over_rate: self.counts.over_rate.load(Ordering::Relaxed),
+            lost: self.counts.lost.load(Ordering::Relaxed),
+            encoded: self.counts.encoded.load(Ordering::Relaxed),
+            encode_skipped: self.counts.encode_skipped.load(Ordering::Relaxed),
+            encode_time: Duration::from_nanos(self.counts.encode_nanos.load(Ordering::Relaxed)),
             opened: self.counts.opened.load(Ordering::Relaxed),
             closed: self.counts.closed.load(Ordering::Relaxed),
             frames_per_second: lock(&self.rate).frames_per_second(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use framecast_media::{Format, PixelFormat, Range};
+    use framecast_testkit::{frame, number_of};
+
+    use super::*;
+
+    fn feed() -> Feed {
+        Feed::new("yard".to_owned(), SystemTime::UNIX_EPOCH)
+    }
+
+    fn raw(n: u64) -> Frame {
+        let codec = Codec::Raw(PixelFormat::Grey, Range::Full);
+        Frame { format: Arc::new(Format { codec, width_px: 1, height_px: 1 }), ..frame(n) }
+    }
+
+    fn small() -> Rendition {
+        Rendition::default().with_width(320)
+    }
+
+    #[test]
+    fn a_raw_frame_is_for_encoders_and_a_coded_one_for_viewers_too() {
+        let feed = feed();
+        let mut viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
+        let mut encoder = feed.source().subscribe(Delivery::Latest);
+        feed.publish(raw(1));
+        assert!(viewer.try_next().is_none() && encoder.try_next().is_some());
+        feed.publish(frame(2));
+        assert_eq!(number_of(&viewer.try_next().unwrap().frame.data), Some(2));
+        assert!(encoder.try_next().is_some());
+        assert_eq!(feed.stats().frames, 2);
+    }
+
+    #[test]
+    fn viewers_of_all_renditions_are_the_demand_and_encoders_are_none() {
+        let feed = feed();
+        let demand = feed.demand();
+        let _encoder = feed.source().subscribe(Delivery::Latest);
+        assert_eq!(*demand.borrow(), 0);
+        let main = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
+        let first = feed.watch(small(), Delivery::Latest).unwrap();
+        let second = feed.watch(small(), Delivery::Latest).unwrap();
+        assert_eq!((feed.viewers(), feed.channel().subscribers()), (3, 1));
+        assert_eq!(feed.renditions().borrow().len(), 1, "one channel, however many ask");
+        drop((main, first));
+        assert!(!feed.close_rendition(small()), "someone watches");
+        drop(second);
+        assert!(feed.close_rendition(small()));
+        assert!(feed.renditions().borrow().is_empty());
+        assert_eq!(*demand.borrow(), 0);
+    }
+
+    #[test]
+    fn renditions_are_bounded_and_a_refusal_names_them() {
+        let feed = feed();
+        let qualities = [30, 40, 50, 60, 70, 80, 90, 95].map(|q| Rendition::default().with_quality(q));
+        let _viewers = qualities.map(|rendition| feed.watch(rendition, Delivery::Latest).unwrap());
+        let refusal = feed.watch(small(), Delivery::Latest).unwrap_err().to_string();
+        assert!(refusal.starts_with("8 renditions of this camera are being watched"), "{refusal}");
+        assert!(refusal.ends_with("?quality=90, ?quality=95"), "{refusal}");
+        assert!(feed.watch(qualities[0], Delivery::Latest).is_ok());
+    }
+
+    #[test]
+    fn a_lost_camera_shows_nothing_in_any_channel_and_a_notice_reaches_all() {
+        let feed = feed();
+        let mut small = feed.watch(small(), Delivery::Latest).unwrap();
+        let channel = feed.renditions().borrow()[0].1.clone();
+        channel.publish(frame(1));
+        let life = channel.life();
+        feed.publish(frame(1));
+        feed.suspend();
+        assert!(small.try_next().is_none());
+        assert!(!channel.publish_in(life, frame(2)), "what was being encoded is out of date");
+        feed.publish_notice(frame(3));
+        let mut encoder = feed.source().subscribe(Delivery::Latest);
+        assert!(encoder.try_next().unwrap().is_notice);
+        assert!(feed.channel().subscribe(Delivery::Latest).try_next().unwrap().is_notice);
+    }
+
+    #[test]
+    fn only_a_channel_that_holds_the_newest_frame_is_resumed() {
+        let feed = feed();
+        feed.publish(frame(1));
+        feed.suspend();
+        feed.resume();
+        assert!(feed.channel().subscribe(Delivery::Latest).try_next().is_some());
+        feed.publish(raw(2));
+        feed.suspend();
+        feed.resume();
+        assert!(feed.channel().subscribe(Delivery::Latest).try_next().is_none(), "it holds frame 1");
+        assert!(feed.source().subscribe(Delivery::Latest).try_next().is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Who receives a frame: one [`Channel`] per camera, one cursor per [`Subscriber`], and the [`Hub`] that finds them
+//! Who receives a frame: a [`Channel`] per camera and rendition, one cursor per [`Subscriber`], and the [`Hub`] that finds them
 //! by name.
 //!
 //! A publisher never waits for a subscriber and a subscriber never waits for another. Where frames come from and how
@@ -8,10 +8,12 @@ mod channel;
 mod feed;
 mod hub;
 mod rate;
+mod rendition;
 mod ring;
 mod status;
 
 pub use channel::{Channel, Delivery, Subscriber, Update};
-pub use feed::{Feed, Stats};
+pub use feed::{Feed, Stats, TooManyRenditions};
 pub use hub::{Hub, NameTaken};
+pub use rendition::{QUALITY, Rendition, SIDE_PX};
 pub use status::{State, Status};

@@ -18,6 +18,8 @@ pub(crate) struct Ring {
     has_ended: bool,
     /// Frames and notices so far.
     updates: u64,
+    /// How often it was suspended.
+    life: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +68,11 @@ impl Ring {
     /// Shows nothing to new readers of the newest until the next frame or notice.
     pub(crate) fn suspend(&mut self) {
         self.standing = Standing::Nothing;
+        self.life += 1;
+    }
+
+    pub(crate) fn life(&self) -> u64 {
+        self.life
     }
 
     /// Nothing more will come.

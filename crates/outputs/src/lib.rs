@@ -6,6 +6,7 @@
 
 pub mod mjpeg;
 mod refusal;
+mod rendition;
 pub mod snapshot;
 
 use std::convert::Infallible;
@@ -43,6 +44,14 @@ pub fn percent_encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// The value of the last parameter of `query` called `name`; our parameters need no percent-decoding.
+fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split('&').rev().find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    })
 }
 
 /// The body of an answer to HEAD whose length is known only with the picture: none is told.

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use framecast_hub::Hub;
+use framecast_hub::{Hub, TooManyRenditions};
 use serde::Serialize;
 
 /// A request that cannot be answered: a status and a sentence that says what is wrong, as `{"error": "…"}`.
@@ -32,6 +32,11 @@ impl Refusal {
         let known: Vec<String> = hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
         let message = format!("no camera `{name}`; there are: {}", known.join(", "));
         Self { status: StatusCode::NOT_FOUND, message }
+    }
+
+    /// 503: a rendition more than there may be.
+    pub fn too_many_renditions(error: TooManyRenditions) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
     }
 
     /// 404: a hub without any camera.

@@ -9,11 +9,10 @@ use axum::extract::{Path, RawQuery, Request, State as Extract};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_hub::{Delivery, Feed, Hub, State, Subscriber, Update};
+use framecast_hub::{Delivery, Feed, Hub, Rendition, State, Subscriber, Update};
 use tokio::time::timeout;
 
-use crate::mjpeg::parameter;
-use crate::{NO_STORE, Refusal, percent_encoded, x_timestamp};
+use crate::{NO_STORE, Refusal, parameter, percent_encoded, rendition, x_timestamp};
 
 /// How single pictures are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +41,7 @@ struct Snapshots {
 /// A live camera answers with its newest picture, any other is opened and answers with its first. `?max_age=5`
 /// takes a picture that is at most 5 seconds old, without opening the camera where one is held; `?max_age=0` waits
 /// for one that is captured after the request. While the camera is lost the answer is 503 with the drawn picture
-/// that says why.
+/// that says why. `?width=`, `?height=` and `?quality=` ask for a rendition, for which the camera is always opened.
 pub fn routes(hub: Hub, config: Config) -> Router {
     Router::new()
         .route("/snapshot.jpg", get(default_camera).options(crate::options))
@@ -77,12 +76,14 @@ impl Snapshots {
         query: Option<&str>,
         method: &Method,
     ) -> Result<Response, Refusal> {
-        let max_age = max_age(query.unwrap_or_default())?;
+        let query = query.unwrap_or_default();
+        let (max_age, rendition) = (max_age(query)?, rendition::pictures(query)?);
         if method == Method::HEAD {
             // The size is known only with the picture, and a HEAD request must not open the camera.
             return Ok(response(StatusCode::OK, crate::unknown_length()));
         }
-        let update = match held(feed, max_age) {
+        let held = if rendition.is_original() { held(feed, max_age) } else { None };
+        let update = match held {
             Some(update) => {
                 if feed.status().state == State::Live {
                     // Come and gone at once: whoever asks again and again keeps the camera open.
@@ -90,7 +91,7 @@ impl Snapshots {
                 }
                 update
             }
-            None => self.fresh(feed, max_age).await?,
+            None => self.fresh(feed, rendition, max_age).await?,
         };
         let status = if update.is_notice { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let mut response = response(status, Body::from(update.frame.data.clone()));
@@ -105,8 +106,14 @@ impl Snapshots {
     }
 
     /// Opens the camera, if it is not open, and waits for a picture that may be shown.
-    async fn fresh(&self, feed: &Feed, max_age: Option<Duration>) -> Result<Update, Refusal> {
-        let mut subscriber = feed.channel().subscribe(Delivery::Latest);
+    async fn fresh(
+        &self,
+        feed: &Feed,
+        rendition: Rendition,
+        max_age: Option<Duration>,
+    ) -> Result<Update, Refusal> {
+        let subscriber = feed.watch(rendition, Delivery::Latest);
+        let mut subscriber = subscriber.map_err(Refusal::too_many_renditions)?;
         let oldest = max_age.map(|age| SystemTime::now() - age);
         match timeout(self.config.wait, next_picture(feed, &mut subscriber, oldest)).await {
             Ok(Some(update)) => Ok(update),
@@ -148,7 +155,11 @@ fn held(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
             let age = SystemTime::now().duration_since(frame.captured_at).unwrap_or_default();
             age <= max_age && !max_age.is_zero()
         }
-        None => feed.status().state == State::Live,
+        // What was encoded of a raw camera while someone watched is not the newest any more.
+        None => {
+            let newest = feed.source().newest()?;
+            feed.status().state == State::Live && newest.data.as_ptr() == frame.data.as_ptr()
+        }
     };
     is_taken.then_some(Update { frame, is_notice: false, sequence: 0 })
 }
@@ -249,7 +260,7 @@ mod tests {
     async fn an_idle_camera_is_opened_by_the_request_and_answers_with_its_first_picture() {
         let server = Server::new(State::Idle);
         server.feed.publish(frame(1));
-        server.feed.channel().suspend();
+        server.feed.suspend();
         let taken = server.take_while("", |feed| feed.publish(frame(2))).await;
         assert_eq!(taken, (200, 2));
         assert_eq!(server.feed.channel().subscribers(), 0);
@@ -260,7 +271,7 @@ mod tests {
         let server = Server::new(State::Opening);
         let taken = server
             .take_while("", |feed| {
-                feed.channel().publish_notice(frame(99));
+                feed.publish_notice(frame(99));
                 let channel = feed.channel().clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(WAIT / 2).await;
@@ -275,7 +286,7 @@ mod tests {
     async fn a_held_picture_that_is_young_enough_opens_nothing() {
         let server = Server::new(State::Idle);
         server.feed.publish(captured(1, Duration::from_secs(30)));
-        server.feed.channel().suspend();
+        server.feed.suspend();
         assert_eq!(server.take("?max_age=3600").await, (200, 1));
         let taken = server.take_while("?max_age=5", |feed| feed.publish(captured(2, Duration::ZERO))).await;
         assert_eq!(taken, (200, 2));
@@ -299,7 +310,7 @@ mod tests {
     async fn a_lost_camera_answers_503_with_the_picture_that_says_why() {
         let server = Server::new(State::Lost);
         server.feed.publish(frame(1));
-        server.feed.channel().publish_notice(frame(99));
+        server.feed.publish_notice(frame(99));
         assert_eq!(server.take("").await, (503, 99));
     }
 
@@ -309,9 +320,9 @@ mod tests {
         let start = tokio::time::Instant::now();
         let taken = server
             .take_while("", |feed| {
-                feed.channel().publish_notice(frame(98));
+                feed.publish_notice(frame(98));
                 feed.set_status(Status::new(State::Lost, SystemTime::UNIX_EPOCH));
-                feed.channel().publish_notice(frame(99));
+                feed.publish_notice(frame(99));
             })
             .await;
         assert_eq!(taken, (503, 99));
@@ -324,7 +335,7 @@ mod tests {
         let start = tokio::time::Instant::now();
         assert_eq!(server.take("").await, (503, 0));
         assert_eq!(start.elapsed(), WAIT);
-        let notice = |feed: &Feed| feed.channel().publish_notice(frame(99));
+        let notice = |feed: &Feed| feed.publish_notice(frame(99));
         assert_eq!(server.take_while("", notice).await, (503, 99));
     }
 

@@ -7,18 +7,30 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use framecast_hub::{Feed, State as CameraState};
+use framecast_drivers::{Capture, Device};
+use framecast_hub::{Channel, Feed, Rendition, State as CameraState};
 use framecast_outputs::{Refusal, percent_encoded};
 use serde::Serialize;
 
 use super::Context;
 
-/// `/api/cameras` and `/api/cameras/{name}`.
+/// `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
 pub(crate) fn routes(context: Context) -> Router {
     Router::new()
         .route("/api/cameras", get(cameras).options(super::options))
         .route("/api/cameras/{name}", get(camera).options(super::options))
+        .route("/api/devices", get(devices).options(super::options))
         .with_state(context)
+}
+
+#[derive(Serialize)]
+struct Devices {
+    devices: Vec<Device>,
+}
+
+/// What is plugged in.
+async fn devices(State(context): State<Context>) -> Response {
+    json(Devices { devices: context.drivers.devices().await })
 }
 
 /// The server itself.
@@ -48,7 +60,7 @@ struct OneCamera {
 struct Camera {
     name: String,
     default: bool,
-    driver: Option<String>,
+    driver: String,
     state: &'static str,
     reason: Option<String>,
     since: String,
@@ -62,6 +74,13 @@ struct Camera {
     broken: u64,
     last_broken: Option<String>,
     over_rate: u64,
+    lost: u64,
+    encoded: u64,
+    encode_skipped: u64,
+    encode_ms: u64,
+    /// What the device gave when it was opened last, beside what it was asked for.
+    capture: Option<Capture>,
+    renditions: Vec<WatchedRendition>,
     opened: u64,
     closed: u64,
     stream: String,
@@ -69,32 +88,56 @@ struct Camera {
     page: String,
 }
 
+/// A rendition that someone watches.
+#[derive(Serialize)]
+struct WatchedRendition {
+    /// Its parameters, as in a URL.
+    query: String,
+    viewers: usize,
+    /// The real size, once there was a picture.
+    width: Option<u32>,
+    height: Option<u32>,
+}
+
+fn renditions(feed: &Feed) -> Vec<WatchedRendition> {
+    let described = |(rendition, channel): &(Rendition, Channel)| {
+        let format = channel.newest().map(|frame| frame.format);
+        WatchedRendition {
+            query: rendition.to_string(),
+            viewers: channel.subscribers(),
+            width: format.as_ref().map(|format| format.width_px),
+            height: format.as_ref().map(|format| format.height_px),
+        }
+    };
+    feed.renditions().borrow().iter().map(described).collect()
+}
+
 async fn cameras(State(context): State<Context>) -> Response {
     let now = SystemTime::now();
-    let feeds = context.hub.feeds();
-    let cameras = feeds.iter().enumerate().map(|(n, feed)| describe(&context, feed, n == 0, now)).collect();
+    let cameras = context.cameras.iter().enumerate();
+    let cameras = cameras.map(|(n, camera)| describe(camera, n == 0, now)).collect();
     json(Cameras { server: server(&context), now: rfc3339(now), cameras })
 }
 
 async fn camera(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Refusal> {
     let now = SystemTime::now();
-    let feed = context.hub.get(&name).ok_or_else(|| Refusal::no_such_camera(&name, &context.hub))?;
+    let camera = context.camera(&name)?;
     let is_default = context.hub.first().is_some_and(|first| first.name() == name);
-    let camera = describe(&context, &feed, is_default, now);
+    let camera = describe(camera, is_default, now);
     Ok(json(OneCamera { server: server(&context), now: rfc3339(now), camera }))
 }
 
-fn describe(context: &Context, feed: &Feed, is_default: bool, now: SystemTime) -> Camera {
+fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -> Camera {
+    let feed = &camera.feed;
     let name = feed.name();
-    let (status, stats, newest) = (feed.status(), feed.stats(), feed.channel().newest());
-    let configured = context.settings.cameras.iter().find(|camera| camera.name == name);
+    let (status, stats, newest) = (feed.status(), feed.stats(), feed.source().newest());
     let age = newest.as_ref().map(|frame| now.duration_since(frame.captured_at).unwrap_or_default());
     let format = newest.as_ref().map(|frame| &frame.format);
     let segment = percent_encoded(name);
     Camera {
         name: name.to_owned(),
         default: is_default,
-        driver: configured.map(|camera| camera.source.scheme().to_owned()),
+        driver: camera.settings.source.scheme().to_owned(),
         state: status.state.as_str(),
         reason: status.reason,
         since: rfc3339(status.since),
@@ -106,11 +149,17 @@ fn describe(context: &Context, feed: &Feed, is_default: bool, now: SystemTime) -
         width: format.map(|format| format.width_px),
         height: format.map(|format| format.height_px),
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-        viewers: feed.channel().subscribers(),
+        viewers: feed.viewers(),
         frames: stats.frames,
         broken: stats.broken,
         last_broken: stats.last_broken,
         over_rate: stats.over_rate,
+        lost: stats.lost,
+        encoded: stats.encoded,
+        encode_skipped: stats.encode_skipped,
+        encode_ms: u64::try_from(stats.encode_time.as_millis()).unwrap_or(u64::MAX),
+        capture: camera.capture(),
+        renditions: renditions(feed),
         opened: stats.opened,
         closed: stats.closed,
         stream: format!("/cameras/{segment}/stream.mjpg"),

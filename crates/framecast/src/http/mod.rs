@@ -18,12 +18,14 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use framecast_drivers::Drivers;
 use framecast_hub::Hub;
 use framecast_outputs::{Refusal, mjpeg, snapshot};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::camera::Camera;
 use crate::config::Settings;
 
 pub(crate) use serve::Server;
@@ -32,8 +34,18 @@ pub(crate) use serve::Server;
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Hub,
+    pub(crate) cameras: Arc<[Arc<Camera>]>,
+    pub(crate) drivers: Drivers,
     pub(crate) settings: Arc<Settings>,
     pub(crate) started_at: SystemTime,
+}
+
+impl Context {
+    /// The camera of this name.
+    pub(crate) fn camera(&self, name: &str) -> Result<&Arc<Camera>, Refusal> {
+        let camera = self.cameras.iter().find(|camera| camera.feed.name() == name);
+        camera.ok_or_else(|| Refusal::no_such_camera(name, &self.hub))
+    }
 }
 
 /// All routes without the guards, for mounting in another program's router.

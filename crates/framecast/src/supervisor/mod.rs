@@ -12,7 +12,7 @@ mod throttle;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_drivers::{Drivers, Error};
+use framecast_drivers::{Capture, Error};
 use framecast_hub::{Feed, State, Stats, Status};
 use framecast_media::Frame;
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use crate::camera::Camera;
 use crate::config::CameraSettings;
 use backoff::Backoff;
 use notice::Notices;
@@ -33,8 +34,8 @@ const MAX_STUCK_READERS: usize = 4;
 
 /// The task that keeps one camera open while someone watches.
 pub(crate) struct Supervisor {
+    camera: Arc<Camera>,
     feed: Arc<Feed>,
-    drivers: Drivers,
     settings: CameraSettings,
     shutdown: CancellationToken,
     demand: watch::Receiver<usize>,
@@ -54,15 +55,11 @@ enum Outcome {
 }
 
 impl Supervisor {
-    pub(crate) fn new(
-        feed: Arc<Feed>,
-        drivers: Drivers,
-        settings: CameraSettings,
-        shutdown: CancellationToken,
-    ) -> Self {
-        let demand = feed.channel().demand();
+    pub(crate) fn new(camera: Arc<Camera>, shutdown: CancellationToken) -> Self {
+        let (feed, settings) = (Arc::clone(&camera.feed), camera.settings.clone());
+        let demand = feed.demand();
         let notices = Notices::new(Arc::clone(&feed));
-        Self { feed, drivers, settings, shutdown, demand, notices, stuck: Vec::new() }
+        Self { camera, feed, settings, shutdown, demand, notices, stuck: Vec::new() }
     }
 
     /// Runs until shutdown.
@@ -84,13 +81,13 @@ impl Supervisor {
                         } else {
                             Backoff::longest()
                         };
-                        if !self.wait_lost(reason, delay).await {
+                        if !self.wait_lost(reason, delay, &mut backoff).await {
                             self.go_idle();
                         }
                     }
                 }
             }
-            self.feed.channel().end();
+            self.feed.end();
         }
         .instrument(span)
         .await;
@@ -124,7 +121,7 @@ impl Supervisor {
             info!(source = %self.settings.source, "opening");
             self.feed.set_status(Status::new(State::Opening, SystemTime::now()));
         }
-        let mut reader = match Reader::spawn(&self.feed, &self.drivers, &self.settings) {
+        let mut reader = match Reader::spawn(&self.camera) {
             Ok(reader) => reader,
             Err(error) => {
                 let reason = format!("cannot start a thread: {error}");
@@ -187,6 +184,11 @@ impl Supervisor {
                 self.feed.count_opened();
                 None
             }
+            Some(Report::Capture(capture)) => {
+                log_capture(&capture);
+                self.camera.set_capture(Some(capture));
+                None
+            }
             Some(Report::Frame(frame)) => {
                 self.publish(frame, opening);
                 None
@@ -244,7 +246,7 @@ impl Supervisor {
 
     fn go_idle(&mut self) {
         info!("idle");
-        self.feed.channel().suspend();
+        self.feed.suspend();
         // What is still being drawn must not be the first thing that the next viewer sees.
         self.notices.end();
         self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
@@ -261,19 +263,25 @@ impl Supervisor {
         let since = if earlier.state == State::Lost { earlier.since } else { SystemTime::now() };
         let reason = Some(reason.to_owned());
         self.feed.set_status(Status { state: State::Lost, since, reason, next_try: None });
-        self.feed.channel().suspend();
+        self.feed.suspend();
         self.notices.begin();
     }
 
     /// Waits for the next attempt, with notices to whoever watches; false when nobody has watched for
     /// `idle_timeout`.
-    async fn wait_lost(&mut self, reason: String, delay: Duration) -> bool {
+    async fn wait_lost(&mut self, reason: String, delay: Duration, backoff: &mut Backoff) -> bool {
         debug!(retry_in = ?delay, "waiting");
         let next_try = Some(SystemTime::now() + delay);
         let status = Status { reason: Some(reason), next_try, ..self.feed.status() };
         self.feed.set_status(status.clone());
         let retry_at = Instant::now() + delay;
         let mut unwatched_since = None;
+        let camera = Arc::clone(&self.camera);
+        let driver = camera.drivers.find(&camera.settings.source).ok();
+        let mut until_back = match &driver {
+            Some(driver) => driver.until_back(&camera.settings.source),
+            None => Box::pin(std::future::pending()),
+        };
         loop {
             let (viewers, was_asked) = self.viewers();
             unwatched_since = unwatched(unwatched_since, viewers, was_asked, Instant::now());
@@ -286,12 +294,28 @@ impl Supervisor {
                     self.feed.set_status(Status { next_try: None, ..status });
                     return true;
                 }
+                () = &mut until_back => {
+                    info!("the device is back");
+                    *backoff = Backoff::default();
+                    self.feed.set_status(Status { next_try: None, ..status });
+                    return true;
+                }
                 () = sleep_until_some(idle_at) => return false,
                 // Marked again, for the look at the top of the loop.
                 _ = self.demand.changed() => self.demand.mark_changed(),
                 () = self.notices.show(&status), if viewers > 0 => {}
             }
         }
+    }
+}
+
+/// Says what the device gave, and what it was asked for where that is something else.
+fn log_capture(capture: &Capture) {
+    let Capture { device, given, asked } = capture;
+    if given.differs_from(asked) {
+        info!(%device, %given, %asked, "the device gave something else than it was asked for");
+    } else {
+        info!(%device, %given, "capturing");
     }
 }
 

@@ -63,10 +63,10 @@ impl Notices {
     /// hardly a second old.
     pub(crate) fn begin_opening(&mut self) {
         self.due_at = Instant::now() + OPENING_GRACE;
-        let newest = self.feed.channel().newest();
+        let newest = self.feed.source().newest();
         if newest.is_some_and(|frame| age(&frame, SystemTime::now()) < FRESH) {
             if self.feed.status().state != State::Lost {
-                self.feed.channel().resume();
+                self.feed.resume();
             }
             self.due_at += FRESH;
         }
@@ -93,7 +93,7 @@ impl Notices {
             Ok((frame, background)) => {
                 self.background = background;
                 if let Some(frame) = frame {
-                    self.feed.channel().publish_notice(frame);
+                    self.feed.publish_notice(frame);
                 }
             }
             Err(error) => warn!(%error, "a notice could not be drawn"),
@@ -101,7 +101,7 @@ impl Notices {
     }
 
     fn drawing_of(&mut self, status: &Status) -> Drawing {
-        let newest = self.feed.channel().newest();
+        let newest = self.feed.source().newest();
         Drawing {
             camera: self.feed.name().to_owned(),
             status: status.clone(),

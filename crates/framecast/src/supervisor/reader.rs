@@ -11,21 +11,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use framecast_drivers::blocking::panic_message;
-use framecast_drivers::{Drivers, Error, Source, SourceUrl};
+use framecast_drivers::{Capture, Error, Source};
 use framecast_hub::Feed;
-use framecast_media::Frame;
+use framecast_media::{Format, Frame};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
 
 use super::throttle::Throttle;
-use crate::config::CameraSettings;
+use crate::camera::Camera;
 
 /// What the reader tells its supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// The device is open.
     Opened { longest_pause: Duration },
+    /// What the device gives from now on.
+    Capture(Capture),
     /// The next frame.
     Frame(Frame),
     /// The source has ended or failed; nothing follows.
@@ -42,21 +44,14 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn spawn(feed: &Arc<Feed>, drivers: &Drivers, settings: &CameraSettings) -> io::Result<Self> {
+    pub(crate) fn spawn(camera: &Arc<Camera>) -> io::Result<Self> {
         let (reports_to, reports) = mpsc::channel(2);
         let (end, ended) = oneshot::channel();
         let cancel = CancellationToken::new();
-        let work = Work {
-            feed: Arc::clone(feed),
-            drivers: drivers.clone(),
-            url: settings.source.clone(),
-            max_fps: settings.max_fps,
-            reports: reports_to,
-            cancel: cancel.clone(),
-        };
+        let work = Work { camera: Arc::clone(camera), reports: reports_to, cancel: cancel.clone() };
         let span = Span::current();
         // Linux shows fifteen characters of a thread's name.
-        let name: String = format!("cam-{}", feed.name()).chars().take(15).collect();
+        let name: String = format!("cam-{}", camera.feed.name()).chars().take(15).collect();
         thread::Builder::new().name(name).spawn(move || {
             let _entered = span.enter();
             work.run();
@@ -94,10 +89,7 @@ impl Reader {
 }
 
 struct Work {
-    feed: Arc<Feed>,
-    drivers: Drivers,
-    url: SourceUrl,
-    max_fps: f64,
+    camera: Arc<Camera>,
     reports: mpsc::Sender<Report>,
     cancel: CancellationToken,
 }
@@ -134,23 +126,31 @@ impl Work {
 
     /// Reads the source to its end; `None` when cancelled before.
     async fn read(&self) -> Option<Result<(), Error>> {
-        let source = match self.unless_cancelled(self.drivers.open(&self.url)).await? {
+        let Camera { feed, drivers, settings, .. } = &*self.camera;
+        let source = match self.unless_cancelled(drivers.open(&settings.source)).await? {
             Ok(source) => source,
             Err(error) => return Some(Err(error)),
         };
         self.report(Report::Opened { longest_pause: source.longest_pause() }).await?;
-        let mut frames = Frames::new(source, self.max_fps);
-        let mut said_broken = false;
+        let mut frames = Frames::new(source, settings.max_fps);
+        let mut told = Told::default();
         loop {
-            match self.unless_cancelled(frames.next(&self.feed)).await? {
-                Ok(Some(frame)) => self.report(Report::Frame(frame)).await?,
+            let next = self.unless_cancelled(frames.next(feed)).await?;
+            feed.count_lost(told.newly_lost(&*frames.source));
+            match next {
+                Ok(Some(frame)) => {
+                    if let Some(capture) = told.new_capture(&*frames.source, &frame) {
+                        self.report(Report::Capture(capture)).await?;
+                    }
+                    self.report(Report::Frame(frame)).await?;
+                }
                 Ok(None) => return Some(Ok(())),
                 Err(error) if error.is_picture() => {
-                    if !said_broken {
+                    if !told.broken {
                         warn!(%error, "broken; later ones are only counted");
-                        said_broken = true;
+                        told.broken = true;
                     }
-                    self.feed.count_broken(error.to_string());
+                    feed.count_broken(error.to_string());
                 }
                 Err(error) => return Some(Err(error)),
             }
@@ -169,6 +169,32 @@ impl Work {
             () = self.cancel.cancelled() => None,
             result = work => Some(result),
         }
+    }
+}
+
+/// What has been told of an open source.
+#[derive(Default)]
+struct Told {
+    broken: bool,
+    lost_frames: u64,
+    /// The format at which the device's capture was told.
+    format: Option<Arc<Format>>,
+}
+
+impl Told {
+    /// How many frames the device has lost since this was asked last.
+    fn newly_lost(&mut self, source: &dyn Source) -> u64 {
+        let before = std::mem::replace(&mut self.lost_frames, source.lost_frames());
+        self.lost_frames.saturating_sub(before)
+    }
+
+    /// What the device gives, if `frame` is the first one or of another format than the one before.
+    fn new_capture(&mut self, source: &dyn Source, frame: &Frame) -> Option<Capture> {
+        if self.format.as_ref().is_some_and(|format| Arc::ptr_eq(format, &frame.format)) {
+            return None;
+        }
+        self.format = Some(Arc::clone(&frame.format));
+        source.capture()
     }
 }
 

@@ -2,8 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use super::parameter;
-use crate::Refusal;
+use crate::{Refusal, parameter};
 
 /// How the parts of a stream are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

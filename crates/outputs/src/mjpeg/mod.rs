@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use framing::Framing;
 
-use crate::{NO_STORE, Refusal};
+use crate::{NO_STORE, Refusal, rendition};
 use packer::Packers;
 use viewer::Viewer;
 
@@ -48,7 +48,8 @@ struct Streams {
     shutdown: CancellationToken,
 }
 
-/// `/video_feed` (the default camera) and `/cameras/{name}/stream.mjpg`. Streams end when `shutdown` is cancelled.
+/// `/video_feed` (the default camera) and `/cameras/{name}/stream.mjpg`, with `?width=`, `?height=`, `?quality=` and
+/// `?fps=` for a rendition, and `?advance_headers=`. Streams end when `shutdown` is cancelled.
 pub fn routes(hub: Hub, config: Config, shutdown: CancellationToken) -> Router {
     let streams = Streams { hub, config, packers: Packers::default(), shutdown };
     Router::new()
@@ -80,14 +81,15 @@ impl Streams {
     fn respond(&self, feed: &Feed, query: Option<&str>, request: &Request) -> Result<Response, Refusal> {
         let query = query.unwrap_or_default();
         let framing = Framing::choose(request.headers(), query)?;
-        let interval = frame_interval(query)?;
-        let packer = self.packers.of(feed.name());
+        let (rendition, fps) = rendition::stream(query, feed)?;
+        let interval = fps.map(|fps| Duration::from_secs_f64(1.0 / fps)).unwrap_or_default();
+        let packer = self.packers.of(feed.name(), rendition);
         let content_type = packer.content_type();
         // A HEAD request must not open the camera.
         let body = if request.method() == Method::HEAD {
             crate::unknown_length()
         } else {
-            let subscriber = feed.channel().subscribe(Delivery::Latest);
+            let subscriber = feed.watch(rendition, Delivery::Latest).map_err(Refusal::too_many_renditions)?;
             Viewer::new(subscriber, packer, framing, interval, self.config.resend_after)
                 .into_body(self.shutdown.clone())
         };
@@ -105,21 +107,4 @@ impl Streams {
         headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         Ok(response)
     }
-}
-
-/// The least time between two pictures that `?fps=` asks for.
-fn frame_interval(query: &str) -> Result<Duration, Refusal> {
-    let Some(value) = parameter(query, "fps") else { return Ok(Duration::ZERO) };
-    match value.parse::<f64>() {
-        Ok(fps) if (0.01..=1000.0).contains(&fps) => Ok(Duration::from_secs_f64(1.0 / fps)),
-        _ => Err(Refusal::bad_parameter("fps", value, "must be a number from 0.01 to 1000, as in fps=5")),
-    }
-}
-
-/// The value of the last parameter called `name`; our parameters need no percent-decoding.
-pub(crate) fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
-    query.split('&').rev().find_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key == name).then_some(value)
-    })
 }

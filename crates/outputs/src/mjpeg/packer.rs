@@ -1,11 +1,11 @@
 //! Frames made into parts, once for all viewers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
-use framecast_hub::Update;
+use framecast_hub::{Rendition, Update};
 use framecast_media::container::multipart::{WriteError, Writer};
 
 use super::Framing;
@@ -17,23 +17,27 @@ const BOUNDARY: &str = "frame";
 /// All that can be said of a part before its picture is known.
 const ADVANCE_HEADERS: &[(&str, &str)] = &[("Content-Type", "image/jpeg")];
 
-/// One packer per camera, made at the first viewer.
+/// One packer per camera and rendition, made at its first viewer and kept as long as it has one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Packers(Arc<Mutex<BTreeMap<String, Arc<Packer>>>>);
+pub(crate) struct Packers(Arc<Mutex<Known>>);
+
+type Known = BTreeMap<(String, Rendition), Weak<Packer>>;
 
 impl Packers {
-    pub(crate) fn of(&self, camera: &str) -> Arc<Packer> {
+    pub(crate) fn of(&self, camera: &str, rendition: Rendition) -> Arc<Packer> {
         let mut packers = lock(&self.0);
-        if let Some(packer) = packers.get(camera) {
-            return Arc::clone(packer);
+        let key = (camera.to_owned(), rendition);
+        if let Some(packer) = packers.get(&key).and_then(Weak::upgrade) {
+            return packer;
         }
+        packers.retain(|_, packer| packer.strong_count() > 0);
         let packer = Arc::new(Packer::new());
-        packers.insert(camera.to_owned(), Arc::clone(&packer));
+        packers.insert(key, Arc::downgrade(&packer));
         packer
     }
 }
 
-/// Packs each frame of one camera into one contiguous buffer per framing; all viewers share the buffer.
+/// Packs each frame of one channel into one contiguous buffer per framing; all viewers share the buffer.
 #[derive(Debug)]
 pub(crate) struct Packer {
     writer: Writer,

@@ -1,0 +1,137 @@
+//! A smaller or lighter version of a camera's pictures, made once for all who ask for it.
+//!
+//! What is asked for is snapped to short lists, so that strangers cannot ask for a thousand different ones. Making the
+//! pictures does not belong here.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+/// What a rendition may be asked for: pixels of a side.
+pub const SIDE_PX: RangeInclusive<u32> = 16..=8192;
+
+/// What a rendition may be asked for: JPEG quality.
+pub const QUALITY: RangeInclusive<u8> = 1..=100;
+
+const WIDTHS_PX: &[u32] = &[160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840];
+const HEIGHTS_PX: &[u32] = &[120, 180, 240, 360, 480, 600, 720, 900, 1080, 1440, 2160];
+const QUALITIES: &[u8] = &[30, 40, 50, 60, 70, 80, 90, 95];
+const RATES: &[u32] = &[1, 2, 5, 10, 15, 20, 25, 30, 60];
+
+/// What of a camera's pictures is made otherwise; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Rendition {
+    width_px: Option<u32>,
+    height_px: Option<u32>,
+    quality: Option<u8>,
+    fps: Option<u32>,
+}
+
+impl Rendition {
+    /// At most this wide, at the next width of the list; with [`height`](Self::with_height) too, within both. The
+    /// proportions stay, and nothing is enlarged.
+    #[must_use]
+    pub fn with_width(self, width_px: u32) -> Self {
+        Self { width_px: Some(next(WIDTHS_PX, width_px)), ..self }
+    }
+
+    /// At most this high, at the next height of the list.
+    #[must_use]
+    pub fn with_height(self, height_px: u32) -> Self {
+        Self { height_px: Some(next(HEIGHTS_PX, height_px)), ..self }
+    }
+
+    /// Coded at this JPEG quality, 1 to 100, or the nearest of the list.
+    #[must_use]
+    pub fn with_quality(self, quality: u8) -> Self {
+        let nearest = QUALITIES.iter().copied().min_by_key(|known| known.abs_diff(quality));
+        Self { quality: nearest, ..self }
+    }
+
+    /// At most this many pictures a second, at the next rate of the list; none above the highest.
+    #[must_use]
+    pub fn with_fps(self, fps: f64) -> Self {
+        Self { fps: RATES.iter().copied().find(|rate| f64::from(*rate) >= fps), ..self }
+    }
+
+    /// The greatest width in pixels.
+    pub fn width_px(&self) -> Option<u32> {
+        self.width_px
+    }
+
+    /// The greatest height in pixels.
+    pub fn height_px(&self) -> Option<u32> {
+        self.height_px
+    }
+
+    /// The JPEG quality.
+    pub fn quality(&self) -> Option<u8> {
+        self.quality
+    }
+
+    /// The most pictures per second.
+    pub fn fps(&self) -> Option<u32> {
+        self.fps
+    }
+
+    /// Whether the pictures differ from the camera's own, and not their rate alone.
+    pub fn changes_pictures(&self) -> bool {
+        self.width_px.is_some() || self.height_px.is_some() || self.quality.is_some()
+    }
+
+    /// Whether nothing is asked for: the camera's own pictures.
+    pub fn is_original(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The least of `list` that is not less than `wanted`; its last for more.
+fn next(list: &[u32], wanted: u32) -> u32 {
+    list.iter().copied().find(|known| *known >= wanted).unwrap_or(list[list.len() - 1])
+}
+
+impl fmt::Display for Rendition {
+    /// As in a URL: `width=640&quality=60`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("width", self.width_px),
+            ("height", self.height_px),
+            ("quality", self.quality.map(u32::from)),
+            ("fps", self.fps),
+        ];
+        let mut separator = "";
+        for (name, value) in parts {
+            if let Some(value) = value {
+                write!(f, "{separator}{name}={value}")?;
+                separator = "&";
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_snapped_to_the_lists() {
+        let snapped = |width: u32, quality: u8, fps: f64| {
+            Rendition::default().with_width(width).with_quality(quality).with_fps(fps).to_string()
+        };
+        assert_eq!(snapped(320, 60, 5.0), "width=320&quality=60&fps=5");
+        assert_eq!(snapped(321, 64, 4.1), "width=480&quality=60&fps=5");
+        assert_eq!(snapped(1, 1, 0.01), "width=160&quality=30&fps=1");
+        assert_eq!(snapped(8192, 100, 25.5), "width=3840&quality=95&fps=30");
+        assert_eq!(snapped(640, 80, 1000.0), "width=640&quality=80");
+        assert_eq!(Rendition::default().with_height(300).to_string(), "height=360");
+    }
+
+    #[test]
+    fn the_same_wish_is_the_same_rendition() {
+        let wish = |width| Rendition::default().with_width(width);
+        assert_eq!(wish(300), wish(320));
+        assert_ne!(wish(320), wish(330));
+        assert!(Rendition::default().is_original() && !wish(320).is_original());
+        assert!(wish(320).changes_pictures() && !Rendition::default().with_fps(5.0).changes_pictures());
+    }
+}

@@ -1,0 +1,114 @@
+//! Which rendition of a camera a request asks for: `?width=`, `?height=`, `?quality=` and, for streams, `?fps=`.
+//!
+//! Numbers out of range are refused with the range; those within it are snapped to the hub's short lists.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use framecast_hub::{Feed, QUALITY, Rendition, SIDE_PX};
+use framecast_media::Codec;
+
+use crate::{Refusal, parameter};
+
+/// The least and greatest rate that can be asked for.
+const FPS: RangeInclusive<f64> = 0.01..=1000.0;
+
+/// The rendition that `query` asks for, its rate left out.
+///
+/// # Errors
+/// A number out of its range, or no number.
+pub(crate) fn pictures(query: &str) -> Result<Rendition, Refusal> {
+    let mut rendition = Rendition::default();
+    if let Some(width) = number(query, "width", SIDE_PX, "pixels")? {
+        rendition = rendition.with_width(width);
+    }
+    if let Some(height) = number(query, "height", SIDE_PX, "pixels")? {
+        rendition = rendition.with_height(height);
+    }
+    if let Some(quality) = number(query, "quality", QUALITY, "a whole number")? {
+        rendition = rendition.with_quality(quality);
+    }
+    Ok(rendition)
+}
+
+/// The rendition that `query` asks for, and the most pictures per second, of a stream of `feed`.
+///
+/// # Errors
+/// A number out of its range, or no number.
+pub(crate) fn stream(query: &str, feed: &Feed) -> Result<(Rendition, Option<f64>), Refusal> {
+    let rendition = pictures(query)?;
+    let Some(fps) = number(query, "fps", FPS, "a number")? else { return Ok((rendition, None)) };
+    // Coded pictures as they are can be left out viewer by viewer; where each costs an encoder's work, those that nobody
+    // sees are not made.
+    let is_encoded = rendition.changes_pictures() || is_raw(feed);
+    let rendition = if is_encoded { rendition.with_fps(fps) } else { rendition };
+    Ok((rendition, Some(fps)))
+}
+
+/// Whether the camera gives raw pictures, as far as is known.
+fn is_raw(feed: &Feed) -> bool {
+    feed.source().newest().is_some_and(|frame| frame.format.codec != Codec::Jpeg)
+}
+
+fn number<T>(
+    query: &str,
+    name: &'static str,
+    range: RangeInclusive<T>,
+    what: &str,
+) -> Result<Option<T>, Refusal>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let Some(text) = parameter(query, name) else { return Ok(None) };
+    match text.parse::<T>() {
+        Ok(value) if range.contains(&value) => Ok(Some(value)),
+        _ => {
+            let expected = format!("must be {what} from {} to {}", range.start(), range.end());
+            Err(Refusal::bad_parameter(name, text, &expected))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use framecast_hub::Hub;
+    use framecast_media::{Format, Frame, PixelFormat, Range};
+    use framecast_testkit::frame;
+
+    use super::*;
+
+    fn feed() -> Arc<Feed> {
+        Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_answered_with_the_range() {
+        for (query, told) in [
+            ("width=0", "width=0: must be pixels from 16 to 8192"),
+            ("width=100000", "width=100000: must be pixels from 16 to 8192"),
+            ("width=abc", "width=abc: must be pixels from 16 to 8192"),
+            ("height=-1", "height=-1: must be pixels from 16 to 8192"),
+            ("quality=101", "quality=101: must be a whole number from 1 to 100"),
+            ("fps=nan", "fps=nan: must be a number from 0.01 to 1000"),
+        ] {
+            let refusal = stream(query, &feed()).unwrap_err();
+            assert_eq!((refusal.status.as_u16(), refusal.message.as_str()), (400, told));
+        }
+    }
+
+    #[test]
+    fn a_rate_alone_needs_no_rendition_of_coded_pictures_but_one_of_raw_ones() {
+        let feed = feed();
+        feed.publish(frame(1));
+        assert_eq!(stream("fps=5", &feed).unwrap(), (Rendition::default(), Some(5.0)));
+        assert_eq!(stream("fps=5&width=320", &feed).unwrap().0.to_string(), "width=320&fps=5");
+        let codec = Codec::Raw(PixelFormat::Grey, Range::Full);
+        let format = Arc::new(Format { codec, width_px: 1, height_px: 1 });
+        feed.publish(Frame { format, ..frame(2) });
+        assert_eq!(stream("fps=4.5", &feed).unwrap(), (Rendition::default().with_fps(5.0), Some(4.5)));
+    }
+}

@@ -12,22 +12,28 @@ fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-const CAMERA_KEYS: [&str; 21] = [
+const CAMERA_KEYS: [&str; 27] = [
     "age_ms",
     "broken",
+    "capture",
     "closed",
     "default",
     "driver",
+    "encode_ms",
+    "encode_skipped",
+    "encoded",
     "fps",
     "frames",
     "height",
     "last_broken",
+    "lost",
     "name",
     "next_try",
     "opened",
     "over_rate",
     "page",
     "reason",
+    "renditions",
     "since",
     "snapshot",
     "state",
@@ -58,10 +64,12 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     let server = Server::with(|_| {});
     let camera = server.json("/api/cameras/front");
     assert_eq!(camera["state"], "idle");
-    for key in ["reason", "next_try", "fps", "width", "height", "age_ms", "last_broken"] {
+    for key in ["reason", "next_try", "fps", "width", "height", "age_ms", "last_broken", "capture"] {
         assert_eq!(camera[key], Value::Null, "{key}");
     }
-    for key in ["viewers", "frames", "broken", "over_rate", "opened", "closed"] {
+    for key in
+        ["viewers", "frames", "broken", "over_rate", "lost", "encoded", "encode_skipped", "opened", "closed"]
+    {
         assert_eq!(camera[key], 0, "{key}");
     }
     let mut stream = Stream::open(server.address, "/video_feed", &[]);

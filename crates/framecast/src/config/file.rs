@@ -43,6 +43,8 @@ pub(super) struct CameraFile {
     pub(super) stall_timeout: Option<Spanned<DurationValue>>,
     /// The most frames per second that are taken from it.
     pub(super) max_fps: Option<Spanned<f64>>,
+    /// The JPEG quality at which its raw pictures are encoded.
+    pub(super) quality: Option<Spanned<u8>>,
     /// The largest picture that is taken from it.
     pub(super) max_picture: Option<Spanned<SizeValue>>,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use framecast_drivers::{Drivers, SourceUrl};
+use framecast_hub::QUALITY;
 use toml::Spanned;
 
 use super::check::{check_camera_name, parse_host, parse_listen, parse_origin};
@@ -56,6 +57,8 @@ pub struct CameraSettings {
     pub stall_timeout: Duration,
     /// The most frames per second that are taken from it.
     pub max_fps: f64,
+    /// The JPEG quality at which its raw pictures, and its renditions, are encoded: 1 to 100.
+    pub quality: u8,
 }
 
 impl Default for Settings {
@@ -82,6 +85,7 @@ impl CameraSettings {
             idle_timeout: Some(Duration::from_secs(10)),
             stall_timeout: Duration::from_secs(5),
             max_fps: 120.0,
+            quality: 80,
         }
     }
 }
@@ -224,13 +228,19 @@ impl CameraSettings {
             check_timeout("idle_timeout", idle_timeout)?;
         }
         check_timeout("stall_timeout", self.stall_timeout)?;
-        check_max_fps(self.max_fps).map(drop)
+        check_max_fps(self.max_fps)?;
+        check_quality(self.quality).map(drop)
     }
 }
 
 fn check_max_fps(max_fps: f64) -> Result<f64, String> {
     let message = || format!("max_fps must be from {} to {}", MAX_FPS.start(), MAX_FPS.end());
     MAX_FPS.contains(&max_fps).then_some(max_fps).ok_or_else(message)
+}
+
+fn check_quality(quality: u8) -> Result<u8, String> {
+    let message = || format!("quality must be from {} to {}", QUALITY.start(), QUALITY.end());
+    QUALITY.contains(&quality).then_some(quality).ok_or_else(message)
 }
 
 fn check_max_connections(max: usize) -> Result<usize, String> {
@@ -302,6 +312,9 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     if let Some(max_fps) = &file.max_fps {
         camera.max_fps = located(text, max_fps, |max_fps| check_max_fps(*max_fps))?;
     }
+    if let Some(quality) = &file.quality {
+        camera.quality = located(text, quality, |quality| check_quality(*quality))?;
+    }
     Ok(camera)
 }
 
@@ -337,7 +350,8 @@ mod tests {
             );
         }
         type Change = fn(&mut Settings);
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 9] = [
+            (|s| s.cameras[0].quality = 0, "camera `front`: quality must be from 1 to 100"),
             (|s| s.cameras[0].stall_timeout = Duration::ZERO, "camera `front`: stall_timeout must be longer"),
             (
                 |s| s.cameras[0].idle_timeout = Some(Duration::MAX),

@@ -15,7 +15,8 @@ const TOP_KEYS: &[&str] = &[
 ];
 
 /// The keys of a camera.
-const CAMERA_KEYS: &[&str] = &["name", "source", "idle_timeout", "stall_timeout", "max_fps", "max_picture"];
+const CAMERA_KEYS: &[&str] =
+    &["name", "source", "idle_timeout", "stall_timeout", "max_fps", "quality", "max_picture"];
 
 /// Keys that are further away than this share nothing with what was meant.
 const LEAST_SIMILARITY: f64 = 0.7;

@@ -14,6 +14,7 @@ const TABLE: [(&str, &[&str]); 9] = [
     ("framecast-outputs", &["framecast-media", "framecast-hub"]),
     ("framecast", &["framecast-media", "framecast-hub", "framecast-drivers", "framecast-outputs"]),
     ("framecast-testkit", &["framecast-media"]),
+    ("framecast-transcode", &["framecast-media", "framecast-turbojpeg"]),
     // Leaves: a foreign interface made safe, the only `unsafe` there is.
     ("framecast-turbojpeg", &[]),
     ("framecast-v4l2", &[]),
@@ -25,7 +26,7 @@ const TABLE: [(&str, &[&str]); 9] = [
 const TESTKIT: &str = "framecast-testkit";
 
 /// What crates must not know of: bytes and time come to them as arguments.
-const NEVER: [(&str, &[&str]); 4] = [
+const NEVER: [(&str, &[&str]); 5] = [
     (
         "framecast-media",
         &["tokio", "futures-util", "axum", "hyper", "reqwest", "rustix", "socket2", "tracing"],
@@ -33,6 +34,7 @@ const NEVER: [(&str, &[&str]); 4] = [
     ("framecast-hub", &["axum", "hyper", "reqwest", "rustix", "socket2"]),
     ("framecast-drivers", &["axum", "clap", "toml"]),
     ("framecast-outputs", &["clap", "toml", "reqwest", "rustix"]),
+    ("framecast-transcode", &["tokio", "axum", "clap", "toml", "reqwest", "rustix", "tracing"]),
 ];
 
 /// Name of each crate, and what it imports to be built.

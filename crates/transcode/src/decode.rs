@@ -1,0 +1,141 @@
+//! From a JPEG image to planes, made smaller on the way where fewer pixels will do.
+
+use framecast_media::Error as Bad;
+use framecast_media::codec::jpeg::{Header, Problem, scan};
+use framecast_turbojpeg::{
+    ColorSpace, Decompressor, Error as TurboError, PixelFormat, PlaneMut, Scale, Subsampling,
+};
+
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::pure::{self, Wanted};
+use crate::yuv::Planar;
+
+/// Decodes JPEG images. One for each thread: it keeps the planes of the last picture.
+#[derive(Debug)]
+pub struct Decoder {
+    turbo: Option<Decompressor>,
+    planar: Planar,
+}
+
+impl Decoder {
+    /// A decoder by `backend`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Turbo`] when the library gives no handle.
+    pub fn new(backend: Backend) -> Result<Self, Error> {
+        let turbo = match backend {
+            Backend::Turbo(library) => Some(Decompressor::new(library)?),
+            Backend::PureRust(_) => None,
+        };
+        Ok(Self { turbo, planar: Planar::default() })
+    }
+
+    /// Decodes the image at the start of `jpeg` to planes in its own subsampling, not smaller than `target` (width and
+    /// height in pixels) unless the image is.
+    ///
+    /// libjpeg-turbo scales by eighths in the frequency domain, which costs less than decoding in full; the pure Rust
+    /// codec decodes at full size and to 4:4:4. An image of more than `max_pixels` is refused before anything is
+    /// allocated. Damaged coded data is no error: what could not be decoded stays grey.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Picture`] for what is no whole JPEG image or lacks Huffman tables, [`Error::ColorSpace`], and what the
+    /// codec refuses.
+    pub fn decode_scaled(
+        &mut self,
+        jpeg: &[u8],
+        max_pixels: usize,
+        target: (u32, u32),
+    ) -> Result<&Planar, Error> {
+        self.decode(jpeg, max_pixels, target, Wanted::All)
+    }
+
+    /// As [`decode_scaled`](Self::decode_scaled), luma alone: chroma is not decoded.
+    ///
+    /// # Errors
+    ///
+    /// As for [`decode_scaled`](Self::decode_scaled).
+    pub fn luma_scaled(
+        &mut self,
+        jpeg: &[u8],
+        max_pixels: usize,
+        target: (u32, u32),
+    ) -> Result<&Planar, Error> {
+        self.decode(jpeg, max_pixels, target, Wanted::Luma)
+    }
+
+    fn decode(
+        &mut self,
+        jpeg: &[u8],
+        max_pixels: usize,
+        target: (u32, u32),
+        wanted: Wanted,
+    ) -> Result<&Planar, Error> {
+        let header = checked(jpeg, max_pixels)?;
+        let jpeg = &jpeg[..header.len_bytes];
+        if let Some(turbo) = &mut self.turbo
+            && decode_turbo(turbo, jpeg, target, wanted, &mut self.planar)?
+        {
+            return Ok(&self.planar);
+        }
+        let size = (header.width_px as usize, header.height_px as usize);
+        pure::decode(jpeg, size, header.components, wanted, &mut self.planar)?;
+        Ok(&self.planar)
+    }
+}
+
+/// The header of a whole image that may be decoded.
+fn checked(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
+    let header = scan(jpeg)?;
+    let pixels = u64::from(header.width_px) * u64::from(header.height_px);
+    if pixels > max_pixels as u64 {
+        let pixels = usize::try_from(pixels).unwrap_or(usize::MAX);
+        return Err(Bad::Jpeg { offset: 0, problem: Problem::TooManyPixels { pixels, max_pixels } }.into());
+    }
+    if !header.has_huffman_tables {
+        return Err(Bad::Jpeg { offset: header.first_scan_offset, problem: Problem::Undecodable }.into());
+    }
+    Ok(header)
+}
+
+/// Decodes by the library; `false` for a subsampling that it has no planes for, which the other codec may know.
+fn decode_turbo(
+    turbo: &mut Decompressor,
+    jpeg: &[u8],
+    target: (u32, u32),
+    wanted: Wanted,
+    out: &mut Planar,
+) -> Result<bool, Error> {
+    let header = match turbo.header(jpeg) {
+        Ok(header) => header,
+        Err(TurboError::Codec { .. }) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    if !matches!(header.color_space, ColorSpace::YCbCr | ColorSpace::Grey) {
+        return Err(Error::ColorSpace { color_space: format!("{:?}", header.color_space) });
+    }
+    let covers = |scale: &Scale| {
+        scale.apply(header.width) >= target.0 as usize && scale.apply(header.height) >= target.1 as usize
+    };
+    let scale = (1..=8)
+        .filter_map(Scale::from_eighths)
+        .filter(|scale| wanted == Wanted::Luma || header.is_planar_at(*scale))
+        .find(covers)
+        .unwrap_or(Scale::FULL);
+    let (width, height) = (scale.apply(header.width), scale.apply(header.height));
+    if wanted == Wanted::Luma {
+        out.reshape(width, height, Subsampling::Grey);
+        let luma = PlaneMut { data: &mut out.planes_mut()[0], stride: width };
+        turbo.pixels(jpeg, scale, PixelFormat::Grey, luma)?;
+        return Ok(true);
+    }
+    out.reshape(width, height, header.subsampling);
+    let strides = [0, 1, 2].map(|component| out.plane_size(component).0);
+    let planes = out.planes_mut().iter_mut().zip(strides);
+    let mut planes: Vec<_> = planes.map(|(data, stride)| PlaneMut { data, stride }).collect();
+    planes.truncate(header.subsampling.planes());
+    turbo.planes(jpeg, scale, &mut planes)?;
+    Ok(true)
+}

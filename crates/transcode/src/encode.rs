@@ -1,0 +1,165 @@
+//! From a raw frame, or planes, to a JPEG image.
+
+use framecast_media::codec::raw::PixelFormat;
+use framecast_media::{Bytes, Codec, Error as Bad, Frame};
+use framecast_turbojpeg::{self as turbo, Compressor, Library, Plane, Subsampling, Yuv};
+
+use crate::MAX_PIXELS;
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::pure;
+use crate::unpack::Raw;
+use crate::yuv::Planar;
+
+/// Encodes raw frames. One for each thread: it keeps its buffers, about five bytes a pixel of the largest picture.
+#[derive(Debug)]
+pub struct Encoder {
+    scratch: Planar,
+    sink: Sink,
+}
+
+impl Encoder {
+    /// An encoder by `backend`. Allocates little before the first picture.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Turbo`] when the library gives no handle.
+    pub fn new(backend: Backend) -> Result<Self, Error> {
+        let engine = match backend {
+            Backend::Turbo(library) => Engine::Turbo(library, Compressor::new(library)?),
+            Backend::PureRust(_) => Engine::Pure,
+        };
+        Ok(Self { scratch: Planar::default(), sink: Sink { engine, out: Vec::new() } })
+    }
+
+    /// Encodes a raw frame at its own size: 4:2:0 in full range with Huffman tables, grey pictures as grey.
+    /// `quality` is 1 to 100; others are taken for the nearest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Codec`] for a frame that is not raw, [`Error::Picture`] for one that has not the bytes of its size or
+    /// more than [`MAX_PIXELS`], and what the codec says.
+    pub fn encode(&mut self, frame: &Frame, quality: u8) -> Result<Bytes, Error> {
+        let raw = raw_of(frame)?;
+        let quality = quality.clamp(1, 100);
+        let Self { scratch, sink } = self;
+        match packed_of(raw.format) {
+            Some(format) => sink.pixels(raw.data, (raw.width, raw.height, format), quality),
+            None => raw
+                .with_yuv(scratch, |yuv| sink.yuv(yuv, quality))
+                .unwrap_or(Err(Error::Codec { codec: frame.format.codec })),
+        }
+    }
+
+    /// Encodes planes of full range in their own subsampling. `quality` as for [`encode`](Self::encode).
+    ///
+    /// # Errors
+    ///
+    /// What the codec says.
+    pub fn encode_planar(&mut self, picture: &Planar, quality: u8) -> Result<Bytes, Error> {
+        picture.with_yuv(|yuv| self.sink.yuv(yuv, quality.clamp(1, 100)))
+    }
+
+    /// Encodes red, green and blue.
+    pub(crate) fn encode_pixels(
+        &mut self,
+        pixels: &[u8],
+        size: (usize, usize, turbo::PixelFormat),
+        quality: u8,
+    ) -> Result<Bytes, Error> {
+        self.sink.pixels(pixels, size, quality)
+    }
+}
+
+/// The packed order of a format that has no planes.
+pub(crate) fn packed_of(format: PixelFormat) -> Option<turbo::PixelFormat> {
+    match format {
+        PixelFormat::Rgb24 => Some(turbo::PixelFormat::Rgb),
+        PixelFormat::Bgr24 => Some(turbo::PixelFormat::Bgr),
+        _ => None,
+    }
+}
+
+/// The raw picture of a frame, its size and length checked.
+pub(crate) fn raw_of(frame: &Frame) -> Result<Raw<'_>, Error> {
+    let Codec::Raw(format, range) = frame.format.codec else {
+        return Err(Error::Codec { codec: frame.format.codec });
+    };
+    let (width_px, height_px) = (frame.format.width_px, frame.format.height_px);
+    let pixels = u64::from(width_px) * u64::from(height_px);
+    if pixels == 0 || pixels > MAX_PIXELS as u64 {
+        return Err(Bad::PictureSize { width_px, height_px }.into());
+    }
+    let expected_bytes = format.len_bytes(width_px, height_px);
+    let len_bytes = frame.data.len();
+    if len_bytes != expected_bytes {
+        return Err(Bad::RawLength { format, width_px, height_px, expected_bytes, len_bytes }.into());
+    }
+    Ok(Raw { data: &frame.data, format, range, width: width_px as usize, height: height_px as usize })
+}
+
+/// Where planes and pixels go: the codec and the buffer that it writes to.
+#[derive(Debug)]
+struct Sink {
+    engine: Engine,
+    out: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Engine {
+    Turbo(&'static Library, Compressor),
+    Pure,
+}
+
+impl Sink {
+    fn yuv(&mut self, yuv: &Yuv<'_>, quality: u8) -> Result<Bytes, Error> {
+        let out = &mut self.out;
+        match &mut self.engine {
+            Engine::Turbo(library, compressor) => {
+                reserve(library, out, (yuv.width, yuv.height, yuv.subsampling))?;
+                let len = compressor.planes(yuv, quality, out)?;
+                Ok(Bytes::copy_from_slice(&out[..len]))
+            }
+            Engine::Pure => {
+                out.clear();
+                pure::encode_yuv(yuv, quality, out)?;
+                Ok(Bytes::copy_from_slice(out))
+            }
+        }
+    }
+
+    fn pixels(
+        &mut self,
+        pixels: &[u8],
+        size: (usize, usize, turbo::PixelFormat),
+        quality: u8,
+    ) -> Result<Bytes, Error> {
+        let out = &mut self.out;
+        match &mut self.engine {
+            Engine::Turbo(library, compressor) => {
+                reserve(library, out, (size.0, size.1, Subsampling::S420))?;
+                let pixels = Plane { data: pixels, stride: size.0 * size.2.bytes() };
+                let len = compressor.pixels(pixels, size, Subsampling::S420, quality, out)?;
+                Ok(Bytes::copy_from_slice(&out[..len]))
+            }
+            Engine::Pure => {
+                out.clear();
+                pure::encode_pixels(pixels, size, quality, out)?;
+                Ok(Bytes::copy_from_slice(out))
+            }
+        }
+    }
+}
+
+/// Room for the worst case. Pages that no image reached are never touched, so they cost no memory.
+fn reserve(
+    library: &Library,
+    out: &mut Vec<u8>,
+    (width, height, subsampling): (usize, usize, Subsampling),
+) -> Result<(), Error> {
+    let want = library.max_jpeg_bytes(width, height, subsampling)?;
+    if out.len() < want {
+        *out = vec![0; want];
+    }
+    Ok(())
+}

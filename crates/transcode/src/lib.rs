@@ -1,0 +1,36 @@
+//! One coding of a picture to another: raw pictures to JPEG, JPEG images to smaller ones.
+//!
+//! A frame goes in, a JPEG frame of the wished size and quality comes out: [`Transcoder`] does it on the caller's
+//! thread, [`Pool`] on its own threads for all cameras, with one [`Lane`] per output channel that keeps order and
+//! drops what is late. Pictures stay planes of luma and chroma on the whole way; only red-green-blue input passes
+//! through the codec's own conversion. libjpeg-turbo codes where it is installed, pure Rust where not ([`Backend`]).
+//!
+//! Who watches, which renditions there are and when a lane is needed does not belong here.
+
+#![forbid(unsafe_code)]
+
+mod backend;
+mod decode;
+mod encode;
+mod error;
+mod pool;
+mod pure;
+mod resize;
+mod samples;
+mod transcoder;
+mod unpack;
+mod wish;
+mod yuv;
+
+pub use backend::Backend;
+pub use decode::Decoder;
+pub use encode::Encoder;
+pub use error::Error;
+pub use framecast_turbojpeg::Subsampling;
+pub use pool::{Counts, Lane, Pool};
+pub use transcoder::Transcoder;
+pub use wish::{DEFAULT_QUALITY, Wish};
+pub use yuv::{Planar, Plane};
+
+/// The largest picture that is decoded, in pixels: 8K (7680x4320) and some more. What is larger is refused.
+pub const MAX_PIXELS: usize = 40_000_000;

@@ -1,0 +1,195 @@
+//! The way of one output channel through the pool.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use framecast_media::{Format, Frame};
+
+use super::queue::Queue;
+use crate::error::Error;
+use crate::wish::Wish;
+
+type Deliver = Box<dyn Fn(Result<Frame, Error>) + Send + Sync>;
+
+/// What a lane has done so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Frames that became JPEG frames.
+    pub encoded: u64,
+    /// Frames that a newer one replaced before a thread was free.
+    pub dropped: u64,
+    /// Frames that could not be coded.
+    pub errors: u64,
+    /// Time that threads spent on this lane's frames: coding alone, waiting and delivery apart.
+    pub spent: Duration,
+}
+
+/// One output channel's way through a [`Pool`](super::Pool).
+///
+/// When it is dropped, the frame that waits is forgotten. A delivery that runs is waited for, and none comes after: a
+/// delivery must not wait for whoever drops its lane. It may drop the lane itself.
+#[derive(Debug)]
+pub struct Lane {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+}
+
+impl Lane {
+    pub(super) fn new(queue: Arc<Queue>, wish: Wish, deliver: Deliver) -> Self {
+        let shared = Shared { wish, deliver, state: Mutex::default(), delivered: Condvar::new() };
+        Self { shared: Arc::new(shared), queue }
+    }
+
+    /// Offers a frame. Never blocks: it waits until a thread is free, and replaces one that waits already, which is
+    /// counted as dropped. After the pool's end nothing comes of it.
+    pub fn offer(&self, frame: Frame) {
+        let mut state = self.shared.lock();
+        if state.waiting.replace(frame).is_some() {
+            state.counts.dropped += 1;
+        }
+        self.shared.get_ready(state, &self.queue);
+    }
+
+    /// What it has done so far.
+    pub fn counts(&self) -> Counts {
+        self.shared.lock().counts
+    }
+
+    /// What it was made for.
+    pub fn wish(&self) -> &Wish {
+        &self.shared.wish
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        let own = thread::current().id();
+        let mut state = self.shared.lock();
+        state.is_closed = true;
+        let forgotten = (state.waiting.take(), std::mem::take(&mut state.done));
+        while state.delivering.is_some_and(|thread| thread != own) {
+            state = self.shared.delivered.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(state);
+        drop(forgotten);
+    }
+}
+
+/// The part of a lane that threads see.
+pub(super) struct Shared {
+    wish: Wish,
+    deliver: Deliver,
+    state: Mutex<State>,
+    /// A delivery has ended.
+    delivered: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Option<Frame>,
+    /// Whether it stands in the queue.
+    is_ready: bool,
+    is_closed: bool,
+    /// Frames taken by threads so far: the next one's place in the order.
+    taken: u64,
+    /// Results handed over so far: the place of the next one.
+    handed_over: u64,
+    /// Results that wait for one before them.
+    done: BTreeMap<u64, Result<Frame, Error>>,
+    /// The thread that hands over.
+    delivering: Option<ThreadId>,
+    /// Shared by all frames until it changes.
+    format: Option<Arc<Format>>,
+    counts: Counts,
+}
+
+impl Shared {
+    pub(super) fn wish(&self) -> &Wish {
+        &self.wish
+    }
+
+    /// The frame that waits, and its place in the order.
+    pub(super) fn take(&self) -> Option<(u64, Frame)> {
+        let mut state = self.lock();
+        state.is_ready = false;
+        let frame = state.waiting.take()?;
+        state.taken += 1;
+        Some((state.taken - 1, frame))
+    }
+
+    /// Takes the result for the frame at `ticket`, and hands over all that is in order now.
+    pub(super) fn finish(
+        self: &Arc<Self>,
+        queue: &Queue,
+        ticket: u64,
+        result: Result<Frame, Error>,
+        spent: Duration,
+    ) {
+        let mut state = self.lock();
+        state.counts.spent += spent;
+        match result {
+            Ok(_) => state.counts.encoded += 1,
+            Err(_) => state.counts.errors += 1,
+        }
+        state.done.insert(ticket, result);
+        if state.delivering.is_none() {
+            state = self.hand_over(state);
+        }
+        self.get_ready(state, queue);
+    }
+
+    /// Hands over results in order, until one is missing or the lane is closed.
+    fn hand_over<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.delivering = Some(thread::current().id());
+        while !state.is_closed {
+            let next = state.handed_over;
+            let Some(mut result) = state.done.remove(&next) else { break };
+            if let Ok(frame) = &mut result {
+                state.share_format(frame);
+            }
+            drop(state);
+            // A delivery that panics concerns its own channel: it is as good as one that returned.
+            let _ = catch_unwind(AssertUnwindSafe(|| (self.deliver)(result)));
+            state = self.lock();
+            state.handed_over += 1;
+        }
+        state.delivering = None;
+        self.delivered.notify_all();
+        state
+    }
+
+    /// Stands in the queue if a frame waits and another one may be on a thread.
+    fn get_ready(self: &Arc<Self>, mut state: MutexGuard<'_, State>, queue: &Queue) {
+        let on_threads = state.taken - state.handed_over;
+        let may = state.waiting.is_some() && !state.is_ready && !state.is_closed;
+        if may && on_threads < queue.threads() as u64 {
+            state.is_ready = true;
+            drop(state);
+            queue.push(self.clone());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Gives equal formats the same pointer, whichever thread made them.
+    fn share_format(&mut self, frame: &mut Frame) {
+        match &self.format {
+            Some(format) if *format == frame.format => frame.format = format.clone(),
+            _ => self.format = Some(frame.format.clone()),
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("wish", &self.wish).field("state", &self.state).finish_non_exhaustive()
+    }
+}

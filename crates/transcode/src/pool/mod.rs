@@ -1,0 +1,122 @@
+//! Encoder threads that all cameras share, and one lane through them for each output channel.
+//!
+//! A frame is offered to a [`Lane`] and waits there until a thread is free; a newer one takes its place, so a lane
+//! never holds more than one that waits. Lanes take turns. As many frames of one lane may be on threads as there are
+//! threads; their results are handed over in the order of the offers. When to offer does not belong here.
+
+mod lane;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use framecast_media::Frame;
+
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::transcoder::Transcoder;
+use crate::wish::Wish;
+
+use lane::Shared;
+pub use lane::{Counts, Lane};
+use queue::Queue;
+
+/// What a thread does with a frame.
+type Work = Box<dyn FnMut(&Frame, &Wish) -> Result<Frame, Error>>;
+
+/// Threads that transcode. Dropping it ends them: frames that wait are forgotten, the ones being coded are finished.
+#[derive(Debug)]
+pub struct Pool {
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+    backend: Backend,
+}
+
+impl Pool {
+    /// A pool of `threads` threads named `encoder-0` and on. They sleep until a frame is offered.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no thread.
+    pub fn new(backend: Backend, threads: NonZeroUsize) -> std::io::Result<Self> {
+        let work = move || -> Result<Work, Error> {
+            let mut transcoder = Transcoder::new(backend)?;
+            Ok(Box::new(move |frame, wish| transcoder.transcode(frame, wish)))
+        };
+        Self::start(backend, threads, work)
+    }
+
+    fn start(
+        backend: Backend,
+        threads: NonZeroUsize,
+        work: impl Fn() -> Result<Work, Error> + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let work = Arc::new(work);
+        let mut pool = Self { queue: Arc::new(Queue::new(threads)), threads: Vec::new(), backend };
+        for number in 0..threads.get() {
+            let (queue, work) = (pool.queue.clone(), work.clone());
+            let thread = thread::Builder::new().name(format!("encoder-{number}"));
+            pool.threads.push(thread.spawn(move || run(&queue, &*work))?);
+        }
+        Ok(pool)
+    }
+
+    /// The codec that works.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// A lane that turns frames into JPEG frames after `wish` and hands each result to `deliver`, on a thread of the
+    /// pool, in the order of the offers and never two at a time. `deliver` should be quick: the thread encodes nothing
+    /// meanwhile.
+    pub fn lane(&self, wish: Wish, deliver: impl Fn(Result<Frame, Error>) + Send + Sync + 'static) -> Lane {
+        Lane::new(self.queue.clone(), wish, Box::new(deliver))
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.queue.end();
+        let own = thread::current().id();
+        // A delivery may drop the pool: a thread does not wait for itself.
+        for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != own) {
+            // A thread catches what its work and deliveries throw, so there is nothing to learn of it.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A thread's loop: takes the next frame of the next lane until the pool ends.
+fn run(queue: &Queue, make: &dyn Fn() -> Result<Work, Error>) {
+    let mut work = None;
+    while let Some((lane, ticket, frame)) = queue.take() {
+        let started = Instant::now();
+        let result = run_once(&mut work, make, &frame, &lane);
+        lane.finish(queue, ticket, result, started.elapsed());
+    }
+}
+
+/// Transcodes one frame. A codec that panicked is thrown away with its state.
+fn run_once(
+    work: &mut Option<Work>,
+    make: &dyn Fn() -> Result<Work, Error>,
+    frame: &Frame,
+    lane: &Shared,
+) -> Result<Frame, Error> {
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let work = match work {
+            Some(work) => work,
+            None => work.insert(make()?),
+        };
+        work(frame, lane.wish())
+    }));
+    result.unwrap_or_else(|_| {
+        *work = None;
+        Err(Error::Panicked)
+    })
+}

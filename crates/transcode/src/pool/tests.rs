@@ -1,0 +1,243 @@
+//! The pool's rules, with work that waits for the test at a gate.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use framecast_media::{Bytes, Codec, Format, Timestamp};
+
+use super::*;
+
+fn frame(number: i64) -> Frame {
+    Frame {
+        data: Bytes::new(),
+        pts: Timestamp::from_ticks(number),
+        captured_at: SystemTime::UNIX_EPOCH,
+        is_keyframe: true,
+        format: Arc::new(Format { codec: Codec::Jpeg, width_px: 1, height_px: 1 }),
+    }
+}
+
+/// A pool whose threads say which frame they took, and go on with it when the test lets that frame through.
+struct Gated {
+    /// Goes first, and opens all gates that are in it: the pool waits for its threads.
+    taken: Receiver<(i64, Sender<Outcome>)>,
+    pool: Pool,
+}
+
+enum Outcome {
+    Good,
+    Bad,
+    Panic,
+}
+
+impl Gated {
+    fn new(threads: usize) -> Self {
+        let (announce, taken) = channel();
+        let announce = Mutex::new(announce);
+        let work = move || -> Result<Work, Error> {
+            let announce = announce.lock().unwrap().clone();
+            Ok(Box::new(move |frame: &Frame, _: &Wish| {
+                let (open, gate) = channel();
+                let _ = announce.send((frame.pts.ticks(), open));
+                match gate.recv() {
+                    Ok(Outcome::Good) | Err(_) => Ok(frame.clone()),
+                    Ok(Outcome::Bad) => Err(Error::Pure { message: "bad".into() }),
+                    Ok(Outcome::Panic) => panic!("a codec that fails, as the test asked for"),
+                }
+            }))
+        };
+        let threads = NonZeroUsize::new(threads).unwrap();
+        Self { pool: Pool::start(Backend::pure_rust(), threads, work).unwrap(), taken }
+    }
+
+    /// The next frame that a thread took, and its gate.
+    fn next(&self) -> (i64, Sender<Outcome>) {
+        self.taken.recv().unwrap()
+    }
+
+    /// A lane that sends what is handed over: the frame's number, or none for an error.
+    fn lane(&self) -> (Lane, Receiver<Option<i64>>) {
+        let (sender, results) = channel();
+        let sender = Mutex::new(sender);
+        let lane = self.pool.lane(Wish::default(), move |result| {
+            let number = result.ok().map(|frame| frame.pts.ticks());
+            let _ = sender.lock().unwrap().send(number);
+        });
+        (lane, results)
+    }
+}
+
+fn open(gate: &Sender<Outcome>) {
+    gate.send(Outcome::Good).unwrap();
+}
+
+#[test]
+fn one_frame_waits_and_a_newer_one_takes_its_place() {
+    let gated = Gated::new(1);
+    let (lane, results) = gated.lane();
+    lane.offer(frame(0));
+    let (number, gate) = gated.next();
+    assert_eq!(number, 0);
+    (1..=5).for_each(|number| lane.offer(frame(number)));
+    assert_eq!(lane.counts().dropped, 4);
+    open(&gate);
+    let (number, gate) = gated.next();
+    assert_eq!(number, 5, "the newest");
+    open(&gate);
+    assert_eq!((results.recv(), results.recv()), (Ok(Some(0)), Ok(Some(5))));
+    assert_eq!(
+        Counts { spent: Duration::ZERO, ..lane.counts() },
+        Counts { encoded: 2, dropped: 4, ..Counts::default() }
+    );
+}
+
+#[test]
+fn results_come_in_the_order_of_the_offers_whichever_is_ready_first() {
+    let gated = Gated::new(3);
+    let (lane, results) = gated.lane();
+    let gates: Vec<_> = (0..3)
+        .map(|number| {
+            lane.offer(frame(number));
+            gated.next().1
+        })
+        .collect();
+    // A fourth waits: no more of a lane are on threads than there are.
+    lane.offer(frame(3));
+    open(&gates[2]);
+    open(&gates[1]);
+    assert!(results.try_recv().is_err());
+    open(&gates[0]);
+    assert_eq!([(); 3].map(|()| results.recv().unwrap()), [Some(0), Some(1), Some(2)]);
+    let (number, gate) = gated.next();
+    assert_eq!((number, lane.counts().dropped), (3, 0));
+    open(&gate);
+    assert_eq!(results.recv(), Ok(Some(3)));
+}
+
+#[test]
+fn lanes_take_turns() {
+    let gated = Gated::new(1);
+    let (busy, quiet) = (gated.lane(), gated.lane());
+    busy.0.offer(frame(0));
+    let (_, gate) = gated.next();
+    busy.0.offer(frame(1));
+    quiet.0.offer(frame(100));
+    busy.0.offer(frame(2));
+    open(&gate);
+    let mut order = Vec::new();
+    for offered in 3..6 {
+        let (number, gate) = gated.next();
+        order.push(number);
+        busy.0.offer(frame(offered));
+        open(&gate);
+    }
+    assert_eq!(order, [100, 3, 4], "the lane that is offered most waits behind the other");
+}
+
+#[test]
+fn a_lane_hands_nothing_over_after_it_was_dropped() {
+    let gated = Gated::new(2);
+    let (lane, results) = gated.lane();
+    lane.offer(frame(0));
+    let (_, first) = gated.next();
+    lane.offer(frame(1));
+    let (_, second) = gated.next();
+    lane.offer(frame(2));
+    drop(lane);
+    open(&first);
+    open(&second);
+    // The callback, and its sender with it, goes with the last frame.
+    assert!(results.recv().is_err());
+    drop(gated);
+}
+
+#[test]
+fn a_lane_that_is_dropped_waits_for_a_delivery_that_runs() {
+    let gated = Gated::new(1);
+    let (entered, has_entered) = channel();
+    let (leave, may_leave) = channel::<()>();
+    let done = Arc::new(Mutex::new(false));
+    let (gate, seen) = (Mutex::new((entered, may_leave)), done.clone());
+    let lane = gated.pool.lane(Wish::default(), move |_| {
+        let gate = gate.lock().unwrap();
+        gate.0.send(()).unwrap();
+        let _ = gate.1.recv();
+        *seen.lock().unwrap() = true;
+    });
+    lane.offer(frame(0));
+    open(&gated.next().1);
+    has_entered.recv().unwrap();
+    let dropper = thread::spawn(move || {
+        drop(lane);
+        *done.lock().unwrap()
+    });
+    drop(leave);
+    assert!(dropper.join().unwrap(), "the delivery had ended when the lane was gone");
+}
+
+#[test]
+fn a_delivery_may_drop_its_own_lane() {
+    let gated = Gated::new(1);
+    let slot = Arc::new(Mutex::new(None::<Lane>));
+    let (sender, results) = channel();
+    let (own, sender) = (slot.clone(), Mutex::new(sender));
+    let lane = gated.pool.lane(Wish::default(), move |_| {
+        drop(own.lock().unwrap().take());
+        sender.lock().unwrap().send(()).unwrap();
+    });
+    lane.offer(frame(0));
+    *slot.lock().unwrap() = Some(lane);
+    open(&gated.next().1);
+    assert_eq!(results.recv(), Ok(()));
+}
+
+#[test]
+fn neither_a_codec_nor_a_delivery_that_panics_ends_a_thread() {
+    let gated = Gated::new(1);
+    let (lane, results) = gated.lane();
+    let failing =
+        gated.pool.lane(Wish::default(), |_| panic!("a delivery that fails, as the test asked for"));
+    lane.offer(frame(0));
+    gated.next().1.send(Outcome::Panic).unwrap();
+    assert_eq!(results.recv(), Ok(None));
+    lane.offer(frame(1));
+    gated.next().1.send(Outcome::Bad).unwrap();
+    assert_eq!(results.recv(), Ok(None));
+    failing.offer(frame(2));
+    open(&gated.next().1);
+    lane.offer(frame(3));
+    open(&gated.next().1);
+    assert_eq!(results.recv(), Ok(Some(3)));
+    let counts = lane.counts();
+    assert_eq!((counts.encoded, counts.errors, counts.dropped), (1, 2, 0));
+}
+
+#[test]
+fn a_pool_ends_its_threads_and_lanes_outlive_it() {
+    let gated = Gated::new(2);
+    let (lane, results) = gated.lane();
+    drop(gated);
+    lane.offer(frame(0));
+    lane.offer(frame(1));
+    assert!(results.try_recv().is_err());
+    assert_eq!(Counts { dropped: 1, ..Counts::default() }, lane.counts());
+}
+
+#[test]
+fn frames_of_one_lane_share_their_format() {
+    let gated = Gated::new(1);
+    let (sender, results) = channel();
+    let sender = Mutex::new(sender);
+    let lane = gated.pool.lane(Wish::default(), move |result| {
+        sender.lock().unwrap().send(result.unwrap().format).unwrap();
+    });
+    let formats: Vec<_> = (0..2)
+        .map(|number| {
+            lane.offer(frame(number));
+            open(&gated.next().1);
+            results.recv().unwrap()
+        })
+        .collect();
+    assert!(Arc::ptr_eq(&formats[0], &formats[1]));
+}

@@ -1,0 +1,89 @@
+//! From planes of one size to 4:2:0 of another, by `fast_image_resize`.
+//!
+//! Pictures only become smaller here: a triangle filter as wide as the ratio, so that no line is lost between samples.
+
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use framecast_turbojpeg::{Subsampling, Yuv};
+
+use crate::yuv::Planar;
+
+/// Makes pictures smaller. Keeps its buffers from picture to picture.
+#[derive(Debug, Default)]
+pub(crate) struct Shrinker {
+    resizer: Resizer,
+    out: Planar,
+    tight: Vec<u8>,
+}
+
+impl Shrinker {
+    /// The picture in `width` by `height` pixels: 4:2:0, or grey if it is.
+    pub(crate) fn planes(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) -> &Planar {
+        let is_grey = yuv.subsampling == Subsampling::Grey;
+        self.out.reshape(width, height, if is_grey { Subsampling::Grey } else { Subsampling::S420 });
+        self.luma(yuv, (width, height));
+        let (across, down) = yuv.subsampling.factors();
+        for (component, plane) in yuv.planes.iter().enumerate().skip(1) {
+            let source = framecast_turbojpeg::plane_size(yuv.subsampling, component, yuv.width, yuv.height);
+            let size = self.out.plane_size(component);
+            // The last sample of an odd side lies half outside, before and after.
+            let reach = |samples: usize, side: usize, factor: usize, old: usize| {
+                (samples * 2 * old) as f64 / (side * factor) as f64
+            };
+            let seen = (
+                reach(size.0, width, across, yuv.width).min(source.0 as f64),
+                reach(size.1, height, down, yuv.height).min(source.1 as f64),
+            );
+            let out = &mut self.out.planes_mut()[component];
+            shrink::<U8>(&mut self.resizer, (plane.data, source), seen, (out, size));
+        }
+        &self.out
+    }
+
+    /// Luma, with the last column and row doubled where the new size is odd.
+    fn luma(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) {
+        let source = framecast_turbojpeg::plane_size(yuv.subsampling, 0, yuv.width, yuv.height);
+        let seen = (yuv.width as f64, yuv.height as f64);
+        let (stride, rows) = self.out.plane_size(0);
+        let out = &mut self.out.planes_mut()[0];
+        let data = yuv.planes[0].data;
+        if (stride, rows) == (width, height) {
+            shrink::<U8>(&mut self.resizer, (data, source), seen, (out, (width, height)));
+            return;
+        }
+        self.tight.resize(width * height, 0);
+        shrink::<U8>(&mut self.resizer, (data, source), seen, (&mut self.tight, (width, height)));
+        for (y, row) in out.chunks_exact_mut(stride).enumerate() {
+            let from = &self.tight[y.min(height - 1) * width..][..width];
+            row[..width].copy_from_slice(from);
+            row[width..].fill(from[width - 1]);
+        }
+    }
+
+    /// Packed pixels of three bytes in another size.
+    pub(crate) fn pixels(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize)) -> &[u8] {
+        self.tight.resize(to.0 * to.1 * 3, 0);
+        let seen = (from.0 as f64, from.1 as f64);
+        shrink::<U8x3>(&mut self.resizer, (pixels, from), seen, (&mut self.tight, to));
+        &self.tight
+    }
+}
+
+/// Shrinks `from` (samples, columns and rows), of which `seen` columns and rows count, into `to`.
+fn shrink<P: PixelTrait>(
+    resizer: &mut Resizer,
+    (from, from_size): (&[u8], (usize, usize)),
+    seen: (f64, f64),
+    (to, to_size): (&mut [u8], (usize, usize)),
+) {
+    let from = TypedImageRef::<P>::from_buffer(from_size.0 as u32, from_size.1 as u32, from)
+        .expect("the plane has the length of its size");
+    let mut to = TypedImage::<P>::from_buffer(to_size.0 as u32, to_size.1 as u32, to)
+        .expect("the plane has the length of its size");
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .use_alpha(false)
+        .crop(0.0, 0.0, seen.0, seen.1);
+    resizer.resize_typed(&from, &mut to, &options).expect("the crop lies within the plane");
+}

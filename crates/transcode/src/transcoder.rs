@@ -1,0 +1,100 @@
+//! One frame to another, on the caller's thread.
+
+use std::sync::Arc;
+
+use framecast_media::{Bytes, Codec, Format, Frame};
+use framecast_turbojpeg::Subsampling;
+
+use crate::MAX_PIXELS;
+use crate::backend::Backend;
+use crate::decode::Decoder;
+use crate::encode::{Encoder, packed_of, raw_of};
+use crate::error::Error;
+use crate::resize::Shrinker;
+use crate::wish::Wish;
+use crate::yuv::Planar;
+
+/// Turns frames into JPEG frames of a wished size and quality. One for each thread: it keeps its buffers, about ten
+/// bytes a pixel of the largest picture.
+#[derive(Debug)]
+pub struct Transcoder {
+    decoder: Decoder,
+    encoder: Encoder,
+    shrinker: Shrinker,
+    scratch: Planar,
+}
+
+impl Transcoder {
+    /// A transcoder by `backend`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Turbo`] when the library gives no handle.
+    pub fn new(backend: Backend) -> Result<Self, Error> {
+        let (decoder, encoder) = (Decoder::new(backend)?, Encoder::new(backend)?);
+        Ok(Self { decoder, encoder, shrinker: Shrinker::default(), scratch: Planar::default() })
+    }
+
+    /// The frame as JPEG, of the wished size and quality, with the same time and capture. Blocks for as long as coding
+    /// takes. A JPEG frame that fits the wish as it is comes back untouched, its bytes shared.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] for a picture that does not decode; the next one is not affected.
+    pub fn transcode(&mut self, frame: &Frame, wish: &Wish) -> Result<Frame, Error> {
+        match frame.format.codec {
+            Codec::Jpeg => self.jpeg(frame, wish),
+            Codec::Raw(..) => self.raw(frame, wish),
+            codec => Err(Error::Codec { codec }),
+        }
+    }
+
+    fn jpeg(&mut self, frame: &Frame, wish: &Wish) -> Result<Frame, Error> {
+        let size = (frame.format.width_px, frame.format.height_px);
+        let target = wish.fit(size.0, size.1);
+        if target == size && wish.quality.is_none() {
+            return Ok(frame.clone());
+        }
+        let decoded = self.decoder.decode_scaled(&frame.data, MAX_PIXELS, target)?;
+        let has = (decoded.width(), decoded.height());
+        // The picture's own size rules if it is smaller than its frame says.
+        let target = ((target.0 as usize).min(has.0), (target.1 as usize).min(has.1));
+        let fits = matches!(decoded.subsampling(), Subsampling::S420 | Subsampling::Grey) && target == has;
+        let picture = if fits { decoded } else { decoded.with_yuv(|yuv| self.shrinker.planes(yuv, target)) };
+        let data = self.encoder.encode_planar(picture, wish.quality())?;
+        Ok(framed(frame, data, target))
+    }
+
+    fn raw(&mut self, frame: &Frame, wish: &Wish) -> Result<Frame, Error> {
+        let raw = raw_of(frame)?;
+        let quality = wish.quality();
+        let target = wish.fit(frame.format.width_px, frame.format.height_px);
+        let target = (target.0 as usize, target.1 as usize);
+        if target == (raw.width, raw.height) {
+            return Ok(framed(frame, self.encoder.encode(frame, quality)?, target));
+        }
+        if let Some(format) = packed_of(raw.format) {
+            let pixels = self.shrinker.pixels(raw.data, (raw.width, raw.height), target);
+            let data = self.encoder.encode_pixels(pixels, (target.0, target.1, format), quality)?;
+            return Ok(framed(frame, data, target));
+        }
+        let Self { shrinker, encoder, scratch, .. } = self;
+        let encoded =
+            raw.with_yuv(scratch, |yuv| encoder.encode_planar(shrinker.planes(yuv, target), quality));
+        let data = encoded.unwrap_or(Err(Error::Codec { codec: frame.format.codec }))?;
+        Ok(framed(frame, data, target))
+    }
+}
+
+/// The JPEG frame that comes of `frame`.
+fn framed(frame: &Frame, data: Bytes, (width, height): (usize, usize)) -> Frame {
+    // Both are sides of a picture, which fit 16 bits.
+    let format = Format { codec: Codec::Jpeg, width_px: width as u32, height_px: height as u32 };
+    Frame {
+        data,
+        pts: frame.pts,
+        captured_at: frame.captured_at,
+        is_keyframe: true,
+        format: Arc::new(format),
+    }
+}

@@ -1,0 +1,205 @@
+//! From a raw picture to planes of 4:2:0 in full range.
+//!
+//! Planes that can be used where they lie are; what must be taken apart, widened or padded goes to the scratch, one
+//! row pair at a time, so that a row is in the fastest cache for all that is done to it.
+
+use framecast_media::codec::raw::{PixelFormat, Range};
+use framecast_turbojpeg::{Plane, Subsampling, Yuv};
+
+use crate::samples::{firsts, mean_firsts, mean_seconds, seconds, vectorized, widen_chroma, widen_luma};
+use crate::yuv::Planar;
+
+/// A raw picture whose length was checked; no side is zero.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Raw<'a> {
+    pub(crate) data: &'a [u8],
+    pub(crate) format: PixelFormat,
+    pub(crate) range: Range,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+}
+
+impl Raw<'_> {
+    /// Runs `encode` on the picture's planes; `None` when it has none: red, green and blue are no planes.
+    pub(crate) fn with_yuv<T>(&self, scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> Option<T> {
+        match self.format {
+            PixelFormat::Yuyv => self.packed(scratch, Order::LumaFirst),
+            PixelFormat::Uyvy => self.packed(scratch, Order::ChromaFirst),
+            PixelFormat::Nv12 => return Some(self.semiplanar(scratch, [1, 2], encode)),
+            PixelFormat::Nv21 => return Some(self.semiplanar(scratch, [2, 1], encode)),
+            PixelFormat::I420 => return Some(self.planar(scratch, [1, 2], encode)),
+            PixelFormat::Yv12 => return Some(self.planar(scratch, [2, 1], encode)),
+            PixelFormat::Grey => return Some(self.grey(scratch, encode)),
+            _ => return None,
+        }
+        Some(scratch.with_yuv(encode))
+    }
+
+    /// Whether the luma plane of 4:2:0 can be used where it lies: nothing to widen, nothing to pad.
+    fn luma_is_ready(&self) -> bool {
+        self.range == Range::Full && self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
+    }
+
+    fn half(&self) -> (usize, usize) {
+        (self.width.div_ceil(2), self.height.div_ceil(2))
+    }
+
+    /// YUYV and UYVY: two rows at a time, of which chroma is averaged.
+    fn packed(&self, scratch: &mut Planar, order: Order) {
+        scratch.reshape(self.width, self.height, Subsampling::S420);
+        let half = self.half().0;
+        let [luma, cb, cr] = scratch.planes_mut();
+        let (data, range) = (self.data, self.range);
+        let pairs = data.chunks(half * 8);
+        let luma = luma.chunks_exact_mut(half * 4);
+        let chroma = cb.chunks_exact_mut(half).zip(cr.chunks_exact_mut(half));
+        let mut mixed = vec![0; half * 2];
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((pair, luma), (cb, cr)) in pairs.zip(luma).zip(chroma) {
+                    // The last row of an odd height stands for both.
+                    let above = &pair[..half * 4];
+                    let below = pair.get(half * 4..).filter(|row| !row.is_empty()).unwrap_or(above);
+                    let (luma_above, luma_below) = luma.split_at_mut(half * 2);
+                    match order {
+                        Order::LumaFirst => {
+                            firsts(above, luma_above);
+                            firsts(below, luma_below);
+                            mean_seconds(above, below, &mut mixed);
+                        }
+                        Order::ChromaFirst => {
+                            seconds(above, luma_above);
+                            seconds(below, luma_below);
+                            mean_firsts(above, below, &mut mixed);
+                        }
+                    }
+                    firsts(&mixed, cb);
+                    seconds(&mixed, cr);
+                    widen_luma(range, luma_above);
+                    widen_luma(range, luma_below);
+                    widen_chroma(range, cb);
+                    widen_chroma(range, cr);
+                }
+            },
+        );
+    }
+
+    /// NV12 and NV21: luma where it lies if it can stay there, chroma taken apart.
+    fn semiplanar<T>(
+        &self,
+        scratch: &mut Planar,
+        order: [usize; 2],
+        encode: impl FnOnce(&Yuv<'_>) -> T,
+    ) -> T {
+        scratch.reshape(self.width, self.height, Subsampling::S420);
+        let (luma, pairs) = self.data.split_at(self.width * self.height);
+        let range = self.range;
+        let half = self.half().0;
+        let (first, second) = two(scratch.planes_mut(), order);
+        let rows = pairs.chunks_exact(half * 2);
+        let chroma = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
+        vectorized(
+            #[inline(always)]
+            || {
+                for (pairs, (first, second)) in rows.zip(chroma) {
+                    firsts(pairs, first);
+                    seconds(pairs, second);
+                    widen_chroma(range, first);
+                    widen_chroma(range, second);
+                }
+            },
+        );
+        self.with_luma(luma, scratch, encode)
+    }
+
+    /// I420 and YV12: all planes where they lie if they can stay there.
+    fn planar<T>(&self, scratch: &mut Planar, order: [usize; 2], encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
+        let (luma, chroma) = self.data.split_at(self.width * self.height);
+        let (half_width, half_height) = self.half();
+        let (first, second) = chroma.split_at(half_width * half_height);
+        if self.luma_is_ready() {
+            let mut planes = [Plane { data: luma, stride: self.width }; 3];
+            planes[order[0]] = Plane { data: first, stride: half_width };
+            planes[order[1]] = Plane { data: second, stride: half_width };
+            return encode(&self.yuv(&planes, Subsampling::S420));
+        }
+        scratch.reshape(self.width, self.height, Subsampling::S420);
+        let range = self.range;
+        let (first_out, second_out) = two(scratch.planes_mut(), order);
+        first_out.copy_from_slice(first);
+        second_out.copy_from_slice(second);
+        vectorized(
+            #[inline(always)]
+            || {
+                widen_chroma(range, first_out);
+                widen_chroma(range, second_out);
+            },
+        );
+        self.with_luma(luma, scratch, encode)
+    }
+
+    /// The chroma planes of the scratch, and luma where it lies or padded and widened.
+    fn with_luma<T>(&self, luma: &[u8], scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
+        if !self.luma_is_ready() {
+            self.pad(luma, scratch);
+            return scratch.with_yuv(encode);
+        }
+        scratch.with_yuv(|yuv| {
+            let planes = [Plane { data: luma, stride: self.width }, yuv.planes[1], yuv.planes[2]];
+            encode(&self.yuv(&planes, Subsampling::S420))
+        })
+    }
+
+    /// Copies luma into the scratch, the last column and row doubled where a side is odd, in full range.
+    fn pad(&self, luma: &[u8], scratch: &mut Planar) {
+        let stride = scratch.plane_size(0).0;
+        let (width, range) = (self.width, self.range);
+        let out = &mut scratch.planes_mut()[0];
+        vectorized(
+            #[inline(always)]
+            || {
+                for (row, out) in luma.chunks_exact(width).zip(out.chunks_exact_mut(stride)) {
+                    out[..width].copy_from_slice(row);
+                    out[width..].fill(row[width - 1]);
+                    widen_luma(range, out);
+                }
+            },
+        );
+        if !self.height.is_multiple_of(2) {
+            out.copy_within((self.height - 1) * stride..self.height * stride, self.height * stride);
+        }
+    }
+
+    fn grey<T>(&self, scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
+        if self.range == Range::Full {
+            let planes = [Plane { data: self.data, stride: self.width }];
+            return encode(&self.yuv(&planes, Subsampling::Grey));
+        }
+        scratch.reshape(self.width, self.height, Subsampling::Grey);
+        let out = &mut scratch.planes_mut()[0];
+        out.copy_from_slice(self.data);
+        vectorized(
+            #[inline(always)]
+            || widen_luma(Range::Limited, out),
+        );
+        scratch.with_yuv(encode)
+    }
+
+    fn yuv<'p>(&self, planes: &'p [Plane<'p>], subsampling: Subsampling) -> Yuv<'p> {
+        Yuv { planes, width: self.width, height: self.height, subsampling }
+    }
+}
+
+/// Which comes first in a pair of a packed picture.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    LumaFirst,
+    ChromaFirst,
+}
+
+/// The chroma planes in the order in which the picture has them: 1 is Cb.
+fn two(planes: &mut [Vec<u8>; 3], order: [usize; 2]) -> (&mut [u8], &mut [u8]) {
+    let [_, cb, cr] = planes;
+    if order == [1, 2] { (cb, cr) } else { (cr, cb) }
+}

@@ -1,0 +1,79 @@
+//! What is asked of the JPEG frames that come out.
+
+/// The quality where nothing else is wished.
+pub const DEFAULT_QUALITY: u8 = 80;
+
+/// Size and quality of the frames that come out. The default takes pictures as they are: JPEG frames pass untouched,
+/// raw ones are encoded at their own size and [`DEFAULT_QUALITY`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Wish {
+    /// The greatest width in pixels; `None` for any.
+    pub width_px: Option<u32>,
+    /// The greatest height in pixels; `None` for any.
+    pub height_px: Option<u32>,
+    /// 1 to 100; others are taken for the nearest. `None` leaves JPEG frames of the right size as they came.
+    pub quality: Option<u8>,
+}
+
+impl Wish {
+    /// The size that a picture of `width_px` by `height_px` gets: it fits within both wishes, keeps its aspect and is
+    /// never enlarged. No side becomes zero.
+    pub fn fit(&self, width_px: u32, height_px: u32) -> (u32, u32) {
+        let (width, height) = (u64::from(width_px), u64::from(height_px));
+        let narrow = |wish: &u32| u64::from(*wish) < width;
+        let low = |wish: &u32| u64::from(*wish) < height;
+        let by_width =
+            self.width_px.filter(narrow).map(|wish| (u64::from(wish), rounded(height, wish, width)));
+        let by_height =
+            self.height_px.filter(low).map(|wish| (rounded(width, wish, height), u64::from(wish)));
+        let (width, height) = match (by_width, by_height) {
+            (Some(one), Some(other)) => one.min(other),
+            (one, other) => one.or(other).unwrap_or((width, height)),
+        };
+        // Neither is above the picture's own side.
+        (width.max(1) as u32, height.max(1) as u32)
+    }
+
+    /// The quality to encode at.
+    pub(crate) fn quality(&self) -> u8 {
+        self.quality.unwrap_or(DEFAULT_QUALITY).clamp(1, 100)
+    }
+}
+
+/// `side * wish / of`, rounded to the nearest.
+fn rounded(side: u64, wish: u32, of: u64) -> u64 {
+    (side * u64::from(wish) + of / 2) / of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(width_px: u32, height_px: u32) -> Wish {
+        let some = |side| (side > 0).then_some(side);
+        Wish { width_px: some(width_px), height_px: some(height_px), quality: None }
+    }
+
+    #[test]
+    fn the_aspect_is_kept_and_both_sides_fit() {
+        for (wished, size, fits) in [
+            (wish(320, 0), (1280, 720), (320, 180)),
+            (wish(0, 240), (640, 480), (320, 240)),
+            (wish(320, 320), (1280, 720), (320, 180)),
+            (wish(320, 320), (720, 1280), (180, 320)),
+            (wish(320, 0), (1366, 768), (320, 180)),
+            (wish(500, 300), (1000, 600), (500, 300)),
+        ] {
+            assert_eq!(wished.fit(size.0, size.1), fits, "{wished:?} of {size:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_enlarged_and_nothing_vanishes() {
+        assert_eq!(wish(640, 0).fit(320, 240), (320, 240));
+        assert_eq!(wish(320, 240).fit(320, 240), (320, 240));
+        assert_eq!(wish(0, 0).fit(5, 3), (5, 3));
+        assert_eq!(wish(1, 0).fit(60_000, 2), (1, 1));
+        assert_eq!(wish(0, 1).fit(u32::MAX, u32::MAX), (1, 1));
+    }
+}

@@ -1,0 +1,76 @@
+//! Planes of luma and chroma in full range: what lies between decoding, scaling and encoding.
+
+use framecast_turbojpeg::{Subsampling, Yuv, plane_size};
+
+pub use framecast_turbojpeg::Plane;
+
+/// A planar picture that owns its samples and keeps their memory from picture to picture.
+///
+/// Rows are packed; the luma plane is padded to whole samples of chroma, so 4:2:0 of 5x3 pixels has 6x4 of luma.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planar {
+    planes: [Vec<u8>; 3],
+    width: usize,
+    height: usize,
+    subsampling: Subsampling,
+}
+
+impl Default for Planar {
+    fn default() -> Self {
+        Self { planes: Default::default(), width: 0, height: 0, subsampling: Subsampling::Grey }
+    }
+}
+
+impl Planar {
+    /// Width in pixels, without padding.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels, without padding.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// How coarse the chroma planes are.
+    pub fn subsampling(&self) -> Subsampling {
+        self.subsampling
+    }
+
+    /// Y, Cb and Cr; Y alone for grey.
+    pub fn planes(&self) -> impl Iterator<Item = Plane<'_>> {
+        let used = self.planes.iter().take(self.subsampling.planes()).enumerate();
+        used.map(|(component, data)| Plane { data, stride: self.plane_size(component).0 })
+    }
+
+    /// Columns and rows of plane `component`, padding included.
+    pub fn plane_size(&self, component: usize) -> (usize, usize) {
+        plane_size(self.subsampling, component, self.width, self.height)
+    }
+
+    /// Takes this size; samples are left as they were, in no order.
+    pub(crate) fn reshape(&mut self, width: usize, height: usize, subsampling: Subsampling) {
+        (self.width, self.height, self.subsampling) = (width, height, subsampling);
+        for component in 0..3 {
+            let (columns, rows) = self.plane_size(component);
+            let used = component < subsampling.planes();
+            self.planes[component].resize(if used { columns * rows } else { 0 }, 0);
+        }
+    }
+
+    /// All three planes; those that grey has not are empty.
+    pub(crate) fn planes_mut(&mut self) -> &mut [Vec<u8>; 3] {
+        &mut self.planes
+    }
+
+    /// Runs `encode` on the picture as the codecs take it.
+    pub(crate) fn with_yuv<T>(&self, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
+        let none = Plane { data: &[], stride: 0 };
+        let mut planes = [none; 3];
+        for (slot, plane) in planes.iter_mut().zip(self.planes()) {
+            *slot = plane;
+        }
+        let planes = &planes[..self.subsampling.planes()];
+        encode(&Yuv { planes, width: self.width, height: self.height, subsampling: self.subsampling })
+    }
+}

@@ -1,0 +1,70 @@
+//! Frames for tests, the codecs they run with, and what is seen in what comes out.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use framecast_media::codec::raw::{PixelFormat, Range, pack};
+use framecast_media::codec::{Picture, jpeg};
+use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
+use framecast_transcode::Backend;
+
+/// White, yellow, cyan, green, magenta, red, blue and black, as monitors are checked with.
+pub(crate) const BARS: [[u8; 3]; 8] = [
+    [255, 255, 255],
+    [255, 255, 0],
+    [0, 255, 255],
+    [0, 255, 0],
+    [255, 0, 255],
+    [255, 0, 0],
+    [0, 0, 255],
+    [0, 0, 0],
+];
+
+/// Both codecs, or one where the library is missing; in CI it must be there.
+pub(crate) fn backends() -> Vec<Backend> {
+    match Backend::best() {
+        best @ Backend::Turbo(_) => vec![best, Backend::pure_rust()],
+        best => {
+            assert!(std::env::var_os("CI").is_none(), "{best}");
+            vec![Backend::pure_rust()]
+        }
+    }
+}
+
+/// Eight upright bars of equal width.
+pub(crate) fn bars(width: u32, height: u32) -> Picture {
+    let mut picture = Picture::new(width, height);
+    for (at, pixel) in picture.data_mut().chunks_exact_mut(3).enumerate() {
+        pixel.copy_from_slice(&BARS[at % width as usize * 8 / width as usize]);
+    }
+    picture
+}
+
+/// A slow change of colour in both directions, which any size shows.
+pub(crate) fn ramp(width: u32, height: u32) -> Picture {
+    let mut picture = Picture::new(width, height);
+    for (at, pixel) in picture.data_mut().chunks_exact_mut(3).enumerate() {
+        let (x, y) = (at % width as usize, at / width as usize);
+        pixel.copy_from_slice(&[(40 + x) as u8, (60 + 2 * y) as u8, (200 - x) as u8]);
+    }
+    picture
+}
+
+pub(crate) fn frame(codec: Codec, width_px: u32, height_px: u32, data: impl Into<Bytes>) -> Frame {
+    Frame {
+        data: data.into(),
+        pts: Timestamp::from_ticks(4242),
+        captured_at: SystemTime::UNIX_EPOCH + Duration::from_secs(77),
+        is_keyframe: true,
+        format: Arc::new(Format { codec, width_px, height_px }),
+    }
+}
+
+pub(crate) fn raw(picture: &Picture, format: PixelFormat, range: Range) -> Frame {
+    let data = pack(picture, format, range);
+    frame(Codec::Raw(format, range), picture.width_px(), picture.height_px(), data)
+}
+
+pub(crate) fn decoded(jpeg: &[u8]) -> Picture {
+    jpeg::decode(jpeg, 1 << 24).expect("what came out is a JPEG image")
+}

@@ -7,7 +7,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::{none, root};
 
 /// What each crate of the workspace may import of the others, as the picture in ARCHITECTURE.md has it.
-const TABLE: [(&str, &[&str]); 9] = [
+const TABLE: [(&str, &[&str]); 10] = [
     ("framecast-media", &[]),
     ("framecast-hub", &["framecast-media"]),
     ("framecast-drivers", &["framecast-media", "framecast-v4l2"]),

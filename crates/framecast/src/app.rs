@@ -1,20 +1,24 @@
 //! The assembled server.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use framecast_drivers::Drivers;
 use framecast_hub::Hub;
+use framecast_transcode::{Backend, Pool};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::camera::Camera;
 use crate::config::{ConfigError, Settings};
+use crate::encoding;
 use crate::http::{self, Context, Server};
 use crate::supervisor::Supervisor;
 
@@ -63,6 +67,15 @@ fn listen_hint(address: &SocketAddr, error: &std::io::Error) -> String {
     }
 }
 
+/// Threads that encode for all cameras: one for each core.
+fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
+    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let pool = Pool::new(Backend::best(), threads)
+        .map_err(|error| ConfigError::new(format!("cannot start the encoder's threads: {error}")))?;
+    info!(codec = %pool.backend(), "encoder");
+    Ok(Arc::new(pool))
+}
+
 impl Cameras {
     /// Starts a supervisor for each camera of `settings`; cameras open when someone watches.
     ///
@@ -79,11 +92,13 @@ impl Cameras {
             let feed = hub.add(&camera.name, now).map_err(|error| ConfigError::new(error.to_string()))?;
             cameras.push(Arc::new(Camera::new(feed, drivers.clone(), camera.clone())));
         }
+        let pool = encoder_pool()?;
         for camera in &cameras {
             tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone()).run());
+            tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(&pool), shutdown.clone()));
         }
-        let settings = Arc::new(settings);
-        let context = Context { hub, cameras: cameras.into(), drivers, settings, started_at: now };
+        let (settings, codec) = (Arc::new(settings), pool.backend());
+        let context = Context { hub, cameras: cameras.into(), drivers, settings, codec, started_at: now };
         Ok(Self { context, shutdown, tasks })
     }
 

@@ -66,6 +66,7 @@
 mod app;
 mod camera;
 pub mod config;
+mod encoding;
 mod http;
 mod signal;
 mod supervisor;

@@ -157,6 +157,11 @@ impl Channel {
         Subscriber { shared: Arc::clone(&self.shared), changed, cursor, delivery, started: false, skipped: 0 }
     }
 
+    /// Whether this is a clone of `other`.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// How many subscribers there are now.
     pub fn subscribers(&self) -> usize {
         *self.shared.subscribers.borrow()

@@ -250,16 +250,16 @@ impl Feed {
         self.counts.lost.fetch_add(frames, Ordering::Relaxed);
     }
 
-    /// Counts a picture that was encoded, and the time that it took.
-    pub fn count_encoded(&self, took: Duration) {
+    /// Counts a picture that was encoded.
+    pub fn count_encoded(&self) {
         self.counts.encoded.fetch_add(1, Ordering::Relaxed);
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.counts.encode_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Counts a frame that was not encoded because a newer one was there.
-    pub fn count_encode_skipped(&self) {
-        self.counts.encode_skipped.fetch_add(1, Ordering::Relaxed);
+    /// Counts what encoding cost: time on all threads, and frames left out because a newer one was there.
+    pub fn count_encoding(&self, took: Duration, skipped: u64) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.counts.encode_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.counts.encode_skipped.fetch_add(skipped, Ordering::Relaxed);
     }
 
     /// Counts an opening of the camera.

@@ -52,7 +52,7 @@ impl Transcoder {
     fn jpeg(&mut self, frame: &Frame, wish: &Wish) -> Result<Frame, Error> {
         let size = (frame.format.width_px, frame.format.height_px);
         let target = wish.fit(size.0, size.1);
-        if target == size && wish.quality.is_none() {
+        if wish.passes(&frame.format) {
             return Ok(frame.clone());
         }
         let decoded = self.decoder.decode_scaled(&frame.data, MAX_PIXELS, target)?;

@@ -1,11 +1,13 @@
 //! What is asked of the JPEG frames that come out.
 
+use framecast_media::{Codec, Format};
+
 /// The quality where nothing else is wished.
 pub const DEFAULT_QUALITY: u8 = 80;
 
 /// Size and quality of the frames that come out. The default takes pictures as they are: JPEG frames pass untouched,
 /// raw ones are encoded at their own size and [`DEFAULT_QUALITY`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wish {
     /// The greatest width in pixels; `None` for any.
     pub width_px: Option<u32>,
@@ -13,6 +15,14 @@ pub struct Wish {
     pub height_px: Option<u32>,
     /// 1 to 100; others are taken for the nearest. `None` leaves JPEG frames of the right size as they came.
     pub quality: Option<u8>,
+    /// The quality of what must be encoded where `quality` leaves it open: raw frames, and JPEG frames of another size.
+    pub default_quality: u8,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self { width_px: None, height_px: None, quality: None, default_quality: DEFAULT_QUALITY }
+    }
 }
 
 impl Wish {
@@ -34,9 +44,15 @@ impl Wish {
         (width.max(1) as u32, height.max(1) as u32)
     }
 
+    /// Whether frames of `format` fit as they are, and come back untouched.
+    pub fn passes(&self, format: &Format) -> bool {
+        let size = (format.width_px, format.height_px);
+        format.codec == Codec::Jpeg && self.quality.is_none() && self.fit(size.0, size.1) == size
+    }
+
     /// The quality to encode at.
     pub(crate) fn quality(&self) -> u8 {
-        self.quality.unwrap_or(DEFAULT_QUALITY).clamp(1, 100)
+        self.quality.unwrap_or(self.default_quality).clamp(1, 100)
     }
 }
 
@@ -51,7 +67,7 @@ mod tests {
 
     fn wish(width_px: u32, height_px: u32) -> Wish {
         let some = |side| (side > 0).then_some(side);
-        Wish { width_px: some(width_px), height_px: some(height_px), quality: None }
+        Wish { width_px: some(width_px), height_px: some(height_px), ..Wish::default() }
     }
 
     #[test]

@@ -37,6 +37,8 @@ async fn devices(State(context): State<Context>) -> Response {
 #[derive(Serialize)]
 struct Server {
     version: &'static str,
+    /// The codec that encodes pictures, and what another would bring.
+    codec: String,
     started_at: String,
 }
 
@@ -174,7 +176,11 @@ fn is_out_of_date(fps: f64, age: Option<Duration>) -> bool {
 }
 
 fn server(context: &Context) -> Server {
-    Server { version: env!("CARGO_PKG_VERSION"), started_at: rfc3339(context.started_at) }
+    Server {
+        version: env!("CARGO_PKG_VERSION"),
+        codec: context.codec.to_string(),
+        started_at: rfc3339(context.started_at),
+    }
 }
 
 fn json(body: impl Serialize) -> Response {

@@ -21,6 +21,7 @@ use axum::routing::get;
 use framecast_drivers::Drivers;
 use framecast_hub::Hub;
 use framecast_outputs::{Refusal, mjpeg, snapshot};
+use framecast_transcode::Backend;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -37,6 +38,8 @@ pub(crate) struct Context {
     pub(crate) cameras: Arc<[Arc<Camera>]>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: Arc<Settings>,
+    /// The codec that encodes pictures.
+    pub(crate) codec: Backend,
     pub(crate) started_at: SystemTime,
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use framecast_hub::{Feed, State, Status};
 use framecast_media::codec::{Picture, jpeg};
 use framecast_media::{Codec, Format, Frame, Timestamp, draw};
+use framecast_transcode::{Backend, Transcoder, Wish};
 use jiff::tz::TimeZone;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -133,7 +134,7 @@ impl Drawing {
     fn draw(mut self) -> (Option<Frame>, Option<Background>) {
         if self.background.is_none() {
             self.background = self.newest.take().and_then(|frame| {
-                let picture = jpeg::decode(&frame.data, MAX_DECODED_PIXELS).ok()?;
+                let picture = picture_of(&frame)?;
                 Some(Background { frame, picture: Arc::new(picture) })
             });
         }
@@ -190,6 +191,15 @@ impl Drawing {
         }
         lines
     }
+}
+
+/// The frame's picture, if it can be decoded; of a raw one too.
+fn picture_of(frame: &Frame) -> Option<Picture> {
+    let coded = match frame.format.codec {
+        Codec::Jpeg => frame.data.clone(),
+        _ => Transcoder::new(Backend::best()).ok()?.transcode(frame, &Wish::default()).ok()?.data,
+    };
+    jpeg::decode(&coded, MAX_DECODED_PIXELS).ok()
 }
 
 fn headline(state: State) -> &'static str {

@@ -12,7 +12,16 @@ const TABLE: [(&str, &[&str]); 10] = [
     ("framecast-hub", &["framecast-media"]),
     ("framecast-drivers", &["framecast-media", "framecast-v4l2"]),
     ("framecast-outputs", &["framecast-media", "framecast-hub"]),
-    ("framecast", &["framecast-media", "framecast-hub", "framecast-drivers", "framecast-outputs"]),
+    (
+        "framecast",
+        &[
+            "framecast-media",
+            "framecast-hub",
+            "framecast-drivers",
+            "framecast-outputs",
+            "framecast-transcode",
+        ],
+    ),
     ("framecast-testkit", &["framecast-media"]),
     ("framecast-transcode", &["framecast-media", "framecast-turbojpeg"]),
     // Leaves: a foreign interface made safe, the only `unsafe` there is.

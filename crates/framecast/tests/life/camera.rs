@@ -3,11 +3,11 @@
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use framecast::{BoxFuture, Bytes, Door, Driver, DriverError, Frame, Source, SourceUrl};
+use framecast::{BoxFuture, Bytes, Door, Driver, DriverError, Frame, PixelFormat, Range, Source, SourceUrl};
 use framecast_testkit::{jpeg_of, soon};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -60,7 +60,11 @@ struct Shared {
     older_ms: AtomicU64,
     newer_ms: AtomicU64,
     close_ms: AtomicU64,
+    is_raw: AtomicBool,
 }
+
+/// The size of raw pictures.
+pub(crate) const RAW_SIZE: (u32, u32) = (640, 360);
 
 impl Camera {
     /// A camera for sources of `scheme` that begins with `act`; its first picture has number 1.
@@ -75,6 +79,7 @@ impl Camera {
             older_ms: AtomicU64::new(0),
             newer_ms: AtomicU64::new(0),
             close_ms: AtomicU64::new(0),
+            is_raw: AtomicBool::new(false),
         };
         Self { scheme, shared: Arc::new(shared) }
     }
@@ -86,6 +91,11 @@ impl Camera {
 
     pub(crate) fn act(&self, act: Act) {
         self.shared.act.send_replace(act);
+    }
+
+    /// Pictures are raw from now on; how light they are tells their number, see [`luma_of`].
+    pub(crate) fn give_raw(&self) {
+        self.shared.is_raw.store(true, Ordering::Relaxed);
     }
 
     /// The next picture's number is after `number`.
@@ -148,6 +158,11 @@ impl Camera {
     pub(crate) async fn wait_newest(&self, number: u64) {
         wait(&self.shared.newest, "the camera yields", number).await;
     }
+}
+
+/// How light the raw picture of this number is: each differs from the one before by more than coding blurs.
+pub(crate) fn luma_of(number: u64) -> u8 {
+    (number * 16 % 256) as u8
 }
 
 async fn wait(value: &watch::Sender<u64>, what: &str, least: u64) {
@@ -255,7 +270,16 @@ impl Shared {
         let number = *self.newest.borrow() + 1;
         let older = Duration::from_millis(self.older_ms.load(Ordering::Relaxed));
         let newer = Duration::from_millis(self.newer_ms.load(Ordering::Relaxed));
-        let frame = door.admit(jpeg_of(len_bytes, number), SystemTime::now() - older + newer);
+        let captured_at = SystemTime::now() - older + newer;
+        let frame = if self.is_raw.load(Ordering::Relaxed) {
+            let format = (PixelFormat::Nv12, Range::Full);
+            let mut samples = vec![luma_of(number); format.0.len_bytes(RAW_SIZE.0, RAW_SIZE.1)];
+            let chroma = (RAW_SIZE.0 * RAW_SIZE.1) as usize;
+            samples[chroma..].fill(128);
+            door.admit_raw(samples.into(), format, RAW_SIZE, captured_at)
+        } else {
+            door.admit(jpeg_of(len_bytes, number), captured_at)
+        };
         self.newest.send_replace(number);
         frame
     }

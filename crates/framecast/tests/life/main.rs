@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod camera;
+mod encoding;
 mod faults;
 mod fresh;
 mod limits;

@@ -72,7 +72,7 @@ impl Server {
 
     /// Waits until the camera has exactly `viewers`.
     pub(crate) async fn wait_viewers(&self, name: &str, viewers: usize) {
-        let mut demand = self.feed(name).channel().demand();
+        let mut demand = self.feed(name).demand();
         let reached = demand.wait_for(|count| *count == viewers);
         soon(&format!("{name} has {viewers} viewers"), reached).await.unwrap();
     }

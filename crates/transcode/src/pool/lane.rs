@@ -13,7 +13,7 @@ use super::queue::Queue;
 use crate::error::Error;
 use crate::wish::Wish;
 
-type Deliver = Box<dyn Fn(Result<Frame, Error>) + Send + Sync>;
+pub(super) type Deliver = Box<dyn FnOnce(Result<Frame, Error>) + Send>;
 
 /// What a lane has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,16 +39,19 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(queue: Arc<Queue>, wish: Wish, deliver: Deliver) -> Self {
-        let shared = Shared { wish, deliver, state: Mutex::default(), delivered: Condvar::new() };
+    pub(super) fn new(queue: Arc<Queue>, wish: Wish) -> Self {
+        let shared = Shared { wish, state: Mutex::default(), delivered: Condvar::new() };
         Self { shared: Arc::new(shared), queue }
     }
 
     /// Offers a frame. Never blocks: it waits until a thread is free, and replaces one that waits already, which is
     /// counted as dropped. After the pool's end nothing comes of it.
-    pub fn offer(&self, frame: Frame) {
+    ///
+    /// The result goes to `deliver`, on a thread of the pool, in the order of the offers and never two at a time; it
+    /// should be quick: the thread encodes nothing meanwhile.
+    pub fn offer(&self, frame: Frame, deliver: impl FnOnce(Result<Frame, Error>) + Send + 'static) {
         let mut state = self.shared.lock();
-        if state.waiting.replace(frame).is_some() {
+        if state.waiting.replace((frame, Box::new(deliver))).is_some() {
             state.counts.dropped += 1;
         }
         self.shared.get_ready(state, &self.queue);
@@ -82,15 +85,14 @@ impl Drop for Lane {
 /// The part of a lane that threads see.
 pub(super) struct Shared {
     wish: Wish,
-    deliver: Deliver,
     state: Mutex<State>,
     /// A delivery has ended.
     delivered: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
-    waiting: Option<Frame>,
+    waiting: Option<(Frame, Deliver)>,
     /// Whether it stands in the queue.
     is_ready: bool,
     is_closed: bool,
@@ -99,7 +101,7 @@ struct State {
     /// Results handed over so far: the place of the next one.
     handed_over: u64,
     /// Results that wait for one before them.
-    done: BTreeMap<u64, Result<Frame, Error>>,
+    done: BTreeMap<u64, (Result<Frame, Error>, Deliver)>,
     /// The thread that hands over.
     delivering: Option<ThreadId>,
     /// Shared by all frames until it changes.
@@ -113,19 +115,19 @@ impl Shared {
     }
 
     /// The frame that waits, and its place in the order.
-    pub(super) fn take(&self) -> Option<(u64, Frame)> {
+    pub(super) fn take(&self) -> Option<(u64, Frame, Deliver)> {
         let mut state = self.lock();
         state.is_ready = false;
-        let frame = state.waiting.take()?;
+        let (frame, deliver) = state.waiting.take()?;
         state.taken += 1;
-        Some((state.taken - 1, frame))
+        Some((state.taken - 1, frame, deliver))
     }
 
     /// Takes the result for the frame at `ticket`, and hands over all that is in order now.
     pub(super) fn finish(
         self: &Arc<Self>,
         queue: &Queue,
-        ticket: u64,
+        (ticket, deliver): (u64, Deliver),
         result: Result<Frame, Error>,
         spent: Duration,
     ) {
@@ -135,7 +137,7 @@ impl Shared {
             Ok(_) => state.counts.encoded += 1,
             Err(_) => state.counts.errors += 1,
         }
-        state.done.insert(ticket, result);
+        state.done.insert(ticket, (result, deliver));
         if state.delivering.is_none() {
             state = self.hand_over(state);
         }
@@ -147,13 +149,13 @@ impl Shared {
         state.delivering = Some(thread::current().id());
         while !state.is_closed {
             let next = state.handed_over;
-            let Some(mut result) = state.done.remove(&next) else { break };
+            let Some((mut result, deliver)) = state.done.remove(&next) else { break };
             if let Ok(frame) = &mut result {
                 state.share_format(frame);
             }
             drop(state);
             // A delivery that panics concerns its own channel: it is as good as one that returned.
-            let _ = catch_unwind(AssertUnwindSafe(|| (self.deliver)(result)));
+            let _ = catch_unwind(AssertUnwindSafe(|| deliver(result)));
             state = self.lock();
             state.handed_over += 1;
         }
@@ -190,6 +192,6 @@ impl State {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("wish", &self.wish).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Shared").field("wish", &self.wish).finish_non_exhaustive()
     }
 }

@@ -24,7 +24,7 @@ use crate::wish::Wish;
 
 use lane::Shared;
 pub use lane::{Counts, Lane};
-use queue::Queue;
+use queue::{Queue, Taken};
 
 /// What a thread does with a frame.
 type Work = Box<dyn FnMut(&Frame, &Wish) -> Result<Frame, Error>>;
@@ -71,11 +71,9 @@ impl Pool {
         self.backend
     }
 
-    /// A lane that turns frames into JPEG frames after `wish` and hands each result to `deliver`, on a thread of the
-    /// pool, in the order of the offers and never two at a time. `deliver` should be quick: the thread encodes nothing
-    /// meanwhile.
-    pub fn lane(&self, wish: Wish, deliver: impl Fn(Result<Frame, Error>) + Send + Sync + 'static) -> Lane {
-        Lane::new(self.queue.clone(), wish, Box::new(deliver))
+    /// A lane that turns frames into JPEG frames after `wish`.
+    pub fn lane(&self, wish: Wish) -> Lane {
+        Lane::new(self.queue.clone(), wish)
     }
 }
 
@@ -94,10 +92,10 @@ impl Drop for Pool {
 /// A thread's loop: takes the next frame of the next lane until the pool ends.
 fn run(queue: &Queue, make: &dyn Fn() -> Result<Work, Error>) {
     let mut work = None;
-    while let Some((lane, ticket, frame)) = queue.take() {
+    while let Some(Taken { lane, ticket, frame, deliver }) = queue.take() {
         let started = Instant::now();
         let result = run_once(&mut work, make, &frame, &lane);
-        lane.finish(queue, ticket, result, started.elapsed());
+        lane.finish(queue, (ticket, deliver), result, started.elapsed());
     }
 }
 

@@ -6,7 +6,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use framecast_media::Frame;
 
-use super::lane::Shared;
+use super::lane::{Deliver, Shared};
+
+/// A frame for a thread.
+pub(super) struct Taken {
+    pub(super) lane: Arc<Shared>,
+    /// Its place in the lane's order.
+    pub(super) ticket: u64,
+    pub(super) frame: Frame,
+    pub(super) deliver: Deliver,
+}
 
 /// What threads wait at. A lane stands in it at most once, so that each gets its turn.
 #[derive(Debug)]
@@ -41,8 +50,8 @@ impl Queue {
         }
     }
 
-    /// Waits for the next frame: its lane, its place in the lane's order, and it; `None` when the pool has ended.
-    pub(super) fn take(&self) -> Option<(Arc<Shared>, u64, Frame)> {
+    /// Waits for the next frame; `None` when the pool has ended.
+    pub(super) fn take(&self) -> Option<Taken> {
         let mut state = self.lock();
         loop {
             if state.has_ended {
@@ -53,8 +62,8 @@ impl Queue {
                 continue;
             };
             drop(state);
-            if let Some((ticket, frame)) = lane.take() {
-                return Some((lane, ticket, frame));
+            if let Some((ticket, frame, deliver)) = lane.take() {
+                return Some(Taken { lane, ticket, frame, deliver });
             }
             state = self.lock();
         }

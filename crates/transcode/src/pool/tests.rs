@@ -57,14 +57,36 @@ impl Gated {
     }
 
     /// A lane that sends what is handed over: the frame's number, or none for an error.
-    fn lane(&self) -> (Lane, Receiver<Option<i64>>) {
+    fn lane(&self) -> (Offers, Receiver<Option<i64>>) {
         let (sender, results) = channel();
         let sender = Mutex::new(sender);
-        let lane = self.pool.lane(Wish::default(), move |result| {
+        let lane = self.lane_to(move |result| {
             let number = result.ok().map(|frame| frame.pts.ticks());
             let _ = sender.lock().unwrap().send(number);
         });
         (lane, results)
+    }
+
+    /// A lane all of whose results go to `deliver`.
+    fn lane_to(&self, deliver: impl Fn(Result<Frame, Error>) + Send + Sync + 'static) -> Offers {
+        Offers { lane: self.pool.lane(Wish::default()), deliver: Arc::new(deliver) }
+    }
+}
+
+/// A lane, and where the results of its offers go.
+struct Offers {
+    lane: Lane,
+    deliver: Arc<dyn Fn(Result<Frame, Error>) + Send + Sync>,
+}
+
+impl Offers {
+    fn offer(&self, frame: Frame) {
+        let deliver = Arc::clone(&self.deliver);
+        self.lane.offer(frame, move |result| deliver(result));
+    }
+
+    fn counts(&self) -> Counts {
+        self.lane.counts()
     }
 }
 
@@ -147,7 +169,7 @@ fn a_lane_hands_nothing_over_after_it_was_dropped() {
     drop(lane);
     open(&first);
     open(&second);
-    // The callback, and its sender with it, goes with the last frame.
+    // The deliveries, and their sender with them, go with the last frame.
     assert!(results.recv().is_err());
     drop(gated);
 }
@@ -159,7 +181,7 @@ fn a_lane_that_is_dropped_waits_for_a_delivery_that_runs() {
     let (leave, may_leave) = channel::<()>();
     let done = Arc::new(Mutex::new(false));
     let (gate, seen) = (Mutex::new((entered, may_leave)), done.clone());
-    let lane = gated.pool.lane(Wish::default(), move |_| {
+    let lane = gated.lane_to(move |_| {
         let gate = gate.lock().unwrap();
         gate.0.send(()).unwrap();
         let _ = gate.1.recv();
@@ -179,10 +201,10 @@ fn a_lane_that_is_dropped_waits_for_a_delivery_that_runs() {
 #[test]
 fn a_delivery_may_drop_its_own_lane() {
     let gated = Gated::new(1);
-    let slot = Arc::new(Mutex::new(None::<Lane>));
+    let slot = Arc::new(Mutex::new(None::<Offers>));
     let (sender, results) = channel();
     let (own, sender) = (slot.clone(), Mutex::new(sender));
-    let lane = gated.pool.lane(Wish::default(), move |_| {
+    let lane = gated.lane_to(move |_| {
         drop(own.lock().unwrap().take());
         sender.lock().unwrap().send(()).unwrap();
     });
@@ -196,8 +218,7 @@ fn a_delivery_may_drop_its_own_lane() {
 fn neither_a_codec_nor_a_delivery_that_panics_ends_a_thread() {
     let gated = Gated::new(1);
     let (lane, results) = gated.lane();
-    let failing =
-        gated.pool.lane(Wish::default(), |_| panic!("a delivery that fails, as the test asked for"));
+    let failing = gated.lane_to(|_| panic!("a delivery that fails, as the test asked for"));
     lane.offer(frame(0));
     gated.next().1.send(Outcome::Panic).unwrap();
     assert_eq!(results.recv(), Ok(None));
@@ -229,7 +250,7 @@ fn frames_of_one_lane_share_their_format() {
     let gated = Gated::new(1);
     let (sender, results) = channel();
     let sender = Mutex::new(sender);
-    let lane = gated.pool.lane(Wish::default(), move |result| {
+    let lane = gated.lane_to(move |result| {
         sender.lock().unwrap().send(result.unwrap().format).unwrap();
     });
     let formats: Vec<_> = (0..2)

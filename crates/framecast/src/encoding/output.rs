@@ -1,0 +1,161 @@
+//! One channel that is encoded for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use framecast_hub::{Channel, Delivery, Rendition, State, Subscriber, Update};
+use framecast_media::Codec;
+use framecast_transcode::{Counts, Lane, Pool, Wish};
+use tokio::time::{Instant, sleep_until};
+
+use crate::camera::Camera;
+
+/// A channel, and what its pictures are made like.
+pub(super) struct Output {
+    camera: Arc<Camera>,
+    pool: Arc<Pool>,
+    rendition: Rendition,
+    channel: Channel,
+}
+
+impl Output {
+    pub(super) fn new(camera: Arc<Camera>, pool: Arc<Pool>, rendition: Rendition, channel: Channel) -> Self {
+        Self { camera, pool, rendition, channel }
+    }
+
+    /// Serves the main channel whenever it is watched.
+    pub(super) async fn run_for_ever(self) {
+        let mut viewers = self.channel.demand();
+        while viewers.wait_for(|count| *count > 0).await.is_ok() {
+            if self.run_once().await == Ended::Camera {
+                break;
+            }
+        }
+    }
+
+    /// Serves a rendition until nobody watches it any more, and closes it.
+    pub(super) async fn run_while_watched(self) {
+        loop {
+            if self.run_once().await == Ended::Camera || self.camera.feed.close_rendition(self.rendition) {
+                break;
+            }
+        }
+    }
+
+    /// Serves the channel as long as someone watches.
+    async fn run_once(&self) -> Ended {
+        let mut source = self.camera.feed.source().subscribe(Delivery::Latest);
+        let mut viewers = self.channel.demand();
+        let lane = self.pool.lane(self.wish());
+        let mut due_at = None;
+        let mut counted = Counts::default();
+        let mut has_published = false;
+        let ended = loop {
+            let update = tokio::select! {
+                update = self.next(&mut source, due_at) => update,
+                _ = viewers.wait_for(|count| *count == 0) => break Ended::Unwatched,
+            };
+            let Some(update) = update else { break Ended::Camera };
+            if self.is_direct(&update) {
+                self.wait_while_direct(&mut viewers, &update).await;
+                continue;
+            }
+            due_at = self.next_due(due_at);
+            // Read before the second look at the source, which is suspended before its channels are: what was taken
+            // before the camera was lost then finds either nothing there, or another life when it is encoded.
+            let life = self.channel.life();
+            if let Some(update) = source.current() {
+                has_published = true;
+                self.publish(&lane, update, life);
+            }
+            self.count(&lane, &mut counted);
+        };
+        self.count(&lane, &mut counted);
+        if has_published {
+            // Nobody keeps it fresh from here on: it must not be what the next viewer sees first.
+            self.channel.suspend();
+        }
+        ended
+    }
+
+    fn wish(&self) -> Wish {
+        Wish {
+            width_px: self.rendition.width_px(),
+            height_px: self.rendition.height_px(),
+            quality: self.rendition.quality(),
+            default_quality: self.camera.settings.quality,
+        }
+    }
+
+    /// The newest frame that was not taken yet, not before one is due.
+    async fn next(&self, source: &mut Subscriber, due_at: Option<Instant>) -> Option<Update> {
+        if let Some(due_at) = due_at {
+            sleep_until(due_at).await;
+        }
+        source.next_update().await
+    }
+
+    /// When the next frame is due at the rendition's rate, on a schedule that does not drift.
+    fn next_due(&self, due_at: Option<Instant>) -> Option<Instant> {
+        let interval = Duration::from_secs(1) / self.rendition.fps()?;
+        let now = Instant::now();
+        // A little early: a camera's frames do not come to the millisecond.
+        Some((due_at.unwrap_or(now) + interval).max(now + interval * 3 / 4))
+    }
+
+    /// Whether the feed itself puts this into the channel: JPEG in the main one.
+    fn is_direct(&self, update: &Update) -> bool {
+        self.rendition.is_original() && update.frame.format.codec == Codec::Jpeg
+    }
+
+    /// Waits until the source may give something else than JPEG, or nobody watches: a camera whose frames need no
+    /// encoder must not wake this task for each of them.
+    async fn wait_while_direct(&self, viewers: &mut tokio::sync::watch::Receiver<usize>, update: &Update) {
+        if update.is_notice {
+            return;
+        }
+        let mut status = self.camera.feed.watch_status();
+        tokio::select! {
+            _ = status.wait_for(|status| status.state != State::Live && status.state != State::Opening) => {}
+            _ = viewers.wait_for(|count| *count == 0) => {}
+        }
+    }
+
+    /// Publishes the update as this channel's pictures are: at once what fits as it is, the rest when it is encoded.
+    fn publish(&self, lane: &Lane, update: Update, life: u64) {
+        let (channel, camera) = (self.channel.clone(), Arc::clone(&self.camera));
+        let put = move |frame| {
+            if update.is_notice {
+                channel.publish_notice_in(life, frame);
+            } else {
+                channel.publish_in(life, frame);
+            }
+        };
+        if lane.wish().passes(&update.frame.format) {
+            put(update.frame);
+            return;
+        }
+        lane.offer(update.frame, move |result| match result {
+            Ok(frame) => {
+                // Counted first: whoever sees the picture finds it counted.
+                camera.feed.count_encoded();
+                put(frame);
+            }
+            Err(error) => camera.feed.count_broken(error.to_string()),
+        });
+    }
+
+    /// Adds what the lane's work has cost since the last time to the camera's counts.
+    fn count(&self, lane: &Lane, counted: &mut Counts) {
+        let now = lane.counts();
+        self.camera.feed.count_encoding(now.spent - counted.spent, now.dropped - counted.dropped);
+        *counted = now;
+    }
+}
+
+/// Why an output is not served any more.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    Unwatched,
+    Camera,
+}

@@ -1,10 +1,12 @@
 //! Raw pictures made of drawn ones: for the test camera and for tests of encoders.
 //!
 //! Luma and chroma by ITU-T T.871 (JFIF; the matrix of BT.601), each chroma sample the mean of the pixels that share it.
-//! Clear rather than fast.
 
 use super::{PixelFormat, Range};
 use crate::codec::Picture;
+
+/// Coefficients are in 65,536ths; this rounds them.
+const HALF: i32 = 1 << 15;
 
 /// The picture's samples in `format`, packed.
 pub fn pack(picture: &Picture, format: PixelFormat, range: Range) -> Vec<u8> {
@@ -58,31 +60,32 @@ struct Samples<'a> {
 }
 
 impl Samples<'_> {
-    fn rgb(&self, x: u32, y: u32) -> [f32; 3] {
-        self.picture.pixel(x, y).unwrap_or_default().map(f32::from)
-    }
-
     fn y(&self, x: u32, y: u32) -> u8 {
-        let [r, g, b] = self.rgb(x, y);
-        let luma = 0.299 * r + 0.587 * g + 0.114 * b;
+        let [r, g, b] = self.picture.pixel(x, y).unwrap_or_default().map(i32::from);
+        let luma = (19_595 * r + 38_470 * g + 7_471 * b + HALF) >> 16;
         match self.range {
             Range::Full => to_byte(luma),
-            Range::Limited => to_byte(16.0 + luma * 219.0 / 255.0),
+            Range::Limited => to_byte(16 + (luma * 219 + 127) / 255),
         }
     }
 
     /// Cb and Cr of two pixels in a row, of `rows` rows.
     fn chroma(&self, x: u32, y: u32, rows: u32) -> [u8; 2] {
-        let columns = x..(x + 2).min(self.picture.width_px());
-        let rows = y..(y + rows).min(self.picture.height_px());
-        let pixels: Vec<[f32; 3]> =
-            rows.flat_map(|y| columns.clone().map(move |x| (x, y))).map(|(x, y)| self.rgb(x, y)).collect();
-        let mean = |channel: usize| pixels.iter().map(|p| p[channel]).sum::<f32>() / pixels.len() as f32;
-        let [r, g, b] = [mean(0), mean(1), mean(2)];
-        let cb = -0.168_736 * r - 0.331_264 * g + 0.5 * b;
-        let cr = 0.5 * r - 0.418_688 * g - 0.081_312 * b;
-        let scale = if self.range == Range::Full { 1.0 } else { 224.0 / 255.0 };
-        [cb, cr].map(|chroma| to_byte(128.0 + chroma * scale))
+        let (mut sum, mut count) = ([0; 3], 0);
+        for y in y..(y + rows).min(self.picture.height_px()) {
+            for x in x..(x + 2).min(self.picture.width_px()) {
+                let pixel = self.picture.pixel(x, y).unwrap_or_default();
+                (0..3).for_each(|channel| sum[channel] += i32::from(pixel[channel]));
+                count += 1;
+            }
+        }
+        let [r, g, b] = sum.map(|sum| sum / count);
+        let cb = (-11_058 * r - 21_710 * g + 32_768 * b + HALF) >> 16;
+        let cr = (32_768 * r - 27_439 * g - 5_329 * b + HALF) >> 16;
+        [cb, cr].map(|chroma| match self.range {
+            Range::Full => to_byte(128 + chroma),
+            Range::Limited => to_byte(128 + (chroma * 448 + 255).div_euclid(510)),
+        })
     }
 
     fn luma(&self, data: &mut Vec<u8>) {
@@ -100,8 +103,8 @@ impl Samples<'_> {
     }
 }
 
-fn to_byte(sample: f32) -> u8 {
-    sample.round().clamp(0.0, 255.0) as u8
+fn to_byte(sample: i32) -> u8 {
+    sample.clamp(0, 255) as u8
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@ import { parseArgs } from "node:util";
 import { checks as clients } from "./checks/client.mjs";
 import { checks as films } from "./checks/film.mjs";
 import { checks as pages } from "./checks/page.mjs";
+import { checks as rtsp } from "./checks/rtsp.mjs";
 import { checks as stills } from "./checks/still.mjs";
 import { launch } from "./lib/browser.mjs";
 import { Framecast } from "./lib/framecast.mjs";
 import { find } from "./lib/tool.mjs";
 
-const ALL = [...pages, ...films, ...stills, ...clients];
+const ALL = [...pages, ...films, ...stills, ...clients, ...rtsp];
 const LIMIT_MS = 120000;
 const OUT = fileURLToPath(new URL("./out/", import.meta.url));
 
@@ -119,6 +120,7 @@ async function main() {
   let failed = 0;
   for (const check of chosen) {
     const missing = check.needs.filter((program) => find(program) === null);
+    if (missing.length === 0) missing.push(...(check.lacking?.() ?? []));
     if (missing.length === 0) {
       if (await runOne(check)) passed += 1;
       else failed += 1;

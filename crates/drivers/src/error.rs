@@ -86,6 +86,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A program that a driver needs is not there.
+    #[error("`{program}` is not installed; {advice}")]
+    NotInstalled {
+        /// The program's name.
+        program: String,
+        /// What it is for and how to get it.
+        advice: &'static str,
+    },
     /// A program ended.
     #[error("`{program}` ended: {status}{}{}", advice(status), last_words.as_ref().map(|w| format!("; its last words: {w}")).unwrap_or_default())]
     Exited {

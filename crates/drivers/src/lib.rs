@@ -6,6 +6,7 @@
 //! What does not belong here: who watches (drivers never see the hub), when to retry (the supervisor decides) and
 //! configuration files.
 
+mod address;
 pub mod blocking;
 mod control;
 mod device;
@@ -20,6 +21,8 @@ mod images;
 mod mask;
 mod meant;
 mod pipe;
+mod program;
+mod rtsp;
 mod source_url;
 mod stream;
 mod table;

@@ -254,6 +254,7 @@ mod tests {
     #[test]
     fn text_that_is_no_source_is_refused_with_what_to_write() {
         let refusal = |text: &str| SourceUrl::parse(text).unwrap_err().to_string();
+        let drivers = Drivers::builtin().schemes().join(", ");
         for (text, path, host) in [
             ("", "./PATH", "http://HOST/…"),
             ("x.y", "./x.y", "http://x.y/…"),
@@ -263,7 +264,7 @@ mod tests {
         ] {
             let expected = format!(
                 "`{text}` is not a source. A file or folder: `{path}`; a camera on the network: `{host}`; \
-                 drivers: emulated, test, images, exec, pipe, http, https"
+                 drivers: {drivers}"
             );
             assert_eq!(refusal(text), expected);
         }

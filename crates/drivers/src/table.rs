@@ -7,6 +7,7 @@ use futures_core::Stream;
 
 use crate::frames::{IterDriver, StreamDriver};
 use crate::http::Http;
+use crate::rtsp::Rtsp;
 use crate::{
     Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, test_pattern,
 };
@@ -26,6 +27,8 @@ impl Drivers {
             .with(pipe::Pipe::standard_input())
             .with(Http("http"))
             .with(Http("https"))
+            .with(Rtsp::new("rtsp"))
+            .with(Rtsp::new("rtsps"))
     }
 
     /// The same table with one driver more; it takes the place of one with the same scheme.
@@ -106,9 +109,6 @@ fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
              exec:ffmpeg -f v4l2 -input_format mjpeg -i {} -c copy -f mjpeg -",
             if url.rest().is_empty() { "/dev/video0" } else { url.rest() }
         )),
-        "rtsp" | "rtsps" => Some(format!(
-            "An RTSP camera can be read through ffmpeg: exec:ffmpeg -rtsp_transport tcp -i {url} -f mjpeg -q:v 5 -"
-        )),
         "pi" | "libcamera" => {
             Some("A Raspberry Pi camera can be read by exec:rpicam-vid -t 0 -n --codec mjpeg -o -".to_owned())
         }
@@ -153,8 +153,6 @@ mod tests {
     #[test]
     fn a_scheme_that_another_program_can_read_is_answered_with_its_command() {
         assert!(refusal("/dev/video2").contains("exec:ffmpeg -f v4l2 -input_format mjpeg -i /dev/video2"));
-        let rtsp = refusal("rtsp://me:s3cret@cam/1");
-        assert!(rtsp.contains("exec:ffmpeg -rtsp_transport tcp -i rtsp://me:***@cam/1"), "{rtsp}");
         assert!(refusal("libcamera").contains("exec:rpicam-vid"));
     }
 

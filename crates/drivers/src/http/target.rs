@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::auth::Credentials;
-use crate::{Error, SourceUrl, mask_secrets};
+use crate::{Error, SourceUrl, address};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "silence", "timeout"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,21 +40,14 @@ impl Target {
     /// # Errors
     /// What is wrong with the URL or its options.
     pub(super) fn parse(source: &SourceUrl) -> Result<Self, Error> {
-        check_writing(source)?;
-        let bad = |problem: String| Error::BadUrl { url: source.to_string(), problem };
         let options = source.fragment_options(OPTIONS)?;
-        let mut url = Url::parse(&source.expose()).map_err(|error| {
-            bad(format!(
-                "cannot be read: {error}; write it like http://user:password@host:8080/path, where `/`, `?`, `#` and \
-                 `%` in a password are written %2F, %3F, %23 and %25"
-            ))
-        })?;
+        let mut url = address::parse(source)?;
         let credentials = Credentials::take_from(&mut url);
         url.set_fragment(None);
         let interval = if options.get("fps").is_some() {
             options.frame_interval(DEFAULT_FPS)?
         } else {
-            interval_of_query(&url).unwrap_or(Duration::from_secs_f64(1.0 / DEFAULT_FPS))
+            address::frame_interval(&url).unwrap_or(Duration::from_secs_f64(1.0 / DEFAULT_FPS))
         };
         Ok(Self {
             shown: source.to_string(),
@@ -83,31 +76,6 @@ impl Target {
     pub(super) fn timed_out(&self, awaited: &'static str, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited, after }
     }
-}
-
-/// Refuses what browsers forgive in silence, and servers then do not find.
-fn check_writing(source: &SourceUrl) -> Result<(), Error> {
-    let address = source.rest().trim_start_matches('/');
-    let slashes = source.rest().len() - address.len();
-    if slashes != 2 && !address.is_empty() {
-        let meant = mask_secrets(&format!("{}://{address}", source.scheme()));
-        // Only a URL that is whole has its password masked.
-        let url = meant.replacen("//", &"/".repeat(slashes), 1);
-        let problem = format!("needs two slashes before the host; did you mean `{meant}`?");
-        return Err(Error::BadUrl { url, problem });
-    }
-    if address.contains(char::is_whitespace) {
-        let problem = "has a space in it; write it %20, and several sources one by one".to_owned();
-        return Err(Error::BadUrl { url: source.to_string(), problem });
-    }
-    Ok(())
-}
-
-/// The rate in the query, if it is one that we can keep: the query is the server's, so anything may stand there.
-fn interval_of_query(url: &Url) -> Option<Duration> {
-    let (_, value) = url.query_pairs().filter(|(name, _)| name == "fps").last()?;
-    let fps = value.parse::<f64>().ok().filter(|fps| (0.001..=1000.0).contains(fps))?;
-    Some(Duration::from_secs_f64(1.0 / fps))
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ Sources:
   exec:PROGRAM ARGS              a program that writes JPEGs on standard output
   http://USER:PASSWORD@HOST/…    another MJPEG server, or a picture, polled at
   https://USER:PASSWORD@HOST/…   the URL's fps=
+  rtsp://USER:PASSWORD@HOST/…    an IP camera, read by ffmpeg; at its end
+  rtsps://USER:PASSWORD@HOST/…   #fps=10&size=640x360 where wanted
   pipe:-                         JPEGs on standard input
 
 Environment:

@@ -27,7 +27,7 @@ fn errors_show_sources_without_their_passwords() {
     for source in [
         "nope://me:s3cr3t@cam.example/",
         "1http://me:s3cr3t@cam.example/",
-        "rtsp://me:s3cr3t@cam.example/",
+        "rtsp://me:s3cr3t@cam.example/#nope",
         "test:?password=s3cr3t",
         "http://me:s3cr3t@cam example/",
         "emulated:?token=s3cr3t",

@@ -1,13 +1,14 @@
-//! What a program says on its standard error: to the log, line by line, and the last of it for the error when it
+//! What a program says on its standard error: to the log, line by line, and the last lines for the error when it
 //! ends. A program that floods it is slowed down and its lines are counted rather than logged.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::{Instrument, debug, info};
+use tracing::{Instrument, Level, debug, info};
 
 use crate::mask_secrets;
 
@@ -15,6 +16,9 @@ use crate::mask_secrets;
 /// much more is kept than shown.
 const MAX_LINE_BYTES: usize = 4096;
 const MAX_LINE_CHARS: usize = 400;
+
+/// Lines that are kept for the error: programs say what happened first, and then what followed from it.
+const KEPT_LINES: usize = 16;
 
 /// Lines that are logged in one second.
 const LINES_PER_SECOND: u32 = 20;
@@ -29,24 +33,31 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The task that reads standard error; it ends with this value.
 pub(super) struct Stderr {
-    last_words: Arc<Mutex<Option<String>>>,
+    last_lines: LastLines,
     task: JoinHandle<()>,
 }
 
+/// The last lines, oldest first.
+type LastLines = Arc<Mutex<VecDeque<String>>>;
+
 impl Stderr {
     /// Logs what comes out of `pipe` as lines of `program`, in the span of the caller.
-    pub(super) fn follow(program: String, pipe: impl AsyncRead + Unpin + Send + 'static) -> Self {
-        let last_words = Arc::default();
-        let task = tokio::spawn(run(program, pipe, Arc::clone(&last_words)).in_current_span());
-        Self { last_words, task }
+    pub(super) fn follow(
+        program: String,
+        level: Level,
+        pipe: impl AsyncRead + Unpin + Send + 'static,
+    ) -> Self {
+        let last_lines = LastLines::default();
+        let task = tokio::spawn(run(program, level, pipe, Arc::clone(&last_lines)).in_current_span());
+        Self { last_lines, task }
     }
 
-    /// The last line with anything on it, secrets masked. To be called when the program has exited.
-    pub(super) async fn last_words(&mut self) -> Option<String> {
+    /// The last lines with anything on them, secrets masked. To be called when the program has exited.
+    pub(super) async fn last_lines(&mut self) -> Vec<String> {
         if !self.task.is_finished() {
             timeout(LAST_WORDS_TIMEOUT, &mut self.task).await.ok();
         }
-        self.last_words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last_lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
@@ -56,19 +67,24 @@ impl Drop for Stderr {
     }
 }
 
-async fn run(program: String, mut pipe: impl AsyncRead + Unpin, last_words: Arc<Mutex<Option<String>>>) {
+async fn run(program: String, level: Level, mut pipe: impl AsyncRead + Unpin, last_lines: LastLines) {
     let mut lines = Lines::default();
     let mut quota = Quota::new(Instant::now());
     let mut buffer = vec![0; READ_BYTES];
+    let say = |text: String| if level == Level::DEBUG { debug!("{text}") } else { info!("{text}") };
     let log = |text: String, end: End, quota: &mut Quota| {
         // What is written over and over on one line is a display of progress.
         if end == End::CarriageReturn {
             debug!("{program}: {text}");
         } else {
             if quota.take() {
-                info!("{program}: {text}");
+                say(format!("{program}: {text}"));
             }
-            *last_words.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+            let mut last_lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+            if last_lines.len() == KEPT_LINES {
+                last_lines.pop_front();
+            }
+            last_lines.push_back(text);
         }
     };
     loop {
@@ -78,7 +94,7 @@ async fn run(program: String, mut pipe: impl AsyncRead + Unpin, last_words: Arc<
             () = sleep_until(quota.ends_at()), if is_flooding => None,
         };
         if let Some(left_out) = quota.renew(Instant::now()) {
-            info!("{program}: {left_out} lines left out");
+            say(format!("{program}: {left_out} lines left out"));
         }
         match read {
             Some(0) => break,
@@ -91,7 +107,7 @@ async fn run(program: String, mut pipe: impl AsyncRead + Unpin, last_words: Arc<
     }
     lines.finish(|text, end| log(text, end, &mut quota));
     if quota.left_out > 0 {
-        info!("{program}: {} lines left out", quota.left_out);
+        say(format!("{program}: {} lines left out", quota.left_out));
     }
 }
 
@@ -277,7 +293,7 @@ mod tests {
     async fn a_flood_of_empty_lines_and_progress_is_slowed_down() {
         let flood: Vec<u8> = b"\n\rframe\r".iter().copied().cycle().take(10 * READ_BYTES).collect();
         let began_at = Instant::now();
-        run("cam".to_owned(), flood.as_slice(), Arc::default()).await;
+        run("cam".to_owned(), Level::INFO, flood.as_slice(), LastLines::default()).await;
         assert_eq!(began_at.elapsed(), 10 * FLOOD_PAUSE);
     }
 

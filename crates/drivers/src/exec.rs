@@ -1,0 +1,51 @@
+//! Any program that writes JPEG images on its standard output, back to back or as multipart: `ffmpeg`,
+//! `rpicam-vid`, a shell script.
+//!
+//! No shell is involved: words are split as a shell would, and `exec:sh -c '…'` runs a pipeline. How the program is
+//! run and read is in [`program`](crate::program).
+
+use crate::program::{Launch, Program};
+use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
+
+/// `exec:PROGRAM ARGUMENTS…`; a `?` is part of the arguments.
+pub(crate) struct Exec;
+
+impl Driver for Exec {
+    fn scheme(&self) -> &'static str {
+        "exec"
+    }
+
+    fn check(&self, url: &SourceUrl) -> Result<(), Error> {
+        words(url).map(drop)
+    }
+
+    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+        Box::pin(async move {
+            let (program, arguments) = words(url)?;
+            let launch = Launch::new(program, arguments);
+            let program = Program::start(url, &launch).await.map_err(|source| launch.cannot_run(source))?;
+            Ok(Box::new(program) as Box<dyn Source>)
+        })
+    }
+}
+
+/// The program and its arguments.
+fn words(url: &SourceUrl) -> Result<(String, Vec<String>), Error> {
+    let bad = |problem: String| Error::BadUrl { url: url.to_string(), problem };
+    let mut words = shell_words::split(url.rest())
+        .map_err(|error| bad(format!("cannot be split into words: {error}")))?
+        .into_iter();
+    match words.next() {
+        Some(program) if !program.is_empty() => Ok((program, words.collect())),
+        _ => {
+            Err(bad("names no program; write for example `exec:ffmpeg -v error -re -i a.mp4 -f mjpeg -`"
+                .to_owned()))
+        }
+    }
+}
+
+impl Source for Program {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<framecast_media::Frame>, Error>> {
+        Box::pin(self.next())
+    }
+}

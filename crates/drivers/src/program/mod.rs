@@ -1,0 +1,258 @@
+//! Another program as a child process: what the drivers share that leave the work to one.
+//!
+//! [`Program`] reads pictures from a program's standard output, as fast as it writes; [`ask`] waits for a short answer
+//! instead. Standard error goes to the log. The program is a process group of its own, which ends with its owner,
+//! children included. What its words mean is the driver's business.
+
+mod ask;
+mod group;
+mod stderr;
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use framecast_media::Frame;
+use rustix::io::Errno;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::Command;
+use tracing::Level;
+
+pub(crate) use self::ask::{Answer, ask};
+use self::group::Group;
+use self::stderr::Stderr;
+use crate::stream::PictureStream;
+use crate::{Error, SourceUrl};
+
+/// What is read at once: at 10,000 pictures of 4 KiB a second some 640 calls in place of 10,000.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Room in the pipe, so that a program need not wait for us picture by picture: the most that Linux allows to all.
+const PIPE_BYTES: usize = 1024 * 1024;
+
+/// How long a program that has closed its output may take to exit.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The server's own password is none of a program's business.
+const SECRET_VARIABLE: &str = "FRAMECAST_PASSWORD";
+
+/// A program and what it is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    /// What is run; a bare name is looked for on PATH.
+    path: PathBuf,
+    /// Its name in errors and in the log.
+    name: String,
+    arguments: Vec<String>,
+    /// What it reads on its standard input, which is then at its end; other users of the machine cannot see it, while
+    /// they can see the arguments.
+    input: Option<String>,
+    /// How its standard error is logged.
+    level: Level,
+}
+
+impl Launch {
+    /// `program`, by path or by name, with nothing on its standard input.
+    pub(crate) fn new(program: impl Into<String>, arguments: Vec<String>) -> Self {
+        let name = program.into();
+        Self { path: PathBuf::from(&name), name, arguments, input: None, level: Level::INFO }
+    }
+
+    /// The program of this name in `folder`; on PATH without one.
+    pub(crate) fn in_folder(mut self, folder: Option<&Path>) -> Self {
+        if let Some(folder) = folder {
+            self.path = folder.join(&self.name);
+        }
+        self
+    }
+
+    /// With `input` on its standard input.
+    pub(crate) fn with_input(mut self, input: String) -> Self {
+        self.input = Some(input);
+        self
+    }
+
+    /// With its standard error logged for those alone who look closely.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.level = Level::DEBUG;
+        self
+    }
+
+    /// The error for a program that could not be started.
+    pub(crate) fn cannot_run(&self, source: io::Error) -> Error {
+        Error::CannotRun { program: self.name.clone(), source }
+    }
+
+    /// The error for a program that is not there, with how to get it.
+    pub(crate) fn not_installed(&self, advice: &'static str) -> Error {
+        Error::NotInstalled { program: self.name.clone(), advice }
+    }
+
+    /// Starts it. Cancel safe: a dropped future ends what was started.
+    async fn start(&self) -> io::Result<Child> {
+        let mut child = Command::new(&self.path)
+            .args(&self.arguments)
+            .env_remove(SECRET_VARIABLE)
+            .process_group(0)
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let stdin = child.stdin.take();
+        let stdout = child.stdout.take().expect("standard output is piped");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let mut group = Group::new(child);
+        let stdout = stdout.into_owned_fd()?;
+        enlarge(&stdout);
+        let stderr = stderr.into_owned_fd().and_then(Receiver::from_owned_fd)?;
+        group.hear_out(stderr.as_fd().try_clone_to_owned()?);
+        let child = Child {
+            stdout: Receiver::from_owned_fd(stdout)?,
+            group,
+            stderr: Stderr::follow(self.name.clone(), self.level, stderr),
+        };
+        if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
+            // A program that does not want it ends, and says why.
+            stdin.write_all(input.as_bytes()).await.ok();
+        }
+        Ok(child)
+    }
+}
+
+/// A program that was started.
+struct Child {
+    stdout: Receiver,
+    group: Group,
+    stderr: Stderr,
+}
+
+/// A program that writes pictures. Fields are dropped in this order: a program that hangs in a write to us then fails at
+/// it rather than sleeping through its termination.
+pub(crate) struct Program {
+    /// `None` once it was read to its end.
+    stdout: Option<Receiver>,
+    group: Group,
+    stderr: Stderr,
+    name: String,
+    buffer: Box<[u8]>,
+    pictures: PictureStream,
+}
+
+impl Program {
+    /// Starts a program whose pictures are those of `url`. Cancel safe.
+    ///
+    /// # Errors
+    /// What the system said, [`NotFound`](io::ErrorKind::NotFound) where there is no such program.
+    pub(crate) async fn start(url: &SourceUrl, launch: &Launch) -> io::Result<Self> {
+        let Child { stdout, group, stderr } = launch.start().await?;
+        Ok(Self {
+            stdout: Some(stdout),
+            group,
+            stderr,
+            name: launch.name.clone(),
+            buffer: vec![0; READ_BYTES].into(),
+            pictures: PictureStream::new(url),
+        })
+    }
+
+    /// The next picture; `None` when the program has ended well and there was one. Cancel safe: all that was read is in
+    /// `pictures`, all that is known of the program in `group`.
+    ///
+    /// # Errors
+    /// [`Error::Exited`] when it ended otherwise, and what can be wrong with pictures.
+    pub(crate) async fn next(&mut self) -> Result<Option<Frame>, Error> {
+        loop {
+            if let Some(frame) = self.pictures.next_frame()? {
+                return Ok(Some(frame));
+            }
+            if self.stdout.is_none() {
+                return self.end().await;
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Whether there was any whole picture.
+    pub(crate) fn has_yielded(&self) -> bool {
+        self.pictures.has_yielded()
+    }
+
+    /// The last lines that it wrote on standard error, secrets masked. To be called when it has ended. Cancel safe.
+    pub(crate) async fn last_lines(&mut self) -> Vec<String> {
+        self.stderr.last_lines().await
+    }
+
+    /// Waits for bytes, for the end of the output or for the end of the program, whichever comes first.
+    async fn fill(&mut self) -> Result<(), Error> {
+        let Some(stdout) = &mut self.stdout else { return Ok(()) };
+        tokio::select! {
+            biased;
+            read = stdout.read(&mut self.buffer) => match read {
+                Ok(0) => self.close_output(),
+                Ok(len) => self.pictures.push(&self.buffer[..len]),
+                Err(source) => return Err(self.cannot_read(source)),
+            },
+            status = self.group.wait() => {
+                status.map_err(|source| self.cannot_read(source))?;
+                self.drain()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what a program that exited left in the pipe. Children that still hold the other end do not matter:
+    /// nothing is waited for, and no more is read than a pipe holds.
+    fn drain(&mut self) -> Result<(), Error> {
+        let mut drained = 0;
+        while let Some(stdout) = &self.stdout
+            && drained < PIPE_BYTES
+        {
+            match rustix::io::read(stdout, &mut *self.buffer) {
+                Ok(0) | Err(Errno::AGAIN) => break,
+                Ok(len) => {
+                    drained += len;
+                    self.pictures.push(&self.buffer[..len]);
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(self.cannot_read(errno.into())),
+            }
+        }
+        self.close_output();
+        Ok(())
+    }
+
+    fn close_output(&mut self) {
+        self.stdout = None;
+        self.pictures.finish();
+    }
+
+    /// What the end of the output means: the end of the source, or a failure of the program.
+    async fn end(&mut self) -> Result<Option<Frame>, Error> {
+        let Ok(status) = tokio::time::timeout(EXIT_TIMEOUT, self.group.wait()).await else {
+            let problem = "closed its standard output and runs on; it must write pictures there".to_owned();
+            return Err(Error::Nothing { what: format!("`{}`", self.name), problem });
+        };
+        let status: ExitStatus = status.map_err(|source| self.cannot_read(source))?;
+        if status.success() && self.has_yielded() {
+            return Ok(None);
+        }
+        let last_words = self.last_lines().await.pop();
+        Err(Error::Exited { program: self.name.clone(), status, last_words })
+    }
+
+    fn cannot_read(&self, source: io::Error) -> Error {
+        Error::Pipe { what: format!("the output of `{}`", self.name), source }
+    }
+}
+
+/// Best effort: a system that grants less serves us as well, with more switches between the two programs.
+#[cfg(target_os = "linux")]
+fn enlarge(pipe: &impl AsFd) {
+    rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).ok();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn enlarge(_pipe: &impl AsFd) {}

@@ -1,0 +1,155 @@
+//! What ffmpeg and ffprobe are told: arguments, which everyone on the machine can read, and on standard input a script
+//! with the camera's URL, which nobody else can.
+//!
+//! Text in, text out. The script is of ffmpeg's concat demuxer (<https://ffmpeg.org/ffmpeg-formats.html#concat>), whose
+//! one file is the camera. It adds no delay; its options need ffmpeg 5.1.
+
+use super::target::Target;
+
+/// Whether pictures alone are asked for, or sound as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    Video,
+    /// To tell a camera without pictures from one that is not there.
+    All,
+}
+
+/// The protocols that a camera is reached by; without the list, a script may name none but files.
+const PROTOCOLS: &str = "pipe,rtsp,rtp,udp,tcp,tls";
+
+/// Quality of what is encoded again, on ffmpeg's scale from 2 (best) to 31; about 85 of a hundred elsewhere.
+const QUALITY: &str = "4";
+
+/// How programs are told to start at once: no more is read of the stream than its description before pictures are
+/// passed on, and nothing is kept to put frames in order.
+const LOW_DELAY: [&str; 8] =
+    ["-fflags", "nobuffer", "-flags", "low_delay", "-probesize", "32", "-analyzeduration", "0"];
+
+/// What both programs read on standard input.
+pub(super) fn input(target: &Target, media: Media) -> String {
+    // Longer than our own time-out, which says better what is wrong.
+    let timeout_us = target.timeout.as_micros() + 500_000;
+    let address = &target.address;
+    let mut script = format!(
+        "ffconcat version 1.0\nfile '{address}'\noption rtsp_transport tcp\noption timeout {timeout_us}\n\
+         option fflags nobuffer\noption probesize 32\noption analyzeduration 0\n"
+    );
+    if media == Media::Video {
+        script.push_str("option allowed_media_types video\n");
+    }
+    script
+}
+
+/// How ffprobe is asked for the codecs.
+pub(super) fn probe_arguments() -> Vec<String> {
+    let mut arguments = vec!["-v", "error"];
+    arguments.extend(&LOW_DELAY[4..]);
+    arguments.extend(["-f", "concat", "-safe", "0", "-protocol_whitelist", PROTOCOLS]);
+    arguments.extend(["-show_entries", "stream=codec_name,codec_type", "-of", "compact=p=0", "-i", "pipe:0"]);
+    arguments.into_iter().map(str::to_owned).collect()
+}
+
+/// The codec of the first stream of pictures in ffprobe's answer: lines like `codec_name=h264|codec_type=video`.
+pub(super) fn video_codec(answer: &str) -> Option<String> {
+    let stream =
+        answer.lines().find(|line| line.split('|').any(|field| field.trim() == "codec_type=video"))?;
+    let name = stream.split('|').find_map(|field| field.trim().strip_prefix("codec_name="))?;
+    Some(name.to_owned())
+}
+
+/// How ffmpeg is told to read a camera with this codec: JPEG images on standard output.
+pub(super) fn read_arguments(target: &Target, codec: &str) -> Vec<String> {
+    let mut arguments = vec!["-nostdin", "-hide_banner", "-v", "error"];
+    arguments.extend(LOW_DELAY);
+    arguments.extend(["-f", "concat", "-safe", "0", "-protocol_whitelist", PROTOCOLS, "-i", "pipe:0"]);
+    arguments.extend(["-map", "0:v:0"]);
+    let mut arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+    let rest = if codec == "mjpeg" && target.size_px.is_none() { copy(target) } else { encode(target) };
+    arguments.extend(rest);
+    arguments.extend(["-f".to_owned(), "mjpeg".to_owned(), "pipe:1".to_owned()]);
+    arguments
+}
+
+/// The camera's own pictures; those beyond the rate are left out. What they are numbered by does not matter to us, but
+/// ffmpeg complains of numbers that do not rise.
+fn copy(target: &Target) -> Vec<String> {
+    let count = "setts=ts=N".to_owned();
+    let filters = match target.fps {
+        Some(fps) => format!("noise=drop='not({})',{count}", is_due("pts*tb", fps)),
+        None => count,
+    };
+    ["-c:v", "copy", "-bsf:v", &filters].map(str::to_owned).into()
+}
+
+/// Pictures encoded again, by one thread: more would hold back as many frames as they are.
+fn encode(target: &Target) -> Vec<String> {
+    let mut filters = Vec::new();
+    if let Some(fps) = target.fps {
+        filters.push(format!("select='{}'", is_due("t", fps)));
+    }
+    filters.push("settb=1/1000,setpts=N".to_owned());
+    let size = target.size_px.map(|(width, height)| format!("{width}:{height}:")).unwrap_or_default();
+    // JPEG uses all 256 values, video but 220 of them.
+    filters.push(format!("scale={size}out_range=pc,format=yuvj420p"));
+    let filters = filters.join(",");
+    #[rustfmt::skip]
+    let arguments = [
+        "-vf", &filters, "-fps_mode", "passthrough", "-enc_time_base", "1:1000",
+        "-c:v", "mjpeg", "-q:v", QUALITY, "-threads:v", "1",
+    ];
+    arguments.map(str::to_owned).into()
+}
+
+/// An expression for whether the frame at `time` is to pass, where at most `fps` a second may.
+///
+/// Variable 0 is when the next one is due: an interval after the last was, so that 25 frames become ten and not eight. A
+/// fifth of an interval too early is in time, since clocks of cameras are not even; what is due follows when they jump.
+fn is_due(time: &str, fps: f64) -> String {
+    format!(
+        "if(isnan({time})+gte({time}+0.2/{fps},ld(0))+lt({time}+2/{fps},ld(0)),\
+         1+0*st(0,clip(ld(0)+1/{fps},{time}+0.5/{fps},{time}+1.5/{fps})),0)"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SourceUrl;
+
+    fn target(text: &str) -> Target {
+        Target::parse(&SourceUrl::parse(text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_codec_is_that_of_the_first_stream_of_pictures() {
+        let answer = "codec_name=pcm_alaw|codec_type=audio\ncodec_name=hevc|codec_type=video\r\n\n";
+        assert_eq!(video_codec(answer).as_deref(), Some("hevc"));
+        assert_eq!(video_codec("codec_type=video|codec_name=h264").as_deref(), Some("h264"));
+        for none in ["", "codec_name=pcm_alaw|codec_type=audio\n", "codec_type=video\n"] {
+            assert_eq!(video_codec(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn the_pictures_of_a_camera_are_copied_unless_another_size_is_wanted() {
+        let of = |url: &str, codec: &str| read_arguments(&target(url), codec).join(" ");
+        assert!(of("rtsp://cam/1", "mjpeg").contains("-c:v copy -bsf:v setts=ts=N -f mjpeg pipe:1"));
+        let slow = of("rtsp://cam/1#fps=5", "mjpeg");
+        assert!(slow.contains("-c:v copy -bsf:v noise=drop='not(if("), "{slow}");
+        for again in [of("rtsp://cam/1#size=640x360", "mjpeg"), of("rtsp://cam/1#size=640x360", "h264")] {
+            assert!(again.contains("scale=640:360:out_range=pc,format=yuvj420p"), "{again}");
+            assert!(again.contains("-c:v mjpeg"), "{again}");
+        }
+    }
+
+    #[test]
+    fn the_password_is_in_the_script_and_not_among_the_arguments() {
+        let target = target("rtsp://me:s3cret@cam/1#fps=5&size=640x360");
+        assert!(input(&target, Media::Video).contains("\nfile 'rtsp://me:s3cret@cam/1'\noption "));
+        for arguments in
+            [probe_arguments(), read_arguments(&target, "h264"), read_arguments(&target, "mjpeg")]
+        {
+            assert!(!arguments.join(" ").contains("s3cret"));
+        }
+    }
+}

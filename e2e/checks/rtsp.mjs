@@ -1,0 +1,131 @@
+// RTSP cameras through the real ffmpeg: H.264 and MJPEG behind a login, a server that dies and comes back, and what is
+// said of a wrong password or path. The password is in a file, and must be seen nowhere else.
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { digest, jpegSize, readStream } from "../lib/multipart.mjs";
+import { lacking, RtspServer, watchCommandLines } from "../lib/rtsp.mjs";
+import { ensure, until } from "../lib/wait.mjs";
+
+const PASSWORD = "s3cr#t/w@rd";
+const WRITTEN = encodeURIComponent(PASSWORD);
+const SECRETS = [PASSWORD, WRITTEN];
+
+/** A Framecast whose cameras, `[name, source]`, are in a file: arguments can be seen by everyone. */
+async function framecastWith(stage, cameras) {
+  const folder = mkdtempSync(path.join(tmpdir(), "framecast-rtsp-"));
+  stage.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const file = path.join(folder, "framecast.toml");
+  const tables = cameras.map(([name, source]) => `[[camera]]\nname = "${name}"\nsource = "${source}"\n`);
+  writeFileSync(file, tables.join("\n"));
+  return stage.framecast(["--config", file]);
+}
+
+/** Watches a camera; `pictures` are those that are not drawn by Framecast, told by their size. */
+function watch(stage, framecast, name, { width, height }) {
+  const pictures = [];
+  const reader = readStream(`${framecast.url}/cameras/${name}/stream.mjpg`, ({ data }) => {
+    const size = jpegSize(data);
+    if (size.width === width && size.height === height) pictures.push({ at: Date.now(), hash: digest(data) });
+    return false;
+  });
+  stage.defer(() => reader.stop());
+  return pictures;
+}
+
+/** Waits for 30 pictures from now on that differ; their rate per second. */
+async function moves(pictures) {
+  const from = pictures.length;
+  await until("thirty more pictures", () => pictures.length >= from + 30);
+  const seen = pictures.slice(from, from + 30);
+  const different = new Set(seen.map(({ hash }) => hash)).size;
+  ensure(different >= 25, `${different} different ones among thirty pictures`);
+  return (29 * 1000) / (seen.at(-1).at - seen[0].at);
+}
+
+const state = async (framecast, name) => (await framecast.camera(name)).state;
+
+function ensureSecret(framecast, lines) {
+  ensure(lines.size > 0, "no command line of ffmpeg was seen");
+  for (const secret of SECRETS) {
+    for (const line of lines) ensure(!line.includes(secret), `the password is in a command line: ${line}`);
+    ensure(!framecast.log.includes(secret), "the password is in the log");
+  }
+}
+
+async function h264(stage) {
+  const server = await RtspServer.start(stage, `digest me ${PASSWORD}`);
+  const lines = watchCommandLines(stage, "pipe:0");
+  const source = `rtsp://me:${WRITTEN}@127.0.0.1:${server.port}/h264#fps=10&size=320x180`;
+  const framecast = await framecastWith(stage, [["cam", source]]);
+  const pictures = watch(stage, framecast, "cam", { width: 320, height: 180 });
+  const fps = await moves(pictures);
+  ensure(fps > 8 && fps < 12, `${fps.toFixed(1)} pictures a second in place of 10`);
+  ensureSecret(framecast, lines);
+  return `${fps.toFixed(1)} fps`;
+}
+
+async function mjpeg(stage) {
+  const server = await RtspServer.start(stage, `basic me ${PASSWORD}`);
+  const lines = watchCommandLines(stage, "pipe:0");
+  const source = `rtsp://me:${WRITTEN}@127.0.0.1:${server.port}/mjpeg`;
+  const framecast = await framecastWith(stage, [["cam", source]]);
+  const fps = await moves(watch(stage, framecast, "cam", { width: 640, height: 360 }));
+  ensure(fps > 20, `${fps.toFixed(1)} pictures a second in place of 25`);
+  ensure([...lines].some((line) => line.includes("-c:v copy")), "the camera's pictures are not copied");
+  ensureSecret(framecast, lines);
+  return `${fps.toFixed(1)} fps`;
+}
+
+async function restart(stage) {
+  const server = await RtspServer.start(stage, `digest me ${PASSWORD}`);
+  const source = `rtsp://me:${WRITTEN}@127.0.0.1:${server.port}/h264`;
+  const framecast = await framecastWith(stage, [["cam", source]]);
+  const pictures = watch(stage, framecast, "cam", { width: 640, height: 360 });
+  await moves(pictures);
+  await server.kill();
+  await until("the camera is lost", async () => (await state(framecast, "cam")) === "lost", { withinMs: 8000 });
+  const reason = () => framecast.camera("cam").then((camera) => camera.reason ?? "");
+  await until("the reason is that nobody answers", async () => (await reason()).includes("refused"));
+  await server.run();
+  const startedAt = Date.now();
+  await until("the camera is live again", async () => (await state(framecast, "cam")) === "live");
+  const seconds = (Date.now() - startedAt) / 1000;
+  await moves(pictures);
+  ensure(!SECRETS.some((secret) => framecast.log.includes(secret)), "the password is in the log");
+  return `back after ${seconds.toFixed(1)} s`;
+}
+
+async function refusals(stage) {
+  const server = await RtspServer.start(stage, `digest me ${PASSWORD}`);
+  const at = `127.0.0.1:${server.port}`;
+  const expected = {
+    "wrong-password": [`rtsp://me:wr%23ng-w%40rd@${at}/h264`, "user or password is wrong"],
+    "no-password": [`rtsp://${at}/h264`, "asks for a user and a password"],
+    "wrong-path": [`rtsp://me:${WRITTEN}@${at}/nothing`, "check the path"],
+    "no-pictures": [`rtsp://me:${WRITTEN}@${at}/sound`, "no stream of pictures"],
+    "wrong-port": [`rtsp://me:${WRITTEN}@127.0.0.1:9/h264`, "connection was refused"],
+  };
+  const framecast = await framecastWith(stage, Object.entries(expected).map(([name, [source]]) => [name, source]));
+  for (const [name, [, words]] of Object.entries(expected)) {
+    const reader = readStream(`${framecast.url}/cameras/${name}/stream.mjpg`, () => false);
+    stage.defer(() => reader.stop());
+    let reason = "";
+    const told = until(`${name} is lost`, async () => (reason = (await framecast.camera(name)).reason ?? ""));
+    await told;
+    ensure(reason.includes(words), `${name}: the reason is: ${reason}`);
+    for (const secret of [...SECRETS, "wr%23ng-w%40rd"]) {
+      ensure(!reason.includes(secret) && !framecast.log.includes(secret), `${name}: the password is shown`);
+    }
+  }
+}
+
+const needs = ["ffmpeg", "ffprobe", "python3"];
+
+export const checks = [
+  { name: "rtsp-h264", needs, lacking, run: h264 },
+  { name: "rtsp-mjpeg", needs, lacking, run: mjpeg },
+  { name: "rtsp-restart", needs, lacking, run: restart },
+  { name: "rtsp-refusals", needs, lacking, run: refusals },
+];

@@ -1,0 +1,77 @@
+// An RTSP server for a check, and a watch on what every process of the machine tells of itself.
+
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { freePort } from "./framecast.mjs";
+import { find } from "./tool.mjs";
+import { within } from "./wait.mjs";
+
+const SCRIPT = fileURLToPath(new URL("./rtsp_server.py", import.meta.url));
+
+/** A Python that has GStreamer's RTSP server: the one on PATH or Debian's own; null without one. */
+function python() {
+  for (const program of [find("python3"), "/usr/bin/python3"]) {
+    if (program === null) continue;
+    try {
+      execFileSync(program, [SCRIPT, "--check"], { stdio: "ignore" });
+      return program;
+    } catch {
+      continue;
+    }
+  }
+  return null;
+}
+
+/** What the server needs and is not there. */
+export const lacking = () => (python() === null ? ["gir1.2-gst-rtsp-server-1.0 or a plugin of GStreamer"] : []);
+
+export class RtspServer {
+  #child;
+
+  /** Starts a server that asks for `login`, as in `digest me password`. */
+  static async start(stage, login = "") {
+    const server = new RtspServer();
+    server.python = python();
+    server.login = login;
+    server.port = await freePort();
+    stage.defer(() => server.kill());
+    await server.run();
+    return server;
+  }
+
+  /** Starts it again where it was. */
+  async run() {
+    const env = { ...process.env, RTSP_LOGIN: this.login };
+    this.#child = spawn(this.python, [SCRIPT, String(this.port)], { env, stdio: ["ignore", "pipe", "inherit"] });
+    const ready = Promise.race([once(this.#child.stdout, "data"), once(this.#child, "exit")]);
+    await within("the start of the RTSP server", ready, 20000);
+    if (this.#child.exitCode !== null) throw new Error("the RTSP server did not start");
+  }
+
+  async kill() {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const exit = once(this.#child, "exit");
+    this.#child.kill("SIGKILL");
+    await exit;
+  }
+}
+
+/** Looks at all command lines again and again until the check ends; `lines` is what was seen of those with `word`. */
+export function watchCommandLines(stage, word) {
+  const lines = new Set();
+  const look = () => {
+    for (const id of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      try {
+        const line = readFileSync(`/proc/${id}/cmdline`, "utf8").replaceAll("\0", " ").trim();
+        if (line.includes(word)) lines.add(line);
+      } catch {
+        continue;
+      }
+    }
+  };
+  const timer = setInterval(look, 10);
+  stage.defer(() => clearInterval(timer));
+  return lines;
+}

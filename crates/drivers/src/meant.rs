@@ -12,13 +12,16 @@ use crate::mask_secrets;
 /// Films, which no decoder of ours reads.
 const FILMS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
 
+/// The source that plays the film at `path` over and over, by ffmpeg.
+pub fn film_source(path: &str) -> String {
+    let path = shell_words::quote(path);
+    format!("exec:ffmpeg -v error -re -stream_loop -1 -i {path} -q:v 5 -f mjpeg -")
+}
+
 /// The source that plays `path`, if that is a film by its name.
-pub(crate) fn film_source(path: &str) -> Option<String> {
+pub(crate) fn film_by_name(path: &str) -> Option<String> {
     let extension = Path::new(path).extension().and_then(OsStr::to_str)?;
-    FILMS.iter().any(|film| extension.eq_ignore_ascii_case(film)).then(|| {
-        let path = shell_words::quote(path);
-        format!("exec:ffmpeg -v error -re -stream_loop -1 -i {path} -q:v 5 -f mjpeg -")
-    })
+    FILMS.iter().any(|name| extension.eq_ignore_ascii_case(name)).then(|| film_source(path))
 }
 
 /// The URL of `text`, if that is a server's address without `http://`: with a port, with an address of four numbers,
@@ -32,7 +35,7 @@ pub(crate) fn server_url(text: &str) -> Option<String> {
     let is_server = match port {
         Some(port) => port.parse::<u16>().is_ok(),
         None if host.parse::<Ipv4Addr>().is_ok() => true,
-        None => host.contains('.') && path.starts_with('/') && film_source(text).is_none(),
+        None => host.contains('.') && path.starts_with('/') && film_by_name(text).is_none(),
     };
     let slash = if path.starts_with('/') { "" } else { "/" };
     (is_name && is_server && !text.contains(char::is_whitespace))
@@ -75,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_film_is_told_by_its_name() {
-        assert!(film_source("my film.MP4").unwrap().contains("-i 'my film.MP4' "));
-        assert_eq!(film_source("pictures"), None);
+        assert!(film_by_name("my film.MP4").unwrap().contains("-i 'my film.MP4' "));
+        assert_eq!(film_by_name("pictures"), None);
     }
 
     #[test]

@@ -215,7 +215,7 @@ fn no_source(text: &str) -> Error {
         );
     }
     let shown = mask_secrets(text);
-    if let Some(film) = meant::film_source(text) {
+    if let Some(film) = meant::film_by_name(text) {
         return bad(shown, format!("is not a source; a film is played by ffmpeg: `{film}`"));
     }
     let is_plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == ':');

@@ -7,6 +7,7 @@ use futures_core::Stream;
 
 use crate::frames::{IterDriver, StreamDriver};
 use crate::http::Http;
+use crate::libcamera::Libcamera;
 use crate::rtsp::Rtsp;
 use crate::{
     Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, test_pattern,
@@ -29,6 +30,8 @@ impl Drivers {
             .with(Http("https"))
             .with(Rtsp::new("rtsp"))
             .with(Rtsp::new("rtsps"))
+            .with(Libcamera::new("libcamera"))
+            .with(Libcamera::new("pi"))
     }
 
     /// The same table with one driver more; it takes the place of one with the same scheme.
@@ -109,9 +112,6 @@ fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
              exec:ffmpeg -f v4l2 -input_format mjpeg -i {} -c copy -f mjpeg -",
             if url.rest().is_empty() { "/dev/video0" } else { url.rest() }
         )),
-        "pi" | "libcamera" => {
-            Some("A Raspberry Pi camera can be read by exec:rpicam-vid -t 0 -n --codec mjpeg -o -".to_owned())
-        }
         "file" => Some(
             "Write a file or folder by its path; for a film: \
              exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -"
@@ -153,7 +153,6 @@ mod tests {
     #[test]
     fn a_scheme_that_another_program_can_read_is_answered_with_its_command() {
         assert!(refusal("/dev/video2").contains("exec:ffmpeg -f v4l2 -input_format mjpeg -i /dev/video2"));
-        assert!(refusal("libcamera").contains("exec:rpicam-vid"));
     }
 
     #[test]

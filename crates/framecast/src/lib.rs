@@ -77,7 +77,7 @@ pub use config::{Account, CameraSettings, ConfigError, Settings};
 pub use framecast_drivers::{
     BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Door, Driver,
     Drivers, Error as DriverError, IntoPicture, MenuEntry, Mode, Options as SourceOptions, Source, SourceUrl,
-    blocking, mask_secrets,
+    blocking, film_source, mask_secrets,
 };
 pub use framecast_hub::{
     Channel, Delivery, Feed, Hub, Rendition, State, Stats, Status, Subscriber, TooManyRenditions, Update,

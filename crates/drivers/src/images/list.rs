@@ -48,7 +48,7 @@ pub(super) fn check(path: &str) -> Result<(), String> {
             "names no path; write for example `images:/srv/pictures` or `images:/srv/*.jpg`".to_owned()
         );
     }
-    match meant::film_source(path) {
+    match meant::film_by_name(path) {
         Some(source) => Err(format!("is a film, not pictures; play it with ffmpeg: `{source}`")),
         None => Ok(()),
     }

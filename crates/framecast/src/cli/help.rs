@@ -20,10 +20,14 @@ Sources:
   https://USER:PASSWORD@HOST/…   the URL's fps=
   rtsp://USER:PASSWORD@HOST/…    an IP camera, read by ffmpeg; at its end
   rtsps://USER:PASSWORD@HOST/…   #fps=10&size=640x360 where wanted
+  pi:?size=1280x720&fps=30       a Raspberry Pi's own camera, by rpicam-vid; the
+  libcamera:?camera=1            same by its full name; &hflip &vflip &quality=
   pipe:-                         JPEGs on standard input
 
 Environment:
-  CAMERA                         the source to show when no other is given
+  CAMERA                         the source to show when no other is given; also
+                                 pi, pi2, v4l2 and opencv, as in the Flask app
+  OPENCV_CAMERA_SOURCE           for CAMERA=opencv: a number, a URL or a film
   FRAMECAST_PASSWORD             the password of --user
   FRAMECAST_LOG                  the same as --log
 

@@ -1,5 +1,6 @@
 //! The command line, and what its commands do.
 
+mod flask;
 mod help;
 mod plan;
 mod tip;

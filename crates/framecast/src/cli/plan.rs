@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 use framecast::{Account, Drivers, Settings, mask_secrets};
 
-use super::PlanArgs;
+use super::{PlanArgs, flask};
 
 /// The file that is read by itself.
 const DEFAULT_FILE: &str = "framecast.toml";
@@ -29,12 +29,17 @@ pub(super) struct Plan {
 #[derive(Default)]
 pub(super) struct Environment {
     camera: Option<String>,
+    opencv_source: Option<String>,
     password: Option<String>,
 }
 
 impl Environment {
     pub(super) fn read() -> anyhow::Result<Self> {
-        Ok(Self { camera: variable("CAMERA")?, password: variable("FRAMECAST_PASSWORD")? })
+        Ok(Self {
+            camera: variable("CAMERA")?,
+            opencv_source: variable("OPENCV_CAMERA_SOURCE")?,
+            password: variable("FRAMECAST_PASSWORD")?,
+        })
     }
 }
 
@@ -157,8 +162,9 @@ fn add_default(
         let source = mask_secrets(source);
         bail!("CAMERA in the environment takes a source without a name: CAMERA='{source}'");
     }
+    let source = flask::source(camera, environment.opencv_source.as_deref());
     settings
-        .add_camera(DEFAULT_NAME, camera)
+        .add_camera(DEFAULT_NAME, &source)
         .and_then(|()| settings.check_sources(drivers))
         .context("CAMERA in the environment")?;
     origin.push("CAMERA in the environment".to_owned());

@@ -1,0 +1,66 @@
+//! What the program's last lines mean, and what to do. Its own words are kept: they are what people search for.
+//!
+//! The texts are those of rpicam-apps (core/rpicam_app.cpp, core/options.cpp and apps/rpicam_vid.cpp in
+//! <https://github.com/raspberrypi/rpicam-apps>) and of libcamera (src/libcamera/camera.cpp); none was seen on a device.
+
+use super::request::Request;
+use crate::Error;
+use crate::program::Launch;
+
+/// The error where neither name of the program is found.
+pub(super) fn not_installed(launch: &Launch) -> Error {
+    launch.not_installed(
+        "cameras of a Raspberry Pi are read through it: `apt install rpicam-apps` on Raspberry Pi OS Bookworm and later, \
+         `apt install libcamera-apps` before. A USB camera is read by v4l2:/dev/video0",
+    )
+}
+
+/// What each text of the program means.
+const MEANINGS: [(&str, &str); 9] = [
+    (
+        "no cameras available",
+        "found no camera. Check the ribbon cable at both ends with the power off; in /boot/firmware/config.txt there must \
+         be `camera_auto_detect=1`, or `dtoverlay=` and the sensor's name, and not `start_x=1`; then restart",
+    ),
+    (
+        "selected camera is not available",
+        "has no camera of this number; `rpicam-hello --list-cameras` shows them",
+    ),
+    ("in use by another process", IN_USE),
+    ("failed to acquire camera", IN_USE),
+    (
+        "legacy camera stack",
+        "finds the camera set up for older programs; in `raspi-config` switch off Legacy Camera, then restart",
+    ),
+    (
+        "only supports the Raspberry Pi platforms",
+        "works on a Raspberry Pi alone; elsewhere a camera is read by v4l2:/dev/video0",
+    ),
+    (
+        "failed to allocate",
+        "has too little memory for pictures; ask for smaller ones, as in pi:?size=640x480, or give `dtoverlay=vc4-kms-v3d` \
+         more: `,cma-256`",
+    ),
+    ("unrecognised option", "does not know an option; `rpicam-vid --help` shows them"),
+    (
+        "failed to start camera",
+        "cannot start the camera; check the ribbon cable, and that the power supply is strong enough",
+    ),
+];
+
+const IN_USE: &str = "finds the camera used by another program; end that one: only one can have it at a time, and \
+                      `fuser /dev/media*` shows which";
+
+/// What it means that `program` ended after these lines; `None` where they say nothing known.
+pub(super) fn of(request: &Request, program: &str, lines: &[String]) -> Option<Error> {
+    let (words, meaning) = MEANINGS.iter().find_map(|(text, meaning)| {
+        let line = lines.iter().rev().find(|line| line.contains(text))?;
+        Some((line.as_str(), *meaning))
+    })?;
+    // The line with the error itself, where another one before it gave the reason.
+    let words = lines.iter().rev().find(|line| line.contains("ERROR: ***")).map_or(words, String::as_str);
+    Some(Error::Nothing {
+        what: format!("camera {}", request.camera),
+        problem: format!("`{program}` {meaning}. It said: {words}"),
+    })
+}

@@ -1,0 +1,143 @@
+//! Cameras on the ribbon cable of a Raspberry Pi, read by `rpicam-vid`, or by `libcamera-vid`, as it was called before
+//! Raspberry Pi OS Bookworm.
+//!
+//! `libcamera:?camera=1&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for short. [`request`] makes
+//! the program's arguments of that, [`complaint`] errors of what it says, [`list`] devices of what it finds. libcamera
+//! itself is not linked: its interface changes with each update of the system, the program's hardly does.
+
+mod complaint;
+mod list;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use framecast_media::Frame;
+use tokio::time::timeout;
+
+use self::request::Request;
+use crate::program::{Launch, Program, ask};
+use crate::{BoxFuture, Capture, Device, Driver, Error, Mode, Source, SourceUrl};
+
+/// The names of the program, newest first.
+const PROGRAMS: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
+
+/// How long the program may take to list the cameras: it configures each in each of its modes.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The driver for `libcamera:` and, made a second time, for `pi:`.
+pub(crate) struct Libcamera {
+    scheme: &'static str,
+    /// Where the program is; on PATH without one.
+    folder: Option<PathBuf>,
+}
+
+impl Libcamera {
+    pub(crate) fn new(scheme: &'static str) -> Self {
+        Self { scheme, folder: None }
+    }
+
+    fn launch(&self, program: &str, arguments: Vec<String>) -> Launch {
+        Launch::new(program, arguments).in_folder(self.folder.as_deref())
+    }
+
+    /// Starts the newest program that is there.
+    async fn start(&self, url: &SourceUrl, request: &Request) -> Result<Program, Error> {
+        for program in PROGRAMS {
+            let launch = self.launch(program, request.arguments());
+            match Program::start(url, &launch).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                started => return started.map_err(|source| launch.cannot_run(source)),
+            }
+        }
+        Err(complaint::not_installed(&self.launch(PROGRAMS[0], Vec::new())))
+    }
+
+    async fn list(&self) -> Vec<Device> {
+        for program in PROGRAMS {
+            let launch = self.launch(program, vec!["--list-cameras".to_owned()]).quiet();
+            match timeout(LIST_TIMEOUT, ask(&launch)).await {
+                Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Ok(Ok(answer)) => return list::devices(&answer.output),
+                Ok(Err(error)) => tracing::debug!(%error, "{program} does not list cameras"),
+                Err(_) => tracing::debug!("{program} does not list cameras within {LIST_TIMEOUT:?}"),
+            }
+        }
+        Vec::new()
+    }
+}
+
+impl Driver for Libcamera {
+    fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    fn check(&self, url: &SourceUrl) -> Result<(), Error> {
+        Request::parse(url).map(drop)
+    }
+
+    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+        Box::pin(async move {
+            let request = Request::parse(url)?;
+            let program = self.start(url, &request).await?;
+            Ok(Box::new(Camera { program, request, given: None }) as Box<dyn Source>)
+        })
+    }
+
+    /// Once for both names of the driver.
+    fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
+        Box::pin(async move { if self.scheme == "libcamera" { self.list().await } else { Vec::new() } })
+    }
+}
+
+/// A program that reads a camera.
+struct Camera {
+    program: Program,
+    request: Request,
+    /// Width and height in pixels of the newest frame.
+    given: Option<(u32, u32)>,
+}
+
+impl Camera {
+    async fn next(&mut self) -> Result<Option<Frame>, Error> {
+        match self.program.next().await {
+            Ok(Some(frame)) => {
+                self.given = Some((frame.format.width_px, frame.format.height_px));
+                Ok(Some(frame))
+            }
+            Err(Error::Exited { program, status, last_words }) => {
+                let lines = self.program.last_lines().await;
+                Err(complaint::of(&self.request, &program, &lines).unwrap_or(Error::Exited {
+                    program,
+                    status,
+                    last_words,
+                }))
+            }
+            result => result,
+        }
+    }
+}
+
+impl Source for Camera {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+        Box::pin(self.next())
+    }
+
+    fn capture(&self) -> Option<Capture> {
+        let (width, height) = self.given?;
+        let given = Mode {
+            format: Some("mjpeg".to_owned()),
+            width: Some(width),
+            height: Some(height),
+            // The program does not tell.
+            fps: None,
+        };
+        let (width, height) = self.request.size_px;
+        let asked =
+            Mode { format: None, width: Some(width), height: Some(height), fps: Some(self.request.fps) };
+        Some(Capture { device: format!("camera {}", self.request.camera), given, asked })
+    }
+}

@@ -1,0 +1,186 @@
+//! What a source's URL asks for, and the program's arguments for it.
+
+use crate::{Error, SourceUrl};
+
+const OPTIONS: &[&str] = &["camera", "fps", "hflip", "options", "quality", "size", "vflip"];
+
+const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
+const DEFAULT_FPS: f64 = 30.0;
+/// The program's own is 50, at which faces get blocks.
+const DEFAULT_QUALITY: u8 = 80;
+
+/// What the sensor's longest side can be: that of a camera with 64 megapixels, and some more.
+const SIDES_PX: (u32, u32) = (16, 16384);
+
+/// A Raspberry Pi 5 with a board for more cameras has fewer.
+const MAX_CAMERA: u8 = 31;
+
+/// Arguments that decide what comes out where, or that end the program at once.
+const RESERVED: [&str; 14] = [
+    "-o",
+    "--output",
+    "-t",
+    "--timeout",
+    "--codec",
+    "--frames",
+    "--segment",
+    "--circular",
+    "-l",
+    "--listen",
+    "-h",
+    "--help",
+    "--version",
+    "--list-cameras",
+];
+
+/// A URL's options.
+#[derive(Debug, PartialEq)]
+pub(super) struct Request {
+    /// The camera's number, as `rpicam-hello --list-cameras` shows it.
+    pub(super) camera: u8,
+    pub(super) size_px: (u32, u32),
+    pub(super) fps: f64,
+    /// Of the JPEG images, from 1 to 100.
+    quality: u8,
+    is_hflipped: bool,
+    is_vflipped: bool,
+    /// Further arguments, as they are.
+    rest: Vec<String>,
+}
+
+impl Request {
+    /// Reads the options of `url`.
+    ///
+    /// # Errors
+    /// An option that is not known, or a value that cannot be used.
+    pub(super) fn parse(url: &SourceUrl) -> Result<Self, Error> {
+        let options = url.options(OPTIONS)?;
+        let number = |name: &'static str, default: u8, min: u8, max: u8| match options.get(name) {
+            None => Ok(default),
+            Some(text) => {
+                text.parse().ok().filter(|number| (min..=max).contains(number)).ok_or_else(|| {
+                    options.refuse(name, &format!("must be a whole number from {min} to {max}"))
+                })
+            }
+        };
+        let rest = shell_words::split(&decode(options.get("options").unwrap_or_default()))
+            .map_err(|error| options.refuse("options", &format!("cannot be split into words: {error}")))?;
+        if let Some(word) = rest.iter().find(|word| is_reserved(word)) {
+            return Err(options.refuse("options", &format!("`{word}` is not for you to set here")));
+        }
+        Ok(Self {
+            camera: number("camera", 0, 0, MAX_CAMERA)?,
+            size_px: options.size(DEFAULT_SIZE_PX, SIDES_PX.0, SIDES_PX.1)?,
+            fps: 1.0 / options.frame_interval(DEFAULT_FPS)?.as_secs_f64(),
+            quality: number("quality", DEFAULT_QUALITY, 1, 100)?,
+            is_hflipped: options.is_set("hflip"),
+            is_vflipped: options.is_set("vflip"),
+            rest,
+        })
+    }
+
+    /// The program's arguments: JPEG images on standard output, without end, without a preview, and each flushed as soon
+    /// as it is written: without that, the end of a picture waits in a buffer for the next one.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let (width, height) = self.size_px;
+        let mut arguments: Vec<String> =
+            ["-t", "0", "-n", "--flush", "--codec", "mjpeg"].map(str::to_owned).into();
+        let mut set = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        set("--camera", self.camera.to_string());
+        set("--width", width.to_string());
+        set("--height", height.to_string());
+        // The interval has nanoseconds, whose rounding nobody needs to see.
+        set("--framerate", ((self.fps * 1000.0).round() / 1000.0).to_string());
+        set("--quality", self.quality.to_string());
+        for (flag, is_set) in [("--hflip", self.is_hflipped), ("--vflip", self.is_vflipped)] {
+            arguments.extend(is_set.then(|| flag.to_owned()));
+        }
+        arguments.extend(self.rest.iter().cloned());
+        arguments.extend(["-o", "-"].map(str::to_owned));
+        arguments
+    }
+}
+
+/// Whether the word is one of those that are set here, be it joined to its value (`--output=x`, `-ox`).
+fn is_reserved(word: &str) -> bool {
+    let name = word.split('=').next().unwrap_or_default();
+    RESERVED.iter().any(|reserved| {
+        if reserved.starts_with("--") {
+            name == *reserved
+        } else {
+            !word.starts_with("--") && word.starts_with(reserved)
+        }
+    })
+}
+
+/// `%20` and the like as what they stand for: `&` cannot be written otherwise. Anything else stays as it is.
+fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = match rest {
+            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &rest[3..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Request, Error> {
+        Request::parse(&SourceUrl::parse(text).unwrap())
+    }
+
+    fn arguments(text: &str) -> String {
+        parse(text).unwrap().arguments().join(" ")
+    }
+
+    #[test]
+    fn a_camera_without_options_shows_720p_at_30() {
+        assert_eq!(
+            arguments("pi"),
+            "-t 0 -n --flush --codec mjpeg --camera 0 --width 1280 --height 720 --framerate 30 --quality 80 -o -"
+        );
+    }
+
+    #[test]
+    fn options_become_arguments() {
+        let all = "libcamera:?camera=1&size=640x480&fps=14.5&hflip&vflip=1&quality=60&options=--rotation 0 --awb 'day light'";
+        assert_eq!(
+            arguments(all),
+            "-t 0 -n --flush --codec mjpeg --camera 1 --width 640 --height 480 --framerate 14.5 --quality 60 --hflip \
+             --vflip --rotation 0 --awb day light -o -"
+        );
+        let words = parse("pi:?options=--tuning-file%20a%26b.json%20--ev%20+1%").unwrap().rest;
+        assert_eq!(words, ["--tuning-file", "a&b.json", "--ev", "+1%"]);
+    }
+
+    #[test]
+    fn values_out_of_range_and_arguments_that_are_ours_are_refused() {
+        for (bad, told) in [
+            ("pi:?camera=x", "from 0 to 31"),
+            ("pi:?quality=0", "from 1 to 100"),
+            ("pi:?size=8x8", "each side from 16"),
+            ("pi:?fps=0", "frames per second"),
+            ("pi:?rotate=90", "known are camera, fps"),
+            ("pi:0", "takes options alone, after a `?`"),
+            ("pi:?options='", "cannot be split"),
+            ("pi:?options=--output=x", "`--output=x` is not for you"),
+            ("pi:?options=-ox", "`-ox` is not for you"),
+            ("pi:?options=--codec%20h264", "`--codec` is not for you"),
+        ] {
+            let error = parse(bad).unwrap_err();
+            assert!(!error.is_transient() && error.to_string().contains(told), "{error}");
+        }
+        assert!(parse("pi:?options=--tuning-file x --low-latency --hdr").is_ok());
+    }
+}

@@ -1,0 +1,147 @@
+//! The driver with a script in place of `rpicam-vid`, which plays its output and its errors.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::*;
+
+const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
+
+/// A folder with a program in it, which writes its arguments to `arguments` and then does what its script says.
+struct Stage {
+    folder: TempDir,
+    driver: Libcamera,
+}
+
+impl Stage {
+    fn new(program: &str, script: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("picture.jpg"), PICTURE).unwrap();
+        let driver = Libcamera { folder: Some(folder.path().to_owned()), ..Libcamera::new("libcamera") };
+        let place = folder.path().display();
+        let script = format!("#!/bin/sh\ncd {place}\necho \"$*\" >arguments\n{script}\n");
+        // Another process writes it: one that a test beside this starts meanwhile cannot hold it open for writing, which
+        // would keep it from being run.
+        let status = std::process::Command::new("sh")
+            .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", &script])
+            .arg(folder.path().join(program))
+            .status();
+        assert!(status.unwrap().success());
+        Self { folder, driver }
+    }
+
+    async fn open(&self, url: &str) -> Result<Box<dyn Source>, Error> {
+        self.driver.open(&SourceUrl::parse(url).unwrap()).await
+    }
+
+    /// How opening, or else the first picture, fails.
+    async fn failure(&self, url: &str) -> String {
+        let error = match self.open(url).await {
+            Ok(mut source) => source.next_frame().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(error.is_transient());
+        error.to_string()
+    }
+
+    fn arguments(&self) -> String {
+        fs::read_to_string(Path::new(self.folder.path()).join("arguments")).unwrap()
+    }
+}
+
+const PICTURES: &str =
+    "echo '[0:00:52.077980292] [981]  INFO Camera camera_manager.cpp:326 libcamera v0.5.0' >&2
+cat picture.jpg picture.jpg
+exec sleep 1000";
+
+#[tokio::test]
+async fn pictures_are_read_and_what_was_given_is_told_beside_what_was_asked() {
+    let stage = Stage::new("rpicam-vid", PICTURES);
+    let mut source = stage.open("libcamera:?camera=1&size=640x480&fps=10").await.unwrap();
+    assert_eq!(source.capture(), None);
+    for _ in 0..2 {
+        assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
+    }
+    let arguments = stage.arguments();
+    assert!(arguments.contains("--camera 1 --width 640 --height 480 --framerate 10 "), "{arguments}");
+    let capture = source.capture().unwrap();
+    assert_eq!((capture.asked.width, capture.asked.fps), (Some(640), Some(10.0)));
+    assert_eq!(capture.given.format.as_deref(), Some("mjpeg"));
+    assert!(capture.given.width.is_some());
+}
+
+#[tokio::test]
+async fn the_older_name_of_the_program_serves_as_well() {
+    let stage = Stage::new("libcamera-vid", PICTURES);
+    let mut source = stage.open("libcamera").await.unwrap();
+    source.next_frame().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_missing_program_is_named_with_its_package() {
+    let failure = Stage::new("another", PICTURES).failure("libcamera").await;
+    assert!(failure.starts_with("`rpicam-vid` is not installed; "), "{failure}");
+    for package in ["`apt install rpicam-apps`", "`apt install libcamera-apps`"] {
+        assert!(failure.contains(package), "{failure}");
+    }
+}
+
+/// As people report them from their devices (raspberrypi/rpicam-apps 244 and 496, Gordon999/Pi_LIbCamera_GUI 4).
+#[tokio::test]
+async fn what_the_program_says_comes_with_what_to_do() {
+    for (lines, advice, words) in [
+        (
+            "[0:15:00.576343596] [6374] INFO Camera camera_manager.cpp:299 libcamera v0.0.4+22-923f5d70\n\
+             ERROR: *** no cameras available ***",
+            "found no camera. Check the ribbon cable",
+            "It said: ERROR: *** no cameras available ***",
+        ),
+        (
+            "[0:19:06.419783286] [2746]  INFO Camera camera.cpp:839 Pipeline handler in use by another process\n\
+             ERROR: *** failed to acquire camera /base/soc/i2c0mux/i2c@1/ov5647@36 ***",
+            "used by another program; end that one",
+            "It said: ERROR: *** failed to acquire camera /base/soc/i2c0mux/i2c@1/ov5647@36 ***",
+        ),
+        (
+            "ERROR: *** selected camera is not available ***",
+            "`rpicam-vid` has no camera of this number",
+            "It said: ERROR: *** selected camera is not available ***",
+        ),
+        (
+            "ERROR: the system appears to be configured for the legacy camera stack",
+            "switch off Legacy Camera",
+            "legacy camera stack",
+        ),
+        (
+            "ERROR: rpicam-apps currently only supports the Raspberry Pi platforms.\n\
+             Contributions for other platforms are welcome at https://github.com/raspberrypi/rpicam-apps.",
+            "v4l2:/dev/video0",
+            "It said: ERROR: rpicam-apps currently only supports the Raspberry Pi platforms.",
+        ),
+        ("ERROR: *** unrecognised option '--nope' ***", "does not know an option", "'--nope'"),
+        (
+            "dmaHeap allocation failure for rpicam-apps2\n\
+             ERROR: *** failed to allocate capture buffers for stream ***",
+            "too little memory",
+            "failed to allocate capture buffers",
+        ),
+        ("ERROR: *** something new ***", "`rpicam-vid` ended: exit status: 255", "*** something new ***"),
+    ] {
+        let script = format!("cat >&2 <<'END'\n{lines}\nEND\nexit 255");
+        let failure = Stage::new("rpicam-vid", &script).failure("libcamera").await;
+        assert!(failure.contains(advice) && failure.contains(words), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn cameras_are_listed_once_for_both_names_of_the_driver() {
+    let list = "echo 'Available cameras'; echo '0 : imx219 [3280x2464 10-bit RGGB] (/base/x@10)'";
+    let stage = Stage::new("rpicam-vid", list);
+    let devices = stage.driver.devices().await;
+    assert_eq!(devices.len(), 1);
+    assert_eq!(stage.arguments(), "--list-cameras\n");
+    assert!(Libcamera { scheme: "pi", ..stage.driver }.devices().await.is_empty());
+    assert!(Stage::new("another", "").driver.devices().await.is_empty());
+}

@@ -1,0 +1,72 @@
+//! `CAMERA=` as in the Flask app that people come from, which names a camera by the module that reads it.
+//!
+//! Text in, a source out. Names that are sources here anyway pass as they are.
+
+use framecast::{SourceUrl, film_source};
+
+/// The device that was read unless told otherwise.
+const FIRST_DEVICE: &str = "v4l2:/dev/video0";
+
+/// The source that `camera` stands for; `opencv_source` is the value of `OPENCV_CAMERA_SOURCE`, which counts with
+/// `opencv` alone.
+pub(super) fn source(camera: &str, opencv_source: Option<&str>) -> String {
+    match camera {
+        // The second one is the same camera, by a newer library.
+        "pi" | "pi2" => "pi:".to_owned(),
+        "v4l2" => FIRST_DEVICE.to_owned(),
+        "opencv" => opencv_source.map_or_else(|| FIRST_DEVICE.to_owned(), of_opencv),
+        source => source.to_owned(),
+    }
+}
+
+/// What OpenCV's `VideoCapture` opens: a device by its number or path, a URL, or else a film.
+fn of_opencv(text: &str) -> String {
+    let text = text.trim();
+    if let Ok(number) = text.parse::<u32>() {
+        return format!("v4l2:/dev/video{number}");
+    }
+    // A path is a folder of pictures elsewhere.
+    match SourceUrl::parse(text) {
+        Ok(url) if url.scheme() != "images" || text.starts_with("images:") => text.to_owned(),
+        _ => film_source(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_the_flask_app_are_sources() {
+        for (camera, expected) in [
+            ("pi", "pi:"),
+            ("pi2", "pi:"),
+            ("v4l2", "v4l2:/dev/video0"),
+            ("opencv", "v4l2:/dev/video0"),
+            ("emulated", "emulated"),
+            ("pi:?hflip", "pi:?hflip"),
+            ("/dev/video2", "/dev/video2"),
+        ] {
+            assert_eq!(source(camera, None), expected);
+        }
+        assert_eq!(source("emulated", Some("7")), "emulated");
+    }
+
+    #[test]
+    fn opencv_opens_a_number_a_url_or_a_film() {
+        for (opencv_source, expected) in [
+            ("0", "v4l2:/dev/video0"),
+            (" 12 ", "v4l2:/dev/video12"),
+            ("/dev/video1", "/dev/video1"),
+            ("rtsp://me:pw@cam/1", "rtsp://me:pw@cam/1"),
+            ("http://cam/video.mjpg", "http://cam/video.mjpg"),
+            ("images:./x", "images:./x"),
+        ] {
+            assert_eq!(source("opencv", Some(opencv_source)), expected);
+        }
+        for path in ["film.mp4", "/srv/my film", "./film.avi"] {
+            let played = source("opencv", Some(path));
+            assert!(played.starts_with("exec:ffmpeg ") && played.contains(path), "{played}");
+        }
+    }
+}

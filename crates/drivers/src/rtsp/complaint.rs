@@ -65,7 +65,8 @@ pub(super) fn of_start(target: &Target, lines: &[String], elapsed: Duration) -> 
             .failed("no TLS connection; the camera may speak plain RTSP: rtsp:// in place of rtsps://");
     }
     if has("Invalid data found") {
-        return target.failed("this is no RTSP server; check the port (554 is usual)");
+        return target
+            .failed("no RTSP server answers there; check the port: 554 is usual, and 322 for rtsps://");
     }
     ended(target, lines, "without a picture")
 }
@@ -162,7 +163,7 @@ mod tests {
             ("Stream map '0:v:0' matches no streams.", "there is no stream of pictures"),
             ("Unrecognized option 'fps_mode'.", "`ffmpeg`: is too old"),
             ("[tls @ 0x1] An unexpected TLS packet was received.", "rtsp:// in place of rtsps://"),
-            ("pipe:0: Invalid data found when processing input", "this is no RTSP server"),
+            ("pipe:0: Invalid data found when processing input", "no RTSP server answers there"),
             ("something new", "ffmpeg ended without a picture; its last words: something new"),
             ("", "ffmpeg ended without a picture"),
         ] {

@@ -64,7 +64,8 @@ pub(super) fn read_arguments(target: &Target, codec: &str) -> Vec<String> {
     arguments.extend(["-f", "concat", "-safe", "0", "-protocol_whitelist", PROTOCOLS, "-i", "pipe:0"]);
     arguments.extend(["-map", "0:v:0"]);
     let mut arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
-    let rest = if codec == "mjpeg" && target.size_px.is_none() { copy(target) } else { encode(target) };
+    let rest =
+        if codec == "mjpeg" && target.size_px.is_none() { copy(target) } else { encode(target, codec) };
     arguments.extend(rest);
     arguments.extend(["-f".to_owned(), "mjpeg".to_owned(), "pipe:1".to_owned()]);
     arguments
@@ -82,10 +83,14 @@ fn copy(target: &Target) -> Vec<String> {
 }
 
 /// Pictures encoded again, by one thread: more would hold back as many frames as they are.
-fn encode(target: &Target) -> Vec<String> {
+fn encode(target: &Target, codec: &str) -> Vec<String> {
     let mut filters = Vec::new();
-    if let Some(fps) = target.fps {
-        filters.push(format!("select='{}'", is_due("t", fps)));
+    let is_due = target.fps.map(|fps| is_due("t", fps));
+    // ffmpeg itself holds H.264 back to its first keyframe; of H.265 it makes grey pictures until then.
+    let condition =
+        if codec == "h264" { is_due } else { Some(after_keyframe(is_due.as_deref().unwrap_or("1"))) };
+    if let Some(condition) = condition {
+        filters.push(format!("select='{condition}'"));
     }
     filters.push("settb=1/1000,setpts=N".to_owned());
     let size = target.size_px.map(|(width, height)| format!("{width}:{height}:")).unwrap_or_default();
@@ -109,6 +114,12 @@ fn is_due(time: &str, fps: f64) -> String {
         "if(isnan({time})+gte({time}+0.2/{fps},ld(0))+lt({time}+2/{fps},ld(0)),\
          1+0*st(0,clip(ld(0)+1/{fps},{time}+0.5/{fps},{time}+1.5/{fps})),0)"
     )
+}
+
+/// An expression for whether `condition` holds and a keyframe has come, or so many other frames that none is to be
+/// expected. Variable 1 is whether one has come.
+fn after_keyframe(condition: &str) -> String {
+    format!("if(st(1,max(ld(1),key))+gt(n,300),{condition},0)")
 }
 
 #[cfg(test)]
@@ -140,6 +151,14 @@ mod tests {
             assert!(again.contains("scale=640:360:out_range=pc,format=yuvj420p"), "{again}");
             assert!(again.contains("-c:v mjpeg"), "{again}");
         }
+    }
+
+    #[test]
+    fn pictures_before_the_first_keyframe_are_left_out() {
+        let of = |url: &str, codec: &str| read_arguments(&target(url), codec).join(" ");
+        assert!(of("rtsp://cam/1", "hevc").contains("select='if(st(1,max(ld(1),key))+gt(n,300),1,0)',settb"));
+        assert!(of("rtsp://cam/1#fps=5", "hevc").contains("gt(n,300),if(isnan(t)+"));
+        assert!(!of("rtsp://cam/1", "h264").contains("select"));
     }
 
     #[test]

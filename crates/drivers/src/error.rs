@@ -140,6 +140,38 @@ pub enum Error {
         /// How long was waited.
         after: Duration,
     },
+    /// A device cannot be used.
+    #[error("{device}: {problem}")]
+    Device {
+        /// The device: its path.
+        device: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A device is gone.
+    #[error("{device} was unplugged")]
+    Unplugged {
+        /// The device: its path.
+        device: String,
+    },
+    /// A device is used by another program.
+    #[error("{device} is in use by {}", by.as_deref().unwrap_or("another program, which this account may not see"))]
+    InUse {
+        /// The device: its path.
+        device: String,
+        /// The program, where it is known.
+        by: Option<String>,
+    },
+    /// A device has not what was strictly asked for.
+    #[error("{device} has no {wanted}; {has}")]
+    Lacking {
+        /// The device: its path.
+        device: String,
+        /// What was asked for: "size 800x600 in mjpeg".
+        wanted: String,
+        /// What it has, as a sentence: "it has 640x480, 1280x720".
+        has: String,
+    },
     /// A device has no such control.
     #[error("no control `{control}`; {}", if known.is_empty() { "this camera has none".to_owned() } else { format!("known are {}", known.join(", ")) })]
     NoSuchControl {
@@ -190,6 +222,7 @@ impl Error {
                 | Self::BadUrl { .. }
                 | Self::UnknownOption { .. }
                 | Self::BadOption { .. }
+                | Self::Lacking { .. }
                 | Self::NoSuchControl { .. }
                 | Self::BadControl { .. }
         )

@@ -28,6 +28,8 @@ mod source_url;
 mod stream;
 mod table;
 mod test_pattern;
+#[cfg_attr(not(target_os = "linux"), path = "v4l2_elsewhere.rs")]
+mod v4l2;
 
 pub use control::{Control, ControlKind, ControlValue, MenuEntry};
 pub use device::{Capture, Device, DeviceFormat, DeviceSize, Mode};

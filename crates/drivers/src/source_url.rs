@@ -189,7 +189,8 @@ impl fmt::Debug for SourceUrl {
 /// The scheme in lower case and what follows it.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     if text.starts_with(['/', '.', '~']) {
-        let scheme = if text.starts_with("/dev/video") { "v4l2" } else { "images" };
+        let is_device = text.starts_with("/dev/video") || text.starts_with("/dev/v4l/");
+        let scheme = if is_device { "v4l2" } else { "images" };
         return Some((scheme.to_owned(), text));
     }
     let end = text.find(':').unwrap_or(text.len());

@@ -11,6 +11,7 @@ use crate::libcamera::Libcamera;
 use crate::rtsp::Rtsp;
 use crate::{
     Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, test_pattern,
+    v4l2,
 };
 
 /// The drivers that a program has, by scheme. Cheap to clone.
@@ -23,6 +24,7 @@ impl Drivers {
         Self::default()
             .with(emulated::Emulated)
             .with(test_pattern::Test)
+            .with(v4l2::V4l2)
             .with(images::Images)
             .with(exec::Exec)
             .with(pipe::Pipe::standard_input())
@@ -107,11 +109,6 @@ impl Drivers {
 /// What to write in place of a scheme that is not in this build.
 fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
-        "v4l2" => Some(format!(
-            "A V4L2 device can be read through ffmpeg: \
-             exec:ffmpeg -f v4l2 -input_format mjpeg -i {} -c copy -f mjpeg -",
-            if url.rest().is_empty() { "/dev/video0" } else { url.rest() }
-        )),
         "file" => Some(
             "Write a file or folder by its path; for a film: \
              exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -"
@@ -148,11 +145,6 @@ mod tests {
         for scheme in Drivers::builtin().schemes() {
             assert!(refusal.contains(&format!("{scheme}:")), "{refusal}");
         }
-    }
-
-    #[test]
-    fn a_scheme_that_another_program_can_read_is_answered_with_its_command() {
-        assert!(refusal("/dev/video2").contains("exec:ffmpeg -f v4l2 -input_format mjpeg -i /dev/video2"));
     }
 
     #[test]

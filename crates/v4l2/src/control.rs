@@ -119,9 +119,14 @@ impl ControlInfo {
         self.flags & DISABLED != 0
     }
 
-    /// It can be read and not set, now or ever.
+    /// It can be read and never set.
     pub fn is_read_only(&self) -> bool {
-        self.flags & (READ_ONLY | GRABBED) != 0
+        self.flags & READ_ONLY != 0
+    }
+
+    /// It cannot be set as long as the device captures.
+    pub fn is_grabbed(&self) -> bool {
+        self.flags & GRABBED != 0
     }
 
     /// It can be set, but has no effect as long as another one stands as it does (an automatism is on).

@@ -1,0 +1,79 @@
+//! What a driver says of a frame's time and number, and what is believed of it.
+
+use std::time::{Duration, SystemTime};
+
+/// A frame waits in its buffer for a fraction of a second; more than this is a clock that is not the monotonic one.
+const MAX_AGE: Duration = Duration::from_secs(5);
+
+/// The wall clock's time of a capture at `captured` by the monotonic clock, of which it is `monotonic_now` now: `now`
+/// itself where the driver's time cannot be.
+pub(super) fn wall(captured: Option<Duration>, monotonic_now: Duration, now: SystemTime) -> SystemTime {
+    captured
+        .and_then(|captured| monotonic_now.checked_sub(captured))
+        .filter(|age| *age <= MAX_AGE)
+        .and_then(|age| now.checked_sub(age))
+        .unwrap_or(now)
+}
+
+/// The monotonic clock, which drivers stamp frames with.
+pub(super) fn monotonic_now() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+/// Counts frames that the device lost, by the gaps in its own numbers.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    last: Option<u32>,
+    pub(super) lost: u64,
+}
+
+impl Gaps {
+    /// A frame of this number has come. Numbers that stand still or run backwards, as some drivers' do, say nothing.
+    pub(super) fn see(&mut self, sequence: u32) {
+        if let Some(last) = self.last.replace(sequence) {
+            let step = sequence.wrapping_sub(last);
+            if (2..u32::MAX / 2).contains(&step) {
+                self.lost += u64::from(step - 1);
+            }
+        }
+    }
+
+    /// The device begins to count anew.
+    pub(super) fn restart(&mut self) {
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capture_is_as_old_by_the_wall_as_by_the_monotonic_clock() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let at = |ms: u64| wall(Some(Duration::from_millis(ms)), Duration::from_millis(60_000), now);
+        assert_eq!(at(59_950), now - Duration::from_millis(50));
+        assert_eq!(at(60_000), now);
+        assert_eq!(at(60_001), now, "from the future");
+        assert_eq!(at(54_000), now, "too old");
+        assert_eq!(wall(None, Duration::from_secs(60), now), now);
+    }
+
+    #[test]
+    fn gaps_in_the_numbers_are_lost_frames() {
+        let mut gaps = Gaps::default();
+        for sequence in [7, 8, 11, 12] {
+            gaps.see(sequence);
+        }
+        assert_eq!(gaps.lost, 2);
+        for sequence in [12, 3, 4, u32::MAX, 1] {
+            gaps.see(sequence);
+        }
+        assert_eq!(gaps.lost, 2 + 1, "the count of 32 bits begins again, past one lost frame");
+        gaps.restart();
+        gaps.see(100);
+        assert_eq!(gaps.lost, 3);
+    }
+}

@@ -1,0 +1,113 @@
+//! What the kernel's pixel formats are here.
+
+use framecast_media::{PixelFormat, Range};
+use framecast_v4l2::{Colour, FourCc};
+
+/// How a device codes its pictures, as far as Framecast can show them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// JPEG images.
+    Jpeg,
+    /// Raw samples.
+    Raw(PixelFormat),
+}
+
+/// The kernel's letters. Those with an M in them have each plane in memory of its own.
+const TABLE: [(&[u8; 4], Coding); 15] = [
+    (b"MJPG", Coding::Jpeg),
+    (b"JPEG", Coding::Jpeg),
+    (b"NV12", Coding::Raw(PixelFormat::Nv12)),
+    (b"NM12", Coding::Raw(PixelFormat::Nv12)),
+    (b"NV21", Coding::Raw(PixelFormat::Nv21)),
+    (b"NM21", Coding::Raw(PixelFormat::Nv21)),
+    (b"YU12", Coding::Raw(PixelFormat::I420)),
+    (b"YM12", Coding::Raw(PixelFormat::I420)),
+    (b"YV12", Coding::Raw(PixelFormat::Yv12)),
+    (b"YM21", Coding::Raw(PixelFormat::Yv12)),
+    (b"YUYV", Coding::Raw(PixelFormat::Yuyv)),
+    (b"UYVY", Coding::Raw(PixelFormat::Uyvy)),
+    (b"RGB3", Coding::Raw(PixelFormat::Rgb24)),
+    (b"BGR3", Coding::Raw(PixelFormat::Bgr24)),
+    (b"GREY", Coding::Raw(PixelFormat::Grey)),
+];
+
+impl Coding {
+    /// The coding with the kernel's letters; `None` for one that cannot be shown.
+    pub(super) fn of(fourcc: FourCc) -> Option<Self> {
+        TABLE.iter().find(|(letters, _)| FourCc::new(**letters) == fourcc).map(|(_, coding)| *coding)
+    }
+
+    /// The coding by its name in URLs.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "mjpeg" | "mjpg" | "jpeg" => Some(Self::Jpeg),
+            name => PixelFormat::from_name(name).map(Self::Raw),
+        }
+    }
+
+    /// The name in URLs, log and API.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "mjpeg",
+            Self::Raw(format) => format.name(),
+        }
+    }
+
+    /// What it costs: a place in the order in which codings are taken. JPEG images need no work; of raw formats those
+    /// with fewer bytes come first, and the one without colour last.
+    pub(super) fn cost(self) -> usize {
+        match self {
+            Self::Jpeg => 0,
+            Self::Raw(PixelFormat::Grey) => usize::MAX,
+            Self::Raw(format) => format.len_bytes(16, 16),
+        }
+    }
+}
+
+/// The range of the samples, by what the driver says of them (`V4L2_MAP_QUANTIZATION_DEFAULT` where it leaves it open).
+pub(super) fn range(format: PixelFormat, colour: Colour) -> Range {
+    const COLORSPACE_JPEG: u32 = 7;
+    match colour.quantization {
+        _ if !format.is_yuv() => Range::Full,
+        1 => Range::Full,
+        2 => Range::Limited,
+        _ if colour.space == COLORSPACE_JPEG => Range::Full,
+        _ => Range::Limited,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_raw_format_that_can_be_shown_has_letters_and_a_name() {
+        for format in PixelFormat::ALL {
+            assert!(TABLE.iter().any(|(_, coding)| *coding == Coding::Raw(format)), "{format}");
+            assert_eq!(Coding::from_name(format.name()), Some(Coding::Raw(format)));
+        }
+        assert_eq!(Coding::of(FourCc::new(*b"H264")), None);
+    }
+
+    #[test]
+    fn the_cheapest_coding_comes_first_and_the_one_without_colour_last() {
+        let mut codings: Vec<Coding> = PixelFormat::ALL.map(Coding::Raw).to_vec();
+        codings.push(Coding::Jpeg);
+        codings.sort_by_key(|coding| coding.cost());
+        let names: Vec<&str> = codings.into_iter().map(Coding::name).collect();
+        assert_eq!(
+            names,
+            ["mjpeg", "nv12", "nv21", "i420", "yv12", "yuyv", "uyvy", "rgb24", "bgr24", "grey"]
+        );
+    }
+
+    #[test]
+    fn the_range_is_what_the_driver_says_and_else_the_default_of_its_colours() {
+        let of = |format, space, quantization| range(format, Colour { space, encoding: 0, quantization });
+        assert_eq!(of(PixelFormat::Yuyv, 8, 0), Range::Limited);
+        assert_eq!(of(PixelFormat::Yuyv, 7, 0), Range::Full);
+        assert_eq!(of(PixelFormat::Yuyv, 8, 1), Range::Full);
+        assert_eq!(of(PixelFormat::Nv12, 7, 2), Range::Limited);
+        assert_eq!(of(PixelFormat::Rgb24, 8, 2), Range::Full);
+    }
+}

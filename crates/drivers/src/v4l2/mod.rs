@@ -1,0 +1,224 @@
+//! Cameras that the Linux kernel knows: webcams, capture cards, sensors with a driver of their own.
+//!
+//! A URL names a device and what is wished of it (`target`); the system's list of nodes says which node that is now
+//! (`node`); what the device offers (`offer`) and the wish decide on format, size and rate (`negotiate`), which are
+//! set (`setup`); then frames are taken (`source`). The kernel's interface itself is the crate `framecast-v4l2`.
+
+mod adjust;
+mod clock;
+mod coding;
+mod negotiate;
+mod node;
+mod offer;
+mod setup;
+mod source;
+mod target;
+mod trouble;
+mod unpadded;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, access};
+use tokio::task::spawn_blocking;
+
+use self::node::{Node, Places};
+use self::source::Camera;
+use self::target::Target;
+use crate::blocking::panic_message;
+use crate::{BoxFuture, Control, ControlValue, Device, Driver, Error, Source, SourceUrl};
+
+/// `v4l2:/dev/video0?size=1280x720&fps=30&format=mjpeg`, and devices by names that survive replugging.
+pub(crate) struct V4l2;
+
+/// How often a lost device is looked for. Nodes, udev's links and the kernel's list of devices come one after the other,
+/// in folders that come and go with the first device, and the kernel's list tells nobody of changes: looking there four
+/// times a second while a camera is lost costs less than to be told of half of it.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+impl Driver for V4l2 {
+    fn scheme(&self) -> &'static str {
+        "v4l2"
+    }
+
+    fn check(&self, url: &SourceUrl) -> Result<(), Error> {
+        target::parse(url).map(drop)
+    }
+
+    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+        Box::pin(async move {
+            let (target, wish) = target::parse(url)?;
+            let path = resolve(&target, url)?;
+            let camera: Box<dyn Source> = Box::new(Camera::open(&path, wish, url)?);
+            Ok(camera)
+        })
+    }
+
+    fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
+        Box::pin(async { off_runtime(|| Ok(devices())).await.unwrap_or_default() })
+    }
+
+    fn controls<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, Error>> {
+        let url = url.clone();
+        Box::pin(off_runtime(move || adjust::list(&resolve(&target::parse(&url)?.0, &url)?)))
+    }
+
+    fn set_controls<'a>(
+        &'a self,
+        url: &'a SourceUrl,
+        changes: &'a [(String, Option<ControlValue>)],
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        let (url, changes) = (url.clone(), changes.to_vec());
+        Box::pin(off_runtime(move || adjust::set(&resolve(&target::parse(&url)?.0, &url)?, &changes)))
+    }
+
+    fn until_back<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let Ok((target, _)) = target::parse(url) else { return std::future::pending().await };
+            let look = || {
+                let target = target.clone();
+                async move { off_runtime(move || Ok(presence(&target))).await.ok().flatten() }
+            };
+            // What is still there is what was lost: it must go first, or be another one.
+            let mut lost = look().await;
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                match look().await {
+                    Some(found) if lost.as_ref() != Some(&found) => return,
+                    Some(_) => {}
+                    None => lost = None,
+                }
+            }
+        })
+    }
+}
+
+/// Runs `work`, which blocks, where that holds up nobody.
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            let message = error
+                .try_into_panic()
+                .map_or_else(|_| "the program ends".to_owned(), |panic| panic_message(panic.as_ref()));
+            Err(Error::Panicked { message })
+        }
+    }
+}
+
+/// The node that `target` means now.
+fn resolve(target: &Target, url: &SourceUrl) -> Result<PathBuf, Error> {
+    let problem = |problem| Error::Device { device: named(url), problem };
+    let nodes = Places::system().nodes();
+    let found = node::find(target, &nodes).map_err(problem)?;
+    // Of several nodes the first camera; a single one is told of what is wrong with it when it is opened.
+    let camera = found.iter().find(|path| is_camera(path)).or(found.first().filter(|_| found.len() == 1));
+    match camera {
+        Some(path) => Ok(path.clone()),
+        // What may not be opened cannot be asked.
+        None => match found.iter().find(|path| !may_open(path)) {
+            Some(path) => Ok(path.clone()),
+            None => Err(problem("is no camera".to_owned())),
+        },
+    }
+}
+
+/// The URL up to its options, for messages.
+fn named(url: &SourceUrl) -> String {
+    let shown = url.to_string();
+    shown.split('?').next().unwrap_or_default().to_owned()
+}
+
+fn is_camera(path: &Path) -> bool {
+    framecast_v4l2::Device::open(path).is_ok_and(|device| setup::check_kind(&device, path).is_ok())
+}
+
+fn may_open(path: &Path) -> bool {
+    access(path, Access::READ_OK | Access::WRITE_OK).is_ok()
+}
+
+/// A node as it is now: made anew it is another one, though by the same name.
+#[derive(Debug, PartialEq, Eq)]
+struct Presence {
+    path: PathBuf,
+    inode: (u64, u64),
+    changed_at: (i64, i64),
+}
+
+/// The node that `target` means, when it is there and may be opened: udev gives permission a moment after it appears.
+fn presence(target: &Target) -> Option<Presence> {
+    let found = node::find(target, &Places::system().nodes()).ok()?;
+    let path = found.into_iter().next().filter(|path| may_open(path))?;
+    let node = fs::metadata(&path).ok()?;
+    Some(Presence { path, inode: (node.dev(), node.ino()), changed_at: (node.ctime(), node.ctime_nsec()) })
+}
+
+/// The cameras that are plugged in now.
+fn devices() -> Vec<Device> {
+    let nodes = Places::system().nodes();
+    nodes.iter().filter_map(|node| describe(node, &nodes)).collect()
+}
+
+/// The device behind a node; `None` for nodes that are no cameras.
+fn describe(node: &Node, nodes: &[Node]) -> Option<Device> {
+    let mut device = Device {
+        name: node.name.clone(),
+        source: node::stable_source(node, nodes),
+        path: Some(node.path.display().to_string()),
+        driver: String::new(),
+        in_use_by: None,
+        problem: None,
+        formats: Vec::new(),
+    };
+    match framecast_v4l2::Device::open(&node.path) {
+        Ok(open) => {
+            setup::check_kind(&open, &node.path).ok()?;
+            device.name = node::without_echo(&open.capability().card);
+            device.driver.clone_from(&open.capability().driver);
+            match offer::ask(&open) {
+                Ok(offers) => device.formats = offer::listed(&offers),
+                Err(error) => device.problem = Some(error.to_string()),
+            }
+            drop(open);
+            let users = trouble::users(Path::new("/proc"), &node.path);
+            device.in_use_by = (!users.is_empty()).then(|| users.join(", "));
+        }
+        // Which of a device's nodes has the pictures cannot be asked then; it is the first one mostly.
+        Err(_) if node.index > 0 => return None,
+        Err(error) => device.problem = Some(trouble::cannot_open(&node.path, error).to_string()),
+    }
+    Some(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_device_that_is_not_there_is_named_with_what_is() {
+        let url = SourceUrl::parse("v4l2:usb=ffff:fffe?size=640x480").unwrap();
+        for error in [
+            V4l2.open(&url).await.err().unwrap(),
+            V4l2.controls(&url).await.err().unwrap(),
+            V4l2.set_controls(&url, &[("brightness".to_owned(), None)]).await.err().unwrap(),
+        ] {
+            assert!(error.to_string().starts_with("v4l2:usb=ffff:fffe: is not plugged in"), "{error}");
+            assert!(error.is_transient());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_appears_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("video0");
+        let target = Target::Path(path.display().to_string());
+        assert_eq!(presence(&target), None);
+        fs::write(&path, "").unwrap();
+        let first = presence(&target).unwrap();
+        assert_eq!(presence(&target), Some(first));
+    }
+}

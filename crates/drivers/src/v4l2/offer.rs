@@ -1,0 +1,159 @@
+//! What a device offers: its formats with their sizes and rates, asked once.
+
+use framecast_v4l2::{Device, Error, FourCc, Intervals, Sizes};
+
+use super::coding::Coding;
+use crate::{DeviceFormat, DeviceSize};
+
+/// A format that a device has.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Offer {
+    pub(super) fourcc: FourCc,
+    pub(super) sizes: Vec<Extent>,
+}
+
+/// A size, or a range of them, with its rates.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Extent {
+    pub(super) min: (u32, u32),
+    pub(super) max: (u32, u32),
+    pub(super) step: (u32, u32),
+    pub(super) rates: Rates,
+}
+
+/// Frames per second.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Rates {
+    /// These; the device does not tell when there are none.
+    Any(Vec<f64>),
+    /// From the first to the second.
+    Between(f64, f64),
+}
+
+impl Offer {
+    pub(super) fn coding(&self) -> Option<Coding> {
+        Coding::of(self.fourcc)
+    }
+
+    /// The name for people: that of the coding, or the kernel's letters.
+    pub(super) fn name(&self) -> String {
+        self.coding().map_or_else(|| self.fourcc.to_string(), |coding| coding.name().to_owned())
+    }
+}
+
+impl Extent {
+    /// The size of this range that is nearest to `wanted`.
+    pub(super) fn nearest(&self, wanted: (u32, u32)) -> (u32, u32) {
+        let side = |wanted: u32, min: u32, max: u32, step: u32| {
+            let steps = (wanted.clamp(min, max.max(min)) - min + step / 2) / step;
+            (min + steps * step).min(max.max(min))
+        };
+        (
+            side(wanted.0, self.min.0, self.max.0, self.step.0),
+            side(wanted.1, self.min.1, self.max.1, self.step.1),
+        )
+    }
+}
+
+/// Asks `device` for all that it has.
+pub(super) fn ask(device: &Device) -> Result<Vec<Offer>, Error> {
+    let mut offers: Vec<Offer> = Vec::new();
+    for info in device.formats()? {
+        if offers.iter().all(|offer| offer.fourcc != info.fourcc) {
+            // Of formats that cannot be shown the names are enough: some devices have eighty.
+            let is_usable = Coding::of(info.fourcc).is_some();
+            let sizes = if is_usable { sizes(device, info.fourcc)? } else { Vec::new() };
+            offers.push(Offer { fourcc: info.fourcc, sizes });
+        }
+    }
+    Ok(offers)
+}
+
+fn sizes(device: &Device, fourcc: FourCc) -> Result<Vec<Extent>, Error> {
+    match device.sizes(fourcc)? {
+        Sizes::Discrete(sizes) => {
+            let extent = |size: (u32, u32)| {
+                Ok(Extent { min: size, max: size, step: (1, 1), rates: rates(device, fourcc, size)? })
+            };
+            sizes.into_iter().filter(|size| size.0 > 0 && size.1 > 0).map(extent).collect()
+        }
+        Sizes::Stepwise { min, max, step } => {
+            // Rates are told for one size; the largest one has those that all sizes have.
+            Ok(vec![Extent { min, max, step, rates: rates(device, fourcc, max)? }])
+        }
+    }
+}
+
+/// The rates at one size, highest first.
+pub(super) fn rates(device: &Device, fourcc: FourCc, size: (u32, u32)) -> Result<Rates, Error> {
+    Ok(match device.intervals(fourcc, size.0, size.1)? {
+        Intervals::Discrete(intervals) => {
+            let mut rates: Vec<f64> = intervals.into_iter().filter_map(|interval| interval.fps()).collect();
+            rates.sort_by(|a, b| b.total_cmp(a));
+            rates.dedup();
+            Rates::Any(rates)
+        }
+        Intervals::Stepwise { min, max } => match (max.fps(), min.fps()) {
+            (Some(lowest), Some(highest)) => Rates::Between(lowest, highest),
+            _ => Rates::Any(Vec::new()),
+        },
+    })
+}
+
+/// The offers for people: sizes largest first, ranges by their ends.
+pub(super) fn listed(offers: &[Offer]) -> Vec<DeviceFormat> {
+    let format = |offer: &Offer| {
+        let mut sizes: Vec<DeviceSize> = offer.sizes.iter().flat_map(listed_sizes).collect();
+        sizes.sort_by_key(|size| {
+            std::cmp::Reverse((u64::from(size.width) * u64::from(size.height), size.width))
+        });
+        DeviceFormat { format: offer.name(), is_usable: offer.coding().is_some(), sizes }
+    };
+    offers.iter().map(format).collect()
+}
+
+fn listed_sizes(extent: &Extent) -> Vec<DeviceSize> {
+    let rounded = |fps: f64| (fps * 1000.0).round() / 1000.0;
+    let fps: Vec<f64> = match &extent.rates {
+        Rates::Any(rates) => rates.iter().copied().map(rounded).collect(),
+        Rates::Between(lowest, highest) => vec![rounded(*highest), rounded(*lowest)],
+    };
+    let size = |(width, height)| DeviceSize { width, height, fps: fps.clone() };
+    if extent.min == extent.max { vec![size(extent.max)] } else { vec![size(extent.max), size(extent.min)] }
+}
+
+/// Reads offers as they are recorded in `testdata/`: a line a size, `YUYV 640x480 30 25`, a range of sizes as
+/// `16x16..3840x2160/2x2`, of rates as `1..60`.
+#[cfg(test)]
+pub(super) fn recorded(text: &str) -> Vec<Offer> {
+    let size = |text: &str| {
+        let (width, height) = text.split_once('x').unwrap();
+        (width.parse::<u32>().unwrap(), height.parse::<u32>().unwrap())
+    };
+    let mut offers: Vec<Offer> = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let mut letters = *b"    ";
+        let name = words.next().unwrap().as_bytes();
+        letters[..name.len()].copy_from_slice(name);
+        let fourcc = FourCc::new(letters);
+        if offers.last().is_none_or(|offer| offer.fourcc != fourcc) {
+            offers.push(Offer { fourcc, sizes: Vec::new() });
+        }
+        let Some(place) = words.next() else { continue };
+        let (range, step) = place.split_once('/').unwrap_or((place, "1x1"));
+        let (min, max) = range.split_once("..").unwrap_or((range, range));
+        let words: Vec<&str> = words.collect();
+        let rates = match words.first().and_then(|word| word.split_once("..")) {
+            Some((lowest, highest)) => Rates::Between(lowest.parse().unwrap(), highest.parse().unwrap()),
+            None => {
+                let mut rates: Vec<f64> = words.iter().map(|word| word.parse().unwrap()).collect();
+                rates.sort_by(|a, b| b.total_cmp(a));
+                Rates::Any(rates)
+            }
+        };
+        let extent = Extent { min: size(min), max: size(max), step: size(step), rates };
+        offers.last_mut().unwrap().sizes.push(extent);
+    }
+    offers
+}

@@ -1,0 +1,243 @@
+//! An open camera: waits for its frames, copies each out of the device's memory once, and gives the memory back.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use framecast_media::{Bytes, Error as MediaError, Frame};
+use framecast_v4l2::{BufferInfo, Device, Event, Lent, Stream};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::timeout;
+use tracing::info;
+
+use super::clock::{self, Gaps};
+use super::negotiate;
+use super::setup::{self, Setup};
+use super::target::Wish;
+use super::trouble;
+use crate::{BoxFuture, Capture, Door, Error, Mode, Source, SourceUrl};
+
+/// One that is filled, one that waits and one that is copied; and one more for a thread that is late.
+const BUFFERS: u32 = 4;
+
+/// How often a device that is silent is asked whether it is still there: some drivers tell nobody who waits.
+const PING: Duration = Duration::from_secs(1);
+
+/// A camera that captures.
+pub(super) struct Camera {
+    path: PathBuf,
+    wish: Wish,
+    /// Absent after it could not be started anew.
+    stream: Option<AsyncFd<Stream>>,
+    /// It gives nothing any more.
+    has_failed: bool,
+    setup: Setup,
+    door: Door,
+    gaps: Gaps,
+    max_picture_bytes: usize,
+}
+
+/// What was in a buffer.
+struct Taken {
+    data: Result<Bytes, MediaError>,
+    captured_at: SystemTime,
+}
+
+impl Camera {
+    /// Opens the node at `path` and starts it. Belongs into a runtime with I/O; blocks for as long as the device takes to
+    /// set itself up.
+    pub(super) fn open(path: &Path, wish: Wish, url: &SourceUrl) -> Result<Self, Error> {
+        let device = Device::open(path).map_err(|error| trouble::cannot_open(path, error))?;
+        let (stream, setup) = start(device, path, &wish)?;
+        Ok(Self {
+            path: path.to_owned(),
+            wish,
+            stream: Some(stream),
+            has_failed: false,
+            setup,
+            door: Door::new(url),
+            gaps: Gaps::default(),
+            max_picture_bytes: url.max_picture_bytes(),
+        })
+    }
+
+    /// The next frame. Cancel safe: it waits only while it holds nothing.
+    async fn next(&mut self) -> Result<Option<Frame>, Error> {
+        while !self.has_failed {
+            if self.has_changed()? {
+                self.restart()?;
+            }
+            if let Some(taken) = self.take()? {
+                return self.admit(taken).map(Some);
+            }
+            self.wait().await?;
+        }
+        Ok(None)
+    }
+
+    /// Waits until there is something to take or to hear.
+    async fn wait(&mut self) -> Result<(), Error> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        let interest = Interest::READABLE | Interest::PRIORITY | Interest::ERROR;
+        let failure = match timeout(PING, stream.ready(interest)).await {
+            Ok(Ok(mut guard)) => {
+                let ready = guard.ready();
+                if ready.is_error() || ready.is_read_closed() {
+                    // Nothing was there to take a moment ago, and nothing will come: what is it?
+                    stream.get_ref().device().ping().err().map(|error| trouble::refused(&self.path, error))
+                } else {
+                    guard.clear_ready();
+                    // What came between the last look and this is seen now, for it is not told again.
+                    return Ok(());
+                }
+            }
+            Ok(Err(source)) => Some(Error::File { doing: "wait for", path: self.path.clone(), source }),
+            Err(_) => match stream.get_ref().device().ping() {
+                Ok(()) => return Ok(()),
+                Err(error) => Some(trouble::refused(&self.path, error)),
+            },
+        };
+        self.has_failed = true;
+        Err(failure.unwrap_or_else(|| self.problem("the driver has stopped it after an error of its own")))
+    }
+
+    fn problem(&self, problem: &str) -> Error {
+        Error::Device { device: self.path.display().to_string(), problem: problem.to_owned() }
+    }
+
+    /// Whether another signal comes in than the one that the device was set up for.
+    fn has_changed(&mut self) -> Result<bool, Error> {
+        let Some(stream) = &self.stream else { return Ok(false) };
+        let mut has_changed = false;
+        // A device keeps few events, and the newest of a kind.
+        for _ in 0..64 {
+            match stream.get_ref().device().next_event() {
+                Ok(Some(event)) => has_changed |= event == Event::SourceChange,
+                Ok(None) => break,
+                Err(error) => return Err(trouble::refused(&self.path, error)),
+            }
+        }
+        Ok(has_changed)
+    }
+
+    /// Follows the signal: stops, sets the device up anew and starts.
+    fn restart(&mut self) -> Result<(), Error> {
+        let Some(stream) = self.stream.take() else { return Ok(()) };
+        let device = stream.into_inner().stop();
+        self.has_failed = true;
+        let (stream, setup) = start(device, &self.path, &self.wish)?;
+        self.gaps.restart();
+        (self.stream, self.setup, self.has_failed) = (Some(stream), setup, false);
+        Ok(())
+    }
+
+    /// Takes the oldest filled buffer, if there is one, and gives it back at once.
+    fn take(&mut self) -> Result<Option<Taken>, Error> {
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        let lent = stream.get_mut().dequeue().map_err(|error| trouble::refused(&self.path, error));
+        let lent = match lent {
+            Ok(Some(lent)) => lent,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.has_failed = true;
+                return Err(error);
+            }
+        };
+        let BufferInfo { sequence, captured_at, is_broken } = lent.info();
+        self.gaps.see(sequence);
+        let data = if is_broken {
+            Err(MediaError::Marked)
+        } else {
+            copy(&lent, &self.setup, self.max_picture_bytes)
+        };
+        drop(lent);
+        let captured_at = clock::wall(captured_at, clock::monotonic_now(), SystemTime::now());
+        Ok(Some(Taken { data, captured_at }))
+    }
+
+    fn admit(&mut self, Taken { data, captured_at }: Taken) -> Result<Frame, Error> {
+        let data = data.map_err(|error| self.door.refuse(error))?;
+        match &self.setup.raw {
+            None => self.door.admit(data, captured_at),
+            Some((layout, range)) => {
+                self.door.admit_raw(data, (layout.format, *range), layout.size, captured_at)
+            }
+        }
+    }
+}
+
+impl Source for Camera {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+        Box::pin(self.next())
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.setup.interval
+    }
+
+    fn capture(&self) -> Option<Capture> {
+        Some(self.setup.capture.clone())
+    }
+
+    fn lost_frames(&self) -> u64 {
+        self.gaps.lost
+    }
+}
+
+/// Sets the device up and starts it.
+fn start(device: Device, path: &Path, wish: &Wish) -> Result<(AsyncFd<Stream>, Setup), Error> {
+    let setup = setup::set_up(&device, path, wish)?;
+    let driver = device.capability().driver.clone();
+    let stream = device.start(BUFFERS).map_err(|(_, error)| trouble::refused(path, error))?;
+    let buffers = stream.buffer_count();
+    let stream =
+        watched(stream).map_err(|source| Error::File { doing: "wait for", path: path.to_owned(), source })?;
+    let Capture { device, given, asked } = &setup.capture;
+    let (given, asked) = (shown(given), shown(asked));
+    info!(%device, %driver, buffers, given, asked, "captures");
+    Ok((stream, setup))
+}
+
+/// The stream with the runtime told to watch it; only after it has started, for before a device reports an error to
+/// whoever waits for it.
+#[allow(
+    deprecated,
+    reason = "what is asked of the caller now holds: a stream owns its file, and never another one"
+)]
+fn watched(stream: Stream) -> io::Result<AsyncFd<Stream>> {
+    AsyncFd::with_interest(stream, Interest::READABLE | Interest::PRIORITY)
+}
+
+/// A mode for the log: "mjpeg 1280x720 30 fps"; "anything" where nothing is said.
+fn shown(mode: &Mode) -> String {
+    let size = mode.width.zip(mode.height).map(|(width, height)| format!("{width}x{height}"));
+    let fps = mode.fps.map(|fps| format!("{} fps", negotiate::shown_fps(fps)));
+    let parts: Vec<String> = [mode.format.clone(), size, fps].into_iter().flatten().collect();
+    if parts.is_empty() { "anything".to_owned() } else { parts.join(" ") }
+}
+
+/// Copies a picture out of the device's memory.
+fn copy(lent: &Lent<'_>, setup: &Setup, max_picture_bytes: usize) -> Result<Bytes, MediaError> {
+    match &setup.raw {
+        None => {
+            let data = lent.plane(0);
+            if data.len() > max_picture_bytes {
+                return Err(MediaError::TooLarge { offset: 0, limit_bytes: max_picture_bytes });
+            }
+            Ok(Bytes::copy_from_slice(data))
+        }
+        Some((layout, _)) => {
+            let (width_px, height_px) = layout.size;
+            layout.copy(|number| lent.plane(number)).map(Bytes::from).map_err(|len_bytes| {
+                MediaError::RawLength {
+                    format: layout.format,
+                    width_px,
+                    height_px,
+                    expected_bytes: layout.format.len_bytes(width_px, height_px),
+                    len_bytes,
+                }
+            })
+        }
+    }
+}

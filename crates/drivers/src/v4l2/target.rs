@@ -1,0 +1,190 @@
+//! Which device a URL means, and what is wished of it.
+
+use framecast_media::{PixelFormat, Range};
+
+use super::coding::Coding;
+use crate::{Error, Mode, Options, SourceUrl};
+
+const OPTIONS: &[&str] = &["size", "fps", "format", "range", "input", "strict"];
+
+/// The longest side that can be asked for, in pixels.
+const MAX_SIDE_PX: u32 = 16_384;
+
+/// Which device a URL means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The first one that captures.
+    First,
+    /// The node at this path.
+    Path(String),
+    /// A USB device by its numbers, and its serial number where several are alike.
+    Usb { vendor: u16, product: u16, serial: Option<String> },
+    /// A device by its name.
+    Name(String),
+}
+
+/// What is wished of a device. `None` leaves the choice to Framecast.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Wish {
+    pub(super) coding: Option<Coding>,
+    pub(super) size: Option<(u32, u32)>,
+    pub(super) fps: Option<f64>,
+    /// What the samples' range is, whatever the driver says.
+    pub(super) range: Option<Range>,
+    /// The input of a capture card.
+    pub(super) input: Option<u32>,
+    /// Whether what the device lacks is refused rather than replaced by what is nearest.
+    pub(super) is_strict: bool,
+}
+
+impl Wish {
+    /// The wish as the API tells it.
+    pub(super) fn mode(&self) -> Mode {
+        Mode {
+            format: self.coding.map(|coding| coding.name().to_owned()),
+            width: self.size.map(|(width, _)| width),
+            height: self.size.map(|(_, height)| height),
+            fps: self.fps,
+        }
+    }
+}
+
+/// Reads a `v4l2:` URL.
+pub(super) fn parse(url: &SourceUrl) -> Result<(Target, Wish), Error> {
+    let (place, options) = url.path_and_options(OPTIONS)?;
+    let target = target(place).ok_or_else(|| Error::BadUrl {
+        url: url.to_string(),
+        problem: "names no device; known are /dev/videoN, by-id/…, by-path/…, usb=046d:0825 (with :SERIAL \
+                  where two are alike) and name=HD Webcam; `framecast devices` lists what is plugged in"
+            .to_owned(),
+    })?;
+    Ok((target, wish(&options)?))
+}
+
+fn target(place: &str) -> Option<Target> {
+    let place = place.trim();
+    if place.is_empty() {
+        return Some(Target::First);
+    }
+    if place.starts_with("/dev/") {
+        return Some(Target::Path(place.to_owned()));
+    }
+    if place.bytes().all(|b| b.is_ascii_digit()) && place.len() <= 3 {
+        return Some(Target::Path(format!("/dev/video{place}")));
+    }
+    for folder in ["by-id/", "by-path/"] {
+        if let Some(link) = place.strip_prefix(folder) {
+            let is_name = !link.is_empty() && link != ".." && !link.contains('/');
+            return is_name.then(|| Target::Path(format!("/dev/v4l/{place}")));
+        }
+    }
+    if let Some(numbers) = place.strip_prefix("usb=") {
+        let mut parts = numbers.splitn(3, ':');
+        let mut number =
+            || parts.next().filter(|n| n.len() == 4).and_then(|n| u16::from_str_radix(n, 16).ok());
+        let (vendor, product) = (number()?, number()?);
+        let serial = parts.next().filter(|serial| !serial.is_empty()).map(str::to_owned);
+        return Some(Target::Usb { vendor, product, serial });
+    }
+    let name = place.strip_prefix("name=")?.trim();
+    (!name.is_empty()).then(|| Target::Name(name.to_owned()))
+}
+
+fn wish(options: &Options<'_>) -> Result<Wish, Error> {
+    let size = options.get("size").is_some().then(|| options.size((0, 0), 1, MAX_SIDE_PX)).transpose()?;
+    let fps = options
+        .get("fps")
+        .is_some()
+        .then(|| options.frame_interval(30.0).map(|interval| 1.0 / interval.as_secs_f64()))
+        .transpose()?;
+    let range = match options.get("range") {
+        None | Some("auto") => None,
+        Some("full") => Some(Range::Full),
+        Some("limited") => Some(Range::Limited),
+        Some(_) => return Err(options.refuse("range", "must be full, limited or auto")),
+    };
+    let input = options
+        .get("input")
+        .map(|input| input.parse().map_err(|_| options.refuse("input", "must be an input's number, from 0")))
+        .transpose()?;
+    Ok(Wish { coding: coding(options)?, size, fps, range, input, is_strict: options.is_set("strict") })
+}
+
+fn coding(options: &Options<'_>) -> Result<Option<Coding>, Error> {
+    match options.get("format") {
+        None | Some("auto") => Ok(None),
+        Some(name) => Coding::from_name(name).map(Some).ok_or_else(|| {
+            let raw: Vec<&str> = PixelFormat::ALL.iter().map(|format| format.name()).collect();
+            options.refuse("format", &format!("must be auto, mjpeg or one of {}", raw.join(", ")))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(Target, Wish), Error> {
+        parse(&SourceUrl::parse(text).unwrap())
+    }
+
+    #[test]
+    fn devices_are_named_in_any_way_that_people_have_for_them() {
+        let usb = |serial: Option<&str>| Target::Usb {
+            vendor: 0x046d,
+            product: 0x0825,
+            serial: serial.map(str::to_owned),
+        };
+        for (text, target) in [
+            ("v4l2", Target::First),
+            ("v4l2:?fps=5", Target::First),
+            ("/dev/video2", Target::Path("/dev/video2".into())),
+            ("/dev/v4l/by-id/usb-x", Target::Path("/dev/v4l/by-id/usb-x".into())),
+            ("v4l2:/dev/video0?size=640x480", Target::Path("/dev/video0".into())),
+            ("v4l2:1", Target::Path("/dev/video1".into())),
+            ("v4l2:by-id/usb-x-index0", Target::Path("/dev/v4l/by-id/usb-x-index0".into())),
+            ("v4l2:usb=046d:0825", usb(None)),
+            ("v4l2:usb=046D:0825:AB:12?strict", usb(Some("AB:12"))),
+            ("v4l2:name=HD Webcam?fps=5", Target::Name("HD Webcam".into())),
+        ] {
+            assert_eq!(read(text).unwrap().0, target, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_device_is_answered_with_what_does() {
+        for text in [
+            "v4l2:webcam",
+            "v4l2:usb=46d:825",
+            "v4l2:usb=046d",
+            "v4l2:name=",
+            "v4l2:by-id/../x",
+            "v4l2:12345",
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.to_string().contains("known are /dev/videoN, by-id/…"), "{error}");
+            assert!(!error.is_transient());
+        }
+    }
+
+    #[test]
+    fn options_are_read_and_what_they_must_be_is_told() {
+        let (_, wish) = read("v4l2:?size=1280x720&fps=25&format=NV12&range=full&input=1&strict").unwrap();
+        assert_eq!(wish.size, Some((1280, 720)));
+        assert!((wish.fps.unwrap() - 25.0).abs() < 1e-6);
+        assert_eq!(wish.coding, Some(Coding::Raw(PixelFormat::Nv12)));
+        assert_eq!((wish.range, wish.input, wish.is_strict), (Some(Range::Full), Some(1), true));
+        for (text, told) in [
+            ("v4l2:?fsp=5", "known are size, fps, format, range, input, strict"),
+            ("v4l2:?size=0x5", "each side from 1 to 16384"),
+            ("v4l2:?size=100000x5", "each side from 1 to 16384"),
+            ("v4l2:?fps=abc", "from 0.001 to 1000"),
+            ("v4l2:?format=h264", "must be auto, mjpeg or one of yuyv, uyvy, nv12"),
+            ("v4l2:?range=tv", "must be full, limited or auto"),
+            ("v4l2:?input=hdmi", "must be an input's number"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What went wrong with a device, in words that say what to do.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use framecast_v4l2 as v4l2;
+
+use super::node::{self, Places};
+use crate::Error;
+
+const ENOSPC: i32 = 28;
+const EBUSY: i32 = 16;
+const ENODEV: i32 = 19;
+const ENXIO: i32 = 6;
+
+/// Why the node at `path` cannot be opened.
+pub(super) fn cannot_open(path: &Path, source: io::Error) -> Error {
+    let device = path.display().to_string();
+    let problem = |problem: String| Error::Device { device: device.clone(), problem };
+    match (source.kind(), source.raw_os_error()) {
+        (io::ErrorKind::NotFound, _) => problem(node::none(&Places::system().nodes())),
+        (io::ErrorKind::PermissionDenied, _) => problem(no_permission(path)),
+        (io::ErrorKind::Unsupported, _) => problem("is no video device".to_owned()),
+        (_, Some(EBUSY)) => in_use(path),
+        (_, Some(ENODEV | ENXIO)) => Error::Unplugged { device },
+        _ => Error::File { doing: "open", path: path.to_owned(), source },
+    }
+}
+
+/// Why a call to the device at `path` failed.
+pub(super) fn refused(path: &Path, error: v4l2::Error) -> Error {
+    let device = path.display().to_string();
+    if error.is_gone() {
+        return Error::Unplugged { device };
+    }
+    if error.is_busy() {
+        return in_use(path);
+    }
+    let problem = match error.io().raw_os_error() {
+        Some(ENOSPC) => {
+            "the USB bus has not enough bandwidth left for it: ask for format=mjpeg or a smaller size, \
+                         or plug it into another port"
+                .to_owned()
+        }
+        _ => format!("the driver refuses: {error}"),
+    };
+    Error::Device { device, problem }
+}
+
+fn in_use(path: &Path) -> Error {
+    let by = users(Path::new("/proc"), path);
+    Error::InUse { device: path.display().to_string(), by: (!by.is_empty()).then(|| by.join(", ")) }
+}
+
+/// The programs that have the node at `path` open, as far as this account may see: "ffmpeg (process 1234)". This
+/// process is among them when it has it open more than once.
+pub(super) fn users(proc: &Path, path: &Path) -> Vec<String> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let own = std::process::id();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(proc).into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+        let open = files.filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == path)).count();
+        if open > usize::from(pid == own) {
+            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            found.push(match name.trim() {
+                _ if pid == own => "another camera of this Framecast".to_owned(),
+                "" => format!("process {pid}"),
+                name => format!("{name} (process {pid})"),
+            });
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Which group to join for a node that this account may not open.
+pub(super) fn no_permission(path: &Path) -> String {
+    let Ok(node) = fs::metadata(path) else {
+        return "this account may not open it".to_owned();
+    };
+    // Of what the node's own group may do, reading and writing are needed.
+    if node.mode() & 0o060 != 0o060 {
+        return "only its owner may open it; nodes that udev makes belong to the group `video`".to_owned();
+    }
+    let group = entry("/etc/group", node.gid()).unwrap_or_else(|| node.gid().to_string());
+    let user = entry("/etc/passwd", rustix::process::getuid().as_raw()).unwrap_or_else(|| "$USER".to_owned());
+    format!(
+        "this account may not open it; members of the group `{group}` may: sudo usermod -aG {group} {user}, \
+         then log in again (for a service: SupplementaryGroups={group})"
+    )
+}
+
+/// The name with this number in a file like `/etc/group`.
+fn entry(file: &str, number: u32) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (id.parse() == Ok(number)).then(|| name.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn the_programs_that_have_a_device_open_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let node = at("video0");
+        fs::write(&node, "").unwrap();
+        let node = node.canonicalize().unwrap();
+        for (pid, fd, comm) in
+            [("41", "3", "ffmpeg\n"), ("42", "7", ""), ("43", "1", "other\n"), ("self", "3", "x")]
+        {
+            fs::create_dir_all(at(pid).join("fd")).unwrap();
+            let file = if pid == "43" { Path::new("/dev/null") } else { &node };
+            symlink(file, at(pid).join("fd").join(fd)).unwrap();
+            fs::write(at(pid).join("comm"), comm).unwrap();
+        }
+        assert_eq!(users(folder.path(), &node), ["ffmpeg (process 41)", "process 42"]);
+    }
+
+    #[test]
+    fn this_process_uses_a_device_when_it_has_it_open_twice() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(users(Path::new("/proc"), file.path()).is_empty());
+        let second = fs::File::open(file.path()).unwrap();
+        assert_eq!(users(Path::new("/proc"), file.path()), ["another camera of this Framecast"]);
+        drop(second);
+    }
+
+    #[test]
+    fn a_node_without_permission_names_the_group_to_join() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mode = |mode| fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o660);
+        let group = entry("/etc/group", fs::metadata(file.path()).unwrap().gid()).unwrap();
+        let told = no_permission(file.path());
+        assert!(told.contains(&format!("sudo usermod -aG {group} ")), "{told}");
+        mode(0o600);
+        assert!(no_permission(file.path()).starts_with("only its owner"));
+    }
+
+    #[test]
+    fn a_path_that_is_no_device_says_so() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = cannot_open(file.path(), v4l2::Device::open(file.path()).unwrap_err());
+        assert_eq!(error.to_string(), format!("{}: is no video device", file.path().display()));
+        let missing = Path::new("/dev/video-none");
+        let error = cannot_open(missing, v4l2::Device::open(missing).unwrap_err()).to_string();
+        assert!(error.starts_with("/dev/video-none: is not plugged in"), "{error}");
+    }
+}

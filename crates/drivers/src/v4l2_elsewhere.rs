@@ -1,0 +1,28 @@
+//! Takes the place of the V4L2 driver where there is no Linux: says so.
+
+use std::future::ready;
+
+use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
+
+/// `v4l2:`, which is Linux's.
+pub(crate) struct V4l2;
+
+impl Driver for V4l2 {
+    fn scheme(&self) -> &'static str {
+        "v4l2"
+    }
+
+    fn check(&self, url: &SourceUrl) -> Result<(), Error> {
+        Err(refusal(url))
+    }
+
+    fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
+        Box::pin(ready(Err(refusal(url))))
+    }
+}
+
+fn refusal(url: &SourceUrl) -> Error {
+    let problem = "needs Linux, whose interface to cameras V4L2 is; elsewhere a camera can be read by a program: \
+                   exec:ffmpeg … -f mjpeg -";
+    Error::BadUrl { url: url.to_string(), problem: problem.to_owned() }
+}

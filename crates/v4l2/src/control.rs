@@ -201,7 +201,8 @@ impl Device {
         if control.kind == ControlType::Text {
             let mut bytes = vec![0; control.elem_size.clamp(1, MAX_TEXT_BYTES) as usize];
             self.text_call(G_EXT_CTRLS, control.id, &mut bytes)?;
-            return Ok(Value::Text(text(&bytes)));
+            bytes.truncate(bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len()));
+            return Ok(Value::Text(String::from_utf8_lossy(&bytes).into_owned()));
         }
         let mut one = ExtControl::zeroed();
         one.id = control.id;

@@ -64,14 +64,16 @@ impl Coding {
     }
 }
 
-/// The range of the samples, by what the driver says of them (`V4L2_MAP_QUANTIZATION_DEFAULT` where it leaves it open).
+/// The range of the samples, by what the driver says of them. Where it leaves it open, by the kernel's rule
+/// (`V4L2_MAP_QUANTIZATION_DEFAULT`): that of luma with chroma is limited, unless the colours are those of JPEG; luma alone
+/// counts as full, as vivid gives it.
 pub(super) fn range(format: PixelFormat, colour: Colour) -> Range {
     const COLORSPACE_JPEG: u32 = 7;
     match colour.quantization {
         _ if !format.is_yuv() => Range::Full,
         1 => Range::Full,
         2 => Range::Limited,
-        _ if colour.space == COLORSPACE_JPEG => Range::Full,
+        _ if colour.space == COLORSPACE_JPEG || format == PixelFormat::Grey => Range::Full,
         _ => Range::Limited,
     }
 }
@@ -109,5 +111,7 @@ mod tests {
         assert_eq!(of(PixelFormat::Yuyv, 8, 1), Range::Full);
         assert_eq!(of(PixelFormat::Nv12, 7, 2), Range::Limited);
         assert_eq!(of(PixelFormat::Rgb24, 8, 2), Range::Full);
+        assert_eq!(of(PixelFormat::Grey, 8, 0), Range::Full);
+        assert_eq!(of(PixelFormat::Grey, 8, 2), Range::Limited);
     }
 }

@@ -92,11 +92,8 @@ fn target(place: &str) -> Option<Target> {
 
 fn wish(options: &Options<'_>) -> Result<Wish, Error> {
     let size = options.get("size").is_some().then(|| options.size((0, 0), 1, MAX_SIDE_PX)).transpose()?;
-    let fps = options
-        .get("fps")
-        .is_some()
-        .then(|| options.frame_interval(30.0).map(|interval| 1.0 / interval.as_secs_f64()))
-        .transpose()?;
+    options.frame_interval(30.0)?;
+    let fps = options.get("fps").and_then(|fps| fps.parse().ok());
     let range = match options.get("range") {
         None | Some("auto") => None,
         Some("full") => Some(Range::Full),
@@ -171,7 +168,7 @@ mod tests {
     fn options_are_read_and_what_they_must_be_is_told() {
         let (_, wish) = read("v4l2:?size=1280x720&fps=25&format=NV12&range=full&input=1&strict").unwrap();
         assert_eq!(wish.size, Some((1280, 720)));
-        assert!((wish.fps.unwrap() - 25.0).abs() < 1e-6);
+        assert_eq!(wish.fps, Some(25.0));
         assert_eq!(wish.coding, Some(Coding::Raw(PixelFormat::Nv12)));
         assert_eq!((wish.range, wish.input, wish.is_strict), (Some(Range::Full), Some(1), true));
         for (text, told) in [

@@ -21,7 +21,7 @@ fn the_help_names_every_exit_code_and_variable() {
     for code in ["0", "1", "2", "130"] {
         assert!(codes.contains(&format!("\n  {code} ")), "{code} is not in {codes}");
     }
-    for variable in ["CAMERA", "FRAMECAST_PASSWORD", "FRAMECAST_LOG"] {
+    for variable in ["CAMERA", "OPENCV_CAMERA_SOURCE", "FRAMECAST_PASSWORD", "FRAMECAST_LOG"] {
         assert!(help.contains(variable), "{variable}");
     }
 }

@@ -4,6 +4,7 @@
 mod config;
 mod example;
 mod help;
+mod pi;
 mod program;
 mod secret;
 mod serve;

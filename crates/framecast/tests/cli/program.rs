@@ -14,7 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The environment must not decide a test.
-const VARIABLES: [&str; 4] = ["CAMERA", "FRAMECAST_PASSWORD", "FRAMECAST_LOG", "COLUMNS"];
+const VARIABLES: [&str; 5] =
+    ["CAMERA", "OPENCV_CAMERA_SOURCE", "FRAMECAST_PASSWORD", "FRAMECAST_LOG", "COLUMNS"];
 
 /// The program with these arguments, in a folder without configuration.
 pub(crate) fn framecast(arguments: &[&str]) -> Command {

@@ -1,0 +1,71 @@
+//! A Raspberry Pi's camera by a program on PATH, and the names that cameras have in the Flask app.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use framecast_testkit::client::{Stream, get};
+
+use crate::program::{Running, framecast, run};
+
+const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
+
+/// A folder with a `rpicam-vid` that does what `script` says, and the `PATH` that begins with it.
+fn path_with(folder: &Path, script: &str) -> String {
+    fs::write(folder.join("picture.jpg"), PICTURE).unwrap();
+    // Another process writes it: one that a test beside this starts meanwhile cannot hold it open for writing, which
+    // would keep it from being run.
+    let status = Command::new("sh")
+        .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh"])
+        .arg(format!("#!/bin/sh\ncd {}\n{script}\n", folder.display()))
+        .arg(folder.join("rpicam-vid"))
+        .status();
+    assert!(status.unwrap().success());
+    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn camera_pi_shows_what_the_program_on_path_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "case \"$*\" in *'--codec mjpeg'*) cat picture.jpg;; esac; exec sleep 1000";
+    let path = path_with(folder.path(), script);
+    let mut command = framecast(&["--listen", "127.0.0.1:0"]);
+    let mut program = Running::start(command.env("PATH", path).env("CAMERA", "pi2"));
+    let address = program.address();
+    assert_eq!(get(address, "/cameras/camera/snapshot.jpg").body, PICTURE);
+    assert!(program.terminate().0.success());
+}
+
+#[test]
+fn a_camera_that_the_program_does_not_find_is_lost_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path_with(folder.path(), "echo 'ERROR: *** no cameras available ***' >&2; exit 255");
+    let mut program = Running::start(framecast(&["--listen", "127.0.0.1:0", "pi:"]).env("PATH", path));
+    let address = program.address();
+    let stream = Stream::open(address, "/cameras/camera/stream.mjpg", &[]);
+    program.line_with("lost");
+    let answer = get(address, "/api/cameras/camera").text();
+    assert!(
+        answer.contains("Check the ribbon cable") && answer.contains("*** no cameras available ***"),
+        "{answer}"
+    );
+    drop(stream);
+}
+
+#[test]
+fn the_names_of_the_flask_app_are_known() {
+    let sources = |camera: &str, opencv: &str| {
+        let mut command = framecast(&["check"]);
+        let (_, stdout, stderr) = run(command.env("CAMERA", camera).env("OPENCV_CAMERA_SOURCE", opencv));
+        format!("{stdout}{stderr}")
+    };
+    assert!(sources("pi", "").contains("  camera  pi:\n"));
+    let url = sources("opencv", "rtsp://me:s3cret@cam/1");
+    assert!(url.contains("  camera  rtsp://me:***@cam/1\n"), "{url}");
+    let film = sources("opencv", "film.mp4");
+    assert!(film.contains("  camera  exec:ffmpeg ") && film.contains(" film.mp4 "), "{film}");
+    for (camera, opencv, device) in [("v4l2", "", 0), ("opencv", "", 0), ("opencv", "3", 3)] {
+        let told = sources(camera, opencv);
+        assert!(told.contains(&format!("/dev/video{device}")), "{told}");
+    }
+}

@@ -1,6 +1,9 @@
 //! What can be adjusted on a device: brightness, focus, exposure.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One thing that can be adjusted, as the device describes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -71,7 +74,7 @@ pub struct MenuEntry {
 }
 
 /// A control's value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ControlValue {
     /// On or off.
@@ -80,6 +83,40 @@ pub enum ControlValue {
     Integer(i64),
     /// Text.
     Text(String),
+}
+
+impl<'de> Deserialize<'de> for ControlValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+/// Takes what a value can be; a derived reader would not say what was expected.
+struct AnyValue;
+
+impl Visitor<'_> for AnyValue {
+    type Value = ControlValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false, a whole number or text")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<ControlValue, E> {
+        Ok(ControlValue::Boolean(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<ControlValue, E> {
+        Ok(ControlValue::Integer(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<ControlValue, E> {
+        let value = i64::try_from(value).map_err(|_| E::custom(format!("{value} is too large a number")))?;
+        Ok(ControlValue::Integer(value))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<ControlValue, E> {
+        Ok(ControlValue::Text(value.to_owned()))
+    }
 }
 
 impl Control {

@@ -1,0 +1,79 @@
+//! Values for controls, in their order: what a request sets, what the state file keeps, what a camera is opened with.
+
+use std::fmt;
+
+use framecast_drivers::ControlValue;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Values by control, `None` for the default. No control twice; written and read as an object whose order counts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Changes(Vec<(String, Option<ControlValue>)>);
+
+impl Changes {
+    pub(crate) fn as_slice(&self) -> &[(String, Option<ControlValue>)] {
+        &self.0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sets one value: in the place of the control's earlier one, or as the last.
+    pub(crate) fn set(&mut self, id: &str, value: Option<ControlValue>) {
+        match self.0.iter_mut().find(|(known, _)| known == id) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((id.to_owned(), value)),
+        }
+    }
+
+    /// Sets all values of `newer`, which count for more.
+    pub(crate) fn merge(&mut self, newer: &Self) {
+        for (id, value) in &newer.0 {
+            self.set(id, value.clone());
+        }
+    }
+
+    /// Those of the controls that `is_kept` says.
+    pub(crate) fn filtered(mut self, is_kept: impl Fn(&str) -> bool) -> Self {
+        self.0.retain(|(id, _)| is_kept(id));
+        self
+    }
+}
+
+impl Serialize for Changes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(id, value)| (id, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Changes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ChangesVisitor)
+    }
+}
+
+struct ChangesVisitor;
+
+impl<'de> Visitor<'de> for ChangesVisitor {
+    type Value = Changes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(r#"an object of controls, as in {"brightness": 128, "gain": null}"#)
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Changes, M::Error> {
+        let mut changes = Changes::default();
+        while let Some(id) = map.next_key::<String>()? {
+            let shown: String = id.chars().take(64).collect();
+            let value = map
+                .next_value::<Option<ControlValue>>()
+                .map_err(|error| M::Error::custom(format!("{shown}: {error}")))?;
+            if changes.0.iter().any(|(known, _)| *known == id) {
+                return Err(M::Error::custom(format!("{shown} is there twice")));
+            }
+            changes.0.push((id, value));
+        }
+        Ok(changes)
+    }
+}

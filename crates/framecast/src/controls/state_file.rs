@@ -1,0 +1,251 @@
+//! `controls.json` in the state directory: what was set by requests that asked for it to be kept across restarts.
+//!
+//! One object of cameras by name, each an object of values by control. The file is replaced as a whole, so that a
+//! crash leaves the old one or the new one. Cameras that this server does not have are left as they are. A damaged
+//! file is put aside, never written over. One server per state directory: two would overwrite each other's last change.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tracing::error;
+
+use super::Changes;
+
+const NAME: &str = "controls.json";
+
+/// The bound on the file: a thousand cameras with twenty controls each fit.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// How many damaged files are kept aside before one has to be looked at.
+const MAX_ASIDE: usize = 100;
+
+/// The state file of a running server.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+    /// Why nothing is written: the file that is there could neither be read nor put aside.
+    refusal: Option<String>,
+    writing: Mutex<()>,
+}
+
+/// The file's content.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    cameras: BTreeMap<String, Changes>,
+}
+
+/// Why the file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error("{} is damaged: {source}", path.display())]
+    Damaged { path: PathBuf, source: serde_json::Error },
+    #[error("{} is damaged: it has more than {MAX_BYTES} bytes", path.display())]
+    TooLarge { path: PathBuf },
+    #[error("cannot {doing} {}: {source}", path.display())]
+    System { doing: &'static str, path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Kept {
+    /// What is kept for the camera called `name`.
+    pub(crate) fn of(&self, name: &str) -> Changes {
+        self.cameras.get(name).cloned().unwrap_or_default()
+    }
+}
+
+impl StateFile {
+    /// Reads the file in `folder`; where there is none, nothing is kept yet. A damaged one is put aside, and the log says
+    /// what is wrong with it and where it is now.
+    pub(crate) fn open(folder: &Path) -> (Self, Kept) {
+        let path = folder.join(NAME);
+        let (refusal, kept) = match read(&path) {
+            Ok(kept) => (None, kept),
+            Err(problem) => (put_aside(&path, &problem).err(), Kept::default()),
+        };
+        (Self { path, refusal, writing: Mutex::default() }, kept)
+    }
+
+    /// Keeps `changes` of the camera called `name`. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What could not be read or written; the file is then as it was.
+    pub(crate) fn keep(&self, name: &str, changes: &Changes) -> Result<(), StateError> {
+        if let Some(refusal) = &self.refusal {
+            return Err(StateError::Refused(refusal.clone()));
+        }
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read anew: someone may have edited it.
+        let mut kept = read(&self.path)?;
+        kept.cameras.entry(name.to_owned()).or_default().merge(changes);
+        self.write(&kept).map_err(|(doing, source)| StateError::System {
+            doing,
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    fn write(&self, kept: &Kept) -> Result<(), (&'static str, io::Error)> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(|error| ("create the folder of", error))?;
+        let mut text = serde_json::to_string_pretty(kept).map_err(|error| ("write", error.into()))?;
+        text.push('\n');
+        let temporary = folder.join(format!(".{NAME}.{}", std::process::id()));
+        let replaced = write_synced(&temporary, text.as_bytes()).and_then(|()| {
+            fs::rename(&temporary, &self.path)?;
+            // The new name is on the disk when the folder is.
+            File::open(folder)?.sync_all()
+        });
+        replaced.map_err(|error| {
+            // It may not even have been created.
+            fs::remove_file(&temporary).ok();
+            ("write", error)
+        })
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn read(path: &Path) -> Result<Kept, StateError> {
+    let system = |source| StateError::System { doing: "read", path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
+        Err(error) => return Err(system(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(system)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(StateError::TooLarge { path: path.to_owned() });
+    }
+    serde_json::from_slice(&bytes).map_err(|source| StateError::Damaged { path: path.to_owned(), source })
+}
+
+/// Renames a damaged file; where that is not possible, or it could not even be read, the error says why nothing is
+/// kept from now on.
+fn put_aside(path: &Path, problem: &StateError) -> Result<(), String> {
+    if matches!(problem, StateError::System { .. }) {
+        error!("{problem}; what was kept is not applied, and nothing is kept");
+        return Err(problem.to_string());
+    }
+    let names = (1..=MAX_ASIDE).map(|number| path.with_file_name(format!("{NAME}.damaged-{number}")));
+    let moved = match names.into_iter().find(|name| !name.exists()) {
+        Some(aside) => fs::rename(path, &aside).map(|()| aside).map_err(|error| error.to_string()),
+        None => Err(format!("there are {MAX_ASIDE} damaged ones already")),
+    };
+    match moved {
+        Ok(aside) => {
+            error!("{problem}; it is now {}, and what it kept is not applied", aside.display());
+            Ok(())
+        }
+        Err(reason) => {
+            let refusal = format!("{problem}; it cannot be put aside ({reason}), so nothing is kept");
+            error!("{refusal}");
+            Err(refusal)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framecast_drivers::ControlValue;
+
+    use super::*;
+
+    fn changes(json: &str) -> Changes {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn what_was_kept_is_there_after_a_restart_in_its_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("not/yet/there");
+        let (file, kept) = StateFile::open(&state);
+        assert_eq!(kept, Kept::default());
+        file.keep("front", &changes(r#"{"zoom": 3, "auto": true}"#)).unwrap();
+        file.keep("front", &changes(r#"{"auto": false, "name": "é", "gain": null}"#)).unwrap();
+        file.keep("back", &changes(r#"{"zoom": -1}"#)).unwrap();
+        let (_, kept) = StateFile::open(&state);
+        let expected = changes(r#"{"zoom": 3, "auto": false, "name": "é", "gain": null}"#);
+        assert_eq!(kept.of("front").as_slice(), expected.as_slice());
+        assert_eq!(kept.of("back").as_slice(), [("zoom".to_owned(), Some(ControlValue::Integer(-1)))]);
+        assert!(kept.of("other").is_empty());
+        // No temporary file is left.
+        assert_eq!(fs::read_dir(&state).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_camera_that_this_server_does_not_have_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(NAME), r#"{"cameras": {"elsewhere": {"b": 1, "a": "x"}}}"#).unwrap();
+        let (file, _) = StateFile::open(folder.path());
+        file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap();
+        let (_, kept) = StateFile::open(folder.path());
+        assert_eq!(kept.of("elsewhere"), changes(r#"{"b": 1, "a": "x"}"#));
+    }
+
+    #[test]
+    fn a_damaged_file_is_put_aside_and_lost_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        let (file, _) = StateFile::open(folder.path());
+        file.keep("front", &changes(r#"{"brightness": 128, "text": "ä", "auto": true, "gain": null}"#)).unwrap();
+        let good = fs::read(&path).unwrap();
+        let mut damaged = 0;
+        for at in 0..good.len() {
+            for byte in [None, Some(0), Some(0xFF), Some(b'"'), Some(b'}'), Some(b'9')] {
+                let bytes = match byte {
+                    None => good[..at].to_vec(),
+                    Some(byte) => [&good[..at], &[byte], &good[at + 1..]].concat(),
+                };
+                fs::write(&path, &bytes).unwrap();
+                let problem = read(&path).err().map(|problem| problem.to_string());
+                let (file, kept) = StateFile::open(folder.path());
+                let Some(problem) = problem else { continue };
+                damaged += 1;
+                assert!(problem.contains("controls.json is damaged: ") && problem.contains(" at line "), "{problem}");
+                assert_eq!((kept, &file.refusal), (Kept::default(), &None));
+                let aside = folder.path().join("controls.json.damaged-1");
+                assert_eq!(fs::read(&aside).unwrap(), bytes);
+                fs::remove_file(aside).unwrap();
+            }
+        }
+        assert!(damaged > good.len(), "{damaged}");
+    }
+
+    #[test]
+    fn a_file_that_was_damaged_since_the_start_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, _) = StateFile::open(folder.path());
+        fs::write(folder.path().join(NAME), "{oops").unwrap();
+        let problem = file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap_err().to_string();
+        assert!(problem.contains("line 1 column 2"), "{problem}");
+        assert_eq!(fs::read_to_string(folder.path().join(NAME)).unwrap(), "{oops");
+    }
+
+    #[test]
+    fn a_file_that_is_far_too_large_is_not_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(NAME);
+        fs::write(&path, vec![b' '; 2 << 20]).unwrap();
+        assert!(matches!(read(&path), Err(StateError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_the_file_is_refused_and_left() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(NAME)).unwrap();
+        let (file, _) = StateFile::open(folder.path());
+        let problem = file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap_err().to_string();
+        assert!(problem.starts_with("cannot read "), "{problem}");
+    }
+}

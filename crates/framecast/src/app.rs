@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::camera::Camera;
 use crate::config::{ConfigError, Settings};
+use crate::controls::StateFile;
 use crate::encoding;
 use crate::http::{self, Context, Server};
 use crate::supervisor::Supervisor;
@@ -87,10 +88,13 @@ impl Cameras {
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let now = SystemTime::now();
+        let (state, kept) = settings.state_dir.as_deref().map(StateFile::open).unzip();
+        let kept = kept.unwrap_or_default();
         let mut cameras = Vec::new();
         for camera in &settings.cameras {
             let feed = hub.add(&camera.name, now).map_err(|error| ConfigError::new(error.to_string()))?;
-            cameras.push(Arc::new(Camera::new(feed, drivers.clone(), camera.clone())));
+            let kept = kept.of(&camera.name);
+            cameras.push(Arc::new(Camera::new(feed, drivers.clone(), camera.clone(), &kept)));
         }
         let pool = encoder_pool()?;
         for camera in &cameras {
@@ -98,7 +102,9 @@ impl Cameras {
             tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(&pool), shutdown.clone()));
         }
         let (settings, codec) = (Arc::new(settings), pool.backend());
-        let context = Context { hub, cameras: cameras.into(), drivers, settings, codec, started_at: now };
+        let state = state.map(Arc::new);
+        let context =
+            Context { hub, cameras: cameras.into(), drivers, settings, codec, state, started_at: now };
         Ok(Self { context, shutdown, tasks })
     }
 

@@ -6,6 +6,7 @@ use framecast_drivers::{Capture, Drivers};
 use framecast_hub::Feed;
 
 use crate::config::CameraSettings;
+use crate::controls::{Changes, Controls};
 
 /// A configured camera.
 #[derive(Debug)]
@@ -13,13 +14,16 @@ pub(crate) struct Camera {
     pub(crate) feed: Arc<Feed>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
+    pub(crate) controls: Controls,
     /// What the device gave when it was opened last.
     capture: Mutex<Option<Capture>>,
 }
 
 impl Camera {
-    pub(crate) fn new(feed: Arc<Feed>, drivers: Drivers, settings: CameraSettings) -> Self {
-        Self { feed, drivers, settings, capture: Mutex::default() }
+    /// A camera whose controls are to be as its settings say, but for those of which `kept` has values.
+    pub(crate) fn new(feed: Arc<Feed>, drivers: Drivers, settings: CameraSettings, kept: &Changes) -> Self {
+        let controls = Controls::new(&settings.controls, kept);
+        Self { feed, drivers, settings, controls, capture: Mutex::default() }
     }
 
     /// What the device gave when it was opened last, beside what it was asked for.

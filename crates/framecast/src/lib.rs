@@ -66,6 +66,7 @@
 mod app;
 mod camera;
 pub mod config;
+mod controls;
 mod encoding;
 mod http;
 mod signal;

@@ -8,6 +8,7 @@ Examples:
   framecast front=http://192.168.1.20/video.mjpg 'yard=images:./yard?watch'
   rpicam-vid -t 0 -n --codec mjpeg -o - | framecast pipe:-
   FRAMECAST_PASSWORD=… framecast --user me --listen 0.0.0.0:5000
+  framecast devices              what is plugged in, with the source to paste
   framecast check --config framecast.toml
 
 Sources:
@@ -29,6 +30,8 @@ Environment:
                                  pi, pi2, v4l2 and opencv, as in the Flask app
   OPENCV_CAMERA_SOURCE           for CAMERA=opencv: a number, a URL or a film
   FRAMECAST_PASSWORD             the password of --user
+  STATE_DIRECTORY                where what must outlive a restart is kept, or
+  XDG_STATE_HOME                 else here [default: ~/.local/state/framecast]
   FRAMECAST_LOG                  the same as --log
 
 Exit codes:
@@ -44,3 +47,11 @@ environment count, FRAMECAST_PASSWORD too. Nothing is logged.
 Exit codes:
   0    nothing is wrong
   2    something is, and standard error says what and where";
+
+pub(super) const AFTER_DEVICES_HELP: &str = "\
+Nothing is opened for long, and nothing is changed. A running server tells the
+same at /api/devices.
+
+Exit codes:
+  0    the list is complete; it may be empty
+  1    a device did not answer";

@@ -1,5 +1,6 @@
 //! The command line, and what its commands do.
 
+mod devices;
 mod flask;
 mod help;
 mod plan;
@@ -14,7 +15,7 @@ use framecast::{App, Drivers, shutdown_signal};
 use tracing::{error, info, warn};
 
 use crate::log::{self, Format};
-use help::{AFTER_CHECK_HELP, AFTER_HELP};
+use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
 use plan::{Environment, Plan};
 
 /// The server ended as it was told to.
@@ -41,6 +42,13 @@ enum Command {
     /// Serve the cameras; this is what runs when no command is given
     #[command(after_help = AFTER_HELP)]
     Serve(ServeArgs),
+    /// List the cameras that are plugged in, with the source to paste for each
+    #[command(after_help = AFTER_DEVICES_HELP)]
+    Devices {
+        /// As JSON, with every size and rate
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what is wrong in the configuration and where; opens nothing
     #[command(after_help = AFTER_CHECK_HELP)]
     Check(ServeArgs),
@@ -89,6 +97,7 @@ impl Cli {
         let code = match self.command {
             None => serve(&self.serve),
             Some(Command::Serve(args)) => serve(&args),
+            Some(Command::Devices { json }) => devices::list(json),
             Some(Command::Check(args)) => check(&args),
         };
         ExitCode::from(code)

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::env::{self, VarError};
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use framecast::{Account, Drivers, Settings, mask_secrets};
@@ -16,7 +17,7 @@ const DEFAULT_FILE: &str = "framecast.toml";
 const DEFAULT_NAME: &str = "camera";
 
 /// The commands of the command line.
-const COMMANDS: [&str; 2] = ["serve", "check"];
+const COMMANDS: [&str; 3] = ["serve", "devices", "check"];
 
 /// Settings, and where they come from.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Environment {
     camera: Option<String>,
     opencv_source: Option<String>,
     password: Option<String>,
+    /// Where state belongs on this system.
+    state_dir: Option<PathBuf>,
 }
 
 impl Environment {
@@ -39,8 +42,24 @@ impl Environment {
             camera: variable("CAMERA")?,
             opencv_source: variable("OPENCV_CAMERA_SOURCE")?,
             password: variable("FRAMECAST_PASSWORD")?,
+            state_dir: state_dir(|name| env::var_os(name).filter(|value| !value.is_empty())),
         })
     }
+}
+
+/// The folder of systemd's `StateDirectory=`, the first if there are several, or else the user's own by the XDG base
+/// directory specification.
+fn state_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let of_service = variable("STATE_DIRECTORY").and_then(|folders| env::split_paths(&folders).next());
+    // The specification ignores relative paths.
+    let absolute = |folder: OsString| Some(PathBuf::from(folder)).filter(|folder| folder.is_absolute());
+    let of_user = || {
+        let state = variable("XDG_STATE_HOME").and_then(absolute);
+        let folder =
+            state.or_else(|| variable("HOME").and_then(absolute).map(|home| home.join(".local/state")));
+        folder.map(|folder| folder.join("framecast"))
+    };
+    of_service.or_else(of_user)
 }
 
 fn variable(name: &str) -> anyhow::Result<Option<String>> {
@@ -64,6 +83,9 @@ impl Plan {
             add_default(&mut settings, environment, &mut origin, drivers)?;
         }
         settings.check_sources(drivers)?;
+        if settings.state_dir.is_none() {
+            settings.state_dir.clone_from(&environment.state_dir);
+        }
         if let Some(listen) = &args.listen {
             settings.set_listen(listen).context("--listen")?;
         }
@@ -198,6 +220,25 @@ mod tests {
         assert_eq!(split_name("exec:x --size=3"), (None, "exec:x --size=3"));
         assert_eq!(split_name("./a=b/"), (None, "./a=b/"));
         assert_eq!(split_name("test:?fps=3"), (None, "test:?fps=3"));
+    }
+
+    #[test]
+    fn state_is_kept_where_the_system_says() {
+        let found = |variables: &[(&str, &str)]| {
+            let value = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            };
+            state_dir(value).map(|folder| folder.to_str().unwrap().to_owned())
+        };
+        let home = ("HOME", "/h");
+        assert_eq!(found(&[home]).as_deref(), Some("/h/.local/state/framecast"));
+        assert_eq!(found(&[home, ("XDG_STATE_HOME", "/x")]).as_deref(), Some("/x/framecast"));
+        assert_eq!(found(&[home, ("XDG_STATE_HOME", "x")]).as_deref(), Some("/h/.local/state/framecast"));
+        assert_eq!(
+            found(&[home, ("STATE_DIRECTORY", "/var/lib/f:/var/lib/g")]).as_deref(),
+            Some("/var/lib/f")
+        );
+        assert_eq!(found(&[("HOME", "h")]), None);
     }
 
     #[test]

@@ -56,6 +56,18 @@ pub fn check_camera_name(name: &str) -> Result<(), String> {
     ))
 }
 
+/// Whether `id` can be a control's; which ones there are is known only to the device.
+pub(super) fn check_control_id(id: &str) -> Result<(), String> {
+    let is_good = (1..=MAX_NAME_CHARS).contains(&id.chars().count()) && !id.contains(char::is_control);
+    is_good.then_some(()).ok_or_else(|| {
+        let shown: String = id.chars().take(MAX_NAME_CHARS).collect();
+        format!(
+            "`{}` is no name for a control; a camera's are listed at /api/cameras/NAME/controls",
+            shown.escape_debug()
+        )
+    })
+}
+
 /// A host's name in lower case, with or without a port.
 pub(super) fn parse_host(text: &str) -> Result<String, String> {
     let (name, port) = text.split_once(':').unwrap_or((text, "0"));

@@ -1,5 +1,8 @@
 //! `framecast.toml` as written.
 
+use std::collections::BTreeMap;
+
+use framecast_drivers::ControlValue;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -24,6 +27,8 @@ pub(super) struct File {
     pub(super) header_timeout: Option<Spanned<DurationValue>>,
     /// How many connections may be open at once.
     pub(super) max_connections: Option<Spanned<usize>>,
+    /// Where what must outlive a restart is kept.
+    pub(super) state_dir: Option<Spanned<String>>,
     /// The cameras; the first is the default one.
     #[serde(default)]
     pub(super) camera: Vec<Spanned<CameraFile>>,
@@ -47,6 +52,8 @@ pub(super) struct CameraFile {
     pub(super) quality: Option<Spanned<u8>>,
     /// The largest picture that is taken from it.
     pub(super) max_picture: Option<Spanned<SizeValue>>,
+    /// What its controls are set to at every opening.
+    pub(super) controls: Option<BTreeMap<Spanned<String>, ControlValue>>,
 }
 
 impl File {

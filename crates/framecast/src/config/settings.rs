@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use framecast_drivers::{Drivers, SourceUrl};
+use framecast_drivers::{ControlValue, Drivers, SourceUrl};
 use framecast_hub::QUALITY;
 use toml::Spanned;
 
-use super::check::{check_camera_name, parse_host, parse_listen, parse_origin};
+use super::check::{check_camera_name, check_control_id, parse_host, parse_listen, parse_origin};
 use super::file::{CameraFile, File};
 use super::value::LONGEST;
 use super::{Account, ConfigError};
@@ -39,6 +40,9 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How many connections may be open at once; further ones are answered 503.
     pub max_connections: usize,
+    /// The folder of what must outlive a restart: the controls that requests asked to keep. Without one such requests
+    /// are refused.
+    pub state_dir: Option<PathBuf>,
     /// The cameras; the first is the default one.
     pub cameras: Vec<CameraSettings>,
 }
@@ -59,6 +63,8 @@ pub struct CameraSettings {
     pub max_fps: f64,
     /// The JPEG quality at which its raw pictures, and its renditions, are encoded: 1 to 100.
     pub quality: u8,
+    /// What its controls are set to at every opening, in this order. A control that the device lacks is a warning.
+    pub controls: Vec<(String, ControlValue)>,
 }
 
 impl Default for Settings {
@@ -71,6 +77,7 @@ impl Default for Settings {
             write_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             max_connections: 1024,
+            state_dir: None,
             cameras: Vec::new(),
         }
     }
@@ -86,6 +93,7 @@ impl CameraSettings {
             stall_timeout: Duration::from_secs(5),
             max_fps: 120.0,
             quality: 80,
+            controls: Vec::new(),
         }
     }
 }
@@ -216,6 +224,9 @@ impl Settings {
         if let Some(max) = &file.max_connections {
             settings.max_connections = located(text, max, |max| check_max_connections(*max))?;
         }
+        if let Some(folder) = &file.state_dir {
+            settings.state_dir = Some(located(text, folder, |folder| check_state_dir(folder))?);
+        }
         settings.cameras = cameras(&file.camera, text, drivers)?;
         Ok(settings)
     }
@@ -229,13 +240,18 @@ impl CameraSettings {
         }
         check_timeout("stall_timeout", self.stall_timeout)?;
         check_max_fps(self.max_fps)?;
-        check_quality(self.quality).map(drop)
+        check_quality(self.quality)?;
+        self.controls.iter().try_for_each(|(id, _)| check_control_id(id))
     }
 }
 
 fn check_max_fps(max_fps: f64) -> Result<f64, String> {
     let message = || format!("max_fps must be from {} to {}", MAX_FPS.start(), MAX_FPS.end());
     MAX_FPS.contains(&max_fps).then_some(max_fps).ok_or_else(message)
+}
+
+fn check_state_dir(folder: &str) -> Result<PathBuf, String> {
+    if folder.is_empty() { Err("state_dir must name a folder".to_owned()) } else { Ok(folder.into()) }
 }
 
 fn check_quality(quality: u8) -> Result<u8, String> {
@@ -315,6 +331,13 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     if let Some(quality) = &file.quality {
         camera.quality = located(text, quality, |quality| check_quality(*quality))?;
     }
+    // The map is sorted by name; as written counts, for one control may need another one before it.
+    let mut controls: Vec<_> = file.controls.iter().flatten().collect();
+    controls.sort_by_key(|(id, _)| id.span().start);
+    for (id, value) in controls {
+        located(text, id, |id| check_control_id(id))?;
+        camera.controls.push((id.get_ref().clone(), value.clone()));
+    }
     Ok(camera)
 }
 
@@ -377,6 +400,18 @@ mod tests {
             let told = refusal(&change).unwrap_or_default();
             assert!(told.starts_with(expected), "{told}, and not {expected}");
         }
+    }
+
+    #[test]
+    fn controls_are_set_in_the_order_of_the_file() {
+        let text = "[[camera]]\nname = 'a'\nsource = 'emulated'\n[camera.controls]\nzoom = 3\nauto = true\nb = 'x'\n";
+        let settings = Settings::from_toml(text, &Drivers::builtin()).unwrap();
+        let expected = [
+            ("zoom".to_owned(), ControlValue::Integer(3)),
+            ("auto".to_owned(), ControlValue::Boolean(true)),
+            ("b".to_owned(), ControlValue::Text("x".to_owned())),
+        ];
+        assert_eq!(settings.cameras[0].controls, expected);
     }
 
     const SITE: &str = include_str!("../../../../examples/site.toml");

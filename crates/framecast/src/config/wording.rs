@@ -11,12 +11,13 @@ const TOP_KEYS: &[&str] = &[
     "write_timeout",
     "header_timeout",
     "max_connections",
+    "state_dir",
     "camera",
 ];
 
 /// The keys of a camera.
 const CAMERA_KEYS: &[&str] =
-    &["name", "source", "idle_timeout", "stall_timeout", "max_fps", "quality", "max_picture"];
+    &["name", "source", "idle_timeout", "stall_timeout", "max_fps", "quality", "max_picture", "controls"];
 
 /// Keys that are further away than this share nothing with what was meant.
 const LEAST_SIMILARITY: f64 = 0.7;
@@ -36,7 +37,7 @@ pub(super) fn reword(message: &str) -> String {
     match message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
         Some(found) => {
             let found = found.replace("expected usize", "expected a whole number");
-            let found = found.replace("expected f64", "expected a number");
+            let found = found.replace("expected f64", "expected a number").replace("a map", "a table");
             format!("found {}", found.replace("expected a sequence", "expected a list"))
         }
         None => message.to_owned(),

@@ -198,7 +198,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
         let (file, _) = StateFile::open(folder.path());
-        file.keep("front", &changes(r#"{"brightness": 128, "text": "ä", "auto": true, "gain": null}"#)).unwrap();
+        file.keep("front", &changes(r#"{"brightness": 128, "text": "ä", "auto": true, "gain": null}"#))
+            .unwrap();
         let good = fs::read(&path).unwrap();
         let mut damaged = 0;
         for at in 0..good.len() {
@@ -212,7 +213,10 @@ mod tests {
                 let (file, kept) = StateFile::open(folder.path());
                 let Some(problem) = problem else { continue };
                 damaged += 1;
-                assert!(problem.contains("controls.json is damaged: ") && problem.contains(" at line "), "{problem}");
+                assert!(
+                    problem.contains("controls.json is damaged: ") && problem.contains(" at line "),
+                    "{problem}"
+                );
                 assert_eq!((kept, &file.refusal), (Kept::default(), &None));
                 let aside = folder.path().join("controls.json.damaged-1");
                 assert_eq!(fs::read(&aside).unwrap(), bytes);

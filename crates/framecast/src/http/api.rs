@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use axum::extract::{Path, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -11,8 +11,12 @@ use framecast_drivers::{Capture, Device};
 use framecast_hub::{Channel, Feed, Rendition, State as CameraState};
 use framecast_outputs::{Refusal, percent_encoded};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::Context;
+
+/// How long it may take to ask all devices what they are. USB devices hang.
+const DEVICES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
 pub(crate) fn routes(context: Context) -> Router {
@@ -29,8 +33,14 @@ struct Devices {
 }
 
 /// What is plugged in.
-async fn devices(State(context): State<Context>) -> Response {
-    json(Devices { devices: context.drivers.devices().await })
+async fn devices(State(context): State<Context>) -> Result<Response, Refusal> {
+    match timeout(DEVICES_TIMEOUT, context.drivers.devices()).await {
+        Ok(devices) => Ok(json(Devices { devices })),
+        Err(_) => {
+            let message = format!("the devices have not answered within {DEVICES_TIMEOUT:?}");
+            Err(Refusal { status: StatusCode::GATEWAY_TIMEOUT, message })
+        }
+    }
 }
 
 /// The server itself.
@@ -183,7 +193,7 @@ fn server(context: &Context) -> Server {
     }
 }
 
-fn json(body: impl Serialize) -> Response {
+pub(super) fn json(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 

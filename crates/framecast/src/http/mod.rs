@@ -4,6 +4,7 @@ mod address;
 mod api;
 mod auth;
 mod connection;
+mod controls;
 mod guard;
 mod page;
 mod serve;
@@ -28,6 +29,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::camera::Camera;
 use crate::config::Settings;
+use crate::controls::StateFile;
 
 pub(crate) use serve::Server;
 
@@ -40,6 +42,8 @@ pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     /// The codec that encodes pictures.
     pub(crate) codec: Backend,
+    /// Where controls are kept across restarts, if anywhere.
+    pub(crate) state: Option<Arc<StateFile>>,
     pub(crate) started_at: SystemTime,
 }
 
@@ -58,6 +62,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(mjpeg::routes(context.hub.clone(), mjpeg::Config::default(), shutdown.clone()))
         .merge(snapshot::routes(context.hub.clone(), snapshot::Config::default()))
         .merge(api::routes(context.clone()))
+        .merge(controls::routes(context.clone()))
         .merge(page::routes(context.hub.clone()))
         .route("/healthz", get(|| async { "ok\n" }).options(options))
         .layer(middleware::from_fn(address::check))

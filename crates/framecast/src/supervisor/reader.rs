@@ -126,12 +126,15 @@ impl Work {
 
     /// Reads the source to its end; `None` when cancelled before.
     async fn read(&self) -> Option<Result<(), Error>> {
-        let Camera { feed, drivers, settings, .. } = &*self.camera;
+        let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
         let source = match self.unless_cancelled(drivers.open(&settings.source)).await? {
             Ok(source) => source,
             Err(error) => return Some(Err(error)),
         };
         self.report(Report::Opened { longest_pause: source.longest_pause() }).await?;
+        if let Ok(driver) = drivers.find(&settings.source) {
+            self.unless_cancelled(controls.apply(&*driver, &settings.source)).await?;
+        }
         let mut frames = Frames::new(source, settings.max_fps);
         let mut told = Told::default();
         loop {

@@ -28,7 +28,7 @@ fn an_unknown_key_is_told_where_it_is_and_what_is_nearest() {
     let error = refusal_of_camera("idle_timout = \"1s\"");
     assert_eq!(error, "site.toml:4:1: unknown key `idle_timout`; did you mean `idle_timeout`?");
     let error = refusal_of_camera("zzz = 1");
-    let known = "name, source, idle_timeout, stall_timeout, max_fps, quality, max_picture";
+    let known = "name, source, idle_timeout, stall_timeout, max_fps, quality, max_picture, controls";
     assert_eq!(error, format!("site.toml:4:1: unknown key `zzz`; known are {known}"));
 }
 
@@ -72,6 +72,15 @@ fn bad_values_are_told_with_their_place_and_an_example() {
             "4:16: found `900 years`, expected a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"",
         ),
         ("max_picture = \"big\"", "4:15: found `big`, expected a size like \"16MiB\" or \"500kB\""),
+        ("controls = 3", "4:12: found integer `3`, expected a table"),
+        (
+            "controls = { gain = 1.5 }",
+            "4:21: found floating point `1.5`, expected true, false, a whole number or text",
+        ),
+        (
+            "[camera.controls]\n\"\" = 1",
+            "5:1: `` is no name for a control; a camera's are listed at /api/cameras/NAME/controls",
+        ),
         ("max_picture = \"1B\"", "4:15: max_picture must be from 1KiB to 1GiB"),
         ("max_fps = 0", "4:11: max_fps must be from 0.01 to 10000"),
         ("quality = 0", "4:11: quality must be from 1 to 100"),

@@ -21,14 +21,16 @@ fn the_help_names_every_exit_code_and_variable() {
     for code in ["0", "1", "2", "130"] {
         assert!(codes.contains(&format!("\n  {code} ")), "{code} is not in {codes}");
     }
-    for variable in ["CAMERA", "OPENCV_CAMERA_SOURCE", "FRAMECAST_PASSWORD", "FRAMECAST_LOG"] {
+    for variable in
+        ["CAMERA", "OPENCV_CAMERA_SOURCE", "FRAMECAST_PASSWORD", "FRAMECAST_LOG", "STATE_DIRECTORY"]
+    {
         assert!(help.contains(variable), "{variable}");
     }
 }
 
 #[test]
 fn the_help_fits_a_narrow_terminal() {
-    for arguments in [&["--help"][..], &["check", "--help"]] {
+    for arguments in [&["--help"][..], &["check", "--help"], &["devices", "--help"]] {
         let (_, help, _) = run(framecast(arguments).env("COLUMNS", "80"));
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{line}");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod config;
+mod devices;
 mod example;
 mod help;
 mod pi;

@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The environment must not decide a test.
-const VARIABLES: [&str; 5] =
-    ["CAMERA", "OPENCV_CAMERA_SOURCE", "FRAMECAST_PASSWORD", "FRAMECAST_LOG", "COLUMNS"];
+const VARIABLES: [&str; 6] =
+    ["CAMERA", "OPENCV_CAMERA_SOURCE", "FRAMECAST_PASSWORD", "FRAMECAST_LOG", "COLUMNS", "STATE_DIRECTORY"];
 
 /// The program with these arguments, in a folder without configuration.
 pub(crate) fn framecast(arguments: &[&str]) -> Command {
@@ -29,6 +29,7 @@ pub(crate) fn command(program: PathBuf, arguments: &[&str]) -> Command {
     for name in VARIABLES {
         command.env_remove(name);
     }
+    command.env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
     command
 }
 

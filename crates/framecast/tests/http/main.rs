@@ -4,6 +4,7 @@
 mod api;
 mod auth;
 mod bound;
+mod controls;
 mod cors;
 mod guard;
 mod page;

@@ -1,0 +1,206 @@
+//! `framecast devices`: what is plugged in, for people or as JSON.
+
+use std::time::Duration;
+
+use framecast::{Device, DeviceFormat, DeviceSize, Drivers};
+use serde::Serialize;
+
+use super::{FAILED, OK, complain, say};
+
+/// How long all devices may take to say what they are.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Sizes of one format that are listed; the JSON has all.
+const MAX_SIZES: usize = 6;
+
+/// Width of the words on the left.
+const LABEL: usize = 12;
+
+const NOTHING: &str = "\
+No camera is plugged in, or none that this user may see.
+
+- A USB camera is in the list of `lsusb`, and has a node /dev/video0 or so.
+- Whoever runs Framecast must be in the group of that node, mostly `video`:
+  sudo usermod -aG video $USER, then log in anew.
+- A container sees devices that were passed to it: --device /dev/video0.
+- Cameras in the network are not listed. Give their address:
+  framecast http://192.168.1.20/video.mjpg
+- Without any camera, `framecast test` shows a moving pattern.";
+
+/// As `/api/devices` answers.
+#[derive(Serialize)]
+struct Listed {
+    devices: Vec<Device>,
+}
+
+/// Prints the list; returns the exit code.
+pub(super) fn list(as_json: bool) -> u8 {
+    let devices = match find() {
+        Ok(devices) => devices,
+        Err(problem) => {
+            complain(&problem);
+            return FAILED;
+        }
+    };
+    if as_json {
+        let text = serde_json::to_string_pretty(&Listed { devices });
+        say(&text.expect("a list of devices can be written as JSON"));
+    } else if devices.is_empty() {
+        say(NOTHING);
+    } else {
+        let described: Vec<String> = devices.iter().map(describe).collect();
+        say(&described.join("\n\n"));
+    }
+    OK
+}
+
+fn find() -> Result<Vec<Device>, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
+    let drivers = Drivers::builtin();
+    let found = runtime.block_on(async { tokio::time::timeout(TIMEOUT, drivers.devices()).await });
+    // A device that hangs must not keep the program alive.
+    runtime.shutdown_background();
+    found.map_err(|_| format!("a device has not said within {TIMEOUT:?} what it is"))
+}
+
+/// One device in a few lines, the name first.
+fn describe(device: &Device) -> String {
+    let mut lines = vec![device.name.clone()];
+    let mut line = |label: &str, text: &str| lines.push(format!("  {label:LABEL$}{text}"));
+    match &device.path {
+        Some(path) => line("device", &format!("{path} ({})", device.driver)),
+        None => line("device", &device.driver),
+    }
+    if let Some(program) = &device.in_use_by {
+        line("in use by", program);
+    }
+    if let Some(problem) = &device.problem {
+        line("problem", problem);
+    }
+    for (names, sizes) in grouped(&device.formats) {
+        line(&names, &sizes);
+    }
+    line("show it", &format!("framecast {}", shell_words::quote(&device.source)));
+    lines.join("\n")
+}
+
+/// Formats with the same sizes and rates as one: their names, and the sizes.
+fn grouped(formats: &[DeviceFormat]) -> Vec<(String, String)> {
+    let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
+    for format in formats {
+        let sizes =
+            if format.is_usable { sizes(&format.sizes) } else { "cannot be shown by Framecast".to_owned() };
+        let name = format.format.as_str();
+        match groups.iter_mut().find(|(_, known)| *known == sizes) {
+            // Devices have formats that differ in what they call them alone.
+            Some((names, _)) if names.contains(&name) => {}
+            Some((names, _)) => names.push(name),
+            None => groups.push((vec![name], sizes)),
+        }
+    }
+    // Names that fit the column on the left stand in it; more of them stand before the sizes.
+    let lines = groups.into_iter().map(|(names, sizes)| match names.join(", ") {
+        names if names.len() < LABEL => (names, sizes),
+        names => ("formats".to_owned(), format!("{names}: {sizes}")),
+    });
+    lines.collect()
+}
+
+/// `1280x720 at 30, 15 fps; 640x480 at 30 fps`, neighbours of one rate together.
+fn sizes(sizes: &[DeviceSize]) -> String {
+    if sizes.is_empty() {
+        return "any size".to_owned();
+    }
+    let mut groups: Vec<(Vec<String>, String)> = Vec::new();
+    for size in sizes.iter().take(MAX_SIZES) {
+        let (shown, rates) = (format!("{}x{}", size.width, size.height), rates(&size.fps));
+        match groups.last_mut() {
+            Some((shared, known)) if *known == rates => shared.push(shown),
+            _ => groups.push((vec![shown], rates)),
+        }
+    }
+    let mut shown: Vec<String> =
+        groups.into_iter().map(|(sizes, rates)| format!("{}{rates}", sizes.join(", "))).collect();
+    if sizes.len() > MAX_SIZES {
+        shown.push(format!("and {} more", sizes.len() - MAX_SIZES));
+    }
+    shown.join("; ")
+}
+
+/// ` at 30, 15 fps`: all rates where they are few, else the highest and the lowest.
+fn rates(fps: &[f64]) -> String {
+    let rounded: Vec<String> = fps.iter().map(|fps| ((fps * 100.0).round() / 100.0).to_string()).collect();
+    match rounded.as_slice() {
+        [] => String::new(),
+        [highest, _, _, .., lowest] => format!(" at {highest} to {lowest} fps"),
+        few => format!(" at {} fps", few.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(width: u32, height: u32, fps: &[f64]) -> DeviceSize {
+        DeviceSize { width, height, fps: fps.to_vec() }
+    }
+
+    fn format(name: &str, sizes: &[DeviceSize]) -> DeviceFormat {
+        DeviceFormat { format: name.to_owned(), is_usable: name != "h264", sizes: sizes.to_vec() }
+    }
+
+    #[test]
+    fn a_device_is_described_in_a_few_lines_that_end_with_what_to_paste() {
+        let large = [size(1280, 720, &[30.0, 15.0]), size(640, 480, &[30.0, 15.0]), size(320, 240, &[29.97])];
+        let rates = [60.0, 30.0, 15.0, 10.0, 5.0];
+        let device = Device {
+            name: "HD Webcam".to_owned(),
+            source: "v4l2:name=HD Webcam".to_owned(),
+            path: Some("/dev/video0".to_owned()),
+            driver: "uvcvideo".to_owned(),
+            in_use_by: Some("ffmpeg (4711)".to_owned()),
+            problem: None,
+            formats: vec![
+                format("mjpeg", &large),
+                format("yuyv", &[size(640, 480, &rates)]),
+                format("nv12", &[size(640, 480, &rates)]),
+                format("i420", &[size(640, 480, &rates)]),
+                format("h264", &[]),
+            ],
+        };
+        assert_eq!(
+            describe(&device),
+            "HD Webcam\n  \
+             device      /dev/video0 (uvcvideo)\n  \
+             in use by   ffmpeg (4711)\n  \
+             mjpeg       1280x720, 640x480 at 30, 15 fps; 320x240 at 29.97 fps\n  \
+             formats     yuyv, nv12, i420: 640x480 at 60 to 5 fps\n  \
+             h264        cannot be shown by Framecast\n  \
+             show it     framecast 'v4l2:name=HD Webcam'"
+        );
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_asked_says_why() {
+        let device = Device {
+            name: "video0".to_owned(),
+            source: "v4l2:/dev/video0".to_owned(),
+            path: None,
+            driver: "v4l2".to_owned(),
+            in_use_by: None,
+            problem: Some("no permission: join the group `video`".to_owned()),
+            formats: Vec::new(),
+        };
+        let text = describe(&device);
+        assert!(text.contains("\n  problem     no permission: join the group `video`\n"), "{text}");
+        assert!(text.ends_with("show it     framecast v4l2:/dev/video0"), "{text}");
+    }
+
+    #[test]
+    fn many_sizes_are_cut_short() {
+        let many: Vec<DeviceSize> = (1..=9).map(|n| size(100 * n, 100, &[])).collect();
+        assert_eq!(sizes(&many), "100x100, 200x100, 300x100, 400x100, 500x100, 600x100; and 3 more");
+        assert_eq!(sizes(&[]), "any size");
+    }
+}

@@ -1,0 +1,198 @@
+//! `/api/cameras/{name}/controls`: what can be adjusted on a camera's device, and setting it.
+//!
+//! Each call to a device runs in a task of its own, one at a time for each camera, and is waited for a bounded time: USB
+//! devices hang. What a control takes is for the driver to say; what is remembered is for `controls/`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use framecast_drivers::{Control, ControlKind, Driver, Error};
+use framecast_outputs::Refusal;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::Context;
+use super::api::json;
+use crate::camera::Camera;
+use crate::controls::{Changes, StateFile};
+
+/// How long a device may take to tell or set its controls.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take to send its changes.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The bound on a request's body: far more than any device has controls.
+const MAX_BODY_BYTES: usize = 64 << 10;
+
+pub(super) fn routes(context: Context) -> Router {
+    Router::new()
+        .route("/api/cameras/{name}/controls", get(list).patch(change).options(options))
+        .with_state(context)
+}
+
+async fn options() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, PATCH, OPTIONS")])
+}
+
+#[derive(Serialize)]
+struct Answer {
+    /// Whether changes can be kept across restarts.
+    can_persist: bool,
+    controls: Vec<Control>,
+}
+
+async fn list(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Refusal> {
+    let device = Device::of(context.camera(&name)?)?;
+    let controls = device.call(|device| async move { device.list().await }).await?;
+    Ok(json(Answer { can_persist: context.state.is_some(), controls }))
+}
+
+async fn change(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let device = Device::of(context.camera(&name)?)?;
+    let state = match persists(query.as_deref().unwrap_or_default())? {
+        true => Some(context.state.clone().ok_or_else(cannot_persist)?),
+        false => None,
+    };
+    let changes = read(body).await?;
+    let controls = device.call(|device| async move { device.change(changes, state).await }).await?;
+    Ok(json(Answer { can_persist: context.state.is_some(), controls }))
+}
+
+/// Whether the query asks to keep the changes: `persist`, `persist=1`.
+fn persists(query: &str) -> Result<bool, Refusal> {
+    let last = query.split('&').rev().find_map(|pair| match pair.split_once('=') {
+        None if pair == "persist" => Some("1"),
+        Some(("persist", value)) => Some(value),
+        _ => None,
+    });
+    match last {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(other) => Err(Refusal::bad_parameter("persist", other, "must be 1 or 0")),
+    }
+}
+
+fn cannot_persist() -> Refusal {
+    let message = "this server keeps nothing across restarts: set state_dir in its configuration".to_owned();
+    Refusal { status: StatusCode::NOT_IMPLEMENTED, message }
+}
+
+/// The changes in a request's body.
+async fn read(body: Body) -> Result<Changes, Refusal> {
+    let refusal = |status, message: String| Refusal { status, message };
+    let bytes = match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) if is_too_long(&error) => {
+            let message = format!("the body may have at most {} KiB", MAX_BODY_BYTES >> 10);
+            return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        Ok(Err(error)) => {
+            return Err(refusal(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")));
+        }
+        Err(_) => {
+            let message = format!("the body has not come within {BODY_TIMEOUT:?}");
+            return Err(refusal(StatusCode::REQUEST_TIMEOUT, message));
+        }
+    };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let what = if error.is_data() { "the body does not say what to set" } else { "the body is not JSON" };
+        refusal(StatusCode::BAD_REQUEST, format!("{what}: {error}"))
+    })
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
+}
+
+/// A camera's device, for one call.
+struct Device {
+    camera: Arc<Camera>,
+    driver: Arc<dyn Driver>,
+}
+
+impl Device {
+    fn of(camera: &Arc<Camera>) -> Result<Self, Refusal> {
+        let driver = camera.drivers.find(&camera.settings.source).map_err(|error| refused(&error))?;
+        Ok(Self { camera: Arc::clone(camera), driver })
+    }
+
+    /// Does `work` when it is this call's turn. A caller who waits no longer does not end it: a device that hangs keeps
+    /// its turn, so that further calls do not hang in it, too.
+    async fn call<T, F>(self, work: impl FnOnce(Self) -> F) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
+        let camera = Arc::clone(&self.camera);
+        let work = work(self);
+        let done = async {
+            let turn = camera.controls.turn().await;
+            let task = tokio::spawn(async move {
+                let _turn = turn;
+                work.await
+            });
+            task.await
+        };
+        let refusal = |status, message: String| Err(Refusal { status, message });
+        match timeout(CALL_TIMEOUT, done).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => {
+                refusal(StatusCode::SERVICE_UNAVAILABLE, "the driver panicked over its controls".to_owned())
+            }
+            Err(_) => {
+                let message = format!("the device has not answered within {CALL_TIMEOUT:?}");
+                refusal(StatusCode::GATEWAY_TIMEOUT, message)
+            }
+        }
+    }
+
+    async fn list(&self) -> Result<Vec<Control>, Refusal> {
+        self.driver.controls(&self.camera.settings.source).await.map_err(|error| refused(&error))
+    }
+
+    /// Sets `changes`, remembers them for the next openings and, with a file, for the next start; answers what is there
+    /// then.
+    async fn change(&self, changes: Changes, state: Option<Arc<StateFile>>) -> Result<Vec<Control>, Refusal> {
+        let set = self.driver.set_controls(&self.camera.settings.source, changes.as_slice()).await;
+        set.map_err(|error| refused(&error))?;
+        let controls = self.list().await?;
+        // An action was wanted now and not at every opening.
+        let is_button =
+            |id: &str| controls.iter().any(|control| control.id == id && control.kind == ControlKind::Button);
+        let changes = changes.filtered(|id| !is_button(id));
+        self.camera.controls.remember(&changes);
+        if let Some(state) = state.filter(|_| !changes.is_empty()) {
+            let name = self.camera.feed.name().to_owned();
+            let kept = tokio::task::spawn_blocking(move || state.keep(&name, &changes)).await;
+            let problem = match kept {
+                Ok(Ok(())) => return Ok(controls),
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => panic.to_string(),
+            };
+            let message = format!("set, but not kept across restarts: {problem}");
+            return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message });
+        }
+        Ok(controls)
+    }
+}
+
+/// What a driver says of controls: the request's fault, or the device's.
+fn refused(error: &Error) -> Refusal {
+    let status = match error {
+        Error::NoSuchControl { .. } | Error::BadControl { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Refusal { status, message: error.to_string() }
+}

@@ -9,13 +9,14 @@ import { parseArgs } from "node:util";
 import { checks as clients } from "./checks/client.mjs";
 import { checks as films } from "./checks/film.mjs";
 import { checks as pages } from "./checks/page.mjs";
+import { checks as panels } from "./checks/panel.mjs";
 import { checks as rtsp } from "./checks/rtsp.mjs";
 import { checks as stills } from "./checks/still.mjs";
 import { launch } from "./lib/browser.mjs";
 import { Framecast } from "./lib/framecast.mjs";
 import { find } from "./lib/tool.mjs";
 
-const ALL = [...pages, ...films, ...stills, ...clients, ...rtsp];
+const ALL = [...pages, ...panels, ...films, ...stills, ...clients, ...rtsp];
 const LIMIT_MS = 120000;
 const OUT = fileURLToPath(new URL("./out/", import.meta.url));
 

@@ -1,6 +1,7 @@
-// The page of one camera: its stream, the buttons beneath it, its addresses and its figures.
+// The page of one camera: its stream, the buttons beneath it, its controls, its addresses and its figures.
 
 import { address, poll } from "./api.js";
+import { Controls } from "./controls.js";
 import { Feed } from "./feed.js";
 import { News } from "./news.js";
 import { Streams } from "./streams.js";
@@ -14,6 +15,7 @@ const news = new News(at("news"));
 const streams = new Streams();
 const stage = at("stage");
 const veil = make("p", "veil");
+const controls = new Controls(at("controls"), `api/${path}/controls`);
 const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Picture of ${name}`);
 
 at("name").textContent = name;
@@ -143,6 +145,7 @@ poll(`api/${path}`, {
     setText(at("figures"), figures.filter(Boolean).join(" · "));
     setReason(trouble(camera, nowMs));
     showDetails(camera, nowMs);
+    controls.look(camera.state);
     if (camera.width) stage.style.setProperty("--shape", `${camera.width} / ${camera.height}`);
     news.tell("Server", "answers again");
     news.tell(name, camera.state);

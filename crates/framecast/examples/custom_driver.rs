@@ -1,5 +1,6 @@
 //! A driver of one's own with the full traits: options in the URL, checked before anything is opened; a source that
-//! is opened for the first viewer and dropped after the last; errors that viewers can read.
+//! is opened for the first viewer and dropped after the last; errors that viewers can read; controls, which the camera's
+//! page shows as a panel.
 //!
 //! ```sh
 //! cargo run -p framecast --example custom_driver [ADDRESS:PORT]
@@ -7,16 +8,93 @@
 #![expect(clippy::print_stdout, reason = "says where to look, and when the device is opened and closed")]
 
 use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use framecast::codec::{Picture, jpeg};
 use framecast::{
-    App, BoxFuture, Door, Driver, DriverError, Drivers, Frame, Settings, Source, SourceUrl, shutdown_signal,
+    App, BoxFuture, Control, ControlKind, ControlValue, Door, Driver, DriverError, Drivers, Frame, MenuEntry,
+    Settings, Source, SourceUrl, shutdown_signal,
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// `bars:?fps=10&size=640x480`: stripes that move.
-struct Bars;
+struct Bars {
+    dials: Dials,
+}
+
+/// What can be adjusted, with its values. A real driver asks its device.
+#[derive(Clone)]
+struct Dials(Arc<Mutex<Vec<Control>>>);
+
+impl Dials {
+    fn new() -> Self {
+        let control = |group: &str, name: &str, kind, default| Control {
+            id: name.to_lowercase(),
+            name: name.to_owned(),
+            group: group.to_owned(),
+            kind,
+            default: Some(default),
+            value: None,
+            read_only: false,
+            inactive: false,
+        };
+        let entry = |value, name: &str| MenuEntry { value, name: name.to_owned() };
+        let directions = vec![entry(0, "To the left"), entry(1, "To the right")];
+        let mut controls = vec![
+            control(
+                "Picture",
+                "Brightness",
+                ControlKind::Integer { min: 0, max: 255, step: 1 },
+                ControlValue::Integer(220),
+            ),
+            control("Motion", "Still", ControlKind::Boolean, ControlValue::Boolean(false)),
+            control(
+                "Motion",
+                "Speed",
+                ControlKind::Integer { min: 0, max: 32, step: 4 },
+                ControlValue::Integer(8),
+            ),
+            control("Motion", "Direction", ControlKind::Menu { menu: directions }, ControlValue::Integer(0)),
+        ];
+        controls.iter_mut().for_each(|control| control.value.clone_from(&control.default));
+        Self(Arc::new(Mutex::new(controls)))
+    }
+
+    fn list(&self) -> Vec<Control> {
+        let mut controls = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // While it stands still, its speed has no effect.
+        controls[2].inactive = self.number(1) == 1;
+        controls
+    }
+
+    fn number(&self, index: usize) -> u32 {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner)[index].value {
+            Some(ControlValue::Integer(number)) => u32::try_from(number).unwrap_or_default(),
+            Some(ControlValue::Boolean(is_on)) => u32::from(is_on),
+            _ => 0,
+        }
+    }
+
+    /// Checks all before it sets any; `None` is the default.
+    fn set(&self, changes: &[(String, Option<ControlValue>)]) -> Result<(), DriverError> {
+        let mut controls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, value) in changes {
+            let Some(control) = controls.iter().find(|control| control.id == *id) else {
+                let known = controls.iter().map(|control| control.id.clone()).collect();
+                return Err(DriverError::NoSuchControl { control: id.clone(), known });
+            };
+            let checked = value.as_ref().map_or(Ok(()), |value| control.check(value));
+            checked.map_err(|problem| DriverError::BadControl { control: id.clone(), problem })?;
+        }
+        for (id, value) in changes {
+            for control in controls.iter_mut().filter(|control| control.id == *id) {
+                control.value = value.clone().or_else(|| control.default.clone());
+            }
+        }
+        Ok(())
+    }
+}
 
 const OPTIONS: &[&str] = &["fps", "size"];
 
@@ -41,9 +119,22 @@ impl Driver for Bars {
             let mut ticks = interval(pause);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             println!("opened");
-            let source = OpenBars { ticks, pause, size_px, number: 0, door: Door::new(url) };
+            let source =
+                OpenBars { ticks, pause, size_px, moved: 0, door: Door::new(url), dials: self.dials.clone() };
             Ok(Box::new(source) as Box<dyn Source>)
         })
+    }
+
+    fn controls<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, DriverError>> {
+        Box::pin(async { Ok(self.dials.list()) })
+    }
+
+    fn set_controls<'a>(
+        &'a self,
+        _: &'a SourceUrl,
+        changes: &'a [(String, Option<ControlValue>)],
+    ) -> BoxFuture<'a, Result<(), DriverError>> {
+        Box::pin(async move { self.dials.set(changes) })
     }
 }
 
@@ -52,7 +143,9 @@ struct OpenBars {
     ticks: Interval,
     pause: Duration,
     size_px: (u32, u32),
-    number: u32,
+    /// How far the stripes have moved, in pixels.
+    moved: u32,
+    dials: Dials,
     /// Every picture passes it: it checks the JPEG and makes a frame of it.
     door: Door,
 }
@@ -63,12 +156,16 @@ impl Source for OpenBars {
         Box::pin(async move {
             self.ticks.tick().await;
             let captured_at = SystemTime::now();
-            self.number += 1;
             let (width_px, height_px) = self.size_px;
+            let step = if self.dials.number(1) == 1 { 0 } else { self.dials.number(2) };
+            // Stripes repeat after 64 pixels.
+            self.moved =
+                if self.dials.number(3) == 0 { self.moved + step } else { self.moved + 64 - step } % 64;
+            let bright = u8::try_from(self.dials.number(0)).unwrap_or(u8::MAX);
             let mut picture = Picture::new(width_px, height_px);
             for (at, pixel) in (0_u32..).zip(picture.data_mut().chunks_exact_mut(3)) {
-                let stripe = (at % width_px + 8 * self.number) / 32 % 2;
-                pixel.fill(if stripe == 0 { 40 } else { 220 });
+                let stripe = (at % width_px + self.moved) / 32 % 2;
+                pixel.fill(if stripe == 0 { 40 } else { bright });
             }
             // Whatever fails is told to the viewers, and the camera is opened again after a while.
             let data = jpeg::encode(&picture, 80).map_err(|error| DriverError::Custom(error.into()))?;
@@ -89,7 +186,7 @@ impl Drop for OpenBars {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let drivers = Drivers::builtin().with(Bars);
+    let drivers = Drivers::builtin().with(Bars { dials: Dials::new() });
     let mut settings = Settings::with_cameras([("bars", "bars:?fps=20&size=320x240")])?;
     settings.set_listen(&std::env::args().nth(1).unwrap_or("127.0.0.1:5000".to_owned()))?;
     let app = App::start(settings, drivers).await?;

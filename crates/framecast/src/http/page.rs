@@ -37,6 +37,8 @@ const FILES: &[File] = files! {
     "api.js": "text/javascript; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
     "camera.js": "text/javascript; charset=utf-8",
+    "control.js": "text/javascript; charset=utf-8",
+    "controls.js": "text/javascript; charset=utf-8",
     "feed.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "news.js": "text/javascript; charset=utf-8",

@@ -1,0 +1,21 @@
+// Starts an example program of the repository, which says where it listens.
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { BINARY } from "./framecast.mjs";
+import { until } from "./wait.mjs";
+
+/** Runs `examples/NAME 127.0.0.1:0` until the check ends; returns the address of its page. */
+export async function example(stage, name) {
+  const program = path.join(path.dirname(BINARY), "examples", name);
+  if (!existsSync(program)) throw new Error(`there is no program at ${program}; build it by cargo build --examples`);
+  const child = spawn(program, ["127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
+  stage.defer(() => child.kill("SIGKILL"));
+  let output = "";
+  child.stdout.on("data", (bytes) => (output += bytes));
+  child.stderr.on("data", (bytes) => (output += bytes));
+  child.on("error", (error) => (output += error.message));
+  const found = await until(`${name} says where it listens`, () => /open (http:\/\/\S+?)\/?\s/.exec(output));
+  return found[1];
+}

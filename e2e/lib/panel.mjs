@@ -1,0 +1,57 @@
+// The panel of a camera's controls, as someone uses it who has a keyboard alone.
+
+import { ensure, until } from "./wait.mjs";
+
+/** Presses Tab until the element with the focus is one of `selector`. */
+export async function tabTo(page, selector, most = 60) {
+  for (let n = 0; n < most; n += 1) {
+    if (await page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector)) return;
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`the focus does not come to ${selector} by ${most} presses of Tab`);
+}
+
+/** The same the other way. */
+export async function tabBackTo(page, selector) {
+  await page.keyboard.down("Shift");
+  await tabTo(page, selector).finally(() => page.keyboard.up("Shift"));
+}
+
+/** Waits for the panel and opens it. */
+export async function openPanel(page) {
+  await until("the camera's page has a panel of controls", () => page.$("#controls:not([hidden]) summary"));
+  ensure(await page.$eval("#controls details", (details) => !details.open), "the panel is open before anyone asked");
+  await tabTo(page, "#controls summary");
+  await page.keyboard.press("Enter");
+  await until("the panel is open and has a control", () => page.$("#controls details[open] [data-control]"));
+}
+
+/** The selector of what sets a control, by its id in the API. */
+export const control = (id) => `[data-control="${id}"]`;
+
+/** Brings the focus to a control and presses `keys`, one after the other. */
+export async function press(page, id, ...keys) {
+  await tabTo(page, control(id));
+  for (const key of keys) await page.keyboard.press(key);
+}
+
+/** What the page shows as a control's value. */
+export const shown = (page, id) =>
+  page.$eval(control(id), (input) => (input.type === "checkbox" ? input.checked : Number(input.value)));
+
+/** A control as the API at `url` has it. */
+export async function controlOf(url, camera, id) {
+  const response = await fetch(`${url}/api/cameras/${camera}/controls`);
+  return (await response.json()).controls.find((known) => known.id === id);
+}
+
+/** Waits until both the device and the page have this value. */
+export async function becomes(page, url, camera, id, value) {
+  let last = [];
+  await until(`${id} is ${value}`, async () => {
+    last = [(await controlOf(url, camera, id)).value, await shown(page, id)];
+    return last.every((one) => one === value);
+  }).catch((error) => {
+    throw new Error(`${error.message}; the device has ${last[0]}, the page ${last[1]}`);
+  });
+}

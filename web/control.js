@@ -1,0 +1,169 @@
+// One control of a camera's device on the page: its label, its input, its reset and what is wrong
+// with it. Told what the device says by `controls.js`, which also sends what is set here.
+
+import { make, setText } from "./tile.js";
+
+const INACTIVE = "No effect now: another control decides this.";
+
+let made = 0;
+
+/** What differs between two controls that need different inputs; their values do not. */
+export function shapeOf(control) {
+  const { value, inactive, ...shape } = control;
+  return JSON.stringify(shape);
+}
+
+export class ControlRow {
+  #control;
+  #onSet;
+  #input = null;
+  #output = null;
+  #reset = null;
+  #hint = make("p", "hint");
+  #problem = make("p", "problem");
+  /** Whether a finger or pointer is on the slider, or text is being written. */
+  #isHeld = false;
+
+  /** `onSet(value)`: the person has set it; `null` for the default. */
+  constructor(control, onSet) {
+    this.#control = control;
+    this.#onSet = onSet;
+    this.element = make("div", "control");
+    const id = `control-${(made += 1)}`;
+    this.#hint.id = `${id}-hint`;
+    this.#problem.id = `${id}-problem`;
+    this.#problem.setAttribute("role", "alert");
+    this.#build(id);
+    this.element.append(this.#hint, this.#problem);
+    this.update(control);
+  }
+
+  #build(id) {
+    const { name, type, read_only: isReadOnly } = this.#control;
+    this.element.dataset.type = type;
+    if (isReadOnly) {
+      this.#output = make("output", "value");
+      this.element.append(make("span", "label", name), this.#output);
+      return;
+    }
+    this.#input = this.#makeInput();
+    this.#input.id = id;
+    this.#input.dataset.control = this.#control.id;
+    this.#input.setAttribute("aria-describedby", `${this.#hint.id} ${this.#problem.id}`);
+    if (type === "button") {
+      this.element.append(this.#input);
+      return;
+    }
+    const label = make("label", "label", name);
+    label.htmlFor = id;
+    this.element.append(label);
+    if (type === "integer") {
+      this.#output = make("output", "value");
+      this.#output.htmlFor = id;
+      this.element.append(this.#output);
+    }
+    // In the order of the Tab key: to the reset after what it resets, wherever it is seen.
+    this.element.append(this.#input, this.#makeReset());
+  }
+
+  #makeInput() {
+    const { type, name, min, max, step, menu } = this.#control;
+    const commit = (value) => this.#commit(value);
+    switch (type) {
+      case "integer": {
+        const input = Object.assign(make("input", ""), { type: "range", min, max, step });
+        input.oninput = () => {
+          setText(this.#output, input.value);
+          commit(input.valueAsNumber);
+        };
+        input.onpointerdown = () => (this.#isHeld = true);
+        input.onpointerup = input.onpointercancel = () => (this.#isHeld = false);
+        return input;
+      }
+      case "boolean": {
+        const input = Object.assign(make("input", ""), { type: "checkbox" });
+        input.onchange = () => commit(input.checked);
+        return input;
+      }
+      case "menu": {
+        const options = menu.map((entry) => Object.assign(make("option", "", entry.name), { value: entry.value }));
+        const select = make("select", "", ...options);
+        select.onchange = () => commit(Number(select.value));
+        return select;
+      }
+      case "button": {
+        const button = Object.assign(make("button", "button small", name), { type: "button" });
+        button.onclick = () => commit(true);
+        return button;
+      }
+      default: {
+        const input = Object.assign(make("input", "text"), { type: "text", spellcheck: false });
+        input.oninput = () => (this.#isHeld = true);
+        input.onchange = () => {
+          this.#isHeld = false;
+          // Bits may be written as 0x1F, too.
+          const bits = Number(input.value);
+          commit(type === "bitmask" && input.value.trim() !== "" && Number.isFinite(bits) ? bits : input.value);
+        };
+        return input;
+      }
+    }
+  }
+
+  #makeReset() {
+    const { name, default: initial } = this.#control;
+    this.#reset = make("button", "reset", "Reset", make("span", "visually-hidden", ` ${name}`));
+    this.#reset.type = "button";
+    this.#reset.title = `Reset to ${this.#word(initial)}`;
+    this.#reset.onclick = () => {
+      // The button goes once the default is reached; who pressed it by a key is to stay here.
+      this.#input.focus();
+      this.#commit(null);
+    };
+    return this.#reset;
+  }
+
+  #commit(value) {
+    this.fail("");
+    this.#onSet(value);
+  }
+
+  /** What a value is called. */
+  #word(value) {
+    const { type, menu } = this.#control;
+    if (value === null || value === undefined) return "";
+    if (type === "boolean") return value === true || value === 1 ? "on" : "off";
+    if (type === "menu") return menu.find((entry) => entry.value === value)?.name ?? String(value);
+    if (type === "bitmask") return `0x${value.toString(16)}`;
+    return String(value);
+  }
+
+  /** Shows what the device says. `isPending`: what the person has set is still on its way, and stays as it is here. */
+  update(control, isPending = false) {
+    this.#control = control;
+    if (this.#output && (!this.#input || !(isPending || this.#isHeld))) setText(this.#output, this.#word(control.value));
+    if (!this.#input) return;
+    this.#input.disabled = control.inactive;
+    setText(this.#hint, control.inactive ? INACTIVE : "");
+    if (this.#reset) this.#reset.disabled = !canReset(control);
+    if (!isPending && !this.#isHeld) this.#show(control.value);
+  }
+
+  #show(value) {
+    const { type } = this.#control;
+    if (type === "boolean") this.#input.checked = value === true || value === 1;
+    else if (type === "bitmask") this.#input.value = this.#word(value);
+    else if (type !== "button") this.#input.value = value ?? "";
+  }
+
+  /** Says why it could not be set; empty for nothing to say. */
+  fail(message) {
+    setText(this.#problem, message);
+  }
+}
+
+/** Whether resetting it does anything. */
+export function canReset(control) {
+  const { default: initial, value, read_only: isReadOnly, inactive } = control;
+  return !isReadOnly && !inactive && initial !== null && value !== initial;
+}

@@ -14,6 +14,7 @@ Examples:
 Sources:
   emulated:?fps=1&size=640x480   1, 2, 3 by the clock
   test:?size=1280x720&fps=30     a moving pattern with frame number and time
+  v4l2:/dev/video0?size=640x480  a webcam or capture card; /dev/video0 will do
   images:PATH?fps=1              a folder or glob of JPEGs, looped by name
   images:PATH?watch              each new JPEG as it appears
   exec:PROGRAM ARGS              a program that writes JPEGs on standard output

@@ -44,7 +44,13 @@ fn a_camera_that_the_program_does_not_find_is_lost_with_what_to_do() {
     let address = program.address();
     let stream = Stream::open(address, "/cameras/camera/stream.mjpg", &[]);
     program.line_with("lost");
-    let answer = get(address, "/api/cameras/camera").text();
+    // The log says so a moment before the API.
+    let answer = loop {
+        let answer = get(address, "/api/cameras/camera").text();
+        if answer.contains("\"state\":\"lost\"") {
+            break answer;
+        }
+    };
     assert!(
         answer.contains("Check the ribbon cable") && answer.contains("*** no cameras available ***"),
         "{answer}"

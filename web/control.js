@@ -3,7 +3,7 @@
 
 import { make, setText } from "./tile.js";
 
-const INACTIVE = "No effect now: another control decides this.";
+const INACTIVE = "Cannot be set now: it depends on another control, or on the stream.";
 
 let made = 0;
 

@@ -45,7 +45,7 @@ async function byKeyboard(stage, name) {
   await press(page, "still", " ");
   await is("still", true);
   await until("what has no effect now is disabled and says so", () =>
-    page.$eval(control("speed"), (input) => input.disabled && /No effect/.test(input.closest(".control").textContent)),
+    page.$eval(control("speed"), (input) => input.disabled && /Cannot be set now/.test(input.closest(".control").textContent)),
   );
   await page.screenshot({ path: stage.out(`panel-${name}.png`) });
   await press(page, "still", " ");

@@ -3,6 +3,7 @@
 pub(super) const AFTER_HELP: &str = "\
 Examples:
   framecast                      the emulated camera at http://127.0.0.1:5000/
+  framecast /dev/video0
   framecast http://192.168.1.20/video.mjpg
   framecast 'exec:ffmpeg -v error -re -stream_loop -1 -i a.mp4 -q 5 -f mjpeg -'
   framecast front=http://192.168.1.20/video.mjpg 'yard=images:./yard?watch'
@@ -22,6 +23,7 @@ Sources:
   https://USER:PASSWORD@HOST/…   the URL's fps=
   rtsp://USER:PASSWORD@HOST/…    an IP camera, read by ffmpeg; at its end
   rtsps://USER:PASSWORD@HOST/…   #fps=10&size=640x360 where wanted
+  v4l2:/dev/video0?size=640x480  a webcam or capture card; also /dev/video0 alone
   pi:?size=1280x720&fps=30       a Raspberry Pi's own camera, by rpicam-vid; the
   libcamera:?camera=1            same by its full name; &hflip &vflip &quality=
   pipe:-                         JPEGs on standard input

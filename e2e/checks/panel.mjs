@@ -42,6 +42,15 @@ async function byKeyboard(stage, name) {
   await press(page, "brightness", "End");
   await is("brightness", 255);
 
+  // As a held key does; only some of the values are sent, and always the last.
+  let sent = 0;
+  page.on("request", (request) => (sent += request.method() === "PATCH" ? 1 : 0));
+  const startedAt = Date.now();
+  await press(page, "brightness", ...Array(60).fill("ArrowLeft"));
+  await is("brightness", 195);
+  const most = Math.ceil((Date.now() - startedAt) / 100) + 2;
+  ensure(sent > 0 && sent <= most, `${sent} changes were sent where ${most} are the most`);
+
   await press(page, "still", " ");
   await is("still", true);
   await until("what has no effect now is disabled and says so", () =>

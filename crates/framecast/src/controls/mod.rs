@@ -13,7 +13,7 @@ use std::time::Duration;
 use framecast_drivers::{ControlValue, Driver, Error, SourceUrl};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 pub(crate) use changes::Changes;
 pub(crate) use state_file::StateFile;
@@ -59,14 +59,16 @@ impl Controls {
     /// Sets all that is wanted on a device that was just opened. What fails is tried once more at the end, because one
     /// control may need another one before it (exposure time, manual exposure); what still fails is logged.
     pub(crate) async fn apply(&self, driver: &dyn Driver, source: &SourceUrl) {
+        if self.wanted().is_empty() {
+            return;
+        }
         let setting = async {
             let _turn = self.turn().await;
             let wanted = self.wanted();
             let first = self.set_each(driver, source, wanted.as_slice().iter()).await;
             let second = self.set_each(driver, source, first.iter().map(|(change, _)| *change)).await;
-            if !wanted.is_empty() {
-                info!(set = wanted.as_slice().len() - second.len(), of = wanted.as_slice().len(), "controls");
-            }
+            let of = wanted.as_slice().len();
+            debug!(set = of - second.len(), of, "controls");
             self.tell(&second);
         };
         if timeout(APPLY_TIMEOUT, setting).await.is_err() {

@@ -95,6 +95,9 @@ impl StateFile {
         fs::create_dir_all(folder).map_err(|error| ("create the folder of", error))?;
         let mut text = serde_json::to_string_pretty(kept).map_err(|error| ("write", error.into()))?;
         text.push('\n');
+        if text.len() as u64 > MAX_BYTES {
+            return Err(("write", io::Error::other(format!("it would have more than {MAX_BYTES} bytes"))));
+        }
         let temporary = folder.join(format!(".{NAME}.{}", std::process::id()));
         let replaced = write_synced(&temporary, text.as_bytes()).and_then(|()| {
             fs::rename(&temporary, &self.path)?;

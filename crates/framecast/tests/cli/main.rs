@@ -9,3 +9,4 @@ mod pi;
 mod program;
 mod secret;
 mod serve;
+mod state;

@@ -6,6 +6,7 @@ mod auth;
 mod bound;
 mod controls;
 mod cors;
+mod devices;
 mod guard;
 mod page;
 mod relay;

@@ -5,13 +5,14 @@ use std::fs;
 use crate::{Server, error};
 
 /// Every address that there is; of each kind one.
-const ADDRESSES: [&str; 10] = [
+const ADDRESSES: [&str; 11] = [
     "/",
     "/cameras/front",
     "/static/app.js",
     "/favicon.ico",
     "/api/cameras",
     "/api/cameras/front",
+    "/api/devices",
     "/video_feed",
     "/cameras/front/stream.mjpg",
     "/cameras/front/snapshot.jpg",

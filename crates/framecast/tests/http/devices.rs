@@ -1,0 +1,61 @@
+//! `/api/devices`: what the drivers say is plugged in.
+
+use framecast::{
+    BoxFuture, Device, DeviceFormat, DeviceSize, Driver, DriverError, Drivers, Settings, Source, SourceUrl,
+};
+use serde_json::{Value, json};
+
+use crate::Server;
+
+/// A driver of one's own that knows of one device.
+struct Shelf;
+
+impl Driver for Shelf {
+    fn scheme(&self) -> &'static str {
+        "shelf"
+    }
+
+    fn open<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+        Box::pin(async { Err(DriverError::Custom("nobody opens it here".into())) })
+    }
+
+    fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
+        let sizes = vec![DeviceSize { width: 640, height: 480, fps: vec![30.0, 15.0] }];
+        let device = Device {
+            name: "A box on the shelf".to_owned(),
+            source: "shelf:3".to_owned(),
+            path: None,
+            driver: "shelf".to_owned(),
+            in_use_by: Some("ffmpeg (4711)".to_owned()),
+            problem: None,
+            formats: vec![DeviceFormat { format: "mjpeg".to_owned(), is_usable: true, sizes }],
+        };
+        Box::pin(async { vec![device] })
+    }
+}
+
+#[test]
+fn devices_of_all_drivers_are_told_with_the_source_to_paste() {
+    let settings = Settings::with_cameras([("front", "emulated")]).unwrap();
+    let server = Server::start(settings, Drivers::builtin().with(Shelf));
+    let answer = server.get("/api/devices");
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    // Cameras of the machine that this runs on may be there, too.
+    let device =
+        answer["devices"].as_array().unwrap().iter().find(|device| device["driver"] == "shelf").unwrap();
+    assert_eq!(
+        *device,
+        json!({
+            "name": "A box on the shelf", "source": "shelf:3", "path": null, "driver": "shelf",
+            "in_use_by": "ffmpeg (4711)", "problem": null,
+            "formats": [{
+                "format": "mjpeg", "is_usable": true, "sizes": [{"width": 640, "height": 480, "fps": [30.0, 15.0]}]
+            }]
+        })
+    );
+    let documentation = include_str!("../../../../docs/api.md");
+    for key in device.as_object().unwrap().keys() {
+        assert!(documentation.contains(&format!("\"{key}\"")), "{key} is not in docs/api.md");
+    }
+}

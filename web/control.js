@@ -7,6 +7,11 @@ const INACTIVE = "Cannot be set now: it depends on another control, or on the st
 
 let made = 0;
 
+/** Whether a slider can set it: the numbers of JavaScript are exact up to 2^53, the kernel's up to 2^63. */
+function isSlider({ type, min, max }) {
+  return type === "integer" && Number.isSafeInteger(min) && Number.isSafeInteger(max);
+}
+
 /** What differs between two controls that need different inputs; their values do not. */
 export function shapeOf(control) {
   const { value, inactive, ...shape } = control;
@@ -57,7 +62,7 @@ export class ControlRow {
     const label = make("label", "label", name);
     label.htmlFor = id;
     this.element.append(label);
-    if (type === "integer") {
+    if (isSlider(this.#control)) {
       this.#output = make("output", "value");
       this.#output.htmlFor = id;
       this.element.append(this.#output);
@@ -69,8 +74,8 @@ export class ControlRow {
   #makeInput() {
     const { type, name, min, max, step, menu } = this.#control;
     const commit = (value) => this.#commit(value);
-    switch (type) {
-      case "integer": {
+    switch (isSlider(this.#control) ? "slider" : type) {
+      case "slider": {
         const input = Object.assign(make("input", ""), { type: "range", min, max, step });
         input.oninput = () => {
           setText(this.#output, input.value);
@@ -101,9 +106,10 @@ export class ControlRow {
         input.oninput = () => (this.#isHeld = true);
         input.onchange = () => {
           this.#isHeld = false;
-          // Bits may be written as 0x1F, too.
-          const bits = Number(input.value);
-          commit(type === "bitmask" && input.value.trim() !== "" && Number.isFinite(bits) ? bits : input.value);
+          // Bits may be written as 0x1F, too. What is no number is sent as it is, and the answer says what is expected.
+          const number = Number(input.value);
+          const isNumber = type !== "text" && input.value.trim() !== "" && Number.isSafeInteger(number);
+          commit(isNumber ? number : input.value);
         };
         return input;
       }

@@ -13,6 +13,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Sizes of one format that are listed; the JSON has all.
 const MAX_SIZES: usize = 6;
 
+/// Width of a terminal.
+const COLUMNS: usize = 80;
+
 /// Width of the words on the left.
 const LABEL: usize = 12;
 
@@ -67,7 +70,7 @@ fn find() -> Result<Vec<Device>, String> {
 /// One device in a few lines, the name first.
 fn describe(device: &Device) -> String {
     let mut lines = vec![device.name.clone()];
-    let mut line = |label: &str, text: &str| lines.push(format!("  {label:LABEL$}{text}"));
+    let mut line = |label: &str, text: &str| lines.push(format!("  {label:LABEL$}{}", wrapped(text)));
     match &device.path {
         Some(path) => line("device", &format!("{path} ({})", device.driver)),
         None => line("device", &device.driver),
@@ -81,8 +84,27 @@ fn describe(device: &Device) -> String {
     for (names, sizes) in grouped(&device.formats) {
         line(&names, &sizes);
     }
-    line("show it", &format!("framecast {}", shell_words::quote(&device.source)));
+    // To be copied as one line, however long.
+    lines.push(format!("  {:LABEL$}framecast {}", "show it", shell_words::quote(&device.source)));
     lines.join("\n")
+}
+
+/// `text` in lines that fit the terminal beside the words on the left.
+fn wrapped(text: &str) -> String {
+    let indent = " ".repeat(2 + LABEL);
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("it begins with one line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if indent.len() + line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            lines.push(word.to_owned());
+        } else {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join(&format!("\n{indent}"))
 }
 
 /// Formats with the same sizes and rates as one: their names, and the sizes.
@@ -195,6 +217,24 @@ mod tests {
         let text = describe(&device);
         assert!(text.contains("\n  problem     no permission: join the group `video`\n"), "{text}");
         assert!(text.ends_with("show it     framecast v4l2:/dev/video0"), "{text}");
+    }
+
+    #[test]
+    fn many_formats_fit_a_terminal() {
+        let names: Vec<String> = (0..40).map(|n| format!("fmt{n}")).collect();
+        let formats = names.iter().map(|name| format(name, &[size(640, 480, &[30.0])])).collect();
+        let device = Device {
+            name: "vivid".to_owned(),
+            source: "v4l2:/dev/video0".to_owned(),
+            path: None,
+            driver: "vivid".to_owned(),
+            in_use_by: None,
+            problem: None,
+            formats,
+        };
+        let text = describe(&device);
+        assert!(text.lines().count() > 5 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("fmt39: 640x480 at 30 fps\n"), "{text}");
     }
 
     #[test]

@@ -111,14 +111,26 @@ function detail(label, value) {
   setText(row.lastChild, value ?? "");
 }
 
+/** A device's format, size and rate: "mjpeg 1280 × 720 at 30 fps"; empty where nothing is said. */
+function mode(of) {
+  if (!of) return "";
+  const size = of.width ? `${of.width} × ${of.height}` : "";
+  return [of.format, size, of.fps ? `at ${rate(of.fps)}` : ""].filter(Boolean).join(" ");
+}
+
 function showDetails(camera, nowMs) {
   const since = span(Math.max(1000, nowMs - Date.parse(camera.since)));
   detail("State", `${stateWord(camera.state)} for ${since}`);
   detail("Source", camera.driver);
+  detail("Device", camera.capture?.device);
+  detail("Gives", mode(camera.capture?.given));
+  detail("Asked for", mode(camera.capture?.asked));
   detail("Size", camera.width ? `${camera.width} × ${camera.height}` : "");
   detail("Rate", rate(camera.fps));
   detail("Viewers", String(camera.viewers));
   detail("Pictures", camera.frames.toLocaleString("en"));
+  detail("Encoded", camera.encoded > 0 ? camera.encoded.toLocaleString("en") : "");
+  detail("Lost by the device", camera.lost > 0 ? camera.lost.toLocaleString("en") : "");
   detail("Broken", camera.broken > 0 ? camera.broken.toLocaleString("en") : "");
   detail("Last broken", camera.last_broken);
 }

@@ -15,7 +15,6 @@ Examples:
 Sources:
   emulated:?fps=1&size=640x480   1, 2, 3 by the clock
   test:?size=1280x720&fps=30     a moving pattern with frame number and time
-  v4l2:/dev/video0?size=640x480  a webcam or capture card; /dev/video0 will do
   images:PATH?fps=1              a folder or glob of JPEGs, looped by name
   images:PATH?watch              each new JPEG as it appears
   exec:PROGRAM ARGS              a program that writes JPEGs on standard output
@@ -23,7 +22,7 @@ Sources:
   https://USER:PASSWORD@HOST/…   the URL's fps=
   rtsp://USER:PASSWORD@HOST/…    an IP camera, read by ffmpeg; at its end
   rtsps://USER:PASSWORD@HOST/…   #fps=10&size=640x360 where wanted
-  v4l2:/dev/video0?size=640x480  a webcam or capture card; also /dev/video0 alone
+  v4l2:/dev/video0?size=640x480  a webcam or capture card; /dev/video0 will do
   pi:?size=1280x720&fps=30       a Raspberry Pi's own camera, by rpicam-vid; the
   libcamera:?camera=1            same by its full name; &hflip &vflip &quality=
   pipe:-                         JPEGs on standard input

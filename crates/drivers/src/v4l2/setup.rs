@@ -67,8 +67,14 @@ pub(super) fn set_up(device: &Device, path: &Path, wish: &Wish) -> Result<Setup,
             Some((Layout { format: pixels, size, row_bytes }, range))
         }
     };
-    let given =
-        Mode { format: Some(coding.name().to_owned()), width: Some(size.0), height: Some(size.1), fps };
+    // The clock of a digital input by its pixels has more digits than meaning.
+    let shown_fps = fps.map(|fps| (fps * 1000.0).round() / 1000.0);
+    let given = Mode {
+        format: Some(coding.name().to_owned()),
+        width: Some(size.0),
+        height: Some(size.1),
+        fps: shown_fps,
+    };
     let name = node::without_echo(&device.capability().card);
     let capture = Capture { device: format!("{name} ({})", path.display()), given, asked: wish.mode() };
     let interval = fps.map_or(Duration::ZERO, |fps| Duration::from_secs_f64((1.0 / fps).min(3600.0)));

@@ -9,14 +9,13 @@ use framecast_v4l2::{BufferInfo, Device, Event, Lent, Stream};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::debug;
 
 use super::clock::{self, Gaps};
-use super::negotiate;
 use super::setup::{self, Setup};
 use super::target::Wish;
 use super::trouble;
-use crate::{BoxFuture, Capture, Door, Error, Mode, Source, SourceUrl};
+use crate::{BoxFuture, Capture, Door, Error, Source, SourceUrl};
 
 /// One that is filled, one that waits and one that is copied; and one more for a thread that is late.
 const BUFFERS: u32 = 4;
@@ -193,9 +192,7 @@ fn start(device: Device, path: &Path, wish: &Wish) -> Result<(AsyncFd<Stream>, S
     let buffers = stream.buffer_count();
     let stream =
         watched(stream).map_err(|source| Error::File { doing: "wait for", path: path.to_owned(), source })?;
-    let Capture { device, given, asked } = &setup.capture;
-    let (given, asked) = (shown(given), shown(asked));
-    info!(%device, %driver, buffers, given, asked, "captures");
+    debug!(device = %path.display(), %driver, buffers, "started");
     Ok((stream, setup))
 }
 
@@ -207,14 +204,6 @@ fn start(device: Device, path: &Path, wish: &Wish) -> Result<(AsyncFd<Stream>, S
 )]
 fn watched(stream: Stream) -> io::Result<AsyncFd<Stream>> {
     AsyncFd::with_interest(stream, Interest::READABLE | Interest::PRIORITY)
-}
-
-/// A mode for the log: "mjpeg 1280x720 30 fps"; "anything" where nothing is said.
-fn shown(mode: &Mode) -> String {
-    let size = mode.width.zip(mode.height).map(|(width, height)| format!("{width}x{height}"));
-    let fps = mode.fps.map(|fps| format!("{} fps", negotiate::shown_fps(fps)));
-    let parts: Vec<String> = [mode.format.clone(), size, fps].into_iter().flatten().collect();
-    if parts.is_empty() { "anything".to_owned() } else { parts.join(" ") }
 }
 
 /// Copies a picture out of the device's memory.

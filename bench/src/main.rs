@@ -6,6 +6,7 @@
 mod ceiling;
 mod client;
 mod compare;
+mod encode;
 mod http;
 mod load;
 mod parts;
@@ -31,6 +32,8 @@ enum Cli {
     Load(load::Options),
     /// Run the ceiling server.
     Ceiling(ceiling::Options),
+    /// Measure the JPEG encoder beside the tools of libjpeg-turbo; prints a table.
+    Encode(encode::Options),
     /// Make the source pictures.
     Pictures(pictures::Options),
 }
@@ -57,6 +60,7 @@ fn run(cli: &Cli) -> Result<()> {
             }
         }
         Cli::Ceiling(options) => ceiling::run(options)?,
+        Cli::Encode(options) => encode::run(options)?,
         Cli::Pictures(options) => {
             let mean_bytes = pictures::run(options)?;
             println!("{} pictures, {mean_bytes} bytes in the mean", options.count);

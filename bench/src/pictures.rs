@@ -88,8 +88,23 @@ fn find_noise(options: &Options) -> Result<f32> {
     Ok(low)
 }
 
-/// A gradient that drifts, a bright bar and a dark disc that move, and noise over all of it.
 fn draw(options: &Options, number: u32, noise: f32) -> Result<Vec<u8>> {
+    let picture = paint(options, number, noise);
+    let jpeg = jpeg::encode(&picture, QUALITY).context("cannot encode a picture")?;
+    Ok(jpeg.to_vec())
+}
+
+/// The middle picture before it is coded.
+///
+/// # Errors
+///
+/// A size that this scene cannot have.
+pub(crate) fn middle(options: &Options) -> Result<Picture> {
+    Ok(paint(options, options.count / 2, find_noise(options)?))
+}
+
+/// A gradient that drifts, a bright bar and a dark disc that move, and noise over all of it.
+fn paint(options: &Options, number: u32, noise: f32) -> Picture {
     let (width, height) = (options.width, options.height);
     let mut random = Random(u64::from(number) + 1);
     let bar = number * width / options.count;
@@ -110,9 +125,7 @@ fn draw(options: &Options, number: u32, noise: f32) -> Result<Vec<u8>> {
             data.extend(base.map(|level| (level + grain).clamp(0.0, 255.0) as u8));
         }
     }
-    let picture = Picture::from_rgb(width, height, data).expect("three bytes for each pixel");
-    let jpeg = jpeg::encode(&picture, QUALITY).context("cannot encode a picture")?;
-    Ok(jpeg.to_vec())
+    Picture::from_rgb(width, height, data).expect("three bytes for each pixel")
 }
 
 fn is_inside((centre_x, centre_y, radius): (u32, u32, u32), x: u32, y: u32) -> bool {

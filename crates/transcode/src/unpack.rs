@@ -6,7 +6,10 @@
 use framecast_media::codec::raw::{PixelFormat, Range};
 use framecast_turbojpeg::{Plane, Subsampling, Yuv};
 
-use crate::samples::{firsts, mean_firsts, mean_seconds, seconds, vectorized, widen_chroma, widen_luma};
+use crate::samples::{
+    Work, copy_chroma, copy_luma, firsts, mean_firsts, mean_seconds, seconds, vectorized, widen_chroma,
+    widen_luma,
+};
 use crate::yuv::Planar;
 
 /// A raw picture whose length was checked; no side is zero.
@@ -44,45 +47,12 @@ impl Raw<'_> {
         (self.width.div_ceil(2), self.height.div_ceil(2))
     }
 
-    /// YUYV and UYVY: two rows at a time, of which chroma is averaged.
+    /// YUYV and UYVY: all three planes go to the scratch.
     fn packed(&self, scratch: &mut Planar, order: Order) {
         scratch.reshape(self.width, self.height, Subsampling::S420);
-        let half = self.half().0;
-        let [luma, cb, cr] = scratch.planes_mut();
-        let (data, range) = (self.data, self.range);
-        let pairs = data.chunks(half * 8);
-        let luma = luma.chunks_exact_mut(half * 4);
-        let chroma = cb.chunks_exact_mut(half).zip(cr.chunks_exact_mut(half));
-        let mut mixed = vec![0; half * 2];
-        vectorized(
-            #[inline(always)]
-            || {
-                for ((pair, luma), (cb, cr)) in pairs.zip(luma).zip(chroma) {
-                    // The last row of an odd height stands for both.
-                    let above = &pair[..half * 4];
-                    let below = pair.get(half * 4..).filter(|row| !row.is_empty()).unwrap_or(above);
-                    let (luma_above, luma_below) = luma.split_at_mut(half * 2);
-                    match order {
-                        Order::LumaFirst => {
-                            firsts(above, luma_above);
-                            firsts(below, luma_below);
-                            mean_seconds(above, below, &mut mixed);
-                        }
-                        Order::ChromaFirst => {
-                            seconds(above, luma_above);
-                            seconds(below, luma_below);
-                            mean_firsts(above, below, &mut mixed);
-                        }
-                    }
-                    firsts(&mixed, cb);
-                    seconds(&mixed, cr);
-                    widen_luma(range, luma_above);
-                    widen_luma(range, luma_below);
-                    widen_chroma(range, cb);
-                    widen_chroma(range, cr);
-                }
-            },
-        );
+        let mut mixed = vec![0; self.half().0 * 2];
+        let planes = scratch.planes_mut();
+        vectorized(TakeApart { raw: self, order, planes, mixed: &mut mixed });
     }
 
     /// NV12 and NV21: luma where it lies if it can stay there, chroma taken apart.
@@ -94,22 +64,9 @@ impl Raw<'_> {
     ) -> T {
         scratch.reshape(self.width, self.height, Subsampling::S420);
         let (luma, pairs) = self.data.split_at(self.width * self.height);
-        let range = self.range;
         let half = self.half().0;
         let (first, second) = two(scratch.planes_mut(), order);
-        let rows = pairs.chunks_exact(half * 2);
-        let chroma = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
-        vectorized(
-            #[inline(always)]
-            || {
-                for (pairs, (first, second)) in rows.zip(chroma) {
-                    firsts(pairs, first);
-                    seconds(pairs, second);
-                    widen_chroma(range, first);
-                    widen_chroma(range, second);
-                }
-            },
-        );
+        vectorized(Split { pairs, half, range: self.range, first, second });
         self.with_luma(luma, scratch, encode)
     }
 
@@ -125,17 +82,9 @@ impl Raw<'_> {
             return encode(&self.yuv(&planes, Subsampling::S420));
         }
         scratch.reshape(self.width, self.height, Subsampling::S420);
-        let range = self.range;
         let (first_out, second_out) = two(scratch.planes_mut(), order);
-        first_out.copy_from_slice(first);
-        second_out.copy_from_slice(second);
-        vectorized(
-            #[inline(always)]
-            || {
-                widen_chroma(range, first_out);
-                widen_chroma(range, second_out);
-            },
-        );
+        vectorized(CopyChroma { range: self.range, from: first, to: first_out });
+        vectorized(CopyChroma { range: self.range, from: second, to: second_out });
         self.with_luma(luma, scratch, encode)
     }
 
@@ -154,18 +103,8 @@ impl Raw<'_> {
     /// Copies luma into the scratch, the last column and row doubled where a side is odd, in full range.
     fn pad(&self, luma: &[u8], scratch: &mut Planar) {
         let stride = scratch.plane_size(0).0;
-        let (width, range) = (self.width, self.range);
         let out = &mut scratch.planes_mut()[0];
-        vectorized(
-            #[inline(always)]
-            || {
-                for (row, out) in luma.chunks_exact(width).zip(out.chunks_exact_mut(stride)) {
-                    out[..width].copy_from_slice(row);
-                    out[width..].fill(row[width - 1]);
-                    widen_luma(range, out);
-                }
-            },
-        );
+        vectorized(Pad { range: self.range, luma, width: self.width, out, stride });
         if !self.height.is_multiple_of(2) {
             out.copy_within((self.height - 1) * stride..self.height * stride, self.height * stride);
         }
@@ -178,11 +117,7 @@ impl Raw<'_> {
         }
         scratch.reshape(self.width, self.height, Subsampling::Grey);
         let out = &mut scratch.planes_mut()[0];
-        out.copy_from_slice(self.data);
-        vectorized(
-            #[inline(always)]
-            || widen_luma(Range::Limited, out),
-        );
+        vectorized(Pad { range: self.range, luma: self.data, width: self.width, out, stride: self.width });
         scratch.with_yuv(encode)
     }
 
@@ -196,6 +131,114 @@ impl Raw<'_> {
 enum Order {
     LumaFirst,
     ChromaFirst,
+}
+
+/// Packed pairs of luma and chroma to planes of 4:2:0: two rows at a time, of which chroma is averaged.
+struct TakeApart<'a> {
+    raw: &'a Raw<'a>,
+    order: Order,
+    planes: &'a mut [Vec<u8>; 3],
+    /// A row of Cb and Cr in turns.
+    mixed: &'a mut [u8],
+}
+
+impl Work for TakeApart<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { raw, order, planes: [luma, cb, cr], mixed } = self;
+        let (half, range) = (raw.half().0, raw.range);
+        let pairs = raw.data.chunks(half * 8).zip(luma.chunks_exact_mut(half * 4));
+        let chroma = cb.chunks_exact_mut(half).zip(cr.chunks_exact_mut(half));
+        for ((pair, luma), (cb, cr)) in pairs.zip(chroma) {
+            // The last row of an odd height stands for both.
+            let above = &pair[..half * 4];
+            let below = pair.get(half * 4..).filter(|row| !row.is_empty()).unwrap_or(above);
+            let (luma_above, luma_below) = luma.split_at_mut(half * 2);
+            match order {
+                Order::LumaFirst => {
+                    firsts(above, luma_above);
+                    firsts(below, luma_below);
+                    mean_seconds(above, below, mixed);
+                }
+                Order::ChromaFirst => {
+                    seconds(above, luma_above);
+                    seconds(below, luma_below);
+                    mean_firsts(above, below, mixed);
+                }
+            }
+            firsts(mixed, cb);
+            seconds(mixed, cr);
+            widen_luma(range, luma);
+            widen_chroma(range, cb);
+            widen_chroma(range, cr);
+        }
+    }
+}
+
+/// Chroma in turns to two planes.
+struct Split<'a> {
+    pairs: &'a [u8],
+    half: usize,
+    range: Range,
+    first: &'a mut [u8],
+    second: &'a mut [u8],
+}
+
+impl Work for Split<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { pairs, half, range, first, second } = self;
+        let out = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
+        for (pairs, (first, second)) in pairs.chunks_exact(half * 2).zip(out) {
+            firsts(pairs, first);
+            seconds(pairs, second);
+            widen_chroma(range, first);
+            widen_chroma(range, second);
+        }
+    }
+}
+
+/// A plane of chroma to another in full range.
+struct CopyChroma<'a> {
+    range: Range,
+    from: &'a [u8],
+    to: &'a mut [u8],
+}
+
+impl Work for CopyChroma<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        copy_chroma(self.range, self.from, self.to);
+    }
+}
+
+/// A plane of luma to another in full range, whose rows may be a column longer: the last one is doubled.
+struct Pad<'a> {
+    range: Range,
+    luma: &'a [u8],
+    width: usize,
+    out: &'a mut [u8],
+    stride: usize,
+}
+
+impl Work for Pad<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { range, luma, width, out, stride } = self;
+        for (row, out) in luma.chunks_exact(width).zip(out.chunks_exact_mut(stride)) {
+            copy_luma(range, row, &mut out[..width]);
+            let last = out[width - 1];
+            out[width..].fill(last);
+        }
+    }
 }
 
 /// The chroma planes in the order in which the picture has them: 1 is Cb.

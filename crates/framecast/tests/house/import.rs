@@ -28,7 +28,7 @@ const TABLE: [(&str, &[&str]); 10] = [
     ("framecast-turbojpeg", &[]),
     ("framecast-v4l2", &[]),
     // A program beside the crates, which measures Framecast from outside.
-    ("framecast-bench", &["framecast-media"]),
+    ("framecast-bench", &["framecast-media", "framecast-transcode", "framecast-turbojpeg"]),
 ];
 
 /// For tests alone.

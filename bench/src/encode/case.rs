@@ -1,0 +1,195 @@
+//! What is measured in this process: one picture in and one image out, by each way there is.
+
+use std::{sync::Arc, time::SystemTime};
+
+use anyhow::{Result, bail};
+use framecast_media::{
+    Bytes, Codec, Format, Frame, Timestamp,
+    codec::{
+        Picture, jpeg,
+        raw::{PixelFormat, Range, pack},
+    },
+};
+use framecast_transcode::{Backend, Decoder, Encoder, Transcoder, Wish};
+use framecast_turbojpeg::{
+    Compressor, Decompressor, Library, PixelFormat as Packed, Plane, PlaneMut, Subsampling, Yuv,
+};
+
+/// The row that says what of the time is the library's.
+pub(crate) const LIBRARY_ALONE: &str = "the library alone, planes ready";
+
+/// One way from a picture to an image.
+pub(super) struct Case {
+    name: String,
+    run: Box<dyn FnMut() -> Result<usize>>,
+}
+
+impl Case {
+    fn new(name: impl Into<String>, run: impl FnMut() -> Result<usize> + 'static) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Codes one picture; gives the bytes of what came out.
+    pub(super) fn run(&mut self) -> Result<usize> {
+        (self.run)()
+    }
+}
+
+/// All ways there are, for a picture of 1280x720 and one of 1920x1080.
+///
+/// # Errors
+///
+/// A codec that gives no handle.
+pub(super) fn all(best: Backend, hd: &Picture, full_hd: &Picture, quality: u8) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    if let Backend::Turbo(library) = best {
+        cases.push(library_alone(library, hd, quality)?);
+    }
+    for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv, PixelFormat::Rgb24] {
+        for range in [Range::Full, Range::Limited] {
+            if format.is_yuv() || range == Range::Full {
+                cases.push(encode(best, raw(hd, format, range), quality)?);
+            }
+        }
+    }
+    cases.push(encode(best, raw(full_hd, PixelFormat::Yuyv, Range::Full), quality)?);
+    if let Backend::Turbo(library) = best {
+        for format in [PixelFormat::I420, PixelFormat::Yuyv] {
+            cases.push(detour(library, raw(hd, format, Range::Full), quality)?);
+        }
+    }
+    let pure = Backend::pure_rust();
+    for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv] {
+        cases.push(encode(pure, raw(hd, format, Range::Full), quality)?);
+    }
+    let coded = frame(hd, Codec::Jpeg, jpeg::encode(hd, quality)?);
+    for backend in [best, pure] {
+        cases.push(rendition(backend, coded.clone())?);
+        cases.push(luma(backend, coded.clone())?);
+    }
+    Ok(cases)
+}
+
+fn frame(picture: &Picture, codec: Codec, data: impl Into<Bytes>) -> Frame {
+    let format = Format { codec, width_px: picture.width_px(), height_px: picture.height_px() };
+    Frame {
+        data: data.into(),
+        pts: Timestamp::default(),
+        captured_at: SystemTime::UNIX_EPOCH,
+        is_keyframe: true,
+        format: Arc::new(format),
+    }
+}
+
+fn raw(picture: &Picture, format: PixelFormat, range: Range) -> Frame {
+    frame(picture, Codec::Raw(format, range), pack(picture, format, range))
+}
+
+fn encode(backend: Backend, frame: Frame, quality: u8) -> Result<Case> {
+    let mut encoder = Encoder::new(backend)?;
+    let Codec::Raw(format, range) = frame.format.codec else { bail!("not a raw picture") };
+    let size = if frame.format.height_px == 1080 { " 1920x1080" } else { "" };
+    let range = if range == Range::Limited { ", limited range" } else { "" };
+    let name = format!("{}: {format}{size}{range}", backend.name());
+    Ok(Case::new(name, move || Ok(encoder.encode(&frame, quality)?.len())))
+}
+
+/// The planes of an I420 picture of even sides.
+fn planes(frame: &Frame) -> [Plane<'_>; 3] {
+    let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
+    let (luma, chroma) = frame.data.split_at(width * height);
+    let (cb, cr) = chroma.split_at(chroma.len() / 2);
+    [
+        Plane { data: luma, stride: width },
+        Plane { data: cb, stride: width / 2 },
+        Plane { data: cr, stride: width / 2 },
+    ]
+}
+
+fn yuv<'a>(frame: &Frame, planes: &'a [Plane<'a>]) -> Yuv<'a> {
+    let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
+    Yuv { planes, width, height, subsampling: Subsampling::S420 }
+}
+
+fn library_alone(library: &'static Library, picture: &Picture, quality: u8) -> Result<Case> {
+    let frame = raw(picture, PixelFormat::I420, Range::Full);
+    let mut compressor = Compressor::new(library)?;
+    let mut out = vec![0; worst_case(library, &frame)?];
+    Ok(Case::new(LIBRARY_ALONE, move || {
+        Ok(compressor.planes(&yuv(&frame, &planes(&frame)), quality, &mut out)?)
+    }))
+}
+
+fn worst_case(library: &Library, frame: &Frame) -> Result<usize> {
+    let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
+    Ok(library.max_jpeg_bytes(width, height, Subsampling::S420)?)
+}
+
+/// Through red, green and blue, with the library's own vector code for both conversions. YUYV is taken apart by the
+/// same kind of loop as in our encoder first: the library reads planes alone.
+fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> {
+    let Codec::Raw(format, _) = frame.format.codec else { bail!("not a raw picture") };
+    let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
+    let (mut compressor, mut decompressor) = (Compressor::new(library)?, Decompressor::new(library)?);
+    let mut out = vec![0; worst_case(library, &frame)?];
+    let mut rgb = vec![0; width * height * 3];
+    let mut apart = [vec![0; width * height], vec![0; width * height / 2], vec![0; width * height / 2]];
+    Ok(Case::new(format!("libjpeg-turbo: {format} by way of RGB"), move || {
+        let target = PlaneMut { data: &mut rgb, stride: width * 3 };
+        if format == PixelFormat::I420 {
+            decompressor.convert(&yuv(&frame, &planes(&frame)), Packed::Rgb, target)?;
+        } else {
+            pulp::Arch::new().dispatch(TakeApart(&frame.data, &mut apart));
+            let [luma, cb, cr] = &apart;
+            let planes = [
+                Plane { data: luma, stride: width },
+                Plane { data: cb, stride: width / 2 },
+                Plane { data: cr, stride: width / 2 },
+            ];
+            let yuv = Yuv { planes: &planes, width, height, subsampling: Subsampling::S422 };
+            decompressor.convert(&yuv, Packed::Rgb, target)?;
+        }
+        let pixels = Plane { data: &rgb, stride: width * 3 };
+        let size = (width, height, Packed::Rgb);
+        Ok(compressor.pixels(pixels, size, Subsampling::S420, quality, &mut out)?)
+    }))
+}
+
+/// YUYV to planes of 4:2:2.
+struct TakeApart<'a>(&'a [u8], &'a mut [Vec<u8>; 3]);
+
+impl pulp::NullaryFnOnce for TakeApart<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self(yuyv, [luma, cb, cr]) = self;
+        for (luma, pair) in luma.iter_mut().zip(yuyv.as_chunks::<2>().0) {
+            *luma = pair[0];
+        }
+        let quads = yuyv.as_chunks::<4>().0;
+        for ((cb, cr), quad) in cb.iter_mut().zip(cr).zip(quads) {
+            (*cb, *cr) = (quad[1], quad[3]);
+        }
+    }
+}
+
+fn rendition(backend: Backend, coded: Frame) -> Result<Case> {
+    let mut transcoder = Transcoder::new(backend)?;
+    let wish = Wish { width_px: Some(320), ..Wish::default() };
+    let name = format!("{}: JPEG to a rendition 320 wide", backend.name());
+    Ok(Case::new(name, move || Ok(transcoder.transcode(&coded, &wish)?.data.len())))
+}
+
+fn luma(backend: Backend, coded: Frame) -> Result<Case> {
+    let mut decoder = Decoder::new(backend)?;
+    let name = format!("{}: JPEG to luma 320 wide", backend.name());
+    Ok(Case::new(name, move || {
+        let planar = decoder.luma_scaled(&coded.data, 1 << 24, (320, 180))?;
+        Ok(planar.planes().map(|plane| plane.data.len()).sum())
+    }))
+}

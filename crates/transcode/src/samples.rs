@@ -4,8 +4,6 @@
 //! for AVX2 too and takes that version where the processor has it. A caller is a type whose `call` is always inlined:
 //! a closure may be left outside, compiled for the baseline. What a plane is does not belong here.
 
-use framecast_media::codec::raw::Range;
-
 pub(crate) use pulp::NullaryFnOnce as Work;
 
 /// Runs `work` compiled for the widest vectors that this processor has.
@@ -14,19 +12,69 @@ pub(crate) fn vectorized<W: Work>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
+/// What becomes of a sample on its way.
+pub(crate) trait Map {
+    /// The sample in full range.
+    fn map(sample: u8) -> u8;
+}
+
+/// Samples that are in full range.
+pub(crate) struct Keep;
+
+/// Luma of limited range: 16 to 235 become 0 to 255.
+pub(crate) struct WidenLuma;
+
+/// Chroma of limited range: 16 to 240 become 1 to 255, 128 stays.
+pub(crate) struct WidenChroma;
+
+impl Map for Keep {
+    #[inline(always)]
+    fn map(sample: u8) -> u8 {
+        sample
+    }
+}
+
+impl Map for WidenLuma {
+    /// `(y - 16) * 255 / 219` within 0 to 255. The factor is 298 / 256, the finest that 16 bits hold: one product of
+    /// 16-bit lanes for each sample, where an exact one would take 32. What it lacks is added half before rounding.
+    #[inline(always)]
+    fn map(sample: u8) -> u8 {
+        let above = u16::from(sample.clamp(16, 235) - 16);
+        ((above * 298 + 136) >> 8) as u8
+    }
+}
+
+impl Map for WidenChroma {
+    /// `(c - 128) * 255 / 224 + 128` within 0 to 255, by the same means (291 / 256), counted from 16 to stay positive:
+    /// half a step that the lower end lies above zero, and half a step for rounding.
+    #[inline(always)]
+    fn map(sample: u8) -> u8 {
+        let above = u16::from(sample.clamp(16, 240) - 16);
+        ((above * 291 + 280) >> 8) as u8
+    }
+}
+
+/// Each sample.
+#[inline(always)]
+pub(crate) fn all<M: Map>(from: &[u8], to: &mut [u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = M::map(*from);
+    }
+}
+
 /// The first of each pair.
 #[inline(always)]
-pub(crate) fn firsts(pairs: &[u8], out: &mut [u8]) {
+pub(crate) fn firsts<M: Map>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
-        *sample = pair[0];
+        *sample = M::map(pair[0]);
     }
 }
 
 /// The second of each pair.
 #[inline(always)]
-pub(crate) fn seconds(pairs: &[u8], out: &mut [u8]) {
+pub(crate) fn seconds<M: Map>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
-        *sample = pair[1];
+        *sample = M::map(pair[1]);
     }
 }
 
@@ -53,56 +101,6 @@ fn mean(a: u8, b: u8) -> u8 {
     ((u16::from(a) + u16::from(b) + 1) >> 1) as u8
 }
 
-/// Luma of `range` to full range, in place: 16 to 235 become 0 to 255.
-#[inline(always)]
-pub(crate) fn widen_luma(range: Range, row: &mut [u8]) {
-    if range == Range::Limited {
-        row.iter_mut().for_each(|sample| *sample = full_luma(*sample));
-    }
-}
-
-/// Chroma of `range` to full range, in place: 16 to 240 become 1 to 255, 128 stays.
-#[inline(always)]
-pub(crate) fn widen_chroma(range: Range, row: &mut [u8]) {
-    if range == Range::Limited {
-        row.iter_mut().for_each(|sample| *sample = full_chroma(*sample));
-    }
-}
-
-/// As [`widen_luma`], from one row to another of the same length.
-#[inline(always)]
-pub(crate) fn copy_luma(range: Range, from: &[u8], to: &mut [u8]) {
-    match range {
-        Range::Full => to.copy_from_slice(from),
-        Range::Limited => to.iter_mut().zip(from).for_each(|(to, from)| *to = full_luma(*from)),
-    }
-}
-
-/// As [`widen_chroma`], from one row to another of the same length.
-#[inline(always)]
-pub(crate) fn copy_chroma(range: Range, from: &[u8], to: &mut [u8]) {
-    match range {
-        Range::Full => to.copy_from_slice(from),
-        Range::Limited => to.iter_mut().zip(from).for_each(|(to, from)| *to = full_chroma(*from)),
-    }
-}
-
-/// `(y - 16) * 255 / 219` within 0 to 255. The factor is 298 / 256, the finest that 16 bits hold: one product of
-/// 16-bit lanes for each sample, where an exact one would take 32. What it lacks is added half before rounding.
-#[inline(always)]
-fn full_luma(sample: u8) -> u8 {
-    let above = u16::from(sample.clamp(16, 235) - 16);
-    ((above * 298 + 136) >> 8) as u8
-}
-
-/// `(c - 128) * 255 / 224 + 128` within 0 to 255, by the same means (291 / 256), counted from 16 to stay positive: half
-/// a step that the lower end lies above zero, and half a step for rounding.
-#[inline(always)]
-fn full_chroma(sample: u8) -> u8 {
-    let above = u16::from(sample.clamp(16, 240) - 16);
-    ((above * 291 + 280) >> 8) as u8
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,18 +110,18 @@ mod tests {
         for sample in 0..=255_u8 {
             let luma = ((f64::from(sample) - 16.0) * 255.0 / 219.0).clamp(0.0, 255.0);
             assert!(
-                (f64::from(full_luma(sample)) - luma).abs() < 0.7,
+                (f64::from(WidenLuma::map(sample)) - luma).abs() < 0.7,
                 "luma {sample}: {}",
-                full_luma(sample)
+                WidenLuma::map(sample)
             );
             let chroma = ((f64::from(sample) - 128.0) * 255.0 / 224.0 + 128.0).clamp(0.5, 255.0);
             assert!(
-                (f64::from(full_chroma(sample)) - chroma).abs() < 0.9,
+                (f64::from(WidenChroma::map(sample)) - chroma).abs() < 0.9,
                 "chroma {sample}: {}",
-                full_chroma(sample)
+                WidenChroma::map(sample)
             );
         }
-        assert_eq!((full_luma(16), full_luma(235), full_chroma(128)), (0, 255, 128));
+        assert_eq!((WidenLuma::map(16), WidenLuma::map(235), WidenChroma::map(128)), (0, 255, 128));
     }
 
     struct Apart<'a>(&'a [u8], &'a mut [u8], &'a mut [u8]);
@@ -133,8 +131,8 @@ mod tests {
 
         #[inline(always)]
         fn call(self) {
-            firsts(self.0, self.1);
-            seconds(self.0, self.2);
+            firsts::<Keep>(self.0, self.1);
+            seconds::<Keep>(self.0, self.2);
         }
     }
 

@@ -7,8 +7,7 @@ use framecast_media::codec::raw::{PixelFormat, Range};
 use framecast_turbojpeg::{Plane, Subsampling, Yuv};
 
 use crate::samples::{
-    Work, copy_chroma, copy_luma, firsts, mean_firsts, mean_seconds, seconds, vectorized, widen_chroma,
-    widen_luma,
+    Keep, Map, WidenChroma, WidenLuma, Work, all, firsts, mean_firsts, mean_seconds, seconds, vectorized,
 };
 use crate::yuv::Planar;
 
@@ -147,8 +146,18 @@ impl Work for TakeApart<'_> {
 
     #[inline(always)]
     fn call(self) {
+        match self.raw.range {
+            Range::Full => self.run::<Keep, Keep>(),
+            Range::Limited => self.run::<WidenLuma, WidenChroma>(),
+        }
+    }
+}
+
+impl TakeApart<'_> {
+    #[inline(always)]
+    fn run<L: Map, C: Map>(self) {
         let Self { raw, order, planes: [luma, cb, cr], mixed } = self;
-        let (half, range) = (raw.half().0, raw.range);
+        let half = raw.half().0;
         let pairs = raw.data.chunks(half * 8).zip(luma.chunks_exact_mut(half * 4));
         let chroma = cb.chunks_exact_mut(half).zip(cr.chunks_exact_mut(half));
         for ((pair, luma), (cb, cr)) in pairs.zip(chroma) {
@@ -158,21 +167,18 @@ impl Work for TakeApart<'_> {
             let (luma_above, luma_below) = luma.split_at_mut(half * 2);
             match order {
                 Order::LumaFirst => {
-                    firsts(above, luma_above);
-                    firsts(below, luma_below);
+                    firsts::<L>(above, luma_above);
+                    firsts::<L>(below, luma_below);
                     mean_seconds(above, below, mixed);
                 }
                 Order::ChromaFirst => {
-                    seconds(above, luma_above);
-                    seconds(below, luma_below);
+                    seconds::<L>(above, luma_above);
+                    seconds::<L>(below, luma_below);
                     mean_firsts(above, below, mixed);
                 }
             }
-            firsts(mixed, cb);
-            seconds(mixed, cr);
-            widen_luma(range, luma);
-            widen_chroma(range, cb);
-            widen_chroma(range, cr);
+            firsts::<C>(mixed, cb);
+            seconds::<C>(mixed, cr);
         }
     }
 }
@@ -191,13 +197,21 @@ impl Work for Split<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { pairs, half, range, first, second } = self;
+        match self.range {
+            Range::Full => self.run::<Keep>(),
+            Range::Limited => self.run::<WidenChroma>(),
+        }
+    }
+}
+
+impl Split<'_> {
+    #[inline(always)]
+    fn run<C: Map>(self) {
+        let Self { pairs, half, first, second, .. } = self;
         let out = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
         for (pairs, (first, second)) in pairs.chunks_exact(half * 2).zip(out) {
-            firsts(pairs, first);
-            seconds(pairs, second);
-            widen_chroma(range, first);
-            widen_chroma(range, second);
+            firsts::<C>(pairs, first);
+            seconds::<C>(pairs, second);
         }
     }
 }
@@ -214,7 +228,10 @@ impl Work for CopyChroma<'_> {
 
     #[inline(always)]
     fn call(self) {
-        copy_chroma(self.range, self.from, self.to);
+        match self.range {
+            Range::Full => self.to.copy_from_slice(self.from),
+            Range::Limited => all::<WidenChroma>(self.from, self.to),
+        }
     }
 }
 
@@ -233,8 +250,12 @@ impl Work for Pad<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { range, luma, width, out, stride } = self;
+        // `out` may have a row more, which the caller fills.
         for (row, out) in luma.chunks_exact(width).zip(out.chunks_exact_mut(stride)) {
-            copy_luma(range, row, &mut out[..width]);
+            match range {
+                Range::Full => out[..width].copy_from_slice(row),
+                Range::Limited => all::<WidenLuma>(row, &mut out[..width]),
+            }
             let last = out[width - 1];
             out[width..].fill(last);
         }

@@ -1,0 +1,57 @@
+//! Any bytes as a picture to be made smaller, by libjpeg-turbo and by the pure Rust codec: nothing panics, nothing is
+//! larger than it may be, and what comes out is a whole image of the size that was asked for.
+#![no_main]
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use framecast_media::codec::jpeg::{admit, scan};
+use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
+use framecast_transcode::{Backend, Decoder, Transcoder, Wish};
+use libfuzzer_sys::fuzz_target;
+
+/// Small enough that a decoded picture costs the fuzzer little.
+const MAX_PIXELS: usize = 1 << 16;
+
+thread_local! {
+    static CODECS: RefCell<Vec<(Decoder, Transcoder)>> = RefCell::new(
+        [Backend::best(), Backend::pure_rust()]
+            .map(|backend| (Decoder::new(backend).expect("a handle"), Transcoder::new(backend).expect("a handle")))
+            .into(),
+    );
+}
+
+fuzz_target!(|data: &[u8]| {
+    // The first two bytes are the target; the rest is the picture as it came, and as the door lets it in.
+    let Some((target, data)) = data.split_first_chunk::<2>() else { return };
+    let target = (u32::from(target[0]), u32::from(target[1]));
+    let admitted = admit(Bytes::copy_from_slice(data));
+    CODECS.with_borrow_mut(|codecs| {
+        for (decoder, transcoder) in codecs {
+            for jpeg in [data].into_iter().chain(admitted.as_ref().ok().map(|(admitted, _)| &admitted[..])) {
+                if let Ok(planar) = decoder.decode_scaled(jpeg, MAX_PIXELS, target) {
+                    assert!(planar.width() * planar.height() <= MAX_PIXELS);
+                }
+                let _ = decoder.luma_scaled(jpeg, MAX_PIXELS, target);
+            }
+            let Ok((admitted, header)) = &admitted else { continue };
+            if header.width_px as usize * header.height_px as usize > MAX_PIXELS {
+                continue;
+            }
+            let (width_px, height_px) = (header.width_px, header.height_px);
+            let frame = Frame {
+                data: admitted.clone(),
+                pts: Timestamp::default(),
+                captured_at: SystemTime::UNIX_EPOCH,
+                is_keyframe: true,
+                format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
+            };
+            let wish = Wish { width_px: Some(target.0.max(1)), height_px: None, quality: Some(50) };
+            if let Ok(output) = transcoder.transcode(&frame, &wish) {
+                let header = scan(&output.data).expect("what came out is whole");
+                assert_eq!((header.width_px, header.height_px), wish.fit(width_px, height_px));
+            }
+        }
+    });
+});

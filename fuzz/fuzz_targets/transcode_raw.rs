@@ -1,0 +1,50 @@
+//! Any bytes as a raw picture of any format and size: refused, or encoded to an image of that size by both codecs.
+#![no_main]
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use framecast_media::codec::jpeg::scan;
+use framecast_media::codec::raw::{PixelFormat, Range};
+use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
+use framecast_transcode::{Backend, Transcoder, Wish};
+use libfuzzer_sys::fuzz_target;
+
+thread_local! {
+    static CODECS: RefCell<[Transcoder; 2]> = RefCell::new(
+        [Backend::best(), Backend::pure_rust()].map(|backend| Transcoder::new(backend).expect("a handle")),
+    );
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some(([kind, width, height, wish], data)) = data.split_first_chunk::<4>() else { return };
+    let format = PixelFormat::ALL[usize::from(*kind) % PixelFormat::ALL.len()];
+    let range = if kind & 0x80 == 0 { Range::Full } else { Range::Limited };
+    let (width_px, height_px) = (u32::from(*width), u32::from(*height));
+    // Now and then of the length that it should have; else as it came.
+    let mut data = data.to_vec();
+    let expected = format.len_bytes(width_px, height_px);
+    if kind & 0x40 == 0 {
+        data.resize(expected, 0x55);
+    }
+    let frame = Frame {
+        data: Bytes::from(data),
+        pts: Timestamp::default(),
+        captured_at: SystemTime::UNIX_EPOCH,
+        is_keyframe: true,
+        format: Arc::new(Format { codec: Codec::Raw(format, range), width_px, height_px }),
+    };
+    let may = width_px * height_px > 0 && frame.data.len() == expected;
+    let wish = Wish { width_px: Some(u32::from(*wish)), height_px: None, quality: Some(*wish) };
+    CODECS.with_borrow_mut(|codecs| {
+        for transcoder in codecs {
+            let output = transcoder.transcode(&frame, &wish);
+            assert_eq!(output.is_ok(), may, "{output:?}");
+            if let Ok(output) = output {
+                let header = scan(&output.data).expect("what came out is whole");
+                assert_eq!((header.width_px, header.height_px), wish.fit(width_px, height_px));
+            }
+        }
+    });
+});

@@ -47,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
                 is_keyframe: true,
                 format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
             };
-            let wish = Wish { width_px: Some(target.0.max(1)), height_px: None, quality: Some(50) };
+            let wish = Wish { width_px: Some(target.0.max(1)), quality: Some(50), ..Wish::default() };
             if let Ok(output) = transcoder.transcode(&frame, &wish) {
                 let header = scan(&output.data).expect("what came out is whole");
                 assert_eq!((header.width_px, header.height_px), wish.fit(width_px, height_px));

@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
         format: Arc::new(Format { codec: Codec::Raw(format, range), width_px, height_px }),
     };
     let may = width_px * height_px > 0 && frame.data.len() == expected;
-    let wish = Wish { width_px: Some(u32::from(*wish)), height_px: None, quality: Some(*wish) };
+    let wish = Wish { width_px: Some(u32::from(*wish)), quality: Some(*wish), ..Wish::default() };
     CODECS.with_borrow_mut(|codecs| {
         for transcoder in codecs {
             let output = transcoder.transcode(&frame, &wish);

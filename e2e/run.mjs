@@ -12,12 +12,16 @@ import { checks as pages } from "./checks/page.mjs";
 import { checks as panels } from "./checks/panel.mjs";
 import { checks as rtsp } from "./checks/rtsp.mjs";
 import { checks as stills } from "./checks/still.mjs";
+import { checks as inVm } from "./checks/vm/all.mjs";
 import { launch } from "./lib/browser.mjs";
 import { Framecast } from "./lib/framecast.mjs";
 import { find } from "./lib/tool.mjs";
+import { Vm } from "./lib/vm.mjs";
 
-const ALL = [...pages, ...panels, ...films, ...stills, ...clients, ...rtsp];
+const HERE = [...pages, ...panels, ...films, ...stills, ...clients, ...rtsp];
+const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
+let machine = null;
 const OUT = fileURLToPath(new URL("./out/", import.meta.url));
 
 /** What a check is given: everything started through it ends with the check. */
@@ -31,6 +35,21 @@ class Stage {
 
   async framecast(cameras = [], port = undefined) {
     const framecast = await Framecast.start(cameras, port);
+    this.#servers.push(framecast);
+    this.defer(() => framecast.stop());
+    return framecast;
+  }
+
+  /** The virtual machine with all its devices as after boot: `{ vm, single, multi, webcam }`, the latter their nodes. */
+  async machine() {
+    machine ??= Vm.boot();
+    const vm = await machine;
+    return { vm, ...(await vm.fresh()) };
+  }
+
+  /** Framecast in the virtual machine. */
+  async guestFramecast(args, options) {
+    const framecast = await (await machine).framecast(args, options);
     this.#servers.push(framecast);
     this.defer(() => framecast.stop());
     return framecast;
@@ -105,13 +124,24 @@ function read() {
     allowPositionals: true,
     options: { "allow-missing": { type: "boolean" }, list: { type: "boolean" } },
   });
-  const unknown = positionals.filter((name) => !ALL.some((check) => check.name === name));
+  const names = positionals.flatMap((name) => (name === "vm" ? inVm.map((check) => check.name) : [name]));
+  const unknown = names.filter((name) => !ALL.some((check) => check.name === name));
   if (unknown.length > 0) {
-    console.error(`no check is called ${unknown.join(", ")}; there are: ${ALL.map((check) => check.name).join(", ")}`);
+    console.error(`no check is called ${unknown.join(", ")}; there are: vm, ${ALL.map((check) => check.name).join(", ")}`);
     process.exit(2);
   }
-  const chosen = positionals.length === 0 ? ALL : ALL.filter((check) => positionals.includes(check.name));
+  const chosen = names.length === 0 ? (values.list ? ALL : HERE) : ALL.filter((check) => names.includes(check.name));
   return { chosen, mayMiss: values["allow-missing"] === true, isList: values.list === true };
+}
+
+async function endMachine() {
+  const vm = await machine?.catch(() => null);
+  await vm?.down().catch((error) => console.log(`  while ending: ${error.message}`));
+}
+
+// A machine that this leaves running would only end itself after minutes.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.once(signal, () => endMachine().finally(() => process.exit(130)));
 }
 
 async function main() {
@@ -132,6 +162,7 @@ async function main() {
     else console.log(`not run: ${check.name}: ${reason}`);
     if (process.env.CI === "true" || !mayMiss) failed += 1;
   }
+  await endMachine();
   console.log(`${passed} passed, ${failed} failed`);
   // A browser that will not go must not keep this from ending.
   process.exit(failed === 0 && passed > 0 ? 0 : 1);

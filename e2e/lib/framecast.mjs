@@ -20,15 +20,33 @@ export async function freePort() {
   return port;
 }
 
-export class Framecast {
+/** A running Framecast, asked over HTTP. */
+export class Api {
+  constructor(url) {
+    this.url = url;
+  }
+
+  async cameras() {
+    const response = await fetch(`${this.url}/api/cameras`);
+    return (await response.json()).cameras;
+  }
+
+  async camera(name) {
+    const response = await fetch(`${this.url}/api/cameras/${name}`);
+    return response.json();
+  }
+}
+
+/** The program on this machine. */
+export class Framecast extends Api {
   #child;
   #log = "";
 
   /** Runs `framecast --listen 127.0.0.1:PORT …cameras`, where a camera is `name=SOURCE`. */
   static async start(cameras, port) {
-    const framecast = new Framecast();
-    framecast.port = port ?? (await freePort());
-    framecast.url = `http://127.0.0.1:${framecast.port}`;
+    const chosen = port ?? (await freePort());
+    const framecast = new Framecast(`http://127.0.0.1:${chosen}`);
+    framecast.port = chosen;
     await framecast.#run(cameras);
     return framecast;
   }
@@ -58,16 +76,6 @@ export class Framecast {
 
   get log() {
     return this.#log;
-  }
-
-  async cameras() {
-    const response = await fetch(`${this.url}/api/cameras`);
-    return (await response.json()).cameras;
-  }
-
-  async camera(name) {
-    const response = await fetch(`${this.url}/api/cameras/${name}`);
-    return response.json();
   }
 
   /** Ends it as a crash would: no goodbye to anyone. */

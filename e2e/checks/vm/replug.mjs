@@ -1,0 +1,73 @@
+// The cable is pulled and plugged in again while people watch: they are told at once, and see the camera again by itself.
+
+import { ensure, until } from "../../lib/wait.mjs";
+import { Viewer } from "../../lib/watch.mjs";
+
+const ROUNDS = 5;
+// In this round another process holds the old node open, so that the webcam comes back with another number.
+const ROUND_HELD = 3;
+const VIEWERS = 3;
+const NOTICE_MS = 1000;
+// On a real machine two seconds.
+const LIVE_MS = 5000;
+
+/** How many descriptors and threads the program has. */
+async function holdings(vm, pid) {
+  const [descriptors, threads] = (await vm.exec(`ls /proc/${pid}/fd | wc -l; ls /proc/${pid}/task | wc -l`)).trim().split("\n").map(Number);
+  return { descriptors, threads };
+}
+
+async function replug(stage) {
+  const { vm, webcam } = await stage.machine();
+  const framecast = await stage.guestFramecast(["cam=v4l2:usb=1209:0001?size=640x480&fps=15&format=mjpeg"]);
+  const events = [];
+  stage.defer(await vm.watchNodes((event) => events.push(event)));
+  const viewers = Array.from({ length: VIEWERS }, () => new Viewer(stage, `${framecast.url}/cameras/cam/stream.mjpg`));
+  for (const viewer of viewers) await viewer.more(5);
+  const pid = await framecast.pid();
+  const before = await holdings(vm, pid);
+  let node = webcam;
+  const figures = [];
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    const holder = round === ROUND_HELD ? await vm.start(`exec sleep 600 <${node}`) : null;
+    if (holder !== null) await vm.exec(`until ls -l /proc/[0-9]*/fd/0 2>/dev/null | grep ${node}; do sleep 0.1; done`);
+    const figure = await pullAndPlug({ vm, viewers, events, framecast });
+    ensure(holder === null || figure.node !== node, `the webcam came back as ${node}, though that was held open`);
+    node = figure.node;
+    figures.push(figure);
+    if (holder !== null) await vm.end(holder);
+  }
+  const isAsBefore = ({ descriptors, threads }) => descriptors <= before.descriptors && threads <= before.threads;
+  let after;
+  await until("descriptors and threads as before", async () => isAsBefore((after = await holdings(vm, pid)))).catch(() => {
+    throw new Error(`before ${JSON.stringify(before)}, after ${ROUNDS} rounds ${JSON.stringify(after)}`);
+  });
+  const worst = (key) => `${(Math.max(...figures.map((figure) => figure[key])) / 1000).toFixed(2)} s`;
+  return `told after ${worst("noticeMs")}, live ${worst("liveMs")} after the node, at worst`;
+}
+
+/** One round; returns the new node and the longest times of any viewer. */
+async function pullAndPlug({ vm, viewers, events, framecast }) {
+  await vm.webcam("unplug");
+  const pulledAt = Date.now();
+  for (const viewer of viewers) {
+    await viewer.until("the notice", () => viewer.noticeAt > viewer.pictureAt, 10000);
+  }
+  const noticeMs = Math.max(...viewers.map(({ parts }) => parts.find(({ at, isNotice }) => isNotice && at > pulledAt - 2000).at)) - pulledAt;
+  const { state, reason } = await framecast.camera("cam");
+  ensure(state === "lost" && reason, `the API tells ${state}, ${reason}`);
+  events.length = 0;
+  await vm.webcam("plug");
+  // Of its two nodes the first is the one that captures.
+  const added = await until("the node is back", () => events.find(({ action }) => action === "add"), { everyMs: 20 });
+  for (const viewer of viewers) {
+    await viewer.until("pictures again", () => viewer.pictureAt > added.at && viewer.pictureAt > viewer.noticeAt);
+  }
+  const first = ({ parts }) => parts.find(({ at, isNotice }) => !isNotice && at > pulledAt + noticeMs).at;
+  const liveMs = Math.max(...viewers.map(first)) - added.at;
+  ensure(noticeMs <= NOTICE_MS, `the notice came ${noticeMs} ms after the cable was pulled`);
+  ensure(liveMs <= LIVE_MS, `pictures came ${liveMs} ms after ${added.node}`);
+  return { node: added.node, noticeMs, liveMs };
+}
+
+export const checks = [{ name: "vm-replug", run: replug }];

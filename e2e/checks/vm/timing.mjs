@@ -1,0 +1,32 @@
+// An HDMI capture card whose source changes its size while people watch: the stream follows, and nobody is disconnected.
+
+import { ensure } from "../../lib/wait.mjs";
+import { Viewer } from "../../lib/watch.mjs";
+
+const HDMI_INPUT = 3;
+const SELECTED_TIMINGS = 4;
+// Entries of vivid's control `dv_timings`.
+const TIMINGS = { "640x480": 0, "720x480": 2, "720x576": 4 };
+
+async function follow(stage) {
+  const { vm, single } = await stage.machine();
+  await vm.exec(`v4l2-ctl -d ${single} --set-input=${HDMI_INPUT}`);
+  const select = (size) => vm.set(single, { dv_timings_signal_mode: SELECTED_TIMINGS, dv_timings: TIMINGS[size] });
+  const [first, ...others] = Object.keys(TIMINGS);
+  await select(first);
+  const framecast = await stage.guestFramecast([`card=v4l2:${single}?format=yuyv`]);
+  const viewer = new Viewer(stage, `${framecast.url}/cameras/card/stream.mjpg`);
+  await viewer.more(2);
+  ensure(viewer.size === first, `the first picture is ${viewer.size}`);
+  for (const size of [...others, first]) {
+    await select(size);
+    await viewer.until(`pictures of ${size}`, () => viewer.size === size, 20000);
+    await viewer.more(2);
+    const { capture } = await framecast.camera("card");
+    const told = `${capture.given.width}x${capture.given.height}`;
+    ensure(told === size, `the API tells ${told} in place of ${size}`);
+  }
+  return `${[first, ...others, first].join(", ")}`;
+}
+
+export const checks = [{ name: "vm-hdmi", run: follow }];

@@ -1,14 +1,14 @@
 //! From a JPEG image to planes, made smaller on the way where fewer pixels will do.
 
 use framecast_media::Error as Bad;
-use framecast_media::codec::jpeg::{Header, Problem, scan};
+use framecast_media::codec::jpeg::{Header, Problem, Process, scan};
 use framecast_turbojpeg::{
     ColorSpace, Decompressor, Error as TurboError, PixelFormat, PlaneMut, Scale, Subsampling,
 };
 
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::pure::{self, Wanted};
+use crate::pure::{self, MAX_SCANS, Wanted};
 use crate::yuv::Planar;
 
 /// Decodes JPEG images. One for each thread: it keeps the planes of the last picture.
@@ -41,7 +41,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`Error::Picture`] for what is no whole JPEG image or lacks Huffman tables, [`Error::ColorSpace`], and what the
+    /// [`Error::Picture`] for what is no whole JPEG image, lacks Huffman tables or has scans without end,
+    /// [`Error::ColorSpace`], and what the
     /// codec refuses.
     pub fn decode_scaled(
         &mut self,
@@ -94,10 +95,17 @@ fn checked(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
         let pixels = usize::try_from(pixels).unwrap_or(usize::MAX);
         return Err(Bad::Jpeg { offset: 0, problem: Problem::TooManyPixels { pixels, max_pixels } }.into());
     }
-    if !header.has_huffman_tables {
+    let has_many_scans =
+        header.process == Process::Progressive && scans(&jpeg[..header.len_bytes]) > MAX_SCANS;
+    if !header.has_huffman_tables || has_many_scans {
         return Err(Bad::Jpeg { offset: header.first_scan_offset, problem: Problem::Undecodable }.into());
     }
     Ok(header)
+}
+
+/// Markers SOS, those of a thumbnail included. Coded data cannot hold one.
+fn scans(jpeg: &[u8]) -> usize {
+    jpeg.array_windows().filter(|marker| **marker == [0xFF, 0xDA]).count()
 }
 
 /// Decodes by the library; `false` for a subsampling that it has no planes for, which the other codec may know.

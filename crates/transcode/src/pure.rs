@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::yuv::Planar;
 
 /// A progressive picture may have many scans, each costing a pass over all coefficients; encoders write about ten.
-const MAX_SCANS: usize = 32;
+pub(crate) const MAX_SCANS: usize = 32;
 
 /// Encodes planes, appended to `out`.
 pub(crate) fn encode_yuv(yuv: &Yuv<'_>, quality: u8, out: &mut Vec<u8>) -> Result<(), Error> {

@@ -113,6 +113,24 @@ fn what_is_no_whole_image_is_refused() {
 }
 
 #[test]
+fn a_picture_of_many_scans_is_refused_before_it_costs_them() {
+    let good = include_bytes!("../../../testdata/imagemagick-progressive.jpg");
+    let last = good.windows(2).rposition(|marker| marker == [0xFF, 0xDA]).unwrap();
+    let (scan, end) = good[last..].split_at(good.len() - last - 2);
+    let many = [&good[..last], &scan.repeat(40), end].concat();
+    assert!(jpeg::scan(&many).is_ok());
+    for backend in backends() {
+        let mut decoder = Decoder::new(backend).unwrap();
+        assert!(decoder.decode_scaled(good, 1 << 20, (48, 32)).is_ok());
+        let refused = decoder.decode_scaled(&many, 1 << 20, (48, 32)).unwrap_err();
+        assert!(
+            matches!(refused, Error::Picture(Bad::Jpeg { problem: Problem::Undecodable, .. })),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn a_decoded_picture_covers_its_target() {
     for backend in backends() {
         let mut decoder = Decoder::new(backend).unwrap();

@@ -76,22 +76,33 @@ impl Driver for V4l2 {
 
     fn until_back<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let Ok((target, _)) = target::parse(url) else { return std::future::pending().await };
-            let look = || {
-                let target = target.clone();
-                async move { off_runtime(move || Ok(presence(&target))).await.ok().flatten() }
-            };
-            // What is still there is what was lost: it must go first, or be another one.
-            let mut lost = look().await;
-            loop {
-                tokio::time::sleep(LOOK_EVERY).await;
-                match look().await {
-                    Some(found) if lost.as_ref() != Some(&found) => return,
-                    Some(_) => {}
-                    None => lost = None,
+            match target::parse(url) {
+                Ok((target, _)) => {
+                    // What is still there is what was lost: it must go first, or be another one.
+                    let lost = look(&target).await;
+                    until_another(&target, lost).await;
                 }
+                Err(_) => std::future::pending().await,
             }
         })
+    }
+}
+
+/// The node that `target` means now.
+async fn look(target: &Target) -> Option<Presence> {
+    let target = target.clone();
+    off_runtime(move || Ok(presence(&target))).await.ok().flatten()
+}
+
+/// Waits until the node that `target` means is there, and has been missing or is another one than `lost`.
+async fn until_another(target: &Target, mut lost: Option<Presence>) {
+    loop {
+        match look(target).await {
+            Some(found) if lost.as_ref() != Some(&found) => return,
+            Some(_) => {}
+            None => lost = None,
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
@@ -184,7 +195,7 @@ fn describe(node: &Node, nodes: &[Node]) -> Option<Device> {
                 Err(error) => device.problem = Some(error.to_string()),
             }
             drop(open);
-            let users = trouble::users(Path::new("/proc"), &node.path);
+            let users = trouble::users(Path::new("/proc"), &node.path, 0);
             device.in_use_by = (!users.is_empty()).then(|| users.join(", "));
         }
         // Which of a device's nodes has the pictures cannot be asked then; it is the first one mostly.
@@ -211,14 +222,23 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_node_that_appears_is_noticed() {
+    #[tokio::test]
+    async fn a_lost_device_is_back_when_its_node_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("video0");
         let target = Target::Path(path.display().to_string());
         assert_eq!(presence(&target), None);
+        let waiting = tokio::spawn({
+            let target = target.clone();
+            async move { until_another(&target, None).await }
+        });
         fs::write(&path, "").unwrap();
-        let first = presence(&target).unwrap();
-        assert_eq!(presence(&target), Some(first));
+        waiting.await.unwrap();
+        let lost = presence(&target);
+        assert!(lost.is_some() && lost == presence(&target));
+        // It was never seen to be missing, but is another one.
+        fs::rename(&path, folder.path().join("old")).unwrap();
+        fs::write(&path, "").unwrap();
+        until_another(&target, lost).await;
     }
 }

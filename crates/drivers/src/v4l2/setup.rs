@@ -11,7 +11,7 @@ use super::coding::{self, Coding};
 use super::negotiate::{self, Choice, Lack};
 use super::node;
 use super::offer::{self, Offer};
-use super::target::Wish;
+use super::target::{MAX_SIDE_PX, Wish};
 use super::trouble;
 use super::unpadded::Layout;
 use crate::{Capture, Error, Mode};
@@ -147,6 +147,11 @@ fn check_format(
         return Err(Error::Device { device: path.display().to_string(), problem });
     };
     let size = (format.width_px, format.height_px);
+    if size.0.max(size.1) > MAX_SIDE_PX {
+        let problem =
+            format!("was asked for {}x{} and answers {}x{}", choice.size.0, choice.size.1, size.0, size.1);
+        return Err(Error::Device { device: path.display().to_string(), problem });
+    }
     // Where the choice was not what was wished, that has been told.
     if size != choice.size && wish.size.is_none_or(|wished| wished == choice.size) {
         let given = Choice { fourcc: format.fourcc, coding, size };

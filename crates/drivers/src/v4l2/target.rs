@@ -7,8 +7,8 @@ use crate::{Error, Mode, Options, SourceUrl};
 
 const OPTIONS: &[&str] = &["size", "fps", "format", "range", "input", "strict"];
 
-/// The longest side that can be asked for, in pixels.
-const MAX_SIDE_PX: u32 = 16_384;
+/// The longest side of a picture, in pixels.
+pub(super) const MAX_SIDE_PX: u32 = 16_384;
 
 /// Which device a URL means.
 #[derive(Debug, Clone, PartialEq, Eq)]

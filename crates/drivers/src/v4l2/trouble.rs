@@ -50,13 +50,14 @@ pub(super) fn refused(path: &Path, error: v4l2::Error) -> Error {
 }
 
 fn in_use(path: &Path) -> Error {
-    let by = users(Path::new("/proc"), path);
+    // The open device that was refused is no user.
+    let by = users(Path::new("/proc"), path, 1);
     Error::InUse { device: path.display().to_string(), by: (!by.is_empty()).then(|| by.join(", ")) }
 }
 
 /// The programs that have the node at `path` open, as far as this account may see: "ffmpeg (process 1234)". This
-/// process is among them when it has it open more than once.
-pub(super) fn users(proc: &Path, path: &Path) -> Vec<String> {
+/// process is among them when it has it open more than `own_opens` times.
+pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();
     let mut found = Vec::new();
@@ -66,10 +67,10 @@ pub(super) fn users(proc: &Path, path: &Path) -> Vec<String> {
         };
         let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
         let open = files.filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == path)).count();
-        if open > usize::from(pid == own) {
+        if open > if pid == own { own_opens } else { 0 } {
             let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             found.push(match name.trim() {
-                _ if pid == own => "another camera of this Framecast".to_owned(),
+                _ if pid == own => "a camera of this Framecast".to_owned(),
                 "" => format!("process {pid}"),
                 name => format!("{name} (process {pid})"),
             });
@@ -127,16 +128,15 @@ mod tests {
             symlink(file, at(pid).join("fd").join(fd)).unwrap();
             fs::write(at(pid).join("comm"), comm).unwrap();
         }
-        assert_eq!(users(folder.path(), &node), ["ffmpeg (process 41)", "process 42"]);
+        assert_eq!(users(folder.path(), &node, 0), ["ffmpeg (process 41)", "process 42"]);
     }
 
     #[test]
-    fn this_process_uses_a_device_when_it_has_it_open_twice() {
+    fn this_process_uses_a_device_that_it_has_open_beside_the_one_that_asks() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(users(Path::new("/proc"), file.path()).is_empty());
-        let second = fs::File::open(file.path()).unwrap();
-        assert_eq!(users(Path::new("/proc"), file.path()), ["another camera of this Framecast"]);
-        drop(second);
+        let users = |own_opens| users(Path::new("/proc"), file.path(), own_opens);
+        assert!(users(1).is_empty());
+        assert_eq!(users(0), ["a camera of this Framecast"]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Layout {
             if stride < plane.row_bytes || bytes.len() < needed {
                 return None;
             }
-            begin += stride * plane.rows;
+            begin = stride.checked_mul(plane.rows)?.checked_add(begin)?;
             found.push(Rows { bytes, stride, row_bytes: plane.row_bytes, rows: plane.rows });
         }
         Some(found)

@@ -100,10 +100,12 @@ export class Vm {
     await this.exec(`v4l2-ctl -d ${node} -c ${words.join(",")}`);
   }
 
-  /** All devices as after boot: no fault, no control moved, the webcam plugged in. Returns their nodes. */
+  /** All devices as after boot: no fault, no control moved, the webcam plugged in, no udev. Returns their nodes. */
   async fresh() {
     await this.webcam("set", ...WEBCAM);
     await this.webcam("plug");
+    // The command returns when udev has ended.
+    await this.exec("if [ -e /run/udev/control ]; then udevadm control --exit; rm -rf /run/udev /dev/v4l; fi");
     const webcam = (await this.exec(`cam-ctl vivid-reload ${VIVID} && cam-ctl find uvcvideo 20`)).trim();
     const nodes = (await this.exec("cam-ctl list")).trim().split("\n").map((line) => line.split(" "));
     const [single, multi] = nodes.filter(([, driver]) => driver === "vivid").map(([node]) => node);

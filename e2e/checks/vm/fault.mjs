@@ -15,6 +15,9 @@ const SIZE = { width: 640, height: 480 };
 const STALL_S = 3;
 // While one camera is at fault the others may pause this long, which is for a slow machine, not for an opening.
 const PAUSE_MS = 2500;
+// Frames per second that each camera is asked for, and the part of them that must come.
+const RATES = { webcam: 15, vivid: 5, emulated: 5 };
+const KEPT = 0.9;
 
 /**
  * Each fault of the webcam: what is set, and what becomes of the camera. `counts`: the API's counter that grows;
@@ -57,18 +60,18 @@ const VIVID_LOST = {
 const config = (raw) => `
 [[camera]]
 name = "webcam"
-source = "v4l2:usb=1209:0001?format=mjpeg&size=${SIZE.width}x${SIZE.height}&fps=15"
+source = "v4l2:usb=1209:0001?format=mjpeg&size=${SIZE.width}x${SIZE.height}&fps=${RATES.webcam}"
 stall_timeout = "${STALL_S}s"
 
 [[camera]]
 name = "emulated"
-source = "test:?size=320x180&fps=5"
+source = "test:?size=320x180&fps=${RATES.emulated}"
 ${["vivid", ...Object.keys(VIVID_LOST)]
   .map(
     (name) => `
 [[camera]]
 name = "${name}"
-source = "v4l2:${raw}?format=yuyv&size=320x180&fps=5"
+source = "v4l2:${raw}?format=yuyv&size=320x180&fps=${RATES.vivid}"
 idle_timeout = "100ms"
 `,
   )
@@ -88,6 +91,8 @@ async function cameras(stage, names) {
 /** Watches the cameras that are not at fault: returns what says how they bore it. */
 async function bystanders(framecast, viewers, names) {
   const before = await Promise.all(names.map((name) => framecast.camera(name)));
+  const shown = names.map((name) => viewers[name].pictures);
+  const startedAt = Date.now();
   const longest = names.map(() => 0);
   const timer = setInterval(() => {
     for (const [n, name] of names.entries()) {
@@ -96,8 +101,11 @@ async function bystanders(framecast, viewers, names) {
   }, 50);
   return async () => {
     clearInterval(timer);
+    const seconds = (Date.now() - startedAt) / 1000;
     const after = await Promise.all(names.map((name) => framecast.camera(name)));
     for (const [n, name] of names.entries()) {
+      const fps = (viewers[name].pictures - shown[n]) / seconds;
+      ensure(fps > RATES[name] * KEPT, `${name} came at ${fps.toFixed(1)} fps in place of ${RATES[name]}`);
       ensure(viewers[name].ended === null, `${name}: a viewer was disconnected: ${viewers[name].ended}`);
       ensure(after[n].opened === before[n].opened, `${name} was opened ${after[n].opened - before[n].opened} times more`);
       ensure(after[n].broken === before[n].broken, `${name} has ${after[n].broken - before[n].broken} broken pictures`);
@@ -145,6 +153,8 @@ async function webcamFaults(stage) {
       }
       await vm.webcam("set", fault.set.replace(/=.*/, "=0"));
       await viewer.more(5);
+      const { opened } = await framecast.camera("webcam");
+      ensure(opened > before.opened === Boolean(fault.lost), `it was opened ${opened - before.opened} times more`);
     });
   }
   await endWatch();

@@ -6,6 +6,7 @@ import { Viewer } from "../../lib/watch.mjs";
 const ROUNDS = 5;
 // In this round another process holds the old node open, so that the webcam comes back with another number.
 const ROUND_HELD = 3;
+const LINK = "usb-vivid-vm_Fake_Webcam_0001-video-index0";
 const VIEWERS = 3;
 const NOTICE_MS = 1000;
 // On a real machine two seconds.
@@ -17,9 +18,16 @@ async function holdings(vm, pid) {
   return { descriptors, threads };
 }
 
-async function replug(stage) {
+/** By its numbers on the bus, which the kernel tells. */
+const byNumbers = (stage) => replug(stage, { source: "v4l2:usb=1209:0001", rounds: ROUNDS });
+
+/** By the link that udev makes once the node is there, as `framecast devices` prints it where udev runs. */
+const byLink = (stage) => replug(stage, { source: `v4l2:by-id/${LINK}`, rounds: 1, hasUdev: true });
+
+async function replug(stage, { source, rounds, hasUdev = false }) {
   const { vm, webcam } = await stage.machine();
-  const framecast = await stage.guestFramecast(["cam=v4l2:usb=1209:0001?size=640x480&fps=15&format=mjpeg"]);
+  if (hasUdev) await vm.exec(`cam-ctl udev-start && readlink -f /dev/v4l/by-id/${LINK}`);
+  const framecast = await stage.guestFramecast([`cam=${source}?size=640x480&fps=15&format=mjpeg`]);
   const events = [];
   stage.defer(await vm.watchNodes((event) => events.push(event)));
   const viewers = Array.from({ length: VIEWERS }, () => new Viewer(stage, `${framecast.url}/cameras/cam/stream.mjpg`));
@@ -28,8 +36,8 @@ async function replug(stage) {
   const before = await holdings(vm, pid);
   let node = webcam;
   const figures = [];
-  for (let round = 1; round <= ROUNDS; round += 1) {
-    const holder = round === ROUND_HELD ? await vm.start(`exec sleep 600 <${node}`) : null;
+  for (let round = 1; round <= rounds; round += 1) {
+    const holder = round === Math.min(rounds, ROUND_HELD) ? await vm.start(`exec sleep 600 <${node}`) : null;
     if (holder !== null) await vm.exec(`until ls -l /proc/[0-9]*/fd/0 2>/dev/null | grep ${node}; do sleep 0.1; done`);
     const figure = await pullAndPlug({ vm, viewers, events, framecast });
     ensure(holder === null || figure.node !== node, `the webcam came back as ${node}, though that was held open`);
@@ -40,10 +48,10 @@ async function replug(stage) {
   const isAsBefore = ({ descriptors, threads }) => descriptors <= before.descriptors && threads <= before.threads;
   let after;
   await until("descriptors and threads as before", async () => isAsBefore((after = await holdings(vm, pid)))).catch(() => {
-    throw new Error(`before ${JSON.stringify(before)}, after ${ROUNDS} rounds ${JSON.stringify(after)}`);
+    throw new Error(`before ${JSON.stringify(before)}, after ${rounds} rounds ${JSON.stringify(after)}`);
   });
   const worst = (key) => `${(Math.max(...figures.map((figure) => figure[key])) / 1000).toFixed(2)} s`;
-  return `told after ${worst("noticeMs")}, live ${worst("liveMs")} after the node, at worst`;
+  return `told after ${worst("noticeMs")}, live ${worst("liveMs")} after the plug, at worst`;
 }
 
 /** One round; returns the new node and the longest times of any viewer. */
@@ -58,16 +66,22 @@ async function pullAndPlug({ vm, viewers, events, framecast }) {
   ensure(state === "lost" && reason, `the API tells ${state}, ${reason}`);
   events.length = 0;
   await vm.webcam("plug");
+  const pluggedAt = Date.now();
   // Of its two nodes the first is the one that captures.
   const added = await until("the node is back", () => events.find(({ action }) => action === "add"), { everyMs: 20 });
   for (const viewer of viewers) {
     await viewer.until("pictures again", () => viewer.pictureAt > added.at && viewer.pictureAt > viewer.noticeAt);
   }
   const first = ({ parts }) => parts.find(({ at, isNotice }) => !isNotice && at > pulledAt + noticeMs).at;
-  const liveMs = Math.max(...viewers.map(first)) - added.at;
+  const liveAt = Math.max(...viewers.map(first));
+  // The node is heard of a little late; counted from the plug, which is before the node, nothing is overlooked.
+  const liveMs = liveAt - pluggedAt;
   ensure(noticeMs <= NOTICE_MS, `the notice came ${noticeMs} ms after the cable was pulled`);
-  ensure(liveMs <= LIVE_MS, `pictures came ${liveMs} ms after ${added.node}`);
+  ensure(liveMs <= LIVE_MS, `pictures came ${liveMs} ms after the plug, ${liveAt - added.at} ms after ${added.node}`);
   return { node: added.node, noticeMs, liveMs };
 }
 
-export const checks = [{ name: "vm-replug", run: replug }];
+export const checks = [
+  { name: "vm-replug", run: byNumbers },
+  { name: "vm-replug-link", run: byLink },
+];

@@ -1,9 +1,11 @@
 // An HDMI capture card whose source changes its size while people watch: the stream follows, and nobody is disconnected.
 
-import { ensure } from "../../lib/wait.mjs";
+import { ensure, until } from "../../lib/wait.mjs";
 import { Viewer } from "../../lib/watch.mjs";
 
 const HDMI_INPUT = 3;
+// Entries of vivid's control `dv_timings_signal_mode`.
+const NO_SIGNAL = 1;
 const SELECTED_TIMINGS = 4;
 // Entries of vivid's control `dv_timings`.
 const TIMINGS = { "640x480": 0, "720x480": 2, "720x576": 4 };
@@ -26,7 +28,19 @@ async function follow(stage) {
     const told = `${capture.given.width}x${capture.given.height}`;
     ensure(told === size, `the API tells ${told} in place of ${size}`);
   }
-  return `${[first, ...others, first].join(", ")}`;
+  const reason = await unplugged({ vm, single, framecast, viewer });
+  await select(others[0]);
+  await viewer.until(`pictures of ${others[0]} after no signal`, () => !viewer.parts.at(-1).isNotice && viewer.size === others[0]);
+  return `${[first, ...others, first].join(", ")}, "${reason}", ${others[0]}`;
+}
+
+/** Nothing comes in any more: the viewer is told why. */
+async function unplugged({ vm, single, framecast, viewer }) {
+  await vm.set(single, { dv_timings_signal_mode: NO_SIGNAL });
+  await viewer.until("the notice", () => viewer.noticeAt > viewer.pictureAt);
+  const reason = await until("it is lost", async () => (await framecast.camera("card")).reason);
+  ensure(/signal|no picture/.test(reason), `the reason is ${reason}`);
+  return reason;
 }
 
 export const checks = [{ name: "vm-hdmi", run: follow }];

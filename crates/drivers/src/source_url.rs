@@ -81,10 +81,18 @@ impl SourceUrl {
     /// Reads the options in the URL's fragment, what follows its `#`: for schemes whose query belongs to a server.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`] names what the driver has.
+    /// [`Error::UnknownOption`] names what the driver has; [`Error::BadUrl`] where a password with a `#` in it was cut
+    /// through.
     pub fn fragment_options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
         let fragment = self.rest.split_once('#').map_or("", |(_, fragment)| fragment);
-        Options::parse(&self.scheme, fragment, known)
+        Options::parse(&self.scheme, fragment, known).map_err(|error| match error {
+            // What was taken for an option is the rest of a password, and must not be shown.
+            Error::UnknownOption { .. } if fragment.contains('@') => Error::BadUrl {
+                url: format!("{}://…", self.scheme),
+                problem: "has a `#` before its `@`; in a user or password write it %23".to_owned(),
+            },
+            error => error,
+        })
     }
 }
 

@@ -103,8 +103,8 @@ impl Cameras {
         }
         let (settings, codec) = (Arc::new(settings), pool.backend());
         let state = state.map(Arc::new);
-        let context =
-            Context { hub, cameras: cameras.into(), drivers, settings, codec, state, started_at: now };
+        let (cameras, listing) = (cameras.into(), Arc::default());
+        let context = Context { hub, cameras, drivers, settings, codec, state, listing, started_at: now };
         Ok(Self { context, shutdown, tasks })
     }
 

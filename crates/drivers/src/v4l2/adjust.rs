@@ -61,8 +61,12 @@ fn checked(controls: &[&Control], id: &str, value: Option<&ControlValue>) -> Res
         return Err(Error::NoSuchControl { control: id.to_owned(), known });
     };
     let bad = |problem| Error::BadControl { control: id.to_owned(), problem };
+    let is_asked = value.is_some();
     let value = value.or(control.default.as_ref()).ok_or_else(|| bad("has no default".to_owned()))?;
-    control.check(value).map_err(bad)?;
+    // The device's own default is good, also where it is between its steps.
+    if is_asked || control.read_only {
+        control.check(value).map_err(bad)?;
+    }
     Ok(match value {
         _ if control.kind == ControlKind::Button => Value::Integer(1),
         ControlValue::Boolean(on) => Value::Integer(i64::from(*on)),
@@ -207,5 +211,16 @@ mod tests {
         ] {
             assert_eq!(check(id, value).unwrap_err().to_string(), told);
         }
+    }
+
+    #[test]
+    fn a_default_between_the_steps_can_be_set_again() {
+        let numbers = || ControlKind::Integer { min: 0, max: 1000, step: 64 };
+        let mut focus = control("focus", numbers(), Some(ControlValue::Integer(100)));
+        assert_eq!(checked(&[&focus], "focus", None).unwrap(), Value::Integer(100));
+        let asked = checked(&[&focus], "focus", Some(&ControlValue::Integer(100))).unwrap_err();
+        assert!(asked.to_string().ends_with("in steps of 64"), "{asked}");
+        focus.read_only = true;
+        assert!(checked(&[&focus], "focus", None).is_err());
     }
 }

@@ -284,6 +284,14 @@ mod tests {
     }
 
     #[test]
+    fn a_range_of_sizes_without_sense_is_borne() {
+        let offers = recorded("YUYV 1x4294967295..4294967295x1/4294967295x2\n");
+        for fixed in [(u32::MAX, u32::MAX), (0, 0), (640, 480)] {
+            assert!(choose(&offers, &AUTO, Some(fixed)).is_ok());
+        }
+    }
+
+    #[test]
     fn a_driver_that_tells_no_sizes_is_asked_for_the_wished_one() {
         assert_eq!(choice("YUYV\n", &sized(720, 576)), ("yuyv", (720, 576), vec![]));
     }

@@ -45,8 +45,12 @@ impl Extent {
     /// The size of this range that is nearest to `wanted`.
     pub(super) fn nearest(&self, wanted: (u32, u32)) -> (u32, u32) {
         let side = |wanted: u32, min: u32, max: u32, step: u32| {
-            let steps = (wanted.clamp(min, max.max(min)) - min + step / 2) / step;
-            (min + steps * step).min(max.max(min))
+            let max = max.max(min);
+            // The driver's numbers may be any, and their sums larger than those.
+            let beyond = u64::from(wanted.clamp(min, max) - min);
+            let step = u64::from(step.max(1));
+            let nearest = u64::from(min) + (beyond + step / 2) / step * step;
+            u32::try_from(nearest).unwrap_or(max).min(max)
         };
         (
             side(wanted.0, self.min.0, self.max.0, self.step.0),

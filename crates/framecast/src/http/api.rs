@@ -1,5 +1,6 @@
 //! The JSON API: what the cameras are doing.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::extract::{Path, State};
@@ -32,13 +33,27 @@ struct Devices {
     devices: Vec<Device>,
 }
 
-/// What is plugged in.
+/// What is plugged in. One call at a time asks the devices, and a caller who waits no longer does not end it: each opens
+/// them all, and where one of them hangs, further calls must not hang in it, too.
 async fn devices(State(context): State<Context>) -> Result<Response, Refusal> {
-    match timeout(DEVICES_TIMEOUT, context.drivers.devices()).await {
-        Ok(devices) => Ok(json(Devices { devices })),
+    let listed = async {
+        let turn = Arc::clone(&context.listing).lock_owned().await;
+        let drivers = context.drivers.clone();
+        let task = tokio::spawn(async move {
+            let _turn = turn;
+            drivers.devices().await
+        });
+        task.await
+    };
+    let refusal = |status, message: String| Err(Refusal { status, message });
+    match timeout(DEVICES_TIMEOUT, listed).await {
+        Ok(Ok(devices)) => Ok(json(Devices { devices })),
+        Ok(Err(_)) => {
+            refusal(StatusCode::SERVICE_UNAVAILABLE, "a driver panicked over its devices".to_owned())
+        }
         Err(_) => {
             let message = format!("the devices have not answered within {DEVICES_TIMEOUT:?}");
-            Err(Refusal { status: StatusCode::GATEWAY_TIMEOUT, message })
+            refusal(StatusCode::GATEWAY_TIMEOUT, message)
         }
     }
 }

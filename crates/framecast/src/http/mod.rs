@@ -44,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) codec: Backend,
     /// Where controls are kept across restarts, if anywhere.
     pub(crate) state: Option<Arc<StateFile>>,
+    /// Held while devices are asked what they are.
+    pub(crate) listing: Arc<tokio::sync::Mutex<()>>,
     pub(crate) started_at: SystemTime,
 }
 

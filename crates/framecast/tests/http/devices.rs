@@ -1,5 +1,8 @@
 //! `/api/devices`: what the drivers say is plugged in.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use framecast::{
     BoxFuture, Device, DeviceFormat, DeviceSize, Driver, DriverError, Drivers, Settings, Source, SourceUrl,
 };
@@ -58,4 +61,39 @@ fn devices_of_all_drivers_are_told_with_the_source_to_paste() {
     for key in device.as_object().unwrap().keys() {
         assert!(documentation.contains(&format!("\"{key}\"")), "{key} is not in docs/api.md");
     }
+}
+
+/// A driver whose devices can bear to be asked by one at a time.
+#[derive(Default)]
+struct Shy(AtomicUsize);
+
+impl Driver for Shy {
+    fn scheme(&self) -> &'static str {
+        "shy"
+    }
+
+    fn open<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
+        Box::pin(async { Err(DriverError::Custom("nobody opens it here".into())) })
+    }
+
+    fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
+        Box::pin(async {
+            assert_eq!(self.0.fetch_add(1, Ordering::SeqCst), 0, "asked by two at once");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.0.fetch_sub(1, Ordering::SeqCst);
+            Vec::new()
+        })
+    }
+}
+
+#[test]
+fn devices_are_asked_by_one_call_at_a_time() {
+    let settings = Settings::with_cameras([("front", "emulated")]).unwrap();
+    let server = Server::start(settings, Drivers::builtin().with(Shy::default()));
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| server.get("/api/devices").status)).collect();
+        for call in calls {
+            assert_eq!(call.join().unwrap(), 200);
+        }
+    });
 }

@@ -196,7 +196,7 @@ impl Device {
     /// The control's value now.
     ///
     /// # Errors
-    /// What the kernel said; [`Error::is_unsupported`] for one without a value that can be read.
+    /// What the kernel said: `EACCES` for one that cannot be read.
     pub fn control(&self, control: &ControlInfo) -> Result<Value, Error> {
         if control.kind == ControlType::Text {
             let mut bytes = vec![0; control.elem_size.clamp(1, MAX_TEXT_BYTES) as usize];
@@ -204,9 +204,12 @@ impl Device {
             bytes.truncate(bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len()));
             return Ok(Value::Text(String::from_utf8_lossy(&bytes).into_owned()));
         }
+        if matches!(control.kind, ControlType::Other(_) | ControlType::Class) {
+            return Err(Error::odd(G_EXT_CTRLS.name(), "this is no control with a single value"));
+        }
         let mut one = ExtControl::zeroed();
         one.id = control.id;
-        // SAFETY: this is no control with a payload, so the kernel follows no pointer but the one to `one`.
+        // SAFETY: its size is 0, so whatever the control is, the kernel has no memory for a payload.
         unsafe { self.one_call(G_EXT_CTRLS, &mut one)? };
         let value = one.value;
         // SAFETY: all bytes are initialised and any bits are a number; the kernel fills the member by the type.
@@ -246,7 +249,7 @@ impl Device {
                     // Within its range by the kernel's own check; the bits of a mask keep their place.
                     _ => ControlUnion { value: *new as i32 },
                 };
-                // SAFETY: this is no control with a payload, so the kernel follows no pointer but the one to `one`.
+                // SAFETY: its size is 0, so whatever the control is, the kernel has no memory for a payload.
                 unsafe { self.one_call(S_EXT_CTRLS, &mut one) }
             }
         }

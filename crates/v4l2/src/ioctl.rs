@@ -86,10 +86,18 @@ pub(crate) unsafe fn call<T>(fd: BorrowedFd<'_>, call: Call<T>, argument: &mut T
 }
 
 /// Structures and numbers in which the kernel follows no pointer.
-pub(crate) trait Flat {}
+///
+/// # Safety
+/// No call that takes one reads or writes memory beyond it.
+pub(crate) unsafe trait Flat {}
 
 macro_rules! flat {
-    ($($name:ty),*) => { $(impl Flat for $name {})* };
+    ($($name:ty),*) => {
+        $(
+            // SAFETY: numbers alone, by the kernel's own definition.
+            unsafe impl Flat for $name {}
+        )*
+    };
 }
 
 flat!(
@@ -110,7 +118,7 @@ flat!(
 
 /// Makes a call whose argument holds no pointer.
 pub(crate) fn call_flat<T: Flat>(fd: BorrowedFd<'_>, number: Call<T>, argument: &mut T) -> Result<(), Error> {
-    // SAFETY: no pointer in it.
+    // SAFETY: no pointer in it, by the trait's promise.
     unsafe { call(fd, number, argument) }
 }
 
@@ -137,8 +145,21 @@ pub(crate) fn enumerate<T: Flat + Plain, R>(
     Ok(found)
 }
 
-/// Text up to its first zero byte.
+/// Text up to its first zero byte. A USB device's name is its maker's: what would steer a terminal becomes a blank.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).trim().to_owned()
+    String::from_utf8_lossy(&bytes[..end]).replace(char::is_control, " ").trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_ends_at_its_zero_byte_and_steers_no_terminal() {
+        assert_eq!(text(b"HD Webcam\0\xff"), "HD Webcam");
+        assert_eq!(text(b"\x1b[2JCam\r\nera\n"), "[2JCam  era");
+        assert_eq!(text("Cam\u{9b}A \u{e9}".as_bytes()), "Cam A \u{e9}");
+        assert_eq!(text(b""), "");
+    }
 }

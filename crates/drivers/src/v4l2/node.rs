@@ -206,11 +206,12 @@ fn usb(device: &Path) -> Option<Usb> {
     })
 }
 
-/// The first line of a small file, without blanks around it; `None` where there is nothing.
+/// The first line of a small file, without blanks around it and control characters in it; `None` where there is nothing.
 fn text(path: &Path) -> Option<String> {
     let bytes = fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&bytes);
-    Some(text.lines().next()?.trim().to_owned()).filter(|line| !line.is_empty())
+    let line = text.lines().next()?.replace(char::is_control, " ").trim().to_owned();
+    Some(line).filter(|line| !line.is_empty())
 }
 
 #[cfg(test)]
@@ -336,6 +337,14 @@ mod tests {
             told.starts_with("is not plugged in; there is ") && told.ends_with("video0 (Other)"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn a_name_steers_no_terminal_and_still_finds_its_device() {
+        let system = System::new();
+        system.plug(0, "Cam\u{1b}[2J", 0, "1-1", None);
+        assert_eq!(system.sources(), ["v4l2:name=Cam [2J"]);
+        assert_eq!(system.find("v4l2:name=Cam [2J").unwrap(), ["video0"]);
     }
 
     #[test]

@@ -68,7 +68,9 @@ pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
         let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
         let open = files.filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == path)).count();
         if open > if pid == own { own_opens } else { 0 } {
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            // A program gives itself any name that it likes.
+            let name = fs::read(entry.path().join("comm")).unwrap_or_default();
+            let name = String::from_utf8_lossy(&name).replace(char::is_control, " ");
             found.push(match name.trim() {
                 _ if pid == own => "a camera of this Framecast".to_owned(),
                 "" => format!("process {pid}"),
@@ -121,7 +123,7 @@ mod tests {
         fs::write(&node, "").unwrap();
         let node = node.canonicalize().unwrap();
         for (pid, fd, comm) in
-            [("41", "3", "ffmpeg\n"), ("42", "7", ""), ("43", "1", "other\n"), ("self", "3", "x")]
+            [("41", "3", "\u{1b}ffmpeg\n"), ("42", "7", ""), ("43", "1", "other\n"), ("self", "3", "x")]
         {
             fs::create_dir_all(at(pid).join("fd")).unwrap();
             let file = if pid == "43" { Path::new("/dev/null") } else { &node };

@@ -2,9 +2,10 @@
 
 import { spawn } from "node:child_process";
 
-/** Decodes a JPEG to `{ width, height, rgb }`, `rgb` being three bytes a pixel; fails on what ffmpeg complains about. */
+/** Decodes a JPEG to `{ width, height, rgb }`, three bytes a pixel; fails on what ffmpeg complains about. */
 export function decode(jpeg, { width, height }) {
-  const args = ["-v", "error", "-xerror", "-f", "mjpeg", "-i", "-", "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"];
+  const input = ["-v", "error", "-xerror", "-f", "mjpeg", "-i", "-"];
+  const args = [...input, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"];
   return new Promise((resolve, reject) => {
     const child = spawn("ffmpeg", args, { stdio: ["pipe", "pipe", "pipe"] });
     const chunks = [];
@@ -16,8 +17,9 @@ export function decode(jpeg, { width, height }) {
     child.on("error", reject);
     child.on("close", (code) => {
       const rgb = Buffer.concat(chunks);
-      if (code !== 0 || complaint) return reject(new Error(`ffmpeg cannot decode a picture: ${complaint.trim() || code}`));
-      if (rgb.length !== width * height * 3) return reject(new Error(`a picture of ${rgb.length} bytes in place of ${width}x${height}`));
+      const fail = (message) => reject(new Error(message));
+      if (code !== 0 || complaint) return fail(`ffmpeg cannot decode a picture: ${complaint.trim() || code}`);
+      if (rgb.length !== width * height * 3) return fail(`${rgb.length} bytes of pixels in place of ${width}x${height}`);
       resolve({ width, height, rgb });
     });
     child.stdin.end(jpeg);

@@ -114,8 +114,8 @@ export class Vm {
   }
 
   /**
-   * Runs Framecast in the guest, with `args` behind `--listen`: a list, or a text that the guest's shell is to take as it
-   * is. `config` is written to its configuration file. `as` is put before the command, to run it as someone else.
+   * Runs Framecast in the guest, with `args` behind `--listen`: a list, or a text that the guest's shell is to take as
+   * it is. `config` is written to its configuration file. `as` is put before the command, to run it as someone else.
    */
   async framecast(args, { config = null, port = PORTS[0], as = "" } = {}) {
     this.#framecasts += 1;

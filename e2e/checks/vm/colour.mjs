@@ -1,4 +1,5 @@
-// Raw pictures: each format that the encoder names, from both of the kernel's interfaces, has the colours of vivid's bars.
+// Raw pictures: each format that the encoder names, from both of the kernel's interfaces, has the colours of vivid's
+// bars.
 
 import { decode, meanColour } from "../../lib/colour.mjs";
 import { ensure, until } from "../../lib/wait.mjs";
@@ -6,7 +7,8 @@ import { snapshot } from "../../lib/watch.mjs";
 
 const FORMATS = ["yuyv", "uyvy", "nv12", "nv21", "i420", "yv12", "rgb24", "bgr24", "grey"];
 const SIZE = { width: 320, height: 180 };
-// How far a colour value, 0 to 255, may be off after quantisation and JPEG. Limited range taken for full is off by up to 16.
+// How far a colour value, 0 to 255, may be off after quantisation and JPEG. Limited range taken for full is off by
+// up to 16.
 const TOLERANCE = 8;
 // From left to right: white, yellow, cyan, green, magenta, red, blue, black.
 const BARS = [[1, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0], [1, 0, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0]];
@@ -22,8 +24,8 @@ function wrongBars(picture, level, isGrey) {
   const wrong = BARS.map((bar, n) => {
     const colour = bar.map((value) => value * level);
     const expected = isGrey ? colour.map(() => grey(colour)) : colour;
-    const centre = { left: n * width + width / 4, right: (n + 1) * width - width / 4, top: 20, bottom: picture.height - 20 };
-    const found = meanColour(picture, centre);
+    const [left, right] = [(n + 0.25) * width, (n + 0.75) * width];
+    const found = meanColour(picture, { left, right, top: 20, bottom: picture.height - 20 });
     const isRight = found.every((value, channel) => Math.abs(value - expected[channel]) <= TOLERANCE);
     return isRight ? null : `bar ${n + 1} is ${found.map(Math.round)} in place of ${expected.map(Math.round)}`;
   });

@@ -45,7 +45,8 @@ async function overTheApi(stage) {
   const answer = await (await fetch(`${framecast.url}/api/cameras/cam/controls`)).json();
   const control = answer.controls.find(({ id }) => id === "brightness");
   const { type, min, max, step, default: initial, value } = control ?? {};
-  ensure([type, min, max, step, initial, value].join() === "integer,0,255,1,128,128", `brightness is ${JSON.stringify(control)}`);
+  const isRight = [type, min, max, step, initial, value].join() === "integer,0,255,1,128,128";
+  ensure(isRight, `brightness is ${JSON.stringify(control)}`);
   const set = await patch(framecast, { brightness: 192 });
   ensure(set.status === 200, `setting it answers ${set.status}: ${JSON.stringify(set.body)}`);
   const bright = await turns(framecast, "brighter", (found) => found > normal + MOVED);

@@ -1,5 +1,5 @@
-// What is plugged in, as the program and the API list it: each URL works when it is pasted, and nothing is listed that is
-// not a camera.
+// What is plugged in, as the program and the API list it: each URL works when it is pasted, and nothing is listed that
+// is not a camera.
 
 import { ensure } from "../../lib/wait.mjs";
 import { snapshot } from "../../lib/watch.mjs";

@@ -40,8 +40,8 @@ const VIVID_LIVE = [
 ];
 
 /**
- * Faults of vivid after which the device is opened again, each on a camera of its own, so that each is the first failure
- * of its camera. `reasons`: why it is lost, one after the other.
+ * Faults of vivid after which the device is opened again, each on a camera of its own, so that each is the first
+ * failure of its camera. `reasons`: why it is lost, one after the other.
  */
 const VIVID_LOST = {
   streaming: { push: ["inject_fatal_streaming_error"], reasons: [/stopped/] },
@@ -107,7 +107,8 @@ async function bystanders(framecast, viewers, names) {
       const fps = (viewers[name].pictures - shown[n]) / seconds;
       ensure(fps > RATES[name] * KEPT, `${name} came at ${fps.toFixed(1)} fps in place of ${RATES[name]}`);
       ensure(viewers[name].ended === null, `${name}: a viewer was disconnected: ${viewers[name].ended}`);
-      ensure(after[n].opened === before[n].opened, `${name} was opened ${after[n].opened - before[n].opened} times more`);
+      const opened = after[n].opened - before[n].opened;
+      ensure(opened === 0, `${name} was opened ${opened} times more`);
       ensure(after[n].broken === before[n].broken, `${name} has ${after[n].broken - before[n].broken} broken pictures`);
       ensure(longest[n] < PAUSE_MS, `${name} had no picture for ${longest[n]} ms`);
     }
@@ -190,7 +191,8 @@ async function losesAndRecovers(stage, { vm, node, framecast, name, push, reason
   const { opened } = await framecast.camera(name);
   await vm.set(node, Object.fromEntries(push.map((control) => [control, 1])));
   for (const reason of reasons) {
-    await until(`it is lost because of ${reason}`, async () => reason.test((await framecast.camera(name)).reason), { everyMs: 50 });
+    const isTold = async () => reason.test((await framecast.camera(name)).reason);
+    await until(`it is lost because of ${reason}`, isTold, { everyMs: 50 });
     await viewer.until("the notice", () => viewer.notices > 0);
   }
   await viewer.more(2);
@@ -204,7 +206,8 @@ async function losesAndRecovers(stage, { vm, node, framecast, name, push, reason
 async function noTables(stage) {
   const { vm } = await stage.machine();
   await vm.webcam("set", "dht=0");
-  const framecast = await stage.guestFramecast([`cam=v4l2:usb=1209:0001?format=mjpeg&size=${SIZE.width}x${SIZE.height}&fps=15`]);
+  const source = `v4l2:usb=1209:0001?format=mjpeg&size=${SIZE.width}x${SIZE.height}&fps=15`;
+  const framecast = await stage.guestFramecast([`cam=${source}`]);
   const feed = `${framecast.url}/cameras/cam/stream.mjpg`;
   const viewer = new Viewer(stage, feed);
   await viewer.more(5);

@@ -1,4 +1,5 @@
-// Sources that cannot be had as they are asked for: each is refused with what the device has, or taken as near as it goes.
+// Sources that cannot be had as they are asked for: each is refused with what the device has, or taken as near as it
+// goes.
 
 import { ensure, until } from "../../lib/wait.mjs";
 import { snapshot } from "../../lib/watch.mjs";

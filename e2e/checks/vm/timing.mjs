@@ -1,4 +1,5 @@
-// An HDMI capture card whose source changes its size while people watch: the stream follows, and nobody is disconnected.
+// An HDMI capture card whose source changes its size while people watch: the stream follows, and nobody is
+// disconnected.
 
 import { ensure, until } from "../../lib/wait.mjs";
 import { Viewer } from "../../lib/watch.mjs";
@@ -30,7 +31,8 @@ async function follow(stage) {
   }
   const reason = await unplugged({ vm, single, framecast, viewer });
   await select(others[0]);
-  await viewer.until(`pictures of ${others[0]} after no signal`, () => !viewer.parts.at(-1).isNotice && viewer.size === others[0]);
+  const isBack = () => viewer.pictureAt > viewer.noticeAt && viewer.size === others[0];
+  await viewer.until(`pictures of ${others[0]} after no signal`, isBack);
   return `${[first, ...others, first].join(", ")}, "${reason}", ${others[0]}`;
 }
 

@@ -135,15 +135,23 @@ fn decode_turbo(
     let (width, height) = (scale.apply(header.width), scale.apply(header.height));
     if wanted == Wanted::Luma {
         out.reshape(width, height, Subsampling::Grey);
+        make_grey(out);
         let luma = PlaneMut { data: &mut out.planes_mut()[0], stride: width };
         turbo.pixels(jpeg, scale, PixelFormat::Grey, luma)?;
         return Ok(true);
     }
     out.reshape(width, height, header.subsampling);
+    make_grey(out);
     let strides = [0, 1, 2].map(|component| out.plane_size(component).0);
     let planes = out.planes_mut().iter_mut().zip(strides);
     let mut planes: Vec<_> = planes.map(|(data, stride)| PlaneMut { data, stride }).collect();
     planes.truncate(header.subsampling.planes());
     turbo.planes(jpeg, scale, &mut planes)?;
     Ok(true)
+}
+
+/// Takes away what is left of the picture before, maybe another camera's: of an image that is damaged twice, the library
+/// tells the first fault, as a warning, and writes nothing from the second one on.
+fn make_grey(out: &mut Planar) {
+    out.planes_mut().iter_mut().for_each(|plane| plane.fill(128));
 }

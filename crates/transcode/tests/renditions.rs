@@ -159,3 +159,23 @@ fn the_library_decodes_no_more_than_is_needed() {
         assert_eq!((planar.width(), planar.height()), size);
     }
 }
+
+#[test]
+fn what_could_not_be_decoded_is_grey_and_not_the_picture_before() {
+    let [turbo, _] = backends()[..] else { return };
+    let mut decoder = Decoder::new(turbo).unwrap();
+    let whole = jpeg_frame(64, 48).data;
+    // Stray bytes, which are a warning, and then a scan by Huffman tables that are not there.
+    let mut damaged = [&whole[..2], &[1, 2, 3], &whole[2..]].concat();
+    let scan = jpeg::scan(&damaged).unwrap().first_scan_offset;
+    damaged[scan + 6] = 0x33;
+    for _ in 0..2 {
+        let shown = decoder.decode_scaled(&whole, 1 << 20, (64, 48)).unwrap();
+        assert!(shown.planes().any(|plane| plane.data.iter().any(|sample| *sample != 128)));
+        let grey = decoder.decode_scaled(&damaged, 1 << 20, (64, 48)).unwrap();
+        assert!(grey.planes().all(|plane| plane.data.iter().all(|sample| *sample == 128)));
+        decoder.luma_scaled(&whole, 1 << 20, (64, 48)).unwrap();
+        let grey = decoder.luma_scaled(&damaged, 1 << 20, (64, 48)).unwrap();
+        assert!(grey.planes().all(|plane| plane.data.iter().all(|sample| *sample == 128)));
+    }
+}

@@ -298,7 +298,8 @@ impl Supervisor {
                     info!("the device is back");
                     *backoff = Backoff::default();
                     self.feed.set_status(Status { next_try: None, ..status });
-                    return true;
+                    // With nobody to show it to, it is not lost any more, but idle.
+                    return viewers > 0 || self.settings.idle_timeout.is_none();
                 }
                 () = sleep_until_some(idle_at) => return false,
                 // Marked again, for the look at the top of the loop.

@@ -61,6 +61,8 @@ struct Shared {
     newer_ms: AtomicU64,
     close_ms: AtomicU64,
     is_raw: AtomicBool,
+    /// Whether the device is there again.
+    is_back: watch::Sender<bool>,
 }
 
 /// The size of raw pictures.
@@ -80,6 +82,7 @@ impl Camera {
             newer_ms: AtomicU64::new(0),
             close_ms: AtomicU64::new(0),
             is_raw: AtomicBool::new(false),
+            is_back: watch::Sender::new(false),
         };
         Self { scheme, shared: Arc::new(shared) }
     }
@@ -96,6 +99,11 @@ impl Camera {
     /// Pictures are raw from now on; how light they are tells their number, see [`luma_of`].
     pub(crate) fn give_raw(&self) {
         self.shared.is_raw.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whoever waits for its device that this is there.
+    pub(crate) fn plug_in(&self) {
+        self.shared.is_back.send_replace(true);
     }
 
     /// The next picture's number is after `number`.
@@ -186,6 +194,13 @@ impl Driver for Camera {
             self.shared.opened.send_modify(|opened| *opened += 1);
             let source = Open { camera: self.clone(), acts, door: Door::new(url), due_at: Instant::now() };
             Ok(Box::new(source) as Box<dyn Source>)
+        })
+    }
+
+    fn until_back<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            let mut is_back = self.shared.is_back.subscribe();
+            is_back.wait_for(|is_back| *is_back).await.expect("the camera holds the sender");
         })
     }
 }

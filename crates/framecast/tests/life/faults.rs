@@ -6,7 +6,7 @@ use framecast::{BoxFuture, Delivery, Driver, DriverError, Drivers, Settings, Sou
 use framecast_testkit::{Viewer, number_of, soon};
 
 use crate::camera::{Act, Camera, PLAY};
-use crate::server::{SOON_STALLED, Server, settings};
+use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
 
 /// `fault` happens to one of two cameras that are watched; the other goes on, and the one comes back.
 async fn survives(fault: Act, reason: &str) {
@@ -37,6 +37,26 @@ async fn survives(fault: Act, reason: &str) {
     assert_eq!((sound.opened(), sound.closed()), (1, 0));
     server.stop().await;
     assert_eq!(broken.opened(), broken.closed(), "every opening was let go");
+}
+
+#[tokio::test]
+async fn a_device_that_is_back_while_nobody_watches_leaves_its_camera_idle() {
+    let camera = Camera::new("door", PLAY);
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].idle_timeout = Some(AN_HOUR);
+    let server = Server::start(settings, &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    camera.act(Act::Fail("pulled out"));
+    server.wait_state("door", State::Lost).await;
+    drop(viewer);
+    server.wait_viewers("door", 0).await;
+    camera.plug_in();
+    server.wait_state("door", State::Idle).await;
+    camera.act(PLAY);
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture again", viewer.next_number()).await.unwrap();
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -39,11 +39,29 @@ fn check(source: &SourceUrl) -> Result<(), Error> {
         let problem = format!("needs two slashes before the host; did you mean `{meant}`?");
         return Err(Error::BadUrl { url, problem });
     }
+    if has_cut_password(address) {
+        // Not shown: which of its parts is the password only its writer knows.
+        let problem = "has an `@` behind its host and port. If that ends a password, write `/`, `?`, `#` and `%` in the \
+                       password as %2F, %3F, %23 and %25; if it belongs to the path, write it %40"
+            .to_owned();
+        return Err(Error::BadUrl { url: format!("{}://…", source.scheme()), problem });
+    }
     if address.contains(char::is_whitespace) {
         let problem = "has a space in it; write it %20, and several sources one by one".to_owned();
         return Err(Error::BadUrl { url: source.to_string(), problem });
     }
     Ok(())
+}
+
+/// Whether `address` reads as host and port where user and password were meant, as in `me:12/s3cret@cam`: a password that
+/// begins with digits and has a `/` in it.
+fn has_cut_password(address: &str) -> bool {
+    let end = address.find(['/', '?', '#']).unwrap_or(address.len());
+    let (authority, rest) = address.split_at(end);
+    let has_port = authority
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+    has_port && !authority.contains('@') && rest.contains('@')
 }
 
 /// The frame interval by the rate in the query, if it is one that we can keep: the query is the server's, so anything
@@ -52,4 +70,22 @@ pub(crate) fn frame_interval(url: &Url) -> Option<Duration> {
     let (_, value) = url.query_pairs().filter(|(name, _)| name == "fps").last()?;
     let fps = value.parse::<f64>().ok().filter(|fps| (0.001..=1000.0).contains(fps))?;
     Some(Duration::from_secs_f64(1.0 / fps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_reads_as_port_and_path_is_refused_without_being_shown() {
+        for text in ["rtsp://me:12/s3cret@cam/1", "http://me:12?s3cret@cam/", "http://me:1#s3cret@cam/"] {
+            let told = parse(&SourceUrl::parse(text).unwrap()).unwrap_err().to_string();
+            assert!(told.contains("%2F") && !told.contains("s3cret") && !told.contains("12"), "{told}");
+        }
+        for text in
+            ["rtsp://me:12%2Fs3cret@cam/1", "http://cam:8080/a%40b", "http://cam/user@home", "http://cam:80/"]
+        {
+            assert!(parse(&SourceUrl::parse(text).unwrap()).is_ok(), "{text}");
+        }
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_core::Stream;
+use tokio::time::timeout;
+use tracing::warn;
 
 use crate::frames::{IterDriver, StreamDriver};
 use crate::http::Http;
@@ -13,6 +16,9 @@ use crate::{
     Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, test_pattern,
     v4l2,
 };
+
+/// How long a driver may take to list its devices. USB devices hang, and one must not hide the others.
+const DEVICES_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The drivers that a program has, by scheme. Cheap to clone.
 #[derive(Clone, Default)]
@@ -91,9 +97,16 @@ impl Drivers {
         Ok(Arc::clone(driver))
     }
 
-    /// The devices that are plugged in now, of all drivers.
+    /// The devices that are plugged in now, of all drivers; of one that does not answer within eight seconds none, which
+    /// is logged.
     pub async fn devices(&self) -> Vec<Device> {
-        let found = futures_util::future::join_all(self.0.iter().map(|driver| driver.devices())).await;
+        let ask = async |driver: &Arc<dyn Driver>| {
+            timeout(DEVICES_TIMEOUT, driver.devices()).await.unwrap_or_else(|_| {
+                warn!("{}: a device does not answer; its driver's are not listed", driver.scheme());
+                Vec::new()
+            })
+        };
+        let found = futures_util::future::join_all(self.0.iter().map(ask)).await;
         found.into_iter().flatten().collect()
     }
 

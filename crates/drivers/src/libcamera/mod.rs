@@ -26,7 +26,7 @@ use crate::{BoxFuture, Capture, Device, Driver, Error, Mode, Source, SourceUrl};
 const PROGRAMS: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
 
 /// How long the program may take to list the cameras: it configures each in each of its modes.
-const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+const LIST_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// The driver for `libcamera:` and, made a second time, for `pi:`.
 pub(crate) struct Libcamera {
@@ -63,7 +63,10 @@ impl Libcamera {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Ok(Ok(answer)) => return list::devices(&answer.output),
                 Ok(Err(error)) => tracing::debug!(%error, "{program} does not list cameras"),
-                Err(_) => tracing::debug!("{program} does not list cameras within {LIST_TIMEOUT:?}"),
+                Err(_) => {
+                    tracing::warn!("{program} does not list cameras within {LIST_TIMEOUT:?}");
+                    return Vec::new();
+                }
             }
         }
         Vec::new()
@@ -135,9 +138,7 @@ impl Source for Camera {
             // The program does not tell.
             fps: None,
         };
-        let (width, height) = self.request.size_px;
-        let asked =
-            Mode { format: None, width: Some(width), height: Some(height), fps: Some(self.request.fps) };
-        Some(Capture { device: format!("camera {}", self.request.camera), given, asked })
+        let (device, asked) = (format!("camera {}", self.request.camera), self.request.asked.clone());
+        Some(Capture { device, given, asked })
     }
 }

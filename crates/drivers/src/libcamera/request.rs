@@ -1,6 +1,6 @@
 //! What a source's URL asks for, and the program's arguments for it.
 
-use crate::{Error, SourceUrl};
+use crate::{Error, Mode, SourceUrl};
 
 const OPTIONS: &[&str] = &["camera", "fps", "hflip", "options", "quality", "size", "vflip"];
 
@@ -40,6 +40,8 @@ pub(super) struct Request {
     pub(super) camera: u8,
     pub(super) size_px: (u32, u32),
     pub(super) fps: f64,
+    /// What of format, size and rate the URL says.
+    pub(super) asked: Mode,
     /// Of the JPEG images, from 1 to 100.
     quality: u8,
     is_hflipped: bool,
@@ -68,10 +70,20 @@ impl Request {
         if let Some(word) = rest.iter().find(|word| is_reserved(word)) {
             return Err(options.refuse("options", &format!("`{word}` is not for you to set here")));
         }
+        let size_px = options.size(DEFAULT_SIZE_PX, SIDES_PX.0, SIDES_PX.1)?;
+        let fps = 1.0 / options.frame_interval(DEFAULT_FPS)?.as_secs_f64();
+        let asked_size = options.get("size").map(|_| size_px);
+        let asked = Mode {
+            format: None,
+            width: asked_size.map(|(width, _)| width),
+            height: asked_size.map(|(_, height)| height),
+            fps: options.get("fps").map(|_| fps),
+        };
         Ok(Self {
             camera: number("camera", 0, 0, MAX_CAMERA)?,
-            size_px: options.size(DEFAULT_SIZE_PX, SIDES_PX.0, SIDES_PX.1)?,
-            fps: 1.0 / options.frame_interval(DEFAULT_FPS)?.as_secs_f64(),
+            size_px,
+            fps,
+            asked,
             quality: number("quality", DEFAULT_QUALITY, 1, 100)?,
             is_hflipped: options.is_set("hflip"),
             is_vflipped: options.is_set("vflip"),

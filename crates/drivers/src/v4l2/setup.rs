@@ -16,6 +16,10 @@ use super::trouble;
 use super::unpadded::Layout;
 use crate::{Capture, Error, Mode};
 
+/// The longest pause between two frames that a device is believed. A driver's nonsense must not put off for an hour that
+/// a camera counts as stalled.
+const SLOWEST: Duration = Duration::from_secs(30);
+
 /// What a device was set to.
 #[derive(Debug)]
 pub(super) struct Setup {
@@ -77,7 +81,7 @@ pub(super) fn set_up(device: &Device, path: &Path, wish: &Wish) -> Result<Setup,
     };
     let name = node::without_echo(&device.capability().card);
     let capture = Capture { device: format!("{name} ({})", path.display()), given, asked: wish.mode() };
-    let interval = fps.map_or(Duration::ZERO, |fps| Duration::from_secs_f64((1.0 / fps).min(3600.0)));
+    let interval = fps.map_or(Duration::ZERO, |fps| Duration::from_secs_f64(1.0 / fps).min(SLOWEST));
     Ok(Setup { raw, capture, interval })
 }
 

@@ -4,6 +4,7 @@
 //! encoder threads, and publishes what comes back: once for all viewers, and not at all without any. Which renditions
 //! there are is the hub's to say, how pictures are encoded the pool's.
 
+mod failure;
 mod output;
 
 use std::sync::Arc;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use framecast_hub::{Channel, Delivery, Rendition, State, Subscriber, Update};
 use framecast_media::Codec;
 use framecast_transcode::{Counts, Lane, Pool, Wish};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::failure::Failures;
 use crate::camera::Camera;
 
 /// A channel, and what its pictures are made like.
@@ -16,11 +17,16 @@ pub(super) struct Output {
     pool: Arc<Pool>,
     rendition: Rendition,
     channel: Channel,
+    failures: Arc<Failures>,
 }
+
+/// How often a camera whose frames need no encoder is looked at all the same: a source of one's own may turn to raw
+/// pictures while it is open.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Output {
     pub(super) fn new(camera: Arc<Camera>, pool: Arc<Pool>, rendition: Rendition, channel: Channel) -> Self {
-        Self { camera, pool, rendition, channel }
+        Self { camera, pool, rendition, channel, failures: Arc::default() }
     }
 
     /// Serves the main channel whenever it is watched.
@@ -118,30 +124,36 @@ impl Output {
         tokio::select! {
             _ = status.wait_for(|status| status.state != State::Live && status.state != State::Opening) => {}
             _ = viewers.wait_for(|count| *count == 0) => {}
+            () = sleep(LOOK_AGAIN) => {}
         }
     }
 
-    /// Publishes the update as this channel's pictures are: at once what fits as it is, the rest when it is encoded.
+    /// Publishes the update as this channel's pictures are. What fits as it is takes the same way, where nothing is done
+    /// to it: a notice and a frame must not overtake each other.
     fn publish(&self, lane: &Lane, update: Update, life: u64) {
         let (channel, camera) = (self.channel.clone(), Arc::clone(&self.camera));
-        let put = move |frame| {
-            if update.is_notice {
-                channel.publish_notice_in(life, frame);
-            } else {
-                channel.publish_in(life, frame);
-            }
-        };
-        if lane.wish().passes(&update.frame.format) {
-            put(update.frame);
-            return;
-        }
+        let (failures, rendition) = (Arc::clone(&self.failures), self.rendition);
+        let format = Arc::clone(&update.frame.format);
+        let is_encoded = !lane.wish().passes(&format);
         lane.offer(update.frame, move |result| match result {
             Ok(frame) => {
-                // Counted first: whoever sees the picture finds it counted.
-                camera.feed.count_encoded();
-                put(frame);
+                failures.end();
+                if is_encoded {
+                    // Counted first: whoever sees the picture finds it counted.
+                    camera.feed.count_encoded();
+                }
+                if update.is_notice {
+                    channel.publish_notice_in(life, frame);
+                } else {
+                    channel.publish_in(life, frame);
+                }
             }
-            Err(error) => camera.feed.count_broken(error.to_string()),
+            Err(error) => {
+                camera.feed.count_broken(error.to_string());
+                if let Some(notice) = failures.add(&camera, rendition, &format, &error) {
+                    channel.publish_notice_in(life, notice);
+                }
+            }
         });
     }
 

@@ -9,6 +9,8 @@ mod notice;
 mod reader;
 mod throttle;
 
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +20,7 @@ use framecast_media::Frame;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::camera::Camera;
@@ -276,12 +279,7 @@ impl Supervisor {
         self.feed.set_status(status.clone());
         let retry_at = Instant::now() + delay;
         let mut unwatched_since = None;
-        let camera = Arc::clone(&self.camera);
-        let driver = camera.drivers.find(&camera.settings.source).ok();
-        let mut until_back = match &driver {
-            Some(driver) => driver.until_back(&camera.settings.source),
-            None => Box::pin(std::future::pending()),
-        };
+        let mut until_back = pin!(until_back(Arc::clone(&self.camera)));
         loop {
             let (viewers, was_asked) = self.viewers();
             unwatched_since = unwatched(unwatched_since, viewers, was_asked, Instant::now());
@@ -307,6 +305,19 @@ impl Supervisor {
                 () = self.notices.show(&status), if viewers > 0 => {}
             }
         }
+    }
+}
+
+/// Waits for the device of a lost camera, in a task of its own: of a driver that panics there nothing more is heard.
+async fn until_back(camera: Arc<Camera>) {
+    let waiting = AbortOnDropHandle::new(tokio::spawn(async move {
+        match camera.drivers.find(&camera.settings.source) {
+            Ok(driver) => driver.until_back(&camera.settings.source).await,
+            Err(_) => pending().await,
+        }
+    }));
+    if waiting.await.is_err() {
+        pending().await
     }
 }
 

@@ -2,8 +2,8 @@
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -61,6 +61,8 @@ struct Shared {
     newer_ms: AtomicU64,
     close_ms: AtomicU64,
     is_raw: AtomicBool,
+    /// The one picture that is given in place of numbered ones.
+    given: OnceLock<&'static [u8]>,
     /// Whether the device is there again.
     is_back: watch::Sender<bool>,
 }
@@ -82,6 +84,7 @@ impl Camera {
             newer_ms: AtomicU64::new(0),
             close_ms: AtomicU64::new(0),
             is_raw: AtomicBool::new(false),
+            given: OnceLock::new(),
             is_back: watch::Sender::new(false),
         };
         Self { scheme, shared: Arc::new(shared) }
@@ -104,6 +107,11 @@ impl Camera {
     /// Tells whoever waits for its device that this is there.
     pub(crate) fn plug_in(&self) {
         self.shared.is_back.send_replace(true);
+    }
+
+    /// Every picture is this one.
+    pub(crate) fn give(&self, picture: &'static [u8]) {
+        self.shared.given.set(picture).expect("it is given once");
     }
 
     /// The next picture's number is after `number`.
@@ -292,6 +300,8 @@ impl Shared {
             let chroma = (RAW_SIZE.0 * RAW_SIZE.1) as usize;
             samples[chroma..].fill(128);
             door.admit_raw(samples.into(), format, RAW_SIZE, captured_at)
+        } else if let Some(picture) = self.given.get() {
+            door.admit(Bytes::from_static(picture), captured_at)
         } else {
             door.admit(jpeg_of(len_bytes, number), captured_at)
         };

@@ -1,0 +1,85 @@
+//! Pictures that come and cannot be encoded: viewers must not wait for ever, or take the last good one for live.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use framecast_hub::Rendition;
+use framecast_media::codec::jpeg;
+use framecast_media::{Codec, Format, Frame, Timestamp, draw};
+use framecast_transcode::Error;
+use tracing::warn;
+
+use crate::camera::Camera;
+
+/// A picture that says so is drawn this often.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The largest side of such a picture.
+const MAX_SIDE_PX: u32 = 1280;
+
+const QUALITY: u8 = 75;
+
+/// The failures of one channel in a row.
+#[derive(Debug, Default)]
+pub(super) struct Failures(Mutex<Option<Row>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    since: Instant,
+    /// When viewers were told last.
+    told_at: Option<Instant>,
+}
+
+impl Failures {
+    /// A picture was encoded.
+    pub(super) fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Another picture was not. The first of a row is logged; when nothing else has come for as long as a camera may be
+    /// quiet, viewers are told: a notice for them is returned then, once a second.
+    pub(super) fn add(
+        &self,
+        camera: &Camera,
+        rendition: Rendition,
+        format: &Format,
+        error: &Error,
+    ) -> Option<Frame> {
+        let now = Instant::now();
+        {
+            let mut row = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let row = row.get_or_insert_with(|| {
+                let (camera, rendition) = (camera.feed.name(), rendition.to_string());
+                warn!(camera, rendition, %error, "a picture cannot be encoded; later ones are only counted");
+                Row { since: now, told_at: None }
+            });
+            let is_quiet = now.duration_since(row.since) >= camera.settings.stall_timeout / 2;
+            if !is_quiet || row.told_at.is_some_and(|told| now.duration_since(told) < NOTICE_INTERVAL) {
+                return None;
+            }
+            row.told_at = Some(now);
+        }
+        notice(camera.feed.name(), format, error)
+    }
+}
+
+/// A picture that says why there is none of the camera.
+fn notice(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
+    let reason = error.to_string();
+    let picture = draw::notice(&draw::Notice {
+        camera,
+        headline: "Cannot be encoded",
+        lines: &[&reason],
+        background: None,
+        width_px: format.width_px.min(MAX_SIDE_PX),
+        height_px: format.height_px.min(MAX_SIDE_PX),
+    });
+    let (width_px, height_px) = (picture.width_px(), picture.height_px());
+    Some(Frame {
+        data: jpeg::encode(&picture, QUALITY).ok()?,
+        pts: Timestamp::default(),
+        captured_at: SystemTime::now(),
+        is_keyframe: true,
+        format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
+    })
+}

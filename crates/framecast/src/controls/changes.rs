@@ -15,6 +15,11 @@ impl Changes {
         &self.0
     }
 
+    /// What is to be set of the control `id`; `None` where nothing is.
+    pub(crate) fn get(&self, id: &str) -> Option<&Option<ControlValue>> {
+        self.0.iter().find(|(known, _)| known == id).map(|(_, value)| value)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -35,8 +40,8 @@ impl Changes {
     }
 
     /// Those of the controls that `is_kept` says.
-    pub(crate) fn filtered(mut self, is_kept: impl Fn(&str) -> bool) -> Self {
-        self.0.retain(|(id, _)| is_kept(id));
+    pub(crate) fn filtered(mut self, is_kept: impl Fn(&str, &Option<ControlValue>) -> bool) -> Self {
+        self.0.retain(|(id, value)| is_kept(id, value));
         self
     }
 }

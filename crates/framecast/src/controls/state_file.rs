@@ -71,18 +71,44 @@ impl StateFile {
         (Self { path, refusal, writing: Mutex::default() }, kept)
     }
 
+    /// What is kept for the camera called `name`, as it is applied at the next start. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What could not be read.
+    pub(crate) fn kept_of(&self, name: &str) -> Result<Changes, StateError> {
+        read(&self.path).map(|kept| kept.of(name))
+    }
+
     /// Keeps `changes` of the camera called `name`. Blocks on the disk.
     ///
     /// # Errors
     /// What could not be read or written; the file is then as it was.
     pub(crate) fn keep(&self, name: &str, changes: &Changes) -> Result<(), StateError> {
+        self.edit(|kept| {
+            kept.cameras.entry(name.to_owned()).or_default().merge(changes);
+            true
+        })
+    }
+
+    /// Forgets what is kept for the camera called `name`. Blocks on the disk.
+    ///
+    /// # Errors
+    /// What could not be read or written; the file is then as it was.
+    pub(crate) fn forget(&self, name: &str) -> Result<(), StateError> {
+        self.edit(|kept| kept.cameras.remove(name).is_some())
+    }
+
+    /// Replaces the file by what `change` makes of its content, unless that says that there is nothing to change.
+    fn edit(&self, change: impl FnOnce(&mut Kept) -> bool) -> Result<(), StateError> {
         if let Some(refusal) = &self.refusal {
             return Err(StateError::Refused(refusal.clone()));
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         // Read anew: someone may have edited it.
         let mut kept = read(&self.path)?;
-        kept.cameras.entry(name.to_owned()).or_default().merge(changes);
+        if !change(&mut kept) {
+            return Ok(());
+        }
         self.write(&kept).map_err(|(doing, source)| StateError::System {
             doing,
             path: self.path.clone(),
@@ -194,6 +220,20 @@ mod tests {
         file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap();
         let (_, kept) = StateFile::open(folder.path());
         assert_eq!(kept.of("elsewhere"), changes(r#"{"b": 1, "a": "x"}"#));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_that_of_one_camera() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, _) = StateFile::open(folder.path());
+        // Where there is nothing to forget, nothing is written.
+        file.forget("front").unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap();
+        file.keep("back", &changes(r#"{"zoom": 4}"#)).unwrap();
+        file.forget("front").unwrap();
+        assert!(file.kept_of("front").unwrap().is_empty());
+        assert_eq!(file.kept_of("back").unwrap(), changes(r#"{"zoom": 4}"#));
     }
 
     #[test]

@@ -11,16 +11,17 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use framecast_drivers::{Control, ControlKind, Driver, Error};
+use axum::routing::{delete, get};
+use framecast_drivers::{Control, ControlKind, ControlValue, Driver, Error};
 use framecast_outputs::Refusal;
 use serde::Serialize;
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::Context;
 use super::api::json;
 use crate::camera::Camera;
-use crate::controls::{Changes, StateFile};
+use crate::controls::{Changes, StateError, StateFile};
 
 /// How long a device may take to tell or set its controls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +35,7 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 pub(super) fn routes(context: Context) -> Router {
     Router::new()
         .route("/api/cameras/{name}/controls", get(list).patch(change).options(options))
+        .route("/api/cameras/{name}/controls/kept", delete(forget).options(options_of_kept))
         .with_state(context)
 }
 
@@ -41,17 +43,46 @@ async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, PATCH, OPTIONS")])
 }
 
+async fn options_of_kept() -> impl IntoResponse {
+    (StatusCode::NO_CONTENT, [(header::ALLOW, "DELETE, OPTIONS")])
+}
+
 #[derive(Serialize)]
 struct Answer {
     /// Whether changes can be kept across restarts.
     can_persist: bool,
-    controls: Vec<Control>,
+    controls: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    control: Control,
+    /// What it is set to after a restart, `Some(None)` for the default; `None` where nothing is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<Option<ControlValue>>,
+}
+
+/// Tells the controls of the camera called `name`, with what is kept of each.
+async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Response {
+    let kept = match context.state.clone() {
+        Some(state) => with_file(move || state.kept_of(&name)).await.unwrap_or_else(|problem| {
+            debug!("what is kept cannot be told: {problem}");
+            Changes::default()
+        }),
+        None => Changes::default(),
+    };
+    let listed = |control: Control| Listed { kept: kept.get(&control.id).cloned(), control };
+    json(Answer {
+        can_persist: context.state.is_some(),
+        controls: controls.into_iter().map(listed).collect(),
+    })
 }
 
 async fn list(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Refusal> {
     let device = Device::of(context.camera(&name)?)?;
     let controls = device.call(|device| async move { device.list().await }).await?;
-    Ok(json(Answer { can_persist: context.state.is_some(), controls }))
+    Ok(answer(&context, name, controls).await)
 }
 
 async fn change(
@@ -67,7 +98,30 @@ async fn change(
     };
     let changes = read(body).await?;
     let controls = device.call(|device| async move { device.change(changes, state).await }).await?;
-    Ok(json(Answer { can_persist: context.state.is_some(), controls }))
+    Ok(answer(&context, name, controls).await)
+}
+
+/// Forgets what is kept for the camera. What is set now is left alone, and the device is not asked.
+async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, Refusal> {
+    context.camera(&name)?;
+    let state = context.state.clone().ok_or_else(cannot_persist)?;
+    match with_file(move || state.forget(&name)).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(problem) => {
+            let message = format!("not forgotten: {problem}");
+            Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message })
+        }
+    }
+}
+
+/// Does `work`, which waits for the disk, where it holds up nothing.
+async fn with_file<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(panic) => Err(panic.to_string()),
+    }
 }
 
 /// Whether the query asks to keep the changes: `persist`, `persist=1`.
@@ -163,29 +217,52 @@ impl Device {
     }
 
     /// Sets `changes`, remembers them for the next openings and, with a file, for the next start; answers what is there
-    /// then.
+    /// then. Where the device fails half-way, the changes that it took count, and the error names them.
     async fn change(&self, changes: Changes, state: Option<Arc<StateFile>>) -> Result<Vec<Control>, Refusal> {
+        // One alone is taken or not.
+        let before = if changes.as_slice().len() > 1 { self.list().await? } else { Vec::new() };
         let set = self.driver.set_controls(&self.camera.settings.source, changes.as_slice()).await;
-        set.map_err(|error| refused(&error))?;
-        let controls = self.list().await?;
+        let Err(error) = set else {
+            let controls = self.list().await?;
+            self.remember(changes, &controls, state).await?;
+            return Ok(controls);
+        };
+        let mut refusal = refused(&error);
+        let after = if before.is_empty() { Vec::new() } else { self.list().await.unwrap_or_default() };
+        let taken = changes.filtered(|id, value| took(&before, &after, id, value));
+        if !taken.is_empty() {
+            let ids: Vec<&str> = taken.as_slice().iter().map(|(id, _)| id.as_str()).collect();
+            refusal.message = format!("{}; set before: {}", refusal.message, ids.join(", "));
+            self.remember(taken, &after, state).await?;
+        }
+        Err(refusal)
+    }
+
+    async fn remember(
+        &self,
+        changes: Changes,
+        controls: &[Control],
+        state: Option<Arc<StateFile>>,
+    ) -> Result<(), Refusal> {
         // An action was wanted now and not at every opening.
         let is_button =
             |id: &str| controls.iter().any(|control| control.id == id && control.kind == ControlKind::Button);
-        let changes = changes.filtered(|id| !is_button(id));
+        let changes = changes.filtered(|id, _| !is_button(id));
         self.camera.controls.remember(&changes);
-        if let Some(state) = state.filter(|_| !changes.is_empty()) {
-            let name = self.camera.feed.name().to_owned();
-            let kept = tokio::task::spawn_blocking(move || state.keep(&name, &changes)).await;
-            let problem = match kept {
-                Ok(Ok(())) => return Ok(controls),
-                Ok(Err(error)) => error.to_string(),
-                Err(panic) => panic.to_string(),
-            };
+        let Some(state) = state.filter(|_| !changes.is_empty()) else { return Ok(()) };
+        let name = self.camera.feed.name().to_owned();
+        with_file(move || state.keep(&name, &changes)).await.map_err(|problem| {
             let message = format!("set, but not kept across restarts: {problem}");
-            return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message });
-        }
-        Ok(controls)
+            Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message }
+        })
     }
+}
+
+/// Whether the control `id` went to `value` (`None` for its default) between two lists.
+fn took(before: &[Control], after: &[Control], id: &str, value: &Option<ControlValue>) -> bool {
+    let find = |list: &[Control]| list.iter().find(|control| control.id == id).cloned();
+    let (Some(before), Some(after)) = (find(before), find(after)) else { return false };
+    after.value != before.value && after.value == value.clone().or(after.default)
 }
 
 /// What a driver says of controls: the request's fault, or the device's.

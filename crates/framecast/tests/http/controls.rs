@@ -150,10 +150,14 @@ impl Source for Open {
 }
 
 fn patch_with(server: &Server, target: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+    change_by(server, &format!("PATCH {target}"), body, headers)
+}
+
+fn change_by(server: &Server, what: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
     let length = body.len().to_string();
     let mut all = vec![("Content-Length", length.as_str())];
     all.extend(headers);
-    let head = head_of(server.address, &format!("PATCH {target}"), &all, "1.1");
+    let head = head_of(server.address, what, &all, "1.1");
     let mut reader = send(server.address, &(head + std::str::from_utf8(body).unwrap()));
     let mut answer = read_head(&mut reader);
     std::io::Read::read_to_end(&mut reader, &mut answer.body).unwrap();
@@ -164,14 +168,28 @@ fn patch(server: &Server, target: &str, body: &str) -> Answer {
     patch_with(server, target, body.as_bytes(), &[])
 }
 
+/// Has the server forget what it keeps for the camera.
+fn forget(server: &Server, headers: &[(&str, &str)]) -> Answer {
+    change_by(server, &format!("DELETE {PATH}/kept"), b"", headers)
+}
+
 fn body(answer: &Answer) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
 }
 
 fn value(list: &Value, id: &str) -> Value {
+    named(list, id)["value"].clone()
+}
+
+/// What is kept of a control; `None` where nothing is.
+fn kept(list: &Value, id: &str) -> Option<Value> {
+    named(list, id).get("kept").cloned()
+}
+
+fn named<'l>(list: &'l Value, id: &str) -> &'l Value {
     let controls = list["controls"].as_array().unwrap();
-    controls.iter().find(|control| control["id"] == id).unwrap()["value"].clone()
+    controls.iter().find(|control| control["id"] == id).unwrap()
 }
 
 /// Opens the camera and waits for its first picture.
@@ -208,12 +226,14 @@ fn controls_are_told_with_type_range_default_and_value() {
     );
     let options = server.ask(&format!("OPTIONS {PATH}"), &[]);
     assert_eq!((options.status, options.header("allow")), (204, Some("GET, HEAD, PATCH, OPTIONS")));
+    let options = server.ask(&format!("OPTIONS {PATH}/kept"), &[]);
+    assert_eq!((options.status, options.header("allow")), (204, Some("DELETE, OPTIONS")));
     let documentation = include_str!("../../../../docs/api.md");
     for key in list["controls"][0]
         .as_object()
         .unwrap()
         .keys()
-        .chain(["menu", "can_persist"].map(str::to_owned).iter())
+        .chain(["menu", "can_persist", "kept"].map(str::to_owned).iter())
     {
         assert!(documentation.contains(&format!("\"{key}\"")), "{key} is not in docs/api.md");
     }
@@ -255,6 +275,22 @@ fn what_cannot_be_set_is_refused_with_the_range_and_nothing_is_set() {
     let answer = patch(&server, "/api/cameras/plain/controls", r#"{"gain": 7}"#);
     assert_eq!((answer.status, error(&answer)), (422, "no control `gain`; this camera has none".to_owned()));
     assert_eq!(device.set(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_device_took_before_it_failed_is_remembered_and_told() {
+    let (device, folder) = (Device::new(), tempfile::tempdir().unwrap());
+    let server = device.serve(|settings| settings.state_dir = Some(folder.path().to_owned()));
+    // The brightness is that already; the label comes too late.
+    let request = r#"{"brightness": 127, "gain": 7, "flicker": 2, "exposure": 5, "label": "x"}"#;
+    let answer = patch(&server, &format!("{PATH}?persist"), request);
+    let told = "exposure is automatic; set before: gain, flicker".to_owned();
+    assert_eq!((answer.status, error(&answer)), (503, told));
+    let list = server.json(PATH);
+    assert_eq!((kept(&list, "gain"), kept(&list, "label")), (Some(json!(7)), None));
+    device.change(|state| state.set.clear());
+    let _stream = open(&server);
+    assert_eq!(device.set()[..3], ["gain 7", "flicker 2", "frame"]);
 }
 
 #[test]
@@ -320,6 +356,7 @@ fn another_sites_page_cannot_set_anything() {
     {
         let answer = patch_with(&server, PATH, br#"{"gain": 7}"#, &[headers]);
         assert_eq!(answer.status, 403, "{headers:?}");
+        assert_eq!(forget(&server, &[headers]).status, 403, "{headers:?}");
     }
     let preflight = [("Origin", "http://evil.example"), ("Access-Control-Request-Method", "PATCH")];
     let answer = server.ask(&format!("OPTIONS {PATH}"), &preflight);
@@ -335,6 +372,7 @@ fn the_account_is_asked_for() {
     let server = device.serve(|settings| settings.account = framecast::Account::new("me", "pw").ok());
     assert_eq!(server.get(PATH).status, 401);
     assert_eq!(patch(&server, PATH, r#"{"gain": 7}"#).status, 401);
+    assert_eq!(forget(&server, &[]).status, 401);
     let answer = patch_with(&server, PATH, br#"{"gain": 7}"#, &[("Authorization", "Basic bWU6cHc=")]);
     assert_eq!(answer.status, 200);
 }
@@ -410,6 +448,50 @@ fn what_was_to_be_kept_is_set_after_a_restart() {
 }
 
 #[test]
+fn what_is_kept_is_told_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Device::new().serve(keep_in(folder.path()));
+    let set = body(&patch(&server, PATH, r#"{"brightness": 10, "gain": 30}"#));
+    assert_eq!((kept(&set, "brightness"), kept(&set, "gain")), (None, None));
+    let set = body(&patch(&server, &format!("{PATH}?persist"), r#"{"brightness": 11, "flicker": null}"#));
+    assert_eq!((kept(&set, "brightness"), kept(&set, "flicker")), (Some(json!(11)), Some(Value::Null)));
+    assert_eq!(kept(&set, "gain"), None);
+    // What is set without it does not change what is kept.
+    let set = body(&patch(&server, PATH, r#"{"brightness": 12}"#));
+    assert_eq!((value(&set, "brightness"), kept(&set, "brightness")), (json!(12), Some(json!(11))));
+    drop(server);
+
+    let server = Device::new().serve(keep_in(folder.path()));
+    let _stream = open(&server);
+    let list = server.json(PATH);
+    assert_eq!((value(&list, "brightness"), kept(&list, "brightness")), (json!(11), Some(json!(11))));
+    assert_eq!((value(&list, "gain"), kept(&list, "gain")), (json!(20), None));
+}
+
+#[test]
+fn what_was_forgotten_stays_until_a_restart_and_does_not_return() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new();
+    let server = device.serve(keep_in(folder.path()));
+    body(&patch(&server, &format!("{PATH}?persist"), r#"{"brightness": 11, "gain": 40}"#));
+    device.change(|state| state.is_away = true);
+    // The device is not needed for it, and to forget nothing is no error.
+    for _ in 0..2 {
+        let answer = forget(&server, &[]);
+        assert_eq!((answer.status, answer.text().as_str()), (204, ""));
+    }
+    device.change(|state| state.is_away = false);
+    let list = server.json(PATH);
+    assert_eq!((value(&list, "brightness"), kept(&list, "brightness")), (json!(11), None));
+    drop(server);
+
+    let device = Device::new();
+    let server = device.serve(keep_in(folder.path()));
+    let _stream = open(&server);
+    assert_eq!(device.set()[..2], ["gain 20", "frame"]);
+}
+
+#[test]
 fn a_damaged_state_file_is_put_aside_and_the_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("controls.json"), "{\"cameras\": {\"front\": {\"gain\": 4\n").unwrap();
@@ -430,6 +512,9 @@ fn without_a_place_to_keep_anything_it_is_said_before_anything_is_set() {
     let answer = patch(&server, &format!("{PATH}?persist"), r#"{"gain": 7}"#);
     assert_eq!(answer.status, 501);
     assert!(error(&answer).contains("set state_dir"), "{}", error(&answer));
+    assert_eq!(forget(&server, &[]).status, 501);
+    let unknown = change_by(&server, "DELETE /api/cameras/nobody/controls/kept", b"", &[]);
+    assert_eq!(unknown.status, 404);
     assert_eq!(device.set(), Vec::<String>::new());
 }
 

@@ -1,6 +1,7 @@
 // One control of a camera's device on the page: its label, its input, its reset and what is wrong
 // with it. Told what the device says by `controls.js`, which also sends what is set here.
 
+import { Problem } from "./problem.js";
 import { make, setText } from "./tile.js";
 
 const INACTIVE = "Cannot be set now: it depends on another control, or on the stream.";
@@ -14,7 +15,7 @@ function isSlider({ type, min, max }) {
 
 /** What differs between two controls that need different inputs; their values do not. */
 export function shapeOf(control) {
-  const { value, inactive, ...shape } = control;
+  const { value, inactive, kept, ...shape } = control;
   return JSON.stringify(shape);
 }
 
@@ -25,7 +26,7 @@ export class ControlRow {
   #output = null;
   #reset = null;
   #hint = make("p", "hint");
-  #problem = make("p", "problem");
+  #problem = new Problem();
   /** Whether a finger or pointer is on the slider, or text is being written. */
   #isHeld = false;
 
@@ -36,10 +37,9 @@ export class ControlRow {
     this.element = make("div", "control");
     const id = `control-${(made += 1)}`;
     this.#hint.id = `${id}-hint`;
-    this.#problem.id = `${id}-problem`;
-    this.#problem.setAttribute("role", "alert");
+    this.#problem.element.id = `${id}-problem`;
     this.#build(id);
-    this.element.append(this.#hint, this.#problem);
+    this.element.append(this.#hint, this.#problem.element);
     this.update(control);
   }
 
@@ -54,7 +54,7 @@ export class ControlRow {
     this.#input = this.#makeInput();
     this.#input.id = id;
     this.#input.dataset.control = this.#control.id;
-    this.#input.setAttribute("aria-describedby", `${this.#hint.id} ${this.#problem.id}`);
+    this.#input.setAttribute("aria-describedby", `${this.#hint.id} ${this.#problem.element.id}`);
     if (type === "button") {
       this.element.append(this.#input);
       return;
@@ -120,7 +120,7 @@ export class ControlRow {
     const { name, default: initial } = this.#control;
     this.#reset = make("button", "reset", "Reset", make("span", "visually-hidden", ` ${name}`));
     this.#reset.type = "button";
-    this.#reset.title = `Reset to ${this.#word(initial)}`;
+    this.#reset.title = `Reset to ${wordOf(this.#control, initial)}`;
     this.#reset.onclick = () => {
       // The button goes once the default is reached; who pressed it by a key is to stay here.
       this.#input.focus();
@@ -130,27 +130,18 @@ export class ControlRow {
   }
 
   #commit(value) {
-    this.fail("");
+    this.#problem.clear();
     this.#onSet(value);
-  }
-
-  /** What a value is called. */
-  #word(value) {
-    const { type, menu } = this.#control;
-    if (value === null || value === undefined) return "";
-    if (type === "boolean") return value === true || value === 1 ? "on" : "off";
-    if (type === "menu") return menu.find((entry) => entry.value === value)?.name ?? String(value);
-    if (type === "bitmask") return `0x${value.toString(16)}`;
-    return String(value);
   }
 
   /** Shows what the device says. `isPending`: what the person has set is still on its way, and stays as it is here. */
   update(control, isPending = false) {
     this.#control = control;
-    if (this.#output && (!this.#input || !(isPending || this.#isHeld))) setText(this.#output, this.#word(control.value));
+    this.#problem.settle();
+    if (this.#output && (!this.#input || !(isPending || this.#isHeld))) setText(this.#output, wordOf(control, control.value));
     if (!this.#input) return;
     this.#input.disabled = control.inactive;
-    setText(this.#hint, control.inactive ? INACTIVE : "");
+    setText(this.#hint, [control.inactive ? INACTIVE : "", isKeptElse(control) ? returning(control) : ""].join(" ").trim());
     if (this.#reset) this.#reset.disabled = !canReset(control);
     if (!isPending && !this.#isHeld) this.#show(control.value);
   }
@@ -158,18 +149,40 @@ export class ControlRow {
   #show(value) {
     const { type } = this.#control;
     if (type === "boolean") this.#input.checked = value === true || value === 1;
-    else if (type === "bitmask") this.#input.value = this.#word(value);
+    else if (type === "bitmask") this.#input.value = wordOf(this.#control, value);
     else if (type !== "button") this.#input.value = value ?? "";
   }
 
-  /** Says why it could not be set; empty for nothing to say. */
-  fail(message) {
-    setText(this.#problem, message);
+  /** Says why it could not be set. */
+  fail({ message, isPassing }) {
+    this.#problem.say(message, isPassing);
+  }
+
+  /** It could be set. */
+  succeed() {
+    this.#problem.clear();
   }
 }
 
-/** Whether resetting it does anything. */
-export function canReset(control) {
+/** What a value of a control is called. */
+function wordOf({ type, menu }, value) {
+  if (value === null || value === undefined) return "";
+  if (type === "boolean") return value === true || value === 1 ? "on" : "off";
+  if (type === "menu") return menu.find((entry) => entry.value === value)?.name ?? String(value);
+  if (type === "bitmask") return `0x${value.toString(16)}`;
+  return String(value);
+}
+
+/** What it is kept as. */
+const keptWord = (control) => wordOf(control, control.kept ?? control.default);
+const returning = (control) => `A kept value of ${keptWord(control)} returns at the next start.`;
+
+function isKeptElse(control) {
+  return control.kept !== undefined && keptWord(control) !== wordOf(control, control.value);
+}
+
+/** Whether resetting it does anything; with `isKept`, also to the value that is kept of it. */
+export function canReset(control, isKept = false) {
   const { default: initial, value, read_only: isReadOnly, inactive } = control;
-  return !isReadOnly && !inactive && initial !== null && value !== initial;
+  return !isReadOnly && !inactive && initial !== null && (value !== initial || (isKept && isKeptElse(control)));
 }

@@ -1,9 +1,12 @@
 // The panel of a camera's controls, by keyboard alone, on a camera whose driver has controls: what
 // is set is what the device has and what the picture shows; what others set appears.
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { moves, open, shot } from "../lib/browser.mjs";
 import { example } from "../lib/example.mjs";
-import { becomes, control, controlOf, openPanel, press, shown, tabBackTo } from "../lib/panel.mjs";
+import { becomes, control, controlOf, openPanel, press, shown, tabBackTo, tabTo } from "../lib/panel.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const CAMERA = "bars";
@@ -74,7 +77,104 @@ async function byKeyboard(stage, name) {
   ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
 }
 
+const KEEP = ".keep input";
+const hintOf = (page, id) => page.$eval(control(id), (input) => input.closest(".control").querySelector(".hint").textContent);
+const problemOf = (page, id) => page.$eval(control(id), (input) => input.closest(".control").querySelector(".problem").textContent);
+
+/** What is kept is seen after a reload and after a restart, and is forgotten by the same box. */
+async function kept(stage) {
+  const folder = mkdtempSync(path.join(tmpdir(), "framecast-"));
+  stage.defer(() => rmSync(folder, { recursive: true }));
+  const browser = await stage.browser("chromium");
+  const server = async () => {
+    const url = await example(stage, "custom_driver", folder);
+    const page = await open(browser, `${url}/cameras/${CAMERA}`);
+    await moves(page, "#stage");
+    await openPanel(page);
+    return { url, page };
+  };
+  const box = (page) => page.$eval(".keep", (label) => [label.querySelector("input").checked, label.textContent.trim()].join());
+  const boxIs = (page, wanted) => until(`the box is ${wanted}`, async () => (await box(page)) === wanted);
+
+  const first = await server();
+  await boxIs(first.page, "false,Keep after restart");
+  await tabTo(first.page, KEEP);
+  await first.page.keyboard.press("Space");
+  await press(first.page, "brightness", "End");
+  await becomes(first.page, first.url, CAMERA, "brightness", 255);
+  await boxIs(first.page, "true,Keep after restart (1 kept)");
+  await first.page.close();
+
+  const second = await server();
+  await becomes(second.page, second.url, CAMERA, "brightness", 255);
+  await boxIs(second.page, "true,Keep after restart (1 kept)");
+  await fetch(`${second.url}/api/cameras/${CAMERA}/controls`, { method: "PATCH", body: JSON.stringify({ brightness: 100 }) });
+  const returning = "A kept value of 255 returns at the next start.";
+  await until("what returns is said", async () => (await hintOf(second.page, "brightness")) === returning);
+  await second.page.screenshot({ path: stage.out("panel-kept.png") });
+  await second.page.setViewport({ width: 390, height: 844 });
+  await second.page.$eval("#controls", (panel) => panel.scrollIntoView());
+  await second.page.screenshot({ path: stage.out("panel-kept-phone.png") });
+  await tabBackTo(second.page, KEEP);
+  await second.page.keyboard.press("Space");
+  await boxIs(second.page, "false,Keep after restart");
+  ensure((await hintOf(second.page, "brightness")) === "", "what was forgotten is still said to return");
+  ensure((await controlOf(second.url, CAMERA, "brightness")).value === 100, "to forget moved the control");
+  await second.page.close();
+
+  const third = await server();
+  await becomes(third.page, third.url, CAMERA, "brightness", 220);
+  await boxIs(third.page, "false,Keep after restart");
+}
+
+/** An answer that comes late shows nothing old; an error goes when the device answers again. */
+async function late(stage) {
+  const url = await example(stage, "custom_driver");
+  const browser = await stage.browser("chromium");
+  const page = await open(browser, `${url}/cameras/${CAMERA}`);
+  await openPanel(page);
+  let held = null;
+  let isHolding = true;
+  let isFailing = false;
+  await page.setRequestInterception(true);
+  page.on("request", async (request) => {
+    const isList = request.url().endsWith("/controls");
+    if (isList && request.method() === "GET" && isHolding) {
+      isHolding = false;
+      const body = await (await fetch(request.url())).text();
+      held = () => request.respond({ contentType: "application/json", body });
+    } else if (isFailing && request.method() === "PATCH") {
+      await request.respond({ status: 503, contentType: "application/json", body: '{"error": "no such device"}' });
+    } else {
+      await request.continue();
+    }
+  });
+  await until("a poll is held up", () => held);
+  await press(page, "brightness", "End");
+  await becomes(page, url, CAMERA, "brightness", 255);
+  // What is shown from the late answer to the next poll.
+  const next = page.waitForRequest((request) => request.url().endsWith("/controls") && request.method() === "GET");
+  await held();
+  const seen = [];
+  let isOver = false;
+  const watch = (async () => {
+    while (!isOver) seen.push(await shown(page, "brightness"));
+  })();
+  await next;
+  isOver = true;
+  await watch;
+  ensure(seen.length > 0 && seen.every((value) => value === 255), `the page shows ${[...new Set(seen)]} where 255 was set`);
+
+  isFailing = true;
+  await press(page, "brightness", "Home");
+  await until("the error is beside the control", async () => (await problemOf(page, "brightness")) === "no such device");
+  await becomes(page, url, CAMERA, "brightness", 255);
+  await until("the error is gone", async () => (await problemOf(page, "brightness")) === "");
+}
+
 export const checks = [
+  { name: "controls-kept", needs: ["chromium"], run: kept },
+  { name: "controls-late", needs: ["chromium"], run: late },
   { name: "controls-keyboard", needs: ["chromium"], run: (stage) => byKeyboard(stage, "chromium") },
   { name: "controls-keyboard-firefox", needs: ["firefox-esr"], run: (stage) => byKeyboard(stage, "firefox") },
 ];

@@ -6,11 +6,11 @@ import path from "node:path";
 import { BINARY } from "./framecast.mjs";
 import { until } from "./wait.mjs";
 
-/** Runs `examples/NAME 127.0.0.1:0` until the check ends; returns the address of its page. */
-export async function example(stage, name) {
+/** Runs `examples/NAME 127.0.0.1:0 …` until the check ends; returns the address of its page. */
+export async function example(stage, name, ...args) {
   const program = path.join(path.dirname(BINARY), "examples", name);
   if (!existsSync(program)) throw new Error(`there is no program at ${program}; build it by cargo build --examples`);
-  const child = spawn(program, ["127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(program, ["127.0.0.1:0", ...args], { stdio: ["ignore", "pipe", "pipe"] });
   stage.defer(() => child.kill("SIGKILL"));
   let output = "";
   child.stdout.on("data", (bytes) => (output += bytes));

@@ -189,6 +189,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let drivers = Drivers::builtin().with(Bars { dials: Dials::new() });
     let mut settings = Settings::with_cameras([("bars", "bars:?fps=20&size=320x240")])?;
     settings.set_listen(&std::env::args().nth(1).unwrap_or("127.0.0.1:5000".to_owned()))?;
+    // A folder, where controls are to be kept across restarts.
+    settings.state_dir = std::env::args_os().nth(2).map(Into::into);
     let app = App::start(settings, drivers).await?;
     println!("open http://{}/", app.local_addr());
     app.run(shutdown_signal()).await;

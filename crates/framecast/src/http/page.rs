@@ -42,6 +42,7 @@ const FILES: &[File] = files! {
     "feed.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "news.js": "text/javascript; charset=utf-8",
+    "problem.js": "text/javascript; charset=utf-8",
     "snapshots.js": "text/javascript; charset=utf-8",
     "streams.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",

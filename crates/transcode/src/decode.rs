@@ -42,8 +42,7 @@ impl Decoder {
     /// # Errors
     ///
     /// [`Error::Picture`] for what is no whole JPEG image, lacks Huffman tables or has scans without end,
-    /// [`Error::ColorSpace`], and what the
-    /// codec refuses.
+    /// [`Error::ColorSpace`], and what the codec refuses.
     pub fn decode_scaled(
         &mut self,
         jpeg: &[u8],

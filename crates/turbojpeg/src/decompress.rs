@@ -141,8 +141,8 @@ impl Decompressor {
         }
         let (start, len) = input(jpeg);
         // SAFETY: the header was read from the same bytes, so the library decodes a picture of that size and
-        // subsampling at the largest of its scales that fits `width` and `height`, which is `scale`: they are its
-        // results. Each plane was checked to hold the rows and columns of that picture, and is borrowed mutably.
+        // subsampling at the largest of its scales whose result fits `width` and `height`. Those are the result of
+        // `scale`; so what it takes is `scale`, or a larger one with the same result, which is as planar. Each plane was checked to hold the rows and columns of that picture, and is borrowed mutably.
         let status = unsafe {
             (self.library.functions.decompress_planes)(
                 self.handle.as_ptr(),

@@ -10,13 +10,21 @@ pub enum LoadError {
         /// What the system's loader said of the first name.
         reason: String,
     },
-    /// A library of the name that lacks what this crate calls: older than 2.0, or something else.
-    #[error("{name} lacks {symbol}: libjpeg-turbo 2.0 or later is needed")]
+    /// A library of the name that lacks what this crate calls: older, or something else.
+    #[error("{name} lacks {symbol}: libjpeg-turbo 2.1 or later is needed")]
     Lacks {
         /// The name under which it was loaded.
         name: &'static str,
         /// The function or feature that is missing.
         symbol: &'static str,
+    },
+    /// A library that has all functions, and showed when it was tried that it is older than 2.1.
+    #[error("{name} {fault}: libjpeg-turbo 2.1 or later is needed")]
+    TooOld {
+        /// The name under which it was loaded.
+        name: &'static str,
+        /// What it does or does not do.
+        fault: &'static str,
     },
 }
 

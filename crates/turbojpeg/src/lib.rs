@@ -2,8 +2,8 @@
 //!
 //! [`Library::get`] loads `libturbojpeg.so.0` once; [`Compressor`] and [`Decompressor`] are its handles, one per
 //! thread. Every plane's rows, stride and length are checked against what the library will touch before it is called,
-//! so nothing that a caller passes can make it read or write elsewhere. The interface is the one of versions 2.0 and
-//! later, which version 3 still exports.
+//! so nothing that a caller passes can make it read or write elsewhere. The interface is the one of version 2, which 3
+//! still exports; a library older than 2.1 is refused.
 //!
 //! What a picture is, which size it should have and who wants it does not belong here.
 
@@ -14,6 +14,7 @@ mod decompress;
 mod error;
 mod library;
 mod plane;
+mod probe;
 
 pub use compress::Compressor;
 pub use decompress::{ColorSpace, Decompressor, Header};

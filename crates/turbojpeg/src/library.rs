@@ -39,7 +39,7 @@ pub(crate) const LIMIT_SCANS: c_int = 32768;
 /// The generation of the library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// 2.x, as in Debian 12 and Ubuntu 22.04.
+    /// 2.1, as in Debian 12 and Ubuntu 22.04.
     V2,
     /// 3.x.
     V3,
@@ -126,6 +126,9 @@ impl Library {
         if !functions.scales_by_eighths() {
             return Err(LoadError::Lacks { name, symbol: "scaling by eighths" });
         }
+        if let Some(fault) = functions.fault() {
+            return Err(LoadError::TooOld { name, fault });
+        }
         // SAFETY: looked up to see whether it is there; never called, so its type does not matter.
         let has_tj3 = unsafe { loaded.get::<unsafe extern "C" fn()>(c"tj3Init".to_bytes_with_nul()) }.is_ok();
         let version = if has_tj3 { Version::V3 } else { Version::V2 };
@@ -155,6 +158,7 @@ impl fmt::Display for Version {
 macro_rules! functions {
     ($($field:ident = $symbol:literal: $type:ty,)*) => {
         /// The functions of the library, as its header declares them.
+        #[derive(Clone, Copy)]
         pub(crate) struct Functions {
             $(pub(crate) $field: $type,)*
         }
@@ -163,7 +167,7 @@ macro_rules! functions {
             /// Looks up each function; `Err` names one that is missing.
             fn of(loaded: &libloading::Library) -> Result<Self, &'static str> {
                 Ok(Self {
-                    // SAFETY: the type is that of the declaration in `turbojpeg.h` of 2.0 to 3.1; the pointer is kept
+                    // SAFETY: the type is that of the declaration in `turbojpeg.h` of 2.1 to 3.1; the pointer is kept
                     // beside the library that it points into.
                     $($field: *unsafe { loaded.get::<$type>($symbol.to_bytes_with_nul()) }
                         .map_err(|_| $symbol.to_str().unwrap_or("a function"))?,)*

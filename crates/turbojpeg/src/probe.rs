@@ -1,0 +1,167 @@
+//! What a library must show once before it is used: that it is as good as 2.1, on which the checks of this crate rest.
+//!
+//! No function tells the version, so two pictures do. 2.1 came with the limit on scans, and from 2.0.4 on a grey picture
+//! whose header claims coarser sampling is decoded within its plane. Both pictures are one pixel, written by hand.
+
+use std::ffi::{c_int, c_ulong};
+use std::ptr::null_mut;
+
+use crate::library::{Functions, LIMIT_SCANS, WARNING};
+
+/// The most scans that 2.1 and later decode when told to limit them.
+const MAX_SCANS: usize = 500;
+/// Room before and behind the plane, far more than the 2x2 samples that 2.0.3 writes.
+const SLACK_BYTES: usize = 64 << 10;
+/// What is around the plane; the sample that is decoded is 128.
+const CANARY: u8 = 0x5A;
+
+const BASELINE: u8 = 0xC0;
+const PROGRESSIVE: u8 = 0xC2;
+
+impl Functions {
+    /// What shows that this library is older than 2.1, to be read after its name; `None` if it will do.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        if !self.decodes_scans(2) {
+            return Some("does not decode a picture of two scans");
+        }
+        if self.decodes_scans(MAX_SCANS + 1) {
+            return Some("does not limit the scans of a picture");
+        }
+        (!self.stays_within_planes()).then_some("does not keep within its planes")
+    }
+
+    /// Whether a progressive picture of so many scans is decoded, with warnings or without.
+    fn decodes_scans(&self, scans: usize) -> bool {
+        let jpeg = one_grey_pixel(PROGRESSIVE, 0x11, scans);
+        let mut pixel = [0_u8; 3];
+        // SAFETY: a new handle, used here alone and destroyed once, if it is not null; the image is only read, and its
+        // one pixel of three bytes is ours.
+        unsafe {
+            let handle = (self.init_decompress)();
+            if handle.is_null() {
+                return false;
+            }
+            let (start, len) = (jpeg.as_ptr(), jpeg.len() as c_ulong);
+            let (out, rgb) = (pixel.as_mut_ptr(), crate::PixelFormat::Rgb as c_int);
+            let status = (self.decompress_pixels)(handle, start, len, out, 1, 3, 1, rgb, LIMIT_SCANS);
+            let is_decoded = status == 0 || (self.error_code)(handle) == WARNING;
+            (self.destroy)(handle);
+            is_decoded
+        }
+    }
+
+    /// Whether a grey picture that claims sampling factors of two is decoded to its plane, and nowhere else.
+    fn stays_within_planes(&self) -> bool {
+        let jpeg = one_grey_pixel(BASELINE, 0x22, 1);
+        let mut canary = vec![CANARY; SLACK_BYTES + 1 + SLACK_BYTES];
+        // SAFETY: as in `decodes_scans`. The plane's pointer is made from the whole buffer, so that what is written
+        // around the plane is ours too.
+        let status = unsafe {
+            let handle = (self.init_decompress)();
+            if handle.is_null() {
+                return false;
+            }
+            let mut planes = [canary.as_mut_ptr().add(SLACK_BYTES), null_mut(), null_mut()];
+            let mut strides = [1, 0, 0];
+            let (start, len) = (jpeg.as_ptr(), jpeg.len() as c_ulong);
+            let (planes, strides) = (planes.as_mut_ptr(), strides.as_mut_ptr());
+            let status = (self.decompress_planes)(handle, start, len, planes, 1, strides, 1, LIMIT_SCANS);
+            (self.destroy)(handle);
+            status
+        };
+        let is_around = |at: usize| at != SLACK_BYTES;
+        let is_kept = canary.iter().enumerate().all(|(at, byte)| (*byte != CANARY) != is_around(at));
+        status == 0 && is_kept
+    }
+}
+
+/// A picture of one pixel, mid-grey: `process` is its start-of-frame marker, `sampling` the factors that it claims.
+/// The first of its scans holds the average of the block where it is progressive, the others all the rest of the block:
+/// 2.1.3 has trouble with a picture this small whose blocks are not whole.
+fn one_grey_pixel(process: u8, sampling: u8, scans: usize) -> Vec<u8> {
+    let mut jpeg = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
+    jpeg.extend([1; 64]);
+    jpeg.extend([0xFF, process, 0, 11, 8, 0, 1, 0, 1, 1, 1, sampling, 0]);
+    // One code of one bit in each table: "no difference" and "end of block".
+    for table in [0x00, 0x10] {
+        jpeg.extend([0xFF, 0xC4, 0, 20, table, 1]);
+        jpeg.extend([0; 16]);
+    }
+    for scan in 0..scans {
+        let (first, last, data) = match (process, scan) {
+            (BASELINE, _) => (0, 63, 0x3F),
+            (_, 0) => (0, 0, 0x7F),
+            _ => (1, 63, 0x7F),
+        };
+        jpeg.extend([0xFF, 0xDA, 0, 8, 1, 1, 0, first, last, 0, data]);
+    }
+    jpeg.extend([0xFF, 0xD9]);
+    jpeg
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_uchar;
+
+    use super::*;
+    use crate::Library;
+    use crate::library::Handle;
+
+    /// Writes as 2.0.3 does: two rows of two samples.
+    unsafe extern "C" fn writes_around(
+        _: Handle,
+        _: *const c_uchar,
+        _: c_ulong,
+        planes: *mut *mut c_uchar,
+        _: c_int,
+        _: *mut c_int,
+        _: c_int,
+        _: c_int,
+    ) -> c_int {
+        // SAFETY: the caller leaves room behind the plane.
+        unsafe { (*planes).write_bytes(128, 3) };
+        0
+    }
+
+    unsafe extern "C" fn decodes_anything(
+        _: Handle,
+        _: *const c_uchar,
+        _: c_ulong,
+        _: *mut c_uchar,
+        _: c_int,
+        _: c_int,
+        _: c_int,
+        _: c_int,
+        _: c_int,
+    ) -> c_int {
+        0
+    }
+
+    /// The functions of the installed library; where there is none the tests pass, unless this is CI.
+    fn functions() -> Option<&'static Functions> {
+        let library = Library::get();
+        assert!(library.is_ok() || std::env::var_os("CI").is_none(), "{library:?}");
+        library.ok().map(|library| &library.functions)
+    }
+
+    #[test]
+    fn a_library_that_will_do_shows_no_fault() {
+        let Some(functions) = functions() else { return };
+        assert_eq!(functions.fault(), None);
+        assert!(functions.decodes_scans(MAX_SCANS));
+    }
+
+    #[test]
+    fn a_library_that_writes_around_a_plane_is_refused() {
+        let Some(functions) = functions() else { return };
+        let old = Functions { decompress_planes: writes_around, ..*functions };
+        assert_eq!(old.fault(), Some("does not keep within its planes"));
+    }
+
+    #[test]
+    fn a_library_that_decodes_scans_without_end_is_refused() {
+        let Some(functions) = functions() else { return };
+        let old = Functions { decompress_pixels: decodes_anything, ..*functions };
+        assert_eq!(old.fault(), Some("does not limit the scans of a picture"));
+    }
+}

@@ -32,6 +32,12 @@ impl Decoder {
         Ok(Self { turbo, planar: Planar::default() })
     }
 
+    /// Bytes of memory that it holds.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.planar.capacity()
+    }
+
     /// Decodes the image at the start of `jpeg` to planes in its own subsampling, not smaller than `target` (width and
     /// height in pixels) unless the image is.
     ///
@@ -150,7 +156,7 @@ fn decode_turbo(
 }
 
 /// Takes away what is left of the picture before, maybe another camera's: of an image that is damaged twice, the library
-/// tells the first fault, as a warning, and writes nothing from the second one on.
+/// (2.1) tells the first fault, as a warning, and writes nothing from the second one on.
 fn make_grey(out: &mut Planar) {
     out.planes_mut().iter_mut().for_each(|plane| plane.fill(128));
 }

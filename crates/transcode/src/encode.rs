@@ -7,11 +7,13 @@ use framecast_turbojpeg::{self as turbo, Compressor, Library, Plane, Subsampling
 use crate::MAX_PIXELS;
 use crate::backend::Backend;
 use crate::error::Error;
+use crate::memory::is_wasteful;
 use crate::pure;
 use crate::unpack::Raw;
 use crate::yuv::Planar;
 
-/// Encodes raw frames. One for each thread: it keeps its buffers, about five bytes a pixel of the largest picture.
+/// Encodes raw frames. One for each thread: it keeps its buffers, about five bytes a pixel, and gives back
+/// what is more than four times as large as its picture needs.
 #[derive(Debug)]
 pub struct Encoder {
     scratch: Planar,
@@ -58,6 +60,12 @@ impl Encoder {
     /// What the codec says.
     pub fn encode_planar(&mut self, picture: &Planar, quality: u8) -> Result<Bytes, Error> {
         picture.with_yuv(|yuv| self.sink.yuv(yuv, quality.clamp(1, 100)))
+    }
+
+    /// Bytes of memory that it holds.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.scratch.capacity() + self.sink.out.capacity()
     }
 
     /// Encodes red, green and blue.
@@ -123,7 +131,7 @@ impl Sink {
             Engine::Pure => {
                 out.clear();
                 pure::encode_yuv(yuv, quality, out)?;
-                Ok(Bytes::copy_from_slice(out))
+                Ok(taken(out))
             }
         }
     }
@@ -145,10 +153,19 @@ impl Sink {
             Engine::Pure => {
                 out.clear();
                 pure::encode_pixels(pixels, size, quality, out)?;
-                Ok(Bytes::copy_from_slice(out))
+                Ok(taken(out))
             }
         }
     }
+}
+
+/// A copy of the image, which leaves the buffer for the next one unless it is far larger.
+fn taken(out: &mut Vec<u8>) -> Bytes {
+    let image = Bytes::copy_from_slice(out);
+    if is_wasteful(out.capacity(), image.len()) {
+        *out = Vec::new();
+    }
+    image
 }
 
 /// Room for the worst case. Pages that no image reached are never touched, so they cost no memory.
@@ -158,7 +175,7 @@ fn reserve(
     (width, height, subsampling): (usize, usize, Subsampling),
 ) -> Result<(), Error> {
     let want = library.max_jpeg_bytes(width, height, subsampling)?;
-    if out.len() < want {
+    if out.len() < want || is_wasteful(out.capacity(), want) {
         *out = vec![0; want];
     }
     Ok(())

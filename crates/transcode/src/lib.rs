@@ -13,6 +13,7 @@ mod backend;
 mod decode;
 mod encode;
 mod error;
+mod memory;
 mod pool;
 mod pure;
 mod resize;

@@ -7,9 +7,10 @@ use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use framecast_turbojpeg::{Subsampling, Yuv};
 
+use crate::memory::{fit, is_wasteful};
 use crate::yuv::Planar;
 
-/// Makes pictures smaller. Keeps its buffers from picture to picture.
+/// Makes pictures smaller. Keeps its buffers from picture to picture, up to four times what one needs.
 #[derive(Debug, Default)]
 pub(crate) struct Shrinker {
     resizer: Resizer,
@@ -20,6 +21,7 @@ pub(crate) struct Shrinker {
 impl Shrinker {
     /// The picture in `width` by `height` pixels: 4:2:0, or grey if it is.
     pub(crate) fn planes(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) -> &Planar {
+        self.give_back((yuv.width, yuv.height), (width, height), 1);
         let is_grey = yuv.subsampling == Subsampling::Grey;
         self.out.reshape(width, height, if is_grey { Subsampling::Grey } else { Subsampling::S420 });
         self.luma(yuv, (width, height));
@@ -52,7 +54,7 @@ impl Shrinker {
             shrink::<U8>(&mut self.resizer, (data, source), seen, (out, (width, height)));
             return;
         }
-        self.tight.resize(width * height, 0);
+        fit(&mut self.tight, width * height);
         shrink::<U8>(&mut self.resizer, (data, source), seen, (&mut self.tight, (width, height)));
         for (y, row) in out.chunks_exact_mut(stride).enumerate() {
             let from = &self.tight[y.min(height - 1) * width..][..width];
@@ -63,10 +65,29 @@ impl Shrinker {
 
     /// Packed pixels of three bytes in another size.
     pub(crate) fn pixels(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize)) -> &[u8] {
-        self.tight.resize(to.0 * to.1 * 3, 0);
+        self.give_back(from, to, 3);
+        fit(&mut self.tight, to.0 * to.1 * 3);
         let seen = (from.0 as f64, from.1 as f64);
         shrink::<U8x3>(&mut self.resizer, (pixels, from), seen, (&mut self.tight, to));
         &self.tight
+    }
+
+    /// Gives back buffers of a far larger picture. Between its two passes the resizer keeps samples as wide as one
+    /// picture and as high as the other.
+    fn give_back(&mut self, from: (usize, usize), to: (usize, usize), bytes: usize) {
+        let between = (from.0 * to.1).max(to.0 * from.1) * bytes;
+        if is_wasteful(self.resizer.size_of_internal_buffers(), between) {
+            self.resizer.reset_internal_buffers();
+        }
+        if is_wasteful(self.tight.capacity(), to.0 * to.1 * bytes) {
+            self.tight = Vec::new();
+        }
+    }
+
+    /// Bytes of memory that it holds.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.resizer.size_of_internal_buffers() + self.out.capacity() + self.tight.capacity()
     }
 }
 

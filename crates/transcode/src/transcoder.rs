@@ -15,7 +15,7 @@ use crate::wish::Wish;
 use crate::yuv::Planar;
 
 /// Turns frames into JPEG frames of a wished size and quality. One for each thread: it keeps its buffers, about ten
-/// bytes a pixel of the largest picture.
+/// bytes a pixel, and gives back those that are more than four times as large as a picture needs that uses them.
 #[derive(Debug)]
 pub struct Transcoder {
     decoder: Decoder,
@@ -96,5 +96,56 @@ fn framed(frame: &Frame, data: Bytes, (width, height): (usize, usize)) -> Frame 
         captured_at: frame.captured_at,
         is_keyframe: true,
         format: Arc::new(format),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use framecast_media::Timestamp;
+    use framecast_media::codec::raw::{PixelFormat, Range, pack};
+    use framecast_media::codec::{Picture, jpeg};
+
+    use super::*;
+
+    fn frame(codec: Codec, width_px: u32, height_px: u32) -> Frame {
+        let picture = Picture::new(width_px, height_px);
+        let data = match codec {
+            Codec::Raw(format, range) => pack(&picture, format, range).into(),
+            _ => jpeg::encode(&picture, 80).unwrap(),
+        };
+        Frame {
+            data,
+            pts: Timestamp::from_ticks(0),
+            captured_at: SystemTime::UNIX_EPOCH,
+            is_keyframe: true,
+            format: Arc::new(Format { codec, width_px, height_px }),
+        }
+    }
+
+    fn capacity(transcoder: &Transcoder) -> usize {
+        let Transcoder { decoder, encoder, shrinker, scratch } = transcoder;
+        decoder.capacity() + encoder.capacity() + shrinker.capacity() + scratch.capacity()
+    }
+
+    #[test]
+    fn the_memory_of_one_huge_picture_is_given_back_with_the_next_small_one() {
+        let raw = |format| Codec::Raw(format, Range::Limited);
+        let codecs = [Codec::Jpeg, raw(PixelFormat::Yuyv), raw(PixelFormat::I420), raw(PixelFormat::Rgb24)];
+        let small_bytes = 64 * 48 * 10;
+        for backend in [Backend::best(), Backend::pure_rust()] {
+            for (codec, is_shrunk) in codecs.into_iter().flat_map(|codec| [(codec, true), (codec, false)]) {
+                let wish = |width_px| Wish { width_px, quality: Some(50), ..Wish::default() };
+                let mut transcoder = Transcoder::new(backend).unwrap();
+                let huge = frame(codec, 2400, 1801);
+                transcoder.transcode(&huge, &wish(is_shrunk.then_some(601))).unwrap();
+                let before = capacity(&transcoder);
+                transcoder.transcode(&frame(codec, 64, 48), &wish(is_shrunk.then_some(33))).unwrap();
+                let after = capacity(&transcoder);
+                let what = format!("{backend}: {codec:?}, shrunk {is_shrunk}: {before} then {after} bytes");
+                assert!(after <= 4 * small_bytes && after < before, "{what}");
+            }
+        }
     }
 }

@@ -4,7 +4,10 @@ use framecast_turbojpeg::{Subsampling, Yuv, plane_size};
 
 pub use framecast_turbojpeg::Plane;
 
-/// A planar picture that owns its samples and keeps their memory from picture to picture.
+use crate::memory::is_wasteful;
+
+/// A planar picture that owns its samples and keeps their memory from picture to picture, up to four
+/// times what the last one needs.
 ///
 /// Rows are packed; the luma plane is padded to whole samples of chroma, so 4:2:0 of 5x3 pixels has 6x4 of luma.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,14 +51,25 @@ impl Planar {
         plane_size(self.subsampling, component, self.width, self.height)
     }
 
-    /// Takes this size; samples are left as they were, in no order.
+    /// Takes this size; samples are left as they were, in no order. Memory is given back if it is far too much.
     pub(crate) fn reshape(&mut self, width: usize, height: usize, subsampling: Subsampling) {
         (self.width, self.height, self.subsampling) = (width, height, subsampling);
-        for component in 0..3 {
+        let need = [0, 1, 2].map(|component| {
             let (columns, rows) = self.plane_size(component);
-            let used = component < subsampling.planes();
-            self.planes[component].resize(if used { columns * rows } else { 0 }, 0);
+            if component < subsampling.planes() { columns * rows } else { 0 }
+        });
+        // All three together: a grey picture between two in colour keeps the memory of their chroma.
+        if is_wasteful(self.capacity(), need.iter().sum()) {
+            self.planes = Default::default();
         }
+        for (plane, len) in self.planes.iter_mut().zip(need) {
+            plane.resize(len, 0);
+        }
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn capacity(&self) -> usize {
+        self.planes.iter().map(Vec::capacity).sum()
     }
 
     /// All three planes; those that grey has not are empty.

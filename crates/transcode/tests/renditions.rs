@@ -7,7 +7,7 @@ mod pictures;
 use framecast_media::codec::jpeg::{self, Problem};
 use framecast_media::codec::raw::{PixelFormat, Range};
 use framecast_media::{Codec, Error as Bad, Frame};
-use framecast_transcode::{Decoder, Error, Subsampling, Transcoder, Wish};
+use framecast_transcode::{Decoder, Error, Planar, Subsampling, Transcoder, Wish};
 use pictures::{BARS, backends, bars, decoded, frame, ramp, raw};
 
 fn jpeg_frame(width: u32, height: u32) -> Frame {
@@ -169,13 +169,16 @@ fn what_could_not_be_decoded_is_grey_and_not_the_picture_before() {
     let mut damaged = [&whole[..2], &[1, 2, 3], &whole[2..]].concat();
     let scan = jpeg::scan(&damaged).unwrap().first_scan_offset;
     damaged[scan + 6] = 0x33;
+    // Version 3 tells the second fault, as an error.
+    let is_grey = |decoded: Result<&Planar, Error>| match decoded {
+        Ok(shown) => shown.planes().all(|plane| plane.data.iter().all(|sample| *sample == 128)),
+        Err(error) => matches!(error, Error::Turbo(_)),
+    };
     for _ in 0..2 {
         let shown = decoder.decode_scaled(&whole, 1 << 20, (64, 48)).unwrap();
         assert!(shown.planes().any(|plane| plane.data.iter().any(|sample| *sample != 128)));
-        let grey = decoder.decode_scaled(&damaged, 1 << 20, (64, 48)).unwrap();
-        assert!(grey.planes().all(|plane| plane.data.iter().all(|sample| *sample == 128)));
+        assert!(is_grey(decoder.decode_scaled(&damaged, 1 << 20, (64, 48))));
         decoder.luma_scaled(&whole, 1 << 20, (64, 48)).unwrap();
-        let grey = decoder.luma_scaled(&damaged, 1 << 20, (64, 48)).unwrap();
-        assert!(grey.planes().all(|plane| plane.data.iter().all(|sample| *sample == 128)));
+        assert!(is_grey(decoder.luma_scaled(&damaged, 1 << 20, (64, 48))));
     }
 }

@@ -1,0 +1,35 @@
+//! When a buffer that is kept from picture to picture is given back.
+//!
+//! A thread codes pictures of many cameras, and one large snapshot must not hold its memory for the rest of the run. The
+//! sizes that take turns every day, a picture and its renditions, mostly lie closer together than the limit.
+
+/// How many times what a picture needs a buffer may hold.
+const SLACK: usize = 4;
+
+/// Whether buffers of `capacity` bytes are too much for a picture that needs `need`.
+pub(crate) fn is_wasteful(capacity: usize, need: usize) -> bool {
+    capacity / SLACK > need
+}
+
+/// Makes `buffer` of `len` bytes, which are left as they were or zero; gives memory back if it holds far more.
+pub(crate) fn fit(buffer: &mut Vec<u8>, len: usize) {
+    if is_wasteful(buffer.capacity(), len) {
+        *buffer = vec![0; len];
+    } else {
+        buffer.resize(len, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_keeps_its_memory_until_it_is_more_than_four_times_too_large() {
+        let mut buffer = Vec::with_capacity(4000);
+        fit(&mut buffer, 1000);
+        assert_eq!((buffer.len(), buffer.capacity()), (1000, 4000));
+        fit(&mut buffer, 999);
+        assert_eq!((buffer.len(), buffer.capacity()), (999, 999));
+    }
+}

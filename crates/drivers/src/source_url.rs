@@ -72,9 +72,17 @@ impl SourceUrl {
     /// Splits `rest` at its first `?` into a path and options, of which the driver knows `known`.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`] names what the driver has.
+    /// [`Error::UnknownOption`] names what the driver has; [`Error::BadUrl`] where an option stands behind a `#`.
     pub fn path_and_options(&self, known: &[&'static str]) -> Result<(&str, Options<'_>), Error> {
         let (path, query) = self.rest.split_once('?').unwrap_or((&self.rest, ""));
+        // Paths and names may have a `#` in them, but hardly one with an option behind it.
+        if let Some((place, fragment)) = path.split_once('#')
+            && known.contains(&fragment.split(['=', '&']).next().unwrap_or_default())
+        {
+            let shown = mask_secrets(&format!("{}:{place}?{fragment}", self.scheme));
+            let problem = format!("has options behind a `#`; options stand behind `?`, as in `{shown}`");
+            return Err(Error::BadUrl { url: self.to_string(), problem });
+        }
         Ok((path, Options::parse(&self.scheme, query, known)?))
     }
 
@@ -125,9 +133,20 @@ impl<'a> Options<'a> {
         self.pairs.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
-    /// Whether the option stands there as `name`, `name=1`, `name=true` or `name=yes`.
-    pub fn is_set(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| matches!(value, "" | "1" | "true" | "yes"))
+    /// Whether the option stands there as `name`, `name=1`, `name=true`, `name=yes` or `name=on`.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] when its value is neither one of these nor `0`, `false`, `no` or `off`.
+    pub fn is_set(&self, name: &'static str) -> Result<bool, Error> {
+        let Some(value) = self.get(name) else { return Ok(false) };
+        match value.to_ascii_lowercase().as_str() {
+            "" | "1" | "true" | "yes" | "on" => Ok(true),
+            "0" | "false" | "no" | "off" => Ok(false),
+            _ => {
+                Err(self
+                    .refuse(name, "stands alone, or is one of 1, true, yes and on, or 0, false, no and off"))
+            }
+        }
     }
 
     /// The interval between frames at the rate in option `fps`; `default` frames per second where it is absent.
@@ -293,10 +312,38 @@ mod tests {
     fn options_in_the_fragment_leave_the_query_alone() {
         let url = SourceUrl::parse("http://cam/?action=stream&fps=3#timeout=2s&insecure").unwrap();
         let options = url.fragment_options(&["timeout", "insecure"]).unwrap();
-        assert!(options.is_set("insecure"));
+        assert!(options.is_set("insecure").unwrap());
         assert_eq!(options.duration("timeout", Duration::ZERO).unwrap(), Duration::from_secs(2));
         assert_eq!(options.get("fps"), None);
         assert!(url.fragment_options(&["timeout"]).is_err());
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off_and_nothing_else() {
+        for (text, is_on) in [
+            ("", false),
+            ("hflip", true),
+            ("hflip=On", true),
+            ("hflip=yes", true),
+            ("hflip=0", false),
+            ("hflip=false", false),
+            ("hflip=1&hflip=off", false),
+        ] {
+            let url = SourceUrl::parse(&format!("pi:?{text}")).unwrap();
+            assert_eq!(url.options(&["hflip"]).unwrap().is_set("hflip").unwrap(), is_on, "{text}");
+        }
+        let url = SourceUrl::parse("pi:?hflip=banana").unwrap();
+        let error = url.options(&["hflip"]).unwrap().is_set("hflip").unwrap_err().to_string();
+        assert!(error.starts_with("pi: option `hflip=banana`: stands alone, or is one of 1, "), "{error}");
+    }
+
+    #[test]
+    fn options_behind_the_wrong_sign_are_refused() {
+        let url = SourceUrl::parse("v4l2:/dev/video0#fps=10").unwrap();
+        let error = url.path_and_options(&["size", "fps"]).unwrap_err().to_string();
+        assert!(error.ends_with("options stand behind `?`, as in `v4l2:/dev/video0?fps=10`"), "{error}");
+        let url = SourceUrl::parse("v4l2:name=Cam #2?fps=10").unwrap();
+        assert_eq!(url.path_and_options(&["size", "fps"]).unwrap().0, "name=Cam #2");
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Target {
             silence: options.duration("silence", DEFAULT_SILENCE)?,
             has_own_silence: options.get("silence").is_some(),
             interval,
-            is_insecure: options.is_set("insecure"),
+            is_insecure: options.is_set("insecure")?,
             max_picture_bytes: source.max_picture_bytes(),
             url,
         })

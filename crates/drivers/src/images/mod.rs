@@ -33,7 +33,7 @@ impl Driver for Images {
         list::check(path).map_err(|problem| Error::BadUrl { url: url.to_string(), problem })?;
         options.frame_interval(1.0)?;
         order(&options)?;
-        if options.is_set("watch") && (options.get("fps").is_some() || options.get("order").is_some()) {
+        if options.is_set("watch")? && (options.get("fps").is_some() || options.get("order").is_some()) {
             return Err(options.refuse("watch", "shows files as they appear: leave `fps` and `order` out"));
         }
         Ok(())
@@ -45,7 +45,7 @@ impl Driver for Images {
             let (path, options) = url.path_and_options(OPTIONS)?;
             let path_to_find = path.to_owned();
             let place = off_thread(move || Place::find(&path_to_find)).await?;
-            Ok(if options.is_set("watch") {
+            Ok(if options.is_set("watch")? {
                 Box::new(Watched::open(url, place).await?) as Box<dyn Source>
             } else {
                 let (interval, order) = (options.frame_interval(1.0)?, order(&options)?);

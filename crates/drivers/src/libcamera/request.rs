@@ -85,8 +85,8 @@ impl Request {
             fps,
             asked,
             quality: number("quality", DEFAULT_QUALITY, 1, 100)?,
-            is_hflipped: options.is_set("hflip"),
-            is_vflipped: options.is_set("vflip"),
+            is_hflipped: options.is_set("hflip")?,
+            is_vflipped: options.is_set("vflip")?,
             rest,
         })
     }

@@ -104,7 +104,8 @@ fn wish(options: &Options<'_>) -> Result<Wish, Error> {
         .get("input")
         .map(|input| input.parse().map_err(|_| options.refuse("input", "must be an input's number, from 0")))
         .transpose()?;
-    Ok(Wish { coding: coding(options)?, size, fps, range, input, is_strict: options.is_set("strict") })
+    let is_strict = options.is_set("strict")?;
+    Ok(Wish { coding: coding(options)?, size, fps, range, input, is_strict })
 }
 
 fn coding(options: &Options<'_>) -> Result<Option<Coding>, Error> {

@@ -69,7 +69,7 @@ struct ServeArgs {
 /// What to serve and to whom.
 #[derive(Debug, Default, Args)]
 struct PlanArgs {
-    /// Cameras to show: a source, or NAME=SOURCE; see the list below
+    /// Cameras to show: a source, or NAME=SOURCE; `framecast --help` lists the sources
     #[arg(value_name = "[NAME=]SOURCE")]
     sources: Vec<String>,
     /// Configuration file; framecast.toml in the current folder is read by itself when no source is given
@@ -94,13 +94,23 @@ impl Cli {
 
     /// Does what was asked.
     pub(crate) fn run(self) -> ExitCode {
-        let code = match self.command {
-            None => serve(&self.serve),
-            Some(Command::Serve(args)) => serve(&args),
-            Some(Command::Devices { json }) => devices::list(json),
-            Some(Command::Check(args)) => check(&args),
+        let code = match self.command.unwrap_or_else(|| Command::behind_options(self.serve)) {
+            Command::Serve(args) => serve(&args),
+            Command::Devices { json } => devices::list(json),
+            Command::Check(args) => check(&args),
         };
         ExitCode::from(code)
+    }
+}
+
+impl Command {
+    /// The command among `args`, which is taken for a source where an option stands before it.
+    fn behind_options(mut args: ServeArgs) -> Self {
+        let sources = &mut args.plan.sources;
+        match sources.iter().position(|source| source == "serve" || source == "check") {
+            Some(at) if sources.remove(at) == "check" => Self::Check(args),
+            _ => Self::Serve(args),
+        }
     }
 }
 

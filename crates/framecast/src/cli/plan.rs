@@ -157,10 +157,14 @@ fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -
     Ok(())
 }
 
-/// Refuses a command with a slip, which is otherwise taken for a driver's name.
+/// Refuses a command with a slip, and one behind options that it does not take, which are otherwise taken for a
+/// driver's name.
 fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
     if drivers.schemes().contains(&word) {
         return Ok(());
+    }
+    if COMMANDS.contains(&word) {
+        bail!("the command goes first, without the server's options: `framecast {word}`");
     }
     match COMMANDS.iter().find(|command| strsim::damerau_levenshtein(word, command) <= 2) {
         Some(command) => bail!("`{word}` is neither a command nor a source; did you mean `{command}`?"),

@@ -52,6 +52,19 @@ fn a_flag_that_does_not_exist_is_bad_usage() {
 }
 
 #[test]
+fn a_command_behind_options_is_a_command() {
+    let (code, said, errors) = run(&mut framecast(&["--listen", "127.0.0.1:0", "check", "test"]));
+    assert_eq!(
+        (code, said.as_str()),
+        (0, "nothing wrong in the command line\n  camera  test:\n"),
+        "{errors}"
+    );
+    let (code, _, errors) = run(&mut framecast(&["--listen", "127.0.0.1:0", "devices"]));
+    assert_eq!(code, 2);
+    assert!(errors.contains("the command goes first") && errors.contains("`framecast devices`"), "{errors}");
+}
+
+#[test]
 fn a_source_that_the_shell_took_apart_is_to_be_quoted() {
     for arguments in [&["exec:ffmpeg", "-re", "-i", "x"][..], &["check", "front=exec:ffmpeg", "-re"]] {
         let (code, _, errors) = run(&mut framecast(arguments));

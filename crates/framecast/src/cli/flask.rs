@@ -7,21 +7,28 @@ use framecast::{SourceUrl, film_source};
 /// The device that was read unless told otherwise.
 const FIRST_DEVICE: &str = "v4l2:/dev/video0";
 
+/// The names that are read here, for messages.
+pub(super) const NAMES: &str = "pi, pi2, v4l2 and opencv, as in the Flask app";
+
 /// The source that `camera` stands for; `opencv_source` is the value of `OPENCV_CAMERA_SOURCE`, which counts with
 /// `opencv` alone.
 pub(super) fn source(camera: &str, opencv_source: Option<&str>) -> String {
-    match camera {
+    match camera.to_ascii_lowercase().as_str() {
         // The second one is the same camera, by a newer library.
         "pi" | "pi2" => "pi:".to_owned(),
         "v4l2" => FIRST_DEVICE.to_owned(),
         "opencv" => opencv_source.map_or_else(|| FIRST_DEVICE.to_owned(), of_opencv),
-        source => source.to_owned(),
+        _ => camera.to_owned(),
     }
 }
 
 /// What OpenCV's `VideoCapture` opens: a device by its number or path, a URL, or else a film.
 fn of_opencv(text: &str) -> String {
     let text = text.trim();
+    // OpenCV's "any camera".
+    if text == "-1" {
+        return "v4l2:".to_owned();
+    }
     if let Ok(number) = text.parse::<u32>() {
         return format!("v4l2:/dev/video{number}");
     }
@@ -40,7 +47,9 @@ mod tests {
     fn the_names_of_the_flask_app_are_sources() {
         for (camera, expected) in [
             ("pi", "pi:"),
-            ("pi2", "pi:"),
+            ("Pi2", "pi:"),
+            ("OPENCV", "v4l2:/dev/video0"),
+            ("exec:X", "exec:X"),
             ("v4l2", "v4l2:/dev/video0"),
             ("opencv", "v4l2:/dev/video0"),
             ("emulated", "emulated"),
@@ -57,6 +66,7 @@ mod tests {
         for (opencv_source, expected) in [
             ("0", "v4l2:/dev/video0"),
             (" 12 ", "v4l2:/dev/video12"),
+            ("-1", "v4l2:"),
             ("/dev/video1", "/dev/video1"),
             ("rtsp://me:pw@cam/1", "rtsp://me:pw@cam/1"),
             ("http://cam/video.mjpg", "http://cam/video.mjpg"),

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, Drivers, Settings, mask_secrets};
+use framecast::{Account, DriverError, Drivers, Settings, SourceUrl, mask_secrets};
 
 use super::{PlanArgs, flask};
 
@@ -192,6 +192,12 @@ fn add_default(
     settings
         .add_camera(DEFAULT_NAME, &source)
         .and_then(|()| settings.check_sources(drivers))
+        .map_err(|error| match SourceUrl::parse(&source).and_then(|url| drivers.find(&url)) {
+            Err(DriverError::UnknownScheme { .. } | DriverError::BadUrl { .. }) => {
+                anyhow!("{error}; also {}", flask::NAMES)
+            }
+            _ => error.into(),
+        })
         .context("CAMERA in the environment")?;
     origin.push("CAMERA in the environment".to_owned());
     Ok(())

@@ -8,6 +8,7 @@ mod check;
 mod error;
 mod file;
 mod settings;
+mod state_dir;
 mod value;
 mod wording;
 

@@ -1,6 +1,7 @@
 //! What the configuration means: validated, defaults filled in, URLs parsed.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use toml::Spanned;
 use super::check::{check_camera_name, check_control_id, parse_host, parse_listen, parse_origin};
 use super::file::{CameraFile, File};
 use super::value::LONGEST;
-use super::{Account, ConfigError};
+use super::{Account, ConfigError, state_dir};
 
 /// The address that the server listens on until told otherwise: this machine alone.
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
@@ -225,7 +226,8 @@ impl Settings {
             settings.max_connections = located(text, max, |max| check_max_connections(*max))?;
         }
         if let Some(folder) = &file.state_dir {
-            settings.state_dir = Some(located(text, folder, |folder| check_state_dir(folder))?);
+            settings.state_dir =
+                Some(located(text, folder, |folder| state_dir::parse(folder, env::var_os("HOME")))?);
         }
         settings.cameras = cameras(&file.camera, text, drivers)?;
         Ok(settings)
@@ -248,10 +250,6 @@ impl CameraSettings {
 fn check_max_fps(max_fps: f64) -> Result<f64, String> {
     let message = || format!("max_fps must be from {} to {}", MAX_FPS.start(), MAX_FPS.end());
     MAX_FPS.contains(&max_fps).then_some(max_fps).ok_or_else(message)
-}
-
-fn check_state_dir(folder: &str) -> Result<PathBuf, String> {
-    if folder.is_empty() { Err("state_dir must name a folder".to_owned()) } else { Ok(folder.into()) }
 }
 
 fn check_quality(quality: u8) -> Result<u8, String> {

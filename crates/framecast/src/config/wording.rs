@@ -37,6 +37,8 @@ pub(super) fn reword(message: &str) -> String {
     match message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
         Some(found) => {
             let found = found.replace("expected usize", "expected a whole number");
+            // The one key of this kind is `quality`.
+            let found = found.replace("expected u8", "expected a whole number from 1 to 100");
             let found = found.replace("expected f64", "expected a number").replace("a map", "a table");
             format!("found {}", found.replace("expected a sequence", "expected a list"))
         }

@@ -85,6 +85,7 @@ fn bad_values_are_told_with_their_place_and_an_example() {
         ("max_fps = 0", "4:11: max_fps must be from 0.01 to 10000"),
         ("quality = 0", "4:11: quality must be from 1 to 100"),
         ("max_fps = nan", "4:11: max_fps must be from 0.01 to 10000"),
+        ("quality = \"80\"", "4:11: found string \"80\", expected a whole number from 1 to 100"),
         ("max_fps = \"30\"", "4:11: found string \"30\", expected a number"),
     ] {
         assert_eq!(refusal_of_camera(line), format!("site.toml:{expected}"), "{line}");
@@ -259,6 +260,12 @@ fn check_takes_every_argument_of_serving() {
 }
 
 #[test]
+fn a_state_dir_that_cannot_be_made_is_refused_before_anything_starts() {
+    let error = refusal("state_dir = \"site.toml/state\"\n");
+    assert_eq!(error, "site.toml:1:13: state_dir: site.toml is no folder");
+}
+
+#[test]
 fn what_is_wrong_in_the_environment_names_the_variable() {
     let (code, _, errors) = run(framecast(&["check"]).env("CAMERA", "nope"));
     assert_eq!(code, 2);
@@ -266,6 +273,7 @@ fn what_is_wrong_in_the_environment_names_the_variable() {
         errors.starts_with("error: CAMERA in the environment: camera `camera`: no driver for `nope:`"),
         "{errors}"
     );
+    assert!(errors.ends_with("; also pi, pi2, v4l2 and opencv, as in the Flask app\n"), "{errors}");
     let (code, _, errors) = run(framecast(&["check"]).env("CAMERA", "front=test"));
     let expected = "error: CAMERA in the environment takes a source without a name: CAMERA='test'";
     assert_eq!((code, errors.trim()), (2, expected));

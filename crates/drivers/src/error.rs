@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use crate::meant::nearest;
+
 /// Why a source could not be opened or read. Texts name the device and what to do; secrets in URLs are masked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,7 +30,7 @@ pub enum Error {
         problem: String,
     },
     /// An option that the driver does not have.
-    #[error("{scheme}: unknown option `{option}`; known are {}", known.join(", "))]
+    #[error("{scheme}: unknown option `{option}`; known are {}{}", known.join(", "), nearest(option, known).map(|meant| format!(". Did you mean `{meant}`?")).unwrap_or_default())]
     UnknownOption {
         /// The scheme of the driver.
         scheme: String,
@@ -148,10 +150,18 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// No device is what a URL names.
+    #[error("{device} {problem}")]
+    NoDevice {
+        /// What was looked for, as people call it.
+        device: String,
+        /// Why it is not that, as what follows the device in a sentence, and what there is.
+        problem: String,
+    },
     /// A device is gone.
     #[error("{device} was unplugged")]
     Unplugged {
-        /// The device: its path.
+        /// The device, as people call it.
         device: String,
     },
     /// A device is used by another program.

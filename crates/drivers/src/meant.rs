@@ -42,6 +42,18 @@ pub(crate) fn server_url(text: &str) -> Option<String> {
         .then(|| mask_secrets(&format!("http://{authority}{slash}{path}")))
 }
 
+/// What to write for a camera that is plugged in, if `text` is a device's number or name without its folder, or what
+/// people call any camera.
+pub(crate) fn device(text: &str) -> Option<String> {
+    let number = text.strip_prefix("video").unwrap_or(text);
+    let is_number = (1..=3).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+    let is_any = ["webcam", "camera", "cam", "usb", "video"].contains(&text.to_ascii_lowercase().as_str());
+    let number = if is_number { number } else { "0" };
+    (is_number || is_any).then(|| {
+        format!("A camera that is plugged in: `/dev/video{number}`; `framecast devices` lists what there is")
+    })
+}
+
 /// The one of `known` that `word` is with a slip or two.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips = if word.len() > 4 { 2 } else { 1 };
@@ -80,6 +92,22 @@ mod tests {
     fn a_film_is_told_by_its_name() {
         assert!(film_by_name("my film.MP4").unwrap().contains("-i 'my film.MP4' "));
         assert_eq!(film_by_name("pictures"), None);
+    }
+
+    #[test]
+    fn a_device_without_its_folder_is_told_from_another_word() {
+        for (text, path) in [
+            ("0", Some("/dev/video0")),
+            ("video12", Some("/dev/video12")),
+            ("Webcam", Some("/dev/video0")),
+            ("video0x", None),
+            ("12345", None),
+            ("", None),
+        ] {
+            let told = device(text);
+            assert_eq!(told.is_some(), path.is_some(), "{text}");
+            assert!(told.unwrap_or_default().contains(path.unwrap_or_default()), "{text}");
+        }
     }
 
     #[test]

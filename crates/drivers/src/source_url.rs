@@ -243,13 +243,23 @@ fn no_source(text: &str) -> Error {
         );
     }
     let shown = mask_secrets(text);
+    if let Some(hint) = meant::device(text) {
+        return bad(shown, format!("is not a source. {hint}"));
+    }
+    let schemes = Drivers::builtin().schemes();
+    if let Some((scheme, options)) = text.split_once('?')
+        && schemes.contains(&scheme)
+    {
+        let meant = mask_secrets(&format!("{scheme}:?{options}"));
+        return bad(shown, format!("is not a source; did you mean `{meant}`?"));
+    }
     if let Some(film) = meant::film_by_name(text) {
         return bad(shown, format!("is not a source; a film is played by ffmpeg: `{film}`"));
     }
     let is_plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == ':');
     let (path, host) = if is_plain { (text, text) } else { ("PATH", "HOST/…") };
     let slash = if is_plain && !host.contains('/') { "/…" } else { "" };
-    let drivers = Drivers::builtin().schemes().join(", ");
+    let drivers = schemes.join(", ");
     let problem = format!(
         "is not a source. A file or folder: `./{path}`; a camera on the network: `http://{host}{slash}`; \
          drivers: {drivers}"
@@ -297,6 +307,8 @@ mod tests {
             assert_eq!(refusal(text), expected);
         }
         assert!(refusal("film.mp4").contains("`exec:ffmpeg -v error -re -stream_loop -1 -i film.mp4 "));
+        assert_eq!(refusal("pi?camera=1"), "`pi?camera=1` is not a source; did you mean `pi:?camera=1`?");
+        assert!(refusal("1").contains("`/dev/video1`"));
         let server = refusal("192.168.1.20/x?token=abc");
         assert!(server.starts_with("`192.168.1.20/x?token=***` is not a source; did you mean"), "{server}");
     }
@@ -305,7 +317,7 @@ mod tests {
     fn an_unknown_option_names_the_known_ones() {
         let url = SourceUrl::parse("test:?fsp=3").unwrap();
         let error = url.path_and_options(&["fps", "size"]).unwrap_err().to_string();
-        assert_eq!(error, "test: unknown option `fsp`; known are fps, size");
+        assert_eq!(error, "test: unknown option `fsp`; known are fps, size. Did you mean `fps`?");
     }
 
     #[test]

@@ -127,6 +127,7 @@ fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
              exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -"
                 .to_owned(),
         ),
+        scheme if url.rest().is_empty() && meant::device(scheme).is_some() => meant::device(scheme),
         scheme => meant::server_url(&url.expose())
             .or_else(|| meant::nearest(scheme, known).map(|name| format!("{name}:")))
             .map(|meant| format!("Did you mean `{meant}`?")),
@@ -172,7 +173,9 @@ mod tests {
             let refusal = refusal(text);
             assert!(refusal.ends_with(&format!(". Did you mean `{meant}`?")), "{refusal}");
         }
-        assert!(!refusal("webcam").contains("Did you mean"));
+        assert!(!refusal("nope").contains("Did you mean"));
+        assert!(refusal("webcam").contains("`framecast devices`"));
+        assert!(refusal("video2").contains(": `/dev/video2`; "));
     }
 
     #[test]

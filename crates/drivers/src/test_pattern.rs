@@ -45,7 +45,7 @@ impl Shape {
         }
         let raw = match options.get("format") {
             None => None,
-            Some(name) if name.eq_ignore_ascii_case("jpeg") => None,
+            Some(name) if ["jpeg", "mjpeg"].iter().any(|jpeg| name.eq_ignore_ascii_case(jpeg)) => None,
             Some(name) => Some(PixelFormat::from_name(name).ok_or_else(|| {
                 let names = PixelFormat::ALL.map(PixelFormat::name).join(", ");
                 options.refuse("format", &format!("must be one of jpeg, {names}"))

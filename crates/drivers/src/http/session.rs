@@ -235,6 +235,8 @@ pub(super) fn connection_error(target: &Target, error: reqwest::Error) -> Error 
         );
     } else if problem.contains("InvalidContentType") {
         "the server does not speak TLS here; try http://".clone_into(&mut problem);
+    } else if problem.starts_with("dns error") {
+        "no such host; check the name, or write the camera's address in numbers".clone_into(&mut problem);
     } else if problem.contains("Connection refused") {
         problem.push_str("; nothing listens there: is the camera on, and is the port right?");
     }

@@ -41,7 +41,7 @@ fn device(line: &str) -> Option<Device> {
     let path = rest.rsplit_once('(').and_then(|(_, path)| path.trim_end().strip_suffix(')'));
     Some(Device {
         name: name.to_owned(),
-        source: format!("libcamera:?camera={number}"),
+        source: format!("pi:?camera={number}"),
         path: path.map(str::to_owned),
         driver: "libcamera".to_owned(),
         in_use_by: None,
@@ -121,7 +121,7 @@ mod tests {
         let found = devices(TODAY);
         let sources: Vec<_> =
             found.iter().map(|device| (device.name.as_str(), device.source.as_str())).collect();
-        assert_eq!(sources, [("imx708_wide", "libcamera:?camera=0"), ("imx585", "libcamera:?camera=1")]);
+        assert_eq!(sources, [("imx708_wide", "pi:?camera=0"), ("imx585", "pi:?camera=1")]);
         assert_eq!(found[0].path.as_deref(), Some("/base/soc/i2c0mux/i2c@1/imx708@1a"));
         assert_eq!(
             sizes(&found[0]),

@@ -123,7 +123,7 @@ async fn off_runtime<T: Send + 'static>(
 
 /// The node that `target` means now.
 fn resolve(target: &Target, url: &SourceUrl) -> Result<PathBuf, Error> {
-    let problem = |problem| Error::Device { device: named(url), problem };
+    let problem = |problem| Error::NoDevice { device: named(target, url), problem };
     let nodes = Places::system().nodes();
     let found = node::find(target, &nodes).map_err(problem)?;
     // Of several nodes the first camera; a single one is told of what is wrong with it when it is opened.
@@ -133,15 +133,23 @@ fn resolve(target: &Target, url: &SourceUrl) -> Result<PathBuf, Error> {
         // What may not be opened cannot be asked.
         None => match found.iter().find(|path| !may_open(path)) {
             Some(path) => Ok(path.clone()),
+            None if *target == Target::First => {
+                Err(problem("is plugged in; the video devices that are there are none".to_owned()))
+            }
             None => Err(problem("is no camera".to_owned())),
         },
     }
 }
 
-/// The URL up to its options, for messages.
-fn named(url: &SourceUrl) -> String {
-    let shown = url.to_string();
-    shown.split('?').next().unwrap_or_default().to_owned()
+/// What people call what `url`, whose target is `target`, names: a name, or the URL up to its options.
+fn named(target: &Target, url: &SourceUrl) -> String {
+    match target {
+        Target::First => "no camera".to_owned(),
+        Target::Name(name) => name.clone(),
+        Target::Path(_) | Target::Usb { .. } => {
+            url.to_string().split('?').next().unwrap_or_default().to_owned()
+        }
+    }
 }
 
 fn is_camera(path: &Path) -> bool {
@@ -217,7 +225,7 @@ mod tests {
             V4l2.controls(&url).await.err().unwrap(),
             V4l2.set_controls(&url, &[("brightness".to_owned(), None)]).await.err().unwrap(),
         ] {
-            assert!(error.to_string().starts_with("v4l2:usb=ffff:fffe: is not plugged in"), "{error}");
+            assert!(error.to_string().starts_with("v4l2:usb=ffff:fffe is not plugged in"), "{error}");
             assert!(error.is_transient());
         }
     }

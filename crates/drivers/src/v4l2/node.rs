@@ -98,7 +98,7 @@ pub(super) fn find(target: &Target, nodes: &[Node]) -> Result<Vec<PathBuf>, Stri
         Target::Path(path) => return Ok(vec![PathBuf::from(path)]),
         Target::First => {
             return if nodes.is_empty() {
-                Err(none(nodes))
+                Err("is plugged in".to_owned())
             } else {
                 Ok(paths(&nodes.iter().collect::<Vec<_>>()))
             };
@@ -329,7 +329,7 @@ mod tests {
             system.find("v4l2:usb=046d:0825").unwrap_err(),
             "is not plugged in, nor is any other video device"
         );
-        assert!(system.find("v4l2").is_err());
+        assert_eq!(system.find("v4l2").unwrap_err(), "is plugged in");
         system.plug(0, "Other", 0, "1-1", None);
         system.plug(1, "Other", 1, "1-1", None);
         let told = system.find("v4l2:name=Cam").unwrap_err();

@@ -20,11 +20,13 @@ pub(super) fn cannot_open(path: &Path, source: io::Error) -> Error {
     let device = path.display().to_string();
     let problem = |problem: String| Error::Device { device: device.clone(), problem };
     match (source.kind(), source.raw_os_error()) {
-        (io::ErrorKind::NotFound, _) => problem(node::none(&Places::system().nodes())),
+        (io::ErrorKind::NotFound, _) => {
+            Error::NoDevice { device: called(path), problem: node::none(&Places::system().nodes()) }
+        }
         (io::ErrorKind::PermissionDenied, _) => problem(no_permission(path)),
         (io::ErrorKind::Unsupported, _) => problem("is no video device".to_owned()),
         (_, Some(EBUSY)) => in_use(path),
-        (_, Some(ENODEV | ENXIO)) => Error::Unplugged { device },
+        (_, Some(ENODEV | ENXIO)) => Error::Unplugged { device: called(path) },
         _ => Error::File { doing: "open", path: path.to_owned(), source },
     }
 }
@@ -33,7 +35,7 @@ pub(super) fn cannot_open(path: &Path, source: io::Error) -> Error {
 pub(super) fn refused(path: &Path, error: v4l2::Error) -> Error {
     let device = path.display().to_string();
     if error.is_gone() {
-        return Error::Unplugged { device };
+        return Error::Unplugged { device: called(path) };
     }
     if error.is_busy() {
         return in_use(path);
@@ -47,6 +49,17 @@ pub(super) fn refused(path: &Path, error: v4l2::Error) -> Error {
         _ => format!("the driver refuses: {error}"),
     };
     Error::Device { device, problem }
+}
+
+/// What people call the device at `path`: udev's links are made of maker, model and serial number.
+fn called(path: &Path) -> String {
+    let link = path.to_str().and_then(|path| path.strip_prefix("/dev/v4l/by-id/"));
+    let name = link.map(|link| link.strip_prefix("usb-").unwrap_or(link));
+    let name = name.map(|name| name.rsplit_once("-video-index").map_or(name, |(name, _)| name));
+    match name {
+        Some(name) if !name.is_empty() => name.replace('_', " "),
+        _ => path.display().to_string(),
+    }
 }
 
 fn in_use(path: &Path) -> Error {
@@ -154,12 +167,24 @@ mod tests {
     }
 
     #[test]
+    fn a_link_of_udev_is_called_what_it_stands_for() {
+        for (path, name) in [
+            ("/dev/v4l/by-id/usb-Acme_Fake_Webcam_A1-video-index0", "Acme Fake Webcam A1"),
+            ("/dev/v4l/by-id/usb-x", "x"),
+            ("/dev/v4l/by-id/usb-", "/dev/v4l/by-id/usb-"),
+            ("/dev/video0", "/dev/video0"),
+        ] {
+            assert_eq!(called(Path::new(path)), name);
+        }
+    }
+
+    #[test]
     fn a_path_that_is_no_device_says_so() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = cannot_open(file.path(), v4l2::Device::open(file.path()).unwrap_err());
         assert_eq!(error.to_string(), format!("{}: is no video device", file.path().display()));
         let missing = Path::new("/dev/video-none");
         let error = cannot_open(missing, v4l2::Device::open(missing).unwrap_err()).to_string();
-        assert!(error.starts_with("/dev/video-none: is not plugged in"), "{error}");
+        assert!(error.starts_with("/dev/video-none is not plugged in"), "{error}");
     }
 }

@@ -57,5 +57,8 @@ async fn a_server_that_does_not_speak_http_is_an_error() {
 #[tokio::test]
 async fn an_option_that_the_driver_does_not_have_is_refused() {
     let text = refusal("http://127.0.0.1:1/#insecrue").await.to_string();
-    assert_eq!(text, "http: unknown option `insecrue`; known are fps, insecure, silence, timeout");
+    assert_eq!(
+        text,
+        "http: unknown option `insecrue`; known are fps, insecure, silence, timeout. Did you mean `insecure`?"
+    );
 }

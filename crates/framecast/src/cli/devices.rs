@@ -25,6 +25,8 @@ No camera is plugged in, or none that this user may see.
 - A USB camera is in the list of `lsusb`, and has a node /dev/video0 or so.
 - Whoever runs Framecast must be in the group of that node, mostly `video`:
   sudo usermod -aG video $USER, then log in anew.
+- A Raspberry Pi's camera on the ribbon cable is found by `rpicam-vid`, of the
+  package rpicam-apps, as `rpicam-hello --list-cameras` shows it.
 - A container sees devices that were passed to it: --device /dev/video0.
 - Cameras in the network are not listed. Give their address:
   framecast http://192.168.1.20/video.mjpg

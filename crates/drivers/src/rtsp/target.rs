@@ -122,7 +122,7 @@ mod tests {
             ("rtsp://", "names no host"),
             ("rtsp:/me:s3cret@cam/1", "needs two slashes"),
             ("rtsp://me:s3cret@cam/a b", "a space in it"),
-            ("rtsp://me:s3cret/x@cam/1", "cannot be read"),
+            ("rtsp://me:s3cret/x@cam/1", "has an `@` behind its host"),
             ("rtsp://me:s3cret@cam:x/1", "cannot be read"),
             ("rtsp://me:s3cret@cam/1#fps=0", "frames per second from"),
             ("rtsp://me:s3cret@cam/1#size=1x1", "each side from 16 to 8192"),

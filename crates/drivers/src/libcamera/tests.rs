@@ -6,6 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::program::stand_in;
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 
@@ -20,15 +21,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("picture.jpg"), PICTURE).unwrap();
         let driver = Libcamera { folder: Some(folder.path().to_owned()), ..Libcamera::new("libcamera") };
-        let place = folder.path().display();
-        let script = format!("#!/bin/sh\ncd {place}\necho \"$*\" >arguments\n{script}\n");
-        // Another process writes it: one that a test beside this starts meanwhile cannot hold it open for writing, which
-        // would keep it from being run.
-        let status = std::process::Command::new("sh")
-            .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", &script])
-            .arg(folder.path().join(program))
-            .status();
-        assert!(status.unwrap().success());
+        stand_in::write(&folder.path().join(program), &format!("echo \"$*\" >arguments\n{script}"));
         Self { folder, driver }
     }
 

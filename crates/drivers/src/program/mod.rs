@@ -6,6 +6,8 @@
 
 mod ask;
 mod group;
+#[cfg(test)]
+pub(crate) mod stand_in;
 mod stderr;
 
 use std::io;

@@ -6,6 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
+use crate::program::stand_in;
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 const CAMERA: &str = "rtsp://me:s3cret@cam/1";
@@ -32,17 +33,8 @@ impl Stage {
     }
 
     fn program(&self, name: &str, script: &str) {
-        let path = self.path().join(name);
-        let folder = self.path().display();
-        let script =
-            format!("#!/bin/sh\ncd {folder}\necho \"{name} $*\" >>{name}.log\ncat >>{name}.log\n{script}\n");
-        // Another process writes it: one that a test beside this starts meanwhile cannot hold it open for writing, which
-        // would keep it from being run.
-        let status = std::process::Command::new("sh")
-            .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", &script])
-            .arg(&path)
-            .status();
-        assert!(status.unwrap().success());
+        let script = format!("echo \"{name} $*\" >>{name}.log\ncat >>{name}.log\n{script}");
+        stand_in::write(&self.path().join(name), &script);
     }
 
     async fn open(&self, url: &str) -> Result<Box<dyn Source>, Error> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use framecast_media::Frame;
 use tokio::sync::watch;
 
+use crate::notifier::Notifier;
 use crate::ring::{Cursor, Ring};
 
 /// What in-order subscribers may fall behind before they lose frames.
@@ -37,13 +38,24 @@ pub struct Update {
 #[derive(Debug, Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
-    /// Held by publishers alone: its end wakes the subscribers for the last time.
-    changed: Arc<watch::Sender<u64>>,
+    /// Held by publishers alone: its end is the channel's.
+    _publishers: Arc<Publishers>,
+}
+
+/// Ends the channel when it is dropped.
+#[derive(Debug)]
+struct Publishers(Arc<Shared>);
+
+impl Drop for Publishers {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
 
 #[derive(Debug)]
 struct Shared {
     ring: Mutex<Ring>,
+    notifier: Notifier,
     subscribers: watch::Sender<usize>,
     /// Where this channel's subscribers are counted besides: the demand for the whole camera.
     demand: Option<Arc<watch::Sender<usize>>>,
@@ -51,6 +63,11 @@ struct Shared {
 }
 
 impl Shared {
+    fn end(&self) {
+        lock(&self.ring).end();
+        self.notifier.notify();
+    }
+
     fn count(&self, change: impl Fn(&mut usize)) {
         self.subscribers.send_modify(&change);
         if let Some(demand) = &self.demand {
@@ -74,15 +91,22 @@ impl Channel {
     /// An empty channel whose subscribers are counted in `demand` too.
     pub(crate) fn with_demand(demand: Option<Arc<watch::Sender<usize>>>) -> Self {
         let subscribers = watch::Sender::new(0);
-        let shared = Shared { ring: Mutex::default(), subscribers, demand, in_order: Mutex::new(0) };
-        Self { shared: Arc::new(shared), changed: Arc::new(watch::Sender::new(0)) }
+        let shared = Arc::new(Shared {
+            ring: Mutex::default(),
+            notifier: Notifier::default(),
+            subscribers,
+            demand,
+            in_order: Mutex::new(0),
+        });
+        Self { _publishers: Arc::new(Publishers(Arc::clone(&shared))), shared }
     }
 
-    /// Puts out `frame` as the newest. Never waits; costs one wake-up per waiting subscriber.
+    /// Puts out `frame` as the newest. Never waits; costs one wake-up for each waiting subscriber of the first few
+    /// hundred, and no more for those beyond them.
     pub fn publish(&self, frame: Frame) {
         let keep_bytes = if *lock(&self.shared.in_order) > 0 { IN_ORDER_BYTES } else { 0 };
         lock(&self.shared.ring).push(frame, keep_bytes);
-        self.changed.send_modify(|updates| *updates += 1);
+        self.shared.notifier.notify();
     }
 
     /// How often the channel was suspended: what was begun for one life of the camera must not come out in the next.
@@ -110,7 +134,7 @@ impl Channel {
             }
             update(&mut ring, keep_bytes);
         }
-        self.changed.send_modify(|updates| *updates += 1);
+        self.shared.notifier.notify();
         true
     }
 
@@ -118,7 +142,7 @@ impl Channel {
     /// never takes the place of the newest frame, which stays for when the camera is back.
     pub fn publish_notice(&self, notice: Frame) {
         lock(&self.shared.ring).put_notice(notice);
-        self.changed.send_modify(|updates| *updates += 1);
+        self.shared.notifier.notify();
     }
 
     /// Shows nothing to subscribers of the latest until the next frame or notice: the newest frame is kept, but it is
@@ -130,13 +154,12 @@ impl Channel {
     /// Shows the newest frame again after [`suspend`](Self::suspend), for one that is hardly older than live.
     pub fn resume(&self) {
         lock(&self.shared.ring).resume();
-        self.changed.send_modify(|updates| *updates += 1);
+        self.shared.notifier.notify();
     }
 
     /// Ends the channel: subscribers that have seen what there is get `None`.
     pub fn end(&self) {
-        lock(&self.shared.ring).end();
-        self.changed.send_modify(|updates| *updates += 1);
+        self.shared.end();
     }
 
     /// The newest frame, if there was one yet; never a notice.
@@ -151,7 +174,7 @@ impl Channel {
             *lock(&self.shared.in_order) += 1;
         }
         // Subscribed before the ring is read, so that no update falls between.
-        let changed = self.changed.subscribe();
+        let changed = self.shared.notifier.listen();
         let cursor = lock(&self.shared.ring).start(is_in_order);
         self.shared.count(|count| *count += 1);
         Subscriber { shared: Arc::clone(&self.shared), changed, cursor, delivery, started: false, skipped: 0 }
@@ -177,7 +200,7 @@ impl Channel {
 #[derive(Debug)]
 pub struct Subscriber {
     shared: Arc<Shared>,
-    changed: watch::Receiver<u64>,
+    changed: watch::Receiver<()>,
     cursor: Cursor,
     delivery: Delivery,
     /// Whether a frame was taken: frames before the first one are not skipped but missed.
@@ -195,15 +218,15 @@ impl Subscriber {
     pub async fn next_update(&mut self) -> Option<Update> {
         loop {
             // Marked as seen first: an update that comes after the look at the ring wakes the wait below.
-            let ended = self.changed.has_changed().is_err() || lock(&self.shared.ring).has_ended();
             self.changed.mark_unchanged();
+            let ended = lock(&self.shared.ring).has_ended();
             if let Some(update) = self.try_next() {
                 return Some(update);
             }
             if ended {
                 return None;
             }
-            self.changed.changed().await.ok();
+            self.changed.changed().await.expect("who subscribes keeps the notifier");
         }
     }
 

@@ -7,6 +7,7 @@
 mod channel;
 mod feed;
 mod hub;
+mod notifier;
 mod rate;
 mod rendition;
 mod ring;

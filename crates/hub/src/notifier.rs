@@ -1,0 +1,236 @@
+//! Wakes a channel's subscribers, in groups: the publisher wakes the first group itself, a thread of the channel those
+//! beyond it. So publishing costs the same for a thousand subscribers as for a few hundred.
+//!
+//! Whoever is woken looks into the ring for what there is; frames and cursors do not belong here.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::watch;
+
+use crate::channel::lock;
+
+/// Subscribers of a group. Waking so many takes some tens of microseconds, and only channels with more than that start
+/// a thread.
+const GROUP: usize = 256;
+
+/// Those who wait for the next update of one channel.
+#[derive(Debug, Default)]
+pub(crate) struct Notifier {
+    first: watch::Sender<()>,
+    others: Arc<Others>,
+}
+
+/// The groups beyond the first.
+#[derive(Debug, Default)]
+struct Others {
+    state: Mutex<State>,
+    due: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    groups: Vec<Arc<watch::Sender<()>>>,
+    /// Whether there was an update since the thread began its last round.
+    is_due: bool,
+    has_thread: bool,
+    has_ended: bool,
+}
+
+impl Notifier {
+    /// A place in the first group that has room. Every [`notify`](Self::notify) after this is seen by it.
+    pub(crate) fn listen(&self) -> watch::Receiver<()> {
+        // Two at once may both take the last place: the bound is not a hard one.
+        if self.first.receiver_count() < GROUP {
+            return self.first.subscribe();
+        }
+        let mut state = lock(&self.others.state);
+        if let Some(group) = state.groups.iter().find(|group| group.receiver_count() < GROUP) {
+            return group.subscribe();
+        }
+        let (group, place) = watch::channel(());
+        state.groups.push(Arc::new(group));
+        if !state.has_thread {
+            let others = Arc::clone(&self.others);
+            let started = thread::Builder::new().name("notifier".to_owned()).spawn(move || others.run());
+            state.has_thread = started.is_ok();
+        }
+        place
+    }
+
+    /// Wakes all who listen: the first group before it returns, the others soon after.
+    pub(crate) fn notify(&self) {
+        self.first.send_replace(());
+        let mut state = lock(&self.others.state);
+        if state.groups.is_empty() {
+            return;
+        }
+        if state.has_thread {
+            state.is_due = true;
+            drop(state);
+            self.others.due.notify_one();
+        } else {
+            // No thread could be started. Slow, but nobody is forgotten.
+            let groups = state.groups.clone();
+            drop(state);
+            wake(&groups);
+        }
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        lock(&self.others.state).has_ended = true;
+        self.others.due.notify_one();
+    }
+}
+
+impl Others {
+    /// Wakes the groups after each update, until only the first is left or the channel is gone.
+    fn run(&self) {
+        let mut groups = Vec::new();
+        while self.next_round(&mut groups) {
+            wake(&groups);
+        }
+    }
+
+    /// Waits for an update and gives the groups to wake; false when there is nothing more to do. The update is taken
+    /// before the groups are read: one that comes during a round, and a group that was not in it, get another.
+    fn next_round(&self, groups: &mut Vec<Arc<watch::Sender<()>>>) -> bool {
+        let mut state = lock(&self.state);
+        while !state.is_due && !state.has_ended {
+            state = self.due.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_due = false;
+        // Places are given under this lock, so an empty group stays empty.
+        while state.groups.last().is_some_and(|group| group.receiver_count() == 0) {
+            state.groups.pop();
+        }
+        if state.groups.is_empty() || state.has_ended {
+            state.has_thread = false;
+            return false;
+        }
+        groups.clone_from(&state.groups);
+        true
+    }
+}
+
+fn wake(groups: &[Arc<watch::Sender<()>>]) {
+    for group in groups {
+        group.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use framecast_testkit::{frame, number_of, soon, until};
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::{Channel, Delivery};
+
+    /// Subscribes and watches until frame number `last`, counting in `seen` each update by the way.
+    fn watch_until(viewers: &mut JoinSet<()>, channel: &Channel, last: u64, seen: &Arc<AtomicUsize>) {
+        let mut subscriber = channel.subscribe(Delivery::Latest);
+        let seen = Arc::clone(seen);
+        viewers.spawn(async move {
+            while let Some(update) = subscriber.next_update().await {
+                seen.fetch_add(1, Ordering::Relaxed);
+                if number_of(&update.frame.data) == Some(last) {
+                    return;
+                }
+            }
+        });
+    }
+
+    async fn all(viewers: &mut JoinSet<()>) {
+        while let Some(viewer) = soon("a viewer sees the last frame", viewers.join_next()).await {
+            viewer.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn ten_thousand_subscribers_who_wait_see_every_frame_that_they_are_given_time_for() {
+        let (channel, seen) = (Channel::new(), Arc::default());
+        let mut viewers = JoinSet::new();
+        for _ in 0..10_000 {
+            watch_until(&mut viewers, &channel, 10, &seen);
+        }
+        for number in 1..=10 {
+            channel.publish(frame(number));
+            until("all have seen it", || seen.load(Ordering::Relaxed) == 10_000 * number as usize).await;
+        }
+        all(&mut viewers).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn ten_thousand_subscribers_see_the_last_of_many_frames() {
+        let (channel, seen) = (Channel::new(), Arc::default());
+        let mut viewers = JoinSet::new();
+        for _ in 0..10_000 {
+            watch_until(&mut viewers, &channel, 1000, &seen);
+        }
+        (1..=1000).for_each(|number| channel.publish(frame(number)));
+        all(&mut viewers).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn subscribers_who_come_and_go_while_frames_come_keep_nobody_from_the_last() {
+        let (channel, seen) = (Channel::new(), Arc::default());
+        let (mut viewers, mut passers_by) = (JoinSet::new(), JoinSet::new());
+        for number in 1..=200 {
+            for _ in 0..5 {
+                watch_until(&mut viewers, &channel, 200, &seen);
+            }
+            for _ in 0..20 {
+                watch_until(&mut passers_by, &channel, u64::MAX, &seen);
+            }
+            channel.publish(frame(number));
+            if number % 20 == 0 {
+                passers_by.shutdown().await;
+            }
+        }
+        all(&mut viewers).await;
+        assert_eq!(channel.subscribers(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_thread_is_there_only_while_more_than_one_group_listens() {
+        let notifier = Notifier::default();
+        let has_thread = || lock(&notifier.others.state).has_thread;
+        for _ in 0..3 {
+            let places: Vec<_> = (0..GROUP).map(|_| notifier.listen()).collect();
+            assert!(!has_thread());
+            let mut beyond = notifier.listen();
+            assert!(has_thread());
+            notifier.notify();
+            soon("it is woken", beyond.changed()).await.unwrap();
+            drop((places, beyond));
+            notifier.notify();
+            until("the thread ends", || Arc::strong_count(&notifier.others) == 1).await;
+            assert!(!has_thread());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_free_again_is_given_again() {
+        let notifier = Notifier::default();
+        let places: Vec<_> = (0..4 * GROUP).map(|_| notifier.listen()).collect();
+        drop(places);
+        let _places: Vec<_> = (0..4 * GROUP).map(|_| notifier.listen()).collect();
+        assert_eq!(lock(&notifier.others.state).groups.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn without_a_thread_the_publisher_wakes_all() {
+        let notifier = Notifier::default();
+        let _places: Vec<_> = (0..GROUP).map(|_| notifier.listen()).collect();
+        lock(&notifier.others.state).has_thread = true;
+        let mut beyond = notifier.listen();
+        lock(&notifier.others.state).has_thread = false;
+        notifier.notify();
+        soon("it is woken", beyond.changed()).await.unwrap();
+    }
+}

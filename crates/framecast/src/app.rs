@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use framecast_drivers::Drivers;
-use framecast_hub::Hub;
+use framecast_hub::{Bounds, Hub};
+use framecast_outputs::{Limits, Viewers};
 use framecast_transcode::{Backend, Pool};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -92,7 +93,13 @@ impl Cameras {
         let kept = kept.unwrap_or_default();
         let mut cameras = Vec::new();
         for camera in &settings.cameras {
-            let feed = hub.add(&camera.name, now).map_err(|error| ConfigError::new(error.to_string()))?;
+            let bounds = Bounds {
+                freshness: camera.freshness.unwrap_or(settings.freshness),
+                max_viewers: camera.max_viewers,
+            };
+            let feed = hub
+                .add_with(&camera.name, bounds, now)
+                .map_err(|error| ConfigError::new(error.to_string()))?;
             let kept = kept.of(&camera.name);
             cameras.push(Arc::new(Camera::new(feed, drivers.clone(), camera.clone(), &kept)));
         }
@@ -104,7 +111,10 @@ impl Cameras {
         let (settings, codec) = (Arc::new(settings), pool.backend());
         let state = state.map(Arc::new);
         let (cameras, listing) = (cameras.into(), Arc::default());
-        let context = Context { hub, cameras, drivers, settings, codec, state, listing, started_at: now };
+        let limits = Limits { server: settings.max_viewers, address: settings.max_viewers_per_address };
+        let viewers = Viewers::new(limits);
+        let context =
+            Context { hub, cameras, drivers, settings, viewers, codec, state, listing, started_at: now };
         Ok(Self { context, shutdown, tasks })
     }
 

@@ -18,6 +18,22 @@ use crate::{Channel, Delivery, Rendition, State, Status, Subscriber};
 /// How many renditions of one camera there may be at once: each costs an encoder's work.
 const MAX_RENDITIONS: usize = 8;
 
+/// What viewers of a camera are promised, and how many there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How much of what a viewer was sent may be on its way, as the time that its link needs for it: a new frame is handed
+    /// over only when less is left.
+    pub freshness: Duration,
+    /// The most viewers at once; `None` for any number.
+    pub max_viewers: Option<usize>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { freshness: Duration::from_millis(250), max_viewers: None }
+    }
+}
+
 /// All renditions that a camera can have are being watched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} renditions of this camera are being watched already; there may be no more. They are {}",
@@ -28,6 +44,7 @@ pub struct TooManyRenditions(pub Vec<Rendition>);
 #[derive(Debug)]
 pub struct Feed {
     name: String,
+    bounds: Bounds,
     source: Channel,
     main: Channel,
     renditions: watch::Sender<Vec<(Rendition, Channel)>>,
@@ -81,10 +98,11 @@ pub struct Stats {
 }
 
 impl Feed {
-    pub(crate) fn new(name: String, now: SystemTime) -> Self {
+    pub(crate) fn new(name: String, bounds: Bounds, now: SystemTime) -> Self {
         let demand = Arc::new(watch::Sender::new(0));
         Self {
             name,
+            bounds,
             source: Channel::new(),
             main: Channel::with_demand(Some(Arc::clone(&demand))),
             renditions: watch::Sender::new(Vec::new()),
@@ -99,6 +117,16 @@ impl Feed {
     /// The camera's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its viewers are promised, and how many there may be.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// How much of what a viewer was sent may be on its way, as the time that its link needs for it.
+    pub fn freshness(&self) -> Duration {
+        self.bounds.freshness
     }
 
     /// The camera's main channel: JPEG.
@@ -300,7 +328,7 @@ mod tests {
     use super::*;
 
     fn feed() -> Feed {
-        Feed::new("yard".to_owned(), SystemTime::UNIX_EPOCH)
+        Feed::new("yard".to_owned(), Bounds::default(), SystemTime::UNIX_EPOCH)
     }
 
     fn raw(n: u64) -> Frame {

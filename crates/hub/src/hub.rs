@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
-use crate::Feed;
+use crate::{Bounds, Feed};
 
 /// All cameras of a server by name, in the order in which they were added. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -20,16 +20,24 @@ impl Hub {
         Self::default()
     }
 
-    /// Adds a camera that is idle at `now`.
+    /// Adds a camera that is idle at `now`, with the default bounds.
     ///
     /// # Errors
     /// [`NameTaken`] when there is one of this name.
     pub fn add(&self, name: &str, now: SystemTime) -> Result<Arc<Feed>, NameTaken> {
+        self.add_with(name, Bounds::default(), now)
+    }
+
+    /// As [`add`](Self::add), with `bounds` for its viewers.
+    ///
+    /// # Errors
+    /// [`NameTaken`] when there is one of this name.
+    pub fn add_with(&self, name: &str, bounds: Bounds, now: SystemTime) -> Result<Arc<Feed>, NameTaken> {
         let mut feeds = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if feeds.iter().any(|feed| feed.name() == name) {
             return Err(NameTaken(name.to_owned()));
         }
-        let feed = Arc::new(Feed::new(name.to_owned(), now));
+        let feed = Arc::new(Feed::new(name.to_owned(), bounds, now));
         feeds.push(Arc::clone(&feed));
         Ok(feed)
     }

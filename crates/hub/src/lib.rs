@@ -14,7 +14,7 @@ mod ring;
 mod status;
 
 pub use channel::{Channel, Delivery, Subscriber, Update};
-pub use feed::{Feed, Stats, TooManyRenditions};
+pub use feed::{Bounds, Feed, Stats, TooManyRenditions};
 pub use hub::{Hub, NameTaken};
 pub use rendition::{QUALITY, Rendition, SIDE_PX};
 pub use status::{State, Status};

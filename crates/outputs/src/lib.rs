@@ -4,10 +4,13 @@
 //! response. What kind of camera the pictures come from does not belong here, nor do configuration files, accounts
 //! and listeners.
 
+mod handover;
 pub mod mjpeg;
+mod peer;
 mod refusal;
 mod rendition;
 pub mod snapshot;
+mod viewers;
 
 use std::convert::Infallible;
 use std::time::SystemTime;
@@ -19,13 +22,19 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
+pub use handover::{Handover, Place, Socket, Taken, Taker};
+pub use peer::Peer;
 pub use refusal::Refusal;
+pub use viewers::{Figures, Full, Limit, Limits, Record, Via, Viewer, Viewers};
 
 /// What a camera's pictures may be asked with.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
 /// Live pictures are never to be kept by a browser or a proxy.
 const NO_STORE: &str = "no-store, no-cache, must-revalidate";
+
+/// When a client that was refused for now should ask again, in seconds.
+const RETRY_AFTER: &str = "5";
 
 /// Answers OPTIONS.
 async fn options() -> Response {

@@ -1,10 +1,12 @@
 //! Requests that cannot be answered.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use framecast_hub::{Hub, TooManyRenditions};
 use serde::Serialize;
+
+use crate::{Full, RETRY_AFTER};
 
 /// A request that cannot be answered: a status and a sentence that says what is wrong, as `{"error": "…"}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,11 @@ impl Refusal {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
     }
 
+    /// 503: a viewer more than there may be.
+    pub fn full(full: &Full) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: full.to_string() }
+    }
+
     /// 404: a hub without any camera.
     pub fn no_camera() -> Self {
         let message = "no camera is configured".to_owned();
@@ -48,6 +55,10 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status, Json(Body { error: &self.message })).into_response()
+        let mut response = (self.status, Json(Body { error: &self.message })).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        }
+        response
     }
 }

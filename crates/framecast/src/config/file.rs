@@ -27,6 +27,16 @@ pub(super) struct File {
     pub(super) header_timeout: Option<Spanned<DurationValue>>,
     /// How many connections may be open at once.
     pub(super) max_connections: Option<Spanned<usize>>,
+    /// How many viewers there may be at once.
+    pub(super) max_viewers: Option<Spanned<usize>>,
+    /// How many of them from one address.
+    pub(super) max_viewers_per_address: Option<Spanned<usize>>,
+    /// How much of what a viewer was sent may be on its way, as time.
+    pub(super) freshness: Option<Spanned<DurationValue>>,
+    /// Threads that write to viewers.
+    pub(super) writers: Option<Spanned<usize>>,
+    /// Whether the paths of other programs are answered.
+    pub(super) drop_in: Option<bool>,
     /// Where what must outlive a restart is kept.
     pub(super) state_dir: Option<Spanned<String>>,
     /// The cameras; the first is the default one.
@@ -50,6 +60,10 @@ pub(super) struct CameraFile {
     pub(super) max_fps: Option<Spanned<f64>>,
     /// The JPEG quality at which its raw pictures are encoded.
     pub(super) quality: Option<Spanned<u8>>,
+    /// How many viewers it may have at once.
+    pub(super) max_viewers: Option<Spanned<usize>>,
+    /// How much of what a viewer of it was sent may be on its way, as time.
+    pub(super) freshness: Option<Spanned<DurationValue>>,
     /// The largest picture that is taken from it.
     pub(super) max_picture: Option<Spanned<SizeValue>>,
     /// What its controls are set to at every opening.

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use framecast_drivers::{ControlValue, Drivers, SourceUrl};
-use framecast_hub::QUALITY;
+use framecast_hub::{Bounds, QUALITY};
 use toml::Spanned;
 
 use super::check::{check_camera_name, check_control_id, parse_host, parse_listen, parse_origin};
 use super::file::{CameraFile, File};
-use super::value::LONGEST;
+use super::value::{DurationValue, LONGEST};
 use super::{Account, ConfigError, state_dir};
 
 /// The address that the server listens on until told otherwise: this machine alone.
@@ -22,6 +22,12 @@ const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOS
 
 /// What `max_fps` may be: the time between two pictures is neither nothing nor for ever.
 const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
+
+/// What `freshness` may be: less than a turn of the writers cannot be kept, more is no bound.
+const FRESHNESS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+
+/// What `writers` may be; more than there are cores only cost.
+const WRITERS: RangeInclusive<usize> = 1..=256;
 
 /// What the server shall do.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +47,16 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How many connections may be open at once; further ones are answered 503.
     pub max_connections: usize,
+    /// How many viewers there may be at once; `None` for any number.
+    pub max_viewers: Option<usize>,
+    /// How many of them from one address.
+    pub max_viewers_per_address: Option<usize>,
+    /// How much of what a viewer was sent may be on its way, as the time that its link needs for it.
+    pub freshness: Duration,
+    /// How many threads write to viewers; `None` for one per core.
+    pub writers: Option<usize>,
+    /// Whether the paths of other programs, such as uStreamer's `/stream`, are answered.
+    pub drop_in: bool,
     /// The folder of what must outlive a restart: the controls that requests asked to keep. Without one such requests
     /// are refused.
     pub state_dir: Option<PathBuf>,
@@ -64,6 +80,10 @@ pub struct CameraSettings {
     pub max_fps: f64,
     /// The JPEG quality at which its raw pictures, and its renditions, are encoded: 1 to 100.
     pub quality: u8,
+    /// How many viewers it may have at once; `None` for any number.
+    pub max_viewers: Option<usize>,
+    /// The server's [`freshness`](Settings::freshness) for this camera; `None` takes that of the server.
+    pub freshness: Option<Duration>,
     /// What its controls are set to at every opening, in this order. A control that the device lacks is a warning.
     pub controls: Vec<(String, ControlValue)>,
 }
@@ -78,6 +98,11 @@ impl Default for Settings {
             write_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             max_connections: 1024,
+            max_viewers: None,
+            max_viewers_per_address: None,
+            freshness: Bounds::default().freshness,
+            writers: None,
+            drop_in: true,
             state_dir: None,
             cameras: Vec::new(),
         }
@@ -94,6 +119,8 @@ impl CameraSettings {
             stall_timeout: Duration::from_secs(5),
             max_fps: 120.0,
             quality: 80,
+            max_viewers: None,
+            freshness: None,
             controls: Vec::new(),
         }
     }
@@ -151,7 +178,11 @@ impl Settings {
         let of_server = || {
             check_timeout("write_timeout", self.write_timeout)?;
             check_timeout("header_timeout", self.header_timeout)?;
-            check_max_connections(self.max_connections)?;
+            check_count("max_connections", self.max_connections)?;
+            check_limit("max_viewers", self.max_viewers)?;
+            check_limit("max_viewers_per_address", self.max_viewers_per_address)?;
+            check_freshness(self.freshness)?;
+            self.writers.map_or(Ok(0), check_writers)?;
             self.account
                 .as_ref()
                 .map_or(Ok(()), |account| Account::new(&account.user, &account.password).map(drop))
@@ -223,8 +254,16 @@ impl Settings {
         settings.header_timeout = positive(text, "header_timeout", file.header_timeout.as_ref(), |v| v.0)?
             .unwrap_or(settings.header_timeout);
         if let Some(max) = &file.max_connections {
-            settings.max_connections = located(text, max, |max| check_max_connections(*max))?;
+            settings.max_connections = located(text, max, |max| check_count("max_connections", *max))?;
         }
+        settings.max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref())?;
+        settings.max_viewers_per_address =
+            limit(text, "max_viewers_per_address", file.max_viewers_per_address.as_ref())?;
+        settings.freshness = freshness(text, file.freshness.as_ref())?.unwrap_or(settings.freshness);
+        if let Some(writers) = &file.writers {
+            settings.writers = Some(located(text, writers, |writers| check_writers(*writers))?);
+        }
+        settings.drop_in = file.drop_in.unwrap_or(settings.drop_in);
         if let Some(folder) = &file.state_dir {
             settings.state_dir =
                 Some(located(text, folder, |folder| state_dir::parse(folder, env::var_os("HOME")))?);
@@ -243,6 +282,8 @@ impl CameraSettings {
         check_timeout("stall_timeout", self.stall_timeout)?;
         check_max_fps(self.max_fps)?;
         check_quality(self.quality)?;
+        check_limit("max_viewers", self.max_viewers)?;
+        self.freshness.map_or(Ok(Duration::ZERO), check_freshness)?;
         self.controls.iter().try_for_each(|(id, _)| check_control_id(id))
     }
 }
@@ -257,8 +298,30 @@ fn check_quality(quality: u8) -> Result<u8, String> {
     QUALITY.contains(&quality).then_some(quality).ok_or_else(message)
 }
 
-fn check_max_connections(max: usize) -> Result<usize, String> {
-    if max == 0 { Err("max_connections must be at least 1".to_owned()) } else { Ok(max) }
+fn check_count(key: &str, count: usize) -> Result<usize, String> {
+    if count == 0 { Err(format!("{key} must be at least 1")) } else { Ok(count) }
+}
+
+fn check_limit(key: &str, limit: Option<usize>) -> Result<(), String> {
+    limit.map_or(Ok(()), |limit| check_count(key, limit).map(drop))
+}
+
+fn check_freshness(freshness: Duration) -> Result<Duration, String> {
+    let message = || "freshness must be from 10ms to 1min".to_owned();
+    FRESHNESS.contains(&freshness).then_some(freshness).ok_or_else(message)
+}
+
+fn check_writers(writers: usize) -> Result<usize, String> {
+    let message = || format!("writers must be from {} to {}", WRITERS.start(), WRITERS.end());
+    WRITERS.contains(&writers).then_some(writers).ok_or_else(message)
+}
+
+fn limit(text: &str, key: &str, value: Option<&Spanned<usize>>) -> Result<Option<usize>, ConfigError> {
+    value.map(|value| located(text, value, |value| check_count(key, *value))).transpose()
+}
+
+fn freshness(text: &str, value: Option<&Spanned<DurationValue>>) -> Result<Option<Duration>, ConfigError> {
+    value.map(|value| located(text, value, |value| check_freshness(value.0))).transpose()
 }
 
 /// The duration of `key` when it is neither nothing nor so long that a sum with the clock overflows.
@@ -329,6 +392,8 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     if let Some(quality) = &file.quality {
         camera.quality = located(text, quality, |quality| check_quality(*quality))?;
     }
+    camera.max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref())?;
+    camera.freshness = freshness(text, file.freshness.as_ref())?;
     // The map is sorted by name; as written counts, for one control may need another one before it.
     let mut controls: Vec<_> = file.controls.iter().flatten().collect();
     controls.sort_by_key(|(id, _)| id.span().start);
@@ -371,7 +436,7 @@ mod tests {
             );
         }
         type Change = fn(&mut Settings);
-        let changes: [(Change, &str); 9] = [
+        let changes: [(Change, &str); 12] = [
             (|s| s.cameras[0].quality = 0, "camera `front`: quality must be from 1 to 100"),
             (|s| s.cameras[0].stall_timeout = Duration::ZERO, "camera `front`: stall_timeout must be longer"),
             (
@@ -386,6 +451,9 @@ mod tests {
             (|s| s.write_timeout = Duration::ZERO, "write_timeout must be longer than nothing"),
             (|s| s.header_timeout = Duration::MAX, "header_timeout must be at most 366 days"),
             (|s| s.max_connections = 0, "max_connections must be at least 1"),
+            (|s| s.cameras[0].max_viewers = Some(0), "camera `front`: max_viewers must be at least 1"),
+            (|s| s.freshness = Duration::from_millis(9), "freshness must be from 10ms to 1min"),
+            (|s| s.writers = Some(0), "writers must be from 1 to 256"),
             (
                 |s| {
                     s.account = Account::new("me", "pw").ok();

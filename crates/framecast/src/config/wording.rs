@@ -11,13 +11,28 @@ const TOP_KEYS: &[&str] = &[
     "write_timeout",
     "header_timeout",
     "max_connections",
+    "max_viewers",
+    "max_viewers_per_address",
+    "freshness",
+    "writers",
+    "drop_in",
     "state_dir",
     "camera",
 ];
 
 /// The keys of a camera.
-const CAMERA_KEYS: &[&str] =
-    &["name", "source", "idle_timeout", "stall_timeout", "max_fps", "quality", "max_picture", "controls"];
+const CAMERA_KEYS: &[&str] = &[
+    "name",
+    "source",
+    "idle_timeout",
+    "stall_timeout",
+    "max_fps",
+    "quality",
+    "max_viewers",
+    "freshness",
+    "max_picture",
+    "controls",
+];
 
 /// Keys that are further away than this share nothing with what was meant.
 const LEAST_SIMILARITY: f64 = 0.7;

@@ -21,7 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use framecast_drivers::Drivers;
 use framecast_hub::Hub;
-use framecast_outputs::{Refusal, mjpeg, snapshot};
+use framecast_outputs::{Refusal, Viewers, mjpeg, snapshot};
 use framecast_transcode::Backend;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -40,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) cameras: Arc<[Arc<Camera>]>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: Arc<Settings>,
+    /// Who watches now.
+    pub(crate) viewers: Viewers,
     /// The codec that encodes pictures.
     pub(crate) codec: Backend,
     /// Where controls are kept across restarts, if anywhere.
@@ -59,9 +61,10 @@ impl Context {
 
 /// All routes without the guards, for mounting in another program's router.
 pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router {
+    let mjpeg = mjpeg::Output::new(mjpeg::Config::default(), context.viewers.clone(), shutdown.clone());
     // One line per output.
     Router::new()
-        .merge(mjpeg::routes(context.hub.clone(), mjpeg::Config::default(), shutdown.clone()))
+        .merge(mjpeg::routes(context.hub.clone(), mjpeg))
         .merge(snapshot::routes(context.hub.clone(), snapshot::Config::default()))
         .merge(api::routes(context.clone()))
         .merge(controls::routes(context.clone()))

@@ -1,14 +1,17 @@
 //! MJPEG over HTTP: `multipart/x-mixed-replace` for `<img>`, players and scripts.
 //!
-//! `routes` → a `Viewer` per request → parts from the `Packer`, which packs each
-//! frame once for all viewers.
+//! [`Output::respond`] → a `Viewer` per request → parts from the `Packer`, which packs each frame once for all viewers.
+//! Which path leads to which camera is told by [`routes`] for our own paths, and elsewhere for those of other programs.
 
 mod framing;
+mod full;
 mod packer;
+mod style;
 #[cfg(test)]
 mod tests;
 mod viewer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,12 +19,13 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Version, header};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_hub::{Delivery, Feed, Hub};
+use framecast_hub::{Delivery, Feed, Hub, Rendition};
 use tokio_util::sync::CancellationToken;
 
 pub use framing::Framing;
+pub use style::{Boundary, Style};
 
-use crate::{NO_STORE, Refusal, rendition};
+use crate::{NO_STORE, Peer, Refusal, Via, Viewers, parameter, rendition};
 use packer::Packers;
 use viewer::Viewer;
 
@@ -40,22 +44,94 @@ impl Default for Config {
     }
 }
 
+/// What a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    /// How parts are written.
+    pub style: Style,
+    /// What is sent.
+    pub rendition: Rendition,
+    /// The least time between two pictures; nothing for as many as there are.
+    pub interval: Duration,
+    /// Whether a link that cannot carry the rendition is given a smaller one.
+    pub adapt: bool,
+}
+
+/// The one entrance for all streams of parts, whichever path was asked for. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Output(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    packers: Packers,
+    viewers: Viewers,
+    shutdown: CancellationToken,
+    refusals: full::Pictures,
+}
+
+impl Output {
+    /// Streams whose viewers are admitted by `viewers`, and which end when `shutdown` is cancelled.
+    pub fn new(config: Config, viewers: Viewers, shutdown: CancellationToken) -> Self {
+        let (packers, refusals) = (Packers::default(), full::Pictures::default());
+        Self(Arc::new(Inner { config, packers, viewers, shutdown, refusals }))
+    }
+
+    /// The answer to `request` for a stream of `feed`: its head, and the parts until the client has gone.
+    ///
+    /// Where there is no place for one more viewer, the answer is 503: a picture that says so for a client that wants
+    /// pictures.
+    ///
+    /// # Errors
+    /// What else is in the way, as an answer.
+    pub fn respond(&self, feed: &Arc<Feed>, ask: Ask, request: &Request) -> Result<Response, Refusal> {
+        let inner = &self.0;
+        let packer = inner.packers.of(feed.name(), ask.rendition, ask.style.boundary);
+        let content_type = packer.content_type();
+        // A HEAD request must not open the camera.
+        let body = if request.method() == Method::HEAD {
+            crate::unknown_length()
+        } else {
+            let peer = Peer::of(request.extensions());
+            let place = match inner.viewers.admit(feed, peer, Via::Mjpeg) {
+                Ok(place) => place,
+                Err(full) => return inner.refusals.answer(&full, feed.name(), request.headers()),
+            };
+            let subscriber =
+                feed.watch(ask.rendition, Delivery::Latest).map_err(Refusal::too_many_renditions)?;
+            place.set_rendition(ask.rendition);
+            Viewer::new(subscriber, packer, place, ask, inner.config.resend_after)
+                .into_body(inner.shutdown.clone())
+        };
+        let mut response = Response::new(body);
+        // Answered as HTTP/1.0 the body ends with the connection: no chunk headers between the parts, over which old
+        // clients stumble.
+        if request.version() <= Version::HTTP_11 {
+            *response.version_mut() = Version::HTTP_10;
+        }
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, content_type);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        // Without it nginx collects parts in its buffers before it passes them on.
+        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        Ok(response)
+    }
+}
+
 #[derive(Clone)]
 struct Streams {
     hub: Hub,
-    config: Config,
-    packers: Packers,
-    shutdown: CancellationToken,
+    output: Output,
 }
 
 /// `/video_feed` (the default camera) and `/cameras/{name}/stream.mjpg`, with `?width=`, `?height=`, `?quality=` and
-/// `?fps=` for a rendition, and `?advance_headers=`. Streams end when `shutdown` is cancelled.
-pub fn routes(hub: Hub, config: Config, shutdown: CancellationToken) -> Router {
-    let streams = Streams { hub, config, packers: Packers::default(), shutdown };
+/// `?fps=` for a rendition, `?adapt` for smaller ones on a narrow link, and `?advance_headers=`.
+pub fn routes(hub: Hub, output: Output) -> Router {
     Router::new()
         .route("/video_feed", get(default_camera).options(crate::options))
         .route("/cameras/{name}/stream.mjpg", get(named_camera).options(crate::options))
-        .with_state(streams)
+        .with_state(Streams { hub, output })
 }
 
 async fn default_camera(
@@ -78,33 +154,21 @@ async fn named_camera(
 }
 
 impl Streams {
-    fn respond(&self, feed: &Feed, query: Option<&str>, request: &Request) -> Result<Response, Refusal> {
+    fn respond(&self, feed: &Arc<Feed>, query: Option<&str>, request: &Request) -> Result<Response, Refusal> {
         let query = query.unwrap_or_default();
         let framing = Framing::choose(request.headers(), query)?;
         let (rendition, fps) = rendition::stream(query, feed)?;
         let interval = fps.map(|fps| Duration::from_secs_f64(1.0 / fps)).unwrap_or_default();
-        let packer = self.packers.of(feed.name(), rendition);
-        let content_type = packer.content_type();
-        // A HEAD request must not open the camera.
-        let body = if request.method() == Method::HEAD {
-            crate::unknown_length()
-        } else {
-            let subscriber = feed.watch(rendition, Delivery::Latest).map_err(Refusal::too_many_renditions)?;
-            Viewer::new(subscriber, packer, framing, interval, self.config.resend_after)
-                .into_body(self.shutdown.clone())
-        };
-        let mut response = Response::new(body);
-        // Answered as HTTP/1.0 the body ends with the connection: no chunk headers between the parts, over which old
-        // clients stumble.
-        if request.version() <= Version::HTTP_11 {
-            *response.version_mut() = Version::HTTP_10;
-        }
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, content_type);
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
-        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-        // Without it nginx collects parts in its buffers before it passes them on.
-        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-        Ok(response)
+        let adapt = adapts(query)?;
+        let style = Style { boundary: Boundary::Frame, framing };
+        self.output.respond(feed, Ask { style, rendition, interval, adapt }, request)
+    }
+}
+
+fn adapts(query: &str) -> Result<bool, Refusal> {
+    match parameter(query, "adapt") {
+        None | Some("0" | "false" | "no") => Ok(false),
+        Some("" | "1" | "true" | "yes") => Ok(true),
+        Some(value) => Err(Refusal::bad_parameter("adapt", value, "must be 1 or 0")),
     }
 }

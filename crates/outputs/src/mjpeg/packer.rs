@@ -8,30 +8,27 @@ use bytes::Bytes;
 use framecast_hub::{Rendition, Update};
 use framecast_media::container::multipart::{WriteError, Writer};
 
-use super::Framing;
+use super::{Boundary, Framing};
 use crate::x_timestamp;
-
-/// The boundary of the Flask article's stream, on which pages and scripts may rely.
-const BOUNDARY: &str = "frame";
 
 /// All that can be said of a part before its picture is known.
 const ADVANCE_HEADERS: &[(&str, &str)] = &[("Content-Type", "image/jpeg")];
 
-/// One packer per camera and rendition, made at its first viewer and kept as long as it has one.
+/// One packer per camera, rendition and boundary, made at its first viewer and kept as long as it has one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Packers(Arc<Mutex<Known>>);
 
-type Known = BTreeMap<(String, Rendition), Weak<Packer>>;
+type Known = BTreeMap<(String, Rendition, Boundary), Weak<Packer>>;
 
 impl Packers {
-    pub(crate) fn of(&self, camera: &str, rendition: Rendition) -> Arc<Packer> {
+    pub(crate) fn of(&self, camera: &str, rendition: Rendition, boundary: Boundary) -> Arc<Packer> {
         let mut packers = lock(&self.0);
-        let key = (camera.to_owned(), rendition);
+        let key = (camera.to_owned(), rendition, boundary);
         if let Some(packer) = packers.get(&key).and_then(Weak::upgrade) {
             return packer;
         }
         packers.retain(|_, packer| packer.strong_count() > 0);
-        let packer = Arc::new(Packer::new());
+        let packer = Arc::new(Packer::new(boundary));
         packers.insert(key, Arc::downgrade(&packer));
         packer
     }
@@ -52,8 +49,8 @@ struct Packed {
 }
 
 impl Packer {
-    fn new() -> Self {
-        let writer = Writer::new(BOUNDARY).expect("the boundary is five letters");
+    fn new(boundary: Boundary) -> Self {
+        let writer = Writer::new(boundary.as_str()).expect("both boundaries are letters");
         Self { writer, standard: Mutex::default(), advance: Mutex::default() }
     }
 

@@ -28,7 +28,8 @@ impl Server {
         let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
         feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
         let shutdown = CancellationToken::new();
-        let routes = routes(hub, Config { resend_after: RESEND }, shutdown.clone());
+        let output = Output::new(Config { resend_after: RESEND }, Viewers::default(), shutdown.clone());
+        let routes = routes(hub, output);
         Self { routes, feed, shutdown }
     }
 
@@ -130,7 +131,7 @@ async fn a_slow_viewer_is_given_the_newest_frame_when_it_asks() {
 #[tokio::test(start_paused = true)]
 async fn a_late_viewer_does_not_take_the_newest_part_from_the_others() {
     let (old, new) = (1, 2);
-    let packer = packer::Packers::default().of("door", framecast_hub::Rendition::default());
+    let packer = packer::Packers::default().of("door", framecast_hub::Rendition::default(), Boundary::Frame);
     let update = |n: u64| framecast_hub::Update { frame: frame(n), is_notice: false, sequence: n };
     let newest = packer.part(Framing::Standard, &update(new));
     let late = packer.part(Framing::Standard, &update(old));

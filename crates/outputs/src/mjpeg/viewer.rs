@@ -1,7 +1,7 @@
 //! One connected client: a subscriber and what to send it next.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -10,13 +10,16 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::Framing;
 use super::packer::Packer;
+use super::{Ask, Framing};
+use crate::viewers;
 
 /// One connected client. Holds no frame: what it sends next is looked up when its connection has room.
 pub(crate) struct Viewer {
     subscriber: Subscriber,
     packer: Arc<Packer>,
+    /// Its place, and what is known of it.
+    place: viewers::Viewer,
     framing: Framing,
     /// The least time between two pictures.
     interval: Duration,
@@ -38,14 +41,15 @@ impl Viewer {
     pub(crate) fn new(
         subscriber: Subscriber,
         packer: Arc<Packer>,
-        framing: Framing,
-        interval: Duration,
+        place: viewers::Viewer,
+        ask: Ask,
         resend_after: Duration,
     ) -> Self {
+        let (framing, interval) = (ask.style.framing, ask.interval);
         // A resend must not come sooner than the rate that was asked for.
         let resend_after = resend_after.max(interval);
         let (sent_at, due_at, phase) = (None, None, Phase::Opening);
-        Self { subscriber, packer, framing, interval, resend_after, sent_at, due_at, phase }
+        Self { subscriber, packer, place, framing, interval, resend_after, sent_at, due_at, phase }
     }
 
     /// The response body: each chunk is one whole part with the boundary that ends it, so that it leaves in one
@@ -103,6 +107,10 @@ impl Viewer {
             // A pause must not be followed by a burst.
             self.due_at = Some(scheduled.max(now));
         }
-        Some(self.packer.part(self.framing, &update))
+        let part = self.packer.part(self.framing, &update);
+        let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
+        self.place.sent(part.len(), age);
+        self.place.skipped(self.subscriber.skipped());
+        Some(part)
     }
 }

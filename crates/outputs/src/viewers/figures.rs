@@ -1,0 +1,67 @@
+//! What was sent of one camera since the start, over all its viewers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::metrics::histogram::Histogram;
+
+/// Ages in seconds: from the wire's own time to what nobody would call live.
+const AGES_S: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// What was sent of one camera since the start, over all its viewers, those that have gone too.
+#[derive(Debug)]
+pub struct Figures {
+    frames: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    age: Histogram,
+    painted_age: Histogram,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        let [frames, bytes, skipped] = [0; 3].map(AtomicU64::new);
+        Self { frames, bytes, skipped, age: Histogram::new(AGES_S), painted_age: Histogram::new(AGES_S) }
+    }
+}
+
+impl Figures {
+    pub(super) fn sent(&self, bytes: usize, age: Duration) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.age.observe(age.as_secs_f64());
+    }
+
+    pub(super) fn skipped(&self, frames: u64) {
+        self.skipped.fetch_add(frames, Ordering::Relaxed);
+    }
+
+    pub(super) fn painted(&self, age: Duration) {
+        self.painted_age.observe(age.as_secs_f64());
+    }
+
+    /// Pictures that were sent.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were sent, framing included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Frames that viewers did not see because newer ones took their place.
+    pub fn skipped_frames(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// From capture to hand-over, in seconds.
+    pub fn age(&self) -> &Histogram {
+        &self.age
+    }
+
+    /// From capture to the report that it was painted, in seconds.
+    pub fn painted_age(&self) -> &Histogram {
+        &self.painted_age
+    }
+}

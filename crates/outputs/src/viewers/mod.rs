@@ -1,0 +1,251 @@
+//! Who watches now: a registry with limits, and what is known of each viewer.
+//!
+//! An output asks for a place by [`Viewers::admit`] and holds the [`Viewer`] as long as it sends; while it does, it tells
+//! the viewer's [`Record`] what it sent. The API and the metrics read the records. How pictures are sent does not belong
+//! here, nor does what a refusal looks like on the wire.
+
+mod figures;
+mod record;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use framecast_hub::Feed;
+
+pub use figures::Figures;
+pub use record::{Record, Via};
+
+/// How many viewers there may be at once; `None` for any number. Cameras have limits of their own besides
+/// ([`Bounds::max_viewers`](framecast_hub::Bounds::max_viewers)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// On the whole server.
+    pub server: Option<usize>,
+    /// From one address.
+    pub address: Option<usize>,
+}
+
+/// Who watches now. Cheap to clone: one registry per server.
+#[derive(Debug, Clone, Default)]
+pub struct Viewers(Arc<Registry>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    limits: Limits,
+    next_id: AtomicU64,
+    present: Mutex<BTreeMap<u64, Arc<Record>>>,
+    refused: Refused,
+    figures: Mutex<BTreeMap<String, Arc<Figures>>>,
+}
+
+/// Viewers that were refused since the start, by the limit that refused them.
+#[derive(Debug, Default)]
+struct Refused {
+    server: AtomicU64,
+    camera: AtomicU64,
+    address: AtomicU64,
+}
+
+/// There is no place for one more viewer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Full {
+    /// The limit that was reached.
+    pub limit: Limit,
+    /// How many viewers it allows.
+    pub most: usize,
+}
+
+/// What a limit on viewers holds for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Limit {
+    /// The whole server.
+    Server,
+    /// The camera of this name.
+    Camera(String),
+    /// The client's address.
+    Address(IpAddr),
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let most = self.most;
+        match &self.limit {
+            Limit::Server => write!(f, "this server has as many viewers as it may have ({most})"),
+            Limit::Camera(name) => {
+                write!(f, "camera `{name}` has as many viewers as it may have ({most})")
+            }
+            Limit::Address(address) => {
+                write!(f, "there are as many viewers from {address} as there may be ({most})")
+            }
+        }
+    }
+}
+
+impl Viewers {
+    /// A registry without viewers.
+    pub fn new(limits: Limits) -> Self {
+        Self(Arc::new(Registry { limits, ..Registry::default() }))
+    }
+
+    /// A place for one more viewer of `feed`.
+    ///
+    /// # Errors
+    /// [`Full`] with the limit that is reached; it is counted.
+    pub fn admit(&self, feed: &Arc<Feed>, peer: Option<IpAddr>, via: Via) -> Result<Viewer, Full> {
+        let mut present = lock(&self.0.present);
+        if let Some(full) = self.full(&present, feed, peer) {
+            self.0.refused.of(&full.limit).fetch_add(1, Ordering::Relaxed);
+            return Err(full);
+        }
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let figures = Arc::clone(lock(&self.0.figures).entry(feed.name().to_owned()).or_default());
+        let record = Arc::new(Record::new(id, Arc::clone(feed), peer, via, SystemTime::now(), figures));
+        present.insert(id, Arc::clone(&record));
+        Ok(Viewer { viewers: self.clone(), record })
+    }
+
+    fn full(&self, present: &BTreeMap<u64, Arc<Record>>, feed: &Feed, peer: Option<IpAddr>) -> Option<Full> {
+        let reached = |limit: Limit, most: Option<usize>, count: usize| {
+            most.filter(|most| count >= *most).map(|most| Full { limit, most })
+        };
+        let Limits { server, address } = self.0.limits;
+        // Counted only where there is a limit: a walk over all viewers.
+        let of_camera = || present.values().filter(|record| record.feed().name() == feed.name()).count();
+        let of_address = || present.values().filter(|record| record.peer() == peer).count();
+        let max_viewers = feed.bounds().max_viewers;
+        let from_peer = address.zip(peer);
+        reached(Limit::Server, server, present.len())
+            .or_else(|| {
+                max_viewers
+                    .and_then(|most| reached(Limit::Camera(feed.name().to_owned()), Some(most), of_camera()))
+            })
+            .or_else(|| {
+                from_peer.and_then(|(most, peer)| reached(Limit::Address(peer), Some(most), of_address()))
+            })
+    }
+
+    /// All viewers, those that came first first.
+    pub fn list(&self) -> Vec<Arc<Record>> {
+        lock(&self.0.present).values().cloned().collect()
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    /// How many were refused since the start because the whole server, a camera, or an address had its most.
+    pub fn refused(&self) -> [(&'static str, u64); 3] {
+        let Refused { server, camera, address } = &self.0.refused;
+        [("server", server), ("camera", camera), ("address", address)]
+            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+    }
+
+    /// What was counted since the start for each camera that was ever watched, by name.
+    pub fn figures(&self) -> Vec<(String, Arc<Figures>)> {
+        lock(&self.0.figures).iter().map(|(name, figures)| (name.clone(), Arc::clone(figures))).collect()
+    }
+}
+
+impl Refused {
+    fn of(&self, limit: &Limit) -> &AtomicU64 {
+        match limit {
+            Limit::Server => &self.server,
+            Limit::Camera(_) => &self.camera,
+            Limit::Address(_) => &self.address,
+        }
+    }
+}
+
+/// A viewer that was admitted: it leaves when this is dropped.
+#[derive(Debug)]
+pub struct Viewer {
+    viewers: Viewers,
+    record: Arc<Record>,
+}
+
+impl Deref for Viewer {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        &self.record
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        lock(&self.viewers.0.present).remove(&self.record.id());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use framecast_hub::{Bounds, Hub};
+
+    use super::*;
+
+    fn feed(max_viewers: Option<usize>) -> Arc<Feed> {
+        let bounds = Bounds { max_viewers, ..Bounds::default() };
+        Hub::new().add_with("door", bounds, SystemTime::UNIX_EPOCH).unwrap()
+    }
+
+    fn address(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([192, 0, 2, last]))
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_viewer_has_gone() {
+        let viewers = Viewers::new(Limits { server: Some(1), address: None });
+        let feed = feed(None);
+        let first = viewers.admit(&feed, None, Via::Mjpeg).unwrap();
+        let full = viewers.admit(&feed, None, Via::Live).unwrap_err();
+        assert_eq!(full.to_string(), "this server has as many viewers as it may have (1)");
+        drop(first);
+        assert!(viewers.list().is_empty());
+        assert!(viewers.admit(&feed, None, Via::Live).is_ok());
+        assert_eq!(viewers.refused()[0], ("server", 1));
+    }
+
+    #[test]
+    fn each_camera_and_each_address_has_its_own_most() {
+        let viewers = Viewers::new(Limits { server: None, address: Some(2) });
+        let (small, large) = (feed(Some(3)), feed(None));
+        let mut held: Vec<Viewer> =
+            [1, 1, 2].map(|peer| viewers.admit(&small, address(peer), Via::Mjpeg).unwrap()).into();
+        let full = viewers.admit(&large, address(1), Via::Mjpeg).unwrap_err();
+        assert_eq!(full.limit, Limit::Address(address(1).unwrap()));
+        held.push(viewers.admit(&large, None, Via::Mjpeg).unwrap());
+        // Both cameras are called `door` here; places are counted by name.
+        let full = viewers.admit(&small, address(3), Via::Mjpeg).unwrap_err();
+        assert_eq!(full.to_string(), "camera `door` has as many viewers as it may have (3)");
+    }
+
+    #[test]
+    fn what_is_sent_is_known_of_the_viewer_and_of_its_camera() {
+        let viewers = Viewers::default();
+        let viewer = viewers.admit(&feed(None), None, Via::Live).unwrap();
+        viewer.sent(1000, Duration::from_millis(12));
+        viewer.sent(2000, Duration::from_millis(30));
+        viewer.skipped(7);
+        viewer.queue(512);
+        viewer.painted(Duration::from_millis(60));
+        let record = &viewers.list()[0];
+        assert_eq!((record.frames(), record.bytes(), record.skipped_frames()), (2, 3000, 7));
+        assert_eq!(record.age(), Some(Duration::from_millis(30)));
+        assert_eq!(record.painted_age(), Some(Duration::from_millis(60)));
+        let (name, figures) = &viewers.figures()[0];
+        drop(viewer);
+        assert_eq!((name.as_str(), figures.frames(), figures.bytes()), ("door", 2, 3000));
+    }
+}

@@ -1,0 +1,202 @@
+//! What is known of one viewer.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use framecast_hub::{Feed, Rendition};
+
+use super::Figures;
+
+/// Stands for "not known" in the atomics.
+const NONE: u64 = u64::MAX;
+
+/// How pictures go to a viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Via {
+    /// A stream of parts.
+    Mjpeg,
+    /// A tile of `/api/live`.
+    Live,
+}
+
+impl Via {
+    /// As the API names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mjpeg => "mjpeg",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// What is known of one viewer. Written by whoever sends to it, by atomics alone; read by the API.
+#[derive(Debug)]
+pub struct Record {
+    id: u64,
+    feed: Arc<Feed>,
+    peer: Option<IpAddr>,
+    via: Via,
+    since: SystemTime,
+    figures: Arc<Figures>,
+    rendition: Mutex<Rendition>,
+    shard: AtomicU32,
+    frames: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    age_us: AtomicU64,
+    painted_age_us: AtomicU64,
+    queue_bytes: AtomicU64,
+    bytes_per_second: AtomicU64,
+}
+
+impl Record {
+    pub(super) fn new(
+        id: u64,
+        feed: Arc<Feed>,
+        peer: Option<IpAddr>,
+        via: Via,
+        since: SystemTime,
+        figures: Arc<Figures>,
+    ) -> Self {
+        let [frames, bytes, skipped] = [0; 3].map(AtomicU64::new);
+        let [age_us, painted_age_us, queue_bytes, bytes_per_second] = [NONE; 4].map(AtomicU64::new);
+        let (rendition, shard) = (Mutex::default(), AtomicU32::new(u32::MAX));
+        Self {
+            id,
+            feed,
+            peer,
+            via,
+            since,
+            figures,
+            rendition,
+            shard,
+            frames,
+            bytes,
+            skipped,
+            age_us,
+            painted_age_us,
+            queue_bytes,
+            bytes_per_second,
+        }
+    }
+
+    /// Its number: each viewer has another.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The camera that it watches.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// Its address; none over a UNIX socket.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
+    /// How pictures go to it.
+    pub fn via(&self) -> Via {
+        self.via
+    }
+
+    /// When it came.
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// A picture of `bytes` was handed to the kernel, `age` after its capture.
+    pub fn sent(&self, bytes: usize, age: Duration) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.age_us.store(micros(age), Ordering::Relaxed);
+        self.figures.sent(bytes, age);
+    }
+
+    /// How many frames it did not see so far because newer ones took their place.
+    pub fn skipped(&self, total: u64) {
+        let before = self.skipped.swap(total, Ordering::Relaxed);
+        self.figures.skipped(total.saturating_sub(before));
+    }
+
+    /// How many bytes are on their way to it: handed to the kernel and not acknowledged.
+    pub fn queue(&self, bytes: u64) {
+        self.queue_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What its link carries, in bytes per second, as far as it was seen.
+    pub fn throughput(&self, bytes_per_second: u64) {
+        self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// A picture was painted on its screen, at most `age` after its capture.
+    pub fn painted(&self, age: Duration) {
+        self.painted_age_us.store(micros(age), Ordering::Relaxed);
+        self.figures.painted(age);
+    }
+
+    /// What it is sent from now on.
+    pub fn set_rendition(&self, rendition: Rendition) {
+        *self.rendition.lock().unwrap_or_else(PoisonError::into_inner) = rendition;
+    }
+
+    /// The writer that serves it.
+    pub fn set_shard(&self, shard: usize) {
+        self.shard.store(u32::try_from(shard).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// What it is sent.
+    pub fn rendition(&self) -> Rendition {
+        *self.rendition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the writer that serves it; none where a task of its own does.
+    pub fn shard(&self) -> Option<u32> {
+        Some(self.shard.load(Ordering::Relaxed)).filter(|shard| *shard != u32::MAX)
+    }
+
+    /// Pictures that were sent.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were sent, framing included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Frames that it did not see because newer ones took their place.
+    pub fn skipped_frames(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// The age of the last picture when it was handed over.
+    pub fn age(&self) -> Option<Duration> {
+        known(&self.age_us).map(Duration::from_micros)
+    }
+
+    /// The age of the last picture when its being painted was reported.
+    pub fn painted_age(&self) -> Option<Duration> {
+        known(&self.painted_age_us).map(Duration::from_micros)
+    }
+
+    /// Bytes on their way to it, when that was last looked at.
+    pub fn queue_bytes(&self) -> Option<u64> {
+        known(&self.queue_bytes)
+    }
+
+    /// What its link carries, in bytes per second; none as long as nothing was in its way.
+    pub fn bytes_per_second(&self) -> Option<u64> {
+        known(&self.bytes_per_second)
+    }
+}
+
+fn known(value: &AtomicU64) -> Option<u64> {
+    Some(value.load(Ordering::Relaxed)).filter(|value| *value != NONE)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).map_or(NONE - 1, |micros| micros.min(NONE - 1))
+}

@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Control {
     /// The name in API, configuration and state file: `brightness`, `white_balance_automatic`. Unique in its device.
     pub id: String,
+    /// The number that the device's own interface gives it, where it has one: V4L2's control id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
     /// The device's own name for people: "White Balance, Automatic".
     pub name: String,
     /// The group that it is shown in: "User", "Camera".
@@ -180,6 +183,7 @@ mod tests {
     fn control(kind: ControlKind) -> Control {
         Control {
             id: "x".to_owned(),
+            number: None,
             name: "X".to_owned(),
             group: "User".to_owned(),
             kind,

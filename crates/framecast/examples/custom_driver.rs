@@ -31,6 +31,7 @@ impl Dials {
     fn new() -> Self {
         let control = |group: &str, name: &str, kind, default| Control {
             id: name.to_lowercase(),
+            number: None,
             name: name.to_owned(),
             group: group.to_owned(),
             kind,

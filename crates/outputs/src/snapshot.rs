@@ -27,6 +27,16 @@ impl Default for Config {
     }
 }
 
+/// Which picture is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish {
+    /// How old a held picture may be; nothing at all is one captured after the request. `None` for the newest of a live
+    /// camera, and the first of any other.
+    pub max_age: Option<Duration>,
+    /// What is made of it.
+    pub rendition: Rendition,
+}
+
 /// The longest age that can be asked for: a day.
 const MAX_AGE_SECONDS: f64 = 86_400.0;
 
@@ -82,17 +92,7 @@ impl Snapshots {
             // The size is known only with the picture, and a HEAD request must not open the camera.
             return Ok(response(StatusCode::OK, crate::unknown_length()));
         }
-        let held = if rendition.is_original() { held(feed, max_age) } else { None };
-        let update = match held {
-            Some(update) => {
-                if feed.status().state == State::Live {
-                    // Come and gone at once: whoever asks again and again keeps the camera open.
-                    drop(feed.channel().subscribe(Delivery::Latest));
-                }
-                update
-            }
-            None => self.fresh(feed, rendition, max_age).await?,
-        };
+        let update = take(feed, Wish { max_age, rendition }, self.config.wait).await?;
         let status = if update.is_notice { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let mut response = response(status, Body::from(update.frame.data.clone()));
         let headers = response.headers_mut();
@@ -104,27 +104,35 @@ impl Snapshots {
         headers.insert(header::CONTENT_DISPOSITION, disposition(feed.name()));
         Ok(response)
     }
+}
 
-    /// Opens the camera, if it is not open, and waits for a picture that may be shown.
-    async fn fresh(
-        &self,
-        feed: &Feed,
-        rendition: Rendition,
-        max_age: Option<Duration>,
-    ) -> Result<Update, Refusal> {
-        let subscriber = feed.watch(rendition, Delivery::Latest);
-        let mut subscriber = subscriber.map_err(Refusal::too_many_renditions)?;
-        let oldest = max_age.map(|age| SystemTime::now() - age);
-        match timeout(self.config.wait, next_picture(feed, &mut subscriber, oldest)).await {
-            Ok(Some(update)) => Ok(update),
-            // What stands now says why there is nothing better.
-            Ok(None) | Err(_) => {
-                subscriber.current().filter(|update| update.is_notice).ok_or_else(|| Refusal {
-                    status: StatusCode::SERVICE_UNAVAILABLE,
-                    message: format!("{}: no picture within {:?}", feed.name(), self.config.wait),
-                })
-            }
-        }
+/// The picture that `wish` asks for. A camera that must be opened, or has none that is fresh enough, is waited for as
+/// long as `wait`; a notice is the answer of one that is lost. Cancel safe.
+///
+/// # Errors
+/// 503: there was neither a picture nor a notice, or the rendition is one too many.
+pub async fn take(feed: &Arc<Feed>, wish: Wish, wait: Duration) -> Result<Update, Refusal> {
+    let held = if wish.rendition.is_original() { held(feed, wish.max_age) } else { None };
+    let Some(update) = held else { return fresh(feed, wish, wait).await };
+    if feed.status().state == State::Live {
+        // Come and gone at once: whoever asks again and again keeps the camera open.
+        drop(feed.channel().subscribe(Delivery::Latest));
+    }
+    Ok(update)
+}
+
+/// Opens the camera, if it is not open, and waits for a picture that may be shown.
+async fn fresh(feed: &Feed, wish: Wish, wait: Duration) -> Result<Update, Refusal> {
+    let subscriber = feed.watch(wish.rendition, Delivery::Latest);
+    let mut subscriber = subscriber.map_err(Refusal::too_many_renditions)?;
+    let oldest = wish.max_age.and_then(|age| SystemTime::now().checked_sub(age));
+    match timeout(wait, next_picture(feed, &mut subscriber, oldest)).await {
+        Ok(Some(update)) => Ok(update),
+        // What stands now says why there is nothing better.
+        Ok(None) | Err(_) => subscriber.current().filter(|update| update.is_notice).ok_or_else(|| {
+            let message = format!("{}: no picture within {wait:?}", feed.name());
+            Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message }
+        }),
     }
 }
 

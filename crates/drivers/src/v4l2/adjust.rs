@@ -87,6 +87,7 @@ fn pairs(device: &Device, path: &Path) -> Result<Vec<Pair>, Error> {
         let Some(kind) = kind(device, &info).filter(|_| !info.is_disabled()) else { continue };
         let control = Control {
             id: free_id(&info.name, &pairs),
+            number: Some(info.id),
             name: info.name.clone(),
             group: group.clone(),
             default: default(&info),
@@ -173,6 +174,7 @@ mod tests {
     fn control(id: &str, kind: ControlKind, default: Option<ControlValue>) -> Control {
         Control {
             id: id.to_owned(),
+            number: None,
             name: id.to_owned(),
             group: String::new(),
             kind,

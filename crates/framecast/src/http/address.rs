@@ -18,7 +18,7 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
 }
 
 /// The bytes of `path`; a `%` without two hexadecimal digits stands for itself.
-fn decoded(path: &str) -> Vec<u8> {
+pub(super) fn decoded(path: &str) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());
     while let Some((&first, behind)) = rest.split_first() {

@@ -32,7 +32,7 @@ struct State {
 fn control(id: &str, kind: ControlKind, default: Option<ControlValue>) -> Control {
     let value = default.clone();
     let (id, name, group) = (id.to_owned(), id.to_uppercase(), "User".to_owned());
-    Control { id, name, group, kind, default, value, read_only: false, inactive: false }
+    Control { id, number: None, name, group, kind, default, value, read_only: false, inactive: false }
 }
 
 impl Device {

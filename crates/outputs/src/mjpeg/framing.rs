@@ -24,10 +24,20 @@ impl Framing {
             Some("1" | "true" | "yes") => Ok(Self::Advance),
             Some("0" | "false" | "no") => Ok(Self::Standard),
             Some(value) => Err(Refusal::bad_parameter("advance_headers", value, "must be 1 or 0")),
-            None if is_chromium(headers) => Ok(Self::Advance),
-            None => Ok(Self::Standard),
+            None => Ok(Self::by_client(headers)),
         }
     }
+
+    /// The framing that suits the client that sent `headers`.
+    pub fn by_client(headers: &HeaderMap) -> Self {
+        if is_chromium(headers) && !is_script(headers) { Self::Advance } else { Self::Standard }
+    }
+}
+
+/// Whether a page's script asks, which takes the stream apart by itself and wants `Content-Length` for it: a browser that
+/// is to paint says so in `Accept`, and `fetch` takes anything.
+fn is_script(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).is_some_and(|accept| accept == "*/*")
 }
 
 /// Whether the client paints like Chromium: Chrome, Edge, Opera, Android's WebView and the like.
@@ -62,6 +72,25 @@ mod tests {
         assert_eq!(chosen(FIREFOX, ""), Framing::Standard);
         assert_eq!(chosen(CHROME_ON_IOS, ""), Framing::Standard);
         assert_eq!(chosen("curl/8.0", ""), Framing::Standard);
+    }
+
+    #[test]
+    fn a_script_in_chromium_gets_lengths_and_an_image_gets_headers_in_advance() {
+        let asked = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::USER_AGENT, CHROME.parse().unwrap());
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            Framing::by_client(&headers)
+        };
+        assert_eq!(asked("*/*"), Framing::Standard);
+        assert_eq!(
+            asked("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"),
+            Framing::Advance
+        );
+        assert_eq!(
+            asked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            Framing::Advance
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub struct Peer(pub Option<IpAddr>);
 
 impl Peer {
     /// The address of the client whose request has these extensions; none where the server did not say.
-    pub(crate) fn of(extensions: &Extensions) -> Option<IpAddr> {
+    pub fn of(extensions: &Extensions) -> Option<IpAddr> {
         extensions.get::<Self>().and_then(|peer| peer.0)
     }
 }

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use framing::Framing;
 pub use style::{Boundary, Style};
 
-use crate::{NO_STORE, Peer, Refusal, Via, Viewers, parameter, rendition};
+use crate::{Full, NO_STORE, Peer, Record, Refusal, Via, Viewers, parameter, rendition};
 use packer::Packers;
 use viewer::Viewer;
 
@@ -80,7 +80,7 @@ impl Output {
     /// The answer to `request` for a stream of `feed`: its head, and the parts until the client has gone.
     ///
     /// Where there is no place for one more viewer, the answer is 503: a picture that says so for a client that wants
-    /// pictures.
+    /// pictures. Otherwise the viewer's [`Record`] is in the answer's extensions, as an [`Arc`].
     ///
     /// # Errors
     /// What else is in the way, as an answer.
@@ -88,6 +88,7 @@ impl Output {
         let inner = &self.0;
         let packer = inner.packers.of(feed.name(), ask.rendition, ask.style.boundary);
         let content_type = packer.content_type();
+        let mut record = None;
         // A HEAD request must not open the camera.
         let body = if request.method() == Method::HEAD {
             crate::unknown_length()
@@ -95,15 +96,19 @@ impl Output {
             let peer = Peer::of(request.extensions());
             let place = match inner.viewers.admit(feed, peer, Via::Mjpeg) {
                 Ok(place) => place,
-                Err(full) => return inner.refusals.answer(&full, feed.name(), request.headers()),
+                Err(full) => return self.no_place(&full, feed, request),
             };
             let subscriber =
                 feed.watch(ask.rendition, Delivery::Latest).map_err(Refusal::too_many_renditions)?;
             place.set_rendition(ask.rendition);
+            record = Some(Arc::clone(place.record()));
             Viewer::new(subscriber, packer, place, ask, inner.config.resend_after)
                 .into_body(inner.shutdown.clone())
         };
         let mut response = Response::new(body);
+        if let Some(record) = record {
+            response.extensions_mut().insert::<Arc<Record>>(record);
+        }
         // Answered as HTTP/1.0 the body ends with the connection: no chunk headers between the parts, over which old
         // clients stumble.
         if request.version() <= Version::HTTP_11 {
@@ -116,6 +121,14 @@ impl Output {
         // Without it nginx collects parts in its buffers before it passes them on.
         headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         Ok(response)
+    }
+
+    /// The answer to `request` when there is no place for one more viewer of `feed`.
+    ///
+    /// # Errors
+    /// The answer for a client that wants no picture.
+    pub fn no_place(&self, full: &Full, feed: &Feed, request: &Request) -> Result<Response, Refusal> {
+        self.0.refusals.answer(full, feed.name(), request.headers())
     }
 }
 

@@ -169,6 +169,13 @@ pub struct Viewer {
     record: Arc<Record>,
 }
 
+impl Viewer {
+    /// What is known of it, for whoever looks on; it ends with the viewer.
+    pub fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+}
+
 impl Deref for Viewer {
     type Target = Record;
 

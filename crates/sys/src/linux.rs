@@ -1,0 +1,25 @@
+//! The two system calls.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// `include/uapi/linux/sockios.h`; the same number on all architectures.
+pub(crate) const SIOCOUTQNSD: libc::Ioctl = 0x894b;
+
+/// What an `ioctl` that answers with one `int` says.
+pub(crate) fn ask(socket: BorrowedFd<'_>, request: libc::Ioctl) -> Option<u64> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: both requests that come here write one int, for which there is room, and keep no pointer.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut bytes) };
+    (done == 0).then(|| u64::try_from(bytes).ok()).flatten()
+}
+
+/// Fills `room` with the start of the kernel's `tcp_info`, and says how much of it the kernel gave.
+pub(crate) fn tcp_info(socket: BorrowedFd<'_>, room: &mut [u8]) -> Option<usize> {
+    let mut len = libc::socklen_t::try_from(room.len()).ok()?;
+    let start = room.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most `len` bytes, which is the room there is, and corrects `len`.
+    let done = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, start, &raw mut len)
+    };
+    (done == 0).then(|| usize::try_from(len).ok()).flatten().filter(|len| *len <= room.len())
+}

@@ -1,0 +1,88 @@
+//! `TCP_INFO`: what the kernel measured on a connection.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// What the kernel knows of a TCP connection, seen from the sender. A field that the kernel is too old for is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpInfo {
+    /// The smoothed time to the other end and back.
+    pub rtt: Option<Duration>,
+    /// The least of these times lately: without what queues on the way.
+    pub min_rtt: Option<Duration>,
+    /// The largest segment that is sent, in bytes.
+    pub mss: Option<u32>,
+    /// How many segments may be on their way at once.
+    pub cwnd: Option<u32>,
+    /// How many segments are on their way.
+    pub unacked: Option<u32>,
+    /// Bytes that the other end has acknowledged since the connection began.
+    pub bytes_acked: Option<u64>,
+    /// Bytes that were written and not sent yet.
+    pub notsent_bytes: Option<u32>,
+    /// The newest measurement of how fast data arrives, in bytes a second.
+    pub delivery_rate: Option<u64>,
+    /// The room that the other end offered with its last acknowledgement, in bytes (Linux 5.4 and later).
+    pub snd_wnd: Option<u32>,
+}
+
+impl TcpInfo {
+    /// Asks for the connection of `socket`; `None` if that is no TCP connection, or this is not Linux.
+    pub fn of(socket: BorrowedFd<'_>) -> Option<Self> {
+        #[cfg(target_os = "linux")]
+        {
+            // More than any kernel gives so far; what a later one appends is cut off.
+            let mut bytes = [0; 512];
+            let len = crate::linux::tcp_info(socket, &mut bytes)?;
+            Some(Self::parse(&bytes[..len]))
+        }
+        #[cfg(not(target_os = "linux"))]
+        return crate::nothing(socket);
+    }
+
+    /// Takes `struct tcp_info` apart (`include/uapi/linux/tcp.h`), which has grown at its end alone.
+    #[cfg(any(target_os = "linux", test))]
+    fn parse(bytes: &[u8]) -> Self {
+        let small = |at: usize| {
+            let field = bytes.get(at..at + 4)?;
+            Some(u32::from_ne_bytes(field.try_into().ok()?))
+        };
+        let large = |at: usize| {
+            let field = bytes.get(at..at + 8)?;
+            Some(u64::from_ne_bytes(field.try_into().ok()?))
+        };
+        let micros = |micros: u32| Duration::from_micros(micros.into());
+        Self {
+            mss: small(16),
+            unacked: small(24),
+            rtt: small(68).map(micros),
+            min_rtt: small(148).map(micros),
+            cwnd: small(80),
+            bytes_acked: large(120),
+            notsent_bytes: small(144),
+            delivery_rate: large(160),
+            snd_wnd: small(228),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_old_kernel_does_not_tell_is_absent() {
+        let mut bytes = [0; 232];
+        bytes[68..72].copy_from_slice(&20_000_u32.to_ne_bytes());
+        bytes[228..].copy_from_slice(&65_536_u32.to_ne_bytes());
+        let new = TcpInfo::parse(&bytes);
+        assert_eq!((new.rtt, new.snd_wnd), (Some(Duration::from_millis(20)), Some(65_536)));
+        let old = TcpInfo::parse(&bytes[..104]);
+        assert_eq!(old.rtt, new.rtt);
+        assert_eq!(
+            (old.bytes_acked, old.notsent_bytes, old.delivery_rate, old.snd_wnd),
+            (None, None, None, None)
+        );
+        assert_eq!(TcpInfo::parse(&[]), TcpInfo::default());
+    }
+}

@@ -173,11 +173,10 @@ impl Channel {
         if is_in_order {
             *lock(&self.shared.in_order) += 1;
         }
-        // Subscribed before the ring is read, so that no update falls between.
-        let changed = self.shared.notifier.listen();
         let cursor = lock(&self.shared.ring).start(is_in_order);
         self.shared.count(|count| *count += 1);
-        Subscriber { shared: Arc::clone(&self.shared), changed, cursor, delivery, started: false, skipped: 0 }
+        let shared = Arc::clone(&self.shared);
+        Subscriber { shared, changed: None, cursor, delivery, started: false, skipped: 0 }
     }
 
     /// Whether this is a clone of `other`.
@@ -200,7 +199,8 @@ impl Channel {
 #[derive(Debug)]
 pub struct Subscriber {
     shared: Arc<Shared>,
-    changed: watch::Receiver<()>,
+    /// What it waits by, once it has waited: one that only ever looks costs the publisher no wake-up.
+    changed: Option<watch::Receiver<()>>,
     cursor: Cursor,
     delivery: Delivery,
     /// Whether a frame was taken: frames before the first one are not skipped but missed.
@@ -217,8 +217,10 @@ impl Subscriber {
     /// The next frame with what is known of it, or `None` when the channel has ended. Cancel safe.
     pub async fn next_update(&mut self) -> Option<Update> {
         loop {
-            // Marked as seen first: an update that comes after the look at the ring wakes the wait below.
-            self.changed.mark_unchanged();
+            // Listens, and marks what was as seen, first: an update that comes after the look at the ring wakes the
+            // wait below.
+            let shared = &self.shared;
+            self.changed.get_or_insert_with(|| shared.notifier.listen()).mark_unchanged();
             let ended = lock(&self.shared.ring).has_ended();
             if let Some(update) = self.try_next() {
                 return Some(update);
@@ -226,7 +228,9 @@ impl Subscriber {
             if ended {
                 return None;
             }
-            self.changed.changed().await.expect("who subscribes keeps the notifier");
+            if let Some(changed) = &mut self.changed {
+                changed.changed().await.expect("who subscribes keeps the notifier");
+            }
         }
     }
 
@@ -255,9 +259,39 @@ impl Subscriber {
         Some(Update { frame, is_notice, sequence: cursor.sequence })
     }
 
+    /// Whether the channel has ended: what [`try_next`](Self::try_next) does not give then will never come.
+    pub fn has_ended(&self) -> bool {
+        lock(&self.shared.ring).has_ended()
+    }
+
+    /// The updates of its channel, for one who waits in place of many subscribers.
+    pub fn changes(&self) -> Changes {
+        Changes { shared: Arc::clone(&self.shared), changed: self.shared.notifier.listen() }
+    }
+
     /// How many frames this subscriber did not see because newer ones took their place.
     pub fn skipped(&self) -> u64 {
         self.skipped
+    }
+}
+
+/// Waits for a channel's updates without being one of its subscribers: whoever serves many of them waits once, and then
+/// looks for each by [`Subscriber::try_next`].
+#[derive(Debug)]
+pub struct Changes {
+    shared: Arc<Shared>,
+    changed: watch::Receiver<()>,
+}
+
+impl Changes {
+    /// Waits until something was published, or the channel has ended, since this was made or last returned. Cancel safe.
+    pub async fn changed(&mut self) {
+        self.changed.changed().await.expect("its notifier is kept with it");
+    }
+
+    /// Whether it waits for updates of the channel that `subscriber` reads.
+    pub fn is_of(&self, subscriber: &Subscriber) -> bool {
+        Arc::ptr_eq(&self.shared, &subscriber.shared)
     }
 }
 
@@ -332,6 +366,26 @@ mod tests {
         tokio::task::yield_now().await;
         channel.publish(frame(7));
         assert_eq!(number(&soon("it is woken", waiting).await.unwrap()), 7);
+    }
+
+    #[tokio::test]
+    async fn one_can_wait_for_many() {
+        let channel = Channel::new();
+        let mut subscribers = [0; 3].map(|_| channel.subscribe(Delivery::Latest));
+        let mut changes = subscribers[0].changes();
+        assert!(changes.is_of(&subscribers[2]));
+        assert!(!changes.is_of(&Channel::new().subscribe(Delivery::Latest)));
+        for n in 1..=3 {
+            channel.publish(frame(n));
+            soon("the change", changes.changed()).await;
+            for subscriber in &mut subscribers {
+                assert_eq!(number(&subscriber.try_next().unwrap()), n);
+            }
+        }
+        assert!(!subscribers[0].has_ended());
+        drop(channel);
+        soon("the end", changes.changed()).await;
+        assert!(subscribers[0].has_ended());
     }
 
     #[tokio::test]

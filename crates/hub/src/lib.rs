@@ -13,7 +13,7 @@ mod rendition;
 mod ring;
 mod status;
 
-pub use channel::{Channel, Delivery, Subscriber, Update};
+pub use channel::{Changes, Channel, Delivery, Subscriber, Update};
 pub use feed::{Bounds, Feed, Stats, TooManyRenditions};
 pub use hub::{Hub, NameTaken};
 pub use rendition::{QUALITY, Rendition, SIDE_PX};

@@ -103,6 +103,8 @@ fn read_body(reader: &mut impl BufRead, answer: &Answer) -> Vec<u8> {
         }
         None => {
             assert_eq!(answer.header("transfer-encoding"), None, "chunks are not read here");
+            let is_stream = answer.header("content-type").is_some_and(|kind| kind.starts_with("multipart/"));
+            assert!(!is_stream, "a stream has no end: {answer:?}");
             reader.read_to_end(&mut body).unwrap();
         }
     }

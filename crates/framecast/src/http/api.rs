@@ -213,7 +213,7 @@ pub(super) fn json(body: impl Serialize) -> Response {
 }
 
 /// UTC with milliseconds, as in `2026-11-23T14:03:22.250Z`.
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(timestamp) => format!("{timestamp:.3}"),
         Err(_) => String::new(),

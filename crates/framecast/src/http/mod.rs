@@ -6,8 +6,10 @@ mod auth;
 mod connection;
 mod controls;
 mod guard;
+mod metrics;
 mod page;
 mod serve;
+mod viewers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,6 +70,8 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(snapshot::routes(context.hub.clone(), snapshot::Config::default()))
         .merge(api::routes(context.clone()))
         .merge(controls::routes(context.clone()))
+        .merge(viewers::routes(context.clone()))
+        .merge(metrics::routes(context.clone()))
         .merge(page::routes(context.hub.clone()))
         .route("/healthz", get(|| async { "ok\n" }).options(options))
         .layer(middleware::from_fn(address::check))

@@ -12,6 +12,7 @@ mod page;
 mod relay;
 mod snapshot;
 mod stream;
+mod viewers;
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -70,6 +71,13 @@ impl Server {
         self.shutdown.cancel();
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()));
+    }
+
+    /// Waits until what `path` answers is as `expected` says.
+    fn until(&self, path: &str, expected: impl Fn(&Value) -> bool) {
+        while !expected(&self.json(path)) {
+            thread::yield_now();
+        }
     }
 
     /// Waits until a field of a camera has this value.

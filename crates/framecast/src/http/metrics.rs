@@ -1,0 +1,200 @@
+//! `/metrics`: what Prometheus collects, in the OpenMetrics text format.
+//!
+//! Nothing is counted here: each scrape reads the counters that cameras and viewers have anyway. Names follow
+//! <https://prometheus.io/docs/practices/naming/>: base units, and what is counted in the plural.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use framecast_hub::{Feed, State as CameraState, Stats};
+use framecast_outputs::{Figures, Record, Via};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::Context;
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Bytes on their way to a viewer: from a part of a small picture to what nobody would call live.
+const QUEUES_BYTES: [f64; 8] =
+    [0.0, 16_384.0, 65_536.0, 131_072.0, 262_144.0, 524_288.0, 1_048_576.0, 4_194_304.0];
+
+/// Bytes per second of a viewer's link: from a modem to gigabit.
+const THROUGHPUTS: [f64; 8] = [16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 125e6];
+
+/// The share of frames that a viewer did not see because newer ones took their place.
+const SKIPPED_SHARES: [f64; 7] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.9];
+
+/// `/metrics`.
+pub(crate) fn routes(context: Context) -> Router {
+    Router::new().route("/metrics", get(metrics).options(super::options)).with_state(context)
+}
+
+async fn metrics(State(context): State<Context>) -> Response {
+    let mut registry = Registry::with_prefix("framecast");
+    registry.register_collector(Box::new(Scrape(context)));
+    let mut body = String::new();
+    text::encode(&mut body, &registry).expect("a String takes all that is written");
+    ([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
+}
+
+/// One look at everything.
+#[derive(Debug)]
+struct Scrape(Context);
+
+/// What is read of a camera's counters.
+type OfStats = fn(&Stats) -> u64;
+
+const CAMERA_COUNTERS: [(&str, &str, OfStats); 8] = [
+    ("camera_frames", "Frames that came from the camera", |stats| stats.frames),
+    ("camera_broken_frames", "Pictures refused as broken", |stats| stats.broken),
+    ("camera_over_rate_frames", "Pictures left out because of max_fps", |stats| stats.over_rate),
+    ("camera_lost_frames", "Frames that the device itself lost", |stats| stats.lost),
+    ("camera_encoded_frames", "Pictures that were encoded, renditions included", |stats| stats.encoded),
+    ("camera_encode_skipped_frames", "Frames not encoded because a newer one was there", |stats| {
+        stats.encode_skipped
+    }),
+    ("camera_openings", "How often the camera was opened", |stats| stats.opened),
+    ("camera_closings", "How often the camera was closed", |stats| stats.closed),
+];
+
+type OfFigures = fn(&Figures) -> u64;
+
+const SENT_COUNTERS: [(&str, &str, OfFigures); 3] = [
+    ("sent_frames", "Pictures handed over for viewers", Figures::frames),
+    ("sent_bytes", "Bytes handed over for viewers, framing included", Figures::bytes),
+    (
+        "skipped_frames",
+        "Frames that viewers did not see because newer ones took their place",
+        Figures::skipped_frames,
+    ),
+];
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.server(&mut encoder)?;
+        self.cameras(&mut encoder)?;
+        self.sent(&mut encoder)?;
+        self.viewers(&mut encoder)
+    }
+}
+
+impl Scrape {
+    fn server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let info = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("codec", self.0.codec.to_string())];
+        family(encoder, "build", "What runs", [(info, ConstGauge::new(1_i64))])?;
+        let started = self.0.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        single(encoder, "start_time_seconds", "When it was started", ConstGauge::new(started))
+    }
+
+    fn cameras(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let feeds = self.0.hub.feeds();
+        let stats: Vec<Stats> = feeds.iter().map(|feed| feed.stats()).collect();
+        let each = || feeds.iter().map(|feed| [("camera", feed.name().to_owned())]).zip(&stats);
+        for (name, help, read) in CAMERA_COUNTERS {
+            family(
+                encoder,
+                name,
+                help,
+                each().map(|(labels, stats)| (labels, ConstCounter::new(read(stats)))),
+            )?;
+        }
+        let seconds =
+            each().map(|(labels, stats)| (labels, ConstCounter::new(stats.encode_time.as_secs_f64())));
+        family(encoder, "camera_encode_seconds", "Time that encoding took, on all threads", seconds)?;
+        let gauge = |read: fn(&Feed) -> f64| {
+            feeds
+                .iter()
+                .map(move |feed| ([("camera", feed.name().to_owned())], ConstGauge::new(read(feed))))
+                .collect::<Vec<_>>()
+        };
+        let is_live = gauge(|feed| f64::from(u8::from(feed.status().state == CameraState::Live)));
+        family(encoder, "camera_live", "1 while the camera is live", is_live)?;
+        let rate = gauge(|feed| feed.stats().frames_per_second.unwrap_or_default());
+        family(encoder, "camera_frames_per_second", "Frames per second now", rate)?;
+        let age = gauge(|feed| {
+            let newest = feed.source().newest();
+            let age = newest.and_then(|frame| SystemTime::now().duration_since(frame.captured_at).ok());
+            age.map_or(f64::NAN, |age| age.as_secs_f64())
+        });
+        family(encoder, "camera_frame_age_seconds", "Age of the newest frame; NaN before the first", age)?;
+        let viewers = gauge(|feed| feed.viewers() as f64);
+        family(encoder, "camera_viewers", "Streams and snapshots being served now", viewers)
+    }
+
+    fn sent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let figures = self.0.viewers.figures();
+        let each = || figures.iter().map(|(camera, figures)| ([("camera", camera.clone())], figures));
+        for (name, help, read) in SENT_COUNTERS {
+            let values = each().map(|(labels, figures)| (labels, ConstCounter::new(read(figures))));
+            family(encoder, name, help, values)?;
+        }
+        let ages = each().map(|(labels, figures)| (labels, figures.age().clone()));
+        family(encoder, "frame_age_seconds", "From a frame's capture until it is handed over", ages)?;
+        let painted = each().map(|(labels, figures)| (labels, figures.painted_age().clone()));
+        let help = "From a frame's capture until the report that it is painted (/api/live)";
+        family(encoder, "painted_age_seconds", help, painted)
+    }
+
+    fn viewers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let records = self.0.viewers.list();
+        let count = |via: Via| {
+            let count = records.iter().filter(|record| record.via() == via).count();
+            ([("via", via.as_str().to_owned())], ConstGauge::new(count as i64))
+        };
+        family(encoder, "viewers", "Viewers now", [count(Via::Mjpeg), count(Via::Live)])?;
+        let refused = self.0.viewers.refused();
+        let refused = refused.map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));
+        family(encoder, "refused_viewers", "Viewers refused for want of a place", refused)?;
+        let over = |bounds: &[f64], read: fn(&Record) -> Option<f64>| {
+            let histogram = Histogram::new(bounds.iter().copied());
+            records.iter().filter_map(|record| read(record)).for_each(|value| histogram.observe(value));
+            histogram
+        };
+        let queues = over(&QUEUES_BYTES, |record| record.queue_bytes().map(|bytes| bytes as f64));
+        single(encoder, "viewer_queue_bytes", "What is on its way, over the viewers now", queues)?;
+        let throughputs = over(&THROUGHPUTS, |record| record.bytes_per_second().map(|rate| rate as f64));
+        let help = "What links carry, over the viewers now whose link was full";
+        single(encoder, "viewer_throughput_bytes_per_second", help, throughputs)?;
+        let skipped = over(&SKIPPED_SHARES, |record| {
+            let (sent, skipped) = (record.frames() as f64, record.skipped_frames() as f64);
+            (sent > 0.0).then(|| skipped / (sent + skipped))
+        });
+        single(encoder, "viewer_skipped_ratio", "Share of frames not seen, over the viewers now", skipped)
+    }
+}
+
+/// One value for each set of labels.
+fn family<const N: usize, M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = ([(&'static str, String); N], M)>,
+) -> fmt::Result {
+    let mut values = values.into_iter().peekable();
+    let Some((_, first)) = values.peek() else { return Ok(()) };
+    let mut encoder = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+    for (labels, value) in values {
+        value.encode(encoder.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn single(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: impl EncodeMetric,
+) -> fmt::Result {
+    let metric_type = value.metric_type();
+    value.encode(encoder.encode_descriptor(name, help, None, metric_type)?)
+}

@@ -1,0 +1,109 @@
+//! `/api/viewers`: who watches now, and how well.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::get;
+use framecast_outputs::{Peer, Record};
+use serde::Serialize;
+
+use super::Context;
+use super::api::{json, rfc3339};
+
+/// `/api/viewers`.
+pub(crate) fn routes(context: Context) -> Router {
+    Router::new().route("/api/viewers", get(viewers).options(super::options)).with_state(context)
+}
+
+#[derive(Serialize)]
+struct Viewers {
+    now: String,
+    limits: Limits,
+    refused: Refused,
+    viewers: Vec<Viewer>,
+}
+
+/// The server's limits; those of cameras are in its configuration.
+#[derive(Serialize)]
+struct Limits {
+    server: Option<usize>,
+    address: Option<usize>,
+}
+
+/// Viewers refused since the start, by the limit that refused them.
+#[derive(Serialize)]
+struct Refused {
+    server: u64,
+    camera: u64,
+    address: u64,
+}
+
+#[derive(Serialize)]
+struct Viewer {
+    id: u64,
+    camera: String,
+    /// `null` over a UNIX socket, and where a stranger asks.
+    address: Option<IpAddr>,
+    via: &'static str,
+    /// What it is sent, as parameters of a URL; empty for the pictures as they are.
+    rendition: String,
+    since: String,
+    /// The number of the writer that serves it.
+    shard: Option<u32>,
+    frames: u64,
+    bytes: u64,
+    skipped: u64,
+    age_ms: Option<f64>,
+    painted_age_ms: Option<f64>,
+    queue_bytes: Option<u64>,
+    bytes_per_second: Option<u64>,
+}
+
+async fn viewers(State(context): State<Context>, request: Request) -> Response {
+    let shows_addresses = context.settings.account.is_some() || is_from_here(&request);
+    let registry = &context.viewers;
+    let limits = registry.limits();
+    let [(_, server), (_, camera), (_, address)] = registry.refused();
+    json(Viewers {
+        now: rfc3339(SystemTime::now()),
+        limits: Limits { server: limits.server, address: limits.address },
+        refused: Refused { server, camera, address },
+        viewers: registry.list().iter().map(|record| describe(record, shows_addresses)).collect(),
+    })
+}
+
+/// Whether the request comes from this machine: whoever may merely watch need not know who else does.
+fn is_from_here(request: &Request) -> bool {
+    match request.extensions().get::<Peer>() {
+        Some(Peer(Some(address))) => address.to_canonical().is_loopback(),
+        Some(Peer(None)) => true,
+        None => false,
+    }
+}
+
+fn describe(record: &Record, shows_addresses: bool) -> Viewer {
+    Viewer {
+        id: record.id(),
+        camera: record.feed().name().to_owned(),
+        address: record.peer().filter(|_| shows_addresses),
+        via: record.via().as_str(),
+        rendition: record.rendition().to_string(),
+        since: rfc3339(record.since()),
+        shard: record.shard(),
+        frames: record.frames(),
+        bytes: record.bytes(),
+        skipped: record.skipped_frames(),
+        age_ms: record.age().map(millis),
+        painted_age_ms: record.painted_age().map(millis),
+        queue_bytes: record.queue_bytes(),
+        bytes_per_second: record.bytes_per_second(),
+    }
+}
+
+/// Milliseconds with three decimals.
+fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}

@@ -1,0 +1,108 @@
+//! Who watches: limits, `/api/viewers` and `/metrics`.
+
+use framecast_testkit::client::Stream;
+use serde_json::Value;
+
+use crate::Server;
+use crate::api::keys;
+
+const VIEWER_KEYS: [&str; 14] = [
+    "address",
+    "age_ms",
+    "bytes",
+    "bytes_per_second",
+    "camera",
+    "frames",
+    "id",
+    "painted_age_ms",
+    "queue_bytes",
+    "rendition",
+    "shard",
+    "since",
+    "skipped",
+    "via",
+];
+
+fn documentation() -> &'static str {
+    include_str!("../../../../docs/api.md")
+}
+
+#[test]
+fn each_viewer_is_told_of_as_long_as_it_watches() {
+    let server = Server::with(|_| {});
+    let before = server.json("/api/viewers");
+    assert_eq!(before["viewers"], Value::Array(Vec::new()));
+    let mut stream = Stream::open(server.address, "/video_feed?width=32&height=32", &[]);
+    stream.next();
+    stream.next();
+    let all = server.json("/api/viewers");
+    assert_eq!(keys(&all), ["limits", "now", "refused", "viewers"]);
+    let viewer = &all["viewers"][0];
+    assert_eq!(keys(viewer), VIEWER_KEYS);
+    for key in VIEWER_KEYS {
+        assert!(documentation().contains(&format!("`{key}`")), "{key} is not in docs/api.md");
+    }
+    assert_eq!((&viewer["camera"], &viewer["via"]), (&"front".into(), &"mjpeg".into()));
+    assert_eq!(viewer["rendition"], "width=160&height=120");
+    assert!(viewer["frames"].as_u64() >= Some(2) && viewer["bytes"].as_u64() > Some(100), "{viewer}");
+    assert!(viewer["age_ms"].as_f64().is_some());
+    drop(stream);
+    server.until("/api/viewers", |all| all["viewers"] == Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_viewer_beyond_the_limit_is_told_so_and_a_page_is_shown_it() {
+    let server = Server::with(|settings| settings.max_viewers = Some(1));
+    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    stream.next();
+    let answer = server.get("/video_feed");
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
+    assert_eq!(answer.text(), "{\"error\":\"this server has as many viewers as it may have (1)\"}");
+    for headers in [[("Accept", "image/avif,image/webp,*/*")], [("Sec-Fetch-Dest", "image")]] {
+        let answer = server.ask("GET /video_feed", &headers);
+        assert_eq!((answer.status, answer.header("content-type")), (503, Some("image/jpeg")));
+        assert!(answer.body.starts_with(b"\xFF\xD8") && answer.body.ends_with(b"\xFF\xD9"));
+    }
+    assert_eq!(server.json("/api/viewers")["refused"]["server"], 3);
+    drop(stream);
+    server.until("/api/viewers", |all| all["viewers"] == Value::Array(Vec::new()));
+    Stream::open(server.address, "/video_feed", &[]).next();
+}
+
+#[test]
+fn a_camera_has_a_limit_of_its_own() {
+    let server = Server::with(|settings| settings.cameras[0].max_viewers = Some(1));
+    let _stream = Stream::open(server.address, "/video_feed", &[]);
+    assert!(server.get("/video_feed").text().contains("camera `front` has as many viewers"));
+}
+
+#[test]
+fn metrics_are_what_was_counted() {
+    let server = Server::with(|_| {});
+    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    stream.next();
+    stream.next();
+    let answer = server.get("/metrics");
+    assert!(
+        answer.header("content-type").unwrap().starts_with("application/openmetrics-text; version=1.0.0")
+    );
+    let text = answer.text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    for line in [
+        "framecast_camera_live{camera=\"front\"} 1",
+        "framecast_camera_openings_total{camera=\"front\"} 1",
+        "framecast_viewers{via=\"mjpeg\"} 1",
+        "framecast_refused_viewers_total{limit=\"server\"} 0",
+        "# TYPE framecast_frame_age_seconds histogram",
+        "# TYPE framecast_viewer_skipped_ratio histogram",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let sent =
+        text.lines().find_map(|line| line.strip_prefix("framecast_sent_frames_total{camera=\"front\"} "));
+    assert!(sent.unwrap().parse::<u64>().unwrap() >= 2);
+    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = name.split(' ').next().unwrap();
+        assert!(documentation().contains(name), "{name} is not in docs/api.md");
+    }
+}

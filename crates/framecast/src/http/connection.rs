@@ -42,6 +42,11 @@ impl<S> Connection<S> {
         Self { stream, write_timeout, deadline: None }
     }
 
+    /// The stream itself, without the bound.
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Passes `poll` on, and fails once writes have waited for `write_timeout` in a row.
     fn bounded<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {

@@ -12,6 +12,7 @@ mod serve;
 mod viewers;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -63,7 +64,13 @@ impl Context {
 
 /// All routes without the guards, for mounting in another program's router.
 pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router {
-    let mjpeg = mjpeg::Output::new(mjpeg::Config::default(), context.viewers.clone(), shutdown.clone());
+    let settings = &context.settings;
+    let config = mjpeg::Config {
+        write_timeout: settings.write_timeout,
+        writers: settings.writers.and_then(NonZeroUsize::new),
+        ..mjpeg::Config::default()
+    };
+    let mjpeg = mjpeg::Output::new(config, context.viewers.clone(), shutdown.clone());
     // One line per output.
     Router::new()
         .merge(mjpeg::routes(context.hub.clone(), mjpeg))

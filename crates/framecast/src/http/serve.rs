@@ -3,18 +3,19 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use framecast_outputs::{Handover, Peer, Place, Socket, Taken};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -96,8 +97,11 @@ impl Server {
     fn take(&self, stream: TcpStream, peer: SocketAddr, shutdown: &CancellationToken) {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => {
-                let serving =
-                    serve(stream, self.router.clone(), Arc::clone(&self.settings), place, shutdown.clone());
+                connection::configure(&stream);
+                // Whoever takes the connection over holds its place, and the server's end waits for them too.
+                let place = Box::new((place, self.connections.token()));
+                let (router, settings) = (self.router.clone(), Arc::clone(&self.settings));
+                let serving = serve(stream, Peer(Some(peer.ip())), router, settings, place, shutdown.clone());
                 self.connections.spawn(serving);
             }
             Err(_) => {
@@ -110,56 +114,79 @@ impl Server {
     }
 }
 
-/// Serves one connection to its end.
-async fn serve(
-    stream: TcpStream,
-    router: Router,
-    settings: Arc<Settings>,
-    _place: OwnedSemaphorePermit,
-    shutdown: CancellationToken,
-) {
-    connection::configure(&stream);
-    let io = TokioIo::new(Connection::new(stream, settings.write_timeout));
-    let service = service_fn(move |request: Request<Incoming>| {
-        Box::pin(router.clone().oneshot(request.map(Body::new)))
-    });
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+/// A client's byte stream.
+trait Stream: AsyncRead + AsyncWrite + Into<Socket> + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Into<Socket> + Send + Unpin + 'static> Stream for S {}
+
+/// How HTTP is spoken.
+fn http(settings: &Settings) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(MAX_BUFFER_BYTES)
         .max_headers(MAX_HEADERS)
         .half_close(false)
-        .serve_connection(io, service);
+        // Some clients of other programs, whose paths are answered too, look for names as these write them.
+        .title_case_headers(true);
+    http
+}
+
+/// Serves one connection to its end, or until a handler has it.
+async fn serve(
+    stream: impl Stream,
+    peer: Peer,
+    router: Router,
+    settings: Arc<Settings>,
+    place: Place,
+    shutdown: CancellationToken,
+) {
+    let io = TokioIo::new(Connection::new(stream, settings.write_timeout));
+    let handover = Handover::new();
+    let word = handover.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(word.clone());
+        Box::pin(router.clone().oneshot(request))
+    });
+    let mut connection = http(&settings).serve_connection(io, service);
     // The socket is left open at the end: a head that is late is still to be answered.
+    let serving = async {
+        tokio::select! {
+            served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => return served,
+            () = shutdown.cancelled() => {}
+        }
+        Pin::new(&mut connection).graceful_shutdown();
+        poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+    };
+    let mut ends_late = pin!(ends_late(&shutdown));
     let served = tokio::select! {
-        served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(served),
-        () = shutdown.cancelled() => None,
+        served = serving => served,
+        () = &mut ends_late => return,
     };
-    let ending = async {
-        let served = match served {
-            Some(served) => served,
-            None => {
-                Pin::new(&mut connection).graceful_shutdown();
-                poll_fn(|cx| connection.poll_without_shutdown(cx)).await
-            }
-        };
-        let parts = connection.into_parts();
-        finish(parts.io.into_inner(), served, !parts.read_buf.is_empty()).await
-    };
-    let ends_late = async {
-        shutdown.cancelled().await;
-        sleep(ENDING_TIMEOUT).await;
-    };
-    tokio::select! {
-        // A client that has gone cannot be told that this is the end.
-        _ended = ending => {}
-        () = ends_late => debug!("dropped: the client did not take the end in time"),
+    let parts = connection.into_parts();
+    let socket = parts.io.into_inner();
+    match handover.take().filter(|_| served.is_ok()) {
+        Some(taker) => taker(Taken { socket: socket.into_inner().into(), read: parts.read_buf, place }),
+        None => tokio::select! {
+            // A client that has gone cannot be told that this is the end.
+            _finished = finish(socket, served, !parts.read_buf.is_empty()) => {}
+            () = ends_late => {}
+        },
     }
+}
+
+/// Waits until the server ends, and then as long as a client may take to take its end.
+async fn ends_late(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    sleep(ENDING_TIMEOUT).await;
+    debug!("dropped: the client did not take the end in time");
 }
 
 /// Closes a connection; one whose head is late, of which something `has_begun` to come, is told so.
 async fn finish(
-    mut socket: Connection<TcpStream>,
+    mut socket: Connection<impl Stream>,
     served: hyper::Result<()>,
     has_begun: bool,
 ) -> io::Result<()> {

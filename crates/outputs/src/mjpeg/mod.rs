@@ -5,16 +5,22 @@
 
 mod framing;
 mod full;
+mod pace;
 mod packer;
+#[cfg(target_os = "linux")]
+mod shard;
+mod stream;
 mod style;
 #[cfg(test)]
 mod tests;
 mod viewer;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Version, header};
 use axum::response::Response;
@@ -25,8 +31,11 @@ use tokio_util::sync::CancellationToken;
 pub use framing::Framing;
 pub use style::{Boundary, Style};
 
+#[cfg(target_os = "linux")]
+use crate::Handover;
 use crate::{Full, NO_STORE, Peer, Record, Refusal, Via, Viewers, parameter, rendition};
 use packer::Packers;
+use stream::Stream;
 use viewer::Viewer;
 
 /// How streams are sent.
@@ -35,12 +44,17 @@ pub struct Config {
     /// When nothing new has come for this long, the last picture is sent again: a browser that shows a part only
     /// when more follows then shows it, and a dead connection is found.
     pub resend_after: Duration,
+    /// How long a viewer may leave what was sent to it untaken, where its connection was handed over.
+    pub write_timeout: Duration,
+    /// How many threads write to viewers whose connections were handed over; `None` for one per core.
+    pub writers: Option<NonZeroUsize>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         // A second, and enough more that a camera of one picture a second is not sent double.
-        Self { resend_after: Duration::from_millis(1100) }
+        let resend_after = Duration::from_millis(1100);
+        Self { resend_after, write_timeout: Duration::from_secs(10), writers: None }
     }
 }
 
@@ -68,13 +82,28 @@ struct Inner {
     viewers: Viewers,
     shutdown: CancellationToken,
     refusals: full::Pictures,
+    #[cfg(target_os = "linux")]
+    shards: Arc<shard::Shards>,
 }
 
 impl Output {
     /// Streams whose viewers are admitted by `viewers`, and which end when `shutdown` is cancelled.
     pub fn new(config: Config, viewers: Viewers, shutdown: CancellationToken) -> Self {
         let (packers, refusals) = (Packers::default(), full::Pictures::default());
-        Self(Arc::new(Inner { config, packers, viewers, shutdown, refusals }))
+        #[cfg(target_os = "linux")]
+        let shards = {
+            let rules = shard::Rules { write_timeout: config.write_timeout, shutdown: shutdown.clone() };
+            Arc::new(shard::Shards::new(config.writers, rules))
+        };
+        Self(Arc::new(Inner {
+            config,
+            packers,
+            viewers,
+            shutdown,
+            refusals,
+            #[cfg(target_os = "linux")]
+            shards,
+        }))
     }
 
     /// The answer to `request` for a stream of `feed`: its head, and the parts until the client has gone.
@@ -102,8 +131,7 @@ impl Output {
                 feed.watch(ask.rendition, Delivery::Latest).map_err(Refusal::too_many_renditions)?;
             place.set_rendition(ask.rendition);
             record = Some(Arc::clone(place.record()));
-            Viewer::new(subscriber, packer, place, ask, inner.config.resend_after)
-                .into_body(inner.shutdown.clone())
+            self.send(Stream::new(subscriber, packer, place, ask, inner.config.resend_after), request)
         };
         let mut response = Response::new(body);
         if let Some(record) = record {
@@ -129,6 +157,21 @@ impl Output {
     /// The answer for a client that wants no picture.
     pub fn no_place(&self, full: &Full, feed: &Feed, request: &Request) -> Result<Response, Refusal> {
         self.0.refusals.answer(full, feed.name(), request.headers())
+    }
+}
+
+impl Output {
+    /// The body by which `stream` leaves: an empty one where the client's socket can be had, for the writers, once the
+    /// answer's head is sent.
+    fn send(&self, stream: Stream, request: &Request) -> Body {
+        #[cfg(target_os = "linux")]
+        if let Some(handover) = request.extensions().get::<Handover>() {
+            let shards = Arc::clone(&self.0.shards);
+            // A viewer that no writer takes is closed, and will ask again.
+            handover.leave(move |taken| drop(shards.join(stream, taken)));
+            return crate::unknown_length();
+        }
+        Viewer::new(stream).into_body(self.0.shutdown.clone())
     }
 }
 

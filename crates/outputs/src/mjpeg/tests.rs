@@ -28,7 +28,11 @@ impl Server {
         let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
         feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
         let shutdown = CancellationToken::new();
-        let output = Output::new(Config { resend_after: RESEND }, Viewers::default(), shutdown.clone());
+        let output = Output::new(
+            Config { resend_after: RESEND, ..Config::default() },
+            Viewers::default(),
+            shutdown.clone(),
+        );
         let routes = routes(hub, output);
         Self { routes, feed, shutdown }
     }

@@ -1,32 +1,18 @@
-//! One connected client: a subscriber and what to send it next.
-
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+//! One connected client whose stream is a response body: over TLS, HTTP/2, and in another program's server.
 
 use axum::body::Body;
 use bytes::Bytes;
-use framecast_hub::Subscriber;
+use framecast_hub::Changes;
 use futures_util::stream;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::packer::Packer;
-use super::{Ask, Framing};
-use crate::viewers;
+use super::stream::{Next, Stream};
 
-/// One connected client. Holds no frame: what it sends next is looked up when its connection has room.
+/// One connected client.
 pub(crate) struct Viewer {
-    subscriber: Subscriber,
-    packer: Arc<Packer>,
-    /// Its place, and what is known of it.
-    place: viewers::Viewer,
-    framing: Framing,
-    /// The least time between two pictures.
-    interval: Duration,
-    resend_after: Duration,
-    sent_at: Option<Instant>,
-    /// When the next picture is due, on a schedule that does not drift.
-    due_at: Option<Instant>,
+    stream: Stream,
+    changes: Changes,
     phase: Phase,
 }
 
@@ -38,18 +24,8 @@ enum Phase {
 }
 
 impl Viewer {
-    pub(crate) fn new(
-        subscriber: Subscriber,
-        packer: Arc<Packer>,
-        place: viewers::Viewer,
-        ask: Ask,
-        resend_after: Duration,
-    ) -> Self {
-        let (framing, interval) = (ask.style.framing, ask.interval);
-        // A resend must not come sooner than the rate that was asked for.
-        let resend_after = resend_after.max(interval);
-        let (sent_at, due_at, phase) = (None, None, Phase::Opening);
-        Self { subscriber, packer, place, framing, interval, resend_after, sent_at, due_at, phase }
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { changes: stream.changes(), stream, phase: Phase::Opening }
     }
 
     /// The response body: each chunk is one whole part with the boundary that ends it, so that it leaves in one
@@ -67,7 +43,7 @@ impl Viewer {
             Phase::Closed => None,
             Phase::Opening => {
                 self.phase = Phase::Parts;
-                Some(self.packer.opening(self.framing))
+                Some(self.stream.opening())
             }
             Phase::Parts => {
                 let part = tokio::select! {
@@ -76,41 +52,25 @@ impl Viewer {
                 };
                 Some(part.unwrap_or_else(|| {
                     self.phase = Phase::Closed;
-                    self.packer.closing()
+                    self.stream.closing()
                 }))
             }
         }
     }
 
-    /// The newest picture as soon as one is due, or the last one again when nothing new has come for a while.
+    /// The next part as soon as there is one to send; `None` at the channel's end.
     async fn next_part(&mut self) -> Option<Bytes> {
-        if let Some(due_at) = self.due_at {
-            sleep_until(due_at).await;
-        }
-        let update = match self.sent_at {
-            None => self.subscriber.next_update().await?,
-            Some(sent_at) => {
-                match timeout_at(sent_at + self.resend_after, self.subscriber.next_update()).await {
-                    Ok(update) => update?,
-                    Err(_) => match self.subscriber.current() {
-                        Some(update) => update,
-                        // The camera is between live and its notice: there is nothing that may be shown.
-                        None => self.subscriber.next_update().await?,
-                    },
+        loop {
+            match self.stream.next(Instant::now()) {
+                Next::Part(part) => return Some(part),
+                Next::End => return None,
+                Next::Due(due_at) => sleep_until(due_at).await,
+                Next::Wait(None) => self.changes.changed().await,
+                Next::Wait(Some(until)) => {
+                    // Either way the stream is looked at again.
+                    timeout_at(until, self.changes.changed()).await.ok();
                 }
             }
-        };
-        let now = Instant::now();
-        self.sent_at = Some(now);
-        if !self.interval.is_zero() {
-            let scheduled = self.due_at.map_or(now, |due_at| due_at) + self.interval;
-            // A pause must not be followed by a burst.
-            self.due_at = Some(scheduled.max(now));
         }
-        let part = self.packer.part(self.framing, &update);
-        let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
-        self.place.sent(part.len(), age);
-        self.place.skipped(self.subscriber.skipped());
-        Some(part)
     }
 }

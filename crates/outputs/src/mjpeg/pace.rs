@@ -1,0 +1,44 @@
+//! When the next picture of a stream is due: the rate that was asked for, without drift, and the last picture again when
+//! nothing new comes.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The schedule of one stream. Reads no clock.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// The least time between two pictures.
+    interval: Duration,
+    resend_after: Duration,
+    sent_at: Option<Instant>,
+    /// When the next picture is due, on a schedule that does not drift.
+    due_at: Option<Instant>,
+}
+
+impl Pace {
+    pub(crate) fn new(interval: Duration, resend_after: Duration) -> Self {
+        // A resend must not come sooner than the rate that was asked for.
+        Self { interval, resend_after: resend_after.max(interval), sent_at: None, due_at: None }
+    }
+
+    /// When the next picture may go, if that is after `now`.
+    pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
+        self.due_at.filter(|due_at| now < *due_at)
+    }
+
+    /// When the last picture is to go again unless a new one came; none before the first.
+    pub(crate) fn resend_at(&self) -> Option<Instant> {
+        self.sent_at.map(|sent_at| sent_at + self.resend_after)
+    }
+
+    /// A picture goes `now`.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.sent_at = Some(now);
+        if !self.interval.is_zero() {
+            let scheduled = self.due_at.map_or(now, |due_at| due_at) + self.interval;
+            // A pause must not be followed by a burst.
+            self.due_at = Some(scheduled.max(now));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! When which viewer is to be looked at next: a heap with one live entry per viewer, instead of a timer for each.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Deadlines this close are met in one turn: none of them needs to be more exact.
+const SLACK: Duration = Duration::from_millis(2);
+
+/// Times by viewer. A viewer's time moves on with every frame; its entry stays where it is, is found to be early, and is
+/// then put where the time is now.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines(BinaryHeap<Reverse<(Instant, usize)>>);
+
+/// One viewer's time, and that of its entry.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Deadline {
+    at: Option<Instant>,
+    entry: Option<Instant>,
+}
+
+impl Deadlines {
+    /// Sets the time of the viewer in `slot`.
+    pub(super) fn set(&mut self, slot: usize, deadline: &mut Deadline, at: Option<Instant>) {
+        deadline.at = at;
+        if let Some(at) = at
+            && deadline.entry.is_none_or(|entry| at < entry)
+        {
+            deadline.entry = Some(at);
+            self.0.push(Reverse((at, slot)));
+        }
+    }
+
+    /// When to look next.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.0.peek().map(|Reverse((at, _))| *at + SLACK)
+    }
+
+    /// The next entry whose time has come; [`Deadline::has_come`] says whether it still means something.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, usize)> {
+        let Reverse((at, _)) = self.0.peek()?;
+        if *at > now {
+            return None;
+        }
+        self.0.pop().map(|Reverse(entry)| entry)
+    }
+
+    /// Whether the time of the viewer in `slot`, of which the entry of time `at` was taken out, has come; if it is later
+    /// by now, an entry is made for then.
+    pub(super) fn has_come(
+        &mut self,
+        slot: usize,
+        deadline: &mut Deadline,
+        at: Instant,
+        now: Instant,
+    ) -> bool {
+        if deadline.entry != Some(at) {
+            // An earlier one took its place, or it is of a viewer that was here before.
+            return false;
+        }
+        deadline.entry = None;
+        match deadline.at {
+            Some(at) if at <= now => true,
+            later => {
+                self.set(slot, deadline, later);
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_moves_on_comes_once_and_late() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let (mut deadlines, mut deadline) = (Deadlines::default(), Deadline::default());
+        for ms in 100..200 {
+            deadlines.set(7, &mut deadline, Some(at(ms)));
+        }
+        assert_eq!(deadlines.0.len(), 1);
+        assert!(deadlines.pop(at(99)).is_none());
+        let (entry, slot) = deadlines.pop(at(150)).unwrap();
+        assert!(!deadlines.has_come(slot, &mut deadline, entry, at(150)), "it is at 199 now");
+        let (entry, slot) = deadlines.pop(at(200)).unwrap();
+        assert!(deadlines.has_come(slot, &mut deadline, entry, at(200)));
+        assert!(deadlines.pop(at(10_000)).is_none());
+    }
+
+    #[test]
+    fn an_earlier_time_comes_earlier() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let (mut deadlines, mut deadline) = (Deadlines::default(), Deadline::default());
+        deadlines.set(7, &mut deadline, Some(at(100)));
+        deadlines.set(7, &mut deadline, Some(at(10)));
+        let (entry, slot) = deadlines.pop(at(10)).unwrap();
+        assert!(deadlines.has_come(slot, &mut deadline, entry, at(10)));
+        deadlines.set(7, &mut deadline, None);
+        let (entry, slot) = deadlines.pop(at(100)).unwrap();
+        assert!(!deadlines.has_come(slot, &mut deadline, entry, at(100)));
+    }
+}

@@ -1,0 +1,103 @@
+//! The writers: one thread per core, each with one task that owns its viewers' sockets.
+//!
+//! A viewer comes here once HTTP is done with its connection ([`Handover`](crate::Handover)). A writer is woken once for
+//! each frame of a channel, walks the viewers of that channel, and hands each the same packed part by one `send`. Viewers
+//! that fall short go on when the kernel says that there is room. What is sent, and when, is told by the [`Stream`].
+
+mod client;
+mod deadlines;
+mod group;
+mod writer;
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::stream::Stream;
+use crate::Taken;
+
+/// A viewer that comes to a writer.
+pub(super) struct Join {
+    stream: Stream,
+    taken: Taken,
+    seat: Seat,
+}
+
+/// What all writers go by.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    /// How long a viewer may take nothing of what was sent to it.
+    pub(super) write_timeout: Duration,
+    /// Ends all streams.
+    pub(super) shutdown: CancellationToken,
+}
+
+/// The writers of one server, which start with its first viewer. They end when this is dropped and their viewers have
+/// gone.
+#[derive(Debug)]
+pub(super) struct Shards {
+    /// How many there shall be.
+    wanted: NonZeroUsize,
+    rules: Rules,
+    shards: Mutex<Vec<Shard>>,
+}
+
+/// The way to one writer.
+#[derive(Debug)]
+struct Shard {
+    joins: mpsc::UnboundedSender<Join>,
+    /// Counts the viewers that were sent there and have not left.
+    seats: Seat,
+}
+
+/// A viewer's place at a writer, free again when dropped.
+type Seat = Arc<()>;
+
+impl Shards {
+    pub(super) fn new(wanted: Option<NonZeroUsize>, rules: Rules) -> Self {
+        let wanted = wanted.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
+        Self { wanted, rules, shards: Mutex::default() }
+    }
+
+    /// Gives a viewer to the writer that has the fewest.
+    ///
+    /// # Errors
+    /// No writer could be started: the viewer's connection is closed.
+    pub(super) fn join(&self, stream: Stream, taken: Taken) -> io::Result<()> {
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        while shards.len() < self.wanted.get() {
+            match Shard::start(shards.len(), self.rules.clone()) {
+                Ok(shard) => shards.push(shard),
+                // Fewer do as well, only slower.
+                Err(_) if !shards.is_empty() => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let fewest = shards.iter().enumerate().min_by_key(|(_, shard)| Arc::strong_count(&shard.seats));
+        let (number, shard) = fewest.expect("there is one: the loop above ended well");
+        stream.record().set_shard(number);
+        let seat = Arc::clone(&shard.seats);
+        // A writer that has ended was told of the server's end, and so will the viewer be by its closed connection.
+        shard.joins.send(Join { stream, taken, seat }).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Shard {
+    fn start(number: usize, rules: Rules) -> io::Result<Self> {
+        let (joins, joining) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let writer = {
+            let _within = runtime.enter();
+            writer::Writer::new(rules)?
+        };
+        thread::Builder::new()
+            .name(format!("writer-{number}"))
+            .spawn(move || runtime.block_on(writer.run(joining)))?;
+        Ok(Self { joins, seats: Arc::default() })
+    }
+}

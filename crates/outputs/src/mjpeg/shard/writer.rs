@@ -1,0 +1,199 @@
+//! A writer: the task that owns its viewers.
+
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::client::{Client, Turn};
+use super::deadlines::Deadlines;
+use super::group::Groups;
+use super::{Join, Rules};
+
+/// How long viewers may take to take the end of their streams: less than the server's connections have in all.
+const ENDING_TIMEOUT: Duration = Duration::from_millis(1700);
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 256;
+
+/// Until when a viewer that wants nothing is not looked at.
+const FAR: Duration = Duration::from_secs(3600);
+
+pub(super) struct Writer {
+    rules: Rules,
+    /// Watches the viewers' sockets, edge-triggered: a socket is named when something came, or when there is room again
+    /// after it was full. So nothing is to be told to the kernel from frame to frame.
+    epoll: AsyncFd<OwnedFd>,
+    clients: Vec<Option<Client>>,
+    free: Vec<usize>,
+    count: usize,
+    groups: Groups,
+    deadlines: Deadlines,
+    /// When those are dropped that have not taken their end.
+    ends_at: Option<Instant>,
+    /// Kept for its room.
+    order: Vec<usize>,
+}
+
+impl Writer {
+    /// A writer without viewers. Must be made within its runtime.
+    pub(super) fn new(rules: Rules) -> io::Result<Self> {
+        let epoll = watched(epoll::create(CreateFlags::CLOEXEC)?)?;
+        Ok(Self {
+            rules,
+            epoll,
+            clients: Vec::new(),
+            free: Vec::new(),
+            count: 0,
+            groups: Groups::default(),
+            deadlines: Deadlines::default(),
+            ends_at: None,
+            order: Vec::new(),
+        })
+    }
+
+    /// Writes until there are neither viewers nor anyone who could send one, or the server ends.
+    pub(super) async fn run(mut self, mut joins: mpsc::UnboundedReceiver<Join>) {
+        let shutdown = self.rules.shutdown.clone();
+        let mut is_open = true;
+        let mut events = Vec::with_capacity(EVENTS);
+        while is_open || self.count > 0 {
+            let next = self.ends_at.into_iter().chain(self.deadlines.next()).min();
+            let wake_at = next.unwrap_or_else(|| Instant::now() + FAR);
+            tokio::select! {
+                () = shutdown.cancelled(), if self.ends_at.is_none() => {
+                    is_open = false;
+                    joins.close();
+                    self.end();
+                }
+                number = poll_fn(|cx| self.groups.poll_changed(cx)) => self.group(number),
+                join = joins.recv(), if is_open => match join {
+                    Some(join) => self.join(join),
+                    None => is_open = false,
+                },
+                ready = self.epoll.readable() => {
+                    if let Ok(mut ready) = ready && take(&self.epoll, &mut events) < events.capacity() {
+                        ready.clear_ready();
+                    }
+                    self.serve(&mut events);
+                }
+                () = sleep_until(wake_at) => self.meet_deadlines(),
+            }
+            if self.ends_at.is_some_and(|ends_at| ends_at <= Instant::now()) {
+                return;
+            }
+        }
+    }
+
+    /// Takes a viewer in, and sends it the newest picture at once.
+    fn join(&mut self, join: Join) {
+        let now = Instant::now();
+        let Ok(mut client) = Client::new(join, now) else { return };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.clients.push(None);
+            self.clients.len() - 1
+        });
+        let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::OUT | EventFlags::ET;
+        if epoll::add(self.epoll.get_ref(), &client, EventData::new_u64(slot as u64), flags).is_err() {
+            // Without word of its socket it could not be served, nor its leaving be seen.
+            self.free.push(slot);
+            return;
+        }
+        client.group = self.groups.join(&client.stream, slot);
+        self.clients[slot] = Some(client);
+        self.count += 1;
+        self.advance(slot, now);
+    }
+
+    /// Something was published to the channel of a group.
+    fn group(&mut self, number: usize) {
+        let now = Instant::now();
+        let mut order = std::mem::take(&mut self.order);
+        self.groups.turn(number, &mut order);
+        for slot in &order {
+            self.advance(*slot, now);
+        }
+        self.order = order;
+    }
+
+    /// Sockets on which something came or went.
+    fn serve(&mut self, events: &mut Vec<Event>) {
+        let now = Instant::now();
+        for event in events.drain(..) {
+            let (slot, flags) = (event.data.u64() as usize, event.flags);
+            let Some(client) = self.clients.get(slot).and_then(Option::as_ref) else { continue };
+            let has_gone = flags.intersects(EventFlags::ERR | EventFlags::HUP | EventFlags::RDHUP)
+                || flags.contains(EventFlags::IN) && !client.read();
+            if has_gone {
+                self.drop_client(slot);
+            } else if flags.contains(EventFlags::OUT) {
+                self.advance(slot, now);
+            }
+        }
+    }
+
+    fn meet_deadlines(&mut self) {
+        let now = Instant::now();
+        while let Some((at, slot)) = self.deadlines.pop(now) {
+            let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { continue };
+            if self.deadlines.has_come(slot, &mut client.deadline, at, now) {
+                self.advance(slot, now);
+            }
+        }
+    }
+
+    /// One viewer's turn. A panic at it is its end and no one else's.
+    fn advance(&mut self, slot: usize, now: Instant) {
+        let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
+        let write_timeout = self.rules.write_timeout;
+        match catch_unwind(AssertUnwindSafe(|| client.advance(now, write_timeout))) {
+            Ok(Turn::Until(at)) => self.deadlines.set(slot, &mut client.deadline, at),
+            Ok(Turn::Gone) | Err(_) => self.drop_client(slot),
+        }
+    }
+
+    fn drop_client(&mut self, slot: usize) {
+        if let Some(client) = self.clients[slot].take() {
+            self.groups.leave(client.group, slot);
+            self.free.push(slot);
+            self.count -= 1;
+        }
+    }
+
+    /// Ends all streams.
+    fn end(&mut self) {
+        let now = Instant::now();
+        self.ends_at = Some(now + ENDING_TIMEOUT);
+        for slot in 0..self.clients.len() {
+            if let Some(client) = &mut self.clients[slot] {
+                client.close();
+                self.advance(slot, now);
+            }
+        }
+    }
+}
+
+/// `epoll` as something that a task can wait for.
+#[allow(
+    deprecated,
+    reason = "what is asked of the caller now holds: it owns its file, and never another one"
+)]
+fn watched(epoll: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(epoll, Interest::READABLE)
+}
+
+/// Takes the events that there are from the kernel; how many.
+fn take(epoll: &AsyncFd<OwnedFd>, events: &mut Vec<Event>) -> usize {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // A failure leaves none, and what they told of is told again.
+    epoll::wait(epoll.get_ref(), spare_capacity(events), Some(&at_once)).unwrap_or(0)
+}

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { checks as clients } from "./checks/client.mjs";
 import { checks as films } from "./checks/film.mjs";
+import { checks as full } from "./checks/full.mjs";
 import { checks as pages } from "./checks/page.mjs";
 import { checks as panels } from "./checks/panel.mjs";
 import { checks as rtsp } from "./checks/rtsp.mjs";
@@ -18,7 +19,7 @@ import { Framecast } from "./lib/framecast.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...panels, ...films, ...stills, ...clients, ...rtsp];
+const HERE = [...pages, ...panels, ...films, ...stills, ...full, ...clients, ...rtsp];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;

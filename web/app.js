@@ -1,6 +1,7 @@
 // The page of all cameras: keeps one tile for each camera that the API names.
 
 import { poll } from "./api.js";
+import { Live } from "./live.js";
 import { News } from "./news.js";
 import { Streams } from "./streams.js";
 import { make, setText, Tile } from "./tile.js";
@@ -8,7 +9,8 @@ import { make, setText, Tile } from "./tile.js";
 const grid = document.getElementById("cameras");
 const summary = document.getElementById("summary");
 const news = new News(document.getElementById("news"));
-const streams = new Streams();
+const live = new Live();
+const streams = new Streams(live);
 const tiles = new Map();
 const none = make("p", "none", "This server has no camera yet.");
 
@@ -22,7 +24,7 @@ function keepTiles(cameras) {
   }
   for (const camera of cameras) {
     if (tiles.has(camera.name)) continue;
-    const tile = new Tile(camera);
+    const tile = new Tile(camera, live);
     tiles.set(camera.name, tile);
     grid.append(tile.element);
     streams.add(tile);

@@ -1,10 +1,18 @@
-// Decides which tiles get a stream: those in sight, while the page is visible and the server
-// answers, and no more than the budget; the others in sight get single pictures in turn. Browsers
-// allow six HTTP/1.1 connections per host, and one each is kept for the API and for snapshots.
+// Decides how each tile gets its picture: only those in sight, while the page is visible and the
+// server answers. Several tiles share one connection (`live.js`). Where that cannot be had, no more
+// than the budget get a stream and the others single pictures in turn: browsers allow six HTTP/1.1
+// connections per host, and one each is kept for the API and for snapshots.
 
 import { Snapshots } from "./snapshots.js";
 
 const MOST = 4;
+// How many pictures a second are worth asking for, with so many tiles in sight.
+const RATES = [[4, 30], [9, 20], [40, 15]];
+const MOST_PER_SECOND = 600;
+// Who goes first where the line cannot carry all: the tile that someone points at, then those in full sight.
+const POINTED_AT = 3;
+const MOSTLY_IN_SIGHT = 2;
+const PARTLY_IN_SIGHT = 1;
 // While someone scrolls fast, tiles come and go: settle first.
 const SETTLE_MS = 150;
 
@@ -15,9 +23,16 @@ export class Streams {
   #isUp = true;
   #isAway = false;
   #timer = 0;
-  #observer = new IntersectionObserver((entries) => this.#onSight(entries));
+  #live;
+  #observer = new IntersectionObserver((entries) => this.#onSight(entries), { threshold: [0, 0.5] });
+  #sizes = new ResizeObserver(() => this.#settle());
 
-  constructor() {
+  /** `live`, if given, is used for all tiles where there are several. */
+  constructor(live = null) {
+    this.#live = live;
+    if (live) live.onChange = () => this.#assign();
+    // Of another screen, or another zoom, the size in pixels may be all that differs.
+    addEventListener("resize", () => this.#settle());
     document.addEventListener("visibilitychange", () => {
       this.#most = MOST;
       this.#assign();
@@ -35,12 +50,18 @@ export class Streams {
 
   /** Takes charge of `tile` (an `element`, and `setMode`). */
   add(tile) {
-    this.#tiles.set(tile.element, { tile, isInSight: false });
+    this.#tiles.set(tile.element, { tile, isInSight: false, isMostly: false });
     this.#observer.observe(tile.element);
+    if (!this.#live) return;
+    this.#sizes.observe(tile.element);
+    for (const name of ["pointerenter", "pointerleave", "focusin", "focusout"]) {
+      tile.element.addEventListener(name, () => this.#settle());
+    }
   }
 
   remove(tile) {
     this.#observer.unobserve(tile.element);
+    this.#sizes.unobserve(tile.element);
     this.#tiles.delete(tile.element);
     tile.setMode("off");
     this.#assign();
@@ -49,7 +70,11 @@ export class Streams {
   /** The server answered; `isFresh` when streams that are open now are not to be trusted. */
   up(isFresh) {
     this.#isUp = true;
-    if (isFresh) for (const { tile } of this.#tiles.values()) tile.setMode("off");
+    if (isFresh) {
+      // What a canvas shows stays until the new connection brings more; an image would show nothing new.
+      if (!this.#isLive) for (const { tile } of this.#tiles.values()) tile.setMode("off");
+      this.#live?.refresh();
+    }
     this.#assign();
   }
 
@@ -64,16 +89,47 @@ export class Streams {
   }
 
   #onSight(entries) {
-    for (const entry of entries) {
-      const known = this.#tiles.get(entry.target);
-      if (known) known.isInSight = entry.isIntersecting;
+    for (const { target, isIntersecting, intersectionRatio } of entries) {
+      const known = this.#tiles.get(target);
+      if (known) Object.assign(known, { isInSight: isIntersecting, isMostly: intersectionRatio >= 0.5 });
     }
+    this.#settle();
+  }
+
+  #settle() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#assign(), SETTLE_MS);
   }
 
+  get #isWall() {
+    return this.#live !== null && this.#tiles.size > 1;
+  }
+
+  get #isLive() {
+    return this.#isWall && this.#live.isUsable;
+  }
+
   #assign() {
     const isStopped = document.hidden || this.#isAway;
+    this.#live?.want(this.#isWall && !isStopped);
+    if (this.#isLive && !isStopped) this.#assignLive();
+    else this.#assignStreams(isStopped);
+  }
+
+  #assignLive() {
+    this.#snapshots.serve([]);
+    const shown = [...this.#tiles.values()].filter(({ isInSight }) => isInSight);
+    const fps = rateFor(shown.length);
+    for (const { tile, isInSight } of this.#tiles.values()) if (!isInSight) tile.setMode("paused");
+    for (const { tile, isMostly } of shown) {
+      const isPointedAt = tile.element.matches(":hover, :focus-within");
+      const priority = isPointedAt ? POINTED_AT : isMostly ? MOSTLY_IN_SIGHT : PARTLY_IN_SIGHT;
+      if (this.#isUp) tile.setMode("live", { fps, priority });
+      else tile.setMode("held");
+    }
+  }
+
+  #assignStreams(isStopped) {
     const slow = [];
     let free = this.#most;
     // Map order is the order of adding, which is the order on the page. All that stop do so
@@ -92,4 +148,10 @@ export class Streams {
     }
     this.#snapshots.serve(slow);
   }
+}
+
+/** Pictures a second to ask for with `count` tiles in sight. */
+function rateFor(count) {
+  const known = RATES.find(([most]) => count <= most);
+  return known ? known[1] : Math.max(1, Math.floor(MOST_PER_SECOND / count));
 }

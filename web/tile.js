@@ -2,8 +2,17 @@
 // what to show by `app.js` (answers of the API) and how to get its picture by `streams.js`.
 
 import { address } from "./api.js";
+import { Canvas } from "./canvas.js";
 import { Feed } from "./feed.js";
 import { age, rate, slowRate, stateWord, trouble } from "./words.js";
+
+// Pictures sharper than this are hardly told apart on a wall, and cost four times as much and more.
+const MOST_PIXEL_RATIO = 2;
+// A picture that has to be stretched by less than this is not worth the next size.
+const STRETCH = 1.06;
+// Of a camera's rate, what a tile shows of it to be told as the camera's.
+const KEEPS_UP = 0.9;
+const WAITING = "Waiting for a picture";
 
 /** `<tag class=… >` with `children`. */
 export function make(tag, className, ...children) {
@@ -15,7 +24,7 @@ export function make(tag, className, ...children) {
 
 /** What is seen until a picture covers it. Screen readers would read it even then; they are told the state. */
 export function waiting() {
-  const element = make("span", "waiting", "Waiting for a picture");
+  const element = make("span", "waiting", WAITING);
   element.setAttribute("aria-hidden", "true");
   return element;
 }
@@ -37,29 +46,51 @@ export class Tile {
   #figures = make("span", "figures");
   #reason = make("p", "reason");
   #veil = make("p", "veil");
+  #waiting = waiting();
   #feed;
+  #live;
+  #canvas = new Canvas(this.#picture);
   #mode = "off";
   #still = null;
+  #frames = 0;
+  // The camera's own size, once it is known.
+  #width = Infinity;
 
-  constructor(camera) {
+  /** `live` is the connection that all tiles share. */
+  constructor(camera, live) {
+    this.#live = live;
     this.name = camera.name;
     this.snapshotUrl = address(camera.snapshot);
     this.element = make("a", "tile");
     this.element.href = address(camera.page);
     this.#veil.hidden = true;
-    this.#picture.append(this.#veil, waiting());
+    this.#picture.append(this.#veil, this.#waiting);
     const name = make("strong", "name", camera.name);
     name.title = camera.name;
     const title = make("p", "title", name, this.#state, this.#figures);
     this.element.append(this.#picture, make("div", "caption", title, this.#reason));
     this.#feed = new Feed(this.#picture, address(camera.stream), `Picture of ${camera.name}`);
+    this.#canvas.onShown = () => this.#dropImages();
+    this.#canvas.onRefused = (message) => setText(this.#waiting, message);
   }
 
-  /** `stream`, `snapshots`, `held` (as it is, the server is away) or `off`. */
-  setMode(mode) {
+  /**
+   * `live` (over the shared connection, as `wish` says), `paused` (what it shows stays, nothing comes),
+   * `stream`, `snapshots`, `held` (as it is, the server is away) or `off`.
+   */
+  setMode(mode, wish) {
+    if (mode === "live") this.#live.show(this.#canvas, { camera: this.name, ...this.#size(), ...wish });
     if (mode === this.#mode) return;
     this.#mode = mode;
     if (mode === "held") return;
+    if (mode === "live" || mode === "paused") {
+      if (mode === "paused") this.#live.hide(this.#canvas);
+      // The canvas covers what was there with its first picture, not before.
+      if (this.#canvas.isShown) this.#dropImages();
+      return;
+    }
+    this.#live.hide(this.#canvas);
+    this.#canvas.clear();
     if (mode === "stream") {
       this.#dropStill();
       this.#feed.start();
@@ -69,13 +100,25 @@ export class Tile {
     }
   }
 
+  /** The pixels that the picture fills on this screen; nothing where the camera has no more than that. */
+  #size() {
+    const { clientWidth, clientHeight } = this.#picture;
+    const scale = Math.min(devicePixelRatio, MOST_PIXEL_RATIO) / STRETCH;
+    const [width, height] = [clientWidth, clientHeight].map((side) => Math.max(16, Math.ceil(side * scale)));
+    return width >= this.#width ? {} : { width, height };
+  }
+
   /** What the API says of the camera; `nowMs` is the server's clock. */
   update(camera, nowMs) {
     if (this.#mode === "stream") this.#feed.check(camera.frames);
+    if (this.#mode === "live" && camera.frames > this.#frames) this.#live.check();
+    this.#frames = camera.frames;
+    this.#width = camera.width ?? Infinity;
     this.#veil.hidden = true;
     setState(this.#state, camera.state);
     const label = [`${camera.name}: ${stateWord(camera.state)}`, camera.reason].filter(Boolean).join(". ");
     this.element.setAttribute("aria-label", label);
+    this.#canvas.label = `Picture of ${label}`;
     setText(this.#figures, this.#figuresOf(camera, nowMs));
     const reason = trouble(camera, nowMs);
     this.#reason.hidden = reason === "";
@@ -87,6 +130,7 @@ export class Tile {
   down() {
     setState(this.#state, "unreachable");
     this.element.setAttribute("aria-label", `${this.name}: ${stateWord("unreachable")}`);
+    this.#canvas.label = `Picture of ${this.name}: ${stateWord("unreachable")}`;
     setText(this.#figures, "");
     this.#reason.hidden = true;
     setText(this.#veil, "Server unreachable. Trying again.");
@@ -112,13 +156,26 @@ export class Tile {
 
   #figuresOf(camera, nowMs) {
     if (camera.state !== "live") return "";
-    if (this.#mode !== "snapshots") {
-      return [rate(camera.fps), age(camera.age_ms)].filter(Boolean).join(" · ");
+    const [pace, ageMs] = this.#measured(camera, nowMs);
+    return [pace, age(ageMs)].filter(Boolean).join(" · ");
+  }
+
+  /** How often the picture comes, and how old it is, of what is seen here. */
+  #measured(camera, nowMs) {
+    if (this.#mode === "live" && this.#canvas.isShown) {
+      const { fps, takenAtMs } = this.#canvas;
+      return [rate(fps < KEEPS_UP * camera.fps ? fps : camera.fps), nowMs - takenAtMs];
     }
-    if (!this.#still) return "";
+    if (this.#mode !== "snapshots") return [rate(camera.fps), camera.age_ms];
+    if (!this.#still) return ["", null];
     const { gotAt, takenAtMs, gapMs } = this.#still;
-    const ageMs = takenAtMs === null ? Date.now() - gotAt : nowMs - takenAtMs;
-    return [gapMs === null ? "" : slowRate(gapMs), age(ageMs)].filter(Boolean).join(" · ");
+    return [gapMs === null ? "" : slowRate(gapMs), takenAtMs === null ? Date.now() - gotAt : nowMs - takenAtMs];
+  }
+
+  #dropImages() {
+    setText(this.#waiting, WAITING);
+    this.#feed.stop();
+    this.#dropStill();
   }
 
   #dropStill() {

@@ -1,0 +1,211 @@
+// One WebSocket that carries the pictures of all tiles. Pictures go to the `Canvas` they were asked
+// for, which says when it has painted one; the server is told, and so never sends more than can be
+// shown. Opens anew by itself when the connection ends. Where none can be opened (a proxy that knows
+// no upgrade), `isUsable` says so and `streams.js` shows the tiles in another way.
+
+import { address } from "./api.js";
+
+const VERSION = 1;
+const HEADER_BYTES = 16;
+const NOTICE = 1;
+const NUMBERS = 65536;
+const OPEN_LIMIT_MS = 4000;
+const RETRY_FIRST_MS = 300;
+const RETRY_LAST_MS = 120000;
+// A connection that has worked is waited for some four seconds before others are opened in its place.
+const PATIENCE = 4;
+const REFUSED_PAUSE_MS = 10000;
+// Cameras deliver and nothing comes: the connection is dead, though nobody has said so.
+const SILENT_MS = 8000;
+const TRUSTED_MS = 2000;
+
+const LIVE = Object.assign(new URL(address("api/live")), {
+  protocol: location.protocol === "https:" ? "wss:" : "ws:",
+}).href;
+
+export class Live {
+  #socket = null;
+  #isOpen = false;
+  #isWanted = false;
+  // Each canvas that is to be served: what it asks for, and under which number the server knows it.
+  #asks = new Map();
+  #canvases = new Map();
+  #lastNumber = 0;
+  #mostTiles = 0;
+  #failures = 0;
+  #hasWorked = false;
+  #hasTold = false;
+  #timer = 0;
+  #limit = 0;
+  #heardAt = 0;
+
+  /** Called when `isUsable` may have changed. */
+  onChange = () => {};
+
+  /** Whether pictures come this way, or soon will. */
+  get isUsable() {
+    return this.#failures < (this.#hasWorked ? PATIENCE : 1);
+  }
+
+  /** Opens the connection, or ends it: then nothing more is sent to this page. */
+  want(isWanted) {
+    if (isWanted === this.#isWanted) return;
+    this.#isWanted = isWanted;
+    if (isWanted) this.#open();
+    else this.#drop();
+  }
+
+  /** `ask` holds the camera, and what is wanted of its pictures: width, height, fps, priority. */
+  show(canvas, ask) {
+    const known = this.#asks.get(canvas);
+    const text = JSON.stringify(ask);
+    if (known?.text === text) return;
+    if (known) Object.assign(known, { ask, text });
+    else this.#asks.set(canvas, { ask, text, number: null, timer: 0 });
+    this.#subscribe(canvas);
+  }
+
+  hide(canvas) {
+    const known = this.#asks.get(canvas);
+    if (!known) return;
+    clearTimeout(known.timer);
+    this.#asks.delete(canvas);
+    if (known.number === null) return;
+    this.#canvases.delete(known.number);
+    if (this.#isOpen) this.#send({ type: "unsubscribe", tile: known.number });
+  }
+
+  /** The server has answered again, was restarted, or this computer slept. */
+  refresh() {
+    if (!this.#isWanted || (this.#isOpen && Date.now() - this.#heardAt < TRUSTED_MS)) return;
+    this.#failures = 0;
+    this.#drop();
+    this.#open();
+  }
+
+  /** To be called now and then while a camera that is shown delivers pictures. */
+  check() {
+    if (!this.#isOpen || this.#canvases.size === 0 || Date.now() - this.#heardAt < SILENT_MS) return;
+    this.#end("nothing comes, although cameras deliver");
+  }
+
+  #open() {
+    this.#drop();
+    let socket;
+    try {
+      socket = new WebSocket(LIVE);
+    } catch (error) {
+      this.#end(error.message);
+      return;
+    }
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = ({ data }) => (typeof data === "string" ? this.#onText(JSON.parse(data)) : this.#onPicture(data));
+    socket.onclose = ({ code, reason }) => this.#end(reason || `closed with code ${code}`);
+    this.#limit = setTimeout(() => this.#end(`no answer for ${OPEN_LIMIT_MS / 1000} s`), OPEN_LIMIT_MS);
+  }
+
+  /** Ends the connection without another one to follow. */
+  #drop() {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#limit);
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#isOpen = false;
+    this.#canvases.clear();
+    for (const known of this.#asks.values()) {
+      clearTimeout(known.timer);
+      known.number = null;
+    }
+    if (!socket) return;
+    // Browsers take their time over a closing handshake; whatever comes meanwhile is of no use.
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  #end(reason) {
+    this.#drop();
+    this.#failures += 1;
+    if (!this.isUsable && !this.#hasTold) {
+      this.#hasTold = true;
+      console.warn(`No WebSocket to ${LIVE} (${reason}): showing streams and single pictures. Trying again later.`);
+    }
+    const wait = Math.min(RETRY_FIRST_MS * 2 ** (this.#failures - 1), RETRY_LAST_MS);
+    this.#timer = setTimeout(() => this.#open(), wait * (0.75 + Math.random() / 2));
+    this.onChange();
+  }
+
+  #onText(message) {
+    if (message.type === "hello") this.#onHello(message);
+    else if (message.type === "error") this.#onRefusal(message);
+  }
+
+  #onHello({ version, max_tiles }) {
+    clearTimeout(this.#limit);
+    if (version !== VERSION) {
+      this.#end(`the server speaks version ${version}`);
+      return;
+    }
+    this.#isOpen = this.#hasWorked = true;
+    this.#mostTiles = max_tiles;
+    this.#heardAt = Date.now();
+    for (const canvas of this.#asks.keys()) this.#subscribe(canvas);
+    if (this.#failures === 0) return;
+    this.#failures = 0;
+    this.onChange();
+  }
+
+  #subscribe(canvas) {
+    const known = this.#asks.get(canvas);
+    if (!this.#isOpen || !known) return;
+    if (known.number === null) {
+      if (this.#canvases.size >= this.#mostTiles) return;
+      known.number = this.#freeNumber();
+      this.#canvases.set(known.number, canvas);
+      if (this.#canvases.size === 1) this.#heardAt = Date.now();
+    }
+    this.#send({ type: "subscribe", tile: known.number, ...known.ask });
+  }
+
+  /** A number not used lately: pictures that are still on their way are not taken for those of another tile. */
+  #freeNumber() {
+    do this.#lastNumber = (this.#lastNumber + 1) % NUMBERS;
+    while (this.#canvases.has(this.#lastNumber));
+    return this.#lastNumber;
+  }
+
+  #onRefusal({ tile, message }) {
+    const canvas = this.#canvases.get(tile);
+    if (!canvas) return;
+    this.#canvases.delete(tile);
+    const known = this.#asks.get(canvas);
+    known.number = null;
+    known.timer = setTimeout(() => this.#subscribe(canvas), REFUSED_PAUSE_MS);
+    canvas.refuse(message);
+  }
+
+  #onPicture(data) {
+    const receivedAt = performance.now();
+    const header = new DataView(data);
+    if (data.byteLength <= HEADER_BYTES || header.getUint8(0) !== VERSION) return;
+    this.#heardAt = Date.now();
+    const number = header.getUint16(2);
+    const sequence = header.getUint32(4);
+    const microseconds = header.getUint32(8) * 2 ** 32 + header.getUint32(12);
+    this.#canvases.get(number)?.take({
+      blob: new Blob([new Uint8Array(data, HEADER_BYTES)], { type: "image/jpeg" }),
+      isNotice: (header.getUint8(1) & NOTICE) !== 0,
+      takenAtMs: microseconds / 1000,
+      onPainted: () => this.#acknowledge(number, sequence, receivedAt),
+    });
+  }
+
+  #acknowledge(tile, sequence, receivedAt) {
+    if (!this.#isOpen || !this.#canvases.has(tile)) return;
+    this.#send({ type: "ack", tile, sequence, paint_ms: Math.round(performance.now() - receivedAt) });
+  }
+
+  #send(message) {
+    this.#socket.send(JSON.stringify(message));
+  }
+}

@@ -13,13 +13,15 @@ import { checks as pages } from "./checks/page.mjs";
 import { checks as panels } from "./checks/panel.mjs";
 import { checks as rtsp } from "./checks/rtsp.mjs";
 import { checks as stills } from "./checks/still.mjs";
+import { checks as walls } from "./checks/wall.mjs";
 import { checks as inVm } from "./checks/vm/all.mjs";
 import { launch } from "./lib/browser.mjs";
 import { Framecast } from "./lib/framecast.mjs";
+import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...panels, ...films, ...stills, ...full, ...clients, ...rtsp];
+const HERE = [...pages, ...walls, ...panels, ...films, ...stills, ...full, ...clients, ...rtsp];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;
@@ -56,10 +58,17 @@ class Stage {
     return framecast;
   }
 
-  async browser(name) {
-    const browser = await launch(name);
+  async browser(name, options) {
+    const browser = await launch(name, options);
     this.defer(() => browser.close());
     return browser;
+  }
+
+  /** A proxy before `framecast` that lets no WebSocket pass, until its `isOpen` is set. */
+  async proxy(framecast) {
+    const proxy = await Proxy.start(framecast.port);
+    this.defer(() => proxy.stop());
+    return proxy;
   }
 
   /** Serves `html` from another origin than any Framecast; returns its address. */

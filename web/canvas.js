@@ -51,6 +51,7 @@ export class Canvas {
   constructor(holder) {
     this.#holder = holder;
     this.#element.setAttribute("role", "img");
+    this.#element.className = "seen";
   }
 
   get isShown() {

@@ -90,6 +90,7 @@ export class Feed {
     image.alt = this.#alt;
     image.draggable = false;
     image.onload = () => {
+      image.classList.add("seen");
       this.#retryMs = RETRY_FIRST_MS;
       this.#watch ??= { loads: 0, sign: null, changedAt: performance.now(), lookedAt: 0, frames: 0 };
       this.#watch.loads += 1;

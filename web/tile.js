@@ -54,7 +54,7 @@ export class Tile {
   #still = null;
   #frames = 0;
   // The camera's own size, once it is known.
-  #width = Infinity;
+  #own = null;
 
   /** `live` is the connection that all tiles share. */
   constructor(camera, live) {
@@ -105,7 +105,8 @@ export class Tile {
     const { clientWidth, clientHeight } = this.#picture;
     const scale = Math.min(devicePixelRatio, MOST_PIXEL_RATIO) / STRETCH;
     const [width, height] = [clientWidth, clientHeight].map((side) => Math.max(16, Math.ceil(side * scale)));
-    return width >= this.#width ? {} : { width, height };
+    const isEnough = this.#own && width >= this.#own.width && height >= this.#own.height;
+    return isEnough ? {} : { width, height };
   }
 
   /** What the API says of the camera; `nowMs` is the server's clock. */
@@ -113,7 +114,7 @@ export class Tile {
     if (this.#mode === "stream") this.#feed.check(camera.frames);
     if (this.#mode === "live" && camera.frames > this.#frames) this.#live.check();
     this.#frames = camera.frames;
-    this.#width = camera.width ?? Infinity;
+    this.#own = camera.width ? { width: camera.width, height: camera.height } : null;
     this.#veil.hidden = true;
     setState(this.#state, camera.state);
     const label = [`${camera.name}: ${stateWord(camera.state)}`, camera.reason].filter(Boolean).join(". ");
@@ -146,7 +147,10 @@ export class Tile {
       const image = make("img", "");
       image.alt = `Picture of ${this.name}`;
       image.draggable = false;
-      image.onload = () => URL.revokeObjectURL(image.src);
+      image.onload = () => {
+        image.classList.add("seen");
+        URL.revokeObjectURL(image.src);
+      };
       this.#picture.append(image);
       this.#still = { image };
     }

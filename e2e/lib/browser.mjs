@@ -1,9 +1,12 @@
 // Chromium and Firefox as Debian packages them, each run with a profile of its own that is thrown away.
 
 import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import puppeteer from "puppeteer-core";
 import { find } from "./tool.mjs";
-import { until, within } from "./wait.mjs";
+import { sleep, until, within } from "./wait.mjs";
 
 const CHROMIUM_FLAGS = [
   "--no-sandbox",
@@ -18,23 +21,35 @@ const CHROMIUM_FLAGS = [
 // On a busy machine Chromium now and then never answers a request for a screenshot; it does the next one.
 const SHOT_LIMIT_MS = 2000;
 
-/** Starts `chromium` or `firefox`. */
-export async function launch(name) {
+/** Starts `chromium` or `firefox`; `isNice`, it leaves the processors to everyone else. */
+export async function launch(name, { isNice = false } = {}) {
+  const program = find(name === "chromium" ? "chromium" : "firefox-esr");
   return puppeteer.launch({
     browser: name === "chromium" ? "chrome" : "firefox",
-    executablePath: find(name === "chromium" ? "chromium" : "firefox-esr"),
+    executablePath: isNice ? politely(program) : program,
     headless: true,
     args: name === "chromium" ? CHROMIUM_FLAGS : [],
   });
 }
 
-/** A new page that shows `url`; what its console calls an error is gathered in `page.errors`. */
+/** A program that runs `program` with the least of the processors. */
+function politely(program) {
+  const folder = mkdtempSync(path.join(tmpdir(), "framecast-nice-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const script = path.join(folder, path.basename(program));
+  writeFileSync(script, `#!/bin/sh\nexec nice -n 10 '${program}' "$@"\n`, { mode: 0o755 });
+  return script;
+}
+
+/** A new page that shows `url`; what its console calls an error or a warning is gathered in `errors` and `warnings`. */
 export async function open(browser, url, viewport = { width: 1280, height: 800 }) {
   const page = await browser.newPage();
   page.errors = [];
+  page.warnings = [];
   page.on("pageerror", (error) => page.errors.push(error.message));
   page.on("console", (message) => {
     if (message.type() === "error") page.errors.push(message.text());
+    if (/^warn/.test(message.type())) page.warnings.push(message.text());
   });
   await page.setViewport(viewport);
   // Not "load": an endless stream may keep a page loading for ever.
@@ -55,11 +70,32 @@ export async function shot(page, selector) {
 /** Waits for a picture in `selector`, then until `count` different ones have been on the screen. */
 export async function moves(page, selector, count = 3) {
   await until(`a picture in ${selector}`, () =>
-    page.$eval(`${selector} img`, (image) => image.naturalWidth > 0),
+    page.$eval(`${selector} :is(img, canvas)`, (image) => (image.naturalWidth ?? image.width) > 0),
   );
   const seen = new Set();
   await until(`${count} different pictures in ${selector}`, async () => {
     seen.add(createHash("sha256").update(await shot(page, selector)).digest("hex"));
     return seen.size >= count;
   });
+}
+
+/** Puts another tab in front; where that leaves the page "visible" (some headless modes), says so to the page. */
+export async function hide(browser, page) {
+  const other = await browser.newPage();
+  await other.bringToFront();
+  await sleep(500);
+  if (await page.evaluate(() => document.hidden)) return;
+  await page.evaluate(() => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+}
+
+/** Puts the page in front again. */
+export async function show(page) {
+  await page.evaluate(() => {
+    delete document.hidden;
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  await page.bringToFront();
 }

@@ -1,0 +1,147 @@
+// Many cameras on one page: over one WebSocket, painted in time, nothing sent that nobody sees.
+
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { hide, moves, open, show } from "../lib/browser.mjs";
+import { measureWall, quantile, watchWall } from "../lib/wall.mjs";
+import { ensure, sleep, until } from "../lib/wait.mjs";
+
+const COUNT = 16;
+const FPS = 15;
+// Four columns of tiles whose pictures are 320x180, and all four rows in sight.
+const VIEWPORT = { width: 1390, height: 1130 };
+const SETTLE_MS = 2000;
+// With FRAMECAST_WALL_SECONDS the figures themselves are held to, for so long; else, on a machine that may be
+// busy with anything, their order of magnitude.
+const SECONDS = Number(process.env.FRAMECAST_WALL_SECONDS) || null;
+const LEAST_FPS = SECONDS ? 10 : 5;
+const MOST_AGE_MS = SECONDS ? 150 : 600;
+const SMALL = "emulated:?size=640x360&fps=10";
+
+/** Thirty pictures of 1280x720, some 76 KB each, in a folder of their own. */
+function makePictures(stage) {
+  const folder = mkdtempSync(path.join(tmpdir(), "framecast-wall-"));
+  stage.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const pattern = "testsrc2=size=1280x720:rate=15:duration=2,noise=alls=12:allf=t";
+  execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", pattern, "-q:v", "9", path.join(folder, "%02d.jpg")]);
+  return folder;
+}
+
+/** A page with the wall of `cameras`; what it asks the server for by HTTP is gathered in `page.asked`. */
+async function openWall(stage, name, cameras, viewport = VIEWPORT) {
+  const framecast = await stage.framecast(cameras);
+  const browser = await stage.browser(name, { isNice: true });
+  const page = await open(browser, "about:blank", viewport);
+  page.asked = [];
+  page.on("request", (request) => page.asked.push(request.url()));
+  await watchWall(page, framecast.url);
+  return { framecast, browser, page };
+}
+
+const sockets = (page) => page.evaluate(() => window.wall.sockets.map(({ readyState }) => readyState));
+const received = (page) => page.evaluate(() => window.wall.bytes);
+const OPEN = 1;
+
+async function everyTilePaints(page, count) {
+  await until(`${count} tiles show a picture`, () =>
+    page.$$eval(".tile canvas", (all, wanted) => all.length === wanted && all.every(({ width }) => width > 16), count),
+  );
+}
+
+async function ensureOneConnection(page) {
+  const states = await sockets(page);
+  ensure(states.length === 1 && states[0] === OPEN, `in place of one WebSocket there are ${states.length}`);
+  const others = page.asked.filter((url) => /stream\.mjpg|snapshot\.jpg|video_feed/.test(url));
+  ensure(others.length === 0, `the page asked for ${others[0]}, too`);
+  const images = await page.$$eval(".picture img", (all) => all.length);
+  ensure(images === 0, `${images} pictures are no canvases`);
+}
+
+async function showWall(stage, name) {
+  const folder = makePictures(stage);
+  const names = Array.from({ length: COUNT }, (_, n) => `camera-${String(n + 1).padStart(2, "0")}`);
+  const cameras = names.map((camera) => `${camera}=images:${folder}?fps=${FPS}`);
+  const { page } = await openWall(stage, name, cameras);
+  await everyTilePaints(page, COUNT);
+  const size = await page.$eval(".picture", ({ clientWidth, clientHeight }) => [clientWidth, clientHeight]);
+  ensure(Math.abs(size[0] - 320) <= 4 && Math.abs(size[1] - 180) <= 4, `a tile is ${size.join("x")}`);
+  const coded = await page.$$eval(".tile canvas", (all) => all.map(({ width, height }) => `${width}x${height}`));
+  ensure(coded.every((pixels) => pixels === "320x180"), `pictures are ${[...new Set(coded)].join(" and ")}`);
+  await sleep(SETTLE_MS);
+  const measured = await measureWall(page, (SECONDS ?? 5) * 1000);
+  await page.screenshot({ path: stage.out(`wall-${name}.png`) });
+  await ensureOneConnection(page);
+  const rates = names.map((camera) => measured.rates[camera] ?? 0).sort((a, b) => a - b);
+  const [half, most] = [0.5, 0.95].map((share) => Math.round(quantile(measured.ages, share)));
+  const figures =
+    `${COUNT} cameras at ${rates[0].toFixed(1)} to ${rates.at(-1).toFixed(1)} fps, ` +
+    `painted after ${half} ms in the median and ${most} ms for 95 %`;
+  ensure(rates[0] >= LEAST_FPS && most < MOST_AGE_MS, figures);
+  // What is acknowledged was painted, and no picture that could not be decoded hides among them.
+  const unpainted = measured.acknowledged - measured.painted;
+  ensure(unpainted === 0, `${unpainted} of ${measured.acknowledged} pictures were acknowledged and not painted`);
+  ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
+  return figures;
+}
+
+async function sendNothingUnseen(stage, name) {
+  const { framecast, browser, page } = await openWall(stage, name, [`front=${SMALL}`, `yard=${SMALL}`, `gate=${SMALL}`]);
+  await everyTilePaints(page, 3);
+  await hide(browser, page);
+  const watched = async () => (await framecast.cameras()).some((camera) => camera.viewers > 0);
+  await until("nobody views anything while the page is hidden", async () => !(await watched()));
+  ensure(!(await sockets(page)).includes(OPEN), "a WebSocket is still open");
+  const before = await received(page);
+  await sleep(1500);
+  const after = await received(page);
+  ensure(after === before, `the hidden page was sent ${after - before} bytes`);
+  await show(page);
+  await until("pictures come again", async () => (await received(page)) > after, { withinMs: 5000 });
+  await everyTilePaints(page, 3);
+}
+
+/** A tile that is scrolled away asks for nothing, keeps its picture, and goes on when it is back. */
+async function pauseWhatIsOutOfSight(stage, name) {
+  const cameras = ["front", "yard", "gate"];
+  const { page } = await openWall(stage, name, cameras.map((camera) => `${camera}=${SMALL}`), { width: 390, height: 420 });
+  const shown = () => page.evaluate(() => [...window.wall.subscribed.values()].sort().join(" "));
+  const first = await until("the first tiles are asked for", shown);
+  ensure(!first.includes("gate"), "a tile below the window is asked for");
+  await until("the first tile shows a picture", () => page.$eval(".tile canvas", ({ width }) => width > 16));
+  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+  await until("the last tile alone is asked for", async () => /gate/.test(await shown()) && !/front/.test(await shown()));
+  const kept = await page.$eval(".tile .picture", (picture) => picture.querySelector("canvas") !== null);
+  ensure(kept, "the tile that was scrolled away has lost its picture");
+  await page.evaluate(() => scrollTo(0, 0));
+  await until("the first tile is asked for again", async () => /front/.test(await shown()));
+  await moves(page, ".tile:first-child .picture");
+}
+
+async function comeBack(stage, name) {
+  const cameras = [`front=${SMALL}`, `yard=${SMALL}`];
+  const { framecast, page } = await openWall(stage, name, cameras);
+  await everyTilePaints(page, 2);
+  await framecast.kill();
+  await until("each tile says that the server is unreachable", () =>
+    page.$$eval(".tile .veil", (all) => all.length === 2 && all.every(({ hidden, textContent }) => !hidden && /unreachable/i.test(textContent))),
+  );
+  await stage.framecast(cameras, framecast.port);
+  await until("no tile says it any more", () => page.$$eval(".tile .veil", (all) => all.every(({ hidden }) => hidden)));
+  await moves(page, ".tile:last-child .picture");
+}
+
+const inBoth = (title, check, ...needs) =>
+  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
+    name: `${title}-${name}`,
+    needs: [program, ...needs],
+    run: (stage) => check(stage, name),
+  }));
+
+export const checks = [
+  ...inBoth("wall", showWall, "ffmpeg"),
+  ...inBoth("wall-hidden", sendNothingUnseen),
+  ...inBoth("wall-scrolled", pauseWhatIsOutOfSight),
+  ...inBoth("wall-restart", comeBack),
+];

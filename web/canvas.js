@@ -4,8 +4,9 @@
 
 // Where the browser paints nothing (a window behind others) pictures are taken all the same, slowly.
 const UNSEEN_MS = 1000;
-// How much the newest gap counts in the mean one.
-const FRESH_SHARE = 0.1;
+// The rate is that of so long, or of so many pictures where they come seldom.
+const RATE_MS = 2000;
+const RATE_COUNT = 4;
 
 const due = new Set();
 let frame = 0;
@@ -37,8 +38,7 @@ export class Canvas {
   // Counts how often it was cleared: what was being decoded then is not wanted any more.
   #turn = 0;
 
-  #paintedAt = 0;
-  #gapMs = null;
+  #paintedAt = [];
 
   /** When the picture that is seen was taken, in milliseconds of the server's clock; null when none is seen. */
   takenAtMs = null;
@@ -60,7 +60,8 @@ export class Canvas {
 
   /** Pictures painted per second, of late; null when not known. */
   get fps() {
-    return this.#gapMs === null ? null : 1000 / this.#gapMs;
+    const times = this.#paintedAt;
+    return times.length < RATE_COUNT ? null : ((times.length - 1) * 1000) / (times.at(-1) - times[0]);
   }
 
   /** What screen readers say of the picture. */
@@ -103,17 +104,19 @@ export class Canvas {
     const { width, height } = bitmap;
     if (this.#element.width !== width || this.#element.height !== height) Object.assign(this.#element, { width, height });
     this.#context.transferFromImageBitmap(bitmap);
+    const now = performance.now();
+    this.#paintedAt.push(now);
+    while (this.#paintedAt.length > RATE_COUNT && this.#paintedAt[0] < now - RATE_MS) this.#paintedAt.shift();
     const isFirst = !this.isShown;
     this.takenAtMs = takenAtMs;
-    const now = performance.now();
-    if (isFirst) {
-      this.#holder.append(this.#element);
-      this.onShown();
-    } else {
-      const gapMs = now - this.#paintedAt;
-      this.#gapMs = this.#gapMs === null ? gapMs : this.#gapMs + (gapMs - this.#gapMs) * FRESH_SHARE;
-    }
-    this.#paintedAt = now;
+    if (!isFirst) return;
+    this.#holder.append(this.#element);
+    this.onShown();
+  }
+
+  /** Nothing comes for a while, by no fault of anyone. */
+  pause() {
+    this.#paintedAt = [];
   }
 
   refuse(message) {
@@ -128,7 +131,7 @@ export class Canvas {
     this.#ready?.bitmap?.close();
     this.#ready = null;
     this.takenAtMs = null;
-    this.#gapMs = null;
+    this.pause();
     this.#element.remove();
   }
 }

@@ -84,7 +84,10 @@ export class Tile {
     this.#mode = mode;
     if (mode === "held") return;
     if (mode === "live" || mode === "paused") {
-      if (mode === "paused") this.#live.hide(this.#canvas);
+      if (mode === "paused") {
+        this.#live.hide(this.#canvas);
+        this.#canvas.pause();
+      }
       // The canvas covers what was there with its first picture, not before.
       if (this.#canvas.isShown) this.#dropImages();
       return;
@@ -168,7 +171,8 @@ export class Tile {
   #measured(camera, nowMs) {
     if (this.#mode === "live" && this.#canvas.isShown) {
       const { fps, takenAtMs } = this.#canvas;
-      return [rate(fps < KEEPS_UP * camera.fps ? fps : camera.fps), nowMs - takenAtMs];
+      const isBehind = fps !== null && fps < KEEPS_UP * camera.fps;
+      return [rate(isBehind ? fps : camera.fps), nowMs - takenAtMs];
     }
     if (this.#mode !== "snapshots") return [rate(camera.fps), camera.age_ms];
     if (!this.#still) return ["", null];

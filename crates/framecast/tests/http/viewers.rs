@@ -70,10 +70,14 @@ fn a_viewer_beyond_the_limit_is_told_so_and_a_page_is_shown_it() {
 }
 
 #[test]
-fn a_camera_has_a_limit_of_its_own() {
+fn a_camera_and_an_address_have_limits_of_their_own() {
     let server = Server::with(|settings| settings.cameras[0].max_viewers = Some(1));
     let _stream = Stream::open(server.address, "/video_feed", &[]);
     assert!(server.get("/video_feed").text().contains("camera `front` has as many viewers"));
+    let server = Server::with(|settings| settings.max_viewers_per_address = Some(1));
+    let _stream = Stream::open(server.address, "/video_feed", &[]);
+    assert!(server.get("/video_feed").text().contains("as many viewers from 127.0.0.1 as there may be (1)"));
+    assert_eq!(server.json("/api/viewers")["viewers"][0]["address"], "127.0.0.1");
 }
 
 #[test]

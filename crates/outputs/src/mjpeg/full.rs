@@ -48,7 +48,7 @@ impl Pictures {
         }
         let picture = draw::notice(&draw::Notice {
             camera,
-            headline: "No place",
+            headline: "Full",
             lines: &[&key.1, "Try again later"],
             background: None,
             width_px: WIDTH_PX,

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use framecast_drivers::Drivers;
 use framecast_hub::{Bounds, Hub};
-use framecast_outputs::{Limits, Viewers};
+use framecast_outputs::{Limits, Viewers, live};
 use framecast_transcode::{Backend, Pool};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -113,8 +113,18 @@ impl Cameras {
         let (cameras, listing) = (cameras.into(), Arc::default());
         let limits = Limits { server: settings.max_viewers, address: settings.max_viewers_per_address };
         let viewers = Viewers::new(limits);
-        let context =
-            Context { hub, cameras, drivers, settings, viewers, codec, state, listing, started_at: now };
+        let context = Context {
+            hub,
+            cameras,
+            drivers,
+            settings,
+            viewers,
+            live_counts: live::Counts::default(),
+            codec,
+            state,
+            listing,
+            started_at: now,
+        };
         Ok(Self { context, shutdown, tasks })
     }
 

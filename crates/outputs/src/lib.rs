@@ -5,6 +5,7 @@
 //! and listeners.
 
 mod handover;
+pub mod live;
 pub mod mjpeg;
 mod peer;
 mod refusal;

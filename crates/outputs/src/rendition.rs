@@ -12,7 +12,7 @@ use framecast_media::Codec;
 use crate::{Refusal, parameter};
 
 /// The least and greatest rate that can be asked for.
-const FPS: RangeInclusive<f64> = 0.01..=1000.0;
+pub(crate) const FPS: RangeInclusive<f64> = 0.01..=1000.0;
 
 /// The rendition that `query` asks for, its rate left out.
 ///
@@ -38,12 +38,19 @@ pub(crate) fn pictures(query: &str) -> Result<Rendition, Refusal> {
 /// A number out of its range, or no number.
 pub(crate) fn stream(query: &str, feed: &Feed) -> Result<(Rendition, Option<f64>), Refusal> {
     let rendition = pictures(query)?;
-    let Some(fps) = number(query, "fps", FPS, "a number")? else { return Ok((rendition, None)) };
+    let fps = number(query, "fps", FPS, "a number")?;
+    Ok((at_rate(rendition, fps, feed), fps))
+}
+
+/// `rendition` of `feed` for a viewer who takes at most `fps` pictures a second.
+pub(crate) fn at_rate(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Rendition {
     // Coded pictures as they are can be left out viewer by viewer; where each costs an encoder's work, those that nobody
     // sees are not made.
     let is_encoded = rendition.changes_pictures() || is_raw(feed);
-    let rendition = if is_encoded { rendition.with_fps(fps) } else { rendition };
-    Ok((rendition, Some(fps)))
+    match fps {
+        Some(fps) if is_encoded => rendition.with_fps(fps),
+        _ => rendition,
+    }
 }
 
 /// Whether the camera gives raw pictures, as far as is known.

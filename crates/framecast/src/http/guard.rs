@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use framecast_outputs::Refusal;
@@ -21,6 +21,8 @@ pub(crate) struct Guard {
     /// Whether names are checked: where an account is asked for, a hostile page gains nothing by a name.
     checks_hosts: bool,
     allowed: Vec<String>,
+    /// Origins whose scripts may read what is here.
+    origins: Vec<HeaderValue>,
 }
 
 impl Guard {
@@ -34,7 +36,7 @@ impl Guard {
                 allowed.push(name);
             }
         }
-        Self { checks_hosts: settings.account.is_none(), allowed }
+        Self { checks_hosts: settings.account.is_none(), allowed, origins: settings.cors_origins.clone() }
     }
 
     fn allows_host(&self, host: &str) -> bool {
@@ -44,6 +46,12 @@ impl Guard {
             || name == "localhost"
             || name.ends_with(".localhost")
             || self.allowed.iter().any(|allowed| *allowed == name || *allowed == host.to_ascii_lowercase())
+    }
+
+    fn allows_origin(&self, headers: &HeaderMap) -> bool {
+        let mut given = headers.get_all(header::ORIGIN).iter();
+        let (Some(origin), None) = (given.next(), given.next()) else { return false };
+        self.origins.iter().any(|allowed| allowed == "*" || allowed == origin)
     }
 }
 
@@ -65,7 +73,22 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
             "requests that change something are taken from this server's own pages alone".to_owned();
         return Refusal { status: StatusCode::FORBIDDEN, message }.into_response();
     }
+    if opens_websocket(&request)
+        && is_from_elsewhere(request.headers(), host.as_deref())
+        && !guard.allows_origin(request.headers())
+    {
+        let message =
+            "WebSockets are opened for this server's own pages alone, and for those in cors_origins";
+        return Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
+    }
     next.run(request).await
+}
+
+/// Whether a request asks for a WebSocket: browsers let any page do that and read what comes, CORS or not.
+fn opens_websocket(request: &Request) -> bool {
+    let mut upgrades = request.headers().get_all(header::UPGRADE).iter();
+    upgrades
+        .any(|upgrade| upgrade.as_bytes().to_ascii_lowercase().windows(9).any(|word| word == b"websocket"))
 }
 
 /// What is wrong with a request that names its host never or twice (RFC 9112 §3.2): a proxy in front may have read

@@ -24,7 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use framecast_drivers::Drivers;
 use framecast_hub::Hub;
-use framecast_outputs::{Refusal, Viewers, mjpeg, snapshot};
+use framecast_outputs::{Refusal, Viewers, live, mjpeg, snapshot};
 use framecast_transcode::Backend;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -45,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     /// Who watches now.
     pub(crate) viewers: Viewers,
+    /// Why connections of `/api/live` ended.
+    pub(crate) live_counts: live::Counts,
     /// The codec that encodes pictures.
     pub(crate) codec: Backend,
     /// Where controls are kept across restarts, if anywhere.
@@ -71,9 +73,12 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         ..mjpeg::Config::default()
     };
     let mjpeg = mjpeg::Output::new(config, context.viewers.clone(), shutdown.clone());
+    let counts = context.live_counts.clone();
+    let live = live::Config { write_timeout: settings.write_timeout, counts };
     // One line per output.
     Router::new()
         .merge(mjpeg::routes(context.hub.clone(), mjpeg))
+        .merge(live::routes(context.hub.clone(), context.viewers.clone(), live, shutdown.clone()))
         .merge(snapshot::routes(context.hub.clone(), snapshot::Config::default()))
         .merge(api::routes(context.clone()))
         .merge(controls::routes(context.clone()))

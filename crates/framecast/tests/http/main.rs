@@ -8,6 +8,7 @@ mod controls;
 mod cors;
 mod devices;
 mod guard;
+mod live;
 mod page;
 mod relay;
 mod snapshot;

@@ -1,0 +1,195 @@
+//! Why a connection ended: the code and the words that the client is told, and how often each was.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+
+use super::message::{BadMessage, MAX_MESSAGE_BYTES};
+use super::scheduler::{ACK_TIMEOUT, MAX_TILES};
+
+/// The most bytes of a reason: what a close frame has beside its code (RFC 6455 §5.5).
+const MAX_REASON_BYTES: usize = 123;
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The client closed it.
+    Closed,
+    /// The client went without a word.
+    Gone,
+    /// The client has taken nothing for the server's `write_timeout`, or has not answered a ping.
+    Stalled,
+    /// The server ends.
+    Shutdown,
+    /// Bytes that are no WebSocket frames of a client.
+    NotWebSocket,
+    /// A text that is not UTF-8.
+    NotUtf8,
+    /// A binary message, of which clients have none to send.
+    Binary,
+    /// A message of more than [`MAX_MESSAGE_BYTES`].
+    TooLong,
+    /// A text that is no message of the protocol.
+    Bad(BadMessage),
+    /// More than [`MAX_TILES`] tiles.
+    TooManyTiles,
+    /// An acknowledgement of a picture that was not sent.
+    NotSent {
+        /// The picture's tile, as the client named it.
+        tile: u16,
+        /// The picture's number, as the client named it.
+        sequence: u32,
+    },
+    /// Nothing was acknowledged for [`ACK_TIMEOUT`].
+    NotAcknowledged,
+    /// One picture took too long to leave.
+    Slow,
+    /// More messages than anyone needs to send.
+    Flood,
+}
+
+/// The names of all endings, in the order of [`Ending::index`].
+const NAMES: [&str; 14] = [
+    "closed",
+    "gone",
+    "stalled",
+    "shutdown",
+    "not_websocket",
+    "not_utf8",
+    "binary",
+    "too_long",
+    "bad_message",
+    "too_many_tiles",
+    "not_sent",
+    "not_acknowledged",
+    "slow",
+    "flood",
+];
+
+impl Ending {
+    fn index(&self) -> usize {
+        match self {
+            Self::Closed => 0,
+            Self::Gone => 1,
+            Self::Stalled => 2,
+            Self::Shutdown => 3,
+            Self::NotWebSocket => 4,
+            Self::NotUtf8 => 5,
+            Self::Binary => 6,
+            Self::TooLong => 7,
+            Self::Bad(_) => 8,
+            Self::TooManyTiles => 9,
+            Self::NotSent { .. } => 10,
+            Self::NotAcknowledged => 11,
+            Self::Slow => 12,
+            Self::Flood => 13,
+        }
+    }
+
+    /// A word for figures and logs: `too_long`, for instance.
+    pub fn name(&self) -> &'static str {
+        NAMES[self.index()]
+    }
+
+    /// What a client that is still there is told: a code of RFC 6455 §7.4.1 and a sentence of at most 123 bytes.
+    pub(super) fn told(&self) -> Option<(u16, String)> {
+        let (code, reason): (u16, Cow<'_, str>) = match self {
+            Self::Closed | Self::Gone | Self::Stalled | Self::Slow => return None,
+            Self::Shutdown => (1001, "the server ends".into()),
+            Self::NotWebSocket => (1002, "these are no frames of a WebSocket client".into()),
+            Self::Binary => (1003, "clients send text alone".into()),
+            Self::NotUtf8 => (1007, "a text that is not UTF-8".into()),
+            Self::TooLong => (1009, format!("a message of more than {MAX_MESSAGE_BYTES} bytes").into()),
+            Self::Bad(bad) => (1008, bad.to_string().into()),
+            Self::TooManyTiles => (1008, format!("more than {MAX_TILES} tiles").into()),
+            Self::NotSent { tile, sequence } => (
+                1008,
+                format!("picture {sequence} of tile {tile} was not sent, so it cannot be painted").into(),
+            ),
+            Self::NotAcknowledged => {
+                (1008, format!("no picture was acknowledged for {} s", ACK_TIMEOUT.as_secs()).into())
+            }
+            Self::Flood => (1008, "more than 1000 messages a second".into()),
+        };
+        let mut reason = reason.into_owned();
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        Some((code, reason))
+    }
+}
+
+impl From<tungstenite::Error> for Ending {
+    fn from(error: tungstenite::Error) -> Self {
+        use tungstenite::Error;
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => Self::Closed,
+            Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::Stalled,
+            Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
+            Error::Utf8(_) => Self::NotUtf8,
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLong,
+            _ => Self::NotWebSocket,
+        }
+    }
+}
+
+/// How often connections ended, by the reason. Cheap to clone; all clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Counts(Arc<[AtomicU64; NAMES.len()]>);
+
+impl Counts {
+    pub(super) fn count(&self, ending: &Ending) {
+        self.0[ending.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Each reason with its count, those that never were too.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        NAMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::message::parse;
+
+    fn all() -> Vec<Ending> {
+        let long = format!(r#"{{"type":"{}"}}"#, "ü".repeat(300));
+        vec![
+            Ending::Closed,
+            Ending::Gone,
+            Ending::Stalled,
+            Ending::Shutdown,
+            Ending::NotWebSocket,
+            Ending::NotUtf8,
+            Ending::Binary,
+            Ending::TooLong,
+            Ending::Bad(parse(&long).unwrap_err()),
+            Ending::TooManyTiles,
+            Ending::NotSent { tile: u16::MAX, sequence: u32::MAX },
+            Ending::NotAcknowledged,
+            Ending::Slow,
+            Ending::Flood,
+        ]
+    }
+
+    #[test]
+    fn each_ending_is_counted_under_its_own_name() {
+        let counts = Counts::default();
+        for (n, ending) in all().into_iter().enumerate() {
+            (0..=n).for_each(|_| counts.clone().count(&ending));
+            assert_eq!(counts.iter().nth(n), Some((ending.name(), n as u64 + 1)));
+        }
+        assert_eq!(counts.iter().count(), all().len());
+    }
+
+    #[test]
+    fn reasons_fit_into_a_close_frame_and_are_cut_between_letters() {
+        for (code, reason) in all().iter().filter_map(Ending::told) {
+            assert!((1001..=1009).contains(&code) && !reason.is_empty() && reason.len() <= MAX_REASON_BYTES);
+        }
+        let long = Ending::Bad(parse(&format!(r#"{{"type":"{}"}}"#, "ü".repeat(300))).unwrap_err());
+        assert!(long.told().unwrap().1.contains("üü"));
+    }
+}

@@ -1,0 +1,148 @@
+//! The opening of a WebSocket (RFC 6455 §4.2): is this request one, and what is it answered?
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::Refusal;
+
+/// The only version there is.
+const VERSION: &str = "13";
+
+/// Bytes of the number that a client makes up.
+const KEY_BYTES: usize = 16;
+
+/// The key of a request that opens a WebSocket, or the answer to one that does not.
+pub(super) fn key(request: &Request<Body>) -> Result<&str, Box<Response>> {
+    let headers = request.headers();
+    if request.method() != Method::GET || request.version() < Version::HTTP_11 {
+        return Err(refused(StatusCode::BAD_REQUEST, "a WebSocket is opened by GET over HTTP/1.1"));
+    }
+    if !has_token(headers, header::CONNECTION, "upgrade") || !has_token(headers, header::UPGRADE, "websocket")
+    {
+        return Err(refused(
+            StatusCode::UPGRADE_REQUIRED,
+            "this address speaks WebSocket: connect to it with ws:// in place of http://",
+        ));
+    }
+    if only(headers, header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
+        return Err(refused(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
+    }
+    let key = only(headers, header::SEC_WEBSOCKET_KEY).filter(|key| {
+        let decoded = STANDARD.decode(key);
+        decoded.is_ok_and(|bytes| bytes.len() == KEY_BYTES)
+    });
+    key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64, once"))
+}
+
+/// The answer that opens the WebSocket.
+pub(super) fn accepted(key: &str) -> Response {
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a header value");
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
+/// A refusal that tells what would be taken.
+pub(super) fn refused(status: StatusCode, message: &str) -> Box<Response> {
+    let mut response = Refusal { status, message: message.to_owned() }.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+    if status == StatusCode::UPGRADE_REQUIRED {
+        // RFC 9110 §15.5.22 asks for it.
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    }
+    Box::new(response)
+}
+
+/// Whether a header that is a list has `token`, in any case.
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name);
+    let texts = values.iter().filter_map(|value| value.to_str().ok());
+    texts.flat_map(|text| text.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
+}
+
+/// The value of a header that is there once.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then(|| value.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The request and the answer of RFC 6455 §1.3.
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+    fn request(changes: &[(&str, Option<&str>)]) -> Request<Body> {
+        let mut headers = vec![
+            ("Connection", "keep-alive, UPGRADE"),
+            ("Upgrade", "WebSocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", KEY),
+        ];
+        for (name, value) in changes {
+            headers.retain(|(known, _)| known != name || value.is_some_and(|value| value.starts_with('+')));
+            headers.extend(value.map(|value| (*name, value.trim_start_matches('+'))));
+        }
+        let builder = Request::get("/api/live");
+        headers
+            .into_iter()
+            .fold(builder, |builder, (name, value)| builder.header(name, value))
+            .body(Body::empty())
+            .unwrap()
+    }
+
+    #[test]
+    fn the_example_of_the_standard_is_accepted_as_it_says() {
+        let request = request(&[]);
+        let response = accepted(key(&request).unwrap());
+        assert_eq!(response.status(), 101);
+        assert_eq!(response.headers()["sec-websocket-accept"], ACCEPT);
+        assert_eq!(
+            (&response.headers()["upgrade"], &response.headers()["connection"]),
+            (&"websocket".parse().unwrap(), &"Upgrade".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn a_request_that_opens_no_websocket_is_told_why() {
+        for (changes, status) in [
+            (&[("Upgrade", None)][..], 426),
+            (&[("Upgrade", Some("h2c"))], 426),
+            (&[("Connection", Some("close"))], 426),
+            (&[("Sec-WebSocket-Version", None)], 426),
+            (&[("Sec-WebSocket-Version", Some("8"))], 426),
+            (&[("Sec-WebSocket-Version", Some("+13"))], 426),
+            (&[("Sec-WebSocket-Key", None)], 400),
+            (&[("Sec-WebSocket-Key", Some("c2hvcnQ="))], 400),
+            (&[("Sec-WebSocket-Key", Some("not base64, but 24 long!"))], 400),
+            (&[("Sec-WebSocket-Key", Some("+dGhlIHNhbXBsZSBub25jZQ=="))], 400),
+        ] {
+            let response = key(&request(changes)).unwrap_err();
+            assert_eq!(response.status(), status, "{changes:?}");
+            assert_eq!(response.headers()["sec-websocket-version"], "13");
+            assert_eq!(response.headers().contains_key("upgrade"), status == 426);
+        }
+    }
+
+    #[test]
+    fn other_methods_and_old_versions_open_nothing() {
+        let mut head = request(&[]);
+        *head.method_mut() = Method::HEAD;
+        assert_eq!(key(&head).unwrap_err().status(), 400);
+        let mut old = request(&[]);
+        *old.version_mut() = Version::HTTP_10;
+        assert_eq!(key(&old).unwrap_err().status(), 400);
+    }
+}

@@ -1,0 +1,308 @@
+//! The protocol's bytes, version 1: what a client may say, and what it is told.
+//!
+//! Text from outside → [`parse`] → [`ClientMessage`]; [`hello`], [`error`] and [`picture_head`] → bytes for the client.
+//! Limits of the connection and what a message does belong to the scheduler and the session.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime};
+
+use framecast_hub::{QUALITY, Rendition, SIDE_PX};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::rendition::FPS;
+
+/// The protocol's version, in the greeting and in each picture's head.
+pub const VERSION: u8 = 1;
+
+/// The most bytes of a message from a client.
+pub const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// Bytes of a picture message before its JPEG.
+pub const HEAD_BYTES: usize = 16;
+
+/// What a tile's priority may be; 0 pauses it.
+const PRIORITY: RangeInclusive<u8> = 0..=100;
+
+/// The longest time that painting can be said to have taken: a day.
+const PAINT_MS: RangeInclusive<f64> = 0.0..=86_400_000.0;
+
+/// Bit of a picture's flags: it is drawn to say why there is none of the camera.
+const NOTICE: u8 = 1;
+
+/// What a client says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientMessage {
+    /// Show a camera in a tile, or show it otherwise from now on.
+    Subscribe(Subscribe),
+    /// Show nothing more in a tile.
+    Unsubscribe {
+        /// The tile.
+        tile: u16,
+    },
+    /// A picture, and all earlier ones of its tile, are on the screen or have been passed over.
+    Ack(Ack),
+}
+
+/// What a tile is to show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subscribe {
+    /// The client's own number for it.
+    pub tile: u16,
+    /// The camera's name.
+    pub camera: String,
+    /// Size and quality, snapped as those of streams are.
+    pub rendition: Rendition,
+    /// At most so many pictures a second, 0.01 to 1000; `None` for all.
+    pub fps: Option<f64>,
+    /// Its share of the turns, 1 to 100; 0 pauses.
+    pub priority: u8,
+}
+
+/// That a picture was painted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ack {
+    /// The picture's tile.
+    pub tile: u16,
+    /// The picture's number in its tile.
+    pub sequence: u32,
+    /// Time from its receipt until it was painted.
+    pub paint: Option<Duration>,
+}
+
+/// A message that is none of the protocol: a sentence that names what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadMessage(String);
+
+/// The greeting.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "hello")]
+struct Hello {
+    version: u8,
+    max_tiles: usize,
+    window: usize,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "error")]
+struct Error<'a> {
+    tile: u16,
+    message: &'a str,
+}
+
+/// The first message to a client: the version, how many tiles it may have, and how many pictures of a tile are sent
+/// ahead of their acknowledgement.
+pub fn hello(max_tiles: usize, window: usize) -> String {
+    json(&Hello { version: VERSION, max_tiles, window })
+}
+
+/// Tells a client that `tile` is not subscribed, and why.
+pub fn error(tile: u16, message: &str) -> String {
+    json(&Error { tile, message })
+}
+
+fn json(message: &impl Serialize) -> String {
+    serde_json::to_string(message).expect("numbers and text are JSON")
+}
+
+/// The bytes before a picture's JPEG, all numbers big endian: version, flags, tile (2), sequence (4), capture time in µs
+/// of unix time (8).
+pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_notice: bool) -> [u8; HEAD_BYTES] {
+    let since_epoch = captured_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
+    let mut head = [0; HEAD_BYTES];
+    head[0] = VERSION;
+    head[1] = if is_notice { NOTICE } else { 0 };
+    head[2..4].copy_from_slice(&tile.to_be_bytes());
+    head[4..8].copy_from_slice(&sequence.to_be_bytes());
+    head[8..].copy_from_slice(&micros.to_be_bytes());
+    head
+}
+
+/// Reads a client's message. Fields that are not known are ignored.
+///
+/// # Errors
+/// What is not JSON, of an unknown type, or has a field missing or out of its range, which is named.
+pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
+    let value: Value = serde_json::from_str(text).map_err(|error| bad(format!("not JSON: {error}")))?;
+    let Value::Object(fields) = value else { return Err(bad("not a JSON object")) };
+    let fields = Fields(fields);
+    match fields.text("type")? {
+        "subscribe" => Ok(ClientMessage::Subscribe(fields.subscribe()?)),
+        "unsubscribe" => Ok(ClientMessage::Unsubscribe { tile: fields.tile()? }),
+        "ack" => Ok(ClientMessage::Ack(fields.ack()?)),
+        other => {
+            let shown: String = other.chars().take(20).collect();
+            Err(bad(format!("unknown type `{shown}`; there are subscribe, unsubscribe and ack")))
+        }
+    }
+}
+
+fn bad(message: impl Into<String>) -> BadMessage {
+    BadMessage(message.into())
+}
+
+/// A message's fields.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn subscribe(&self) -> Result<Subscribe, BadMessage> {
+        let mut rendition = Rendition::default();
+        if let Some(width) = self.whole("width", SIDE_PX)? {
+            rendition = rendition.with_width(width);
+        }
+        if let Some(height) = self.whole("height", SIDE_PX)? {
+            rendition = rendition.with_height(height);
+        }
+        if let Some(quality) = self.whole("quality", QUALITY)? {
+            rendition = rendition.with_quality(quality);
+        }
+        Ok(Subscribe {
+            tile: self.tile()?,
+            camera: self.text("camera")?.to_owned(),
+            rendition,
+            fps: self.number("fps", FPS)?,
+            priority: self.whole("priority", PRIORITY)?.unwrap_or(1),
+        })
+    }
+
+    fn ack(&self) -> Result<Ack, BadMessage> {
+        let sequence = self.whole("sequence", 0..=u32::MAX)?.ok_or_else(|| bad("`sequence` is missing"))?;
+        let paint = self.number("paint_ms", PAINT_MS)?.map(|millis| Duration::from_secs_f64(millis / 1000.0));
+        Ok(Ack { tile: self.tile()?, sequence, paint })
+    }
+
+    fn tile(&self) -> Result<u16, BadMessage> {
+        self.whole("tile", 0..=u16::MAX)?.ok_or_else(|| bad("`tile` is missing"))
+    }
+
+    /// A field that is there; `null` counts as one that is not.
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, name: &'static str) -> Result<&str, BadMessage> {
+        let value = self.get(name).ok_or_else(|| bad(format!("`{name}` is missing")))?;
+        value.as_str().ok_or_else(|| bad(format!("`{name}` must be text")))
+    }
+
+    fn number(&self, name: &'static str, range: RangeInclusive<f64>) -> Result<Option<f64>, BadMessage> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let number = value.as_f64().filter(|number| range.contains(number));
+        number.map(Some).ok_or_else(|| out_of("a number", name, &range))
+    }
+
+    /// A whole number; one that is written with a fraction of zero is one too.
+    fn whole<T>(&self, name: &'static str, range: RangeInclusive<T>) -> Result<Option<T>, BadMessage>
+    where
+        T: TryFrom<u64> + PartialOrd + Display,
+    {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let as_written = value.as_u64();
+        let number = as_written.or_else(|| value.as_f64().filter(|n| is_small_whole(*n)).map(|n| n as u64));
+        let number = number.and_then(|number| T::try_from(number).ok()).filter(|n| range.contains(n));
+        number.map(Some).ok_or_else(|| out_of("a whole number", name, &range))
+    }
+}
+
+fn is_small_whole(number: f64) -> bool {
+    number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)
+}
+
+fn out_of<T: Display>(what: &str, name: &str, range: &RangeInclusive<T>) -> BadMessage {
+    bad(format!("`{name}` must be {what} from {} to {}", range.start(), range.end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subscription_has_what_it_says_and_defaults_for_the_rest() {
+        let all = r#"{"type":"subscribe","tile":3,"camera":"front","width":300,"height":180,"quality":62,"fps":9.5,
+            "priority":7,"colour":"ignored"}"#;
+        let rendition = Rendition::default().with_width(320).with_height(180).with_quality(60);
+        let camera = "front".to_owned();
+        let expected = Subscribe { tile: 3, camera, rendition, fps: Some(9.5), priority: 7 };
+        assert_eq!(parse(all).unwrap(), ClientMessage::Subscribe(expected));
+        let least = parse(r#"{"type":"subscribe","tile":65535.0,"camera":"","fps":null}"#).unwrap();
+        let rendition = Rendition::default();
+        let expected = Subscribe { tile: 65535, camera: String::new(), rendition, fps: None, priority: 1 };
+        assert_eq!(least, ClientMessage::Subscribe(expected));
+    }
+
+    #[test]
+    fn acknowledgements_and_ends_name_their_tile() {
+        let ack = parse(r#"{"type":"ack","tile":3,"sequence":17,"paint_ms":12.5}"#).unwrap();
+        let paint = Some(Duration::from_micros(12_500));
+        assert_eq!(ack, ClientMessage::Ack(Ack { tile: 3, sequence: 17, paint }));
+        let end = parse(r#"{"type":"unsubscribe","tile":0}"#).unwrap();
+        assert_eq!(end, ClientMessage::Unsubscribe { tile: 0 });
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_message_is_named() {
+        for (text, told) in [
+            ("", "not JSON: EOF while parsing a value at line 1 column 0"),
+            ("[]", "not a JSON object"),
+            ("{}", "`type` is missing"),
+            (r#"{"type":7}"#, "`type` must be text"),
+            (r#"{"type":"pause"}"#, "unknown type `pause`; there are subscribe, unsubscribe and ack"),
+            (r#"{"type":"unsubscribe"}"#, "`tile` is missing"),
+            (r#"{"type":"unsubscribe","tile":65536}"#, "`tile` must be a whole number from 0 to 65535"),
+            (r#"{"type":"unsubscribe","tile":-1}"#, "`tile` must be a whole number from 0 to 65535"),
+            (r#"{"type":"unsubscribe","tile":1.5}"#, "`tile` must be a whole number from 0 to 65535"),
+            (r#"{"type":"subscribe","tile":1}"#, "`camera` is missing"),
+            (r#"{"type":"subscribe","tile":1,"camera":[]}"#, "`camera` must be text"),
+            (
+                r#"{"type":"subscribe","tile":1,"camera":"x","width":15}"#,
+                "`width` must be a whole number from 16 to 8192",
+            ),
+            (
+                r#"{"type":"subscribe","tile":1,"camera":"x","quality":0}"#,
+                "`quality` must be a whole number from 1 to 100",
+            ),
+            (
+                r#"{"type":"subscribe","tile":1,"camera":"x","fps":0}"#,
+                "`fps` must be a number from 0.01 to 1000",
+            ),
+            (
+                r#"{"type":"subscribe","tile":1,"camera":"x","fps":"9"}"#,
+                "`fps` must be a number from 0.01 to 1000",
+            ),
+            (
+                r#"{"type":"subscribe","tile":1,"camera":"x","priority":101}"#,
+                "`priority` must be a whole number from 0 to 100",
+            ),
+            (r#"{"type":"ack","tile":1}"#, "`sequence` is missing"),
+            (
+                r#"{"type":"ack","tile":1,"sequence":1,"paint_ms":-1}"#,
+                "`paint_ms` must be a number from 0 to 86400000",
+            ),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), told, "{text}");
+        }
+    }
+
+    #[test]
+    fn nested_brackets_are_refused_without_harm() {
+        assert!(parse(&"[".repeat(MAX_MESSAGE_BYTES)).is_err());
+        assert!(parse(&r#"{"a":"#.repeat(MAX_MESSAGE_BYTES / 5)).is_err());
+    }
+
+    #[test]
+    fn a_head_is_sixteen_bytes_in_network_order() {
+        let captured_at = SystemTime::UNIX_EPOCH + Duration::from_micros(0x0102_0304_0506);
+        let head = picture_head(0x0A0B, 0x0C0D_0E0F, captured_at, true);
+        assert_eq!(head, [1, 1, 10, 11, 12, 13, 14, 15, 0, 0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(picture_head(1, 1, SystemTime::UNIX_EPOCH - Duration::from_secs(9), false)[8..], [0; 8]);
+    }
+
+    #[test]
+    fn what_a_client_is_told_is_one_object() {
+        assert_eq!(hello(256, 2), r#"{"type":"hello","version":1,"max_tiles":256,"window":2}"#);
+        assert_eq!(error(3, "no \"x\""), r#"{"type":"error","tile":3,"message":"no \"x\""}"#);
+    }
+}

@@ -1,0 +1,92 @@
+//! One tile: its pace, its place among the others, and its pictures on their way.
+
+use std::collections::VecDeque;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::{Pace, WINDOW};
+use crate::live::throughput::Mark;
+
+/// What a turn costs a tile of priority 1; higher ones pay less. A number that all of 1 to 10 divide.
+const SHARE: u64 = 2520;
+
+/// One tile.
+#[derive(Debug)]
+pub(super) struct Tile {
+    pub(super) pace: Pace,
+    /// When the last picture was due; later where the tile was idle.
+    scheduled_at: Option<Instant>,
+    /// Whether there is a picture that was not sent.
+    pub(super) is_ready: bool,
+    /// Where the turn that it waits for begins, in shares.
+    pub(super) start: u64,
+    /// Where the turn that it had ends.
+    finish: u64,
+    pub(super) last_turn: u64,
+    pub(super) outstanding: VecDeque<Sent>,
+}
+
+/// A picture on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    /// Its number in its tile.
+    pub(super) count: u64,
+    pub(super) bytes: u64,
+    pub(super) captured_at: SystemTime,
+    pub(super) mark: Mark,
+}
+
+impl Tile {
+    /// One that has nothing to show yet, and no claim on turns that were given before `virtual_time`.
+    pub(super) fn new(pace: Pace, virtual_time: u64) -> Self {
+        Self {
+            pace,
+            scheduled_at: None,
+            is_ready: false,
+            start: virtual_time,
+            finish: virtual_time,
+            last_turn: 0,
+            outstanding: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn announce(&mut self, virtual_time: u64) {
+        if !self.is_ready {
+            self.is_ready = true;
+            // Turns that it did not want are not saved up.
+            self.start = self.finish.max(virtual_time);
+        }
+    }
+
+    /// Whether it has something to send and may, once it is due.
+    pub(super) fn may_send(&self) -> bool {
+        self.is_ready && self.pace.priority > 0 && self.outstanding.len() < WINDOW
+    }
+
+    /// When the next picture is due, on a schedule that does not drift; `None` before the first one.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.scheduled_at.map(|scheduled_at| scheduled_at + self.pace.interval)
+    }
+
+    pub(super) fn send(&mut self, sent: Sent, now: Instant, turn: u64) {
+        self.is_ready = false;
+        self.finish = self.start + SHARE / u64::from(self.pace.priority.max(1));
+        self.last_turn = turn;
+        let due_at = self.due_at().unwrap_or(now);
+        // A pause must not be followed by a burst.
+        self.scheduled_at =
+            Some(now.checked_sub(self.pace.interval).map_or(due_at, |least| least.max(due_at)));
+        self.outstanding.push_back(sent);
+    }
+
+    /// Takes picture `count` and those before it off the way.
+    pub(super) fn acknowledge(&mut self, count: u64) -> Vec<Sent> {
+        let covered = self.outstanding.iter().take_while(|sent| sent.count <= count).count();
+        self.outstanding.drain(..covered).collect()
+    }
+
+    pub(super) fn in_flight_bytes(&self) -> u64 {
+        self.outstanding.iter().map(|sent| sent.bytes).sum()
+    }
+}

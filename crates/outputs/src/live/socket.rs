@@ -1,0 +1,175 @@
+//! A client's byte stream with a way past the WebSocket's buffer: pictures are written from where they are, uncopied.
+//!
+//! While a picture is on its way out, whatever else is written waits behind it, so frames stay whole. Writes fail when the
+//! client has taken nothing for a while. What frames mean does not belong here.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// FIN and the opcode of a binary message (RFC 6455 §5.2).
+const WHOLE_BINARY: u8 = 0x82;
+
+/// Lengths from here on need two bytes more, and eight where two are too few.
+const LONG: u64 = 126;
+
+/// A byte stream to a client.
+#[derive(Debug)]
+pub(super) struct Socket<S> {
+    stream: S,
+    /// The rest of a picture that is being written: its frame's head, and its bytes.
+    head: Bytes,
+    body: Bytes,
+    write_timeout: Duration,
+    /// Running while a write waits.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Socket<S> {
+    pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
+        Self { stream, head: Bytes::new(), body: Bytes::new(), write_timeout, deadline: None }
+    }
+
+    /// Lets a binary message of `head` and `body` be what is written next. To be called when nothing waits to be written,
+    /// neither here nor above; it leaves by flushing.
+    pub(super) fn put_picture(&mut self, head: &[u8], body: Bytes) {
+        debug_assert!(self.head.is_empty() && self.body.is_empty(), "one picture at a time");
+        let len = (head.len() + body.len()) as u64;
+        let mut frame = Vec::with_capacity(head.len() + 10);
+        frame.push(WHOLE_BINARY);
+        match u16::try_from(len) {
+            Ok(short) if len < LONG => frame.push(short.to_be_bytes()[1]),
+            Ok(short) => {
+                frame.push(126);
+                frame.extend_from_slice(&short.to_be_bytes());
+            }
+            Err(_) => {
+                frame.push(127);
+                frame.extend_from_slice(&len.to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(head);
+        self.head = frame.into();
+        self.body = body;
+    }
+
+    /// Fails once writes have waited for `write_timeout` in a row.
+    fn bounded<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.deadline = None;
+            return poll;
+        }
+        let write_timeout = self.write_timeout;
+        let deadline =
+            self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + write_timeout)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Socket<S> {
+    /// Writes what is left of the picture.
+    fn poll_picture(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.head.has_remaining() || self.body.has_remaining() {
+            let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
+            let slices = if self.head.is_empty() { &slices[1..] } else { &slices };
+            let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+            let written = ready!(self.bounded(cx, poll))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = written.min(self.head.len());
+            self.head.advance(of_head);
+            self.body.advance(written - of_head);
+        }
+        // An empty rest would still hold the whole picture.
+        self.body = Bytes::new();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_picture(cx))?;
+        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.bounded(cx, poll)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_picture(cx))?;
+        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bounded(cx, poll)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_picture(cx))?;
+        let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.bounded(cx, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_picture_is_one_frame_whatever_its_length_and_what_follows_comes_behind_it() {
+        for len in [0, 1, 109, 110, 65_519, 65_520, 100_000] {
+            let (client, mut server) = duplex(1000);
+            let mut socket = Socket::new(client, PATIENCE);
+            socket.put_picture(&[7; 16], vec![9; len].into());
+            let writing = async move { socket.write_all(b"after").await.unwrap() };
+            let mut got = Vec::new();
+            let ((), read) = tokio::join!(writing, server.read_to_end(&mut got));
+            read.unwrap();
+            let payload = len + 16;
+            let head = match payload {
+                0..126 => vec![0x82, payload as u8],
+                126..65_536 => [&[0x82, 126][..], &(payload as u16).to_be_bytes()].concat(),
+                _ => [&[0x82, 127][..], &(payload as u64).to_be_bytes()].concat(),
+            };
+            assert_eq!(got, [&head[..], &[7; 16], &vec![9; len], b"after"].concat(), "{len}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up_and_one_that_takes_little_is_not() {
+        let (client, mut server) = duplex(10);
+        let mut socket = Socket::new(client, PATIENCE);
+        socket.put_picture(&[], vec![0; 100].into());
+        let start = Instant::now();
+        let slowly = async {
+            for _ in 0..10 {
+                tokio::time::sleep(PATIENCE * 9 / 10).await;
+                server.read_exact(&mut [0; 10]).await.unwrap();
+            }
+            server
+        };
+        let (flushed, _server) = tokio::join!(socket.flush(), slowly);
+        flushed.unwrap();
+        socket.put_picture(&[], vec![0; 100].into());
+        let last = Instant::now();
+        assert_eq!(socket.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(last.elapsed() == PATIENCE && start.elapsed() > PATIENCE * 9);
+    }
+}

@@ -1,0 +1,108 @@
+//! How fast a connection carries pictures to the screen, measured by what is acknowledged.
+//!
+//! Each picture remembers how much had been acknowledged when it was sent; its own acknowledgement then tells how many
+//! bytes arrived meanwhile. Times are arguments; what follows from the figure belongs to the scheduler.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A shorter time than this between two events says more of the clock than of the link.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// Bytes a second from the server to the screen, as far as is known.
+#[derive(Debug, Default)]
+pub(super) struct Throughput {
+    bytes_per_second: Option<f64>,
+    /// Bytes acknowledged so far, and when the last of them were.
+    delivered_bytes: u64,
+    delivered_at: Option<Instant>,
+}
+
+/// What was known when a picture was sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    delivered_bytes: u64,
+    at: Instant,
+    /// Whether enough was on its way to show what the link can carry, and not only what was asked of it.
+    is_full: bool,
+}
+
+impl Throughput {
+    /// Bytes a second; `None` until something was acknowledged.
+    pub(super) fn bytes_per_second(&self) -> Option<u64> {
+        self.bytes_per_second.map(|rate| rate as u64)
+    }
+
+    /// For a picture that is sent at `now`; nothing else `is_alone` on its way.
+    pub(super) fn mark(&self, now: Instant, is_alone: bool, is_full: bool) -> Mark {
+        // On an idle connection time counts from this picture on.
+        let at = if is_alone { now } else { self.delivered_at.unwrap_or(now) };
+        Mark { delivered_bytes: self.delivered_bytes, at, is_full }
+    }
+
+    /// Takes note that `bytes` more were acknowledged at `now`, of which the last were sent at `mark`.
+    pub(super) fn delivered(&mut self, bytes: u64, mark: Mark, now: Instant) {
+        self.delivered_bytes = self.delivered_bytes.saturating_add(bytes);
+        self.delivered_at = Some(now);
+        let took = now.saturating_duration_since(mark.at).max(SHORTEST);
+        let sample = (self.delivered_bytes - mark.delivered_bytes) as f64 / took.as_secs_f64();
+        let change = |rate: f64, weight: f64| rate + (sample - rate) * weight;
+        self.bytes_per_second = Some(match self.bytes_per_second {
+            None => sample,
+            // More is believed soon, less only when the link was kept busy: a camera that gives little is no slow link.
+            Some(rate) if sample > rate => change(rate, 0.5),
+            Some(rate) if mark.is_full => change(rate, 0.125),
+            Some(rate) => rate,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES: u64 = 10_000;
+
+    /// Sends and acknowledges pictures one after the other, each `took`.
+    fn play(throughput: &mut Throughput, now: &mut Instant, pictures: u32, took: Duration, is_full: bool) {
+        for _ in 0..pictures {
+            let mark = throughput.mark(*now, true, is_full);
+            *now += took;
+            throughput.delivered(BYTES, mark, *now);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_that_of_what_was_acknowledged_since_a_picture_was_sent() {
+        let (mut throughput, now) = (Throughput::default(), Instant::now());
+        assert_eq!(throughput.bytes_per_second(), None);
+        let first = throughput.mark(now, true, true);
+        let second = throughput.mark(now, false, true);
+        throughput.delivered(BYTES, first, now + Duration::from_millis(100));
+        assert_eq!(throughput.bytes_per_second(), Some(100_000));
+        throughput.delivered(BYTES, second, now + Duration::from_millis(200));
+        assert_eq!(throughput.bytes_per_second(), Some(100_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_link_that_slows_down_is_followed_and_an_idle_one_is_not_mistaken_for_slow() {
+        let (mut throughput, mut now) = (Throughput::default(), Instant::now());
+        play(&mut throughput, &mut now, 10, Duration::from_millis(10), true);
+        let fast = throughput.bytes_per_second().unwrap();
+        assert_eq!(fast, 1_000_000);
+        play(&mut throughput, &mut now, 10, Duration::from_millis(100), false);
+        assert_eq!(throughput.bytes_per_second(), Some(fast));
+        play(&mut throughput, &mut now, 40, Duration::from_millis(100), true);
+        assert!(throughput.bytes_per_second().unwrap().abs_diff(100_000) < 10_000);
+        play(&mut throughput, &mut now, 10, Duration::from_millis(10), false);
+        assert!(throughput.bytes_per_second().unwrap() > 990_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn acknowledgements_of_one_moment_are_no_infinite_rate() {
+        let (mut throughput, now) = (Throughput::default(), Instant::now());
+        throughput.delivered(BYTES, throughput.mark(now, true, true), now);
+        assert_eq!(throughput.bytes_per_second(), Some(BYTES * 1000));
+    }
+}

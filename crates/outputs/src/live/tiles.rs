@@ -1,0 +1,221 @@
+//! What each tile of a connection shows: a camera's channel, watched by a cursor.
+//!
+//! A tile waits for news of its channel, or has some and waits for its turn; what it then shows is the newest at that
+//! moment. Nothing here holds a picture. Turns and limits on what is sent belong to the scheduler.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use framecast_hub::{Delivery, Feed, Hub, Rendition, Subscriber, Update};
+use futures_util::future::{AbortHandle, Abortable};
+use futures_util::stream::{FuturesUnordered, Stream};
+
+use super::message::Subscribe;
+use super::scheduler::Pace;
+use crate::{Refusal, Via, Viewer, Viewers, rendition};
+
+/// The tiles of one connection.
+#[derive(Debug)]
+pub(super) struct Tiles {
+    hub: Hub,
+    viewers: Viewers,
+    peer: Option<IpAddr>,
+    shown: BTreeMap<u16, Tile>,
+    waiting: FuturesUnordered<Wait>,
+    /// Tells news of a watch from those of one that is gone.
+    watches: u64,
+}
+
+/// Ends when a channel has news, and gives the cursor back.
+type Wait = Abortable<Pin<Box<dyn Future<Output = Heard> + Send>>>;
+
+struct Heard {
+    tile: u16,
+    watch: u64,
+    subscriber: Subscriber,
+    is_there: bool,
+}
+
+/// What a tile heard of its channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// There is a picture that it has not shown.
+    Picture(u16),
+    /// There will be none any more.
+    End(u16),
+}
+
+#[derive(Debug)]
+struct Tile {
+    viewer: Viewer,
+    feed: Arc<Feed>,
+    watch: Watch,
+    /// Another rendition, which takes the place of the one that is shown when it has a picture.
+    next: Option<Watch>,
+    /// Frames that were skipped in watches that are gone.
+    skipped: u64,
+}
+
+/// One channel that is watched.
+#[derive(Debug)]
+struct Watch {
+    id: u64,
+    rendition: Rendition,
+    /// Here while there is something to show, else in the wait.
+    subscriber: Option<Subscriber>,
+    wait: AbortHandle,
+    /// Frames that were news and were overtaken before their turn.
+    overtaken: u64,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.wait.abort();
+    }
+}
+
+impl Watch {
+    fn skipped(&self) -> u64 {
+        self.overtaken + self.subscriber.as_ref().map(Subscriber::skipped).unwrap_or_default()
+    }
+}
+
+impl Tiles {
+    pub(super) fn new(hub: Hub, viewers: Viewers, peer: Option<IpAddr>) -> Self {
+        let (shown, waiting) = (BTreeMap::new(), FuturesUnordered::new());
+        Self { hub, viewers, peer, shown, waiting, watches: 0 }
+    }
+
+    /// Lets a tile show what `wish` says, from now on; the pace at which it does.
+    ///
+    /// # Errors
+    /// Why it cannot: the tile then shows nothing.
+    pub(super) fn subscribe(&mut self, wish: &Subscribe) -> Result<Pace, String> {
+        let wished = self.show(wish);
+        if wished.is_err() {
+            self.remove(wish.tile);
+        }
+        let feed = wished?;
+        let interval = wish.fps.map(|fps| Duration::from_secs_f64(1.0 / fps)).unwrap_or_default();
+        Ok(Pace { interval, priority: wish.priority, freshness: feed.freshness() })
+    }
+
+    fn show(&mut self, wish: &Subscribe) -> Result<Arc<Feed>, String> {
+        let unknown = || Refusal::no_such_camera(&wish.camera, &self.hub).message;
+        let feed = self.hub.get(&wish.camera).ok_or_else(unknown)?;
+        let rendition = rendition::at_rate(wish.rendition, wish.fps, &feed);
+        match self.shown.get(&wish.tile).filter(|tile| tile.feed.name() == feed.name()) {
+            Some(tile) if tile.watch.rendition == rendition => {
+                self.change(wish.tile, |tile| tile.next = None);
+            }
+            Some(tile) if tile.next.as_ref().is_some_and(|next| next.rendition == rendition) => {}
+            Some(_) => {
+                let next = self.watch(wish.tile, &feed, rendition)?;
+                self.change(wish.tile, |tile| {
+                    tile.viewer.set_rendition(rendition);
+                    tile.next = Some(next);
+                });
+            }
+            None => {
+                // Its place is free for the new one.
+                self.remove(wish.tile);
+                let viewer =
+                    self.viewers.admit(&feed, self.peer, Via::Live).map_err(|full| full.to_string())?;
+                viewer.set_rendition(rendition);
+                let watch = self.watch(wish.tile, &feed, rendition)?;
+                let tile = Tile { viewer, feed: Arc::clone(&feed), watch, next: None, skipped: 0 };
+                self.shown.insert(wish.tile, tile);
+            }
+        }
+        Ok(feed)
+    }
+
+    fn change(&mut self, tile: u16, change: impl FnOnce(&mut Tile)) {
+        if let Some(tile) = self.shown.get_mut(&tile) {
+            change(tile);
+        }
+    }
+
+    fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, String> {
+        let subscriber = feed.watch(rendition, Delivery::Latest).map_err(|error| error.to_string())?;
+        self.watches += 1;
+        let wait = self.wait_with(tile, self.watches, subscriber);
+        Ok(Watch { id: self.watches, rendition, subscriber: None, wait, overtaken: 0 })
+    }
+
+    fn wait_with(&self, tile: u16, watch: u64, mut subscriber: Subscriber) -> AbortHandle {
+        let (handle, registration) = AbortHandle::new_pair();
+        let waiting: Pin<Box<dyn Future<Output = Heard> + Send>> = Box::pin(async move {
+            let is_there = subscriber.next_update().await.is_some();
+            Heard { tile, watch, subscriber, is_there }
+        });
+        self.waiting.push(Abortable::new(waiting, registration));
+        handle
+    }
+
+    /// Takes a tile away.
+    pub(super) fn remove(&mut self, tile: u16) {
+        self.shown.remove(&tile);
+    }
+
+    /// What is heard next; pending while no tile waits.
+    pub(super) fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+        while let Poll::Ready(Some(heard)) = Pin::new(&mut self.waiting).poll_next(cx) {
+            // An aborted wait gives its cursor up here.
+            if let Some(news) = heard.ok().and_then(|heard| self.hear(heard)) {
+                return Poll::Ready(news);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn hear(&mut self, heard: Heard) -> Option<News> {
+        let tile = self.shown.get_mut(&heard.tile)?;
+        if tile.next.as_ref().is_some_and(|next| next.id == heard.watch) {
+            let next = tile.next.take()?;
+            tile.skipped += tile.watch.skipped();
+            tile.watch = next;
+        }
+        if tile.watch.id != heard.watch {
+            return None;
+        }
+        tile.watch.subscriber = Some(heard.subscriber);
+        Some(if heard.is_there { News::Picture(heard.tile) } else { News::End(heard.tile) })
+    }
+
+    /// What a tile with news shows now: the newest picture of its channel, or `None` when that shows nothing any more.
+    pub(super) fn newest(&mut self, tile: u16) -> Option<Update> {
+        let watch = &mut self.shown.get_mut(&tile)?.watch;
+        let subscriber = watch.subscriber.as_mut()?;
+        if let Some(newer) = subscriber.try_next() {
+            watch.overtaken += 1;
+            return Some(newer);
+        }
+        subscriber.current()
+    }
+
+    /// Lets a tile wait for further news.
+    pub(super) fn wait(&mut self, tile: u16) {
+        let Some(shown) = self.shown.get_mut(&tile) else { return };
+        let Some(subscriber) = shown.watch.subscriber.take() else { return };
+        let (watch, skipped) = (shown.watch.id, shown.skipped + shown.watch.overtaken + subscriber.skipped());
+        shown.viewer.skipped(skipped);
+        let wait = self.wait_with(tile, watch, subscriber);
+        self.change(tile, |shown| shown.watch.wait = wait);
+    }
+
+    /// A tile's place among the viewers.
+    pub(super) fn viewer(&self, tile: u16) -> Option<&Viewer> {
+        self.shown.get(&tile).map(|tile| &tile.viewer)
+    }
+
+    /// The name of a tile's camera.
+    pub(super) fn camera(&self, tile: u16) -> Option<&str> {
+        self.shown.get(&tile).map(|tile| tile.feed.name())
+    }
+}

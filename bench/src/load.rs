@@ -94,30 +94,71 @@ impl Options {
 ///
 /// A server that cannot be reached, answers with something else, or gives a full viewer no picture in time.
 pub(crate) fn run(options: &Options) -> Result<Report> {
+    run_and(options, || Ok(())).map(|(report, ())| report)
+}
+
+/// As [`run`], and asks `at_end` at the window's end, while all viewers are there.
+///
+/// # Errors
+///
+/// As [`run`], or what `at_end` returns.
+pub(crate) fn run_and<T>(options: &Options, at_end: impl FnOnce() -> Result<T>) -> Result<(Report, T)> {
     proc::raise_descriptor_limit();
     let (server, path) = parse_url(&options.url)?;
-    let look = || options.server_pid.map(Sample::of).transpose();
-    let idle = look()?;
+    let idle = options.server_pid.map(Sample::of).transpose()?;
     let mut load = Load::connect(server, &path, options)?;
     load.warm_up(Duration::from_secs(options.warmup))?;
-    load.reset();
-    let (before, own_before, started) = (look()?, ThreadTime::own(), Instant::now());
-    load.run_until(started + Duration::from_secs(options.seconds))?;
-    let (after, own, elapsed) = (look()?, ThreadTime::own().seconds_since(own_before), started.elapsed());
-    let server = match (idle, before, after) {
-        (Some(idle), Some(before), Some(after)) => Some(report::Looks { idle, before, after }),
-        _ => None,
-    };
-    Ok(report::sum_up(
-        [&load.full, &load.slow, &load.stalled].map(Group::summary),
-        server.as_ref(),
-        report::Load::of(own, elapsed),
-        elapsed,
-    ))
+    let window = Window::open(&mut load, options.server_pid, idle)?;
+    load.run_until(window.started + Duration::from_secs(options.seconds))?;
+    let report = window.close(&load)?;
+    Ok((report, at_end()?))
+}
+
+/// A stretch of time that is measured.
+#[derive(Debug)]
+pub(crate) struct Window {
+    started: Instant,
+    own: ThreadTime,
+    server: Option<(u32, Sample, Sample)>,
+}
+
+impl Window {
+    /// Forgets what viewers saw before and begins to measure.
+    ///
+    /// # Errors
+    ///
+    /// When the server's process cannot be looked at.
+    pub(crate) fn open(load: &mut Load, server_pid: Option<u32>, idle: Option<Sample>) -> Result<Self> {
+        load.reset();
+        let server = match (server_pid, idle) {
+            (Some(pid), Some(idle)) => Some((pid, idle, Sample::of(pid)?)),
+            _ => None,
+        };
+        Ok(Self { server, own: ThreadTime::own(), started: Instant::now() })
+    }
+
+    /// Sums up what was seen since.
+    ///
+    /// # Errors
+    ///
+    /// When the server's process is gone.
+    pub(crate) fn close(self, load: &Load) -> Result<Report> {
+        let (own, elapsed) = (ThreadTime::own().seconds_since(self.own), self.started.elapsed());
+        let server = match self.server {
+            Some((pid, idle, before)) => Some(report::Looks { idle, before, after: Sample::of(pid)? }),
+            None => None,
+        };
+        Ok(report::sum_up(
+            [&load.full, &load.slow, &load.stalled].map(Group::summary),
+            server.as_ref(),
+            report::Load::of(own, elapsed),
+            elapsed,
+        ))
+    }
 }
 
 /// Splits `http://HOST:PORT/PATH` into where to connect and what to ask for.
-fn parse_url(url: &str) -> Result<(SocketAddr, String)> {
+pub(crate) fn parse_url(url: &str) -> Result<(SocketAddr, String)> {
     let rest = url.strip_prefix("http://").with_context(|| format!("{url} does not begin with http://"))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let server = authority
@@ -149,7 +190,9 @@ impl Group {
     }
 }
 
-struct Load {
+/// Viewers, connected.
+#[derive(Debug)]
+pub(crate) struct Load {
     epoll: OwnedFd,
     full: Group,
     slow: Group,
@@ -160,7 +203,12 @@ struct Load {
 }
 
 impl Load {
-    fn connect(server: SocketAddr, path: &str, options: &Options) -> Result<Self> {
+    /// Connects all viewers of `options`.
+    ///
+    /// # Errors
+    ///
+    /// A server that cannot be reached.
+    pub(crate) fn connect(server: SocketAddr, path: &str, options: &Options) -> Result<Self> {
         let total = options.viewers + options.slow + options.stall;
         ensure!(total > 0, "no viewers to send");
         let mut load = Self {
@@ -195,7 +243,17 @@ impl Load {
         epoll::add(&self.epoll, viewer.socket(), data, flags).context("cannot watch a socket")
     }
 
-    fn warm_up(&mut self, time: Duration) -> Result<()> {
+    /// Ready to be read when one of the viewers has something to be taken by [`turn`](Self::turn).
+    pub(crate) fn epoll(&self) -> &OwnedFd {
+        &self.epoll
+    }
+
+    /// Reads for `time`, and on until each full viewer has a picture.
+    ///
+    /// # Errors
+    ///
+    /// One that gets none in 10 s.
+    pub(crate) fn warm_up(&mut self, time: Duration) -> Result<()> {
         self.run_until(Instant::now() + time)?;
         let give_up = Instant::now() + FIRST_PICTURE_TIMEOUT;
         loop {
@@ -220,7 +278,12 @@ impl Load {
         }
     }
 
-    fn run_until(&mut self, end: Instant) -> Result<()> {
+    /// Reads until `end`.
+    ///
+    /// # Errors
+    ///
+    /// An answer that is no stream of pictures.
+    pub(crate) fn run_until(&mut self, end: Instant) -> Result<()> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -232,7 +295,7 @@ impl Load {
     }
 
     /// Waits at most `longest` for something to come and takes it.
-    fn turn(&mut self, longest: Duration) -> Result<()> {
+    pub(crate) fn turn(&mut self, longest: Duration) -> Result<()> {
         let timeout =
             Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: i64::from(longest.subsec_nanos()) };
         let mut events = Vec::with_capacity(256);

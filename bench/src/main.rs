@@ -3,17 +3,26 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
+mod capacity;
 mod ceiling;
+mod churn;
 mod client;
 mod compare;
 mod encode;
 mod http;
+mod link;
 mod load;
+mod memory;
+mod netns;
 mod parts;
 mod pictures;
 mod proc;
+mod publish;
 mod report;
 mod server;
+mod setup;
+mod shards;
+mod slow;
 mod stats;
 mod table;
 
@@ -28,6 +37,20 @@ use clap::Parser;
 enum Cli {
     /// Compare Framecast with the ceiling, in turns; prints tables.
     Compare(compare::Options),
+    /// Search for the number of viewers that one core holds at the full rate.
+    Capacity(capacity::Options),
+    /// Measure the resident memory of a viewer.
+    Memory(memory::Options),
+    /// Have viewers come and go beside steady ones.
+    Churn(churn::Options),
+    /// Compare one writing thread with two on one core.
+    Shards(shards::Options),
+    /// Watch slow viewers beside full ones, and how old what they see is.
+    Slow(slow::Options),
+    /// Watch over a slow link between two network namespaces (needs root).
+    Link(link::Options),
+    /// Measure what publishing a frame costs, by the number of subscribers.
+    Publish(publish::Options),
     /// Load one server that runs already.
     Load(load::Options),
     /// Run the ceiling server.
@@ -51,6 +74,13 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     match cli {
         Cli::Compare(options) => compare::run(options)?,
+        Cli::Capacity(options) => capacity::run(options)?,
+        Cli::Memory(options) => memory::run(options)?,
+        Cli::Churn(options) => churn::run(options)?,
+        Cli::Shards(options) => shards::run(options)?,
+        Cli::Slow(options) => slow::run(options)?,
+        Cli::Link(options) => link::run(options)?,
+        Cli::Publish(options) => publish::run(options)?,
         Cli::Load(options) => {
             let report = load::run(options)?;
             if options.json {
@@ -67,4 +97,16 @@ fn run(cli: &Cli) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_and_their_options_fit_together() {
+        Cli::command().debug_assert();
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::{fmt, time::Duration};
 
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use crate::{client::Seen, proc::Sample, stats::percentile};
@@ -45,6 +46,8 @@ pub(crate) struct Viewers {
     pub(crate) bytes: u64,
     /// Age of a picture at its last byte, in milliseconds.
     pub(crate) age_p50_ms: f64,
+    /// The same, of the oldest twentieth.
+    pub(crate) age_p95_ms: f64,
     /// The same, of the oldest hundredth.
     pub(crate) age_p99_ms: f64,
     /// The same, of the oldest.
@@ -111,6 +114,37 @@ pub(crate) struct Server {
     pub(crate) descriptors: usize,
 }
 
+impl Report {
+    /// Pictures that came torn or in the wrong order, and viewers that the server closed: none in a run that counts.
+    pub(crate) fn faults(&self) -> u64 {
+        let groups = std::iter::once(&self.full).chain(&self.slow);
+        groups.map(|seen| seen.corrupt + seen.reordered + seen.closed as u64).sum()
+    }
+
+    /// A figure of the server; 0 where it was not looked at.
+    pub(crate) fn of_server(&self, figure: impl FnOnce(&Server) -> f64) -> f64 {
+        self.server.as_ref().map_or(0.0, figure)
+    }
+}
+
+impl Viewers {
+    /// Bytes of a picture in the mean, heads included.
+    pub(crate) fn mean_bytes(&self) -> f64 {
+        if self.frames == 0 { 0.0 } else { self.bytes as f64 / self.frames as f64 }
+    }
+}
+
+/// Fails when there were faults.
+///
+/// # Errors
+///
+/// When one of the runs is void.
+pub(crate) fn ensure_intact<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Result<()> {
+    let faults: u64 = reports.into_iter().map(Report::faults).sum();
+    ensure!(faults == 0, "{faults} pictures were torn or reordered, or viewers closed: the run is void");
+    Ok(())
+}
+
 /// Viewers of one kind, to be summed up.
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
@@ -172,6 +206,7 @@ fn viewers(group: &Group<'_>, seconds: f64) -> Viewers {
         frames: sum(|seen| seen.frames),
         bytes: sum(|seen| seen.bytes),
         age_p50_ms: percentile(&ages, 50.0),
+        age_p95_ms: percentile(&ages, 95.0),
         age_p99_ms: percentile(&ages, 99.0),
         age_max_ms: percentile(&ages, 100.0),
         age_drift_ms: percentile(&late, 50.0) - percentile(&early, 50.0),
@@ -231,12 +266,13 @@ impl fmt::Display for Viewers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} viewers, fps {:.1} (min {:.1}), age ms p50 {:.1} p99 {:.1} max {:.1}, \
+            "{} viewers, fps {:.1} (min {:.1}), age ms p50 {:.1} p95 {:.1} p99 {:.1} max {:.1}, \
              {} frames, {} repeats, {} reordered, {} corrupt, {} closed",
             self.count,
             self.fps_median,
             self.fps_min,
             self.age_p50_ms,
+            self.age_p95_ms,
             self.age_p99_ms,
             self.age_max_ms,
             self.frames,

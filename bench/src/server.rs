@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -19,6 +19,9 @@ pub(crate) const SERVER_CPU: usize = 0;
 /// CPU of the load generator.
 pub(crate) const LOAD_CPU: usize = 1;
 
+/// More than the load generator ever opens.
+const MAX_CONNECTIONS: u32 = 16_000;
+
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
@@ -30,6 +33,8 @@ pub(crate) struct Candidate {
     pub(crate) name: String,
     program: PathBuf,
     arguments: Vec<String>,
+    /// Lines for the head of Framecast's configuration.
+    settings: String,
     kind: Kind,
 }
 
@@ -50,6 +55,7 @@ impl Candidate {
             name: name.to_owned(),
             program: std::env::current_exe().context("cannot tell where this program is")?,
             arguments: vec!["ceiling".to_owned()],
+            settings: String::new(),
             kind: Kind::Ceiling,
         })
     }
@@ -69,8 +75,21 @@ impl Candidate {
             name: [&[file.into_owned()], arguments.as_slice()].concat().join(" "),
             program,
             arguments,
+            settings: String::new(),
             kind: Kind::Framecast,
         })
+    }
+
+    /// The same server with more `settings`, as lines of its configuration, under another name.
+    pub(crate) fn with_settings(mut self, name: &str, settings: &str) -> Self {
+        self.name = name.to_owned();
+        settings.clone_into(&mut self.settings);
+        self
+    }
+
+    /// Whether this is a Framecast.
+    pub(crate) fn is_framecast(&self) -> bool {
+        self.kind == Kind::Framecast
     }
 
     /// The path of its stream.
@@ -81,17 +100,26 @@ impl Candidate {
         }
     }
 
-    fn command(&self, listen: SocketAddr, pictures: &Path, fps: u32) -> Command {
+    fn command(&self, listen: SocketAddr, pictures: &Path, fps: u32, work: &Path) -> Result<Command> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command.arg("--listen").arg(listen.to_string());
         match self.kind {
             Kind::Ceiling => {
-                command.arg("--pictures").arg(pictures).args(["--fps", &fps.to_string(), "--seconds", "300"])
+                command.arg("--pictures").arg(pictures).args(["--fps", &fps.to_string(), "--seconds", "900"])
             }
-            Kind::Framecast => command.arg(format!("bench=images:{}?fps={fps}", pictures.display())),
+            Kind::Framecast => {
+                let config = work.join("bench.toml");
+                let source = format!("images:{}?fps={fps}", pictures.display());
+                let text = format!(
+                    "max_connections = {MAX_CONNECTIONS}\n{}\n\n[[camera]]\nname = \"bench\"\nsource = {source:?}\n",
+                    self.settings
+                );
+                fs::write(&config, text).context("cannot write a configuration")?;
+                command.arg("--config").arg(config)
+            }
         };
-        command
+        Ok(command)
     }
 }
 
@@ -104,21 +132,29 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `candidate` on a free port and waits until it accepts connections. What it logs goes to `log`.
+    /// Starts `candidate` on a free port of `address` and waits until it accepts connections. What it needs and what it
+    /// logs goes to the folder `work`.
     ///
     /// # Errors
     ///
     /// When it does not start, ends at once, or does not listen within 15 s; with the end of its log.
-    pub(crate) fn start(candidate: &Candidate, pictures: &Path, fps: u32, log: &Path) -> Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let log_file = File::create(log).context("cannot write a server's log")?;
+    pub(crate) fn start(
+        candidate: &Candidate,
+        address: IpAddr,
+        pictures: &Path,
+        fps: u32,
+        work: &Path,
+    ) -> Result<Self> {
+        let address = TcpListener::bind((address, 0))?.local_addr()?;
+        let mut command = candidate.command(address, pictures, fps, work)?;
+        let log = work.join("server.log");
+        let log_file = File::create(&log).context("cannot write a server's log")?;
         let several_cpus = proc::cpu_count() > 1;
         if several_cpus {
             // A child has its parent's CPUs from its first instruction on, before it counts them.
             proc::pin_to_cpu(SERVER_CPU)?;
         }
-        let child = candidate
-            .command(address, pictures, fps)
+        let child = command
             .stdin(Stdio::null())
             .stdout(log_file.try_clone()?)
             .stderr(log_file)
@@ -130,7 +166,7 @@ impl Server {
         let mut server = Self { child: child?, address, path: candidate.stream_path() };
         server
             .await_listening()
-            .with_context(|| format!("{} did not start: {}", candidate.name, last_lines(log)))?;
+            .with_context(|| format!("{} did not start: {}", candidate.name, last_lines(&log)))?;
         Ok(server)
     }
 
@@ -151,6 +187,11 @@ impl Server {
     /// The address of its stream.
     pub(crate) fn url(&self) -> String {
         format!("http://{}{}", self.address, self.path)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its process.
@@ -187,6 +228,8 @@ fn last_lines(log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[test]
@@ -196,9 +239,11 @@ mod tests {
             name: "broken".to_owned(),
             program: "/bin/sh".into(),
             arguments: vec!["-c".to_owned(), "echo no such option >&2; exit 3".to_owned()],
+            settings: String::new(),
             kind: Kind::Framecast,
         };
-        let error = Server::start(&candidate, dir.path(), 30, &dir.path().join("log")).unwrap_err();
+        let localhost = Ipv4Addr::LOCALHOST.into();
+        let error = Server::start(&candidate, localhost, dir.path(), 30, dir.path()).unwrap_err();
         let text = format!("{error:#}");
         assert!(text.contains("broken did not start: no such option"), "{text}");
         assert!(text.contains("exit status: 3"), "{text}");

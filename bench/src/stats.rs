@@ -22,6 +22,16 @@ impl Spread {
             max: values.last().copied().unwrap_or_default(),
         }
     }
+
+    /// `median (min–max)` with so many decimals; the median alone where there was one run.
+    pub(crate) fn show(&self, decimals: usize) -> String {
+        let Self { median, min, max } = self;
+        if min == max {
+            format!("{median:.decimals$}")
+        } else {
+            format!("{median:.decimals$} ({min:.decimals$}–{max:.decimals$})")
+        }
+    }
 }
 
 /// The value below which `percent` of the ascending `sorted` values lie, interpolated; 0 when there are none.
@@ -63,5 +73,7 @@ mod tests {
     fn a_spread_does_not_depend_on_the_order_of_the_runs() {
         let spread = Spread::of([3.0, 1.0, 2.0]);
         assert_eq!((spread.min, spread.median, spread.max), (1.0, 2.0, 3.0));
+        assert_eq!(spread.show(1), "2.0 (1.0–3.0)");
+        assert_eq!(Spread::of([2.5]).show(1), "2.5");
     }
 }

@@ -4,32 +4,21 @@ use std::fmt::Write as _;
 
 use crate::{
     compare::{Comparison, Run},
-    report::{Report, Server},
+    report::Report,
     stats::Spread,
 };
 
 /// Writes both tables with the method above them.
 pub(crate) fn markdown(comparison: &Comparison) -> String {
     let method = &comparison.method;
-    let mut out = format!(
-        "# Fan-out beside the ceiling, {}\n\n\
-         - Machine: {}.\n\
-         - Offered: JPEGs of {:.1} KB in the mean at {} frames a second.\n\
-         - {} passes of {} s each, servers in turns, each started anew on CPU {}; load from CPU {}, \
-         pictures dropped in the kernel.\n\
-         - Median (min–max) over the passes; age is from `X-Timestamp` to the last byte.\n\n",
-        comparison.started,
-        comparison.host.describe(),
-        method.mean_picture_bytes as f64 / 1000.0,
-        method.fps,
-        method.runs,
-        method.seconds,
-        crate::server::SERVER_CPU,
-        crate::server::LOAD_CPU,
-    );
-    if let Some(note) = &comparison.note {
-        writeln!(out, "{note}\n").expect("a string takes all text");
-    }
+    let mut out = comparison.about.head("Fan-out beside the ceiling");
+    writeln!(
+        out,
+        "{} passes of {} s each, servers in turns, pictures dropped in the kernel. Median (min–max) over the passes; age \
+         is from `X-Timestamp` to the last byte.\n",
+        method.runs, method.seconds,
+    )
+    .expect("a string takes all text");
     figures(&mut out, comparison);
     ratios(&mut out, comparison);
     out
@@ -51,35 +40,28 @@ fn figures(out: &mut String, comparison: &Comparison) {
              | {:.1} ({:.1}–{:.1}) | {:.1} | {:.0} | {:.0} |",
             middle(fps),
             middle(|report| report.full.fps_min),
-            middle(|report| of_server(report, |server| server.cpu_percent)),
+            middle(|report| report.of_server(|server| server.cpu_percent)),
             cost.median,
             cost.min,
             cost.max,
-            middle(|report| of_server(report, |server| server.cpu_us_per_frame)),
+            middle(|report| report.of_server(|server| server.cpu_us_per_frame)),
             middle(rss_mib),
             age.median,
             age.min,
             age.max,
             middle(|report| report.full.age_p99_ms),
-            middle(|report| of_server(report, |server| server.waited_percent)),
+            middle(|report| report.of_server(|server| server.waited_percent)),
             middle(|report| report.load.cpu_percent + report.load.waited_percent),
         )
         .expect("a string takes all text");
     }
-    let faults: u64 = comparison
-        .runs
-        .iter()
-        .map(|run| {
-            let full = &run.report.full;
-            full.corrupt + full.reordered + full.closed as u64
-        })
-        .sum();
+    let faults: u64 = comparison.runs.iter().map(|run| run.report.faults()).sum();
     writeln!(out, "\nTorn or reordered pictures and closed viewers, in all runs: {faults}.\n")
         .expect("a string takes all text");
 }
 
 fn ratios(out: &mut String, comparison: &Comparison) {
-    let Some((ceiling, others)) = comparison.servers.split_first() else {
+    let Some((ceiling, others)) = comparison.about.servers.split_first() else {
         return;
     };
     out.push_str(
@@ -117,7 +99,7 @@ fn rows(comparison: &Comparison) -> impl Iterator<Item = (usize, &str)> {
         .method
         .viewers
         .iter()
-        .flat_map(|&viewers| comparison.servers.iter().map(move |server| (viewers, server.as_str())))
+        .flat_map(|&viewers| comparison.about.servers.iter().map(move |server| (viewers, server.as_str())))
 }
 
 fn select<'a>(comparison: &'a Comparison, viewers: usize, server: &str) -> Vec<&'a Run> {
@@ -128,16 +110,12 @@ fn spread(runs: &[&Run], figure: fn(&Report) -> f64) -> Spread {
     Spread::of(runs.iter().map(|run| figure(&run.report)))
 }
 
-fn of_server(report: &Report, figure: fn(&Server) -> f64) -> f64 {
-    report.server.as_ref().map_or(0.0, figure)
-}
-
 fn cost(report: &Report) -> f64 {
-    of_server(report, |server| server.cpu_seconds_per_gb)
+    report.of_server(|server| server.cpu_seconds_per_gb)
 }
 
 fn rss_mib(report: &Report) -> f64 {
-    of_server(report, |server| server.rss_kib as f64 / 1024.0)
+    report.of_server(|server| server.rss_kib as f64 / 1024.0)
 }
 
 fn fps(report: &Report) -> f64 {

@@ -29,7 +29,7 @@ const TABLE: [(&str, &[&str]); 11] = [
     ("framecast-turbojpeg", &[]),
     ("framecast-v4l2", &[]),
     // A program beside the crates, which measures Framecast from outside.
-    ("framecast-bench", &["framecast-media", "framecast-transcode", "framecast-turbojpeg"]),
+    ("framecast-bench", &["framecast-hub", "framecast-media", "framecast-transcode", "framecast-turbojpeg"]),
 ];
 
 /// For tests alone.

@@ -1,0 +1,165 @@
+//! One viewer behind a slow link: how old is what it sees, and how many pictures a second it gets, of full pictures and
+//! with `?adapt`.
+//!
+//! The link joins two network namespaces of this machine and is shaped by this program, so it needs root.
+
+mod pipe;
+mod relay;
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use self::{
+    pipe::Shape,
+    relay::{Carried, Relay},
+};
+use crate::{
+    load,
+    report::{self, Report},
+    setup::{self, About, Setup},
+    stats::Spread,
+};
+
+/// The link, and how long to watch over it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    setup: setup::Options,
+    /// Rate each way in Mbit/s.
+    #[arg(long, default_value_t = 2.0, value_name = "MBIT_PER_S")]
+    rate: f64,
+    /// Delay each way in milliseconds.
+    #[arg(long, default_value_t = 20, value_name = "MS")]
+    delay: u64,
+    /// What may wait at each end in KiB; what finds it full is dropped.
+    #[arg(long, default_value_t = 32, value_name = "KIB")]
+    queue: usize,
+    /// What to append to the path of Framecast's stream in further turns, such as "?adapt".
+    #[arg(long, value_name = "QUERY", default_values_t = ["?adapt".to_owned()])]
+    query: Vec<String>,
+    /// Passes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
+    /// Seconds before each window, in which a viewer's rendition may settle.
+    #[arg(long, default_value_t = 10)]
+    warmup: u64,
+    /// Seconds measured each time.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    about: About,
+    bits_per_second: u64,
+    delay_ms: u64,
+    queue_bytes: usize,
+    runs: Vec<Run>,
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    pass: u32,
+    server: String,
+    query: String,
+    to_the_viewer: Carried,
+    report: Report,
+}
+
+/// Measures and reports.
+///
+/// # Errors
+///
+/// Without root's rights, a server that does not start or serve, torn pictures, or a folder that cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    crate::netns::enter()?;
+    let shape = Shape {
+        bits_per_second: (options.rate * 1e6) as u64,
+        delay: Duration::from_millis(options.delay),
+        queue_bytes: options.queue * 1024,
+    };
+    let mut setup = Setup::new(&options.setup)?;
+    let relay = Relay::start(shape)?;
+    setup.listen_on(relay::NEAR);
+    let mut runs = Vec::new();
+    for pass in 0..options.runs {
+        for candidate in setup.turns(pass) {
+            let further = options.query.iter().filter(|_| candidate.is_framecast());
+            for query in std::iter::once("").chain(further.map(String::as_str)) {
+                let server = setup.start(candidate)?;
+                let url = format!("{}{query}", server.url());
+                let load = load::Options {
+                    warmup: options.warmup,
+                    ..load::Options::full(url, 1, options.seconds, server.pid())
+                };
+                let name = format!("{}{query}", candidate.name);
+                let before = relay.to_the_far_side();
+                let report = relay.on_the_far_side(|| load::run(&load)).context(name.clone())?;
+                eprintln!("pass {} {name}: {report}", pass + 1);
+                let to_the_viewer = relay.to_the_far_side().since(before);
+                let (server, query) = (candidate.name.clone(), query.to_owned());
+                runs.push(Run { pass, server, query, to_the_viewer, report });
+            }
+        }
+    }
+    let outcome = Outcome {
+        about: setup.about,
+        bits_per_second: shape.bits_per_second,
+        delay_ms: options.delay,
+        queue_bytes: shape.queue_bytes,
+        runs,
+    };
+    let markdown = markdown(options, shape, &outcome);
+    setup::publish(options.setup.out.as_deref(), &outcome.about.when, "link", &markdown, &outcome)?;
+    report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
+}
+
+fn markdown(options: &Options, shape: Shape, outcome: &Outcome) -> String {
+    let mut out = outcome.about.head("One viewer behind a slow link");
+    let frame_ms = shape.time_for(outcome.about.mean_picture_bytes).as_secs_f64() * 1000.0;
+    let round_trip_ms = 2.0 * options.delay as f64;
+    writeln!(
+        out,
+        "The link: {} Mbit/s, {} ms each way, a queue of {} KiB that drops what does not fit, each way; {} passes of {} s \
+         after {} s. One frame takes {frame_ms:.0} ms on it, headers not counted; twice that and a round trip are {:.0} ms. \
+         Age is from capture to the last byte.\n\n\
+         | server | pictures a second | age p50 ms | age p95 ms | age max ms | drift ms | KB a picture | dropped on the way % |\n\
+         |---|---|---|---|---|---|---|---|",
+        options.rate,
+        options.delay,
+        options.queue,
+        options.runs,
+        options.seconds,
+        options.warmup,
+        2.0 * frame_ms + round_trip_ms,
+    )
+    .expect("a string takes all text");
+    let mut cases: Vec<(&str, &str)> = Vec::new();
+    for run in &outcome.runs {
+        if !cases.contains(&(&run.server, &run.query)) {
+            cases.push((&run.server, &run.query));
+        }
+    }
+    for (server, query) in cases {
+        let figure = |decimals: usize, figure: fn(&Run) -> f64| {
+            let runs = outcome.runs.iter().filter(|run| run.server == server && run.query == query);
+            Spread::of(runs.map(figure)).show(decimals)
+        };
+        writeln!(
+            out,
+            "| {server}{query} | {} | {} | {} | {} | {} | {} | {} |",
+            figure(1, |run| run.report.full.fps_median),
+            figure(0, |run| run.report.full.age_p50_ms),
+            figure(0, |run| run.report.full.age_p95_ms),
+            figure(0, |run| run.report.full.age_max_ms),
+            figure(0, |run| run.report.full.age_drift_ms),
+            figure(1, |run| run.report.full.mean_bytes() / 1000.0),
+            figure(1, |run| run.to_the_viewer.percent_dropped()),
+        )
+        .expect("a string takes all text");
+    }
+    out
+}

@@ -1,0 +1,123 @@
+//! One direction of a slow link, as arithmetic: packets and the time go in, packets come out when they have arrived.
+//!
+//! A packet waits for those before it, is sent at the link's rate and arrives a delay later. What finds the queue full
+//! is dropped, as by a home router.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// What a link can do, the same each way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Shape {
+    /// Rate in bits a second, IP headers included.
+    pub(crate) bits_per_second: u64,
+    /// From the last bit sent to the last bit received.
+    pub(crate) delay: Duration,
+    /// What may wait to be sent.
+    pub(crate) queue_bytes: usize,
+}
+
+impl Shape {
+    /// How long so many bytes take to be sent.
+    pub(crate) fn time_for(&self, bytes: usize) -> Duration {
+        Duration::from_secs_f64(bytes as f64 * 8.0 / self.bits_per_second as f64)
+    }
+}
+
+/// One direction of a link.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    shape: Shape,
+    /// When the last packet that was taken will have been sent.
+    free_at: Instant,
+    /// Packets that are not there yet, oldest first.
+    under_way: VecDeque<Packet>,
+}
+
+#[derive(Debug)]
+struct Packet {
+    arrives: Instant,
+    bytes: Vec<u8>,
+}
+
+impl Pipe {
+    /// An idle link at `now`.
+    pub(crate) fn new(shape: Shape, now: Instant) -> Self {
+        Self { shape, free_at: now, under_way: VecDeque::new() }
+    }
+
+    /// Takes a packet that comes at `now`; false where the queue is full and it is dropped.
+    pub(crate) fn offer(&mut self, now: Instant, packet: &[u8]) -> bool {
+        let waiting = self.free_at.saturating_duration_since(now);
+        let time = self.shape.time_for(packet.len());
+        if waiting + time > self.shape.time_for(self.shape.queue_bytes) {
+            return false;
+        }
+        self.free_at = self.free_at.max(now) + time;
+        let arrives = self.free_at + self.shape.delay;
+        self.under_way.push_back(Packet { arrives, bytes: packet.to_vec() });
+        true
+    }
+
+    /// The next packet that has arrived by `now`.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Vec<u8>> {
+        self.under_way.pop_front_if(|packet| packet.arrives <= now).map(|packet| packet.bytes)
+    }
+
+    /// When the next packet arrives.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.under_way.front().map(|packet| packet.arrives)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand bytes take 4 ms.
+    const SHAPE: Shape =
+        Shape { bits_per_second: 2_000_000, delay: Duration::from_millis(20), queue_bytes: 10_000 };
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_packet_arrives_after_its_time_on_the_link_and_the_delay() {
+        let start = Instant::now();
+        let mut pipe = Pipe::new(SHAPE, start);
+        assert!(pipe.offer(start, &[1; 1000]));
+        assert_eq!(pipe.next(), Some(start + ms(24)));
+        assert_eq!(pipe.take(start + ms(23)), None);
+        assert_eq!(pipe.take(start + ms(24)), Some(vec![1; 1000]));
+        assert_eq!(pipe.take(start + ms(100)), None);
+    }
+
+    #[test]
+    fn packets_follow_each_other_at_the_rate_of_the_link_and_in_order() {
+        let start = Instant::now();
+        let mut pipe = Pipe::new(SHAPE, start);
+        for number in 0..5 {
+            assert!(pipe.offer(start, &[number; 1000]));
+        }
+        for number in 0..5 {
+            let arrives = start + ms(24 + 4 * u64::from(number));
+            assert_eq!(pipe.next(), Some(arrives));
+            assert_eq!(pipe.take(arrives), Some(vec![number; 1000]));
+        }
+        assert!(pipe.offer(start + ms(500), &[9; 1000]));
+        assert_eq!(pipe.next(), Some(start + ms(524)), "an idle link does not save its time");
+    }
+
+    #[test]
+    fn what_finds_the_queue_full_is_dropped_and_there_is_room_again_later() {
+        let start = Instant::now();
+        let mut pipe = Pipe::new(SHAPE, start);
+        let taken = (0..15).filter(|_| pipe.offer(start, &[0; 1000])).count();
+        assert_eq!(taken, 10);
+        assert!(pipe.offer(start + ms(4), &[0; 1000]));
+        assert!(!pipe.offer(start + ms(4), &[0; 1000]));
+    }
+}

@@ -1,0 +1,228 @@
+//! Two network namespaces joined by a slow link: a TUN device in each, and threads that carry packets from one to the
+//! other as [`Pipe`] says.
+//!
+//! The far namespace belongs to a child that ends when the relay is dropped, or with this program however that ends.
+//! There is one relay in a program's life: the devices last as long as the program, since tappers 0.4 leaves their
+//! descriptors open in release builds.
+
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::AsFd,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    thread::LinkNameSpaceType,
+};
+use tappers::{Interface, Tun};
+
+use super::pipe::{Pipe, Shape};
+
+/// Address of this side.
+pub(crate) const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
+
+/// Address of the other side.
+const FAR: &str = "10.77.0.2";
+
+/// An Ethernet's.
+const MTU: usize = 1500;
+
+/// How soon a thread sees that it is to end.
+const STOP_POLL: Duration = Duration::from_millis(50);
+
+/// How long the child may take to have its namespace.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Packets that one direction carried and dropped.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub(crate) struct Carried {
+    pub(crate) packets: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Carried {
+    /// What came after `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self { packets: self.packets - earlier.packets, dropped: self.dropped - earlier.dropped }
+    }
+
+    /// The share that was dropped.
+    pub(crate) fn percent_dropped(self) -> f64 {
+        let offered = self.packets + self.dropped;
+        if offered == 0 { 0.0 } else { 100.0 * self.dropped as f64 / offered as f64 }
+    }
+}
+
+/// The link; it lasts until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    holder: Child,
+    stop: Arc<AtomicBool>,
+    to_the_far_side: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    packets: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Relay {
+    /// Makes the far namespace, both devices and the link between them.
+    ///
+    /// # Errors
+    ///
+    /// Without root's rights, or where the kernel has no TUN.
+    pub(crate) fn start(shape: Shape) -> Result<Self> {
+        let mut holder = Command::new("unshare")
+            .args(["--net", "--", "cat"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("cannot run unshare, of util-linux")?;
+        let (near, far) = match devices(&mut holder) {
+            Ok((near, far)) => (Arc::new(near), Arc::new(far)),
+            Err(error) => {
+                end(&mut holder);
+                return Err(error.context("cannot make a link (needs root and /dev/net/tun)"));
+            }
+        };
+        let relay = Self { holder, stop: Arc::new(AtomicBool::new(false)), to_the_far_side: Arc::default() };
+        for (from, to, counts) in
+            [(&near, &far, Arc::clone(&relay.to_the_far_side)), (&far, &near, Arc::default())]
+        {
+            let (from, to, stop) = (Arc::clone(from), Arc::clone(to), Arc::clone(&relay.stop));
+            thread::spawn(move || carry(&from, &to, Pipe::new(shape, Instant::now()), &counts, &stop));
+        }
+        Ok(relay)
+    }
+
+    /// Does `work` on the far side, in a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// What `work` returns.
+    pub(crate) fn on_the_far_side<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let namespace = namespace_of(self.holder.id())?;
+        thread::scope(|scope| {
+            let working = scope.spawn(move || {
+                enter(&namespace)?;
+                work()
+            });
+            working.join().expect("the work does not panic")
+        })
+    }
+
+    /// What went to the far side so far.
+    pub(crate) fn to_the_far_side(&self) -> Carried {
+        let Counts { packets, dropped } = &*self.to_the_far_side;
+        Carried { packets: packets.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        end(&mut self.holder);
+    }
+}
+
+/// A device on this side and one in the child's namespace.
+fn devices(holder: &mut Child) -> Result<(Tun, Tun)> {
+    let near = device("bench-near", &NEAR.to_string(), FAR)?;
+    let namespace = await_namespace(holder)?;
+    let far = thread::spawn(move || {
+        enter(&namespace)?;
+        device("bench-far", FAR, &NEAR.to_string())
+    });
+    Ok((near, far.join().expect("the thread does not panic")?))
+}
+
+fn end(child: &mut Child) {
+    // An error here means that it has ended already.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn namespace_of(pid: u32) -> Result<File> {
+    File::open(format!("/proc/{pid}/ns/net")).context("cannot open a network namespace")
+}
+
+/// Waits until the child has left our namespace.
+fn await_namespace(holder: &mut Child) -> Result<File> {
+    let ours = fs::read_link("/proc/self/ns/net")?;
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = holder.try_wait()? {
+            bail!("unshare ended with {status}");
+        }
+        if fs::read_link(format!("/proc/{}/ns/net", holder.id()))? != ours {
+            return namespace_of(holder.id());
+        }
+        ensure!(Instant::now() < give_up, "unshare makes no namespace");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Moves the calling thread, and the processes that it starts, into a network namespace.
+fn enter(namespace: &File) -> Result<()> {
+    rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .context("cannot enter the far network namespace")
+}
+
+/// A TUN device in the calling thread's namespace, up and with an address.
+fn device(name: &str, address: &str, peer: &str) -> Result<Tun> {
+    let mut tun = Tun::new_named(Interface::new(name)?).context("cannot make a TUN device")?;
+    tun.set_nonblocking(true)?;
+    let commands = [
+        "link set lo up".to_owned(),
+        format!("addr add {address} peer {peer} dev {name}"),
+        format!("link set {name} mtu {MTU} up"),
+    ];
+    for command in commands {
+        let output = Command::new("ip").args(command.split(' ')).output().context("cannot run ip")?;
+        ensure!(output.status.success(), "ip {command}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(tun)
+}
+
+/// Carries packets one way until it is told to stop.
+fn carry(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &Counts, stop: &AtomicBool) {
+    let mut packet = [0; MTU];
+    while !stop.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        while let Some(packet) = pipe.take(now) {
+            // The device takes what it has room for, as an interface does.
+            let _ = to.send(&packet);
+        }
+        match from.recv(&mut packet) {
+            Ok(length) => {
+                let taken = pipe.offer(Instant::now(), &packet[..length]);
+                let count = if taken { &counts.packets } else { &counts.dropped };
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => wait(from, pipe.next()),
+            // The device is gone, and with it the link.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Waits for a packet, or until the next one arrives.
+fn wait(from: &Tun, next: Option<Instant>) {
+    let until = next.map_or(STOP_POLL, |next| next.saturating_duration_since(Instant::now()).min(STOP_POLL));
+    let timeout = Timespec { tv_sec: 0, tv_nsec: until.subsec_nanos().into() };
+    let mut fds = [PollFd::new(from, PollFlags::IN)];
+    // A signal ends the wait early, which does no harm.
+    let _ = rustix::event::poll(&mut fds, Some(&timeout));
+}

@@ -1,0 +1,166 @@
+//! What publishing a frame costs the publisher, by the number of subscribers who wait for it: the hub alone, without
+//! sockets.
+//!
+//! Each subscriber is a task that awaits the next frame; the publisher is a thread of its own, as a camera's reader is.
+//! The next frame is published only when all have seen the one before, so every publish finds all of them waiting.
+
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Result, ensure};
+use framecast_hub::{Channel, Delivery};
+use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
+use serde::Serialize;
+
+use crate::{
+    setup,
+    stats::{Spread, percentile},
+};
+
+/// How long all subscribers may take to see a frame; more means that some were forgotten.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many subscribers, and how often.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// Numbers of subscribers.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 100, 1000, 10_000])]
+    subscribers: Vec<u64>,
+    /// Passes.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
+    /// Frames in each.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=100_000))]
+    frames: u64,
+    /// A line for the report.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Write DATE-HOSTCLASS-publish.md and .json to this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    when: setup::When,
+    frames: u64,
+    runs: Vec<Run>,
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    pass: u32,
+    subscribers: u64,
+    publish_p50_us: f64,
+    publish_p99_us: f64,
+    publish_max_us: f64,
+    /// From the publisher's call until the last subscriber has the frame.
+    all_have_it_p50_us: f64,
+    all_have_it_p99_us: f64,
+}
+
+/// Measures and reports.
+///
+/// # Errors
+///
+/// A frame that not all subscribers see, or a folder that cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let when = setup::When::now(options.note.clone());
+    let mut runs = Vec::new();
+    for pass in 0..options.runs {
+        for &subscribers in &options.subscribers {
+            runs.push(measure(pass, subscribers, options.frames)?);
+        }
+    }
+    let outcome = Outcome { when, frames: options.frames, runs };
+    setup::publish(options.out.as_deref(), &outcome.when, "publish", &markdown(options, &outcome), &outcome)
+}
+
+fn measure(pass: u32, subscribers: u64, frames: u64) -> Result<Run> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let channel = Channel::new();
+    let seen = Arc::new(AtomicU64::new(0));
+    for _ in 0..subscribers {
+        let (mut subscriber, seen) = (channel.subscribe(Delivery::Latest), Arc::clone(&seen));
+        runtime.spawn(async move {
+            while subscriber.next_update().await.is_some() {
+                seen.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    let (mut publish_us, mut all_us) = (Vec::new(), Vec::new());
+    // The first tenth warms up.
+    for number in 0..frames + frames / 10 {
+        let frame = frame(number);
+        let started = Instant::now();
+        channel.publish(frame);
+        let published = started.elapsed();
+        let wanted = subscribers * (number + 1);
+        while seen.load(Ordering::Relaxed) < wanted {
+            ensure!(started.elapsed() < PATIENCE, "{} of {wanted} were seen", seen.load(Ordering::Relaxed));
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        if number >= frames / 10 {
+            publish_us.push(published.as_secs_f64() * 1e6);
+            all_us.push(started.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    publish_us.sort_by(f64::total_cmp);
+    all_us.sort_by(f64::total_cmp);
+    Ok(Run {
+        pass,
+        subscribers,
+        publish_p50_us: percentile(&publish_us, 50.0),
+        publish_p99_us: percentile(&publish_us, 99.0),
+        publish_max_us: percentile(&publish_us, 100.0),
+        all_have_it_p50_us: percentile(&all_us, 50.0),
+        all_have_it_p99_us: percentile(&all_us, 99.0),
+    })
+}
+
+fn frame(number: u64) -> Frame {
+    Frame {
+        data: Bytes::from_static(&[0xff, 0xd8, 0xff, 0xd9]),
+        pts: Timestamp::from_ticks(number as i64 * 3000),
+        captured_at: SystemTime::now(),
+        is_keyframe: true,
+        format: Arc::new(Format { codec: Codec::Jpeg, width_px: 16, height_px: 16 }),
+    }
+}
+
+fn markdown(options: &Options, outcome: &Outcome) -> String {
+    let method = format!(
+        "- Subscribers are tasks on a runtime of a thread per CPU; each frame is published by a thread of its own when all \
+         have seen the one before.\n- {} passes of {} frames; median (min–max) over the passes.\n",
+        options.runs, options.frames
+    );
+    let mut out = outcome.when.head("What publishing costs", &method);
+    out.push_str(
+        "| subscribers | publish p50 µs | publish p99 µs | publish max µs | all have it p50 µs | p99 µs |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for &subscribers in &options.subscribers {
+        let figure = |figure: fn(&Run) -> f64| {
+            Spread::of(outcome.runs.iter().filter(|run| run.subscribers == subscribers).map(figure)).show(0)
+        };
+        writeln!(
+            out,
+            "| {subscribers} | {} | {} | {} | {} | {} |",
+            figure(|run| run.publish_p50_us),
+            figure(|run| run.publish_p99_us),
+            figure(|run| run.publish_max_us),
+            figure(|run| run.all_have_it_p50_us),
+            figure(|run| run.all_have_it_p99_us),
+        )
+        .expect("a string takes all text");
+    }
+    out
+}

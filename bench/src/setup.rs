@@ -1,0 +1,229 @@
+//! What every command that measures servers has in common: which servers, which pictures, and where the result goes.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::{
+    netns,
+    pictures::{self, Options as PictureOptions},
+    proc::Host,
+    server::{Candidate, Server},
+};
+
+/// What to measure and where to write it.
+#[derive(Debug, Clone, clap::Args)]
+// Each command's own options are a group by the same name already.
+#[group(skip)]
+pub(crate) struct Options {
+    /// Framecast's program, and arguments for it separated by blanks; several are compared together. Without one,
+    /// the ceiling is compared with itself, which shows how far the machine's noise goes.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) server: Vec<String>,
+    /// Frames a second that the servers offer.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) fps: u32,
+    /// Folder with pictures to use instead of making the standard ones.
+    #[arg(long)]
+    pub(crate) pictures: Option<PathBuf>,
+    /// Run in a network namespace of its own, its loopback with an MTU of 1500 and reno for congestion
+    /// control (needs root, unshare and ip).
+    #[arg(long)]
+    pub(crate) netns: bool,
+    /// A line for the report, such as the revision that was built.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+    /// Write DATE-HOSTCLASS.md and .json to this folder, beside what is there, with the command's name where it is
+    /// another than compare.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Pictures and servers, ready.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    work: TempDir,
+    pictures: PathBuf,
+    candidates: Vec<Candidate>,
+    address: IpAddr,
+    fps: u32,
+    /// When, where and with what, for the report.
+    pub(crate) about: About,
+}
+
+/// When and where something was measured.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct When {
+    /// When, in UTC.
+    pub(crate) started: String,
+    /// What the person who ran it has to say.
+    pub(crate) note: Option<String>,
+    /// Where.
+    pub(crate) host: Host,
+}
+
+/// When, where and with what servers were measured.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct About {
+    #[serde(flatten)]
+    pub(crate) when: When,
+    /// Frames a second offered.
+    pub(crate) fps: u32,
+    /// What a picture is in the mean.
+    pub(crate) mean_picture_bytes: usize,
+    /// Names of the servers, the ceiling first.
+    pub(crate) servers: Vec<String>,
+}
+
+impl Setup {
+    /// Enters the network namespace if one is asked for, makes the pictures and finds the programs.
+    ///
+    /// # Errors
+    ///
+    /// A program that is missing, a namespace that cannot be had, a folder that cannot be written.
+    pub(crate) fn new(options: &Options) -> Result<Self> {
+        let mut candidates = vec![Candidate::ceiling("ceiling")?];
+        for server in &options.server {
+            candidates.push(Candidate::framecast(server)?);
+        }
+        if options.server.is_empty() {
+            candidates.push(Candidate::ceiling("ceiling again")?);
+        }
+        Self::with(options, candidates)
+    }
+
+    /// As [`new`](Self::new), for servers of the caller's choice.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub(crate) fn with(options: &Options, candidates: Vec<Candidate>) -> Result<Self> {
+        if options.netns {
+            netns::enter()?;
+        }
+        let work = tempfile::tempdir().context("cannot make a folder to work in")?;
+        let pictures = match &options.pictures {
+            Some(dir) => fs::canonicalize(dir).context("cannot find the pictures")?,
+            None => {
+                let dir = work.path().join("pictures");
+                pictures::run(&PictureOptions::standard(dir.clone()))?;
+                dir
+            }
+        };
+        let about = About {
+            when: When::now(options.note.clone()),
+            fps: options.fps,
+            mean_picture_bytes: mean_size(&pictures)?,
+            servers: candidates.iter().map(|candidate| candidate.name.clone()).collect(),
+        };
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Ok(Self { work, pictures, candidates, address, fps: options.fps, about })
+    }
+
+    /// Has servers listen on `address` from now on.
+    pub(crate) fn listen_on(&mut self, address: IpAddr) {
+        self.address = address;
+    }
+
+    /// The servers in the order in which they take their turns in this pass: every other one goes the other way round,
+    /// so that a neighbour's noise falls on all alike.
+    pub(crate) fn turns(&self, pass: u32) -> Vec<&Candidate> {
+        let mut order: Vec<&Candidate> = self.candidates.iter().collect();
+        if pass % 2 == 1 {
+            order.reverse();
+        }
+        order
+    }
+
+    /// Starts a server anew.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(crate) fn start(&self, candidate: &Candidate) -> Result<Server> {
+        Server::start(candidate, self.address, &self.pictures, self.fps, self.work.path())
+    }
+}
+
+impl When {
+    /// This moment, on this machine.
+    pub(crate) fn now(note: Option<String>) -> Self {
+        let started = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        Self { started, note, host: Host::here() }
+    }
+
+    /// The head of a report: when, where, and `method`, lines of a list.
+    pub(crate) fn head(&self, title: &str, method: &str) -> String {
+        let note = self.note.as_ref().map(|note| format!("{note}\n\n")).unwrap_or_default();
+        format!("# {title}, {}\n\n- Machine: {}.\n{method}\n{note}", self.started, self.host.describe())
+    }
+}
+
+impl About {
+    /// The head of a report: when, where, with what.
+    pub(crate) fn head(&self, title: &str) -> String {
+        let method = format!(
+            "- Offered: JPEGs of {:.1} KB in the mean at {} frames a second; each server started anew on CPU {}, load \
+             from CPU {}.\n",
+            self.mean_picture_bytes as f64 / 1000.0,
+            self.fps,
+            crate::server::SERVER_CPU,
+            crate::server::LOAD_CPU,
+        );
+        self.when.head(title, &method)
+    }
+}
+
+/// Prints a report, and where a folder is given keeps it there as `DATE-HOSTCLASS-WHAT.md` and `.json`.
+///
+/// # Errors
+///
+/// A folder that cannot be written.
+pub(crate) fn publish(
+    out: Option<&Path>,
+    when: &When,
+    what: &str,
+    markdown: &str,
+    figures: &impl Serialize,
+) -> Result<()> {
+    println!("{markdown}");
+    let Some(dir) = out else {
+        return Ok(());
+    };
+    let (markdown_path, json_path) = free_paths(dir, when, what)?;
+    fs::write(&markdown_path, markdown).context("cannot write the table")?;
+    fs::write(&json_path, serde_json::to_string_pretty(figures)? + "\n")
+        .context("cannot write the figures")?;
+    eprintln!("wrote {} and {}", markdown_path.display(), json_path.display());
+    Ok(())
+}
+
+/// Names for the two files that nobody has used yet.
+fn free_paths(dir: &Path, when: &When, what: &str) -> Result<(PathBuf, PathBuf)> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let date = when.started.split('T').next().unwrap_or_default();
+    let dash = if what.is_empty() { "" } else { "-" };
+    let stem = format!("{date}-{}{dash}{what}", when.host.class);
+    let taken = |stem: &String| ["md", "json"].iter().any(|end| dir.join(format!("{stem}.{end}")).exists());
+    let stem = std::iter::once(stem.clone())
+        .chain((2..).map(|number| format!("{stem}-{number}")))
+        .find(|stem| !taken(stem))
+        .expect("there are more numbers than files");
+    Ok((dir.join(format!("{stem}.md")), dir.join(format!("{stem}.json"))))
+}
+
+fn mean_size(pictures: &Path) -> Result<usize> {
+    let mut total = 0;
+    let mut count = 0;
+    for entry in fs::read_dir(pictures)? {
+        total += entry?.metadata()?.len() as usize;
+        count += 1;
+    }
+    Ok(total / count.max(1))
+}

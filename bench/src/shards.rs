@@ -1,0 +1,193 @@
+//! What a second shard costs: Framecast with one writing thread and with two, all on the same core, and how evenly the
+//! two share their viewers.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    load,
+    report::{self, Report},
+    server::Candidate,
+    setup::{self, About, Setup},
+    stats::Spread,
+};
+
+/// Longest answer that is read; a viewer takes some hundred bytes of it.
+const ANSWER_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long the server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many viewers, and how often.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    setup: setup::Options,
+    /// Viewers.
+    #[arg(long, default_value_t = 400)]
+    viewers: usize,
+    /// Numbers of writing threads; the first is what the others are compared with.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
+    writers: Vec<u32>,
+    /// Passes; figures are medians over them.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
+    /// Seconds measured each time.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
+    seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    about: About,
+    runs: Vec<Run>,
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    pass: u32,
+    server: String,
+    /// Viewers of each shard.
+    shards: BTreeMap<u64, usize>,
+    report: Report,
+}
+
+/// Measures and reports.
+///
+/// # Errors
+///
+/// Without `--server`; a server that does not start or serve or knows of no shards; torn pictures; a folder that cannot be
+/// written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let [program] = options.setup.server.as_slice() else {
+        anyhow::bail!("--server must be given, once");
+    };
+    let candidates = options
+        .writers
+        .iter()
+        .map(|writers| {
+            let settings = format!("writers = {writers}");
+            Ok(Candidate::framecast(program)?.with_settings(&settings, &settings))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let setup = Setup::with(&options.setup, candidates)?;
+    let mut runs = Vec::new();
+    for pass in 0..options.runs {
+        for candidate in setup.turns(pass) {
+            let server = setup.start(candidate)?;
+            let load = load::Options::full(server.url(), options.viewers, options.seconds, server.pid());
+            let (report, shards) =
+                load::run_and(&load, || shards(server.address())).with_context(|| candidate.name.clone())?;
+            eprintln!("pass {} {} {shards:?}: {report}", pass + 1, candidate.name);
+            runs.push(Run { pass, server: candidate.name.clone(), shards, report });
+        }
+    }
+    let outcome = Outcome { about: setup.about, runs };
+    let markdown = markdown(options, &outcome);
+    setup::publish(options.setup.out.as_deref(), &outcome.about.when, "shards", &markdown, &outcome)?;
+    report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
+}
+
+/// How many viewers each shard has, by the server's own account.
+fn shards(server: SocketAddr) -> Result<BTreeMap<u64, usize>> {
+    let context = || format!("cannot ask {server} for its viewers");
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE).with_context(context)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = format!("GET /api/viewers HTTP/1.0\r\nHost: {server}\r\n\r\n");
+    stream.write_all(request.as_bytes()).with_context(context)?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_LIMIT_BYTES).read_to_end(&mut answer).with_context(context)?;
+    let answer = String::from_utf8(answer).with_context(context)?;
+    let (head, body) = answer.split_once("\r\n\r\n").with_context(context)?;
+    let status = head.lines().next().unwrap_or_default();
+    ensure!(status.split(' ').nth(1) == Some("200"), "/api/viewers answers {status:?}");
+    let counts = count_shards(&serde_json::from_str(body).with_context(context)?);
+    ensure!(!counts.is_empty(), "/api/viewers tells no viewer's shard");
+    Ok(counts)
+}
+
+/// Counts the viewers of each shard in a list of them, wherever in the answer it stands.
+fn count_shards(answer: &Value) -> BTreeMap<u64, usize> {
+    let mut counts = BTreeMap::new();
+    let mut left = vec![answer];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(values) => left.extend(values),
+            Value::Object(fields) => {
+                if let Some(shard) = fields.get("shard").and_then(Value::as_u64) {
+                    *counts.entry(shard).or_default() += 1;
+                }
+                left.extend(fields.values());
+            }
+            _ => {}
+        }
+    }
+    counts
+}
+
+fn markdown(options: &Options, outcome: &Outcome) -> String {
+    let mut out = outcome.about.head("Two shards against one");
+    writeln!(
+        out,
+        "{} viewers, writing threads as the row says, all on one CPU; {} passes of {} s, median (min–max). The ratio is \
+         formed within each pass.\n\n\
+         | server | CPU s/GB | against the first row | share of the smallest shard % | of the largest % | fps min | age p50 ms | server waited % |\n\
+         |---|---|---|---|---|---|---|---|",
+        options.viewers, options.runs, options.seconds,
+    )
+    .expect("a string takes all text");
+    let first = &outcome.about.servers[0];
+    let cost = |report: &Report| report.of_server(|server| server.cpu_seconds_per_gb);
+    for server in &outcome.about.servers {
+        let runs = || outcome.runs.iter().filter(|run| run.server == *server);
+        let ratios = runs().filter_map(|run| {
+            let base = outcome.runs.iter().find(|base| base.server == *first && base.pass == run.pass)?;
+            Some(cost(&run.report) / cost(&base.report))
+        });
+        let share = |choose: fn(&BTreeMap<u64, usize>) -> Option<usize>| {
+            Spread::of(runs().map(|run| {
+                let all: usize = run.shards.values().sum();
+                100.0 * choose(&run.shards).unwrap_or_default() as f64 / all.max(1) as f64
+            }))
+        };
+        let figure = |figure: fn(&Report) -> f64| Spread::of(runs().map(|run| figure(&run.report))).show(1);
+        writeln!(
+            out,
+            "| {server} | {} | {} | {} | {} | {} | {} | {} |",
+            Spread::of(runs().map(|run| cost(&run.report))).show(3),
+            Spread::of(ratios).show(2),
+            share(|shards| shards.values().min().copied()).show(0),
+            share(|shards| shards.values().max().copied()).show(0),
+            figure(|report| report.full.fps_min),
+            figure(|report| report.full.age_p50_ms),
+            figure(|report| report.of_server(|server| server.waited_percent)),
+        )
+        .expect("a string takes all text");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn viewers_are_counted_by_their_shard_and_those_without_one_are_not() {
+        let answer =
+            json!({"viewers": [{"shard": 0}, {"shard": 1}, {"camera": "x", "shard": 1}, {"shard": null}]});
+        assert_eq!(count_shards(&answer), BTreeMap::from([(0, 1), (1, 2)]));
+        assert_eq!(count_shards(&answer["viewers"]), BTreeMap::from([(0, 1), (1, 2)]));
+    }
+}

@@ -1,0 +1,125 @@
+//! Viewers whose links are too slow, beside full ones: how old is what they see, does it grow older, and do the others
+//! notice.
+//!
+//! Their receive buffers are the kernel's own choice, as a browser's are.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::{
+    load,
+    report::{self, Report, Viewers},
+    setup::{self, About, Setup},
+    stats::Spread,
+};
+
+/// How many viewers, how slow and for how long.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    setup: setup::Options,
+    /// Viewers that read as fast as pictures come.
+    #[arg(long, default_value_t = 50)]
+    viewers: usize,
+    /// Viewers beside them that read --rate bytes a second.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    slow: u16,
+    /// Bytes a second of a slow viewer.
+    #[arg(long, default_value_t = 300_000, value_name = "BYTES_PER_S")]
+    rate: u32,
+    /// Passes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
+    /// Seconds measured each time.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    about: About,
+    slow: u16,
+    rate_bytes_per_second: u32,
+    runs: Vec<Run>,
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    pass: u32,
+    server: String,
+    report: Report,
+}
+
+/// Measures and reports.
+///
+/// # Errors
+///
+/// A server that does not start or serve, torn pictures, or a folder that cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let setup = Setup::new(&options.setup)?;
+    let mut runs = Vec::new();
+    for pass in 0..options.runs {
+        for candidate in setup.turns(pass) {
+            let server = setup.start(candidate)?;
+            let load = load::Options {
+                slow: options.slow.into(),
+                rate: options.rate,
+                // Buffers fill first.
+                warmup: 5,
+                ..load::Options::full(server.url(), options.viewers, options.seconds, server.pid())
+            };
+            let report = load::run(&load).with_context(|| candidate.name.clone())?;
+            eprintln!("pass {} {}: {report}", pass + 1, candidate.name);
+            runs.push(Run { pass, server: candidate.name.clone(), report });
+        }
+    }
+    let outcome =
+        Outcome { about: setup.about, slow: options.slow, rate_bytes_per_second: options.rate, runs };
+    let markdown = markdown(options, &outcome);
+    setup::publish(options.setup.out.as_deref(), &outcome.about.when, "slow", &markdown, &outcome)?;
+    report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
+}
+
+fn markdown(options: &Options, outcome: &Outcome) -> String {
+    let mut out = outcome.about.head("Slow viewers beside full ones");
+    writeln!(
+        out,
+        "{} full viewers and {} that read {} bytes a second, their receive buffers as the kernel makes them; {} passes \
+         of {} s. A frame alone takes {:.0} ms at that rate. Age is from capture to the last byte; drift is its median in the \
+         last third of a window less that in the first.\n\n\
+         | server | slow: fps | age p50 ms | age p95 ms | age max ms | drift ms | full: fps min | age p50 ms | CPU % | server waited % |\n\
+         |---|---|---|---|---|---|---|---|---|---|",
+        options.viewers,
+        options.slow,
+        options.rate,
+        options.runs,
+        options.seconds,
+        1000.0 * outcome.about.mean_picture_bytes as f64 / f64::from(options.rate),
+    )
+    .expect("a string takes all text");
+    for server in &outcome.about.servers {
+        let runs = || outcome.runs.iter().filter(|run| run.server == *server);
+        let slow = |figure: fn(&Viewers) -> f64| {
+            Spread::of(runs().filter_map(|run| run.report.slow.as_ref()).map(figure)).show(0)
+        };
+        let figure = |figure: fn(&Report) -> f64| Spread::of(runs().map(|run| figure(&run.report))).show(1);
+        writeln!(
+            out,
+            "| {server} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            Spread::of(runs().filter_map(|run| run.report.slow.as_ref()).map(|slow| slow.fps_median)).show(1),
+            slow(|slow| slow.age_p50_ms),
+            slow(|slow| slow.age_p95_ms),
+            slow(|slow| slow.age_max_ms),
+            slow(|slow| slow.age_drift_ms),
+            figure(|report| report.full.fps_min),
+            figure(|report| report.full.age_p50_ms),
+            figure(|report| report.of_server(|server| server.cpu_percent)),
+            figure(|report| report.of_server(|server| server.waited_percent)),
+        )
+        .expect("a string takes all text");
+    }
+    out
+}

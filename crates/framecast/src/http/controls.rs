@@ -81,7 +81,7 @@ async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Resp
 
 async fn list(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Refusal> {
     let device = Device::of(context.camera(&name)?)?;
-    let controls = device.call(|device| async move { device.list().await }).await?;
+    let controls = device.controls().await?;
     Ok(answer(&context, name, controls).await)
 }
 
@@ -171,15 +171,25 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 /// A camera's device, for one call.
-struct Device {
+pub(super) struct Device {
     camera: Arc<Camera>,
     driver: Arc<dyn Driver>,
 }
 
 impl Device {
-    fn of(camera: &Arc<Camera>) -> Result<Self, Refusal> {
+    pub(super) fn of(camera: &Arc<Camera>) -> Result<Self, Refusal> {
         let driver = camera.drivers.find(&camera.settings.source).map_err(|error| refused(&error))?;
         Ok(Self { camera: Arc::clone(camera), driver })
+    }
+
+    /// What can be adjusted, when it is this call's turn.
+    pub(super) async fn controls(self) -> Result<Vec<Control>, Refusal> {
+        self.call(|device| async move { device.list().await }).await
+    }
+
+    /// Sets `changes` when it is this call's turn; they count until the server ends.
+    pub(super) async fn set(self, changes: Changes) -> Result<(), Refusal> {
+        self.call(|device| async move { device.change(changes, None).await.map(drop) }).await
     }
 
     /// Does `work` when it is this call's turn. A caller who waits no longer does not end it: a device that hangs keeps

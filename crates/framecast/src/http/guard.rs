@@ -113,6 +113,31 @@ fn changes(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
+/// Whether a GET may change something: one from our own pages, or from a program.
+///
+/// An `<img>` on any page sends a GET, and over plain HTTP browsers say nothing of their own accord about who asks but
+/// `Referer`, which a page can forbid. So a browser's request, known by its name and its languages, has to tell that it
+/// comes from here; one that is typed into the address bar over plain HTTP cannot.
+pub(super) fn may_change(request: &Request) -> bool {
+    let headers = request.headers();
+    let host = host_of(request.uri(), headers);
+    if is_from_elsewhere(headers, host.as_deref()) {
+        return false;
+    }
+    let says_so = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match text(header::REFERER).and_then(|referer| referer.split_once("://")) {
+        Some((_, rest)) => host.as_deref() == rest.split(['/', '?', '#']).next(),
+        None => says_so || !is_browser(headers),
+    }
+}
+
+/// Browsers all send this name, for old times' sake, or else the languages of who sits before them.
+fn is_browser(headers: &HeaderMap) -> bool {
+    let name = headers.get(header::USER_AGENT).map(|name| name.as_bytes()).unwrap_or_default();
+    name.starts_with(b"Mozilla/") || headers.contains_key(header::ACCEPT_LANGUAGE)
+}
+
 /// Whether a browser sent this from another site's page. Programs send neither header and pass.
 fn is_from_elsewhere(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -168,6 +193,30 @@ mod tests {
         {
             assert!(!guard.allows_host(host), "{host}");
         }
+    }
+
+    #[test]
+    fn a_get_changes_something_for_our_own_pages_and_for_programs_alone() {
+        const BROWSER: (&str, &str) = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)");
+        let may = |pairs: &[(&'static str, &'static str)]| {
+            let mut request = Request::get("/").header("host", "cam:5000");
+            for (name, value) in pairs {
+                request = request.header(*name, *value);
+            }
+            may_change(&request.body(axum::body::Body::empty()).unwrap())
+        };
+        assert!(may(&[]));
+        assert!(may(&[("user-agent", "curl/8.0")]));
+        assert!(may(&[BROWSER, ("sec-fetch-site", "same-origin")]));
+        assert!(may(&[BROWSER, ("sec-fetch-site", "none")]), "typed into the address bar");
+        assert!(may(&[BROWSER, ("referer", "http://cam:5000/control.htm?a")]));
+        assert!(!may(&[BROWSER]), "a page can forbid the referrer");
+        assert!(!may(&[BROWSER, ("referer", "http://evil.example/cam:5000")]));
+        assert!(!may(&[BROWSER, ("referer", "http://cam:5001/")]));
+        assert!(!may(&[("accept-language", "de")]));
+        assert!(!may(&[BROWSER, ("sec-fetch-site", "cross-site")]));
+        assert!(!may(&[BROWSER, ("sec-fetch-site", "same-origin"), ("referer", "http://evil.example/")]));
+        assert!(!may(&[("origin", "http://evil.example")]));
     }
 
     #[test]

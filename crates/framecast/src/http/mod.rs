@@ -5,6 +5,7 @@ mod api;
 mod auth;
 mod connection;
 mod controls;
+mod drop_in;
 mod guard;
 mod metrics;
 mod page;
@@ -75,6 +76,11 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     let mjpeg = mjpeg::Output::new(config, context.viewers.clone(), shutdown.clone());
     let counts = context.live_counts.clone();
     let live = live::Config { write_timeout: settings.write_timeout, counts };
+    let mut page = page::routes(context.hub.clone());
+    if context.settings.drop_in {
+        let drop_in = drop_in::DropIn::new(context, &mjpeg, shutdown);
+        page = drop_in::answer_actions(page, &drop_in).merge(drop_in::routes(&drop_in));
+    }
     // One line per output.
     Router::new()
         .merge(mjpeg::routes(context.hub.clone(), mjpeg))
@@ -84,7 +90,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(controls::routes(context.clone()))
         .merge(viewers::routes(context.clone()))
         .merge(metrics::routes(context.clone()))
-        .merge(page::routes(context.hub.clone()))
+        .merge(page)
         .route("/healthz", get(|| async { "ok\n" }).options(options))
         .layer(middleware::from_fn(address::check))
 }

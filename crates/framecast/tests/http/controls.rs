@@ -18,7 +18,7 @@ const PATH: &str = "/api/cameras/front/controls";
 
 /// A device with some controls that remembers what it was set to, as real ones do while they have power.
 #[derive(Clone, Default)]
-struct Device(Arc<Mutex<State>>);
+pub(crate) struct Device(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -36,7 +36,7 @@ fn control(id: &str, kind: ControlKind, default: Option<ControlValue>) -> Contro
 }
 
 impl Device {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let number = |id: &str, max| {
             control(id, ControlKind::Integer { min: 0, max, step: 1 }, Some(ControlValue::Integer(max / 2)))
         };
@@ -58,13 +58,13 @@ impl Device {
         Self(Arc::new(Mutex::new(State { controls, ..State::default() })))
     }
 
-    fn serve(&self, change: impl FnOnce(&mut Settings)) -> Server {
+    pub(crate) fn serve(&self, change: impl FnOnce(&mut Settings)) -> Server {
         let mut settings = Settings::with_cameras([("front", "dials:"), ("plain", "emulated")]).unwrap();
         change(&mut settings);
         Server::start(settings, Drivers::builtin().with(self.clone()))
     }
 
-    fn set(&self) -> Vec<String> {
+    pub(crate) fn set(&self) -> Vec<String> {
         self.0.lock().unwrap().set.clone()
     }
 

@@ -7,6 +7,7 @@ mod bound;
 mod controls;
 mod cors;
 mod devices;
+mod drop_in;
 mod guard;
 mod live;
 mod page;

@@ -1,0 +1,203 @@
+//! Streams whose parts each viewer gets with a head of its own: uStreamer's `extra_headers` and `zero_data`.
+//!
+//! These are for programs that look closely, one or two of them: each part is written for its viewer alone, and goes out
+//! as an ordinary body. Streams that can share their bytes go by [`mjpeg::Output`](framecast_outputs::mjpeg::Output).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Version;
+use axum::response::Response;
+use framecast_hub::{Delivery, Feed, Rendition, Subscriber, Update};
+use framecast_media::Bytes;
+use framecast_media::container::multipart::{Writer, write_unix_seconds};
+use framecast_outputs::{Peer, Record, Refusal, Via, Viewer};
+use futures_util::stream;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::DropIn;
+use super::client::Wanted;
+use super::ustreamer::{monotonic, online};
+
+/// When nothing new has come for this long, the last picture is sent again.
+const RESEND_AFTER: Duration = Duration::from_secs(1);
+
+const WELL_FORMED: &str = "headers made of numbers and constants are well formed";
+
+struct Annotated {
+    subscriber: Subscriber,
+    place: Viewer,
+    writer: Writer,
+    wanted: Wanted,
+    shutdown: CancellationToken,
+    phase: Phase,
+    sent_at: Instant,
+    /// Pictures in this second and in the one before.
+    rate: Rate,
+}
+
+enum Phase {
+    Opening,
+    Parts,
+    Closed,
+}
+
+struct Rate {
+    since: Instant,
+    frames: u32,
+    fps: u32,
+}
+
+/// The answer to `request` for a stream as `wanted`; its head is the caller's.
+pub(super) fn respond(
+    drop_in: &DropIn,
+    feed: &Arc<Feed>,
+    wanted: &Wanted,
+    request: &Request,
+) -> Result<Response, Refusal> {
+    let peer = Peer::of(request.extensions());
+    let place = match drop_in.context.viewers.admit(feed, peer, Via::Mjpeg) {
+        Ok(place) => place,
+        Err(full) => return drop_in.output.no_place(&full, feed, request),
+    };
+    let record = Arc::clone(place.record());
+    let subscriber =
+        feed.watch(Rendition::default(), Delivery::Latest).map_err(Refusal::too_many_renditions)?;
+    let now = Instant::now();
+    let viewer = Annotated {
+        subscriber,
+        place,
+        writer: Writer::new("boundarydonotcross").expect("letters alone"),
+        wanted: wanted.clone(),
+        shutdown: drop_in.shutdown.clone(),
+        phase: Phase::Opening,
+        sent_at: now,
+        rate: Rate { since: now, frames: 0, fps: 0 },
+    };
+    let mut response = Response::new(Body::from_stream(stream::unfold(viewer, |mut viewer| async {
+        let chunk = viewer.next_chunk().await?;
+        Some((Ok::<_, Infallible>(chunk), viewer))
+    })));
+    if request.version() <= Version::HTTP_11 {
+        *response.version_mut() = Version::HTTP_10;
+    }
+    response.extensions_mut().insert::<Arc<Record>>(record);
+    Ok(response)
+}
+
+impl Annotated {
+    async fn next_chunk(&mut self) -> Option<Bytes> {
+        match self.phase {
+            Phase::Closed => None,
+            Phase::Opening => {
+                self.phase = Phase::Parts;
+                Some(if self.wanted.advance_headers {
+                    self.writer.opening_ahead(&ahead(&now())).expect(WELL_FORMED)
+                } else {
+                    self.writer.opening()
+                })
+            }
+            Phase::Parts => {
+                let shutdown = self.shutdown.clone();
+                let update = tokio::select! {
+                    update = self.next_update() => update,
+                    () = shutdown.cancelled() => None,
+                };
+                let Some(update) = update else {
+                    self.phase = Phase::Closed;
+                    return Some(self.writer.closing());
+                };
+                Some(self.part(&update))
+            }
+        }
+    }
+
+    /// The next picture, or the one before again when there is none for a while.
+    async fn next_update(&mut self) -> Option<Update> {
+        loop {
+            match timeout_at(self.sent_at + RESEND_AFTER, self.subscriber.next_update()).await {
+                Ok(update) => return update,
+                Err(_) => self.sent_at = Instant::now(),
+            }
+            if let Some(update) = self.subscriber.current() {
+                return Some(update);
+            }
+        }
+    }
+
+    fn part(&mut self, update: &Update) -> Bytes {
+        self.sent_at = Instant::now();
+        self.rate.count(self.sent_at);
+        let picture: &[u8] = if self.wanted.zero_data { &[] } else { &update.frame.data };
+        let part = if self.wanted.advance_headers {
+            self.writer.part_ahead(&ahead(&now()), picture)
+        } else {
+            let headers = self.headers(update, picture.len());
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            self.writer.part(&headers, picture)
+        };
+        let part = part.expect(WELL_FORMED);
+        let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
+        self.place.sent(part.len(), age);
+        self.place.skipped(self.subscriber.skipped());
+        part
+    }
+
+    /// Of a picture's way no more is known than when it was captured, which stands for the steps after it too.
+    fn headers(&self, update: &Update, length: usize) -> Vec<(&'static str, String)> {
+        let now = SystemTime::now();
+        let mut headers = vec![
+            ("Content-Type", "image/jpeg".to_owned()),
+            ("Content-Length", length.to_string()),
+            ("X-Timestamp", write_unix_seconds(now)),
+        ];
+        if !self.wanted.extra_headers {
+            return headers;
+        }
+        let format = &update.frame.format;
+        let grab = monotonic(update.frame.captured_at);
+        let latency = now.duration_since(update.frame.captured_at).unwrap_or_default();
+        headers.extend([
+            ("X-UStreamer-Online", online(update).to_owned()),
+            ("X-UStreamer-Dropped", self.subscriber.skipped().to_string()),
+            ("X-UStreamer-Width", format.width_px.to_string()),
+            ("X-UStreamer-Height", format.height_px.to_string()),
+            ("X-UStreamer-Client-FPS", self.rate.fps.to_string()),
+        ]);
+        let times = [
+            "X-UStreamer-Grab-Begin-Time",
+            "X-UStreamer-Grab-End-Time",
+            "X-UStreamer-Encode-Begin-Time",
+            "X-UStreamer-Encode-End-Time",
+            "X-UStreamer-Expose-Begin-Time",
+            "X-UStreamer-Expose-Cmp-Time",
+            "X-UStreamer-Expose-End-Time",
+        ];
+        headers.extend(times.map(|name| (name, grab.clone())));
+        let latency = format!("{}.{:06}", latency.as_secs(), latency.subsec_micros());
+        headers.extend([("X-UStreamer-Send-Time", monotonic(now)), ("X-UStreamer-Latency", latency)]);
+        headers
+    }
+}
+
+impl Rate {
+    fn count(&mut self, now: Instant) {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            (self.fps, self.frames, self.since) = (self.frames, 0, now);
+        }
+        self.frames += 1;
+    }
+}
+
+fn now() -> String {
+    write_unix_seconds(SystemTime::now())
+}
+
+/// All that can be said of a part before its picture is known.
+fn ahead(timestamp: &str) -> [(&'static str, &str); 2] {
+    [("Content-Type", "image/jpeg"), ("X-Timestamp", timestamp)]
+}

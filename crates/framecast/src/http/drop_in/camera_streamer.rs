@@ -1,0 +1,182 @@
+//! camera-streamer's `/status`, `/option` and `/control`, and word that there is no video
+//! (`cmd/camera-streamer/{http.c,status.cc}` there). Its pictures have uStreamer's and mjpg-streamer's paths.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use framecast_outputs::{Refusal, percent_encoded};
+use serde::Serialize;
+
+use super::query::Query;
+use super::{DropIn, command, json};
+use crate::camera::Camera;
+use crate::http::controls::Device;
+
+/// Its paths for coded video.
+pub(super) const NO_VIDEO: &[&str] =
+    &["/video", "/video.mp4", "/video.mkv", "/video.h264", "/video.m3u8", "/webrtc"];
+
+/// 501: what would play it is told, so that nobody looks for a fault.
+pub(super) async fn no_video() -> Refusal {
+    let message = "this server sends JPEG pictures, no H.264 and no WebRTC: /stream is the stream, \
+                   /snapshot.jpg a picture"
+        .to_owned();
+    Refusal { status: StatusCode::NOT_IMPLEMENTED, message }
+}
+
+#[derive(Serialize)]
+struct Status {
+    outputs: Outputs,
+    devices: Vec<Listed>,
+    links: [(); 0],
+    endpoints: Endpoints,
+}
+
+#[derive(Serialize)]
+struct Outputs {
+    snapshot: Output,
+    stream: Output,
+    video: Off,
+}
+
+#[derive(Serialize)]
+struct Output {
+    name: &'static str,
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    source: String,
+    frames: u64,
+    refs: usize,
+    dropped: u64,
+}
+
+/// A camera, by its name alone: paths and URLs are nobody's business.
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Endpoints {
+    rtsp: Off,
+    webrtc: Off,
+    video: Off,
+    stream: Endpoint,
+    snapshot: Endpoint,
+}
+
+#[derive(Serialize)]
+struct Off {
+    enabled: bool,
+}
+
+const OFF: Off = Off { enabled: false };
+
+#[derive(Serialize)]
+struct Endpoint {
+    enabled: bool,
+    output: &'static str,
+    uri: String,
+}
+
+/// `/status`: what there is, with addresses under the host that the client asked for.
+pub(super) async fn status(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
+    let query = Query::parse(request.uri().query());
+    let camera = drop_in.camera(&query)?;
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let asked =
+        query.get("camera").map(|name| format!("?camera={}", percent_encoded(name))).unwrap_or_default();
+    let endpoint =
+        |output, path: &str| Endpoint { enabled: true, output, uri: format!("http://{host}{path}{asked}") };
+    let stats = camera.feed.stats();
+    let format = camera.feed.source().newest().map(|frame| frame.format);
+    let output = |name| Output {
+        name,
+        enabled: true,
+        width: format.as_ref().map(|format| format.width_px),
+        height: format.as_ref().map(|format| format.height_px),
+        source: camera.feed.name().to_owned(),
+        frames: stats.frames,
+        refs: camera.feed.viewers(),
+        dropped: stats.over_rate,
+    };
+    let status = Status {
+        outputs: Outputs { snapshot: output("SNAPSHOT"), stream: output("STREAM"), video: OFF },
+        devices: vec![Listed { name: camera.feed.name().to_owned() }],
+        links: [],
+        endpoints: Endpoints {
+            rtsp: OFF,
+            webrtc: OFF,
+            video: OFF,
+            stream: endpoint("stream", "/stream"),
+            snapshot: endpoint("snapshot", "/snapshot"),
+        },
+    };
+    Ok(json("application/json", &status))
+}
+
+/// `/option?key=KEY&value=VALUE` or `/option?KEY=VALUE`: sets a control, and says so as text. Without either it lists them.
+pub(super) async fn option(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
+    let query = Query::parse(request.uri().query());
+    let camera = drop_in.camera(&query)?;
+    let asked: Vec<(&str, &str)> = match query.get("key") {
+        Some(key) => vec![(key, query.get("value").unwrap_or_default())],
+        None => query.pairs().filter(|(name, _)| !matches!(*name, "camera" | "device")).collect(),
+    };
+    if asked.is_empty() {
+        let controls = Device::of(camera)?.controls().await?;
+        let names: Vec<&str> = controls.iter().map(|control| control.id.as_str()).collect();
+        let text =
+            format!("No options passed.\r\n\r\nSet: /option?name=value\r\n\r\n{}\r\n", names.join("\r\n"));
+        return Ok(plain(StatusCode::NOT_FOUND, text));
+    }
+    command::check_origin(&request)?;
+    let mut said = Vec::new();
+    let mut status = StatusCode::OK;
+    for (key, value) in asked {
+        match set(camera, key, value).await {
+            Ok(()) => said.push(format!("The '{key}' was set to '{value}'.\r\n")),
+            Err(refusal) => {
+                status = StatusCode::INTERNAL_SERVER_ERROR;
+                said.push(format!("Cannot set '{key}' to '{value}': {}.\r\n", refusal.message));
+            }
+        }
+    }
+    Ok(plain(status, said.concat()))
+}
+
+/// Sets the control whose name is `key` when all but letters and digits is left out of both, as camera-streamer does.
+async fn set(camera: &Arc<Camera>, key: &str, value: &str) -> Result<(), Refusal> {
+    let controls = Device::of(camera)?.controls().await?;
+    let wanted = bare(key);
+    let control =
+        controls.iter().find(|control| bare(&control.id) == wanted || bare(&control.name) == wanted);
+    let id = control.map_or(key, |control| control.id.as_str());
+    command::set_one(camera, id, value).await
+}
+
+fn bare(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// `/control`: the camera's page, where its controls are.
+pub(super) async fn control(State(drop_in): State<DropIn>, request: Request) -> Result<Redirect, Refusal> {
+    let query = Query::parse(request.uri().query());
+    let name = percent_encoded(drop_in.camera(&query)?.feed.name());
+    Ok(Redirect::temporary(&format!("cameras/{name}")))
+}
+
+fn plain(status: StatusCode, text: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        // What was asked for is said again.
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, text).into_response()
+}

@@ -1,0 +1,110 @@
+//! Setting a control by a GET, as mjpg-streamer and camera-streamer have it.
+//!
+//! A GET can come from any page that a browser shows, so it must show where it came from before it may change something:
+//! [`guard::may_change`](crate::http::guard::may_change).
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use framecast_drivers::{Control, ControlKind, ControlValue};
+use framecast_outputs::Refusal;
+use tracing::debug;
+
+use super::DropIn;
+use super::query::Query;
+use crate::camera::Camera;
+use crate::controls::Changes;
+use crate::http::controls::Device;
+use crate::http::guard;
+
+/// What mjpg-streamer's groups may be: generic commands and V4L2 controls are both by a control's number. Resolution,
+/// JPEG quality and the rest are settings here.
+const CONTROL_GROUPS: [&str; 2] = ["0", "1"];
+
+/// The number of the `n`th control of a camera: its device's own, or its place from 1.
+pub(super) fn number(n: usize, control: &Control) -> u32 {
+    control.number.unwrap_or_else(|| u32::try_from(n + 1).unwrap_or(u32::MAX))
+}
+
+/// `/?action=command&dest=&plugin=&id=&group=&value=`: the id is a control's number or its name. The answer is the id and
+/// `0`, or `-1` for what could not be done. Only after [`check_origin`].
+pub(super) async fn carry_out(drop_in: &DropIn, query: &Query) -> Result<Response, Refusal> {
+    let Some(id) = query.get("id").filter(|id| !id.is_empty()) else {
+        let message = "id= is missing: the number or the name of the control to set".to_owned();
+        return Err(Refusal { status: StatusCode::BAD_REQUEST, message });
+    };
+    let outcome = set(drop_in, query, id).await;
+    if let Err(refusal) = &outcome {
+        debug!("command not carried out: {}", refusal.message);
+    }
+    let shown: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(100).collect();
+    let text = format!("{shown}: {}", if outcome.is_ok() { 0 } else { -1 });
+    Ok(([(header::CONTENT_TYPE, "text/plain"), (header::CACHE_CONTROL, "no-store")], text).into_response())
+}
+
+async fn set(drop_in: &DropIn, query: &Query, id: &str) -> Result<(), Refusal> {
+    let unknown = |message: &str| {
+        Err(Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, message: message.to_owned() })
+    };
+    if !matches!(query.get("dest"), None | Some("0")) {
+        return unknown("dest is not an input: nothing else has controls");
+    }
+    if query.get("group").is_some_and(|group| !CONTROL_GROUPS.contains(&group)) {
+        return unknown("group is neither 0 nor 1: only controls can be set");
+    }
+    let camera = match query.get("plugin").map(str::parse) {
+        None => drop_in.camera(query)?,
+        Some(Ok(n)) => drop_in.nth_camera(n)?,
+        Some(Err(_)) => return unknown("plugin is no number"),
+    };
+    let value = query.get("value").unwrap_or("0");
+    set_one(camera, id, value).await
+}
+
+/// Sets the control whose number or id is `id`.
+///
+/// # Errors
+/// There is none, or the device refuses the value.
+pub(super) async fn set_one(camera: &Arc<Camera>, id: &str, value: &str) -> Result<(), Refusal> {
+    let controls = Device::of(camera)?.controls().await?;
+    let found = controls
+        .iter()
+        .enumerate()
+        .find(|(n, control)| control.id == id || id.parse().is_ok_and(|id: u32| id == number(*n, control)));
+    let Some((_, control)) = found else {
+        let known: Vec<&str> = controls.iter().map(|control| control.id.as_str()).collect();
+        let message = format!("no such control; known are {}", known.join(", "));
+        return Err(Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, message });
+    };
+    let mut changes = Changes::default();
+    changes.set(&control.id, Some(read(control, value)));
+    Device::of(camera)?.set(changes).await
+}
+
+/// The value as the control's kind has it.
+fn read(control: &Control, value: &str) -> ControlValue {
+    if matches!(control.kind, ControlKind::Text { .. }) {
+        return ControlValue::Text(value.to_owned());
+    }
+    match value.parse() {
+        Ok(number) => ControlValue::Integer(number),
+        Err(_) if value.eq_ignore_ascii_case("true") => ControlValue::Boolean(true),
+        Err(_) if value.eq_ignore_ascii_case("false") => ControlValue::Boolean(false),
+        Err(_) => ControlValue::Text(value.to_owned()),
+    }
+}
+
+/// # Errors
+/// 403 when the request may come from another site's page.
+pub(super) fn check_origin(request: &Request) -> Result<(), Refusal> {
+    if guard::may_change(request) {
+        return Ok(());
+    }
+    let message =
+        "a GET that changes something is taken from this server's own pages and from programs alone; set \
+                   controls with PATCH /api/cameras/NAME/controls"
+            .to_owned();
+    Err(Refusal { status: StatusCode::FORBIDDEN, message })
+}

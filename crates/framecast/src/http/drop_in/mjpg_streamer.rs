@@ -1,0 +1,271 @@
+//! mjpg-streamer's `/?action=…`, POST `/stream` and descriptions, as its `plugins/output_http/httpd.c` answers them.
+//!
+//! Its inputs are our cameras, counted from 0 in the order of the configuration. All values of its JSON are text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use framecast_drivers::{Control, ControlKind, ControlValue};
+use framecast_hub::Feed;
+use framecast_media::Codec;
+use framecast_outputs::{Refusal, snapshot};
+use serde::Serialize;
+
+use super::client::Wanted;
+use super::query::Query;
+use super::{DropIn, EXPIRES, command, json, picture_answer, set_head, ustreamer};
+use crate::camera::Camera;
+use crate::http::controls::Device;
+
+const HEAD: [(&str, &str); 3] = [
+    ("cache-control", "no-store, no-cache, must-revalidate, pre-check=0, post-check=0, max-age=0"),
+    ("pragma", "no-cache"),
+    ("expires", EXPIRES),
+];
+
+/// What its descriptions are served as.
+const JAVASCRIPT: &str = "application/x-javascript";
+
+/// What `/?action=` can be, with the input's number where it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Stream(Option<usize>),
+    Snapshot(Option<usize>),
+    Command,
+    /// Saves a picture, which this server does not.
+    Take,
+}
+
+impl Action {
+    /// Reads `stream`, `stream_1` and so on; `None` for what is no action there, which shows the page.
+    pub(super) fn parse(value: &str) -> Option<Self> {
+        let (name, number) = match value.split_once('_') {
+            Some((name, number)) => (name, Some(number.parse().ok()?)),
+            None => (value, None),
+        };
+        match name {
+            "stream" => Some(Self::Stream(number)),
+            "snapshot" => Some(Self::Snapshot(number)),
+            "command" => Some(Self::Command),
+            "take" => Some(Self::Take),
+            _ => None,
+        }
+    }
+}
+
+/// Answers `/?action=…`.
+pub(super) async fn act(
+    drop_in: &DropIn,
+    action: Action,
+    query: &Query,
+    request: Request,
+) -> Result<Response, Refusal> {
+    match action {
+        Action::Stream(number) => parts(drop_in, &input(drop_in, number, query)?.feed, query, &request),
+        Action::Snapshot(number) => {
+            let feed = Arc::clone(&input(drop_in, number, query)?.feed);
+            let wish = snapshot::Wish::default();
+            let picture = drop_in.picture(&feed, wish, request.method()).await?;
+            Ok(picture_answer(picture.as_ref(), &HEAD))
+        }
+        Action::Command => {
+            command::check_origin(&request)?;
+            command::carry_out(drop_in, query).await
+        }
+        Action::Take => {
+            let message = "this server saves no pictures; /?action=snapshot returns one".to_owned();
+            Err(Refusal { status: StatusCode::NOT_FOUND, message })
+        }
+    }
+}
+
+/// POST `/stream`: the first input's.
+pub(super) async fn stream(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
+    let query = Query::parse(request.uri().query());
+    parts(&drop_in, &drop_in.camera(&query)?.feed, &query, &request)
+}
+
+/// The camera with this number, or else the one that `?camera=` names.
+fn input<'d>(drop_in: &'d DropIn, number: Option<usize>, query: &Query) -> Result<&'d Arc<Camera>, Refusal> {
+    match number {
+        Some(number) => drop_in.nth_camera(number),
+        None => drop_in.camera(query),
+    }
+}
+
+fn parts(drop_in: &DropIn, feed: &Arc<Feed>, query: &Query, request: &Request) -> Result<Response, Refusal> {
+    let mut response = ustreamer::parts(drop_in, feed, query, &Wanted::of(query), request)?;
+    if response.status() == StatusCode::OK {
+        let content_type = ("content-type", "multipart/x-mixed-replace;boundary=boundarydonotcross");
+        let [cache, pragma, expires] = HEAD;
+        set_head(&mut response, &[cache, pragma, expires, content_type]);
+    }
+    Ok(response)
+}
+
+#[derive(Serialize)]
+struct Input {
+    controls: Vec<Described>,
+    formats: Vec<Format>,
+}
+
+#[derive(Serialize)]
+struct Output {
+    controls: [Described; 0],
+}
+
+/// A control as mjpg-streamer describes it: V4L2's numbers, as text.
+#[derive(Serialize)]
+struct Described {
+    name: String,
+    id: String,
+    r#type: &'static str,
+    min: String,
+    max: String,
+    step: String,
+    default: String,
+    value: String,
+    dest: &'static str,
+    flags: String,
+    group: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    menu: Option<BTreeMap<i64, String>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Format {
+    id: &'static str,
+    name: &'static str,
+    compressed: &'static str,
+    emulated: &'static str,
+    current: &'static str,
+    resolutions: BTreeMap<&'static str, String>,
+    current_resolution: &'static str,
+}
+
+pub(super) async fn first_input(state: State<DropIn>, request: Request) -> Result<Response, Refusal> {
+    describe_input(state.camera(&Query::parse(request.uri().query()))?).await
+}
+
+/// `/input_N.json`: the controls of the camera, and the size that it has now.
+pub(super) async fn input_json(state: State<DropIn>, n: usize) -> Result<Response, Refusal> {
+    describe_input(state.nth_camera(n)?).await
+}
+
+async fn describe_input(camera: &Arc<Camera>) -> Result<Response, Refusal> {
+    let controls = Device::of(camera)?.controls().await?;
+    let described = controls.iter().enumerate().map(|(n, control)| describe(n, control)).collect();
+    let formats = camera.feed.source().newest().map(|frame| Format {
+        id: "0",
+        name: if frame.format.codec == Codec::Jpeg { "Motion-JPEG" } else { "Raw" },
+        compressed: if frame.format.codec == Codec::Jpeg { "true" } else { "false" },
+        emulated: "false",
+        current: "true",
+        resolutions: [("0", format!("{}x{}", frame.format.width_px, frame.format.height_px))].into(),
+        current_resolution: "0",
+    });
+    Ok(json(JAVASCRIPT, &Input { controls: described, formats: formats.into_iter().collect() }))
+}
+
+/// `/output_0.json`: this server's one output, which has no controls.
+pub(super) async fn output() -> Response {
+    json(JAVASCRIPT, &Output { controls: [] })
+}
+
+#[derive(Serialize)]
+struct Program {
+    inputs: Vec<Plugin>,
+    outputs: [Plugin; 1],
+}
+
+#[derive(Serialize)]
+struct Plugin {
+    id: String,
+    name: String,
+    plugin: String,
+    args: &'static str,
+}
+
+/// `/program.json`: the cameras and their drivers. Never a source's URL, which may hold secrets.
+pub(super) async fn program(State(drop_in): State<DropIn>) -> Response {
+    let input = |(n, camera): (usize, &Arc<Camera>)| Plugin {
+        id: n.to_string(),
+        name: camera.feed.name().to_owned(),
+        plugin: camera.settings.source.scheme().to_owned(),
+        args: "",
+    };
+    let inputs = drop_in.context.cameras.iter().enumerate().map(input).collect();
+    let (name, plugin) = ("HTTP output plugin".to_owned(), "output_http.so".to_owned());
+    json(JAVASCRIPT, &Program { inputs, outputs: [Plugin { id: "0".to_owned(), name, plugin, args: "" }] })
+}
+
+fn describe(n: usize, control: &Control) -> Described {
+    let (kind, [min, max, step]) = match &control.kind {
+        ControlKind::Integer { min, max, step } => ("1", [*min, *max, *step]),
+        ControlKind::Boolean => ("2", [0, 1, 1]),
+        ControlKind::Menu { menu } => {
+            let values = menu.iter().map(|entry| entry.value);
+            ("3", [values.clone().min().unwrap_or(0), values.max().unwrap_or(0), 1])
+        }
+        ControlKind::Button => ("4", [0, 0, 0]),
+        ControlKind::Text { min, max } => ("7", [*min, *max, 1]),
+        ControlKind::Bitmask { max } => ("8", [0, *max, 0]),
+        // One that is added later is shown, and cannot be set by a number.
+        _ => ("0", [0, 0, 0]),
+    };
+    let menu = match &control.kind {
+        ControlKind::Menu { menu } => {
+            Some(menu.iter().map(|entry| (entry.value, entry.name.clone())).collect())
+        }
+        _ => None,
+    };
+    // V4L2_CTRL_FLAG_READ_ONLY and V4L2_CTRL_FLAG_INACTIVE.
+    let flags = u32::from(control.read_only) * 0x4 + u32::from(control.inactive) * 0x10;
+    Described {
+        name: control.name.clone(),
+        id: command::number(n, control).to_string(),
+        r#type: kind,
+        min: min.to_string(),
+        max: max.to_string(),
+        step: step.to_string(),
+        default: control.default.as_ref().map_or_else(|| "0".to_owned(), text),
+        value: control.value.as_ref().map_or_else(|| "0".to_owned(), text),
+        dest: "0",
+        flags: flags.to_string(),
+        group: "1",
+        menu,
+    }
+}
+
+fn text(value: &ControlValue) -> String {
+    match value {
+        ControlValue::Boolean(on) => u8::from(*on).to_string(),
+        ControlValue::Integer(number) => number.to_string(),
+        ControlValue::Text(text) => text.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_may_have_the_number_of_an_input() {
+        for (value, action) in [
+            ("stream", Some(Action::Stream(None))),
+            ("stream_0", Some(Action::Stream(Some(0)))),
+            ("snapshot_12", Some(Action::Snapshot(Some(12)))),
+            ("command", Some(Action::Command)),
+            ("take", Some(Action::Take)),
+            ("stream_x", None),
+            ("Stream", None),
+            ("", None),
+        ] {
+            assert_eq!(Action::parse(value), action, "{value}");
+        }
+    }
+}

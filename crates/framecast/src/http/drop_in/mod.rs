@@ -1,0 +1,197 @@
+//! The paths of other programs, so that what was made for them works with Framecast unchanged: uStreamer,
+//! mjpg-streamer, camera-streamer, Motion and go2rtc.
+//!
+//! [`routes`] is the table of all of them. Plain streams go the way of ours ([`mjpeg::Output`]), with another head. None
+//! of these paths is one of ours, nor below `/cameras/`, so a camera may be called anything. `docs/drop-in.md` says
+//! what is answered otherwise than there, and why.
+
+mod annotated;
+mod camera_streamer;
+mod client;
+mod command;
+mod go2rtc;
+mod mjpg_streamer;
+mod motion;
+mod query;
+mod ustreamer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use framecast_hub::{Feed, Rendition, Update};
+use framecast_media::container::multipart::write_unix_seconds;
+use framecast_outputs::{Refusal, mjpeg, snapshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use crate::camera::Camera;
+use client::Clients;
+use query::Query;
+
+/// The date that mjpg-streamer and uStreamer say live pictures have expired at.
+const EXPIRES: &str = "Mon, 3 Jan 2000 12:34:56 GMT";
+
+/// What the drop-in paths need to know. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct DropIn {
+    context: Context,
+    output: mjpeg::Output,
+    /// What those who came by uStreamer's path asked for.
+    clients: Clients,
+    shutdown: CancellationToken,
+}
+
+/// All paths that are answered for other programs' clients, but for `/?action=`, which is [`answer_actions`].
+pub(super) fn routes(drop_in: &DropIn) -> Router {
+    let mut router = Router::new()
+        // uStreamer; a POST is mjpg-streamer's.
+        .route("/stream", get(ustreamer::stream).post(mjpg_streamer::stream).options(options))
+        .route("/snapshot", get(ustreamer::snapshot).options(options))
+        .route("/state", get(ustreamer::state).options(options))
+        // mjpg-streamer; those with a number are below.
+        .route("/program.json", get(mjpg_streamer::program).options(options))
+        .route("/input.json", get(mjpg_streamer::first_input).options(options))
+        .route("/output.json", get(mjpg_streamer::output).options(options))
+        .route("/output_0.json", get(mjpg_streamer::output).options(options))
+        // camera-streamer, which has /stream, /snapshot and /?action= too; /snapshot.jpg is ours.
+        .route("/status", get(camera_streamer::status).options(options))
+        .route("/option", get(camera_streamer::option).post(camera_streamer::option).options(options))
+        .route("/control", get(camera_streamer::control).options(options))
+        // go2rtc.
+        .route("/api/frame.jpeg", get(go2rtc::frame).options(options))
+        .route("/api/stream.mjpeg", get(go2rtc::stream).options(options))
+        .route("/api/streams", get(go2rtc::streams).options(options));
+    for path in camera_streamer::NO_VIDEO {
+        router = router.route(path, get(camera_streamer::no_video).post(camera_streamer::no_video));
+    }
+    for n in 0..drop_in.context.cameras.len() {
+        let input = move |state| mjpg_streamer::input_json(state, n);
+        router = router.route(&format!("/input_{n}.json"), get(input).options(options));
+    }
+    // Motion: cameras count from 1, and 0, which is all of them there, is the default one.
+    for n in 0..=drop_in.context.cameras.len() {
+        for kind in motion::Kind::ALL {
+            let stream = move |state, request| motion::stream(state, n, kind, request);
+            let picture = move |state, request| motion::picture(state, n, kind, request);
+            router = router
+                .route(&format!("/{n}/mjpg/{kind}"), get(stream).options(options))
+                .route(&format!("/{n}/static/{kind}"), get(picture).options(options));
+        }
+    }
+    router.with_state(drop_in.clone())
+}
+
+/// Answers mjpg-streamer's `/?action=…` in place of `page`, whose `/` it is without.
+pub(super) fn answer_actions(page: Router, drop_in: &DropIn) -> Router {
+    page.layer(middleware::from_fn_with_state(drop_in.clone(), action))
+}
+
+async fn action(State(drop_in): State<DropIn>, request: Request, next: Next) -> Response {
+    let query = Query::parse(request.uri().query());
+    let action = query.get("action").and_then(mjpg_streamer::Action::parse);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    match action.filter(|_| is_read && request.uri().path() == "/") {
+        Some(action) => mjpg_streamer::act(&drop_in, action, &query, request).await.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Answers OPTIONS as uStreamer does: 200 and nothing.
+async fn options() -> impl IntoResponse {
+    (StatusCode::OK, [(header::ALLOW, "GET, HEAD, OPTIONS")])
+}
+
+impl DropIn {
+    pub(super) fn new(context: &Context, output: &mjpeg::Output, shutdown: &CancellationToken) -> Self {
+        let (output, shutdown) = (output.clone(), shutdown.clone());
+        Self { context: context.clone(), output, clients: Clients::default(), shutdown }
+    }
+
+    /// The camera that `?camera=NAME` asks for; the default one without it.
+    fn camera(&self, query: &Query) -> Result<&Arc<Camera>, Refusal> {
+        match query.get("camera") {
+            Some(name) => self.context.camera(name),
+            None => self.nth_camera(0),
+        }
+    }
+
+    /// The camera in the `n`th place of the configuration, counted from 0.
+    fn nth_camera(&self, n: usize) -> Result<&Arc<Camera>, Refusal> {
+        let cameras = &self.context.cameras;
+        cameras.get(n).ok_or_else(|| match cameras.len() {
+            0 => Refusal::no_camera(),
+            count => {
+                let message = format!("there is no camera {n}: there are {count}, counted from 0");
+                Refusal { status: StatusCode::NOT_FOUND, message }
+            }
+        })
+    }
+
+    /// A stream of `feed` with our own head and parts between `boundary`s.
+    fn stream(
+        &self,
+        feed: &Arc<Feed>,
+        rendition: Rendition,
+        style: mjpeg::Style,
+        request: &Request,
+    ) -> Result<Response, Refusal> {
+        let ask = mjpeg::Ask { style, rendition, interval: Duration::ZERO, adapt: false };
+        self.output.respond(feed, ask, request)
+    }
+
+    /// A picture of `feed`; `None` for HEAD, which must not open the camera.
+    async fn picture(
+        &self,
+        feed: &Arc<Feed>,
+        wish: snapshot::Wish,
+        method: &Method,
+    ) -> Result<Option<Update>, Refusal> {
+        if *method == Method::HEAD {
+            return Ok(None);
+        }
+        snapshot::take(feed, wish, snapshot::Config::default().wait).await.map(Some)
+    }
+}
+
+/// An answer with `picture`, or its head alone, that has `headers` and is not kept by anyone.
+fn picture_answer(picture: Option<&Update>, headers: &[(&'static str, &str)]) -> Response {
+    let body = picture.map(|update| Body::from(update.frame.data.clone())).unwrap_or_default();
+    let mut response = Response::new(body);
+    set_head(&mut response, headers);
+    if let Some(update) = picture {
+        insert(&mut response, "x-timestamp", &write_unix_seconds(update.frame.captured_at));
+        if update.is_notice {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+    }
+    insert(&mut response, "content-type", "image/jpeg");
+    response
+}
+
+/// Gives `response` these headers in this order in place of those that it has.
+fn set_head(response: &mut Response, headers: &[(&'static str, &str)]) {
+    response.headers_mut().clear();
+    for (name, value) in headers {
+        insert(response, name, value);
+    }
+    // Without it nginx collects parts in its buffers before it passes them on.
+    insert(response, "x-accel-buffering", "no");
+}
+
+fn insert(response: &mut Response, name: &'static str, value: &str) {
+    let value = HeaderValue::try_from(value).expect("made of numbers, constants and percent-encoded text");
+    response.headers_mut().insert(HeaderName::from_static(name), value);
+}
+
+/// JSON under the name that its readers expect.
+fn json(content_type: &'static str, body: &impl serde::Serialize) -> Response {
+    let text = serde_json::to_string(body).expect("plain structures have a JSON form");
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], text).into_response()
+}

@@ -1,0 +1,68 @@
+//! The parameters of a request, as the programs that are stood in for read them.
+
+use super::super::address;
+
+/// A request's parameters in their order, percent-encoding undone.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(super) fn parse(query: Option<&str>) -> Self {
+        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let decoded =
+            |text: &str| String::from_utf8_lossy(&address::decoded(&text.replace('+', " "))).into_owned();
+        let parsed = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(name), decoded(value))
+        });
+        Self(parsed.collect())
+    }
+
+    /// The value of the first parameter called `name`: these programs all take the first.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a switch is on as uStreamer reads it: `1…`, `true`, `yes`. Nothing else is an error; it is off.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| {
+            value.starts_with('1') || value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("yes")
+        })
+    }
+
+    /// All parameters in their order.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_name_counts_and_encoding_is_undone() {
+        let query = Query::parse(Some("key=a%2Fb+c&key=other&&alone"));
+        assert_eq!(query.get("key"), Some("a/b c"));
+        assert_eq!(query.get("alone"), Some(""));
+        assert_eq!(query.get("none"), None);
+        assert_eq!(Query::parse(None), Query::default());
+        assert_eq!(Query::parse(Some("key=%FF")).get("key"), Some("\u{FFFD}"));
+    }
+
+    #[test]
+    fn a_switch_is_on_for_what_begins_with_one_or_says_yes() {
+        for (value, is_on) in [
+            ("1", true),
+            ("10", true),
+            ("True", true),
+            ("YES", true),
+            ("0", false),
+            ("", false),
+            ("on", false),
+        ] {
+            assert_eq!(Query::parse(Some(&format!("x={value}"))).is_on("x"), is_on, "{value}");
+        }
+        assert!(!Query::default().is_on("x"));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
@@ -10,9 +11,6 @@ use framecast_media::container::multipart::{WriteError, Writer};
 
 use super::{Boundary, Framing};
 use crate::x_timestamp;
-
-/// All that can be said of a part before its picture is known.
-const ADVANCE_HEADERS: &[(&str, &str)] = &[("Content-Type", "image/jpeg")];
 
 /// One packer per camera, rendition and boundary, made at its first viewer and kept as long as it has one.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +35,7 @@ impl Packers {
 /// Packs each frame of one channel into one contiguous buffer per framing; all viewers share the buffer.
 #[derive(Debug)]
 pub(crate) struct Packer {
+    boundary: Boundary,
     writer: Writer,
     standard: Mutex<Option<Packed>>,
     advance: Mutex<Option<Packed>>,
@@ -51,7 +50,7 @@ struct Packed {
 impl Packer {
     fn new(boundary: Boundary) -> Self {
         let writer = Writer::new(boundary.as_str()).expect("both boundaries are letters");
-        Self { writer, standard: Mutex::default(), advance: Mutex::default() }
+        Self { boundary, writer, standard: Mutex::default(), advance: Mutex::default() }
     }
 
     pub(crate) fn content_type(&self) -> HeaderValue {
@@ -62,7 +61,10 @@ impl Packer {
     pub(crate) fn opening(&self, framing: Framing) -> Bytes {
         match framing {
             Framing::Standard => self.writer.opening(),
-            Framing::Advance => packed(self.writer.opening_ahead(ADVANCE_HEADERS)),
+            Framing::Advance => {
+                let now = x_timestamp(SystemTime::now());
+                packed(self.writer.opening_ahead(&self.ahead(&now)))
+            }
         }
     }
 
@@ -89,10 +91,20 @@ impl Packer {
         self.writer.closing()
     }
 
+    /// All that can be said of a part before its picture is known. uStreamer tells the time then, too.
+    fn ahead<'t>(&self, now: &'t str) -> Vec<(&'static str, &'t str)> {
+        let mut headers = vec![("Content-Type", "image/jpeg")];
+        if self.boundary == Boundary::DoNotCross {
+            headers.push(("X-Timestamp", now));
+        }
+        headers
+    }
+
     fn pack(&self, framing: Framing, update: &Update) -> Bytes {
         let picture = &update.frame.data;
         if framing == Framing::Advance {
-            return packed(self.writer.part_ahead(ADVANCE_HEADERS, picture));
+            let now = x_timestamp(SystemTime::now());
+            return packed(self.writer.part_ahead(&self.ahead(&now), picture));
         }
         let length = picture.len().to_string();
         let timestamp = x_timestamp(update.frame.captured_at);

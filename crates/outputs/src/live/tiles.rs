@@ -54,7 +54,8 @@ pub(super) enum News {
 struct Tile {
     viewer: Viewer,
     feed: Arc<Feed>,
-    watch: Watch,
+    /// What it shows; nothing while it is paused, so that nobody works for it.
+    watch: Option<Watch>,
     /// Another rendition, which takes the place of the one that is shown when it has a picture.
     next: Option<Watch>,
     /// Frames that were skipped in watches that are gone.
@@ -71,6 +72,8 @@ struct Watch {
     wait: AbortHandle,
     /// Frames that were news and were overtaken before their turn.
     overtaken: u64,
+    /// Frames that the cursor went past.
+    passed: u64,
 }
 
 impl Drop for Watch {
@@ -81,7 +84,34 @@ impl Drop for Watch {
 
 impl Watch {
     fn skipped(&self) -> u64 {
-        self.overtaken + self.subscriber.as_ref().map(Subscriber::skipped).unwrap_or_default()
+        self.overtaken + self.passed
+    }
+}
+
+impl Tile {
+    fn shows(&self) -> Option<Rendition> {
+        self.watch.as_ref().map(|watch| watch.rendition)
+    }
+
+    fn will_show(&self) -> Option<Rendition> {
+        self.next.as_ref().map(|watch| watch.rendition)
+    }
+
+    /// Puts `watch` in the place of the one that is there.
+    fn replace(&mut self, watch: Option<Watch>) {
+        let before = std::mem::replace(&mut self.watch, watch);
+        self.skipped += before.map(|watch| watch.skipped()).unwrap_or_default();
+    }
+
+    /// Shows `watch`: at once where nothing is shown, else when it has a picture.
+    fn take(&mut self, watch: Watch) {
+        let place = if self.watch.is_some() { &mut self.next } else { &mut self.watch };
+        *place = Some(watch);
+    }
+
+    fn pause(&mut self) {
+        self.next = None;
+        self.replace(None);
     }
 }
 
@@ -109,27 +139,24 @@ impl Tiles {
         let unknown = || Refusal::no_such_camera(&wish.camera, &self.hub).message;
         let feed = self.hub.get(&wish.camera).ok_or_else(unknown)?;
         let rendition = rendition::at_rate(wish.rendition, wish.fps, &feed);
-        match self.shown.get(&wish.tile).filter(|tile| tile.feed.name() == feed.name()) {
-            Some(tile) if tile.watch.rendition == rendition => {
-                self.change(wish.tile, |tile| tile.next = None);
-            }
-            Some(tile) if tile.next.as_ref().is_some_and(|next| next.rendition == rendition) => {}
-            Some(_) => {
-                let next = self.watch(wish.tile, &feed, rendition)?;
-                self.change(wish.tile, |tile| {
-                    tile.viewer.set_rendition(rendition);
-                    tile.next = Some(next);
-                });
-            }
-            None => {
-                // Its place is free for the new one.
-                self.remove(wish.tile);
-                let viewer =
-                    self.viewers.admit(&feed, self.peer, Via::Live).map_err(|full| full.to_string())?;
-                viewer.set_rendition(rendition);
+        if self.camera(wish.tile) != Some(feed.name()) {
+            // Its place is free for the new one.
+            self.remove(wish.tile);
+            let viewer = self.viewers.admit(&feed, self.peer, Via::Live).map_err(|full| full.to_string())?;
+            let tile = Tile { viewer, feed: Arc::clone(&feed), watch: None, next: None, skipped: 0 };
+            self.shown.insert(wish.tile, tile);
+        }
+        self.change(wish.tile, |tile| tile.viewer.set_rendition(rendition));
+        if wish.priority == 0 {
+            self.change(wish.tile, Tile::pause);
+            return Ok(feed);
+        }
+        match self.shown.get(&wish.tile).map(|tile| (tile.shows(), tile.will_show())) {
+            Some((Some(shown), _)) if shown == rendition => self.change(wish.tile, |tile| tile.next = None),
+            Some((Some(_), Some(next))) if next == rendition => {}
+            _ => {
                 let watch = self.watch(wish.tile, &feed, rendition)?;
-                let tile = Tile { viewer, feed: Arc::clone(&feed), watch, next: None, skipped: 0 };
-                self.shown.insert(wish.tile, tile);
+                self.change(wish.tile, |tile| tile.take(watch));
             }
         }
         Ok(feed)
@@ -145,7 +172,7 @@ impl Tiles {
         let subscriber = feed.watch(rendition, Delivery::Latest).map_err(|error| error.to_string())?;
         self.watches += 1;
         let wait = self.wait_with(tile, self.watches, subscriber);
-        Ok(Watch { id: self.watches, rendition, subscriber: None, wait, overtaken: 0 })
+        Ok(Watch { id: self.watches, rendition, subscriber: None, wait, overtaken: 0, passed: 0 })
     }
 
     fn wait_with(&self, tile: u16, watch: u64, mut subscriber: Subscriber) -> AbortHandle {
@@ -177,20 +204,17 @@ impl Tiles {
     fn hear(&mut self, heard: Heard) -> Option<News> {
         let tile = self.shown.get_mut(&heard.tile)?;
         if tile.next.as_ref().is_some_and(|next| next.id == heard.watch) {
-            let next = tile.next.take()?;
-            tile.skipped += tile.watch.skipped();
-            tile.watch = next;
+            let next = tile.next.take();
+            tile.replace(next);
         }
-        if tile.watch.id != heard.watch {
-            return None;
-        }
-        tile.watch.subscriber = Some(heard.subscriber);
+        let watch = tile.watch.as_mut().filter(|watch| watch.id == heard.watch)?;
+        watch.subscriber = Some(heard.subscriber);
         Some(if heard.is_there { News::Picture(heard.tile) } else { News::End(heard.tile) })
     }
 
     /// What a tile with news shows now: the newest picture of its channel, or `None` when that shows nothing any more.
     pub(super) fn newest(&mut self, tile: u16) -> Option<Update> {
-        let watch = &mut self.shown.get_mut(&tile)?.watch;
+        let watch = self.shown.get_mut(&tile)?.watch.as_mut()?;
         let subscriber = watch.subscriber.as_mut()?;
         if let Some(newer) = subscriber.try_next() {
             watch.overtaken += 1;
@@ -202,11 +226,16 @@ impl Tiles {
     /// Lets a tile wait for further news.
     pub(super) fn wait(&mut self, tile: u16) {
         let Some(shown) = self.shown.get_mut(&tile) else { return };
-        let Some(subscriber) = shown.watch.subscriber.take() else { return };
-        let (watch, skipped) = (shown.watch.id, shown.skipped + shown.watch.overtaken + subscriber.skipped());
-        shown.viewer.skipped(skipped);
-        let wait = self.wait_with(tile, watch, subscriber);
-        self.change(tile, |shown| shown.watch.wait = wait);
+        let Some(watch) = &mut shown.watch else { return };
+        let (id, Some(subscriber)) = (watch.id, watch.subscriber.take()) else { return };
+        watch.passed = subscriber.skipped();
+        shown.viewer.skipped(shown.skipped + watch.skipped());
+        let wait = self.wait_with(tile, id, subscriber);
+        self.change(tile, |shown| {
+            if let Some(watch) = &mut shown.watch {
+                watch.wait = wait;
+            }
+        });
     }
 
     /// A tile's place among the viewers.

@@ -3,6 +3,8 @@
 //! [`Output::respond`] → a `Viewer` per request → parts from the `Packer`, which packs each frame once for all viewers.
 //! Which path leads to which camera is told by [`routes`] for our own paths, and elsewhere for those of other programs.
 
+#[cfg(target_os = "linux")]
+mod flow;
 mod framing;
 mod full;
 mod pace;

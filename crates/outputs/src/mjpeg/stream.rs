@@ -100,6 +100,11 @@ impl Stream {
         changes.is_of(&self.subscriber)
     }
 
+    /// How much of what was sent may be on its way, as time.
+    pub(crate) fn freshness(&self) -> Duration {
+        self.place.feed().freshness()
+    }
+
     /// Where to tell how it goes.
     pub(crate) fn record(&self) -> &viewers::Record {
         &self.place

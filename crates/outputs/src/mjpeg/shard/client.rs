@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::time::Instant;
 
+use super::super::flow::{Flow, Gate, Sample};
 use super::super::stream::{Next, Stream};
 use super::Join;
 use super::deadlines::Deadline;
@@ -17,6 +18,9 @@ use crate::{Place, Socket};
 /// How many times the write timeout one part may take in all: enough for a large picture over a poor link, and an end for
 /// a client that takes a byte now and then.
 const PART_TIMEOUTS: u32 = 6;
+
+/// How often a viewer that takes nothing at all is looked at.
+const STALLED_LOOK: Duration = Duration::from_millis(200);
 
 /// How often one turn reads of what a viewer sends, and how much at once. It is nothing that anyone wants; what is not
 /// read fills its own buffers.
@@ -35,6 +39,9 @@ pub(super) struct Client {
     taken_at: Instant,
     begun_at: Instant,
     is_closing: bool,
+    flow: Flow,
+    /// Until when it may not have the next picture.
+    held_until: Option<Instant>,
     _seat: super::Seat,
     /// Its place among the server's connections.
     _place: Place,
@@ -57,7 +64,7 @@ impl Client {
             Socket::Tcp(stream) => stream.into_std()?.into(),
             Socket::Unix(stream) => stream.into_std()?.into(),
         };
-        let rest = stream.opening();
+        let (rest, flow) = (stream.opening(), Flow::new(stream.freshness(), now));
         Ok(Self {
             socket,
             stream,
@@ -67,6 +74,8 @@ impl Client {
             taken_at: now,
             begun_at: now,
             is_closing: false,
+            flow,
+            held_until: None,
             _seat: seat,
             _place: taken.place,
         })
@@ -87,8 +96,12 @@ impl Client {
                 rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).ok();
                 return Turn::Gone;
             }
+            if let Some(turn) = self.hold(now, write_timeout) {
+                return turn;
+            }
             match self.stream.next(now) {
                 Next::Part(part) => {
+                    self.flow.begin();
                     self.rest = part;
                     (self.taken_at, self.begun_at) = (now, now);
                 }
@@ -115,17 +128,54 @@ impl Client {
         match rustix::net::send(&self.socket, &self.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(len) => {
                 self.taken_at = now;
+                self.flow.wrote(len);
                 if len == self.rest.len() {
                     // The part must not be held until the next one comes.
                     self.rest = Bytes::new();
                     return Ok(true);
                 }
                 let _taken = self.rest.split_to(len);
+                self.flow.fell_short();
                 Ok(false)
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
+            Err(Errno::AGAIN | Errno::INTR) => {
+                self.flow.fell_short();
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
+    }
+
+    /// What becomes of a viewer that may not have the next picture yet.
+    fn hold(&mut self, now: Instant, write_timeout: Duration) -> Option<Turn> {
+        if self.held_until.is_none_or(|until| until <= now) {
+            self.held_until = match self.gate(now) {
+                Gate::Open => None,
+                Gate::Until(at) => Some(at),
+                Gate::Stalled(since) if since >= write_timeout => return Some(Turn::Gone),
+                Gate::Stalled(_) => Some(now + STALLED_LOOK),
+            };
+        }
+        self.held_until.map(|until| Turn::Until(Some(until)))
+    }
+
+    /// Whether the next picture may go: asks the kernel, of those viewers of whom it must be known.
+    fn gate(&mut self, now: Instant) -> Gate {
+        if !self.flow.wants_look(now) {
+            return Gate::Open;
+        }
+        let Some(queued) = framecast_sys::unacknowledged_bytes(self.socket.as_fd()) else {
+            return Gate::Open;
+        };
+        let info = framecast_sys::TcpInfo::of(self.socket.as_fd()).unwrap_or_default();
+        let window = info.snd_wnd.map(u64::from);
+        self.flow.observe(now, Sample { queued, window, rtt: info.min_rtt.unwrap_or_default() });
+        let record = self.stream.record();
+        record.queue(queued);
+        if let Some(bytes_per_second) = self.flow.bytes_per_second() {
+            record.throughput(bytes_per_second);
+        }
+        self.flow.gate(now)
     }
 
     /// How long a viewer may leave the rest of a part, or that it has left it too long.

@@ -7,6 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { checks as clients } from "./checks/client.mjs";
+import { checks as dropIns } from "./checks/drop_in.mjs";
 import { checks as films } from "./checks/film.mjs";
 import { checks as full } from "./checks/full.mjs";
 import { checks as pages } from "./checks/page.mjs";
@@ -21,7 +22,7 @@ import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...walls, ...panels, ...films, ...stills, ...full, ...clients, ...rtsp];
+const HERE = [...pages, ...walls, ...panels, ...films, ...stills, ...full, ...clients, ...dropIns, ...rtsp];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;

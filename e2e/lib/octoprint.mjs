@@ -1,0 +1,84 @@
+// OctoPrint with the webcam addresses that OctoPi gives it, behind a proxy that does what OctoPi's does: `/webcam/` is
+// the server on port 8080, everything else is OctoPrint.
+
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { freePort } from "./framecast.mjs";
+import { until } from "./wait.mjs";
+
+/** Where OctoPi's webcam server listens. */
+export const WEBCAM_PORT = 8080;
+
+const CONFIG = `
+accessControl: {autologinLocal: true, autologinAs: me, localNetworks: [127.0.0.0/8]}
+server:
+  firstRun: false
+  onlineCheck: {enabled: false}
+  pluginBlacklist: {enabled: false}
+plugins:
+  classicwebcam:
+    _config_version: 1
+    stream: /webcam/?action=stream
+    snapshot: http://127.0.0.1:${WEBCAM_PORT}/?action=snapshot
+  _disabled: [achievements, announcements, discovery, errortracking, health_check, pluginmanager, softwareupdate, tracking]
+`;
+
+/** Starts OctoPrint and the proxy before it; returns the proxy's address. */
+export async function startOctoPrint(stage, program) {
+  const folder = mkdtempSync(path.join(tmpdir(), "framecast-octoprint-"));
+  stage.defer(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(path.join(folder, "config.yaml"), CONFIG);
+  execFileSync(program, ["-b", folder, "user", "add", "me", "--password", "pw", "--admin"], { stdio: "ignore" });
+  const port = await freePort();
+  const args = ["-b", folder, "serve", "--iknowwhatimdoing", "--host", "127.0.0.1", "--port", String(port)];
+  const child = spawn(program, args, { stdio: "ignore" });
+  stage.defer(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill("SIGKILL");
+    await exit;
+  });
+  const url = await proxy(stage, port);
+  await until("OctoPrint answers", async () => (await fetch(`${url}/online.txt`)).ok, { withinMs: 90000 });
+  return url;
+}
+
+async function proxy(stage, octoPrintPort) {
+  const target = (request) =>
+    request.url.startsWith("/webcam/")
+      ? { port: WEBCAM_PORT, path: request.url.slice("/webcam".length) }
+      : { port: octoPrintPort, path: request.url };
+  const server = http.createServer((request, response) => {
+    const options = { host: "127.0.0.1", method: request.method, headers: request.headers, ...target(request) };
+    const passed = http.request(options, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    passed.on("error", () => response.destroy());
+    response.on("close", () => passed.destroy());
+    request.pipe(passed);
+  });
+  // WebSockets of OctoPrint's own.
+  server.on("upgrade", (request, socket) => {
+    const onward = net.connect(octoPrintPort, "127.0.0.1", () => {
+      const lines = request.rawHeaders.reduce((text, word, n) => text + word + (n % 2 === 0 ? ": " : "\r\n"), "");
+      onward.write(`GET ${request.url} HTTP/1.1\r\n${lines}\r\n`);
+      socket.pipe(onward).pipe(socket);
+    });
+    onward.on("error", () => socket.destroy());
+    socket.on("error", () => onward.destroy());
+    socket.on("close", () => onward.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  stage.defer(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}

@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut settings = Settings::with_cameras([("slope", "mine:")])?;
     settings.set_listen(&std::env::args().nth(1).unwrap_or("127.0.0.1:5000".to_owned()))?;
     let app = App::start(settings, drivers).await?;
-    println!("open http://{}/", app.local_addr());
+    println!("open http://{}/", app.listens_on());
     app.run(shutdown_signal()).await;
     Ok(())
 }

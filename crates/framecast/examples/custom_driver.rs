@@ -193,7 +193,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A folder, where controls are to be kept across restarts.
     settings.state_dir = std::env::args_os().nth(2).map(Into::into);
     let app = App::start(settings, drivers).await?;
-    println!("open http://{}/", app.local_addr());
+    println!("open http://{}/", app.listens_on());
     app.run(shutdown_signal()).await;
     Ok(())
 }

@@ -11,17 +11,16 @@ use framecast_drivers::Drivers;
 use framecast_hub::{Bounds, Hub};
 use framecast_outputs::{Limits, Viewers, live};
 use framecast_transcode::{Backend, Pool};
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::camera::Camera;
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Listen, Settings};
 use crate::controls::StateFile;
 use crate::encoding;
-use crate::http::{self, Context, Server};
+use crate::http::{self, Context, Listener, Server};
 use crate::supervisor::Supervisor;
 
 /// What is given to cameras and viewers to end by themselves at shutdown.
@@ -48,13 +47,14 @@ pub enum StartError {
     #[error("cannot listen on {address}: {source}{}", listen_hint(.address, .source))]
     Listen {
         /// The address that was asked for.
-        address: SocketAddr,
+        address: Listen,
         /// What the system said.
         source: std::io::Error,
     },
 }
 
-fn listen_hint(address: &SocketAddr, error: &std::io::Error) -> String {
+fn listen_hint(listen: &Listen, error: &std::io::Error) -> String {
+    let Listen::Tcp(address) = listen else { return unix_hint(error) };
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
             format!("; another program has the port: choose one with --listen {}:PORT", address.ip())
@@ -67,6 +67,18 @@ fn listen_hint(address: &SocketAddr, error: &std::io::Error) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn unix_hint(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => "; another server listens there: end it, or choose another path",
+        std::io::ErrorKind::AlreadyExists => "; it is no socket, so it is left alone: choose another path",
+        std::io::ErrorKind::NotFound => "; its folder must be there",
+        std::io::ErrorKind::PermissionDenied => "; this account may not write in its folder",
+        std::io::ErrorKind::InvalidInput => "; the system takes about a hundred bytes of path",
+        _ => "",
+    }
+    .to_owned()
 }
 
 /// Threads that encode for all cameras: one for each core.
@@ -119,6 +131,7 @@ impl Cameras {
             drivers,
             settings,
             viewers,
+            connections: http::Counts::default(),
             live_counts: live::Counts::default(),
             codec,
             state,
@@ -163,7 +176,7 @@ impl Drop for Cameras {
 pub struct App {
     cameras: Cameras,
     server: Server,
-    local_addr: SocketAddr,
+    listens_on: Listen,
 }
 
 impl App {
@@ -172,20 +185,24 @@ impl App {
     /// # Errors
     /// [`StartError`] says which setting cannot be used, or why the address cannot be listened on.
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
-        let address = settings.listen;
         settings.validate(&drivers)?;
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-        let local_addr = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let failed = |source| StartError::Listen { address: settings.listen.clone(), source };
+        let listener = Listener::bind(&settings.listen).await.map_err(failed)?;
+        let listens_on = listener.listens_on().map_err(failed)?;
         let cameras = Cameras::start(settings, drivers)?;
-        let router = http::guarded(&cameras.context, local_addr, &cameras.shutdown);
-        let server = Server::new(listener, router, Arc::clone(&cameras.context.settings));
-        Ok(Self { cameras, server, local_addr })
+        let router = http::guarded(&cameras.context, listens_on.is_local(), &cameras.shutdown);
+        let server = Server::new(listener, router, &cameras.context);
+        Ok(Self { cameras, server, listens_on })
     }
 
-    /// The address that it listens on, with the port that was taken for port 0.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    /// Where it listens, with the port that was taken for port 0.
+    pub fn listens_on(&self) -> &Listen {
+        &self.listens_on
+    }
+
+    /// The address that it listens on, with the port that was taken for port 0; none where that is a UNIX socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.listens_on.address()
     }
 
     /// The cameras by name.

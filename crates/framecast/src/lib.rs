@@ -74,7 +74,7 @@ mod supervisor;
 
 pub use app::{App, Cameras, StartError};
 #[doc(inline)]
-pub use config::{Account, CameraSettings, ConfigError, Settings};
+pub use config::{Account, CameraSettings, ConfigError, Listen, Settings};
 pub use framecast_drivers::{
     BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Door, Driver,
     Drivers, Error as DriverError, IntoPicture, MenuEntry, Mode, Options as SourceOptions, Source, SourceUrl,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use framecast::{App, Drivers, shutdown_signal};
+use framecast::{App, Drivers, Listen, shutdown_signal};
 use tracing::{error, info, warn};
 
 use crate::log::{self, Format};
@@ -75,7 +75,7 @@ struct PlanArgs {
     /// Configuration file; framecast.toml in the current folder is read by itself when no source is given
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port to listen on; 0.0.0.0:5000 opens it to the network [default: 127.0.0.1:5000]
+    /// Address and port, or unix:PATH, to listen on; 0.0.0.0:5000 opens it to the network [default: 127.0.0.1:5000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// Ask for this user's password, which is read from FRAMECAST_PASSWORD
@@ -172,7 +172,7 @@ async fn run(plan: Plan, drivers: Drivers) -> u8 {
     for camera in &plan.settings.cameras {
         info!(camera = camera.name, source = %camera.source, "configured");
     }
-    let (listens_on, has_account) = (plan.settings.listen.ip(), plan.settings.account.is_some());
+    let (is_local, has_account) = (plan.settings.listen.is_local(), plan.settings.account.is_some());
     let app = match App::start(plan.settings, drivers).await {
         Ok(app) => app,
         Err(error) => {
@@ -181,7 +181,7 @@ async fn run(plan: Plan, drivers: Drivers) -> u8 {
         }
     };
     announce(&app, has_account);
-    if !listens_on.is_loopback() && !has_account {
+    if !is_local && !has_account {
         warn!(
             "anyone who reaches this machine can watch: set FRAMECAST_PASSWORD and --user NAME to ask for a password"
         );
@@ -193,7 +193,14 @@ async fn run(plan: Plan, drivers: Drivers) -> u8 {
 
 /// Says where to look, and how to open the server to the network.
 fn announce(app: &App, has_account: bool) {
-    let address = app.local_addr();
+    let address = match app.listens_on() {
+        Listen::Tcp(address) => address,
+        Listen::Unix(path) => {
+            let path = path.display();
+            info!("listening on unix:{path}; try curl --unix-socket {path} http://localhost/api/cameras");
+            return;
+        }
+    };
     if address.ip().is_unspecified() {
         let host = rustix::system::uname();
         let host = host.nodename().to_string_lossy().into_owned();

@@ -1,31 +1,9 @@
 //! What single values must be like, wherever they come from.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
 use axum::http::HeaderValue;
 
 /// The bound on a camera's name, so that it fits URLs, logs and drawn pictures.
 const MAX_NAME_CHARS: usize = 64;
-
-/// The address that `text` names: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses. Other
-/// names are refused: to look them up would take the network.
-pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let full = match text.strip_prefix("localhost:") {
-        Some(port) => format!("127.0.0.1:{port}"),
-        None if text.starts_with(':') => format!("0.0.0.0{text}"),
-        None => text.to_owned(),
-    };
-    full.parse().map_err(|_| {
-        let hint = if text.parse::<u16>().is_ok() {
-            format!("did you mean 127.0.0.1:{text}, or 0.0.0.0:{text} for the network?")
-        } else if text.parse::<Ipv4Addr>().is_ok() {
-            format!("it needs a port: {text}:5000")
-        } else {
-            "write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network".to_owned()
-        };
-        format!("`{text}` is no address to listen on; {hint}")
-    })
-}
 
 /// An origin as browsers send it, or `*`.
 pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
@@ -82,22 +60,6 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_to_listen_on_are_read_without_the_network() {
-        for (text, address) in [
-            ("127.0.0.1:5000", "127.0.0.1:5000"),
-            ("localhost:81", "127.0.0.1:81"),
-            (":5000", "0.0.0.0:5000"),
-            ("[::]:5000", "[::]:5000"),
-        ] {
-            assert_eq!(parse_listen(text).unwrap().to_string(), address);
-        }
-        for text in ["", "5000", "localhost", "cam.example:5000", "127.0.0.1", "127.0.0.1:99999", "::1:5000"]
-        {
-            assert!(parse_listen(text).unwrap_err().starts_with(&format!("`{text}` is no address")));
-        }
-    }
 
     #[test]
     fn origins_and_hosts_are_told_from_urls() {

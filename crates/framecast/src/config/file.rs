@@ -13,7 +13,7 @@ use super::{ConfigError, wording};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
-    /// Address and port to listen on.
+    /// Address and port to listen on, or a UNIX socket.
     pub(super) listen: Option<Spanned<String>>,
     /// Names under which the server may be reached, beside its own addresses.
     pub(super) allowed_hosts: Option<Vec<Spanned<String>>>,

@@ -12,13 +12,13 @@ use framecast_drivers::{ControlValue, Drivers, SourceUrl};
 use framecast_hub::{Bounds, QUALITY};
 use toml::Spanned;
 
-use super::check::{check_camera_name, check_control_id, parse_host, parse_listen, parse_origin};
+use super::check::{check_camera_name, check_control_id, parse_host, parse_origin};
 use super::file::{CameraFile, File};
 use super::value::{DurationValue, LONGEST};
-use super::{Account, ConfigError, state_dir};
+use super::{Account, ConfigError, Listen, state_dir};
 
 /// The address that the server listens on until told otherwise: this machine alone.
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000);
+const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000));
 
 /// What `max_fps` may be: the time between two pictures is neither nothing nor for ever.
 const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
@@ -33,8 +33,8 @@ const WRITERS: RangeInclusive<usize> = 1..=256;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Address and port to listen on; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Address and port to listen on, or the path of a UNIX socket.
+    pub listen: Listen,
     /// Names under which the server may be reached, beside its own addresses and names; lower case.
     pub allowed_hosts: Vec<String>,
     /// Origins whose scripts may read pictures and API.
@@ -220,12 +220,12 @@ impl Settings {
         Self::from_file(&File::parse(text)?, text, drivers, password)
     }
 
-    /// Listens on the address in `text`, as in `127.0.0.1:5000` or `:5000`.
+    /// Listens on the address in `text`, as in `127.0.0.1:5000`, `:5000` or `unix:/run/framecast.sock`.
     ///
     /// # Errors
     /// Text that is no address.
     pub fn set_listen(&mut self, text: &str) -> Result<(), ConfigError> {
-        self.listen = parse_listen(text).map_err(ConfigError::new)?;
+        self.listen = Listen::parse(text).map_err(ConfigError::new)?;
         Ok(())
     }
 
@@ -237,7 +237,7 @@ impl Settings {
     ) -> Result<Self, ConfigError> {
         let mut settings = Self::default();
         if let Some(listen) = &file.listen {
-            settings.listen = located(text, listen, |listen| parse_listen(listen))?;
+            settings.listen = located(text, listen, |listen| Listen::parse(listen))?;
         }
         for host in file.allowed_hosts.iter().flatten() {
             settings.allowed_hosts.push(located(text, host, |host| parse_host(host))?);

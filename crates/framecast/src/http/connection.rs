@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use framecast_outputs::Socket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
 
@@ -15,8 +15,9 @@ use tracing::debug;
 /// left, so that a slow viewer is sent the newest and not a queue of old ones.
 const UNSENT_BYTES: u32 = 16 * 1024;
 
-/// Sets the socket's options for live pictures.
-pub(crate) fn configure(stream: &TcpStream) {
+/// Sets the socket's options for live pictures. A UNIX socket has none of them.
+pub(crate) fn configure(socket: &Socket) {
+    let Socket::Tcp(stream) = socket else { return };
     let socket = socket2::SockRef::from(stream);
     // A connection that refuses an option still works, only less well.
     if let Err(error) = socket.set_tcp_nodelay(true) {

@@ -93,7 +93,12 @@ impl Scrape {
         let info = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("codec", self.0.codec.to_string())];
         family(encoder, "build", "What runs", [(info, ConstGauge::new(1_i64))])?;
         let started = self.0.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        single(encoder, "start_time_seconds", "When it was started", ConstGauge::new(started))
+        single(encoder, "start_time_seconds", "When it was started", ConstGauge::new(started))?;
+        let accepted = ConstCounter::new(self.0.connections.accepted());
+        single(encoder, "connections", "Connections that were accepted", accepted)?;
+        let failed = self.0.connections.failed();
+        let failed = failed.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
+        family(encoder, "failed_connections", "Connections that ended otherwise than they should", failed)
     }
 
     fn cameras(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -155,6 +160,10 @@ impl Scrape {
         let refused = self.0.viewers.refused();
         let refused = refused.map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));
         family(encoder, "refused_viewers", "Viewers refused for want of a place", refused)?;
+        let endings = self.0.live_counts.iter();
+        let endings =
+            endings.map(|(ending, count)| ([("ending", ending.to_owned())], ConstCounter::new(count)));
+        family(encoder, "live_endings", "Connections of /api/live that ended, by why", endings)?;
         let over = |bounds: &[f64], read: fn(&Record) -> Option<f64>| {
             let histogram = Histogram::new(bounds.iter().copied());
             records.iter().filter_map(|record| read(record)).for_each(|value| histogram.observe(value));

@@ -5,14 +5,15 @@ mod api;
 mod auth;
 mod connection;
 mod controls;
+mod counts;
 mod drop_in;
 mod guard;
+mod listener;
 mod metrics;
 mod page;
 mod serve;
 mod viewers;
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -35,6 +36,8 @@ use crate::camera::Camera;
 use crate::config::Settings;
 use crate::controls::StateFile;
 
+pub(crate) use counts::Counts;
+pub(crate) use listener::Listener;
 pub(crate) use serve::Server;
 
 /// What the routes need to know.
@@ -46,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) settings: Arc<Settings>,
     /// Who watches now.
     pub(crate) viewers: Viewers,
+    /// What became of connections.
+    pub(crate) connections: Counts,
     /// Why connections of `/api/live` ended.
     pub(crate) live_counts: live::Counts,
     /// The codec that encodes pictures.
@@ -105,10 +110,10 @@ async fn nothing_here(uri: Uri) -> Refusal {
     Refusal { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
 }
 
-/// All routes behind the guards: account, host names, origins.
-pub(crate) fn guarded(context: &Context, listen: SocketAddr, shutdown: &CancellationToken) -> Router {
+/// All routes behind the guards: account, host names, origins. `is_local` says that only this machine can connect.
+pub(crate) fn guarded(context: &Context, is_local: bool, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
-    let guard = Arc::new(guard::Guard::new(settings, listen));
+    let guard = Arc::new(guard::Guard::new(settings, is_local));
     let mut router = routes(context, shutdown).fallback(nothing_here);
     if let Some(account) = &settings.account {
         let account = Arc::new(auth::BasicAuth::new(account));

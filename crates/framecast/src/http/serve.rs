@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +22,10 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use super::Context;
 use super::connection::{self, Connection};
+use super::counts::{Counts, Fate};
+use super::listener::Listener;
 use crate::config::Settings;
 
 /// The bound on a request's head, and on what a connection queues in the program: hyper's least, so that the next
@@ -57,19 +58,21 @@ Content-Length: 44\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{\"error\":\"al
 /// A listener and what it serves.
 #[derive(Debug)]
 pub(crate) struct Server {
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     settings: Arc<Settings>,
+    counts: Counts,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     connections: TaskTracker,
 }
 
 impl Server {
-    pub(crate) fn new(listener: TcpListener, router: Router, settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(listener: Listener, router: Router, context: &Context) -> Self {
+        let (settings, counts) = (Arc::clone(&context.settings), context.connections.clone());
         let places = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-        Self { listener, router, settings, places, refusals, connections: TaskTracker::new() }
+        Self { listener, router, settings, counts, places, refusals, connections: TaskTracker::new() }
     }
 
     /// Accepts connections until `shutdown`, then waits for those that are open, which are dropped when they have not
@@ -81,7 +84,7 @@ impl Server {
                 () = shutdown.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.take(stream, peer, &shutdown),
+                Ok((socket, peer)) => self.take(socket, peer, &shutdown),
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
                 Err(error) => {
                     warn!(%error, "cannot accept connections");
@@ -94,30 +97,33 @@ impl Server {
         self.connections.wait().await;
     }
 
-    fn take(&self, stream: TcpStream, peer: SocketAddr, shutdown: &CancellationToken) {
+    fn take(&self, socket: Socket, peer: Peer, shutdown: &CancellationToken) {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => {
-                connection::configure(&stream);
+                self.counts.count(Fate::Accepted);
+                connection::configure(&socket);
                 // Whoever takes the connection over holds its place, and the server's end waits for them too.
                 let place = Box::new((place, self.connections.token()));
-                let (router, settings) = (self.router.clone(), Arc::clone(&self.settings));
-                let serving = serve(stream, Peer(Some(peer.ip())), router, settings, place, shutdown.clone());
+                let rules = Rules { settings: Arc::clone(&self.settings), counts: self.counts.clone() };
+                let serving = serve(socket, peer, self.router.clone(), rules, place, shutdown.clone());
                 self.connections.spawn(serving);
             }
             Err(_) => {
-                debug!(%peer, "refused: all connections are in use");
+                self.counts.count(Fate::Refused);
+                debug!(?peer, "refused: all connections are in use");
                 if let Ok(refusal) = Arc::clone(&self.refusals).try_acquire_owned() {
-                    self.connections.spawn(refuse(stream, refusal));
+                    self.connections.spawn(refuse(socket, refusal));
                 }
             }
         }
     }
 }
 
-/// A client's byte stream.
-trait Stream: AsyncRead + AsyncWrite + Into<Socket> + Send + Unpin + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Into<Socket> + Send + Unpin + 'static> Stream for S {}
+/// What a connection is held to, and where its end is counted.
+struct Rules {
+    settings: Arc<Settings>,
+    counts: Counts,
+}
 
 /// How HTTP is spoken.
 fn http(settings: &Settings) -> http1::Builder {
@@ -134,14 +140,14 @@ fn http(settings: &Settings) -> http1::Builder {
 
 /// Serves one connection to its end, or until a handler has it.
 async fn serve(
-    stream: impl Stream,
+    socket: Socket,
     peer: Peer,
     router: Router,
-    settings: Arc<Settings>,
+    rules: Rules,
     place: Place,
     shutdown: CancellationToken,
 ) {
-    let io = TokioIo::new(Connection::new(stream, settings.write_timeout));
+    let io = TokioIo::new(Connection::new(socket, rules.settings.write_timeout));
     let handover = Handover::new();
     let word = handover.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -150,7 +156,7 @@ async fn serve(
         request.extensions_mut().insert(word.clone());
         Box::pin(router.clone().oneshot(request))
     });
-    let mut connection = http(&settings).serve_connection(io, service);
+    let mut connection = http(&rules.settings).serve_connection(io, service);
     // The socket is left open at the end: a head that is late is still to be answered.
     let serving = async {
         tokio::select! {
@@ -168,10 +174,10 @@ async fn serve(
     let parts = connection.into_parts();
     let socket = parts.io.into_inner();
     match handover.take().filter(|_| served.is_ok()) {
-        Some(taker) => taker(Taken { socket: socket.into_inner().into(), read: parts.read_buf, place }),
+        Some(taker) => taker(Taken { socket: socket.into_inner(), read: parts.read_buf, place }),
         None => tokio::select! {
             // A client that has gone cannot be told that this is the end.
-            _finished = finish(socket, served, !parts.read_buf.is_empty()) => {}
+            _finished = finish(socket, served, !parts.read_buf.is_empty(), &rules.counts) => {}
             () = ends_late => {}
         },
     }
@@ -186,14 +192,21 @@ async fn ends_late(shutdown: &CancellationToken) {
 
 /// Closes a connection; one whose head is late, of which something `has_begun` to come, is told so.
 async fn finish(
-    mut socket: Connection<impl Stream>,
+    mut socket: Connection<Socket>,
     served: hyper::Result<()>,
     has_begun: bool,
+    counts: &Counts,
 ) -> io::Result<()> {
     if let Err(error) = served {
         debug!(%error, "connection ended");
+        let fate = if error.is_timeout() {
+            has_begun.then_some(Fate::LateHead)
+        } else {
+            Some(if error.is_parse() { Fate::BadRequest } else { Fate::BrokenOff })
+        };
+        fate.into_iter().for_each(|fate| counts.count(fate));
         // One that was idle gets no answer: a client could take it for that to its next request.
-        if error.is_timeout() && has_begun {
+        if fate == Some(Fate::LateHead) {
             socket.write_all(TOO_SLOW).await?;
         }
     }
@@ -201,13 +214,13 @@ async fn finish(
 }
 
 /// Tells a client that there is no place for it.
-async fn refuse(mut stream: TcpStream, _refusal: OwnedSemaphorePermit) {
+async fn refuse(mut stream: Socket, _refusal: OwnedSemaphorePermit) {
     let telling = async {
         stream.write_all(BUSY).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection, and the answer with it.
         let mut rest = [0; 1024];
-        while tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await? > 0 {}
+        while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
     // A client that does not take its refusal has gone or will be closed.

@@ -10,3 +10,4 @@ mod program;
 mod secret;
 mod serve;
 mod state;
+mod unix;

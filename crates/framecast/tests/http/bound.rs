@@ -68,7 +68,8 @@ fn a_viewer_that_takes_nothing_does_not_outlive_the_server() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let app = App::start(settings, Drivers::builtin()).await.unwrap();
-        let (address, hub, shutdown) = (app.local_addr(), app.hub().clone(), CancellationToken::new());
+        let (address, hub, shutdown) =
+            (app.local_addr().unwrap(), app.hub().clone(), CancellationToken::new());
         let (token, mut tasks) = (shutdown.clone(), tokio::task::JoinSet::new());
         tasks.spawn(app.run(token));
         let mut viewer = tokio::net::TcpStream::connect(address).await.unwrap();

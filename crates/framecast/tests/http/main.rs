@@ -49,7 +49,7 @@ impl Server {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let app = App::start(settings, drivers).await.unwrap();
-                sender.send(app.local_addr()).unwrap();
+                sender.send(app.local_addr().unwrap()).unwrap();
                 app.run(token).await;
             });
         });

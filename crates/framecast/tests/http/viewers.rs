@@ -1,6 +1,6 @@
 //! Who watches: limits, `/api/viewers` and `/metrics`.
 
-use framecast_testkit::client::Stream;
+use framecast_testkit::client::{Stream, send};
 use serde_json::Value;
 
 use crate::Server;
@@ -108,5 +108,17 @@ fn metrics_are_what_was_counted() {
     for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
         let name = name.split(' ').next().unwrap();
         assert!(documentation().contains(name), "{name} is not in docs/api.md");
+    }
+}
+
+#[test]
+fn connections_that_end_badly_are_counted_by_why() {
+    let server = Server::with(|settings| settings.header_timeout = std::time::Duration::from_millis(200));
+    for (sent, why) in [("NO HTTP\r\n\r\n", "bad_request"), ("GET / HTTP/1.1\r\nHost:", "late_head")] {
+        let mut answer = send(server.address, sent);
+        std::io::copy(&mut answer, &mut std::io::sink()).unwrap();
+        let line = format!("framecast_failed_connections_total{{why=\"{why}\"}} 1\n");
+        let text = server.get("/metrics").text();
+        assert!(text.contains(&line), "{line} is not in\n{text}");
     }
 }

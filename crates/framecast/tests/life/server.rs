@@ -35,7 +35,7 @@ pub(crate) fn settings(cameras: &[&Camera]) -> Settings {
         .collect();
     let sources = sources.iter().map(|(name, source)| (name.as_str(), source.as_str()));
     let mut settings = Settings::with_cameras(sources).unwrap();
-    settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    settings.listen.set_port(0);
     for camera in &mut settings.cameras {
         camera.idle_timeout = Some(Duration::from_millis(200));
         camera.stall_timeout = AN_HOUR;
@@ -54,7 +54,7 @@ impl Server {
     /// A server with any drivers.
     pub(crate) async fn start_with(settings: Settings, drivers: Drivers) -> Self {
         let app = App::start(settings, drivers).await.unwrap();
-        let (address, hub, stop) = (app.local_addr(), app.hub().clone(), CancellationToken::new());
+        let (address, hub, stop) = (app.local_addr().unwrap(), app.hub().clone(), CancellationToken::new());
         let task = tokio::spawn(app.run(stop.clone()));
         Self { address, hub, stop, task }
     }

@@ -1,0 +1,131 @@
+//! Where the server listens.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// What stands before the path of a UNIX socket.
+const UNIX: &str = "unix:";
+
+/// Where the server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// An address and a port; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A UNIX socket's path: for programs of this machine, such as a proxy.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// The address that `text` names: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses, or
+    /// `unix:/run/framecast.sock`. Other names are refused: to look them up would take the network.
+    ///
+    /// # Errors
+    /// Text that is neither, with what may be meant.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix(UNIX) {
+            Some("") => Err(format!("`{text}` names no file; write it like unix:/run/framecast.sock")),
+            Some(path) if path.contains('\0') => Err("a path cannot have a NUL in it".to_owned()),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => parse_address(text).map(Self::Tcp),
+        }
+    }
+
+    /// The address and port, where it is no UNIX socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The path of the UNIX socket, where it is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(path) => Some(path),
+        }
+    }
+
+    /// Whether only this machine can connect.
+    pub fn is_local(&self) -> bool {
+        self.address().is_none_or(|address| address.ip().is_loopback())
+    }
+
+    /// Takes another port, where it has one.
+    pub fn set_port(&mut self, port: u16) {
+        if let Self::Tcp(address) = self {
+            address.set_port(port);
+        }
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let full = match text.strip_prefix("localhost:") {
+        Some(port) => format!("127.0.0.1:{port}"),
+        None if text.starts_with(':') => format!("0.0.0.0{text}"),
+        None => text.to_owned(),
+    };
+    full.parse().map_err(|_| {
+        let hint = if text.parse::<u16>().is_ok() {
+            format!("did you mean 127.0.0.1:{text}, or 0.0.0.0:{text} for the network?")
+        } else if text.parse::<Ipv4Addr>().is_ok() {
+            format!("it needs a port: {text}:5000")
+        } else if text.starts_with(['/', '.']) {
+            format!("did you mean the UNIX socket unix:{text}?")
+        } else {
+            "write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network".to_owned()
+        };
+        format!("`{text}` is no address to listen on; {hint}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_to_listen_on_are_read_without_the_network() {
+        for (text, address) in [
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+            ("localhost:81", "127.0.0.1:81"),
+            (":5000", "0.0.0.0:5000"),
+            ("[::]:5000", "[::]:5000"),
+            ("unix:/run/framecast.sock", "unix:/run/framecast.sock"),
+        ] {
+            assert_eq!(Listen::parse(text).unwrap().to_string(), address);
+        }
+        for text in ["", "5000", "localhost", "cam.example:5000", "127.0.0.1", "127.0.0.1:99999", "::1:5000"]
+        {
+            assert!(Listen::parse(text).unwrap_err().starts_with(&format!("`{text}` is no address")));
+        }
+        assert!(
+            Listen::parse("/run/x.sock")
+                .unwrap_err()
+                .ends_with("did you mean the UNIX socket unix:/run/x.sock?")
+        );
+        assert!(Listen::parse("unix:").is_err() && Listen::parse("unix:/a\0b").is_err());
+    }
+
+    #[test]
+    fn only_loopback_and_unix_sockets_are_local() {
+        for (text, is_local) in [("127.0.0.1:1", true), ("[::1]:1", true), ("unix:x", true), (":1", false)] {
+            assert_eq!(Listen::parse(text).unwrap().is_local(), is_local, "{text}");
+        }
+    }
+}

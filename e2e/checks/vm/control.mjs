@@ -33,6 +33,16 @@ async function patch(framecast, changes) {
   return { status: response.status, body: await response.json() };
 }
 
+/** Sets brightness as mjpg-streamer's clients do: by the V4L2 number that `/input_0.json` tells. */
+async function command(framecast, value) {
+  const { controls } = await (await fetch(`${framecast.url}/input_0.json`)).json();
+  const { id, max, value: now } = controls.find(({ name }) => name === "Brightness");
+  ensure(id === "9963776" && max === "255" && now === "128", `brightness is ${id}, ${now} of ${max}`);
+  const query = `action=command&dest=0&plugin=0&id=${id}&group=1&value=${value}`;
+  const answer = await (await fetch(`${framecast.url}/?${query}`)).text();
+  ensure(answer === `${id}: 0`, `the command answers ${answer}`);
+}
+
 async function start(stage) {
   const { vm, single } = await stage.machine();
   await vm.set(single, { osd_text_mode: 2 });
@@ -56,6 +66,8 @@ async function overTheApi(stage) {
   ensure(refused.status === 422 && /0 to 255/.test(refused.body.error), `256 answers ${JSON.stringify(refused)}`);
   await patch(framecast, { brightness: null });
   await turns(framecast, "as at first", (found) => Math.abs(found - normal) < 2);
+  await command(framecast, 192);
+  await turns(framecast, "brighter by a command", (found) => found > normal + MOVED);
   return `mean luma ${normal.toFixed(0)}, ${bright.toFixed(0)} at 192, ${dark.toFixed(0)} at 64`;
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read};
 
-use framecast::{Drivers, Settings};
+use framecast::{Cameras, Drivers, Settings};
 use framecast_testkit::client::{Stream, ask, head_of, read_head, send};
 use serde_json::Value;
 
@@ -538,6 +538,43 @@ fn a_camera_may_be_called_like_any_of_these_paths() {
             Some("text/html; charset=utf-8")
         );
     }
+}
+
+#[tokio::test]
+async fn they_work_below_a_prefix_too() {
+    let settings = Settings::with_cameras([("front", crate::QUICK)]).unwrap();
+    let cameras = Cameras::start(settings, Drivers::builtin()).unwrap();
+    let router = axum::Router::new().nest_service("/webcam", cameras.router());
+    for path in [
+        "/webcam/?action=snapshot",
+        "/webcam?action=snapshot",
+        "/webcam/snapshot",
+        "/webcam/1/static/stream",
+        "/webcam/api/frame.jpeg?src=front",
+    ] {
+        let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
+        let answer = tower::ServiceExt::oneshot(router.clone(), request).await.unwrap();
+        let content_type = answer.headers().get("content-type").unwrap();
+        assert_eq!((answer.status().as_u16(), content_type.as_bytes()), (200, &b"image/jpeg"[..]), "{path}");
+    }
+    cameras.close().await;
+}
+
+#[test]
+fn a_full_server_says_so_here_too() {
+    let server = Server::with(|settings| settings.max_viewers = Some(1));
+    let held = Parts::open(&server, "GET /stream?extra_headers=1", &[]);
+    for path in ["/stream", "/stream?extra_headers=1", "/?action=stream", "/1/mjpg/stream"] {
+        let answer = server.get(path);
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")), "{path}");
+        let answer = server.ask(&format!("GET {path}"), &[("Accept", "image/*")]);
+        assert_eq!((answer.status, answer.header("content-type")), (503, Some("image/jpeg")), "{path}");
+    }
+    drop(held);
+    while server.json("/state")["result"]["stream"]["clients"] != 0 {
+        std::thread::yield_now();
+    }
+    Parts::open(&server, "GET /stream", &[]).next();
 }
 
 #[test]

@@ -252,6 +252,22 @@ impl Subscriber {
         Some(Update { frame, is_notice, sequence: cursor.sequence })
     }
 
+    /// Whether [`try_next`](Self::try_next) would give something.
+    pub fn has_next(&self) -> bool {
+        let ring = lock(&self.shared.ring);
+        match self.delivery {
+            Delivery::Latest => ring.latest_after(self.cursor).is_some(),
+            Delivery::InOrder => ring.next_after(self.cursor).is_some(),
+        }
+    }
+
+    /// This subscriber in place of `before`, which read another channel of the same camera: what that one skipped counts on.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        self.skipped += before.skipped;
+        self
+    }
+
     /// What stands now, whether it was seen before or not; for a viewer that is to be sent the same again.
     pub fn current(&mut self) -> Option<Update> {
         let (frame, is_notice, cursor) = lock(&self.shared.ring).latest_after(Cursor::default())?;

@@ -7,6 +7,7 @@
 mod flow;
 mod framing;
 mod full;
+mod ladder;
 mod pace;
 mod packer;
 #[cfg(target_os = "linux")]
@@ -133,7 +134,7 @@ impl Output {
                 feed.watch(ask.rendition, Delivery::Latest).map_err(Refusal::too_many_renditions)?;
             place.set_rendition(ask.rendition);
             record = Some(Arc::clone(place.record()));
-            self.send(Stream::new(subscriber, packer, place, ask, inner.config.resend_after), request)
+            self.send(Stream::new(subscriber, &inner.packers, place, ask, inner.config.resend_after), request)
         };
         let mut response = Response::new(body);
         if let Some(record) = record {

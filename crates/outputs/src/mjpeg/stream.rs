@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use framecast_hub::{Changes, Subscriber, Update};
+use framecast_hub::{Changes, Delivery, Rendition, Subscriber, Update};
 use tokio::time::Instant;
 
+use super::ladder::Ladder;
 use super::pace::Pace;
-use super::packer::Packer;
+use super::packer::{Packer, Packers};
 use super::{Ask, Framing};
 use crate::viewers;
 
@@ -34,18 +35,40 @@ pub(crate) struct Stream {
     place: viewers::Viewer,
     framing: Framing,
     pace: Pace,
+    adapt: Option<Box<Adapt>>,
+}
+
+/// What it takes to send another size.
+#[derive(Debug)]
+struct Adapt {
+    ask: Ask,
+    packers: Packers,
+    /// Made with the first picture, whose size is the largest.
+    ladder: Option<Ladder>,
+    /// The size to come: it is sent once there is a picture of it, and until then what was sent before.
+    coming: Option<Coming>,
+}
+
+#[derive(Debug)]
+struct Coming {
+    rung: usize,
+    rendition: Rendition,
+    subscriber: Subscriber,
 }
 
 impl Stream {
     pub(crate) fn new(
         subscriber: Subscriber,
-        packer: Arc<Packer>,
+        packers: &Packers,
         place: viewers::Viewer,
         ask: Ask,
         resend_after: Duration,
     ) -> Self {
+        let packer = packers.of(place.feed().name(), ask.rendition, ask.style.boundary);
         let pace = Pace::new(ask.interval, resend_after);
-        Self { subscriber, packer, place, framing: ask.style.framing, pace }
+        let adapt =
+            ask.adapt.then(|| Box::new(Adapt { ask, packers: packers.clone(), ladder: None, coming: None }));
+        Self { subscriber, packer, place, framing: ask.style.framing, pace, adapt }
     }
 
     /// What comes before the first part.
@@ -84,10 +107,39 @@ impl Stream {
     fn part(&mut self, update: &Update, now: Instant) -> Bytes {
         self.pace.sent(now);
         let part = self.packer.part(self.framing, update);
+        if let Some(adapt) = self.adapt.as_mut().filter(|_| !update.is_notice) {
+            let width_px = update.frame.format.width_px;
+            adapt.ladder.get_or_insert_with(|| Ladder::new(width_px, now)).sent(part.len());
+        }
         let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
         self.place.sent(part.len(), age);
         self.place.skipped(self.subscriber.skipped());
         part
+    }
+
+    /// Goes to a smaller or larger size where that was asked for and `bytes_per_second`, what the link carries where that
+    /// is too little, say so. True when the stream is of another channel now.
+    pub(crate) fn adapt(&mut self, now: Instant, bytes_per_second: Option<u64>) -> bool {
+        let Some(Adapt { ask, packers, ladder: Some(ladder), coming }) = self.adapt.as_deref_mut() else {
+            return false;
+        };
+        if let Some(next) = coming.take_if(|next| next.subscriber.has_next()) {
+            self.packer = packers.of(self.place.feed().name(), next.rendition, ask.style.boundary);
+            self.subscriber = next.subscriber.after(&self.subscriber);
+            self.place.set_rendition(next.rendition);
+            ladder.is_made(now, next.rung);
+            return true;
+        }
+        if let Some(rung) = ladder.wish(now, bytes_per_second).filter(|_| coming.is_none()) {
+            let width_px = ladder.width_px(rung);
+            let rendition = width_px.map_or(ask.rendition, |width_px| ask.rendition.with_width(width_px));
+            match self.place.feed().watch(rendition, Delivery::Latest) {
+                Ok(subscriber) => *coming = Some(Coming { rung, rendition, subscriber }),
+                // As many sizes are watched as there may be: this viewer stays where it is.
+                Err(_) => ladder.has_failed(now),
+            }
+        }
+        false
     }
 
     /// Waits for what is published to this stream's channel.
@@ -108,5 +160,53 @@ impl Stream {
     /// Where to tell how it goes.
     pub(crate) fn record(&self) -> &viewers::Record {
         &self.place
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framecast_hub::Hub;
+    use framecast_testkit::{frame, number_of};
+
+    use super::*;
+    use crate::mjpeg::{Boundary, Style};
+    use crate::{Via, Viewers};
+
+    #[tokio::test]
+    async fn another_size_is_sent_from_its_first_picture_on_and_the_former_one_until_then() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let place = Viewers::default().admit(&feed, None, Via::Mjpeg).unwrap();
+        let style = Style { boundary: Boundary::Frame, framing: Framing::Standard };
+        let ask = Ask { style, rendition: Rendition::default(), interval: Duration::ZERO, adapt: true };
+        let subscriber = feed.watch(ask.rendition, Delivery::Latest).unwrap();
+        let mut stream = Stream::new(subscriber, &Packers::default(), place, ask, Duration::from_secs(1));
+        let mut now = Instant::now();
+        let number = |stream: &mut Stream, now| match stream.next(now) {
+            Next::Part(part) => {
+                number_of(&part[part.windows(2).position(|pair| pair == b"\xFF\xD8").unwrap()..])
+            }
+            other => panic!("{other:?}"),
+        };
+        // The test's pictures are tiny: a ladder for large ones is put in.
+        stream.adapt.as_mut().unwrap().ladder = Some(Ladder::new(1280, now));
+        feed.publish(frame(1));
+        assert!(!stream.adapt(now, Some(1)));
+        assert_eq!(number(&mut stream, now), Some(1));
+
+        now += Duration::from_secs(2);
+        assert!(!stream.adapt(now, Some(1)), "the smaller size is asked for");
+        let (rendition, smaller) = feed.renditions().borrow()[0].clone();
+        assert_eq!(rendition.width_px(), Some(320));
+        feed.publish(frame(2));
+        assert!(!stream.adapt(now, Some(1)));
+        assert_eq!(number(&mut stream, now), Some(2));
+
+        smaller.publish(frame(100));
+        assert!(stream.adapt(now, Some(1)), "there is a picture of it");
+        assert_eq!(number(&mut stream, now), Some(100));
+        assert_eq!(stream.record().rendition(), rendition);
+        feed.publish(frame(3));
+        assert!(matches!(stream.next(now), Next::Wait(_)));
+        assert_eq!((feed.channel().subscribers(), feed.viewers()), (0, 1));
     }
 }

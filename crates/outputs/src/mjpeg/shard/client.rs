@@ -39,6 +39,8 @@ pub(super) struct Client {
     taken_at: Instant,
     begun_at: Instant,
     is_closing: bool,
+    /// Whether its stream is of another channel than its group.
+    pub(super) has_moved: bool,
     flow: Flow,
     /// Until when it may not have the next picture.
     held_until: Option<Instant>,
@@ -74,6 +76,7 @@ impl Client {
             taken_at: now,
             begun_at: now,
             is_closing: false,
+            has_moved: false,
             flow,
             held_until: None,
             _seat: seat,
@@ -99,6 +102,7 @@ impl Client {
             if let Some(turn) = self.hold(now, write_timeout) {
                 return turn;
             }
+            self.has_moved |= self.stream.adapt(now, self.flow.bytes_per_second());
             match self.stream.next(now) {
                 Next::Part(part) => {
                     self.flow.begin();

@@ -153,11 +153,18 @@ impl Writer {
 
     /// One viewer's turn. A panic at it is its end and no one else's.
     fn advance(&mut self, slot: usize, now: Instant) {
-        let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) else { return };
         let write_timeout = self.rules.write_timeout;
-        match catch_unwind(AssertUnwindSafe(|| client.advance(now, write_timeout))) {
-            Ok(Turn::Until(at)) => self.deadlines.set(slot, &mut client.deadline, at),
-            Ok(Turn::Gone) | Err(_) => self.drop_client(slot),
+        while let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) {
+            match catch_unwind(AssertUnwindSafe(|| client.advance(now, write_timeout))) {
+                Ok(Turn::Until(at)) => self.deadlines.set(slot, &mut client.deadline, at),
+                Ok(Turn::Gone) | Err(_) => return self.drop_client(slot),
+            }
+            if !std::mem::take(&mut client.has_moved) {
+                return;
+            }
+            // It has another turn then: what was published there before it came would not be told of.
+            self.groups.leave(client.group, slot);
+            client.group = self.groups.join(&client.stream, slot);
         }
     }
 

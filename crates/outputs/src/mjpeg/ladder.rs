@@ -1,0 +1,219 @@
+//! Which size a viewer is sent that asked for pictures to fit its link: more pictures of a smaller size beat one large
+//! picture a second.
+//!
+//! A [`Ladder`] is told what was sent and what the link carries, and says when to go down or up. It reads no clock; that
+//! there is nothing between its rungs, and how a change is made, is told elsewhere.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Widths below that of the camera, in pixels.
+const WIDTHS_PX: [u32; 4] = [960, 640, 480, 320];
+
+/// Pictures a second that make motion; with fewer a smaller size is better.
+const WANTED: f64 = 10.0;
+
+/// What the link must carry beyond that before a larger size is tried.
+const HEADROOM: f64 = 1.3;
+
+/// How long a size is kept until what it costs, and what the link carries, is known.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// How long all must have been well before a larger size is tried; doubled with each try that failed.
+const CLIMB_AFTER: Duration = Duration::from_secs(5);
+const CLIMB_AFTER_MOST: Duration = Duration::from_secs(80);
+
+/// A step down so soon after one up says that the step up was wrong.
+const FAILED_WITHIN: Duration = Duration::from_secs(10);
+
+/// The sizes of one viewer, and on which it is.
+#[derive(Debug)]
+pub(crate) struct Ladder {
+    /// Width of each rung, the largest first: what was asked for.
+    widths_px: Vec<u32>,
+    rung: usize,
+    since: Instant,
+    /// Bytes of a picture on this rung, in the mean.
+    bytes: Option<f64>,
+    /// Since when a larger size would do.
+    well_since: Option<Instant>,
+    climb_after: Duration,
+    climbed_at: Option<Instant>,
+}
+
+impl Ladder {
+    /// For pictures that are `width_px` wide as they were asked for.
+    pub(crate) fn new(width_px: u32, now: Instant) -> Self {
+        let smaller = WIDTHS_PX.into_iter().filter(|width| *width < width_px);
+        Self {
+            widths_px: std::iter::once(width_px).chain(smaller).collect(),
+            rung: 0,
+            since: now,
+            bytes: None,
+            well_since: None,
+            climb_after: CLIMB_AFTER,
+            climbed_at: None,
+        }
+    }
+
+    /// A picture of this rung was sent.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        let bytes = bytes as f64;
+        self.bytes = Some(self.bytes.map_or(bytes, |mean| mean + (bytes - mean) / 8.0));
+    }
+
+    /// The rung to go to, if it is time to: its width, and none for the size that was asked for. `bytes_per_second` is
+    /// what the link carries where that is too little for all pictures, and none where it carries them all.
+    ///
+    /// Asks again until the change [`is_made`](Self::is_made) or [`has_failed`](Self::has_failed).
+    pub(crate) fn wish(&mut self, now: Instant, bytes_per_second: Option<u64>) -> Option<usize> {
+        let bytes = self.bytes.filter(|_| now >= self.since + SETTLING)?;
+        let carries = |rung: usize, wanted: f64| {
+            bytes_per_second.is_none_or(|rate| rate as f64 >= wanted * self.estimate(bytes, rung))
+        };
+        if !carries(self.rung, WANTED) {
+            let mut smaller = self.rung + 1..self.widths_px.len();
+            let wish = smaller.clone().find(|rung| carries(*rung, WANTED)).or(smaller.next_back());
+            self.well_since = None;
+            return wish;
+        }
+        let larger = self.rung.checked_sub(1)?;
+        if !carries(larger, WANTED * HEADROOM) {
+            self.well_since = None;
+            return None;
+        }
+        let well_since = *self.well_since.get_or_insert(now);
+        (now >= well_since + self.climb_after).then_some(larger)
+    }
+
+    /// What a picture of another rung takes, when one of this takes `bytes`: as many pixels as bytes.
+    fn estimate(&self, bytes: f64, rung: usize) -> f64 {
+        let ratio = f64::from(self.widths_px[rung]) / f64::from(self.widths_px[self.rung]);
+        bytes * ratio * ratio
+    }
+
+    /// The width of a rung; none for the pictures as they were asked for.
+    pub(crate) fn width_px(&self, rung: usize) -> Option<u32> {
+        (rung > 0).then(|| self.widths_px[rung])
+    }
+
+    /// Pictures of this rung are sent from now on.
+    pub(crate) fn is_made(&mut self, now: Instant, rung: usize) {
+        if rung < self.rung {
+            self.climbed_at = Some(now);
+        } else if self.climbed_at.take().is_some_and(|climbed_at| now < climbed_at + FAILED_WITHIN) {
+            self.climb_after = (self.climb_after * 2).min(CLIMB_AFTER_MOST);
+        } else {
+            self.climb_after = CLIMB_AFTER;
+        }
+        (self.rung, self.since, self.bytes, self.well_since) = (rung, now, None, None);
+    }
+
+    /// The change cannot be made: things stay as they are for a while.
+    pub(crate) fn has_failed(&mut self, now: Instant) {
+        (self.since, self.well_since) = (now + CLIMB_AFTER, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link, and pictures that take some bytes for each pixel.
+    struct Link {
+        ladder: Ladder,
+        now: Instant,
+        bytes_per_second: f64,
+        /// Of a picture that is 1280 wide.
+        picture: f64,
+        changes: u32,
+    }
+
+    impl Link {
+        fn new(bytes_per_second: f64) -> Self {
+            let now = Instant::now();
+            Self { ladder: Ladder::new(1280, now), now, bytes_per_second, picture: 76e3, changes: 0 }
+        }
+
+        fn bytes(&self) -> f64 {
+            let ratio = f64::from(self.ladder.widths_px[self.ladder.rung]) / 1280.0;
+            // Small pictures take somewhat more for each pixel.
+            self.picture * ratio.powf(1.8)
+        }
+
+        /// Pictures a second, from a camera that makes thirty.
+        fn rate(&self) -> f64 {
+            (self.bytes_per_second / self.bytes()).min(30.0)
+        }
+
+        fn pass(&mut self, seconds: u32) {
+            for _ in 0..seconds * 10 {
+                self.now += Duration::from_millis(100);
+                self.ladder.sent(self.bytes() as usize);
+                let carried = (self.rate() < 30.0).then_some(self.bytes_per_second as u64);
+                if let Some(rung) = self.ladder.wish(self.now, carried) {
+                    self.ladder.is_made(self.now, rung);
+                    self.changes += 1;
+                }
+            }
+        }
+
+        fn width_px(&self) -> Option<u32> {
+            self.ladder.width_px(self.ladder.rung)
+        }
+    }
+
+    #[test]
+    fn a_link_that_carries_all_is_sent_what_was_asked_for() {
+        let mut link = Link::new(10e6);
+        link.pass(60);
+        assert_eq!((link.width_px(), link.changes), (None, 0));
+    }
+
+    #[test]
+    fn a_narrow_link_gets_enough_small_pictures_within_seconds_and_then_rest() {
+        let mut link = Link::new(250e3);
+        link.pass(4);
+        assert!(link.rate() >= WANTED, "{} a second", link.rate());
+        assert!(link.width_px().is_some_and(|width| width >= 480), "{:?}", link.width_px());
+        let before = link.changes;
+        link.pass(120);
+        assert!(link.changes <= before + 2, "{} changes in two minutes", link.changes - before);
+        assert!(link.rate() >= WANTED);
+    }
+
+    #[test]
+    fn a_link_that_recovers_is_sent_the_full_size_again() {
+        let mut link = Link::new(250e3);
+        link.pass(10);
+        link.bytes_per_second = 20e6;
+        link.pass(40);
+        assert_eq!(link.width_px(), None);
+    }
+
+    #[test]
+    fn steps_up_that_fail_become_rare() {
+        // At 960 there are few enough pictures to go down, and at 640 all of them arrive.
+        let mut link = Link::new(1.0);
+        link.picture = 100e3;
+        link.bytes_per_second = 450e3;
+        link.pass(10);
+        // A link that seems to carry all at the smaller size, and cannot bear the larger.
+        let mut changes = Vec::new();
+        for _ in 0..4 {
+            let before = link.changes;
+            link.pass(60);
+            changes.push(link.changes - before);
+        }
+        assert!(changes.iter().all(|count| *count <= 6) && changes[3] <= 2, "{changes:?}");
+    }
+
+    #[test]
+    fn the_smallest_is_kept_however_narrow_the_link_is() {
+        let mut link = Link::new(20e3);
+        link.pass(20);
+        assert_eq!(link.width_px(), Some(320));
+        assert!(Ladder::new(320, Instant::now()).widths_px == [320]);
+    }
+}

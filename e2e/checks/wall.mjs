@@ -98,7 +98,7 @@ async function sendNothingUnseen(stage, name) {
   const after = await received(page);
   ensure(after === before, `the hidden page was sent ${after - before} bytes`);
   await show(page);
-  await until("pictures come again", async () => (await received(page)) > after, { withinMs: 5000 });
+  await until("pictures come again", async () => (await received(page)) > after);
   await everyTilePaints(page, 3);
 }
 

@@ -53,6 +53,8 @@ export class Tile {
   #mode = "off";
   #still = null;
   #frames = 0;
+  // Why the server does not give the picture to this page.
+  #refusal = "";
   // The camera's own size, once it is known.
   #own = null;
 
@@ -71,7 +73,7 @@ export class Tile {
     this.element.append(this.#picture, make("div", "caption", title, this.#reason));
     this.#feed = new Feed(this.#picture, address(camera.stream), `Picture of ${camera.name}`);
     this.#canvas.onShown = () => this.#dropImages();
-    this.#canvas.onRefused = (message) => setText(this.#waiting, message);
+    this.#canvas.onRefused = (message) => this.#refuse(message);
   }
 
   /**
@@ -94,6 +96,7 @@ export class Tile {
     }
     this.#live.hide(this.#canvas);
     this.#canvas.clear();
+    this.#refuse("");
     if (mode === "stream") {
       this.#dropStill();
       this.#feed.start();
@@ -120,7 +123,8 @@ export class Tile {
     this.#own = camera.width ? { width: camera.width, height: camera.height } : null;
     this.#veil.hidden = true;
     setState(this.#state, camera.state);
-    const label = [`${camera.name}: ${stateWord(camera.state)}`, camera.reason].filter(Boolean).join(". ");
+    const said = [`${camera.name}: ${stateWord(camera.state)}`, camera.reason, this.#refusal];
+    const label = said.filter(Boolean).join(". ");
     this.element.setAttribute("aria-label", label);
     this.#canvas.label = `Picture of ${label}`;
     setText(this.#figures, this.#figuresOf(camera, nowMs));
@@ -180,8 +184,14 @@ export class Tile {
     return [gapMs === null ? "" : slowRate(gapMs), takenAtMs === null ? Date.now() - gotAt : nowMs - takenAtMs];
   }
 
+  /** Says `message` in place of a picture; nothing takes it back. */
+  #refuse(message) {
+    this.#refusal = message;
+    setText(this.#waiting, message || WAITING);
+  }
+
   #dropImages() {
-    setText(this.#waiting, WAITING);
+    this.#refuse("");
     this.#feed.stop();
     this.#dropStill();
   }

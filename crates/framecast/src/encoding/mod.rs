@@ -6,6 +6,7 @@
 
 mod failure;
 mod output;
+mod pace;
 
 use std::sync::Arc;
 

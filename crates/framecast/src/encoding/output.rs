@@ -6,9 +6,10 @@ use std::time::Duration;
 use framecast_hub::{Channel, Delivery, Rendition, State, Subscriber, Update};
 use framecast_media::Codec;
 use framecast_transcode::{Counts, Lane, Pool, Wish};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::Failures;
+use super::pace::Pace;
 use crate::camera::Camera;
 
 /// A channel, and what its pictures are made like.
@@ -53,12 +54,12 @@ impl Output {
         let mut source = self.camera.feed.source().subscribe(Delivery::Latest);
         let mut viewers = self.channel.demand();
         let lane = self.pool.lane(self.wish());
-        let mut due_at = None;
+        let mut pace = self.pace();
         let mut counted = Counts::default();
         let mut has_published = false;
         let ended = loop {
             let update = tokio::select! {
-                update = self.next(&mut source, due_at) => update,
+                update = next(&mut source, &pace) => update,
                 _ = viewers.wait_for(|count| *count == 0) => break Ended::Unwatched,
             };
             let Some(update) = update else { break Ended::Camera };
@@ -66,7 +67,7 @@ impl Output {
                 self.wait_while_direct(&mut viewers, &update).await;
                 continue;
             }
-            due_at = self.next_due(due_at);
+            pace.take(Instant::now());
             // Read before the second look at the source, which is suspended before its channels are: what was taken
             // before the camera was lost then finds either nothing there, or another life when it is encoded.
             let life = self.channel.life();
@@ -93,20 +94,10 @@ impl Output {
         }
     }
 
-    /// The newest frame that was not taken yet, not before one is due.
-    async fn next(&self, source: &mut Subscriber, due_at: Option<Instant>) -> Option<Update> {
-        if let Some(due_at) = due_at {
-            sleep_until(due_at).await;
-        }
-        source.next_update().await
-    }
-
-    /// When the next frame is due at the rendition's rate, on a schedule that does not drift.
-    fn next_due(&self, due_at: Option<Instant>) -> Option<Instant> {
-        let interval = Duration::from_secs(1) / self.rendition.fps()?;
-        let now = Instant::now();
-        // A little early: a camera's frames do not come to the millisecond.
-        Some((due_at.unwrap_or(now) + interval).max(now + interval * 3 / 4))
+    /// The pace of its pictures.
+    fn pace(&self) -> Pace {
+        let interval = self.rendition.fps().map(|fps| Duration::from_secs(1) / fps);
+        Pace::new(interval.unwrap_or_default())
     }
 
     /// Whether the feed itself puts this into the channel: JPEG in the main one.
@@ -163,6 +154,21 @@ impl Output {
         self.camera.feed.count_encoding(now.spent - counted.spent, now.dropped - counted.dropped);
         *counted = now;
     }
+}
+
+/// The newest frame that was not taken yet, as `pace` has it.
+async fn next(source: &mut Subscriber, pace: &Pace) -> Option<Update> {
+    let mut update = source.next_update().await?;
+    while let (Some(free_at), Some(until)) = (pace.free_at(), pace.waits_until()) {
+        if Instant::now() >= free_at {
+            break;
+        }
+        match timeout_at(until, source.next_update()).await {
+            Ok(newer) => update = newer?,
+            Err(_) => break,
+        }
+    }
+    Some(update)
 }
 
 /// Why an output is not served any more.

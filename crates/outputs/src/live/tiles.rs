@@ -130,12 +130,15 @@ impl Tiles {
         if wished.is_err() {
             self.remove(wish.tile);
         }
-        let feed = wished?;
-        let interval = wish.fps.map(|fps| Duration::from_secs_f64(1.0 / fps)).unwrap_or_default();
-        Ok(Pace { interval, priority: wish.priority, freshness: feed.freshness() })
+        let (feed, rendition) = wished?;
+        Ok(Pace {
+            interval: interval(wish.fps, rendition),
+            priority: wish.priority,
+            freshness: feed.freshness(),
+        })
     }
 
-    fn show(&mut self, wish: &Subscribe) -> Result<Arc<Feed>, String> {
+    fn show(&mut self, wish: &Subscribe) -> Result<(Arc<Feed>, Rendition), String> {
         let unknown = || Refusal::no_such_camera(&wish.camera, &self.hub).message;
         let feed = self.hub.get(&wish.camera).ok_or_else(unknown)?;
         let rendition = rendition::at_rate(wish.rendition, wish.fps, &feed);
@@ -149,7 +152,7 @@ impl Tiles {
         self.change(wish.tile, |tile| tile.viewer.set_rendition(rendition));
         if wish.priority == 0 {
             self.change(wish.tile, Tile::pause);
-            return Ok(feed);
+            return Ok((feed, rendition));
         }
         match self.shown.get(&wish.tile).map(|tile| (tile.shows(), tile.will_show())) {
             Some((Some(shown), _)) if shown == rendition => self.change(wish.tile, |tile| tile.next = None),
@@ -159,7 +162,7 @@ impl Tiles {
                 self.change(wish.tile, |tile| tile.take(watch));
             }
         }
-        Ok(feed)
+        Ok((feed, rendition))
     }
 
     fn change(&mut self, tile: u16, change: impl FnOnce(&mut Tile)) {
@@ -246,5 +249,29 @@ impl Tiles {
     /// The name of a tile's camera.
     pub(super) fn camera(&self, tile: u16) -> Option<&str> {
         self.shown.get(&tile).map(|tile| tile.feed.name())
+    }
+}
+
+/// The least time between two pictures. A rendition that is made no more often than is asked for keeps the rate by itself;
+/// to pace its pictures once more would hold each back until the pace, which began at some other moment, lets it go.
+fn interval(fps: Option<f64>, rendition: Rendition) -> Duration {
+    match (fps, rendition.fps()) {
+        (Some(asked), Some(made)) if f64::from(made) <= asked => Duration::ZERO,
+        (Some(asked), _) => Duration::from_secs_f64(1.0 / asked),
+        (None, _) => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_that_are_made_at_the_rate_asked_for_are_not_held_back() {
+        let small = Rendition::default().with_width(320);
+        assert_eq!(interval(Some(15.0), small.with_fps(15.0)), Duration::ZERO);
+        assert_eq!(interval(Some(12.5), small.with_fps(12.5)), Duration::from_millis(80), "fifteen are made");
+        assert_eq!(interval(Some(10.0), Rendition::default()), Duration::from_millis(100));
+        assert_eq!(interval(None, small), Duration::ZERO);
     }
 }

@@ -1,0 +1,113 @@
+//! How often a rendition's pictures are made, without making them old.
+//!
+//! Times of frames in, whether each is taken out. A frame that comes a little early is taken, and the next ones pay for
+//! it: where a camera gives just as many pictures as are wanted, each is then taken as it comes. One that comes too early
+//! gives way to the next, and is taken late where no other comes.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a frame waits for a newer one to take its place, once one is due.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// At most one frame in an interval, counted over any longer time; two may follow each other at once.
+#[derive(Debug)]
+pub(super) struct Pace {
+    interval: Duration,
+    free_at: Option<Instant>,
+}
+
+impl Pace {
+    /// One frame in `interval`; zero takes them all.
+    pub(super) fn new(interval: Duration) -> Self {
+        Self { interval, free_at: None }
+    }
+
+    /// From when on a frame is taken as it comes; `None` before the first.
+    pub(super) fn free_at(&self) -> Option<Instant> {
+        self.free_at
+    }
+
+    /// Until when a frame that came before [`free_at`](Self::free_at) waits for a newer one.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        self.free_at.map(|free_at| free_at + self.interval.min(PATIENCE))
+    }
+
+    /// A frame is taken at `now`.
+    pub(super) fn take(&mut self, now: Instant) {
+        let next = self.free_at.map_or(now, |free_at| free_at + self.interval);
+        // Time in which nothing came is not made up for.
+        self.free_at = Some(next.max(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    /// Which of the frames that come at `arrivals`, in milliseconds, are taken at `fps`, and when: each as (came, taken).
+    fn taken(fps: u32, arrivals: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
+        let mut pace = Pace::new(Duration::from_secs(1) / fps);
+        let start = Instant::now();
+        let mut arrivals = arrivals.into_iter().peekable();
+        let mut held = None;
+        let mut taken = Vec::new();
+        for millis in 0..3000 {
+            let now = start + MILLISECOND * millis;
+            let has_come = arrivals.next_if_eq(&millis).is_some();
+            if has_come {
+                held = Some(millis);
+            }
+            let Some(came) = held else { continue };
+            let is_free = has_come && pace.free_at().is_none_or(|free_at| free_at <= now);
+            if is_free || pace.waits_until().is_some_and(|until| until <= now) {
+                pace.take(now);
+                taken.push((came, millis));
+                held = None;
+            }
+        }
+        taken
+    }
+
+    fn every(step: u32) -> impl Iterator<Item = u32> {
+        (0..3000).step_by(step as usize)
+    }
+
+    #[test]
+    fn a_camera_as_fast_as_the_pace_is_never_held_back_for_long() {
+        let steady = taken(10, every(100));
+        assert_eq!(steady.len(), 30);
+        assert!(steady.iter().all(|(came, at)| came == at), "{steady:?}");
+        // The first frame is late, then some in the middle.
+        for late in [1, 30, 60, 99] {
+            let arrivals =
+                every(100).map(|at| if at == 0 || (1000..1300).contains(&at) { at + late } else { at });
+            let taken = taken(10, arrivals);
+            assert!(taken.len() >= 27, "{late}: {taken:?}");
+            assert!(taken.iter().all(|(came, at)| came == at), "{late}: {taken:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_faster_camera_fresh_frames_are_taken_at_the_pace() {
+        for step in [7, 16, 33, 40, 99] {
+            let taken = taken(10, every(step));
+            assert!((29..=31).contains(&taken.len()), "{step}: {taken:?}");
+            assert!(taken.iter().all(|(came, at)| came == at), "{step}: {taken:?}");
+        }
+    }
+
+    #[test]
+    fn a_burst_shows_its_last_frame_soon() {
+        let taken = taken(10, [0, 10, 20, 30, 40, 2000, 2010, 2020]);
+        assert_eq!(taken, [(0, 0), (10, 10), (40, 200), (2000, 2000), (2010, 2010), (2020, 2200)]);
+    }
+
+    #[test]
+    fn a_slow_pace_does_not_hold_the_last_frame_for_its_whole_interval() {
+        assert_eq!(taken(1, [0, 100, 200]), [(0, 0), (100, 100), (200, 1250)]);
+    }
+}

@@ -172,4 +172,40 @@ mod tests {
         assert_eq!(socket.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(last.elapsed() == PATIENCE && start.elapsed() > PATIENCE * 9);
     }
+
+    /// Takes all, and remembers where each picture was.
+    struct Kernel(Vec<*const u8>);
+
+    impl AsyncWrite for Kernel {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_write_vectored(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bufs: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            self.0.extend(bufs.last().map(|buf| buf.as_ptr()));
+            Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_picture_is_written_from_where_it_is_by_one_call_and_let_go() {
+        let picture = Bytes::from(vec![9; 1000]);
+        let mut socket = Socket::new(Kernel(Vec::new()), PATIENCE);
+        socket.put_picture(&[7; 16], picture.clone());
+        socket.flush().await.unwrap();
+        assert_eq!(socket.stream.0, [picture.as_ptr()]);
+        assert!(picture.is_unique());
+    }
 }

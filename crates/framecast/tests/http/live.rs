@@ -241,7 +241,10 @@ async fn ten_thousand_tiles_and_a_flood_end_their_connection_and_nobody_elses() 
     bystander.send(subscribe(0, "front")).await;
     for (message, told) in [
         (Box::new(|n| subscribe(n, "front")) as Box<dyn Fn(u16) -> Value>, "more than 256 tiles"),
-        (Box::new(|_| json!({"type": "unsubscribe", "tile": 0})), "more than 1000 messages a second"),
+        (
+            Box::new(|_| json!({"type": "unsubscribe", "tile": 0})),
+            "more than 1000 messages, or 4 MB, a second",
+        ),
     ] {
         let client = Client::open(&server).await;
         let (mut sink, stream) = client.ws.split();

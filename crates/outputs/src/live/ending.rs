@@ -112,7 +112,7 @@ impl Ending {
             Self::NotAcknowledged => {
                 (1008, format!("no picture was acknowledged for {} s", ACK_TIMEOUT.as_secs()).into())
             }
-            Self::Flood => (1008, "more than 1000 messages a second".into()),
+            Self::Flood => (1008, "more than 1000 messages, or 4 MB, a second".into()),
         };
         let mut reason = reason.into_owned();
         reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
@@ -126,6 +126,7 @@ impl From<tungstenite::Error> for Ending {
         match error {
             Error::ConnectionClosed | Error::AlreadyClosed => Self::Closed,
             Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::Stalled,
+            Error::Io(error) if error.kind() == std::io::ErrorKind::QuotaExceeded => Self::Flood,
             Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
             Error::Utf8(_) => Self::NotUtf8,
             Error::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLong,

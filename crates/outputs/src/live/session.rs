@@ -28,7 +28,7 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Messages a second, acknowledgements of pictures not counted, which are as many as pictures.
-const MAX_MESSAGES: u32 = 1000;
+pub(super) const MAX_MESSAGES: u32 = 1000;
 const FLOOD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// While so many texts wait to be written, nothing is read: what a client is told is bounded.

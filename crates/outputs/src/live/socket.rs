@@ -13,11 +13,19 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::message::MAX_MESSAGE_BYTES;
+use super::session::MAX_MESSAGES;
+
 /// FIN and the opcode of a binary message (RFC 6455 §5.2).
 const WHOLE_BINARY: u8 = 0x82;
 
 /// Lengths from here on need two bytes more, and eight where two are too few.
 const LONG: u64 = 126;
+
+/// The most bytes that a client may send in a second: so many messages of the greatest length as may be sent, whatever
+/// pieces they come in.
+const MAX_READ_BYTES: u64 = MAX_MESSAGES as u64 * MAX_MESSAGE_BYTES as u64;
+const READ_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A byte stream to a client.
 #[derive(Debug)]
@@ -29,11 +37,15 @@ pub(super) struct Socket<S> {
     write_timeout: Duration,
     /// Running while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Bytes that were read since `counting_since`.
+    read: u64,
+    counting_since: Instant,
 }
 
 impl<S> Socket<S> {
     pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
-        Self { stream, head: Bytes::new(), body: Bytes::new(), write_timeout, deadline: None }
+        let (head, body) = (Bytes::new(), Bytes::new());
+        Self { stream, head, body, write_timeout, deadline: None, read: 0, counting_since: Instant::now() }
     }
 
     /// Lets a binary message of `head` and `body` be what is written next. To be called when nothing waits to be written,
@@ -57,6 +69,16 @@ impl<S> Socket<S> {
         frame.extend_from_slice(head);
         self.head = frame.into();
         self.body = body;
+    }
+
+    /// Fails once more was read within a second than may be.
+    fn count(&mut self, bytes: u64) -> io::Result<()> {
+        let now = Instant::now();
+        if now >= self.counting_since + READ_INTERVAL {
+            (self.counting_since, self.read) = (now, 0);
+        }
+        self.read += bytes;
+        if self.read > MAX_READ_BYTES { Err(io::ErrorKind::QuotaExceeded.into()) } else { Ok(()) }
     }
 
     /// Fails once writes have waited for `write_timeout` in a row.
@@ -100,7 +122,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        Poll::Ready(self.count((buf.filled().len() - before) as u64))
     }
 }
 

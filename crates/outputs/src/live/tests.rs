@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use axum::body::Body;
 use framecast_hub::{Feed, Rendition, State, Status};
-use framecast_testkit::{frame, jpeg_of, number_of};
+use framecast_testkit::{frame, jpeg_of, number_of, soon};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::{WebSocketStream, client_async};
+use tower::ServiceExt;
 
 use super::*;
 
@@ -74,7 +77,7 @@ impl Server {
     }
 }
 
-struct Client(WebSocketStream<DuplexStream>);
+struct Client<S = DuplexStream>(WebSocketStream<S>);
 
 /// A picture: its tile, its number on the wire, and its number in the picture.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ struct Picture {
     is_notice: bool,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn send(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
@@ -397,4 +400,43 @@ async fn many_tiles_of_one_camera_all_go_on_while_the_link_is_narrow() {
     }
     let most = counts.iter().max().unwrap();
     assert!(*most <= 22, "turns go round: {counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_never_become_a_message_are_a_flood_too() {
+    let server = Server::new();
+    let mut client = server.client().await;
+    // The start of a text, and then pieces of nothing, masked with nothing.
+    let (start, piece) = ([0x01, 0x80, 0, 0, 0, 0], [0x00, 0x80, 0, 0, 0, 0]);
+    let pipe = client.0.get_mut();
+    pipe.write_all(&start).await.unwrap();
+    let pieces = piece.repeat(1000);
+    while pipe.write_all(&pieces).await.is_ok() {}
+    server.ended("flood").await;
+}
+
+#[tokio::test]
+async fn in_another_programs_server_the_socket_comes_by_an_upgrade() {
+    let server = Server::new();
+    let Live { hub, viewers, config, shutdown } = server.live.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = routes(hub, viewers, config, shutdown);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (ws, _) = soon("an answer", client_async(format!("ws://{address}/api/live"), stream)).await.unwrap();
+    let mut client = Client(ws);
+    assert_eq!(soon("a greeting", client.text()).await["version"], 1);
+    client.subscribe(1, "door", json!({})).await;
+    server.door.publish(frame(1));
+    assert_eq!(soon("a picture", client.number()).await, 1);
+    // Where it cannot be had, the request is refused.
+    let request = axum::http::Request::get("/api/live")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let Live { hub, viewers, config, shutdown } = server.live.clone();
+    let answer = routes(hub, viewers, config, shutdown).oneshot(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.unwrap().status(), 400);
 }

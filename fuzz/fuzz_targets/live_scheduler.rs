@@ -1,0 +1,103 @@
+//! Any sequence of messages, news and time through the scheduler of `/api/live`, beside a plain account of what was sent:
+//! windows and budget hold, and nothing is acknowledged that was not sent. Four bytes of the input are one step.
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use framecast_outputs::live::scheduler::{MAX_TILES, NotSent, Pace, Scheduler, WINDOW};
+use libfuzzer_sys::fuzz_target;
+use tokio::time::Instant;
+
+/// What a tile was sent: how many pictures, and the bytes of those on their way.
+#[derive(Default)]
+struct Account {
+    sent: u32,
+    on_way: Vec<(u32, u64)>,
+}
+
+struct Run {
+    scheduler: Scheduler,
+    accounts: BTreeMap<u16, Account>,
+    tiles: BTreeMap<u16, u8>,
+    now: Instant,
+}
+
+impl Run {
+    fn step(&mut self, [step, low, high, more]: [u8; 4]) {
+        let tile = u16::from(low) | u16::from(high & 3) << 8;
+        match step % 8 {
+            0 => self.subscribe(tile, more),
+            1 => {
+                assert_eq!(self.scheduler.unsubscribe(tile), self.tiles.remove(&tile).is_some());
+                self.accounts.entry(tile).or_default().on_way.clear();
+            }
+            2 => self.scheduler.announce(tile),
+            3 => self.scheduler.withdraw(tile),
+            4 => self.now += Duration::from_millis(u64::from(more) * u64::from(more)),
+            5 => self.acknowledge(tile, u32::from(more)),
+            6 => {
+                let last = self.accounts.get(&tile).map(|account| account.sent).unwrap_or_default();
+                self.acknowledge(tile, last.wrapping_sub(u32::from(more & 3)));
+            }
+            _ => self.send(u64::from(low) << (more % 20)),
+        }
+    }
+
+    fn subscribe(&mut self, tile: u16, more: u8) {
+        let priority = more % 101;
+        let interval = Duration::from_millis(u64::from(more >> 4) * 10);
+        let pace = Pace { interval, priority, freshness: Duration::from_millis(10 + u64::from(more)) };
+        let has_place = self.tiles.len() < MAX_TILES || self.tiles.contains_key(&tile);
+        assert_eq!(self.scheduler.subscribe(tile, pace).is_ok(), has_place);
+        if has_place {
+            self.tiles.insert(tile, priority);
+        }
+    }
+
+    fn send(&mut self, bytes: u64) {
+        let Some(tile) = self.scheduler.turn(self.now) else { return };
+        assert!(self.tiles[&tile] > 0, "it is paused");
+        let (budget, before) = (self.scheduler.budget_bytes(), self.scheduler.in_flight_bytes());
+        let is_alone = self.accounts.values().all(|account| account.on_way.is_empty());
+        let sent = self.scheduler.send(tile, bytes, SystemTime::UNIX_EPOCH, self.now);
+        assert_eq!(sent.is_some(), is_alone || before + bytes <= budget);
+        let Some(sequence) = sent else { return };
+        let account = self.accounts.entry(tile).or_default();
+        account.sent += 1;
+        assert_eq!(sequence, account.sent);
+        account.on_way.push((sequence, bytes));
+        assert!(account.on_way.len() <= WINDOW);
+        self.scheduler.left(self.now);
+    }
+
+    fn acknowledge(&mut self, tile: u16, sequence: u32) {
+        let account = self.accounts.entry(tile).or_default();
+        let acknowledged = self.scheduler.acknowledge(tile, sequence, self.now);
+        if sequence == 0 || sequence > account.sent {
+            assert_eq!(acknowledged, Err(NotSent));
+            return;
+        }
+        let before = account.on_way.len();
+        account.on_way.retain(|(sent, _)| *sent > sequence);
+        assert_eq!(acknowledged.expect("it was sent").pictures, before - account.on_way.len());
+    }
+
+    fn check(&self) {
+        let on_way = self.accounts.values().flat_map(|account| &account.on_way);
+        let (count, bytes) = on_way.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes));
+        assert_eq!(self.scheduler.in_flight_bytes(), bytes);
+        assert_eq!(self.scheduler.patience_ends().is_some(), count > 0);
+        assert_eq!(self.scheduler.tiles(), self.tiles.len());
+        assert!(self.scheduler.next_due(self.now).is_none_or(|due| due > self.now));
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let (scheduler, now) = (Scheduler::new(), Instant::now());
+    let mut run = Run { scheduler, accounts: BTreeMap::new(), tiles: BTreeMap::new(), now };
+    for step in data.chunks_exact(4) {
+        run.step([step[0], step[1], step[2], step[3]]);
+        run.check();
+    }
+});

@@ -64,8 +64,8 @@ struct Run {
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, or does not even hold the number to begin with; torn pictures; a folder that
-/// cannot be written.
+/// A server that does not start or serve, or does not hold a single viewer; torn pictures; a folder that cannot be
+/// written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(options.from <= options.to, "--from is above --to");
     let setup = Setup::new(&options.setup)?;
@@ -107,16 +107,23 @@ fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32
     Ok(holds.then_some(report))
 }
 
-/// From `--from` up by halves until it fails, then between the two.
+/// From `--from` up by halves until it fails, or down until it holds, then between the two.
 fn search(
     options: &Options,
     mut attempt: impl FnMut(u32) -> Result<Option<Report>>,
 ) -> Result<(u32, Report)> {
-    let first = attempt(options.from)?;
-    let mut best = (options.from, first.context("does not hold the number to begin with")?);
+    let mut viewers = options.from;
     let mut fails = options.to + 1;
+    let mut best = loop {
+        match attempt(viewers)? {
+            Some(report) => break (viewers, report),
+            None => fails = viewers,
+        }
+        viewers /= 2;
+        ensure!(viewers > 0, "does not hold a single viewer");
+    };
     while best.0 * 3 / 2 < fails && best.0 < options.to {
-        let viewers = (best.0 * 3 / 2).min(options.to);
+        let viewers = (best.0 * 3 / 2).max(best.0 + 1).min(options.to);
         match attempt(viewers)? {
             Some(report) => best = (viewers, report),
             None => fails = viewers,
@@ -151,7 +158,7 @@ fn search_near(
             }
             (None, true) => break,
             (None, false) => {
-                ensure!(viewers > options.from / 2, "does not hold half of the number to begin with");
+                ensure!(viewers > near / 2, "does not hold half of what it held before");
                 viewers -= step(options, viewers);
             }
         }
@@ -250,12 +257,12 @@ mod tests {
     #[test]
     fn what_a_server_holds_is_found_to_a_step_from_below_and_from_near() {
         let options = options(&[]);
-        for holds in [400, 401, 777, 1000, 2345, 3999, 4000, 9000] {
+        for holds in [30, 399, 400, 401, 777, 1000, 2345, 3999, 4000, 9000] {
             let (from_below, tries) = found(holds, |attempt| search(&options, attempt).unwrap().0);
             let wanted = holds.min(4000);
             let near_enough = |found: u32| found <= wanted && found + wanted * 4 / 100 + 2 > wanted;
             assert!(near_enough(from_below), "{holds}: {from_below}");
-            assert!(tries < 15, "{tries} tries");
+            assert!(tries < 16, "{tries} tries");
             for near in [wanted * 9 / 10, wanted, (wanted * 11 / 10).min(4000)] {
                 let (from_near, _) = found(holds, |attempt| search_near(&options, near, attempt).unwrap().0);
                 assert!(near_enough(from_near), "{holds}: {from_near} from {near}");

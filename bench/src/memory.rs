@@ -21,7 +21,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
     /// The two numbers of viewers.
-    #[arg(long, value_delimiter = ',', num_args = 2, default_values_t = [100, 1000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
     viewers: Vec<usize>,
     /// Passes; figures are medians over them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]

@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Passes.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
+    /// Seconds before each window, in which buffers fill.
+    #[arg(long, default_value_t = 5)]
+    warmup: u64,
     /// Seconds measured each time.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
@@ -67,8 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let load = load::Options {
                 slow: options.slow.into(),
                 rate: options.rate,
-                // Buffers fill first.
-                warmup: 5,
+                warmup: options.warmup,
                 ..load::Options::full(server.url(), options.viewers, options.seconds, server.pid())
             };
             let report = load::run(&load).with_context(|| candidate.name.clone())?;

@@ -132,10 +132,12 @@ pub(super) fn may_change(request: &Request) -> bool {
     }
 }
 
-/// Browsers all send this name, for old times' sake, or else the languages of who sits before them.
+/// Browsers all send this name, for old times' sake, or else the languages of who sits before them. Programs that name
+/// any (Node's `fetch`) name them all.
 fn is_browser(headers: &HeaderMap) -> bool {
     let name = headers.get(header::USER_AGENT).map(|name| name.as_bytes()).unwrap_or_default();
-    name.starts_with(b"Mozilla/") || headers.contains_key(header::ACCEPT_LANGUAGE)
+    let has_languages = headers.get(header::ACCEPT_LANGUAGE).is_some_and(|languages| languages != "*");
+    name.starts_with(b"Mozilla/") || has_languages
 }
 
 /// Whether a browser sent this from another site's page. Programs send neither header and pass.
@@ -214,6 +216,7 @@ mod tests {
         assert!(!may(&[BROWSER, ("referer", "http://evil.example/cam:5000")]));
         assert!(!may(&[BROWSER, ("referer", "http://cam:5001/")]));
         assert!(!may(&[("accept-language", "de")]));
+        assert!(may(&[("accept-language", "*"), ("user-agent", "node")]));
         assert!(!may(&[BROWSER, ("sec-fetch-site", "cross-site")]));
         assert!(!may(&[BROWSER, ("sec-fetch-site", "same-origin"), ("referer", "http://evil.example/")]));
         assert!(!may(&[("origin", "http://evil.example")]));

@@ -3,7 +3,8 @@
 //! A kernel takes more than a link can carry in good time, and so does the one at the other end: what waits in a reader's
 //! receive buffer has been acknowledged and is seen here only by the window that it leaves. [`Flow`] is told what the
 //! kernel says of a connection, estimates what of it the reader has not taken and how fast it takes, and lets the next
-//! picture go when the one before is all but there. A viewer that keeps up is asked about twice a second, and never held.
+//! picture go when the one before is all but there. A viewer that keeps up is asked about twice a second, and never held:
+//! only one that was seen to have more than the last picture before it is behind.
 //!
 //! Numbers and times in, decisions out: neither sockets nor clocks belong here.
 
@@ -30,6 +31,9 @@ const MEMORY: Duration = Duration::from_millis(250);
 
 /// After so many pictures that did not have to wait, a viewer keeps up.
 const SMOOTH: u32 = 16;
+
+/// Every so many pictures, one waits until the reader should have taken everything: what is left then was never there.
+const PROBE_EVERY: u32 = 8;
 
 /// What the kernel says of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +76,13 @@ pub(crate) struct Flow {
     bytes_per_second: Option<f64>,
     /// How often in a row the reader had taken everything before it got the next picture.
     drained: u32,
+    /// When the last picture went.
+    begun_at: Instant,
+    /// What was left of the pictures before the last one when that was all acknowledged, by the windows told.
+    excess: u64,
+    /// Pictures since one waited for the reader to have everything, and whether the last one did.
+    since_probe: u32,
+    is_probed: bool,
     /// Whether it is known of the last picture if that was so.
     has_settled: bool,
     looked_at: Option<Instant>,
@@ -80,8 +91,9 @@ pub(crate) struct Flow {
     unread: u64,
     rtt: Duration,
     held_since: Option<Instant>,
-    /// Whether each picture has to ask.
+    /// Whether each picture has to ask, and whether it may have to wait.
     is_pressed: bool,
+    is_behind: bool,
     smooth: u32,
 }
 
@@ -98,6 +110,10 @@ impl Flow {
             mark: None,
             bytes_per_second: None,
             drained: 0,
+            begun_at: now,
+            excess: 0,
+            since_probe: 0,
+            is_probed: false,
             has_settled: true,
             looked_at: None,
             queued: 0,
@@ -105,6 +121,7 @@ impl Flow {
             rtt: Duration::ZERO,
             held_since: None,
             is_pressed: false,
+            is_behind: false,
             smooth: 0,
         }
     }
@@ -128,7 +145,7 @@ impl Flow {
 
     /// What the viewer's link carries, in bytes per second, as far as it was seen to be the link that decides.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
-        self.bytes_per_second.filter(|_| self.is_pressed).map(|rate| rate as u64)
+        self.bytes_per_second.filter(|_| self.is_behind).map(|rate| rate as u64)
     }
 
     /// The kernel says `sample`.
@@ -145,6 +162,7 @@ impl Flow {
         }
         self.settle(sample.window.is_some());
         self.measure();
+        self.measure_last(now);
     }
 
     /// Whether the next picture may go, by what was observed.
@@ -152,39 +170,49 @@ impl Flow {
         let rate = self.bytes_per_second.unwrap_or(0.0);
         // What is unread was last known when it changed; the reader went on since.
         let read_since = rate * (now - self.taken_at).as_secs_f64();
-        let remaining = self.queued as f64 + (self.unread as f64 - read_since).max(0.0);
+        let unread = (self.unread as f64 - read_since).max(0.0);
+        let remaining = self.queued as f64 + unread;
+        // A viewer far away has much on its way and still keeps up.
         let allowed = rate * (self.lead + self.rtt).as_secs_f64();
-        if !self.is_pressed {
-            // A viewer far away has much on its way and still keeps up; one that does not say how fast it is gets time.
-            let too_much = allowed + rate * (self.lead * LEAD / 2).as_secs_f64() + self.last as f64;
-            if remaining <= too_much || self.bytes_per_second.is_none() {
+        if !self.is_behind {
+            // Part of the last picture may be there and not be known to have been read.
+            if remaining <= allowed + self.last as f64 * 1.25 {
                 return Gate::Open;
             }
             self.fell_short();
+            self.is_behind = true;
         }
-        if remaining <= allowed.max(1.0) {
+        let probes = self.since_probe >= PROBE_EVERY;
+        let is_due = if probes { unread < 1.0 && self.queued as f64 <= allowed } else { remaining <= allowed };
+        if is_due || remaining < 1.0 {
+            self.is_probed = probes;
             return Gate::Open;
         }
-        let waited = now - *self.held_since.get_or_insert(now);
+        let waited = now - self.taken_at.max(*self.held_since.get_or_insert(now));
         if self.queued == 0 && waited >= LONGEST {
+            self.is_probed = true;
             return Gate::Open;
         }
         if now - self.taken_at > LONGEST {
             return Gate::Stalled(now - self.taken_at);
         }
-        let needed = if rate > 0.0 { (remaining - allowed) / rate } else { 0.0 };
+        let beyond = if probes { remaining } else { remaining - allowed };
+        let needed = if rate > 0.0 { beyond / rate } else { 0.0 };
         Gate::Until(now + Duration::from_secs_f64(needed.clamp(SOON.as_secs_f64(), LATE.as_secs_f64())))
     }
 
     /// The next picture goes.
-    pub(crate) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self, now: Instant) {
         self.smooth = if self.held_since.take().is_none() { self.smooth + 1 } else { 0 };
         if self.is_pressed {
             if self.queued + self.unread == 0 {
                 self.speed_up();
             }
             self.is_pressed = self.smooth < SMOOTH;
+            self.is_behind &= self.is_pressed;
+            self.since_probe = if self.is_probed { 0 } else { self.since_probe + 1 };
         }
+        self.begun_at = now;
         self.has_settled = false;
         self.last = 0;
     }
@@ -195,11 +223,25 @@ impl Flow {
             return;
         }
         self.has_settled = true;
-        // Windows are told in steps. With less unread than half a picture the look came too late to tell.
-        if self.unread <= self.last + self.last / 64 && self.unread >= self.last / 2 {
+        let is_probed = std::mem::take(&mut self.is_probed);
+        let excess = self.unread.saturating_sub(self.last);
+        let before = std::mem::replace(&mut self.excess, excess);
+        // Windows are told in steps.
+        if excess <= self.last / 64 {
+            // With less unread than half a picture the look came too late to tell.
+            if self.unread >= self.last / 2 {
+                self.speed_up();
+            }
+            return;
+        }
+        self.drained = 0;
+        if is_probed && excess.abs_diff(before) <= self.last / 16 {
+            // Time enough to take it made no difference: the reader's buffer has become smaller.
+            self.room -= excess;
+            self.unread -= excess;
+            self.excess = 0;
+            self.taken += excess;
             self.speed_up();
-        } else {
-            self.drained = 0;
         }
     }
 
@@ -213,6 +255,17 @@ impl Flow {
         };
         self.bytes_per_second = self.bytes_per_second.map(|rate| rate * factor);
         self.mark = None;
+    }
+
+    /// What the reader took of the last picture since that went, it took at least this fast.
+    fn measure_last(&mut self, now: Instant) {
+        let of_last = self.last.saturating_sub(self.queued + self.unread) as f64;
+        let known = self.bytes_per_second.unwrap_or(0.0);
+        let least = of_last / (now - self.begun_at).as_secs_f64().max(0.001);
+        if least > known {
+            self.bytes_per_second = Some(least);
+            self.mark = None;
+        }
     }
 
     /// Measures how fast the reader takes what is there.

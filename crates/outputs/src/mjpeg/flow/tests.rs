@@ -96,7 +96,7 @@ fn stream(path: &mut Path, flow: &mut Flow, seconds: u64) -> Seen {
             }
         }
         if is_new && held_until.is_none() {
-            flow.begin();
+            flow.begin(path.now);
             (written, last_sent) = (written + PICTURE, captured);
             path.queued += PICTURE as f64;
             flow.wrote(PICTURE as usize);
@@ -180,4 +180,30 @@ fn a_reader_that_takes_nothing_is_seen_to() {
     flow.observe(path.now, path.sample());
     let gate = flow.gate(path.now);
     assert!(matches!(gate, Gate::Stalled(since) if since >= Duration::from_secs(10)), "{gate:?}");
+}
+
+#[test]
+fn a_viewer_whose_first_pictures_fell_short_is_not_held_for_what_it_read_since() {
+    for room in [94_000, 1_500_000] {
+        // The last window is told before all is read, and none after it.
+        let mut path = Path::new(20e6, 100e6, 0);
+        (path.room, path.window) = (room, room);
+        let mut flow = flow(&path);
+        flow.fell_short();
+        let seen = stream(&mut path, &mut flow, 10);
+        assert!(seen.pictures >= 300, "{} pictures", seen.pictures);
+    }
+}
+
+#[test]
+fn a_reader_whose_buffer_shrinks_is_not_taken_for_a_slow_one_for_long() {
+    let mut path = Path::new(50e6, 100e6, 0);
+    (path.room, path.window) = (1_500_000, 1_500_000);
+    let mut flow = flow(&path);
+    stream(&mut path, &mut flow, 3);
+    (path.room, path.window) = (700_000, 700_000);
+    let seen = stream(&mut path, &mut flow, 10);
+    assert!(seen.pictures >= 220, "{} pictures", seen.pictures);
+    let seen = stream(&mut path, &mut flow, 10);
+    assert!(seen.pictures >= 300, "{} pictures", seen.pictures);
 }

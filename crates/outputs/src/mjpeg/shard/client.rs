@@ -105,7 +105,7 @@ impl Client {
             self.has_moved |= self.stream.adapt(now, self.flow.bytes_per_second());
             match self.stream.next(now) {
                 Next::Part(part) => {
-                    self.flow.begin();
+                    self.flow.begin(now);
                     self.rest = part;
                     (self.taken_at, self.begun_at) = (now, now);
                 }

@@ -15,7 +15,7 @@ const RETRY_LAST_MS = 120000;
 // A connection that has worked is waited for some four seconds before others are opened in its place.
 const PATIENCE = 4;
 const REFUSED_PAUSE_MS = 10000;
-// Cameras deliver and nothing comes: the connection is dead, though nobody has said so.
+// A camera delivers and nothing comes: the connection is dead, though nobody has said so.
 const SILENT_MS = 8000;
 const TRUSTED_MS = 2000;
 
@@ -61,7 +61,7 @@ export class Live {
     const text = JSON.stringify(ask);
     if (known?.text === text) return;
     if (known) Object.assign(known, { ask, text });
-    else this.#asks.set(canvas, { ask, text, number: null, timer: 0 });
+    else this.#asks.set(canvas, { ask, text, number: null, timer: 0, hasCome: true, owedSince: null });
     this.#subscribe(canvas);
   }
 
@@ -83,9 +83,15 @@ export class Live {
     this.#open();
   }
 
-  /** To be called now and then while a camera that is shown delivers pictures. */
-  check() {
-    if (!this.#isOpen || this.#canvases.size === 0 || Date.now() - this.#heardAt < SILENT_MS) return;
+  /** To be called whenever the camera of `canvas` has delivered more: its picture has come by now, or is owed. */
+  check(canvas) {
+    const known = this.#asks.get(canvas);
+    if (!this.#isOpen || !known || known.number === null) return;
+    const now = Date.now();
+    if (known.hasCome) known.owedSince = null;
+    else known.owedSince ??= now;
+    known.hasCome = false;
+    if (known.owedSince === null || now - Math.max(known.owedSince, this.#heardAt) < SILENT_MS) return;
     this.#end("nothing comes, although cameras deliver");
   }
 
@@ -161,8 +167,8 @@ export class Live {
     if (known.number === null) {
       if (this.#canvases.size >= this.#mostTiles) return;
       known.number = this.#freeNumber();
+      known.hasCome = true;
       this.#canvases.set(known.number, canvas);
-      if (this.#canvases.size === 1) this.#heardAt = Date.now();
     }
     this.#send({ type: "subscribe", tile: known.number, ...known.ask });
   }
@@ -192,7 +198,10 @@ export class Live {
     const number = header.getUint16(2);
     const sequence = header.getUint32(4);
     const microseconds = header.getUint32(8) * 2 ** 32 + header.getUint32(12);
-    this.#canvases.get(number)?.take({
+    const canvas = this.#canvases.get(number);
+    if (!canvas) return;
+    this.#asks.get(canvas).hasCome = true;
+    canvas.take({
       blob: new Blob([new Uint8Array(data, HEADER_BYTES)], { type: "image/jpeg" }),
       isNotice: (header.getUint8(1) & NOTICE) !== 0,
       takenAtMs: microseconds / 1000,

@@ -118,7 +118,7 @@ export class Tile {
   /** What the API says of the camera; `nowMs` is the server's clock. */
   update(camera, nowMs) {
     if (this.#mode === "stream") this.#feed.check(camera.frames);
-    if (this.#mode === "live" && camera.frames > this.#frames) this.#live.check();
+    if (this.#mode === "live" && camera.frames > this.#frames) this.#live.check(this.#canvas);
     this.#frames = camera.frames;
     this.#own = camera.width ? { width: camera.width, height: camera.height } : null;
     this.#veil.hidden = true;

@@ -1,7 +1,8 @@
 // Many cameras on one page: over one WebSocket, painted in time, nothing sent that nobody sees.
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { hide, moves, open, show } from "../lib/browser.mjs";
@@ -19,6 +20,18 @@ const SECONDS = Number(process.env.FRAMECAST_WALL_SECONDS) || null;
 const LEAST_FPS = SECONDS ? 10 : 5;
 const MOST_AGE_MS = SECONDS ? 150 : 600;
 const SMALL = "emulated:?size=640x360&fps=10";
+// A camera that has one place, and one that shows a picture in half a minute.
+const SELDOM = `[[camera]]
+name = "taken"
+source = "emulated:?fps=5"
+max_viewers = 1
+[[camera]]
+name = "seldom"
+source = "emulated:?fps=0.03"
+stall_timeout = "1min"
+`;
+// Longer than the page waits for pictures that a camera owes it.
+const OWED_MS = 16000;
 
 /** Thirty pictures of 1280x720, some 76 KB each, in a folder of their own. */
 function makePictures(stage) {
@@ -32,12 +45,16 @@ function makePictures(stage) {
 /** A page with the wall of `cameras`; what it asks the server for by HTTP is gathered in `page.asked`. */
 async function openWall(stage, name, cameras, viewport = VIEWPORT) {
   const framecast = await stage.framecast(cameras);
+  return { framecast, ...(await openPage(stage, name, framecast.url, viewport)) };
+}
+
+async function openPage(stage, name, url, viewport = VIEWPORT) {
   const browser = await stage.browser(name, { isNice: true });
   const page = await open(browser, "about:blank", viewport);
   page.asked = [];
   page.on("request", (request) => page.asked.push(request.url()));
-  await watchWall(page, framecast.url);
-  return { framecast, browser, page };
+  await watchWall(page, url);
+  return { browser, page };
 }
 
 const sockets = (page) => page.evaluate(() => window.wall.sockets.map(({ readyState }) => readyState));
@@ -132,6 +149,36 @@ async function comeBack(stage, name) {
   await moves(page, ".tile:last-child .picture");
 }
 
+/** A tile that is refused and one that seldom gets a picture are no sign that the connection is dead. */
+async function waitForSeldom(stage, name) {
+  const folder = mkdtempSync(path.join(tmpdir(), "framecast-seldom-"));
+  stage.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const config = path.join(folder, "framecast.toml");
+  writeFileSync(config, SELDOM);
+  const framecast = await stage.framecast(["--config", config]);
+  const taker = http.get(`${framecast.url}/cameras/taken/stream.mjpg`, (response) => response.resume());
+  taker.on("error", () => {});
+  stage.defer(() => taker.destroy());
+  await until("the only place is taken", async () => (await framecast.camera("taken")).viewers === 1);
+  const { page } = await openPage(stage, name, framecast.url);
+  await until("the other tile says so", () => page.$eval(".tile .waiting", ({ textContent }) => /as many viewers/.test(textContent)));
+  await everyTilePaints(page, 1);
+  await sleep(OWED_MS);
+  await ensureOneConnection(page);
+}
+
+/** A connection over which nothing comes any more, though nobody ends it, is given up for another one. */
+async function leaveTheDead(stage, name) {
+  const framecast = await stage.framecast([`front=${SMALL}`, `yard=${SMALL}`]);
+  const proxy = await stage.proxy(framecast);
+  proxy.isOpen = true;
+  const { page } = await openPage(stage, name, proxy.url);
+  await everyTilePaints(page, 2);
+  proxy.stall();
+  await until("another connection is open", async () => (await sockets(page)).filter((state) => state === OPEN).length === 1 && (await sockets(page)).length === 2);
+  await moves(page, ".tile:last-child .picture");
+}
+
 const inBoth = (title, check, ...needs) =>
   [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
     name: `${title}-${name}`,
@@ -144,4 +191,6 @@ export const checks = [
   ...inBoth("wall-hidden", sendNothingUnseen),
   ...inBoth("wall-scrolled", pauseWhatIsOutOfSight),
   ...inBoth("wall-restart", comeBack),
+  ...inBoth("wall-seldom", waitForSeldom),
+  ...inBoth("wall-stalled", leaveTheDead),
 ];

@@ -10,6 +10,7 @@ export class Proxy {
   /** How many WebSockets it did not let pass. */
   refused = 0;
   #port;
+  #upgraded = new Set();
   #server = http.createServer((request, response) => this.#pass(request, response));
 
   /** Stands before the server at `port` of this machine. */
@@ -51,8 +52,17 @@ export class Proxy {
       onward.write(`${head.join("\r\n")}\r\n\r\n`);
       onward.pipe(socket).pipe(onward);
     });
+    this.#upgraded.add(onward);
     onward.on("error", () => socket.destroy());
-    socket.on("close", () => onward.destroy());
+    socket.on("close", () => {
+      this.#upgraded.delete(onward);
+      onward.destroy();
+    });
+  }
+
+  /** Nothing comes from the server any more over the WebSockets that are open; none of them is ended. */
+  stall() {
+    for (const onward of this.#upgraded) onward.unpipe().pause();
   }
 
   stop() {

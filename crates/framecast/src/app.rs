@@ -142,7 +142,7 @@ impl Cameras {
     }
 
     /// All routes: page, streams, snapshots and API, with paths as documented. Neither account nor guards: those are
-    /// the mounting program's.
+    /// the mounting program's, but that WebSockets are opened for its own pages and `cors_origins` alone.
     ///
     /// Below a prefix mount it by `nest_service("/cams", cameras.router())`, which answers `/cams` and `/cams/`; the
     /// page works there, and the API's paths are to be read from there.

@@ -21,8 +21,6 @@ pub(crate) struct Guard {
     /// Whether names are checked: where an account is asked for, a hostile page gains nothing by a name.
     checks_hosts: bool,
     allowed: Vec<String>,
-    /// Origins whose scripts may read what is here.
-    origins: Vec<HeaderValue>,
 }
 
 impl Guard {
@@ -36,7 +34,7 @@ impl Guard {
                 allowed.push(name);
             }
         }
-        Self { checks_hosts: settings.account.is_none(), allowed, origins: settings.cors_origins.clone() }
+        Self { checks_hosts: settings.account.is_none(), allowed }
     }
 
     fn allows_host(&self, host: &str) -> bool {
@@ -46,12 +44,6 @@ impl Guard {
             || name == "localhost"
             || name.ends_with(".localhost")
             || self.allowed.iter().any(|allowed| *allowed == name || *allowed == host.to_ascii_lowercase())
-    }
-
-    fn allows_origin(&self, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all(header::ORIGIN).iter();
-        let (Some(origin), None) = (given.next(), given.next()) else { return false };
-        self.origins.iter().any(|allowed| allowed == "*" || allowed == origin)
     }
 }
 
@@ -73,10 +65,18 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
             "requests that change something are taken from this server's own pages alone".to_owned();
         return Refusal { status: StatusCode::FORBIDDEN, message }.into_response();
     }
-    if opens_websocket(&request)
-        && is_from_elsewhere(request.headers(), host.as_deref())
-        && !guard.allows_origin(request.headers())
-    {
+    next.run(request).await
+}
+
+/// Refuses WebSockets to pages of other sites than `origins`: browsers let any page open one and read what comes, CORS or
+/// not, so a program that mounts the routes needs this too.
+pub(crate) async fn check_websocket(
+    State(origins): State<Arc<[HeaderValue]>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = host_of(request.uri(), request.headers());
+    if is_from_elsewhere(request.headers(), host.as_deref()) && !allows_origin(&origins, request.headers()) {
         let message =
             "WebSockets are opened for this server's own pages alone, and for those in cors_origins";
         return Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
@@ -84,11 +84,10 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     next.run(request).await
 }
 
-/// Whether a request asks for a WebSocket: browsers let any page do that and read what comes, CORS or not.
-fn opens_websocket(request: &Request) -> bool {
-    let mut upgrades = request.headers().get_all(header::UPGRADE).iter();
-    upgrades
-        .any(|upgrade| upgrade.as_bytes().to_ascii_lowercase().windows(9).any(|word| word == b"websocket"))
+fn allows_origin(origins: &[HeaderValue], headers: &HeaderMap) -> bool {
+    let mut given = headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (given.next(), given.next()) else { return false };
+    origins.iter().any(|allowed| allowed == "*" || allowed == origin)
 }
 
 /// What is wrong with a request that names its host never or twice (RFC 9112 §3.2): a proxy in front may have read

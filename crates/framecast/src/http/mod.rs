@@ -20,7 +20,7 @@ use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -81,6 +81,9 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     let mjpeg = mjpeg::Output::new(config, context.viewers.clone(), shutdown.clone());
     let counts = context.live_counts.clone();
     let live = live::Config { write_timeout: settings.write_timeout, counts };
+    let origins: Arc<[HeaderValue]> = settings.cors_origins.clone().into();
+    let live = live::routes(context.hub.clone(), context.viewers.clone(), live, shutdown.clone())
+        .layer(middleware::from_fn_with_state(origins, guard::check_websocket));
     let mut page = page::routes(context.hub.clone());
     if context.settings.drop_in {
         let drop_in = drop_in::DropIn::new(context, &mjpeg, shutdown);
@@ -89,7 +92,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     // One line per output.
     Router::new()
         .merge(mjpeg::routes(context.hub.clone(), mjpeg))
-        .merge(live::routes(context.hub.clone(), context.viewers.clone(), live, shutdown.clone()))
+        .merge(live)
         .merge(snapshot::routes(context.hub.clone(), snapshot::Config::default()))
         .merge(api::routes(context.clone()))
         .merge(controls::routes(context.clone()))

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use framecast::{Account, Drivers, Settings};
+use framecast::{Account, Cameras, Drivers, Settings};
 use framecast_testkit::{soon, until};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -369,6 +369,21 @@ async fn pages_of_other_sites_may_not_connect_unless_they_are_named() {
     ] {
         assert!(Client::try_open(&server, headers).await.is_ok(), "{headers:?}");
     }
+}
+
+#[tokio::test]
+async fn nor_where_the_routes_are_mounted_in_another_program() {
+    let cameras =
+        Cameras::start(Settings::with_cameras([("front", crate::QUICK)]).unwrap(), Drivers::builtin());
+    let cameras = cameras.unwrap();
+    let router = axum::Router::new().nest_service("/cams", cameras.router());
+    for (origin, status) in [("http://shop.example", 403), ("http://workshop.example", 426)] {
+        let request = axum::http::Request::get("/cams/api/live").header("host", "workshop.example");
+        let request = request.header("origin", origin).body(axum::body::Body::empty()).unwrap();
+        let answer = tower::ServiceExt::oneshot(router.clone(), request).await.unwrap();
+        assert_eq!(answer.status(), status, "{origin}");
+    }
+    cameras.close().await;
 }
 
 #[tokio::test]

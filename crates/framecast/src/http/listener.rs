@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use framecast_outputs::{Peer, Socket};
+use socket2::{Domain, SockAddr, Socket as Socket2, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::config::Listen;
@@ -55,7 +56,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok((stream.into(), Peer(Some(peer.ip()))))
+                // One that listens on `[::]` is told of IPv4 addresses in the form that IPv6 has for them.
+                Ok((stream.into(), Peer(Some(peer.ip().to_canonical()))))
             }
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
@@ -86,9 +88,53 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(metadata) if !metadata.file_type().is_socket() => return Err(ErrorKind::AlreadyExists.into()),
         Ok(_) => {}
     }
-    match std::os::unix::net::UnixStream::connect(path) {
+    // One that is busy, or hangs, has no room for a connection: waiting for it could last for ever.
+    let socket = Socket2::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        Ok(_) => Err(ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::AddrInUse.into()),
+        Ok(()) => Err(ErrorKind::AddrInUse.into()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framecast_testkit::soon;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_whose_server_accepts_nothing_is_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let hung = Socket2::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        let address = SockAddr::unix(&path).unwrap();
+        hung.bind(&address).unwrap();
+        hung.listen(1).unwrap();
+        let client = || Socket2::new(Domain::UNIX, Type::STREAM.nonblocking(), None).unwrap();
+        let mut waiting = Vec::new();
+        let full = loop {
+            waiting.push(client());
+            if let Err(error) = waiting.last().unwrap().connect(&address) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        let binding = tokio::task::spawn_blocking(move || remove_stale(&path));
+        let refusal = soon("it is told to be in use", binding).await.unwrap().unwrap_err();
+        assert_eq!(refusal.kind(), ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn a_client_has_the_same_address_whichever_family_is_listened_on() {
+        let Ok(listener) = Listener::bind(&Listen::parse("[::]:0").unwrap()).await else {
+            return; // A machine without IPv6.
+        };
+        let port = listener.listens_on().unwrap().address().unwrap().port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (_socket, peer) = soon("a connection", listener.accept()).await.unwrap();
+        assert_eq!(peer.0.unwrap().to_string(), "127.0.0.1");
     }
 }

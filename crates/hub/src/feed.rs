@@ -300,6 +300,11 @@ impl Feed {
         self.counts.closed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Frames per second now, of a live camera.
+    pub fn frames_per_second(&self) -> Option<f64> {
+        lock(&self.rate).frames_per_second()
+    }
+
     /// What was counted.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -313,7 +318,7 @@ impl Feed {
             encode_time: Duration::from_nanos(self.counts.encode_nanos.load(Ordering::Relaxed)),
             opened: self.counts.opened.load(Ordering::Relaxed),
             closed: self.counts.closed.load(Ordering::Relaxed),
-            frames_per_second: lock(&self.rate).frames_per_second(),
+            frames_per_second: self.frames_per_second(),
         }
     }
 }

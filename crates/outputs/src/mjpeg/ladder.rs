@@ -11,8 +11,11 @@ use tokio::time::Instant;
 /// Widths below that of the camera, in pixels.
 const WIDTHS_PX: [u32; 4] = [960, 640, 480, 320];
 
-/// Pictures a second that make motion; with fewer a smaller size is better.
+/// Pictures a second that make motion; with fewer a smaller size is better, unless there are no more.
 const WANTED: f64 = 10.0;
+
+/// The share of the pictures that there are which is wanted of those that are fewer: what a link carries is known roughly.
+const WANTED_SHARE: f64 = 0.8;
 
 /// What the link must carry beyond that before a larger size is tried.
 const HEADROOM: f64 = 1.3;
@@ -64,22 +67,24 @@ impl Ladder {
     }
 
     /// The rung to go to, if it is time to: its width, and none for the size that was asked for. `bytes_per_second` is
-    /// what the link carries where that is too little for all pictures, and none where it carries them all.
+    /// what the link carries where that is too little for all pictures, and none where it carries them all; `most` how
+    /// many pictures a second there are.
     ///
     /// Asks again until the change [`is_made`](Self::is_made) or [`has_failed`](Self::has_failed).
-    pub(crate) fn wish(&mut self, now: Instant, bytes_per_second: Option<u64>) -> Option<usize> {
+    pub(crate) fn wish(&mut self, now: Instant, bytes_per_second: Option<u64>, most: f64) -> Option<usize> {
+        let wanted = WANTED.min(most * WANTED_SHARE);
         let bytes = self.bytes.filter(|_| now >= self.since + SETTLING)?;
         let carries = |rung: usize, wanted: f64| {
             bytes_per_second.is_none_or(|rate| rate as f64 >= wanted * self.estimate(bytes, rung))
         };
-        if !carries(self.rung, WANTED) {
+        if !carries(self.rung, wanted) {
             let mut smaller = self.rung + 1..self.widths_px.len();
-            let wish = smaller.clone().find(|rung| carries(*rung, WANTED)).or(smaller.next_back());
+            let wish = smaller.clone().find(|rung| carries(*rung, wanted)).or(smaller.next_back());
             self.well_since = None;
             return wish;
         }
         let larger = self.rung.checked_sub(1)?;
-        if !carries(larger, WANTED * HEADROOM) {
+        if !carries(larger, wanted * HEADROOM) {
             self.well_since = None;
             return None;
         }
@@ -127,13 +132,15 @@ mod tests {
         bytes_per_second: f64,
         /// Of a picture that is 1280 wide.
         picture: f64,
+        /// Pictures a second that there are.
+        fps: f64,
         changes: u32,
     }
 
     impl Link {
         fn new(bytes_per_second: f64) -> Self {
             let now = Instant::now();
-            Self { ladder: Ladder::new(1280, now), now, bytes_per_second, picture: 76e3, changes: 0 }
+            Self { ladder: Ladder::new(1280, now), now, bytes_per_second, picture: 76e3, fps: 30.0, changes: 0 }
         }
 
         fn bytes(&self) -> f64 {
@@ -142,9 +149,9 @@ mod tests {
             self.picture * ratio.powf(1.8)
         }
 
-        /// Pictures a second, from a camera that makes thirty.
+        /// Pictures a second that arrive.
         fn rate(&self) -> f64 {
-            (self.bytes_per_second / self.bytes()).min(30.0)
+            (self.bytes_per_second / self.bytes()).min(self.fps)
         }
 
         fn pass(&mut self, seconds: u32) {
@@ -152,7 +159,7 @@ mod tests {
                 self.now += Duration::from_millis(100);
                 self.ladder.sent(self.bytes() as usize);
                 let carried = (self.rate() < 30.0).then_some(self.bytes_per_second as u64);
-                if let Some(rung) = self.ladder.wish(self.now, carried) {
+                if let Some(rung) = self.ladder.wish(self.now, carried, self.fps) {
                     self.ladder.is_made(self.now, rung);
                     self.changes += 1;
                 }
@@ -169,6 +176,17 @@ mod tests {
         let mut link = Link::new(10e6);
         link.pass(60);
         assert_eq!((link.width_px(), link.changes), (None, 0));
+    }
+
+    #[test]
+    fn of_a_slow_camera_all_pictures_are_all_that_is_wanted() {
+        let mut link = Link::new(250e3);
+        link.fps = 2.0;
+        link.pass(60);
+        assert_eq!((link.width_px(), link.changes), (None, 0), "it carries three a second");
+        link.bytes_per_second = 100e3;
+        link.pass(10);
+        assert!(link.width_px().is_some() && link.rate() >= 2.0 * WANTED_SHARE, "{:?}", link.width_px());
     }
 
     #[test]

@@ -74,6 +74,14 @@ pub struct Ask {
     pub adapt: bool,
 }
 
+impl Ask {
+    /// The most pictures a second that go at this interval.
+    fn most_fps(&self) -> f64 {
+        // Of no interval at all: as many as there are.
+        1.0 / self.interval.as_secs_f64()
+    }
+}
+
 /// The one entrance for all streams of parts, whichever path was asked for. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Output(Arc<Inner>);
@@ -118,8 +126,9 @@ impl Output {
     /// What else is in the way, as an answer.
     pub fn respond(&self, feed: &Arc<Feed>, ask: Ask, request: &Request) -> Result<Response, Refusal> {
         let inner = &self.0;
-        let packer = inner.packers.of(feed.name(), ask.rendition, ask.style.boundary);
-        let content_type = packer.content_type();
+        // Not held on to: the viewer's packer is found once it has its channel.
+        let content_type =
+            inner.packers.of(feed.name(), ask.rendition, ask.style.boundary).content_type();
         let mut record = None;
         // A HEAD request must not open the camera.
         let body = if request.method() == Method::HEAD {

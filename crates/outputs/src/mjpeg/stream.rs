@@ -29,8 +29,9 @@ pub(crate) enum Next {
 /// What one client is sent. Holds no frame: what comes next is looked up when its connection has room.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    subscriber: Subscriber,
+    /// Goes before the subscriber: a packer must not outlive its channel, whose numbers a later one begins anew.
     packer: Arc<Packer>,
+    subscriber: Subscriber,
     /// Its place among the viewers, and what is known of it.
     place: viewers::Viewer,
     framing: Framing,
@@ -68,7 +69,7 @@ impl Stream {
         let pace = Pace::new(ask.interval, resend_after);
         let adapt =
             ask.adapt.then(|| Box::new(Adapt { ask, packers: packers.clone(), ladder: None, coming: None }));
-        Self { subscriber, packer, place, framing: ask.style.framing, pace, adapt }
+        Self { packer, subscriber, place, framing: ask.style.framing, pace, adapt }
     }
 
     /// What comes before the first part.
@@ -130,7 +131,11 @@ impl Stream {
             ladder.is_made(now, next.rung);
             return true;
         }
-        if let Some(rung) = ladder.wish(now, bytes_per_second).filter(|_| coming.is_none()) {
+        // What there is of pictures: no link need carry more. Looked up only where it matters.
+        let feed = self.place.feed();
+        let there_are = |_: &u64| ask.most_fps().min(feed.frames_per_second().unwrap_or(f64::INFINITY));
+        let most = bytes_per_second.as_ref().map_or(f64::INFINITY, there_are);
+        if let Some(rung) = ladder.wish(now, bytes_per_second, most).filter(|_| coming.is_none()) {
             let width_px = ladder.width_px(rung);
             let rendition = width_px.map_or(ask.rendition, |width_px| ask.rendition.with_width(width_px));
             match self.place.feed().watch(rendition, Delivery::Latest) {

@@ -18,6 +18,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::Context;
@@ -91,7 +92,7 @@ impl Collector for Scrape {
 impl Scrape {
     fn server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let info = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("codec", self.0.codec.to_string())];
-        family(encoder, "build", "What runs", [(info, ConstGauge::new(1_i64))])?;
+        single(encoder, "build", "What runs", Info::new(info))?;
         let started = self.0.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         single(encoder, "start_time_seconds", "When it was started", ConstGauge::new(started))?;
         let accepted = ConstCounter::new(self.0.connections.accepted());

@@ -75,8 +75,15 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
     })
 }
 
-/// Whether the request comes from this machine: whoever may merely watch need not know who else does.
+/// What proxies put into what they pass on.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// Whether the request comes from this machine, and was not passed on by a proxy here: whoever may merely watch need not
+/// know who else does.
 fn is_from_here(request: &Request) -> bool {
+    if FORWARDED.iter().any(|name| request.headers().contains_key(*name)) {
+        return false;
+    }
     match request.extensions().get::<Peer>() {
         Some(Peer(Some(address))) => address.to_canonical().is_loopback(),
         Some(Peer(None)) => true,

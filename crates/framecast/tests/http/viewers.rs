@@ -81,6 +81,18 @@ fn a_camera_and_an_address_have_limits_of_their_own() {
 }
 
 #[test]
+fn who_asks_through_a_proxy_is_not_told_where_viewers_are() {
+    let server = Server::with(|_| {});
+    let _stream = Stream::open(server.address, "/video_feed", &[]);
+    assert_eq!(server.json("/api/viewers")["viewers"][0]["address"], "127.0.0.1");
+    for name in ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"] {
+        let answer = server.ask("GET /api/viewers", &[(name, "192.0.2.7")]);
+        let all: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(all["viewers"][0]["address"], Value::Null, "{name}");
+    }
+}
+
+#[test]
 fn metrics_are_what_was_counted() {
     let server = Server::with(|_| {});
     let mut stream = Stream::open(server.address, "/video_feed", &[]);
@@ -93,6 +105,7 @@ fn metrics_are_what_was_counted() {
     let text = answer.text();
     assert!(text.ends_with("# EOF\n"), "{text}");
     for line in [
+        "# TYPE framecast_build info",
         "framecast_camera_live{camera=\"front\"} 1",
         "framecast_camera_openings_total{camera=\"front\"} 1",
         "framecast_viewers{via=\"mjpeg\"} 1",

@@ -140,7 +140,14 @@ mod tests {
     impl Link {
         fn new(bytes_per_second: f64) -> Self {
             let now = Instant::now();
-            Self { ladder: Ladder::new(1280, now), now, bytes_per_second, picture: 76e3, fps: 30.0, changes: 0 }
+            Self {
+                ladder: Ladder::new(1280, now),
+                now,
+                bytes_per_second,
+                picture: 76e3,
+                fps: 30.0,
+                changes: 0,
+            }
         }
 
         fn bytes(&self) -> f64 {

@@ -127,8 +127,7 @@ impl Output {
     pub fn respond(&self, feed: &Arc<Feed>, ask: Ask, request: &Request) -> Result<Response, Refusal> {
         let inner = &self.0;
         // Not held on to: the viewer's packer is found once it has its channel.
-        let content_type =
-            inner.packers.of(feed.name(), ask.rendition, ask.style.boundary).content_type();
+        let content_type = inner.packers.of(feed.name(), ask.rendition, ask.style.boundary).content_type();
         let mut record = None;
         // A HEAD request must not open the camera.
         let body = if request.method() == Method::HEAD {

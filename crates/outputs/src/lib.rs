@@ -26,7 +26,7 @@ use futures_util::stream;
 pub use handover::{Handover, Place, Socket, Taken, Taker};
 pub use peer::Peer;
 pub use refusal::Refusal;
-pub use viewers::{Figures, Full, Limit, Limits, Record, Via, Viewer, Viewers};
+pub use viewers::{Ending, Figures, Full, Limit, Limits, Record, Via, Viewer, Viewers};
 
 /// What a camera's pictures may be asked with.
 const METHODS: &str = "GET, HEAD, OPTIONS";

@@ -10,6 +10,8 @@ pub(crate) enum Fate {
     Accepted,
     /// There was no place for it.
     Refused,
+    /// Nothing was ever asked on it.
+    Silent,
     /// The head of a request did not come in time.
     LateHead,
     /// What it sent was no HTTP.
@@ -20,7 +22,7 @@ pub(crate) enum Fate {
 
 /// Counts by fate. Cheap to clone; all clones count together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Counts(Arc<[AtomicU64; 5]>);
+pub(crate) struct Counts(Arc<[AtomicU64; 6]>);
 
 impl Counts {
     pub(crate) fn count(&self, fate: Fate) {
@@ -33,9 +35,10 @@ impl Counts {
     }
 
     /// Connections that ended otherwise than they should, by a word for why.
-    pub(crate) fn failed(&self) -> [(&'static str, u64); 4] {
+    pub(crate) fn failed(&self) -> [(&'static str, u64); 5] {
         [
             ("refused", self.of(Fate::Refused)),
+            ("silent", self.of(Fate::Silent)),
             ("late_head", self.of(Fate::LateHead)),
             ("bad_request", self.of(Fate::BadRequest)),
             ("broken_off", self.of(Fate::BrokenOff)),

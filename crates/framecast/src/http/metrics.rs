@@ -144,6 +144,13 @@ impl Scrape {
             let values = each().map(|(labels, figures)| (labels, ConstCounter::new(read(figures))));
             family(encoder, name, help, values)?;
         }
+        let endings = figures.iter().flat_map(|(camera, figures)| {
+            figures.endings().map(move |(ending, count)| {
+                let labels = [("camera", camera.clone()), ("ending", ending.name().to_owned())];
+                (labels, ConstCounter::new(count))
+            })
+        });
+        family(encoder, "stream_endings", "Streams of parts that ended, by why", endings)?;
         let ages = each().map(|(labels, figures)| (labels, figures.age().clone()));
         family(encoder, "frame_age_seconds", "From a frame's capture until it is handed over", ages)?;
         let painted = each().map(|(labels, figures)| (labels, figures.painted_age().clone()));

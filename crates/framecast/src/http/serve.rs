@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -149,8 +150,9 @@ async fn serve(
 ) {
     let io = TokioIo::new(Connection::new(socket, rules.settings.write_timeout));
     let handover = Handover::new();
-    let word = handover.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let (word, was_asked) = (handover.clone(), AtomicBool::new(false));
+    let service = service_fn(|request: Request<Incoming>| {
+        was_asked.store(true, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(word.clone());
@@ -173,11 +175,16 @@ async fn serve(
     };
     let parts = connection.into_parts();
     let socket = parts.io.into_inner();
+    let late = match parts.read_buf.is_empty() {
+        false => Some(Fate::LateHead),
+        true if was_asked.load(Ordering::Relaxed) => None,
+        true => Some(Fate::Silent),
+    };
     match handover.take().filter(|_| served.is_ok()) {
         Some(taker) => taker(Taken { socket: socket.into_inner(), read: parts.read_buf, place }),
         None => tokio::select! {
             // A client that has gone cannot be told that this is the end.
-            _finished = finish(socket, served, !parts.read_buf.is_empty(), &rules.counts) => {}
+            _finished = finish(socket, served, late, &rules.counts) => {}
             () = ends_late => {}
         },
     }
@@ -190,17 +197,17 @@ async fn ends_late(shutdown: &CancellationToken) {
     debug!("dropped: the client did not take the end in time");
 }
 
-/// Closes a connection; one whose head is late, of which something `has_begun` to come, is told so.
+/// Closes a connection; `late` is its fate if it ended because no head came in time. Where some of one came, that is told.
 async fn finish(
     mut socket: Connection<Socket>,
     served: hyper::Result<()>,
-    has_begun: bool,
+    late: Option<Fate>,
     counts: &Counts,
 ) -> io::Result<()> {
     if let Err(error) = served {
         debug!(%error, "connection ended");
         let fate = if error.is_timeout() {
-            has_begun.then_some(Fate::LateHead)
+            late
         } else {
             Some(if error.is_parse() { Fate::BadRequest } else { Fate::BrokenOff })
         };

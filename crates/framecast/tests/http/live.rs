@@ -270,6 +270,11 @@ async fn ten_thousand_tiles_and_a_flood_end_their_connection_and_nobody_elses() 
         bystander.ack(&picture).await;
     }
     server.wait_for("front", "viewers", 1);
+    let counted = server.get("/metrics").text();
+    for ending in ["too_many_tiles", "flood"] {
+        let line = format!("framecast_live_endings_total{{ending=\"{ending}\"}} 1\n");
+        assert!(counted.contains(&line), "{line} is not in\n{counted}");
+    }
 }
 
 #[tokio::test]

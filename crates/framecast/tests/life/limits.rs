@@ -1,38 +1,14 @@
-//! Clients that are too slow or too many; broken requests are with the tests of HTTP.
+//! Clients that are too many; those that are bad are in `bad_input`, broken requests with the tests of HTTP.
 
 use std::time::Duration;
 
 use framecast_testkit::{Answer, Viewer, get, soon};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::camera::{Camera, PLAY};
 use crate::server::{Server, settings};
-
-#[tokio::test]
-async fn a_head_that_comes_byte_by_byte_is_cut_off() {
-    let camera = Camera::new("door", PLAY);
-    let mut settings = settings(&[&camera]);
-    settings.header_timeout = Duration::from_millis(300);
-    let server = Server::start(settings, &[&camera]).await;
-    let (mut reading, mut writing) = TcpStream::connect(server.address).await.unwrap().into_split();
-    let drip = tokio::spawn(async move {
-        for byte in b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ".iter().chain(std::iter::repeat(&b'x')) {
-            if writing.write_all(&[*byte]).await.is_err() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    let mut answer = Vec::new();
-    // It may be reset with bytes of ours unread.
-    soon("the connection is closed", reading.read_to_end(&mut answer)).await.ok();
-    soon("writing fails", drip).await.unwrap();
-    let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-    server.stop().await;
-}
 
 /// `FRAMECAST_IDLE_CONNECTIONS=10000` makes it as many as the server is to bear; that needs as many descriptors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@
 //! (rates, ages, memory) is in the test target `measured`.
 #![allow(clippy::unwrap_used)]
 
+mod bad_input;
 mod camera;
 mod encoding;
 mod faults;

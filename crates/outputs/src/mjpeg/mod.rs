@@ -47,7 +47,8 @@ pub struct Config {
     /// When nothing new has come for this long, the last picture is sent again: a browser that shows a part only
     /// when more follows then shows it, and a dead connection is found.
     pub resend_after: Duration,
-    /// How long a viewer may leave what was sent to it untaken, where its connection was handed over.
+    /// How long a viewer may leave what was sent to it untaken. Where its connection was not handed over, that is for
+    /// the server that has it to keep, and here only for telling one that stalled from one that left.
     pub write_timeout: Duration,
     /// How many threads write to viewers whose connections were handed over; `None` for one per core.
     pub writers: Option<NonZeroUsize>,
@@ -182,7 +183,7 @@ impl Output {
             handover.leave(move |taken| drop(shards.join(stream, taken)));
             return crate::unknown_length();
         }
-        Viewer::new(stream).into_body(self.0.shutdown.clone())
+        Viewer::new(stream, self.0.config.write_timeout).into_body(self.0.shutdown.clone())
     }
 }
 

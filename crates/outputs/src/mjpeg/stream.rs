@@ -11,7 +11,7 @@ use super::ladder::Ladder;
 use super::pace::Pace;
 use super::packer::{Packer, Packers};
 use super::{Ask, Framing};
-use crate::viewers;
+use crate::{Ending, viewers};
 
 /// What to do for a stream now.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,6 +160,16 @@ impl Stream {
     /// How much of what was sent may be on its way, as time.
     pub(crate) fn freshness(&self) -> Duration {
         self.place.feed().freshness()
+    }
+
+    /// If it is dropped now, this is why.
+    pub(crate) fn ends(&mut self, ending: Ending) {
+        self.place.ends(ending);
+    }
+
+    /// Its place among the viewers.
+    pub(crate) fn place(&mut self) -> &mut viewers::Viewer {
+        &mut self.place
     }
 
     /// Where to tell how it goes.

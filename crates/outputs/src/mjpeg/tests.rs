@@ -13,12 +13,14 @@ use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
 use super::*;
+use crate::Ending;
 
 const RESEND: Duration = Duration::from_millis(1100);
 
 struct Server {
     routes: Router,
     feed: Arc<Feed>,
+    viewers: Viewers,
     shutdown: CancellationToken,
 }
 
@@ -28,13 +30,17 @@ impl Server {
         let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
         feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
         let shutdown = CancellationToken::new();
-        let output = Output::new(
-            Config { resend_after: RESEND, ..Config::default() },
-            Viewers::default(),
-            shutdown.clone(),
-        );
+        let (viewers, config) = (Viewers::default(), Config { resend_after: RESEND, ..Config::default() });
+        let output = Output::new(config, viewers.clone(), shutdown.clone());
         let routes = routes(hub, output);
-        Self { routes, feed, shutdown }
+        Self { routes, feed, viewers, shutdown }
+    }
+
+    /// The endings that were counted, as often as they were.
+    fn endings(&self) -> Vec<Ending> {
+        let figures = self.viewers.figures();
+        let counted = figures.iter().flat_map(|(_, figures)| figures.endings());
+        counted.flat_map(|(ending, count)| vec![ending; count as usize]).collect()
     }
 
     async fn watch(&self, query: &str) -> Stream {
@@ -229,6 +235,42 @@ async fn a_viewer_counts_from_its_request_to_the_drop_of_its_body() {
     let head = Request::head("/video_feed").body(Body::empty()).unwrap();
     let response = server.routes.clone().oneshot(head).await.unwrap();
     assert_eq!((response.status().as_u16(), server.feed.channel().subscribers()), (200, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_is_told_from_who_takes_nothing_by_what_was_left_untaken() {
+    let server = Server::new();
+    server.feed.publish(frame(1));
+    let mut waiting = server.watch("").await;
+    assert_eq!(waiting.number().await, 1);
+    // It asks for the next picture, and there is none for a long time.
+    assert!(tokio::time::timeout(RESEND / 2, waiting.number()).await.is_err());
+    drop(waiting);
+    assert_eq!(server.endings(), [Ending::Left]);
+
+    let write_timeout = Config::default().write_timeout;
+    for (pause, ending) in [(write_timeout / 4, Ending::Left), (write_timeout, Ending::Stalled)] {
+        let mut taking = server.watch("").await;
+        taking.chunk().await.unwrap();
+        sleep(pause).await;
+        drop(taking);
+        assert_eq!(server.endings().last(), Some(&ending));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_camera_and_of_the_server_are_told_apart() {
+    let server = Server::new();
+    let mut stream = server.watch("").await;
+    server.feed.end();
+    while stream.chunk().await.is_some() {}
+    drop(stream);
+    assert_eq!(server.endings(), [Ending::CameraEnded]);
+    server.shutdown.cancel();
+    let mut stream = server.watch("").await;
+    while stream.chunk().await.is_some() {}
+    drop(stream);
+    assert_eq!(server.endings(), [Ending::Shutdown, Ending::CameraEnded]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! One connected client whose stream is a response body: over TLS, HTTP/2, and in another program's server.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use framecast_hub::Changes;
@@ -8,12 +10,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::stream::{Next, Stream};
+use crate::Ending;
 
 /// One connected client.
 pub(crate) struct Viewer {
     stream: Stream,
     changes: Changes,
     phase: Phase,
+    write_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +28,18 @@ enum Phase {
 }
 
 impl Viewer {
-    pub(crate) fn new(stream: Stream) -> Self {
-        Self { changes: stream.changes(), stream, phase: Phase::Opening }
+    /// One whose connection is closed when it takes nothing for `write_timeout`.
+    pub(crate) fn new(stream: Stream, write_timeout: Duration) -> Self {
+        Self { changes: stream.changes(), stream, phase: Phase::Opening, write_timeout }
     }
 
     /// The response body: each chunk is one whole part with the boundary that ends it, so that it leaves in one
     /// write. The next chunk is made only when the connection has taken the one before.
     pub(crate) fn into_body(self, shutdown: CancellationToken) -> Body {
         Body::from_stream(stream::unfold((self, shutdown), |(mut viewer, shutdown)| async move {
+            viewer.stream.place().is_asked();
             let chunk = viewer.next_chunk(&shutdown).await?;
+            viewer.stream.place().gives(viewer.write_timeout);
             Some((Ok::<_, std::convert::Infallible>(chunk), (viewer, shutdown)))
         }))
     }
@@ -46,14 +53,17 @@ impl Viewer {
                 Some(self.stream.opening())
             }
             Phase::Parts => {
-                let part = tokio::select! {
-                    part = self.next_part() => part,
-                    () = shutdown.cancelled() => None,
+                let ending = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => Ending::Shutdown,
+                    part = self.next_part() => match part {
+                        Some(part) => return Some(part),
+                        None => Ending::CameraEnded,
+                    },
                 };
-                Some(part.unwrap_or_else(|| {
-                    self.phase = Phase::Closed;
-                    self.stream.closing()
-                }))
+                self.phase = Phase::Closed;
+                self.stream.ends(ending);
+                Some(self.stream.closing())
             }
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use prometheus_client::metrics::histogram::Histogram;
 
+use super::ending::{Ending, Endings};
+
 /// Ages in seconds: from the wire's own time to what nobody would call live.
 const AGES_S: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
@@ -16,12 +18,14 @@ pub struct Figures {
     skipped: AtomicU64,
     age: Histogram,
     painted_age: Histogram,
+    endings: Endings,
 }
 
 impl Default for Figures {
     fn default() -> Self {
         let [frames, bytes, skipped] = [0; 3].map(AtomicU64::new);
-        Self { frames, bytes, skipped, age: Histogram::new(AGES_S), painted_age: Histogram::new(AGES_S) }
+        let [age, painted_age] = [(); 2].map(|()| Histogram::new(AGES_S));
+        Self { frames, bytes, skipped, age, painted_age, endings: Endings::default() }
     }
 }
 
@@ -38,6 +42,10 @@ impl Figures {
 
     pub(super) fn painted(&self, age: Duration) {
         self.painted_age.observe(age.as_secs_f64());
+    }
+
+    pub(super) fn ended(&self, ending: Ending) {
+        self.endings.count(ending);
     }
 
     /// Pictures that were sent.
@@ -63,5 +71,10 @@ impl Figures {
     /// From capture to the report that it was painted, in seconds.
     pub fn painted_age(&self) -> &Histogram {
         &self.painted_age
+    }
+
+    /// How many streams of parts ended in each way, those ways that none ended in too.
+    pub fn endings(&self) -> impl Iterator<Item = (Ending, u64)> + '_ {
+        self.endings.iter()
     }
 }

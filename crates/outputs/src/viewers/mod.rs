@@ -4,6 +4,7 @@
 //! the viewer's [`Record`] what it sent. The API and the metrics read the records. How pictures are sent does not belong
 //! here, nor does what a refusal looks like on the wire.
 
+mod ending;
 mod figures;
 mod record;
 
@@ -13,10 +14,13 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use framecast_hub::Feed;
+use tokio::time::Instant;
+use tracing::{debug, info};
 
+pub use ending::Ending;
 pub use figures::Figures;
 pub use record::{Record, Via};
 
@@ -106,7 +110,7 @@ impl Viewers {
         let figures = Arc::clone(lock(&self.0.figures).entry(feed.name().to_owned()).or_default());
         let record = Arc::new(Record::new(id, Arc::clone(feed), peer, via, SystemTime::now(), figures));
         present.insert(id, Arc::clone(&record));
-        Ok(Viewer { viewers: self.clone(), record })
+        Ok(Viewer { viewers: self.clone(), record, ending: Ending::default(), stalls_at: None })
     }
 
     fn full(&self, present: &BTreeMap<u64, Arc<Record>>, feed: &Feed, peer: Option<IpAddr>) -> Option<Full> {
@@ -167,12 +171,33 @@ impl Refused {
 pub struct Viewer {
     viewers: Viewers,
     record: Arc<Record>,
+    /// What is counted when it leaves.
+    ending: Ending,
+    /// When it is known to take nothing, if nothing is asked for before.
+    stalls_at: Option<Instant>,
 }
 
 impl Viewer {
     /// What is known of it, for whoever looks on; it ends with the viewer.
     pub fn record(&self) -> &Arc<Record> {
         &self.record
+    }
+
+    /// If it leaves now, this is how its stream ended; [`Ending::Left`] unless something else is said.
+    pub fn ends(&mut self, ending: Ending) {
+        self.ending = ending;
+    }
+
+    /// A piece of a body is given away, on a connection that is closed when it takes nothing for `write_timeout`. A body
+    /// is not told why it is dropped; one of which nothing more was asked for about that long stood on such a connection.
+    pub fn gives(&mut self, write_timeout: Duration) {
+        // A connection counts from before it took the last small pieces into its buffer.
+        self.stalls_at = Some(Instant::now() + write_timeout / 2);
+    }
+
+    /// The next piece of a body is asked for.
+    pub fn is_asked(&mut self) {
+        self.stalls_at = None;
     }
 }
 
@@ -187,6 +212,22 @@ impl Deref for Viewer {
 impl Drop for Viewer {
     fn drop(&mut self) {
         lock(&self.viewers.0.present).remove(&self.record.id());
+        if self.via() != Via::Mjpeg {
+            // A tile; how its connection ends is told there.
+            return;
+        }
+        if self.ending == Ending::Left && self.stalls_at.is_some_and(|at| at <= Instant::now()) {
+            self.ending = Ending::Stalled;
+        }
+        self.record.ended(self.ending);
+        let (camera, peer, ending) = (self.feed().name(), self.peer(), self.ending.name());
+        match self.ending {
+            Ending::Stalled => info!(camera, ?peer, "a viewer took nothing any more: it was disconnected"),
+            Ending::Slow => {
+                info!(camera, ?peer, "a viewer took too long over one picture: it was disconnected")
+            }
+            _ => debug!(camera, ?peer, ending, "a stream ended"),
+        }
     }
 }
 

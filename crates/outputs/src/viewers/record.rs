@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use framecast_hub::{Feed, Rendition};
 
-use super::Figures;
+use super::{Ending, Figures};
 
 /// Stands for "not known" in the atomics.
 const NONE: u64 = u64::MAX;
@@ -135,6 +135,11 @@ impl Record {
     pub fn painted(&self, age: Duration) {
         self.painted_age_us.store(micros(age), Ordering::Relaxed);
         self.figures.painted(age);
+    }
+
+    /// Its stream ended.
+    pub(super) fn ended(&self, ending: Ending) {
+        self.figures.ended(ending);
     }
 
     /// What it is sent from now on.

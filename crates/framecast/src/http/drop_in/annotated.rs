@@ -14,7 +14,7 @@ use axum::response::Response;
 use framecast_hub::{Delivery, Feed, Rendition, Subscriber, Update};
 use framecast_media::Bytes;
 use framecast_media::container::multipart::{Writer, write_unix_seconds};
-use framecast_outputs::{Peer, Record, Refusal, Via, Viewer};
+use framecast_outputs::{Ending, Peer, Record, Refusal, Via, Viewer};
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,7 @@ struct Annotated {
     wanted: Wanted,
     shutdown: CancellationToken,
     phase: Phase,
+    write_timeout: Duration,
     sent_at: Instant,
     /// Pictures in this second and in the one before.
     rate: Rate,
@@ -75,11 +76,14 @@ pub(super) fn respond(
         wanted: wanted.clone(),
         shutdown: drop_in.shutdown.clone(),
         phase: Phase::Opening,
+        write_timeout: drop_in.context.settings.write_timeout,
         sent_at: now,
         rate: Rate { since: now, frames: 0, fps: 0 },
     };
     let mut response = Response::new(Body::from_stream(stream::unfold(viewer, |mut viewer| async {
+        viewer.place.is_asked();
         let chunk = viewer.next_chunk().await?;
+        viewer.place.gives(viewer.write_timeout);
         Some((Ok::<_, Infallible>(chunk), viewer))
     })));
     if request.version() <= Version::HTTP_11 {
@@ -103,15 +107,17 @@ impl Annotated {
             }
             Phase::Parts => {
                 let shutdown = self.shutdown.clone();
-                let update = tokio::select! {
-                    update = self.next_update() => update,
-                    () = shutdown.cancelled() => None,
+                let ending = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => Ending::Shutdown,
+                    update = self.next_update() => match update {
+                        Some(update) => return Some(self.part(&update)),
+                        None => Ending::CameraEnded,
+                    },
                 };
-                let Some(update) = update else {
-                    self.phase = Phase::Closed;
-                    return Some(self.writer.closing());
-                };
-                Some(self.part(&update))
+                self.phase = Phase::Closed;
+                self.place.ends(ending);
+                Some(self.writer.closing())
             }
         }
     }

@@ -13,7 +13,7 @@ use super::super::flow::{Flow, Gate, Sample};
 use super::super::stream::{Next, Stream};
 use super::Join;
 use super::deadlines::Deadline;
-use crate::{Place, Socket};
+use crate::{Ending, Place, Socket};
 
 /// How many times the write timeout one part may take in all: enough for a large picture over a poor link, and an end for
 /// a client that takes a byte now and then.
@@ -111,13 +111,14 @@ impl Client {
                 }
                 Next::Due(at) => return Turn::Until(Some(at)),
                 Next::Wait(at) => return Turn::Until(at),
-                Next::End => self.close(),
+                Next::End => self.close(Ending::CameraEnded),
             }
         }
     }
 
     /// Sends the stream's end after the part that is on its way.
-    pub(super) fn close(&mut self) {
+    pub(super) fn close(&mut self, why: Ending) {
+        self.stream.ends(why);
         if self.is_closing {
             return;
         }
@@ -156,7 +157,7 @@ impl Client {
             self.held_until = match self.gate(now) {
                 Gate::Open => None,
                 Gate::Until(at) => Some(at),
-                Gate::Stalled(since) if since >= write_timeout => return Some(Turn::Gone),
+                Gate::Stalled(since) if since >= write_timeout => return Some(self.gone(Ending::Stalled)),
                 Gate::Stalled(_) => Some(now + STALLED_LOOK),
             };
         }
@@ -183,10 +184,21 @@ impl Client {
     }
 
     /// How long a viewer may leave the rest of a part, or that it has left it too long.
-    fn stalled(&self, now: Instant, write_timeout: Duration) -> Turn {
-        let until =
-            (self.taken_at + write_timeout).min(self.begun_at + write_timeout.saturating_mul(PART_TIMEOUTS));
-        if until <= now { Turn::Gone } else { Turn::Until(Some(until)) }
+    fn stalled(&mut self, now: Instant, write_timeout: Duration) -> Turn {
+        let stalls_at = self.taken_at + write_timeout;
+        let lasts_until = self.begun_at + write_timeout.saturating_mul(PART_TIMEOUTS);
+        if stalls_at <= now {
+            self.gone(Ending::Stalled)
+        } else if lasts_until <= now {
+            self.gone(Ending::Slow)
+        } else {
+            Turn::Until(Some(stalls_at.min(lasts_until)))
+        }
+    }
+
+    fn gone(&mut self, why: Ending) -> Turn {
+        self.stream.ends(why);
+        Turn::Gone
     }
 
     /// Reads what the viewer sends, which is of no use; false when it has gone.

@@ -7,6 +7,8 @@
 mod client;
 mod deadlines;
 mod group;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::io;
@@ -19,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::stream::Stream;
-use crate::Taken;
+use crate::{Ending, Taken};
 
 /// A viewer that comes to a writer.
 pub(super) struct Join {
@@ -68,7 +70,9 @@ impl Shards {
     ///
     /// # Errors
     /// No writer could be started: the viewer's connection is closed.
-    pub(super) fn join(&self, stream: Stream, taken: Taken) -> io::Result<()> {
+    pub(super) fn join(&self, mut stream: Stream, taken: Taken) -> io::Result<()> {
+        // Until a writer has taken it in, its end is no doing of the client.
+        stream.ends(Ending::Failed);
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         while shards.len() < self.wanted.get() {
             match Shard::start(shards.len(), self.rules.clone()) {

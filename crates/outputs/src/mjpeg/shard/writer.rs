@@ -18,6 +18,7 @@ use super::client::{Client, Turn};
 use super::deadlines::Deadlines;
 use super::group::Groups;
 use super::{Join, Rules};
+use crate::Ending;
 
 /// How long viewers may take to take the end of their streams: less than the server's connections have in all.
 const ENDING_TIMEOUT: Duration = Duration::from_millis(1700);
@@ -108,6 +109,7 @@ impl Writer {
             self.free.push(slot);
             return;
         }
+        client.stream.ends(Ending::Left);
         client.group = self.groups.join(&client.stream, slot);
         self.clients[slot] = Some(client);
         self.count += 1;
@@ -157,7 +159,11 @@ impl Writer {
         while let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) {
             match catch_unwind(AssertUnwindSafe(|| client.advance(now, write_timeout))) {
                 Ok(Turn::Until(at)) => self.deadlines.set(slot, &mut client.deadline, at),
-                Ok(Turn::Gone) | Err(_) => return self.drop_client(slot),
+                Ok(Turn::Gone) => return self.drop_client(slot),
+                Err(_) => {
+                    client.stream.ends(Ending::Failed);
+                    return self.drop_client(slot);
+                }
             }
             if !std::mem::take(&mut client.has_moved) {
                 return;
@@ -169,7 +175,11 @@ impl Writer {
     }
 
     fn drop_client(&mut self, slot: usize) {
-        if let Some(client) = self.clients[slot].take() {
+        if let Some(mut client) = self.clients[slot].take() {
+            if self.rules.shutdown.is_cancelled() {
+                // Whatever came of it: its camera may have ended first, or its client left at once.
+                client.stream.ends(Ending::Shutdown);
+            }
             self.groups.leave(client.group, slot);
             self.free.push(slot);
             self.count -= 1;
@@ -182,7 +192,7 @@ impl Writer {
         self.ends_at = Some(now + ENDING_TIMEOUT);
         for slot in 0..self.clients.len() {
             if let Some(client) = &mut self.clients[slot] {
-                client.close();
+                client.close(Ending::Shutdown);
                 self.advance(slot, now);
             }
         }

@@ -1,0 +1,66 @@
+//! How a viewer's stream ended, and how often streams of one camera ended so.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a stream of parts ended. Connections of `/api/live` have [endings of their own](crate::live::Ending).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ending {
+    /// The client closed its connection, or it broke.
+    #[default]
+    Left,
+    /// The client took nothing for the write timeout.
+    Stalled,
+    /// One picture took many times the write timeout to leave.
+    Slow,
+    /// The server ended.
+    Shutdown,
+    /// The camera was taken away.
+    CameraEnded,
+    /// The server could not serve it.
+    Failed,
+}
+
+impl Ending {
+    const ALL: [Self; 6] =
+        [Self::Left, Self::Stalled, Self::Slow, Self::Shutdown, Self::CameraEnded, Self::Failed];
+
+    /// A word for figures and logs: `camera_ended`, for instance.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Stalled => "stalled",
+            Self::Slow => "slow",
+            Self::Shutdown => "shutdown",
+            Self::CameraEnded => "camera_ended",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Counts by ending.
+#[derive(Debug, Default)]
+pub(super) struct Endings([AtomicU64; Ending::ALL.len()]);
+
+impl Endings {
+    pub(super) fn count(&self, ending: Ending) {
+        self.0[ending as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Ending, u64)> + '_ {
+        Ending::ALL.into_iter().zip(&self.0).map(|(ending, count)| (ending, count.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ending_is_counted_as_itself() {
+        let endings = Endings::default();
+        for (n, ending) in (1..).zip(Ending::ALL) {
+            (0..n).for_each(|_| endings.count(ending));
+            assert_eq!(endings.iter().find(|(_, count)| *count == n), Some((ending, n)));
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Body;
-use framecast_hub::{Feed, Rendition, State, Status};
+use framecast_hub::{Delivery, Feed, Rendition, State, Status};
 use framecast_testkit::{frame, jpeg_of, number_of, soon};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -232,6 +232,26 @@ async fn another_size_takes_the_place_of_the_old_one_when_it_has_a_picture() {
     assert_eq!((server.door.channel().subscribers(), server.door.viewers()), (0, 1));
     assert_eq!(server.live.viewers.list()[0].rendition(), rendition);
     assert_eq!(server.live.viewers.list().len(), 1, "it is one viewer all the time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tile_for_whose_size_there_is_no_place_shows_the_nearest_that_is_made() {
+    let server = Server::new();
+    let mut client = server.client().await;
+    let widths = [160, 240, 320, 480, 640, 800, 960, 1280];
+    let held = widths
+        .map(|width| server.door.watch(Rendition::default().with_width(width), Delivery::Latest).unwrap());
+    client.subscribe(1, "door", json!({"width": 640, "quality": 60})).await;
+    assert!(client.is_quiet().await);
+    let (rendition, made) = server.door.renditions().borrow()[4].clone();
+    made.publish(frame(640));
+    assert_eq!(client.number().await, 640);
+    assert_eq!(server.live.viewers.list()[0].rendition(), rendition);
+    client.subscribe(1, "door", json!({"width": 1600})).await;
+    assert!(client.is_quiet().await);
+    server.door.publish(frame(1600));
+    assert_eq!(client.number().await, 1600, "the camera's own where none is large enough");
+    drop(held);
 }
 
 #[tokio::test(start_paused = true)]

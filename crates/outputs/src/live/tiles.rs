@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use framecast_hub::{Delivery, Feed, Hub, Rendition, Subscriber, Update};
+use framecast_hub::{Delivery, Feed, Hub, Rendition, Subscriber, TooManyRenditions, Update};
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
 
@@ -149,20 +149,38 @@ impl Tiles {
             let tile = Tile { viewer, feed: Arc::clone(&feed), watch: None, next: None, skipped: 0 };
             self.shown.insert(wish.tile, tile);
         }
-        self.change(wish.tile, |tile| tile.viewer.set_rendition(rendition));
         if wish.priority == 0 {
-            self.change(wish.tile, Tile::pause);
+            self.change(wish.tile, |tile| {
+                tile.viewer.set_rendition(rendition);
+                tile.pause();
+            });
             return Ok((feed, rendition));
         }
-        match self.shown.get(&wish.tile).map(|tile| (tile.shows(), tile.will_show())) {
-            Some((Some(shown), _)) if shown == rendition => self.change(wish.tile, |tile| tile.next = None),
+        let begun = self.begin(wish.tile, &feed, rendition);
+        let rendition = match begun {
+            Ok(()) => rendition,
+            // Made for others already: a picture of another size is more than none.
+            Err(TooManyRenditions(made)) => {
+                let nearest = nearest(&made, rendition);
+                self.begin(wish.tile, &feed, nearest).map_err(|error| error.to_string())?;
+                nearest
+            }
+        };
+        self.change(wish.tile, |tile| tile.viewer.set_rendition(rendition));
+        Ok((feed, rendition))
+    }
+
+    /// Lets a tile that is there show `rendition` as soon as it has a picture.
+    fn begin(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<(), TooManyRenditions> {
+        match self.shown.get(&tile).map(|tile| (tile.shows(), tile.will_show())) {
+            Some((Some(shown), _)) if shown == rendition => self.change(tile, |tile| tile.next = None),
             Some((Some(_), Some(next))) if next == rendition => {}
             _ => {
-                let watch = self.watch(wish.tile, &feed, rendition)?;
-                self.change(wish.tile, |tile| tile.take(watch));
+                let watch = self.watch(tile, feed, rendition)?;
+                self.change(tile, |tile| tile.take(watch));
             }
         }
-        Ok((feed, rendition))
+        Ok(())
     }
 
     fn change(&mut self, tile: u16, change: impl FnOnce(&mut Tile)) {
@@ -171,8 +189,8 @@ impl Tiles {
         }
     }
 
-    fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, String> {
-        let subscriber = feed.watch(rendition, Delivery::Latest).map_err(|error| error.to_string())?;
+    fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
+        let subscriber = feed.watch(rendition, Delivery::Latest)?;
         self.watches += 1;
         let wait = self.wait_with(tile, self.watches, subscriber);
         Ok(Watch { id: self.watches, rendition, subscriber: None, wait, overtaken: 0, passed: 0 })
@@ -262,9 +280,34 @@ fn interval(fps: Option<f64>, rendition: Rendition) -> Duration {
     }
 }
 
+/// The least of the renditions that are `made` that is no smaller and no slower than the one `wished`; the camera's own
+/// pictures, which are always to be had, where there is none.
+fn nearest(made: &[Rendition], wished: Rendition) -> Rendition {
+    // What is left out is as the camera has it: no less than anything.
+    let bounds = |rendition: &Rendition| {
+        let [width, height, fps] = [rendition.width_px(), rendition.height_px(), rendition.fps()];
+        [width, height, fps].map(|bound| bound.unwrap_or(u32::MAX))
+    };
+    let wished = bounds(&wished);
+    let enough =
+        made.iter().filter(|made| bounds(made).iter().zip(wished).all(|(made, wished)| *made >= wished));
+    enough.min_by_key(|made| bounds(made)).copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_for_a_rendition_is_no_smaller_and_the_least_of_these() {
+        let size = |width, height| Rendition::default().with_width(width).with_height(height);
+        let made = [size(320, 180), size(1280, 720), size(640, 480).with_fps(10.0), size(960, 480)];
+        assert_eq!(nearest(&made, size(480, 360)), made[3], "the smaller one is too slow");
+        assert_eq!(nearest(&made, size(480, 360).with_fps(10.0)), made[2]);
+        assert_eq!(nearest(&made, size(160, 720)), made[1]);
+        assert_eq!(nearest(&made, size(1920, 1080)), Rendition::default());
+        assert_eq!(nearest(&made, Rendition::default().with_fps(5.0)), Rendition::default());
+    }
 
     #[test]
     fn pictures_that_are_made_at_the_rate_asked_for_are_not_held_back() {

@@ -183,7 +183,8 @@ impl Flow {
             self.is_behind = true;
         }
         let probes = self.since_probe >= PROBE_EVERY;
-        let is_due = if probes { unread < 1.0 && self.queued as f64 <= allowed } else { remaining <= allowed };
+        let is_due =
+            if probes { unread < 1.0 && self.queued as f64 <= allowed } else { remaining <= allowed };
         if is_due || remaining < 1.0 {
             self.is_probed = probes;
             return Gate::Open;

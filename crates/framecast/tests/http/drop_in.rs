@@ -450,8 +450,11 @@ fn motions_paths_count_cameras_from_one() {
     let settings = Settings::with_cameras([
         ("front", "emulated:?fps=20&size=640x480"),
         ("back", "emulated:?fps=20&size=128x64"),
+        ("closed", "emulated:?fps=20&size=640x480"),
     ]);
     let server = Server::start(settings.unwrap(), Drivers::builtin());
+    let half = Stream::open(server.address, "/3/mjpg/substream", &[]).next().unwrap();
+    assert_eq!(width_of(&half.body), 320, "of a camera that nobody has watched yet");
     for (path, width) in [
         ("/1/static/stream", 640),
         ("/2/static/main", 128),
@@ -468,7 +471,7 @@ fn motions_paths_count_cameras_from_one() {
         error(&server.get("/1/mjpg/motion")),
         "this server detects no motion: there is no picture `motion`"
     );
-    for path in ["/3/mjpg/stream", "/1/mjpg/other", "/x/mjpg/stream"] {
+    for path in ["/4/mjpg/stream", "/1/mjpg/other", "/x/mjpg/stream"] {
         assert_eq!(server.get(path).status, 404, "{path}");
     }
 }

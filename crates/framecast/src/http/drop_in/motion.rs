@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use framecast_hub::{Feed, Rendition};
 use framecast_outputs::mjpeg::{Boundary, Framing, Style};
 use framecast_outputs::{Refusal, snapshot};
 
 use super::{DropIn, picture_answer};
+
+/// What half the width of a camera that gives no picture is taken for.
+const UNKNOWN_HALF_PX: u32 = 640;
 
 /// Which of a camera's pictures are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +32,24 @@ impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Stream, Self::Substream, Self::Main, Self::Source, Self::Motion, Self::Secondary];
 
-    /// The rendition of `feed`.
+    /// The rendition of `feed`. What half its size is a picture tells, for which a camera that is closed is opened.
     ///
     /// # Errors
     /// Pictures of detection, which is not done here.
-    fn rendition(self, feed: &Feed) -> Result<Rendition, Refusal> {
+    async fn rendition(
+        self,
+        drop_in: &DropIn,
+        feed: &Arc<Feed>,
+        method: &Method,
+    ) -> Result<Rendition, Refusal> {
         match self {
             Self::Stream | Self::Main | Self::Source => Ok(Rendition::default()),
             Self::Substream => {
-                let width = feed.source().newest().map(|frame| frame.format.width_px / 2);
-                Ok(width.map_or_else(Rendition::default, |width| Rendition::default().with_width(width)))
+                // Why there is no picture, the stream itself says.
+                let picture = drop_in.picture(feed, snapshot::Wish::default(), method).await.ok().flatten();
+                let full = picture.filter(|update| !update.is_notice);
+                let width = full.map_or(UNKNOWN_HALF_PX, |update| update.frame.format.width_px / 2);
+                Ok(Rendition::default().with_width(width))
             }
             Self::Motion | Self::Secondary => {
                 let message = format!("this server detects no motion: there is no picture `{self}`");
@@ -75,7 +86,8 @@ pub(super) async fn stream(
     let feed = feed(&drop_in, n)?;
     let framing = Framing::by_client(request.headers());
     let style = Style { boundary: Boundary::Frame, framing };
-    drop_in.stream(&feed, kind.rendition(&feed)?, style, &request)
+    let rendition = kind.rendition(&drop_in, &feed, request.method()).await?;
+    drop_in.stream(&feed, rendition, style, &request)
 }
 
 pub(super) async fn picture(
@@ -85,7 +97,8 @@ pub(super) async fn picture(
     request: Request,
 ) -> Result<Response, Refusal> {
     let feed = feed(&drop_in, n)?;
-    let wish = snapshot::Wish { max_age: None, rendition: kind.rendition(&feed)? };
+    let rendition = kind.rendition(&drop_in, &feed, request.method()).await?;
+    let wish = snapshot::Wish { max_age: None, rendition };
     let picture = drop_in.picture(&feed, wish, request.method()).await?;
     let mut response = picture_answer(picture.as_ref(), &[]);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -26,6 +26,9 @@ impl Listen {
         match text.strip_prefix(UNIX) {
             Some("") => Err(format!("`{text}` names no file; write it like unix:/run/framecast.sock")),
             Some(path) if path.contains('\0') => Err("a path cannot have a NUL in it".to_owned()),
+            Some(path) if socket2::SockAddr::unix(path).is_err() => {
+                Err(format!("`{path}` is too long for a UNIX socket: the system takes about a hundred bytes"))
+            }
             Some(path) => Ok(Self::Unix(path.into())),
             None => parse_address(text).map(Self::Tcp),
         }
@@ -120,6 +123,8 @@ mod tests {
                 .ends_with("did you mean the UNIX socket unix:/run/x.sock?")
         );
         assert!(Listen::parse("unix:").is_err() && Listen::parse("unix:/a\0b").is_err());
+        let long = format!("unix:/{}", "x".repeat(120));
+        assert!(Listen::parse(&long).unwrap_err().contains("too long for a UNIX socket"));
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Stream {
         }
         match self.pace.resend_at() {
             Some(resend_at) if resend_at <= now => match self.subscriber.current() {
-                Some(update) => Next::Part(self.part(&update, now)),
+                Some(update) => Next::Part(self.part_again(&update, now)),
                 // The camera is between live and its notice: there is nothing that may be shown.
                 None => Next::Wait(None),
             },
@@ -105,16 +105,29 @@ impl Stream {
         }
     }
 
+    /// A picture that was not sent before.
     fn part(&mut self, update: &Update, now: Instant) -> Bytes {
+        let part = self.packed(update, now);
+        let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
+        self.place.sent(part.len(), age);
+        self.place.skipped(self.subscriber.skipped());
+        part
+    }
+
+    /// The last picture once more. Its age says nothing of how fresh the stream is, but how seldom the camera has news.
+    fn part_again(&mut self, update: &Update, now: Instant) -> Bytes {
+        let part = self.packed(update, now);
+        self.place.sent_again(part.len());
+        part
+    }
+
+    fn packed(&mut self, update: &Update, now: Instant) -> Bytes {
         self.pace.sent(now);
         let part = self.packer.part(self.framing, update);
         if let Some(adapt) = self.adapt.as_mut().filter(|_| !update.is_notice) {
             let width_px = update.frame.format.width_px;
             adapt.ladder.get_or_insert_with(|| Ladder::new(width_px, now)).sent(part.len());
         }
-        let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
-        self.place.sent(part.len(), age);
-        self.place.skipped(self.subscriber.skipped());
         part
     }
 
@@ -223,5 +236,21 @@ mod tests {
         feed.publish(frame(3));
         assert!(matches!(stream.next(now), Next::Wait(_)));
         assert_eq!((feed.channel().subscribers(), feed.viewers()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_picture_that_is_sent_again_does_not_make_the_stream_look_old() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let place = Viewers::default().admit(&feed, None, Via::Mjpeg).unwrap();
+        let style = Style { boundary: Boundary::Frame, framing: Framing::Standard };
+        let ask = Ask { style, rendition: Rendition::default(), interval: Duration::ZERO, adapt: false };
+        let subscriber = feed.watch(ask.rendition, Delivery::Latest).unwrap();
+        let mut stream = Stream::new(subscriber, &Packers::default(), place, ask, Duration::from_secs(1));
+        feed.publish(frame(1));
+        let now = Instant::now();
+        assert!(matches!(stream.next(now), Next::Part(_)));
+        let age = stream.record().age().unwrap();
+        assert!(matches!(stream.next(now + Duration::from_secs(1)), Next::Part(_)));
+        assert_eq!((stream.record().frames(), stream.record().age()), (2, Some(age)));
     }
 }

@@ -31,9 +31,13 @@ impl Default for Figures {
 
 impl Figures {
     pub(super) fn sent(&self, bytes: usize, age: Duration) {
+        self.sent_again(bytes);
+        self.age.observe(age.as_secs_f64());
+    }
+
+    pub(super) fn sent_again(&self, bytes: usize) {
         self.frames.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.age.observe(age.as_secs_f64());
     }
 
     pub(super) fn skipped(&self, frames: u64) {

@@ -115,6 +115,13 @@ impl Record {
         self.figures.sent(bytes, age);
     }
 
+    /// The last picture, `bytes` with its framing, was handed over once more.
+    pub fn sent_again(&self, bytes: usize) {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.figures.sent_again(bytes);
+    }
+
     /// How many frames it did not see so far because newer ones took their place.
     pub fn skipped(&self, total: u64) {
         let before = self.skipped.swap(total, Ordering::Relaxed);

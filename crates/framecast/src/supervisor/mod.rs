@@ -101,6 +101,11 @@ impl Supervisor {
         if self.settings.idle_timeout.is_none() {
             return !self.shutdown.is_cancelled();
         }
+        let is_unwatched = *self.demand.borrow() == 0 && !self.shutdown.is_cancelled();
+        if is_unwatched && self.feed.status().state != State::Idle {
+            // The last viewer left just as a lost camera was to be tried again.
+            self.go_idle();
+        }
         tokio::select! {
             biased;
             () = self.shutdown.cancelled() => false,

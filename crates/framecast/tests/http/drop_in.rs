@@ -285,6 +285,9 @@ fn mjpg_streamers_stream_and_snapshot_take_a_number_and_ignore_the_rest() {
         ("snapshot_1", 128),
         ("snapshot&1700000000000", 64),
         ("snapshot_1&ignored.jpg", 128),
+        // What many examples for OpenCV have, of the stream.
+        ("snapshot?dummy=param.jpg", 64),
+        ("snapshot_1?dummy=param.jpg", 128),
         ("snapshot&camera=back", 128),
         ("snapshot&bypassCache=1700000000000", 64),
     ] {

@@ -40,8 +40,10 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// Reads `stream`, `stream_1` and so on; `None` for what is no action there, which shows the page.
+    /// Reads `stream`, `stream_1` and so on; `None` for what is no action there, which shows the page. mjpg-streamer looks
+    /// only at how a request begins, and so many write `stream?dummy=param.mjpg`, for players that go by a name's end.
     pub(super) fn parse(value: &str) -> Option<Self> {
+        let value = value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
         let (name, number) = match value.split_once('_') {
             Some((name, number)) => (name, Some(number.parse().ok()?)),
             None => (value, None),
@@ -259,6 +261,8 @@ mod tests {
             ("stream", Some(Action::Stream(None))),
             ("stream_0", Some(Action::Stream(Some(0)))),
             ("snapshot_12", Some(Action::Snapshot(Some(12)))),
+            ("stream?dummy=param.mjpg", Some(Action::Stream(None))),
+            ("snapshot_1?dummy=param.jpg", Some(Action::Snapshot(Some(1)))),
             ("command", Some(Action::Command)),
             ("take", Some(Action::Take)),
             ("stream_x", None),

@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use framecast_hub::Feed;
 use tokio::time::Instant;
+use tracing::field::display;
 use tracing::{debug, info};
 
 pub use ending::Ending;
@@ -220,13 +221,13 @@ impl Drop for Viewer {
             self.ending = Ending::Stalled;
         }
         self.record.ended(self.ending);
-        let (camera, peer, ending) = (self.feed().name(), self.peer(), self.ending.name());
+        let (camera, address) = (self.feed().name(), self.peer().map(display));
         match self.ending {
-            Ending::Stalled => info!(camera, ?peer, "a viewer took nothing any more: it was disconnected"),
+            Ending::Stalled => info!(camera, address, "a viewer took nothing any more: it was disconnected"),
             Ending::Slow => {
-                info!(camera, ?peer, "a viewer took too long over one picture: it was disconnected")
+                info!(camera, address, "a viewer took too long over one picture: it was disconnected")
             }
-            _ => debug!(camera, ?peer, ending, "a stream ended"),
+            ending => debug!(camera, address, ending = ending.name(), "a stream ended"),
         }
     }
 }

@@ -54,6 +54,12 @@ impl Door {
         Ok(self.frame(data, captured_at, format))
     }
 
+    /// Makes a frame of a picture that was admitted before and is shown once more, captured at `captured_at` as it were.
+    pub fn readmit(&mut self, picture: &Frame, captured_at: SystemTime) -> Frame {
+        self.offered += 1;
+        self.frame(picture.data.clone(), captured_at, Format::clone(&picture.format))
+    }
+
     /// Makes a frame of a raw picture: `data` is packed as [`PixelFormat`] says, and is shared, not copied.
     ///
     /// # Errors

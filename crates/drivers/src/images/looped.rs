@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_media::{Bytes, Frame};
+use framecast_media::Frame;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
@@ -43,7 +43,7 @@ pub(super) struct Looped {
 struct Slot {
     entry: Entry,
     /// The picture as it was admitted.
-    held: Option<Bytes>,
+    held: Option<Frame>,
     /// Its fault is in the log already.
     is_reported: bool,
 }
@@ -128,17 +128,20 @@ impl Looped {
             self.wait().await?;
             let slot = &mut self.files[self.index];
             let read = match &slot.held {
-                Some(picture) => Ok(picture.clone()),
-                None => {
-                    read_file(slot.entry.path.clone(), self.max_picture_bytes).await.map(|(data, _)| data)
-                }
+                Some(_) => None,
+                None => Some(read_file(slot.entry.path.clone(), self.max_picture_bytes).await),
             };
             // Nothing is awaited from here on: a dropped future left the position where it was.
             self.index += 1;
             self.tick += 1;
             let data = match read {
-                Ok(data) => data,
-                Err(source) => {
+                None => {
+                    self.unreadable = 0;
+                    let now = SystemTime::now();
+                    return Ok(slot.held.as_ref().map(|picture| self.door.readmit(picture, now)));
+                }
+                Some(Ok((data, _))) => data,
+                Some(Err(source)) => {
                     slot.report(&source);
                     self.unreadable += 1;
                     if self.unreadable >= self.files.len() {
@@ -153,7 +156,7 @@ impl Looped {
                 Ok(frame) => {
                     // A file that grew since it was listed is not held: the bound counts what was listed.
                     if self.is_held && frame.data.len() as u64 <= slot.entry.len_bytes + 1024 {
-                        slot.held = Some(frame.data.clone());
+                        slot.held = Some(frame.clone());
                     }
                     Ok(Some(frame))
                 }

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod notice;
+mod passage;
 mod reader;
 mod throttle;
 
@@ -27,6 +28,7 @@ use crate::camera::Camera;
 use crate::config::CameraSettings;
 use backoff::Backoff;
 use notice::Notices;
+use passage::Passage;
 use reader::{Reader, Report};
 
 /// How long a driver may take to let go of its device before the camera goes on without it.
@@ -138,6 +140,7 @@ impl Supervisor {
             }
         };
         let outcome = self.read(&mut reader).await;
+        reader.passage().close();
         if let Outcome::Failed { reason, .. } = &outcome {
             // Before the device is closed, which may take a while: its last picture must not pass for live.
             self.mark_lost(reason);
@@ -153,6 +156,7 @@ impl Supervisor {
         loop {
             let (viewers, was_asked) = self.viewers();
             opening.note_viewers(viewers, was_asked, Instant::now());
+            opening.note_passed(reader.passage().passed_at());
             let idle_at = opening.idle_at(&self.settings);
             let stalled_at = opening.stalled_at(&self.settings);
             let quiet_at = opening.quiet_at(&self.settings);
@@ -161,8 +165,13 @@ impl Supervisor {
                 biased;
                 () = self.shutdown.cancelled() => return Outcome::Shutdown,
                 report = reader.next() => {
+                    let is_frame = matches!(report, Some(Report::Frame(_)));
                     if let Some(outcome) = self.take(report, &mut opening) {
                         return outcome;
+                    }
+                    if is_frame {
+                        reader.passage().published();
+                        reader.passage().open();
                     }
                 }
                 // Marked again, for the look at the top of the loop.
@@ -171,12 +180,17 @@ impl Supervisor {
                     return Outcome::Unwatched { live_for: opening.live_for() };
                 }
                 () = sleep_until_some(stalled_at) => {
+                    if opening.has_passed(reader.passage()) {
+                        continue;
+                    }
                     let reason = opening.stall_reason(&self.settings, &self.feed.stats());
                     return Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true };
                 }
                 () = sleep_until_some(quiet_at), if !opening.is_quiet => {
-                    opening.is_quiet = true;
-                    self.notices.begin();
+                    if !opening.has_passed(reader.passage()) {
+                        opening.is_quiet = true;
+                        self.notices.begin();
+                    }
                 }
                 () = self.notices.show(&status), if opening.is_quiet && viewers > 0 => {}
             }
@@ -365,6 +379,23 @@ impl Opening {
 
     fn note_viewers(&mut self, viewers: usize, was_asked: bool, now: Instant) {
         self.unwatched_since = unwatched(self.unwatched_since, viewers, was_asked, now);
+    }
+
+    /// Notes when the last frame went to the viewers by itself.
+    fn note_passed(&mut self, passed_at: Option<Instant>) {
+        self.last_sign = passed_at.map_or(self.last_sign, |passed_at| passed_at.max(self.last_sign));
+    }
+
+    /// Whether a frame has gone to the viewers by itself since the last sign. Otherwise the passage is closed now: what
+    /// follows is decided about a camera that is silent.
+    fn has_passed(&mut self, passage: &Passage) -> bool {
+        let before = self.last_sign;
+        passage.close();
+        self.note_passed(passage.passed_at());
+        if self.last_sign > before {
+            passage.open();
+        }
+        self.last_sign > before
     }
 
     fn idle_at(&self, settings: &CameraSettings) -> Option<Instant> {

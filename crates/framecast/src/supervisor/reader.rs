@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
 
+use super::passage::Passage;
 use super::throttle::Throttle;
 use crate::camera::Camera;
 
@@ -28,7 +29,7 @@ pub(crate) enum Report {
     Opened { longest_pause: Duration },
     /// What the device gives from now on.
     Capture(Capture),
-    /// The next frame.
+    /// The next frame, where it may not go to the viewers by itself.
     Frame(Frame),
     /// The source has ended or failed; nothing follows.
     Ended(Result<(), Error>),
@@ -39,6 +40,7 @@ pub(crate) enum Report {
 pub(crate) struct Reader {
     reports: mpsc::Receiver<Report>,
     cancel: CancellationToken,
+    passage: Arc<Passage>,
     ended: oneshot::Receiver<()>,
     was_opened: bool,
 }
@@ -48,7 +50,13 @@ impl Reader {
         let (reports_to, reports) = mpsc::channel(2);
         let (end, ended) = oneshot::channel();
         let cancel = CancellationToken::new();
-        let work = Work { camera: Arc::clone(camera), reports: reports_to, cancel: cancel.clone() };
+        let passage = Arc::new(Passage::default());
+        let work = Work {
+            camera: Arc::clone(camera),
+            reports: reports_to,
+            cancel: cancel.clone(),
+            passage: Arc::clone(&passage),
+        };
         let span = Span::current();
         // Linux shows fifteen characters of a thread's name.
         let name: String = format!("cam-{}", camera.feed.name()).chars().take(15).collect();
@@ -58,7 +66,7 @@ impl Reader {
             // Nobody may be left to hear that the thread has ended.
             end.send(()).ok();
         })?;
-        Ok(Self { reports, cancel, ended, was_opened: false })
+        Ok(Self { reports, cancel, passage, ended, was_opened: false })
     }
 
     /// The next report; `None` when the thread has ended. Cancel safe.
@@ -70,6 +78,11 @@ impl Reader {
 
     pub(crate) fn was_opened(&self) -> bool {
         self.was_opened
+    }
+
+    /// By which frames go to the viewers without a report.
+    pub(crate) fn passage(&self) -> &Passage {
+        &self.passage
     }
 
     /// Asks the thread to drop its source and end.
@@ -92,6 +105,7 @@ struct Work {
     camera: Arc<Camera>,
     reports: mpsc::Sender<Report>,
     cancel: CancellationToken,
+    passage: Arc<Passage>,
 }
 
 impl Work {
@@ -145,7 +159,9 @@ impl Work {
                     if let Some(capture) = told.new_capture(&*frames.source, &frame) {
                         self.report(Report::Capture(capture)).await?;
                     }
-                    self.report(Report::Frame(frame)).await?;
+                    if let Some(frame) = self.passage.publish(feed, frame) {
+                        self.report(Report::Frame(frame)).await?;
+                    }
                 }
                 Ok(None) => return Some(Ok(())),
                 Err(error) if error.is_picture() => {

@@ -260,8 +260,8 @@ impl Tiles {
     }
 
     /// A tile's place among the viewers.
-    pub(super) fn viewer(&self, tile: u16) -> Option<&Viewer> {
-        self.shown.get(&tile).map(|tile| &tile.viewer)
+    pub(super) fn viewer(&mut self, tile: u16) -> Option<&mut Viewer> {
+        self.shown.get_mut(&tile).map(|tile| &mut tile.viewer)
     }
 
     /// The name of a tile's camera.

@@ -87,13 +87,13 @@ impl Stream {
         if let Some(due_at) = self.pace.due_after(now) {
             return Next::Due(due_at);
         }
-        // Asked first: what is published after it is found below.
-        let has_ended = self.subscriber.has_ended();
         if let Some(update) = self.subscriber.try_next() {
             return Next::Part(self.part(&update, now));
         }
-        if has_ended {
-            return Next::End;
+        if self.subscriber.has_ended() {
+            // What was published between these two looks is the last there is.
+            let last = self.subscriber.try_next();
+            return last.map_or(Next::End, |update| Next::Part(self.part(&update, now)));
         }
         match self.pace.resend_at() {
             Some(resend_at) if resend_at <= now => match self.subscriber.current() {
@@ -103,6 +103,11 @@ impl Stream {
             },
             resend_at => Next::Wait(resend_at),
         }
+    }
+
+    /// When to look again after a part was sent, whatever is published.
+    pub(crate) fn look_at(&self, now: Instant) -> Option<Instant> {
+        self.pace.due_after(now).or_else(|| self.pace.resend_at())
     }
 
     /// A picture that was not sent before.

@@ -109,9 +109,11 @@ impl Viewers {
         }
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed) + 1;
         let figures = Arc::clone(lock(&self.0.figures).entry(feed.name().to_owned()).or_default());
-        let record = Arc::new(Record::new(id, Arc::clone(feed), peer, via, SystemTime::now(), figures));
+        let shared = Arc::clone(&figures);
+        let record = Arc::new(Record::new(id, Arc::clone(feed), peer, via, SystemTime::now(), shared));
         present.insert(id, Arc::clone(&record));
-        Ok(Viewer { viewers: self.clone(), record, ending: Ending::default(), stalls_at: None })
+        let (viewers, ending) = (self.clone(), Ending::default());
+        Ok(Viewer { viewers, record, figures, frames: 0, bytes: 0, skipped: 0, ending, stalls_at: None })
     }
 
     fn full(&self, present: &BTreeMap<u64, Arc<Record>>, feed: &Feed, peer: Option<IpAddr>) -> Option<Full> {
@@ -176,6 +178,11 @@ pub struct Viewer {
     ending: Ending,
     /// When it is known to take nothing, if nothing is asked for before.
     stalls_at: Option<Instant>,
+    /// Kept here as well, where they are at hand for who sends: the record is written, never read, from frame to frame.
+    figures: Arc<Figures>,
+    frames: u64,
+    bytes: u64,
+    skipped: u64,
 }
 
 impl Viewer {
@@ -199,6 +206,31 @@ impl Viewer {
     /// The next piece of a body is asked for.
     pub fn is_asked(&mut self) {
         self.stalls_at = None;
+    }
+
+    /// A picture of `bytes` was handed to the kernel, `age` after its capture.
+    pub fn sent(&mut self, bytes: usize, age: Duration) {
+        self.frames += 1;
+        self.bytes += bytes as u64;
+        self.record.sent(self.frames, self.bytes, Some(age));
+        self.figures.sent(bytes, age);
+    }
+
+    /// The last picture, `bytes` with its framing, was handed over once more.
+    pub fn sent_again(&mut self, bytes: usize) {
+        self.frames += 1;
+        self.bytes += bytes as u64;
+        self.record.sent(self.frames, self.bytes, None);
+        self.figures.sent_again(bytes);
+    }
+
+    /// `total` frames did not come to it so far because newer ones took their place.
+    pub fn skipped(&mut self, total: u64) {
+        if total != self.skipped {
+            self.figures.skipped(total.saturating_sub(self.skipped));
+            self.skipped = total;
+            self.record.skipped(total);
+        }
     }
 }
 
@@ -283,7 +315,7 @@ mod tests {
     #[test]
     fn what_is_sent_is_known_of_the_viewer_and_of_its_camera() {
         let viewers = Viewers::default();
-        let viewer = viewers.admit(&feed(None), None, Via::Live).unwrap();
+        let mut viewer = viewers.admit(&feed(None), None, Via::Live).unwrap();
         viewer.sent(1000, Duration::from_millis(12));
         viewer.sent(2000, Duration::from_millis(30));
         viewer.skipped(7);

@@ -107,25 +107,18 @@ impl Record {
         self.since
     }
 
-    /// A picture of `bytes` was handed to the kernel, `age` after its capture.
-    pub fn sent(&self, bytes: usize, age: Duration) {
-        self.frames.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.age_us.store(micros(age), Ordering::Relaxed);
-        self.figures.sent(bytes, age);
-    }
-
-    /// The last picture, `bytes` with its framing, was handed over once more.
-    pub fn sent_again(&self, bytes: usize) {
-        self.frames.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.figures.sent_again(bytes);
+    /// Pictures and bytes that were sent so far, and the age of the last one, if that was new.
+    pub(super) fn sent(&self, frames: u64, bytes: u64, age: Option<Duration>) {
+        self.frames.store(frames, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        if let Some(age) = age {
+            self.age_us.store(micros(age), Ordering::Relaxed);
+        }
     }
 
     /// How many frames it did not see so far because newer ones took their place.
-    pub fn skipped(&self, total: u64) {
-        let before = self.skipped.swap(total, Ordering::Relaxed);
-        self.figures.skipped(total.saturating_sub(before));
+    pub(super) fn skipped(&self, total: u64) {
+        self.skipped.store(total, Ordering::Relaxed);
     }
 
     /// How many bytes are on their way to it: handed to the kernel and not acknowledged.

@@ -86,9 +86,12 @@ impl Client {
 
     /// Hands over what can be: the rest of a part first, then the newest picture if one is due.
     pub(super) fn advance(&mut self, now: Instant, write_timeout: Duration) -> Turn {
+        let mut is_newest = false;
         loop {
             if !self.rest.is_empty() {
                 match self.hand_over(now) {
+                    // What is published since then wakes the writer again.
+                    Ok(true) if is_newest => return Turn::Until(self.stream.look_at(now)),
                     Ok(true) => {}
                     Ok(false) => return self.stalled(now, write_timeout),
                     Err(_) => return Turn::Gone,
@@ -108,6 +111,7 @@ impl Client {
                     self.flow.begin(now);
                     self.rest = part;
                     (self.taken_at, self.begun_at) = (now, now);
+                    is_newest = true;
                 }
                 Next::Due(at) => return Turn::Until(Some(at)),
                 Next::Wait(at) => return Turn::Until(at),

@@ -1,0 +1,97 @@
+//! The short way of frames: from the driver's thread to the viewers, while there is nothing to decide about them.
+//!
+//! A camera that is live and well costs its supervisor nothing per frame. The supervisor opens the passage once a first
+//! frame came and closes it before it says anything else of the camera; it looks when the last frame passed only when it
+//! would take the camera for silent.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use framecast_hub::Feed;
+use framecast_media::Frame;
+use tokio::time::Instant;
+
+/// Closed at first.
+#[derive(Debug, Default)]
+pub(crate) struct Passage(Mutex<Door>);
+
+#[derive(Debug, Default)]
+struct Door {
+    is_open: bool,
+    /// Frames that were given back and are not published yet: none may overtake them.
+    given_back: usize,
+    passed_at: Option<Instant>,
+}
+
+impl Passage {
+    /// Publishes `frame`, or gives it back where the passage is closed: whoever publishes it then says so by
+    /// [`published`](Self::published).
+    pub(crate) fn publish(&self, feed: &Feed, frame: Frame) -> Option<Frame> {
+        let mut door = self.lock();
+        if !door.is_open || door.given_back > 0 {
+            door.given_back += 1;
+            return Some(frame);
+        }
+        door.passed_at = Some(Instant::now());
+        // Under the lock: once the passage is closed, nothing comes through any more.
+        feed.publish(frame);
+        None
+    }
+
+    /// A frame that was given back is published.
+    pub(crate) fn published(&self) {
+        let mut door = self.lock();
+        door.given_back = door.given_back.saturating_sub(1);
+    }
+
+    pub(crate) fn open(&self) {
+        self.lock().is_open = true;
+    }
+
+    /// After this no frame passes.
+    pub(crate) fn close(&self) {
+        self.lock().is_open = false;
+    }
+
+    /// When the last frame passed.
+    pub(crate) fn passed_at(&self) -> Option<Instant> {
+        self.lock().passed_at
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Door> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use framecast_hub::Hub;
+    use framecast_testkit::{frame, number_of};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_frame_overtakes_those_that_were_given_back() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let newest = || feed.channel().newest().and_then(|frame| number_of(&frame.data));
+        let passage = Passage::default();
+        let first = passage.publish(&feed, frame(1)).unwrap();
+        let second = passage.publish(&feed, frame(2)).unwrap();
+        assert_eq!(passage.passed_at(), None);
+        feed.publish(first);
+        passage.published();
+        passage.open();
+        let third = passage.publish(&feed, frame(3)).expect("the second is not published yet");
+        for given_back in [second, third] {
+            feed.publish(given_back);
+            passage.published();
+        }
+        assert!(passage.publish(&feed, frame(4)).is_none());
+        assert_eq!(newest(), Some(4));
+        assert!(passage.passed_at().is_some());
+        passage.close();
+        assert!(passage.publish(&feed, frame(5)).is_some());
+        assert_eq!(newest(), Some(4));
+    }
+}

@@ -25,6 +25,9 @@ const LATE: Duration = Duration::from_millis(50);
 /// The longest that a picture is held when everything before it was acknowledged: the estimate may be wrong.
 const LONGEST: Duration = Duration::from_secs(1);
 
+/// After this time what was taken of one picture tells something.
+const SETTLED: Duration = Duration::from_millis(20);
+
 /// The least time over which speed is measured, and that which counts as much as all before it.
 const SPAN: Duration = Duration::from_millis(60);
 const MEMORY: Duration = Duration::from_millis(250);
@@ -127,9 +130,11 @@ impl Flow {
     }
 
     /// The kernel took `bytes`.
-    pub(crate) fn wrote(&mut self, bytes: usize) {
+    pub(crate) fn wrote(&mut self, bytes: usize, now: Instant) {
         self.written += bytes as u64;
         self.last += bytes as u64;
+        // A picture larger than what the kernels hold waits for the reader while it is handed over.
+        self.is_behind |= self.is_pressed && self.smooth == 0 && now - self.begun_at > self.lead;
     }
 
     /// The kernel did not take all of a picture.
@@ -254,15 +259,20 @@ impl Flow {
             2 => 1.25,
             _ => 1.5,
         };
-        self.bytes_per_second = self.bytes_per_second.map(|rate| rate * factor);
-        self.mark = None;
+        // As long as nothing is known, the pauses between pictures are measured too: too little is better than nothing.
+        if let Some(rate) = &mut self.bytes_per_second {
+            *rate *= factor;
+            self.mark = None;
+        }
     }
 
-    /// What the reader took of the last picture since that went, it took at least this fast.
+    /// What the reader took of the last picture since that went, it took at least this fast. The time is rough and the
+    /// reader's buffer may be larger than was seen yet: not more than twice what was known is believed at once.
     fn measure_last(&mut self, now: Instant) {
+        let since = now - self.begun_at;
+        let Some(known) = self.bytes_per_second.filter(|_| since >= SETTLED) else { return };
         let of_last = self.last.saturating_sub(self.queued + self.unread) as f64;
-        let known = self.bytes_per_second.unwrap_or(0.0);
-        let least = of_last / (now - self.begun_at).as_secs_f64().max(0.001);
+        let least = (of_last / since.as_secs_f64()).min(2.0 * known);
         if least > known {
             self.bytes_per_second = Some(least);
             self.mark = None;

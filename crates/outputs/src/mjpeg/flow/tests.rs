@@ -4,6 +4,9 @@ use super::*;
 
 const PICTURE: u64 = 76_000;
 
+/// Bytes that wait unsent in the sender's kernel at most.
+const UNSENT: f64 = 300_000.0;
+
 /// What the two kernels hold, and how fast it moves.
 struct Path {
     now: Instant,
@@ -11,6 +14,8 @@ struct Path {
     link: f64,
     reader: f64,
     rtt: Duration,
+    /// Bytes of a picture.
+    picture: u64,
     /// The reader's receive buffer.
     room: u64,
     queued: f64,
@@ -23,7 +28,8 @@ impl Path {
     fn new(link: f64, reader: f64, rtt: u64) -> Self {
         let room = 94_000;
         let rtt = Duration::from_millis(rtt);
-        Self { now: Instant::now(), link, reader, rtt, room, queued: 0.0, unread: 0.0, window: room }
+        let (now, picture) = (Instant::now(), PICTURE);
+        Self { now, link, reader, rtt, picture, room, queued: 0.0, unread: 0.0, window: room }
     }
 
     fn step(&mut self) {
@@ -42,6 +48,17 @@ impl Path {
 
     fn sample(&self) -> Sample {
         Sample { queued: self.queued as u64, window: Some(self.window), rtt: self.rtt }
+    }
+
+    /// Puts what there is room for of `rest` into the kernel, and what is left.
+    fn hand_over(&mut self, rest: u64, unsent: f64, flow: &mut Flow) -> u64 {
+        let taken = rest.min((unsent - self.queued).max(0.0) as u64);
+        self.queued += taken as f64;
+        flow.wrote(taken as usize, self.now);
+        if taken < rest {
+            flow.fell_short();
+        }
+        rest - taken
     }
 
     fn taken(&self, written: u64) -> f64 {
@@ -68,19 +85,30 @@ impl Seen {
 
 /// Sends pictures of a camera that makes one every 33 ms, as the writer does, for so many seconds.
 fn stream(path: &mut Path, flow: &mut Flow, seconds: u64) -> Seen {
+    stream_with(path, flow, seconds, UNSENT)
+}
+
+/// The same with another bound on what waits unsent.
+fn stream_with(path: &mut Path, flow: &mut Flow, seconds: u64, unsent: f64) -> Seen {
     let mut seen = Seen { pictures: 0, ages_ms: Vec::new(), looks: 0 };
     let (mut written, mut due, mut held_until) = ((path.queued + path.unread) as u64, Vec::new(), None);
-    let mut last_sent = u64::MAX;
+    let (mut last_sent, mut rest) = (u64::MAX, 0);
     for ms in 0..seconds * 1000 {
         path.step();
         let captured = ms / 33;
         due.retain(|(end, captured_ms)| {
-            let is_there = path.taken(written) >= *end as f64 - 1.0;
+            let is_there = path.taken(written - rest) >= *end as f64 - 1.0;
             if is_there {
                 seen.ages_ms.push(ms - captured_ms);
             }
             !is_there
         });
+        if rest > 0 {
+            rest = path.hand_over(rest, unsent, flow);
+        }
+        if rest > 0 {
+            continue;
+        }
         let is_new = captured != last_sent;
         if !is_new && held_until.is_none() || held_until.is_some_and(|until| path.now < until) {
             continue;
@@ -97,12 +125,8 @@ fn stream(path: &mut Path, flow: &mut Flow, seconds: u64) -> Seen {
         }
         if is_new && held_until.is_none() {
             flow.begin(path.now);
-            (written, last_sent) = (written + PICTURE, captured);
-            path.queued += PICTURE as f64;
-            flow.wrote(PICTURE as usize);
-            if path.queued > 300_000.0 {
-                flow.fell_short();
-            }
+            (written, last_sent) = (written + path.picture, captured);
+            rest = path.hand_over(path.picture, unsent, flow);
             due.push((written, captured * 33));
             seen.pictures += 1;
         }
@@ -206,4 +230,28 @@ fn a_reader_whose_buffer_shrinks_is_not_taken_for_a_slow_one_for_long() {
     assert!(seen.pictures >= 220, "{} pictures", seen.pictures);
     let seen = stream(&mut path, &mut flow, 10);
     assert!(seen.pictures >= 300, "{} pictures", seen.pictures);
+}
+
+#[test]
+fn pictures_larger_than_what_the_kernels_hold_tell_what_the_reader_takes() {
+    let mut path = Path::new(50e6, 600e3, 0);
+    path.picture = 380_000;
+    let mut flow = flow(&path);
+    stream_with(&mut path, &mut flow, 5, 16e3);
+    let rate = flow.bytes_per_second().unwrap();
+    assert!((500_000..720_000).contains(&rate), "{rate} bytes per second");
+}
+
+#[test]
+fn a_slow_readers_speed_is_known() {
+    for room in [32_000, 94_000, 1_500_000] {
+        for unsent in [16e3, UNSENT] {
+            let mut path = Path::new(50e6, 300e3, 0);
+            (path.room, path.window) = (room, room);
+            let mut flow = flow(&path);
+            stream_with(&mut path, &mut flow, 12, unsent);
+            let rate = flow.bytes_per_second().unwrap();
+            assert!((250_000..450_000).contains(&rate), "{rate} bytes per second of {room}, {unsent}");
+        }
+    }
 }

@@ -137,7 +137,7 @@ impl Client {
         match rustix::net::send(&self.socket, &self.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(len) => {
                 self.taken_at = now;
-                self.flow.wrote(len);
+                self.flow.wrote(len, now);
                 if len == self.rest.len() {
                     // The part must not be held until the next one comes.
                     self.rest = Bytes::new();

@@ -14,11 +14,12 @@ const SLACK: Duration = Duration::from_millis(2);
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BinaryHeap<Reverse<(Instant, usize)>>);
 
-/// One viewer's time, and that of its entry.
+/// One viewer's time, that of its entry, and that of a later entry which was there before.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Deadline {
     at: Option<Instant>,
     entry: Option<Instant>,
+    later: Option<Instant>,
 }
 
 impl Deadlines {
@@ -28,6 +29,8 @@ impl Deadlines {
         if let Some(at) = at
             && deadline.entry.is_none_or(|entry| at < entry)
         {
+            // A viewer that is held goes from far to near and back with each picture: the far entry serves again.
+            deadline.later = deadline.later.or(deadline.entry);
             deadline.entry = Some(at);
             self.0.push(Reverse((at, slot)));
         }
@@ -60,7 +63,7 @@ impl Deadlines {
             // An earlier one took its place, or it is of a viewer that was here before.
             return false;
         }
-        deadline.entry = None;
+        deadline.entry = deadline.later.take();
         match deadline.at {
             Some(at) if at <= now => true,
             later => {
@@ -90,6 +93,21 @@ mod tests {
         let (entry, slot) = deadlines.pop(at(200)).unwrap();
         assert!(deadlines.has_come(slot, &mut deadline, entry, at(200)));
         assert!(deadlines.pop(at(10_000)).is_none());
+    }
+
+    #[test]
+    fn near_times_in_turn_with_far_ones_leave_nothing_behind() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let (mut deadlines, mut deadline) = (Deadlines::default(), Deadline::default());
+        for ms in (0..1000).step_by(10) {
+            deadlines.set(7, &mut deadline, Some(at(ms + 3_600_000)));
+            deadlines.set(7, &mut deadline, Some(at(ms + 10)));
+            let (entry, slot) = deadlines.pop(at(ms + 10)).unwrap();
+            assert!(deadlines.has_come(slot, &mut deadline, entry, at(ms + 10)));
+        }
+        assert_eq!(deadlines.0.len(), 1);
+        assert!(deadlines.next().is_some_and(|next| next < at(3_600_100)));
     }
 
     #[test]

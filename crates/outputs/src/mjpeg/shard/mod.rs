@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -74,6 +75,8 @@ impl Shards {
         // Until a writer has taken it in, its end is no doing of the client.
         stream.ends(Ending::Failed);
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has died serves nobody any more.
+        shards.retain(|shard| !shard.joins.is_closed());
         while shards.len() < self.wanted.get() {
             match Shard::start(shards.len(), self.rules.clone()) {
                 Ok(shard) => shards.push(shard),
@@ -94,14 +97,26 @@ impl Shards {
 impl Shard {
     fn start(number: usize, rules: Rules) -> io::Result<Self> {
         let (joins, joining) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let writer = {
-            let _within = runtime.enter();
-            writer::Writer::new(rules)?
-        };
-        thread::Builder::new()
-            .name(format!("writer-{number}"))
-            .spawn(move || runtime.block_on(writer.run(joining)))?;
-        Ok(Self { joins, seats: Arc::default() })
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        // All of it is made and dropped on its own thread: a runtime may not be dropped where tasks run.
+        thread::Builder::new().name(format!("writer-{number}")).spawn(move || match make(rules) {
+            Ok((runtime, writer)) => {
+                tell.send(Ok(())).ok();
+                runtime.block_on(writer.run(joining));
+            }
+            Err(error) => drop(tell.send(Err(error))),
+        })?;
+        let started = told.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        started.map(|()| Self { joins, seats: Arc::default() })
     }
+}
+
+/// A writer and what it runs on.
+fn make(rules: Rules) -> io::Result<(Runtime, writer::Writer)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let writer = {
+        let _within = runtime.enter();
+        writer::Writer::new(rules)?
+    };
+    Ok((runtime, writer))
 }

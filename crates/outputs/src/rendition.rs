@@ -1,6 +1,7 @@
 //! Which rendition of a camera a request asks for: `?width=`, `?height=`, `?quality=` and, for streams, `?fps=`.
 //!
-//! Numbers out of range are refused with the range; those within it are snapped to the hub's short lists.
+//! Numbers out of range are refused with the range; those within it are snapped to the hub's short lists. Where there are
+//! as many renditions as there may be, one of those that are made can stand in for another.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -56,6 +57,24 @@ pub(crate) fn at_rate(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Re
 /// Whether the camera gives raw pictures, as far as is known.
 fn is_raw(feed: &Feed) -> bool {
     feed.source().newest().is_some_and(|frame| frame.format.codec != Codec::Jpeg)
+}
+
+/// The least of the renditions that are `made` that is no smaller than the one `wished` and at least half as fast; the
+/// camera's own pictures, which are always to be had, where there is none.
+pub(crate) fn nearest(made: &[Rendition], wished: Rendition) -> Rendition {
+    // What is left out is as the camera has it: no less than anything.
+    let bounds = |rendition: Rendition| {
+        let [width, height, fps] = [rendition.width_px(), rendition.height_px(), rendition.fps()];
+        [width, height, fps].map(|bound| bound.unwrap_or(u32::MAX))
+    };
+    let [width, height, fps] = bounds(wished);
+    let key = |rendition: &Rendition| {
+        let [made_width, made_height, made_fps] = bounds(*rendition);
+        let is_enough = made_width >= width && made_height >= height && made_fps >= fps / 2;
+        is_enough.then_some((made_width, made_height, made_fps < fps, made_fps))
+    };
+    let enough = made.iter().filter_map(|rendition| Some((key(rendition)?, *rendition)));
+    enough.min_by_key(|(key, _)| *key).map(|(_, rendition)| rendition).unwrap_or_default()
 }
 
 fn number<T>(
@@ -117,5 +136,20 @@ mod tests {
         let format = Arc::new(Format { codec, width_px: 1, height_px: 1 });
         feed.publish(Frame { format, ..frame(2) });
         assert_eq!(stream("fps=4.5", &feed).unwrap(), (Rendition::default().with_fps(5.0), Some(4.5)));
+    }
+
+    #[test]
+    fn what_stands_in_for_a_rendition_is_no_smaller_and_hardly_slower() {
+        let size = |width, height| Rendition::default().with_width(width).with_height(height);
+        let made =
+            [size(320, 180), size(1280, 720), size(640, 480).with_fps(10.0), size(640, 480).with_fps(1.0)];
+        assert_eq!(nearest(&made, size(480, 360)), made[1], "the others are too slow");
+        for fps in [5.0, 10.0, 20.0] {
+            assert_eq!(nearest(&made, size(480, 360).with_fps(fps)), made[2], "{fps}");
+        }
+        assert_eq!(nearest(&made, size(480, 360).with_fps(1.0)), made[3]);
+        assert_eq!(nearest(&made, size(160, 720)), made[1]);
+        assert_eq!(nearest(&made, size(1920, 1080)), Rendition::default());
+        assert_eq!(nearest(&made, Rendition::default().with_fps(5.0)), Rendition::default());
     }
 }

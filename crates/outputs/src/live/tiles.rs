@@ -161,7 +161,7 @@ impl Tiles {
             Ok(()) => rendition,
             // Made for others already: a picture of another size is more than none.
             Err(TooManyRenditions(made)) => {
-                let nearest = nearest(&made, rendition);
+                let nearest = rendition::nearest(&made, rendition);
                 self.begin(wish.tile, &feed, nearest).map_err(|error| error.to_string())?;
                 nearest
             }
@@ -280,42 +280,9 @@ fn interval(fps: Option<f64>, rendition: Rendition) -> Duration {
     }
 }
 
-/// The least of the renditions that are `made` that is no smaller than the one `wished` and at least half as fast; the
-/// camera's own pictures, which are always to be had, where there is none.
-fn nearest(made: &[Rendition], wished: Rendition) -> Rendition {
-    // What is left out is as the camera has it: no less than anything.
-    let bounds = |rendition: Rendition| {
-        let [width, height, fps] = [rendition.width_px(), rendition.height_px(), rendition.fps()];
-        [width, height, fps].map(|bound| bound.unwrap_or(u32::MAX))
-    };
-    let [width, height, fps] = bounds(wished);
-    let key = |rendition: &Rendition| {
-        let [made_width, made_height, made_fps] = bounds(*rendition);
-        let is_enough = made_width >= width && made_height >= height && made_fps >= fps / 2;
-        is_enough.then_some((made_width, made_height, made_fps < fps, made_fps))
-    };
-    let enough = made.iter().filter_map(|rendition| Some((key(rendition)?, *rendition)));
-    enough.min_by_key(|(key, _)| *key).map(|(_, rendition)| rendition).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_stands_in_for_a_rendition_is_no_smaller_and_hardly_slower() {
-        let size = |width, height| Rendition::default().with_width(width).with_height(height);
-        let made =
-            [size(320, 180), size(1280, 720), size(640, 480).with_fps(10.0), size(640, 480).with_fps(1.0)];
-        assert_eq!(nearest(&made, size(480, 360)), made[1], "the others are too slow");
-        for fps in [5.0, 10.0, 20.0] {
-            assert_eq!(nearest(&made, size(480, 360).with_fps(fps)), made[2], "{fps}");
-        }
-        assert_eq!(nearest(&made, size(480, 360).with_fps(1.0)), made[3]);
-        assert_eq!(nearest(&made, size(160, 720)), made[1]);
-        assert_eq!(nearest(&made, size(1920, 1080)), Rendition::default());
-        assert_eq!(nearest(&made, Rendition::default().with_fps(5.0)), Rendition::default());
-    }
 
     #[test]
     fn pictures_that_are_made_at_the_rate_asked_for_are_not_held_back() {

@@ -65,7 +65,7 @@ impl Pictures {
 
 /// Whether a client asks for pictures before anything else, as an `<img>` does; programs that take whatever comes get the
 /// sentence.
-fn wants_pictures(headers: &HeaderMap) -> bool {
+pub(super) fn wants_pictures(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.trim_start().starts_with("image/")
         || headers.get("sec-fetch-dest").is_some_and(|destination| destination == "image")

@@ -28,7 +28,7 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, Version, header};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_hub::{Delivery, Feed, Hub, Rendition};
+use framecast_hub::{Delivery, Feed, Hub, Rendition, Subscriber};
 use tokio_util::sync::CancellationToken;
 
 pub use framing::Framing;
@@ -121,7 +121,8 @@ impl Output {
     /// The answer to `request` for a stream of `feed`: its head, and the parts until the client has gone.
     ///
     /// Where there is no place for one more viewer, the answer is 503: a picture that says so for a client that wants
-    /// pictures. Otherwise the viewer's [`Record`] is in the answer's extensions, as an [`Arc`].
+    /// pictures. To such a one a rendition too many is not refused: the nearest of those that are made stands in for it,
+    /// or else the camera's own pictures. Otherwise the viewer's [`Record`] is in the answer's extensions, as an [`Arc`].
     ///
     /// # Errors
     /// What else is in the way, as an answer.
@@ -139,9 +140,9 @@ impl Output {
                 Ok(place) => place,
                 Err(full) => return self.no_place(&full, feed, request),
             };
-            let subscriber =
-                feed.watch(ask.rendition, Delivery::Latest).map_err(Refusal::too_many_renditions)?;
-            place.set_rendition(ask.rendition);
+            let (rendition, subscriber) = watch(feed, ask.rendition, request)?;
+            let ask = Ask { rendition, ..ask };
+            place.set_rendition(rendition);
             record = Some(Arc::clone(place.record()));
             self.send(Stream::new(subscriber, &inner.packers, place, ask, inner.config.resend_after), request)
         };
@@ -170,6 +171,24 @@ impl Output {
     pub fn no_place(&self, full: &Full, feed: &Feed, request: &Request) -> Result<Response, Refusal> {
         self.0.refusals.answer(full, feed.name(), request.headers())
     }
+}
+
+/// A cursor of `feed` at `rendition`, or at what stands in for it where `request` is that of a client that cannot show a
+/// sentence.
+fn watch(feed: &Feed, rendition: Rendition, request: &Request) -> Result<(Rendition, Subscriber), Refusal> {
+    let error = match feed.watch(rendition, Delivery::Latest) {
+        Ok(subscriber) => return Ok((rendition, subscriber)),
+        Err(error) => error,
+    };
+    if !full::wants_pictures(request.headers()) {
+        return Err(Refusal::too_many_renditions(error));
+    }
+    let nearest = rendition::nearest(&error.0, rendition);
+    // What was made a moment ago may be gone, and its place taken; the camera's own pictures are always there.
+    [nearest, Rendition::default()]
+        .into_iter()
+        .find_map(|rendition| Some((rendition, feed.watch(rendition, Delivery::Latest).ok()?)))
+        .ok_or_else(|| Refusal::too_many_renditions(error))
 }
 
 impl Output {

@@ -43,6 +43,11 @@ impl Server {
         counted.flat_map(|(ending, count)| vec![ending; count as usize]).collect()
     }
 
+    /// What those who watch now are sent.
+    fn sent(&self) -> Vec<Rendition> {
+        self.viewers.list().iter().map(|record| record.rendition()).collect()
+    }
+
     async fn watch(&self, query: &str) -> Stream {
         let request = Request::get(format!("/video_feed{query}")).body(Body::empty()).unwrap();
         let response = self.routes.clone().oneshot(request).await.unwrap();
@@ -307,4 +312,31 @@ async fn parameters_that_make_no_sense_are_refused_with_the_range() {
         assert!(String::from_utf8_lossy(&body).contains(word), "{body:?}");
     }
     assert_eq!(server.feed.channel().subscribers(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_is_shown_another_size_where_there_are_as_many_as_there_may_be_and_a_program_is_told() {
+    let server = Server::new();
+    let made = [160, 240, 320, 480, 640, 800, 960, 1280].map(|width| Rendition::default().with_width(width));
+    let held: Vec<_> = made.iter().map(|made| server.feed.watch(*made, Delivery::Latest).unwrap()).collect();
+    let ask = |query: &str, headers: [(&'static str, &'static str); 1]| {
+        let mut request = Request::get(format!("/video_feed?{query}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        server.routes.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
+    let image = ("accept", "image/avif,image/webp,*/*;q=0.8");
+    for (query, headers, sent) in [
+        ("width=480&height=480", [image], made[3]),
+        ("width=320&quality=50", [("sec-fetch-dest", "image")], made[2]),
+        ("width=1600", [image], Rendition::default()),
+    ] {
+        let response = ask(query, headers).await.unwrap();
+        assert_eq!((response.status().as_u16(), server.sent()), (200, vec![sent]), "{query}");
+    }
+    for accept in ["*/*", "text/html,image/webp"] {
+        assert_eq!(ask("width=1600", [("accept", accept)]).await.unwrap().status(), 503, "{accept}");
+    }
+    assert_eq!((held.len(), server.sent()), (8, vec![]));
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::{Full, RETRY_AFTER};
 
 /// A request that cannot be answered: a status and a sentence that says what is wrong, as `{"error": "…"}`.
+/// It is also in its answer's extensions, for who gives it another form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
@@ -59,6 +60,7 @@ impl IntoResponse for Refusal {
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -7,6 +7,7 @@ mod connection;
 mod controls;
 mod counts;
 mod drop_in;
+mod error_page;
 mod guard;
 mod listener;
 mod metrics;
@@ -101,6 +102,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(page)
         .route("/healthz", get(|| async { "ok\n" }).options(options))
         .layer(middleware::from_fn(address::check))
+        .layer(middleware::from_fn(error_page::show))
 }
 
 /// Answers OPTIONS where GET and HEAD are all there is.
@@ -127,7 +129,8 @@ pub(crate) fn guarded(context: &Context, is_local: bool, shutdown: &Cancellation
         router =
             router.layer(cors(settings)).layer(middleware::from_fn_with_state(plain, pass_plain_options));
     }
-    router.layer(middleware::from_fn_with_state(guard, guard::check))
+    let router = router.layer(middleware::from_fn_with_state(guard, guard::check));
+    router.layer(middleware::from_fn(error_page::show))
 }
 
 /// Takes an OPTIONS request that is no preflight past CORS, which answers every one, to `plain`: the routes without it.

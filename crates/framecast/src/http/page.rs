@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{OriginalUri, Path, State};
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use framecast_hub::Hub;
@@ -28,7 +28,7 @@ struct File {
     content: &'static [u8],
 }
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 
 const INDEX: &[u8] = include_bytes!("../../../../web/index.html");
 const CAMERA: &[u8] = include_bytes!("../../../../web/camera.html");
@@ -93,15 +93,23 @@ async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result
 }
 
 fn respond(content_type: &'static str, content: &'static [u8]) -> Response {
-    let headers = [
+    let mut response = content.into_response();
+    set_head(response.headers_mut(), content_type);
+    response
+}
+
+/// What the page and all that it loads is sent with.
+pub(super) fn set_head(headers: &mut HeaderMap, content_type: &'static str) {
+    for (name, value) in [
         (header::CONTENT_TYPE, content_type),
         // A browser asks again each time, so that a new version of the program brings its own page.
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
-    ];
-    (headers, content).into_response()
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
 }
 
 #[cfg(test)]

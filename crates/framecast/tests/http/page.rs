@@ -103,6 +103,39 @@ fn an_address_with_nothing_behind_it_is_404() {
 }
 
 #[test]
+fn a_wrong_address_in_a_browser_is_a_page_with_a_way_to_the_start() {
+    const BROWSER: (&str, &str) = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let server = Server::with(|_| {});
+    for (path, start, sentence) in [
+        ("/foo", "./", "there is nothing at /foo"),
+        ("/cameras/", "../", "there is nothing at /cameras/"),
+        ("/cameras/none", "../", "no camera `none`; there are: front"),
+        ("/a/b/c", "../../", "there is nothing at /a/b/c"),
+    ] {
+        let page = server.ask(&format!("GET {path}"), &[BROWSER]);
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (404, Some("text/html; charset=utf-8")),
+            "{path}"
+        );
+        assert_eq!(page.header("content-length"), Some(page.body.len().to_string().as_str()), "{path}");
+        assert!(page.text().contains(&format!("<p>{sentence}</p>")), "{}", page.text());
+        assert!(page.text().contains(&format!("href=\"{start}\">All cameras")), "{}", page.text());
+        assert!(page.header("content-security-policy").is_some() && page.header("vary").is_some());
+        let head = server.ask(&format!("HEAD {path}"), &[BROWSER]);
+        assert_eq!(
+            (head.status, head.header("content-type"), head.body.len()),
+            (404, page.header("content-type"), 0)
+        );
+        for program in [&[("Accept", "*/*")][..], &[("Accept", "application/json")], &[]] {
+            assert_eq!(error(&server.ask(&format!("GET {path}"), program)), sentence);
+        }
+    }
+    let refused = server.ask("GET /video_feed?width=1", &[BROWSER]);
+    assert_eq!((refused.status, refused.header("content-type")), (400, Some("text/html; charset=utf-8")));
+}
+
+#[test]
 fn health_is_one_word() {
     let server = Server::with(|_| {});
     let answer = server.get("/healthz");

@@ -1,0 +1,104 @@
+//! What a person sees who opened a wrong address: the sentence of the refusal on a page, with a way to the start.
+//!
+//! Programs get the same refusal as JSON; which of the two it is, the request says. Nothing is decided here but the form.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use framecast_outputs::Refusal;
+
+const PAGE: &str = include_str!("../../../../web/error.html");
+
+/// Answers a refusal as a page where the client asks for pages.
+pub(super) async fn show(request: Request, next: Next) -> Response {
+    let start = wants_pages(&request).then(|| way_to_start(request.uri().path()));
+    let response = next.run(request).await;
+    let Some((start, refusal)) = start.zip(response.extensions().get::<Refusal>()) else { return response };
+    let page = page(refusal, &start);
+    let (mut head, _) = response.into_parts();
+    head.headers.remove(header::CONTENT_LENGTH);
+    super::page::set_head(&mut head.headers, super::page::HTML);
+    head.headers.append(header::VARY, HeaderValue::from_static("accept"));
+    // Asked again, by another layer around this one, it is a page already.
+    head.extensions.remove::<Refusal>();
+    Response::from_parts(head, page.into())
+}
+
+/// Whether someone opens this in a browser; programs take anything, or ask for what they can read.
+fn wants_pages(request: &Request) -> bool {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    is_read && accepts_html(request.headers())
+}
+
+fn accepts_html(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
+}
+
+/// The way from the page at `path` to the start, as a relative address: a proxy in front, or a router that ours is mounted
+/// in, may have taken a prefix away that only the browser knows.
+fn way_to_start(path: &str) -> String {
+    match path.matches('/').count() {
+        0 | 1 => "./".to_owned(),
+        // A path as long as a request's head may be would make a page of many times its length.
+        deep => "../".repeat((deep - 1).min(100)),
+    }
+}
+
+fn page(refusal: &Refusal, start: &str) -> String {
+    let status = refusal.status.canonical_reason().unwrap_or("Error");
+    // The sentence goes in last: what it quotes of the address is never taken for a place to fill.
+    let page = PAGE.replace("{status}", status).replace("{start}", start);
+    page.replace("{sentence}", &escaped(&refusal.message))
+}
+
+/// `text` as it stands between tags.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn the_way_to_the_start_goes_up_as_deep_as_the_address_is() {
+        for (path, way) in [
+            ("/foo", "./"),
+            ("/cameras/", "../"),
+            ("/cameras/none", "../"),
+            ("/a/b/c", "../../"),
+            ("*", "./"),
+        ] {
+            assert_eq!(way_to_start(path), way, "{path}");
+        }
+    }
+
+    #[test]
+    fn browsers_ask_for_pages_and_programs_do_not() {
+        let accepts = |accept: &'static str| {
+            accepts_html(&HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]))
+        };
+        assert!(accepts("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        assert!(accepts("application/xml, text/html;q=0.9"));
+        for program in ["*/*", "application/json", "image/avif,image/webp,*/*;q=0.8", "", "text/htmlx"] {
+            assert!(!accepts(program), "{program}");
+        }
+        assert!(!accepts_html(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_an_address_says_is_text_on_the_page() {
+        let message = "there is nothing at /<script>&{start}".to_owned();
+        let page = page(&Refusal { status: StatusCode::NOT_FOUND, message }, "../");
+        assert!(page.contains("<p>there is nothing at /&lt;script&gt;&amp;{start}</p>"), "{page}");
+        assert!(
+            page.contains("<h1>Not Found</h1>") && page.contains("href=\"../static/style.css\""),
+            "{page}"
+        );
+        assert!(!page.contains("{status}"));
+    }
+}

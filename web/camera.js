@@ -18,6 +18,15 @@ const veil = make("p", "veil");
 const controls = new Controls(at("controls"), `api/${path}/controls`);
 const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Picture of ${name}`);
 
+// Why the server does not give the picture to this page.
+let refusal = "";
+
+feed.onRefused = (message) => {
+  refusal = message ? `${message} · trying again` : "";
+  setReason(refusal);
+  news.tell("Picture", message || "comes again");
+};
+news.tell("Picture", "comes again");
 at("name").textContent = name;
 document.title = `${name} · Framecast`;
 veil.hidden = true;
@@ -151,11 +160,11 @@ poll(`api/${path}`, {
     veil.hidden = true;
     at("actions").hidden = at("side").hidden = at("state").hidden = false;
     streams.up(isFresh);
-    feed.check(camera.frames);
+    feed.check(camera.frames, camera.viewers);
     setState(at("state"), camera.state);
-    const figures = isLive ? [rate(camera.fps), age(camera.age_ms)] : [];
+    const figures = isLive && !refusal ? [rate(camera.fps), age(camera.age_ms)] : [];
     setText(at("figures"), figures.filter(Boolean).join(" · "));
-    setReason(trouble(camera, nowMs));
+    setReason(trouble(camera, nowMs) || refusal);
     showDetails(camera, nowMs);
     controls.look(camera.state);
     if (camera.width) stage.style.setProperty("--shape", `${camera.width} / ${camera.height}`);

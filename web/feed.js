@@ -1,7 +1,9 @@
 // One endless multipart stream in an `<img>`. Browsers say little about such an image: Chromium
 // fires `load` once and nothing when the connection ends, Firefox fires it for each part. So the
 // feed looks at what is on the screen now and then, and opens the stream anew when it stands still
-// although the camera does not. Which feeds run is decided elsewhere (`streams.js`).
+// although the camera does not. A server that is full answers with a picture that says so, which an
+// image shows like any other: that it was refused, only the timing of the request tells. Which feeds
+// run is decided elsewhere (`streams.js`).
 
 // An image that shows this has closed its connection; removing `src` alone does not in every browser.
 const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
@@ -12,9 +14,19 @@ const RETRY_LAST_MS = 15000;
 const STILL_FIRST_MS = 4000;
 const STILL_LAST_MS = 128000;
 const LOOK_MS = 1000;
+// The server asks those whom it refused to come again after so long.
+const REFUSED_PAUSE_MS = 5000;
+// A picture that has been there for so long is that of a viewer whom the server counts.
+const COUNTED_MS = 3000;
 const SAMPLE = { width: 32, height: 18 };
 
 let opened = 0;
+// What is to be called when the request of this address is answered with an error.
+const onError = new Map();
+
+new PerformanceObserver((list) => {
+  for (const { name, responseStatus } of list.getEntries()) if (responseStatus >= 400) onError.get(name)?.();
+}).observe({ type: "resource" });
 
 // A page that goes away may load nothing more, not even a blank picture; there an empty `src` will do.
 let isLeaving = false;
@@ -26,10 +38,17 @@ export class Feed {
   #url;
   #alt;
   #image = null;
+  // What stays on the page until there is more to see: the picture that says why there is none.
+  #former = null;
+  #refusal = "";
+  #address = "";
   #timer = 0;
   #retryMs = RETRY_FIRST_MS;
   #watch = null;
   #stillMs = STILL_FIRST_MS;
+
+  /** Called with the server's sentence when it refuses the stream, and with none when it does not any more. */
+  onRefused = () => {};
 
   /** `holder` is the element that gets the image; `url` the stream. Opens nothing yet. */
   constructor(holder, url, alt) {
@@ -49,6 +68,8 @@ export class Feed {
   /** Closes the connection and takes the picture off the page. */
   stop() {
     this.#close();
+    this.#dropFormer();
+    this.#tell("");
     this.#retryMs = RETRY_FIRST_MS;
     this.#stillMs = STILL_FIRST_MS;
   }
@@ -62,15 +83,21 @@ export class Feed {
 
   /**
    * To be called with each answer of the API while the feed runs. `frames` is the camera's count of
-   * good pictures: as long as it grows, the picture on the screen should change too.
+   * good pictures: as long as it grows, the picture on the screen should change too. `viewers` is the
+   * camera's count of viewers, of whom this is one.
    */
-  check(frames) {
+  check(frames, viewers) {
     const image = this.#image;
     if (!image || !this.#watch) return;
     const watch = this.#watch;
     const now = performance.now();
     if (now - watch.lookedAt < LOOK_MS) return;
     watch.lookedAt = now;
+    if (now - watch.loadedAt > LOOK_MS) this.#tell("");
+    if (viewers === 0 && now - watch.loadedAt > COUNTED_MS) {
+      this.#retry(REFUSED_PAUSE_MS);
+      return;
+    }
     const sign = watch.loads > 1 ? `load ${watch.loads}` : sample(image);
     if (sign !== watch.sign) {
       if (watch.sign !== null && sign !== null) this.#stillMs = STILL_FIRST_MS;
@@ -91,16 +118,36 @@ export class Feed {
     image.draggable = false;
     image.onload = () => {
       image.classList.add("seen");
+      // That it was refused may be known before.
+      if (image === this.#former) return;
+      this.#dropFormer();
       this.#retryMs = RETRY_FIRST_MS;
-      this.#watch ??= { loads: 0, sign: null, changedAt: performance.now(), lookedAt: 0, frames: 0 };
+      const now = performance.now();
+      this.#watch ??= { loads: 0, sign: null, loadedAt: now, changedAt: now, lookedAt: 0, frames: 0 };
       this.#watch.loads += 1;
     };
-    image.onerror = () => this.#retry();
+    image.onerror = () => {
+      if (image === this.#former) {
+        this.#dropFormer();
+        return;
+      }
+      const waitMs = this.#retryMs;
+      this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LAST_MS);
+      this.#retry(waitMs);
+    };
     // A number of its own keeps browsers from handing out an image that they still hold.
     opened += 1;
     // With "adapt" the server sends smaller pictures where the line cannot carry the camera's own.
     image.src = `${this.#url}?adapt=1&t=${Date.now()}.${opened}`;
+    onError.set(image.src, () => {
+      // It has been sent whole, and stays where it is.
+      this.#dropFormer();
+      this.#former = image;
+      this.#image = null;
+      this.#retry(REFUSED_PAUSE_MS);
+    });
     this.#image = image;
+    this.#address = image.src;
     this.#holder.append(image);
   }
 
@@ -108,23 +155,54 @@ export class Feed {
     clearTimeout(this.#timer);
     this.#timer = 0;
     this.#watch = null;
-    const image = this.#image;
+    onError.delete(this.#address);
+    if (this.#image) discard(this.#image);
     this.#image = null;
-    if (!image) return;
-    image.onload = null;
-    image.onerror = null;
-    image.src = isLeaving ? "" : BLANK;
-    image.remove();
   }
 
-  #retry() {
+  #dropFormer() {
+    if (this.#former) discard(this.#former);
+    this.#former = null;
+  }
+
+  /** Opens the stream anew after `waitMs`, more or less; until then it is told why, where the server says. */
+  async #retry(waitMs) {
     this.#close();
-    const wait = this.#retryMs * (0.75 + Math.random() / 2);
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LAST_MS);
-    this.#timer = setTimeout(() => {
+    const timer = setTimeout(() => {
       this.#timer = 0;
       this.#open();
-    }, wait);
+    }, waitMs * (0.75 + Math.random() / 2));
+    this.#timer = timer;
+    const refusal = await askWhy(this.#url);
+    if (timer === this.#timer && refusal) this.#tell(refusal);
+  }
+
+  #tell(refusal) {
+    if (refusal === this.#refusal) return;
+    this.#refusal = refusal;
+    this.onRefused(refusal);
+  }
+}
+
+function discard(image) {
+  image.onload = null;
+  image.onerror = null;
+  image.src = isLeaving ? "" : BLANK;
+  image.remove();
+}
+
+/** The server's sentence about why there is no stream at `url`; empty where there is one, or no answer. */
+async function askWhy(url) {
+  const abort = new AbortController();
+  try {
+    const headers = { Accept: "application/json" };
+    const response = await fetch(url, { headers, cache: "no-store", signal: abort.signal });
+    return response.ok ? "" : ((await response.json()).error ?? "");
+  } catch {
+    return "";
+  } finally {
+    // A stream that is there after all would come for ever.
+    abort.abort();
   }
 }
 

@@ -73,7 +73,7 @@ export class Tile {
     this.element.append(this.#picture, make("div", "caption", title, this.#reason));
     this.#feed = new Feed(this.#picture, address(camera.stream), `Picture of ${camera.name}`);
     this.#canvas.onShown = () => this.#dropImages();
-    this.#canvas.onRefused = (message) => this.#refuse(message);
+    this.#canvas.onRefused = this.#feed.onRefused = (message) => this.#refuse(message);
   }
 
   /**
@@ -117,7 +117,7 @@ export class Tile {
 
   /** What the API says of the camera; `nowMs` is the server's clock. */
   update(camera, nowMs) {
-    if (this.#mode === "stream") this.#feed.check(camera.frames);
+    if (this.#mode === "stream") this.#feed.check(camera.frames, camera.viewers);
     if (this.#mode === "live" && camera.frames > this.#frames) this.#live.check(this.#canvas);
     this.#frames = camera.frames;
     this.#own = camera.width ? { width: camera.width, height: camera.height } : null;

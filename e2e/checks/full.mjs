@@ -1,10 +1,11 @@
-// A server that has no place for one more viewer: an `<img>` shows a picture that says so.
+// A server that has no place for one more viewer: an `<img>` shows a picture that says so, and the page of a camera
+// says it too and shows the camera as soon as there is a place.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { open } from "../lib/browser.mjs";
+import { moves, open } from "../lib/browser.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const CONFIG = `max_viewers = 1
@@ -20,14 +21,19 @@ async function watch(stage, url) {
   const response = await new Promise((resolve, reject) => request.on("response", resolve).on("error", reject));
   ensure(response.statusCode === 200, `the first viewer is answered ${response.statusCode}`);
   response.resume();
+  return () => request.destroy();
 }
 
-async function shownToAnImage(stage, browserName) {
+async function fullServer(stage) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-full-"));
   stage.defer(() => rmSync(folder, { recursive: true }));
   const config = path.join(folder, "framecast.toml");
   writeFileSync(config, CONFIG);
-  const server = await stage.framecast(["--config", config]);
+  return stage.framecast(["--config", config]);
+}
+
+async function shownToAnImage(stage, browserName) {
+  const server = await fullServer(stage);
   await watch(stage, server.url);
   const elsewhere = await stage.page(`<img id="here" src="${server.url}/video_feed">`);
   const page = await open(await stage.browser(browserName), elsewhere);
@@ -38,7 +44,29 @@ async function shownToAnImage(stage, browserName) {
   ensure(refused.server >= 1, `refused: ${JSON.stringify(refused)}`);
 }
 
+/** The camera's page says why it shows nothing, and shows the camera when the one viewer has gone. */
+async function gotOver(stage, browserName) {
+  const server = await fullServer(stage);
+  const leave = await watch(stage, server.url);
+  const page = await open(await stage.browser(browserName), `${server.url}/cameras/front`);
+  const reason = () => page.$eval("#reason", (element) => (element.hidden ? "" : element.textContent));
+  await until("the page says why there is no picture", async () =>
+    /as many viewers as it may have \(1\) · trying again/.test(await reason()),
+  );
+  const width = () => page.$eval("#stage img:last-of-type", (image) => image.naturalWidth);
+  ensure((await width()) === 640, "the picture that says so has gone");
+  await page.screenshot({ path: stage.out(`full-camera-${browserName}.png`) });
+  leave();
+  const leftAt = Date.now();
+  await until("the page says nothing more", async () => (await reason()) === "");
+  await moves(page, "#stage");
+  ensure((await page.$$("#stage img")).length === 1, "there is more than one picture");
+  return `${((Date.now() - leftAt) / 1000).toFixed(1)} s after there was a place`;
+}
+
 export const checks = [
   { name: "full", needs: ["chromium"], run: (stage) => shownToAnImage(stage, "chromium") },
   { name: "full-firefox", needs: ["firefox-esr"], run: (stage) => shownToAnImage(stage, "firefox") },
+  { name: "full-camera-chromium", needs: ["chromium"], run: (stage) => gotOver(stage, "chromium") },
+  { name: "full-camera-firefox", needs: ["firefox-esr"], run: (stage) => gotOver(stage, "firefox") },
 ];

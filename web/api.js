@@ -8,6 +8,9 @@ const ROOT = new URL("..", import.meta.url);
 ROOT.username = ROOT.password = "";
 const INTERVAL_MS = 1000;
 const TIMEOUT_MS = 5000;
+// An answer that is so late is worth a look at what is on the page meanwhile.
+const LATE_MS = 1500;
+const LOOK_MS = 250;
 // A gap this long between two polls means that the computer slept: open streams are worth nothing.
 const SLEPT_MS = 20000;
 
@@ -33,9 +36,10 @@ async function fetchJson(path, signal) {
  *
  * `onAnswer(data, isFresh)`: `isFresh` when streams opened before are not to be trusted, because the
  * server was away, was restarted, or this computer slept. `onFailure(hasTimedOut)`: no answer.
+ * `onWait(sinceMs)`: the answer is late, the last one came so long ago.
  * `onMissing(message)`: the server is there and knows no such thing.
  */
-export function poll(path, { onAnswer, onFailure, onMissing }) {
+export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
   let startedAt = null;
   let isReachable = true;
   let failures = 0;
@@ -95,6 +99,10 @@ export function poll(path, { onAnswer, onFailure, onMissing }) {
     if (!document.hidden) ask();
   }
 
+  setInterval(() => {
+    const sinceMs = Date.now() - lastAt;
+    if (abort && isReachable && startedAt !== null && sinceMs > LATE_MS) onWait?.(sinceMs);
+  }, LOOK_MS);
   document.addEventListener("visibilitychange", pauseOrResume);
   pauseOrResume();
 }

@@ -35,10 +35,12 @@ function keepTiles(cameras) {
 }
 
 function sumUp(cameras) {
-  const live = cameras.filter((camera) => camera.state === "live").length;
+  const count = (state) => cameras.filter((camera) => camera.state === state).length;
+  const lost = count("lost");
   const total = cameras.length === 1 ? "1 camera" : `${cameras.length} cameras`;
   summary.dataset.state = "";
-  setText(summary, cameras.length > 1 ? `${total} · ${live} live` : total);
+  const states = cameras.length > 1 ? [`${count("live")} live`, lost > 0 ? `${lost} lost` : ""] : [];
+  setText(summary, [total, ...states].filter(Boolean).join(" · "));
 }
 
 poll("api/cameras", {
@@ -52,6 +54,9 @@ poll("api/cameras", {
       tiles.get(camera.name).update(camera, nowMs);
       news.tell(camera.name, camera.state);
     }
+  },
+  onWait(sinceMs) {
+    for (const tile of tiles.values()) tile.wait(sinceMs);
   },
   onFailure(hasTimedOut) {
     streams.down(hasTimedOut);

@@ -18,12 +18,15 @@ const veil = make("p", "veil");
 const controls = new Controls(at("controls"), `api/${path}/controls`);
 const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Picture of ${name}`);
 
+// What the API said last.
+let last = null;
 // Why the server does not give the picture to this page.
 let refusal = "";
 
 feed.onRefused = (message) => {
   refusal = message ? `${message} · trying again` : "";
   setReason(refusal);
+  if (refusal) setText(at("figures"), "");
   news.tell("Picture", message || "comes again");
 };
 news.tell("Picture", "comes again");
@@ -149,6 +152,14 @@ function setReason(text) {
   setText(at("reason"), text);
 }
 
+/** Rate and age of the picture, as they were told `agoMs` ago. */
+function showFigures(agoMs) {
+  const isShown = last?.state === "live" && !refusal;
+  const ageMs = last?.age_ms;
+  const figures = isShown ? [rate(last.fps), age(ageMs === null ? null : ageMs + agoMs)] : [];
+  setText(at("figures"), figures.filter(Boolean).join(" · "));
+}
+
 showAddresses();
 prepareSnapshot();
 prepareFullScreen();
@@ -156,14 +167,13 @@ prepareFullScreen();
 poll(`api/${path}`, {
   onAnswer(camera, isFresh) {
     const nowMs = Date.parse(camera.now);
-    const isLive = camera.state === "live";
+    last = camera;
     veil.hidden = true;
     at("actions").hidden = at("side").hidden = at("state").hidden = false;
     streams.up(isFresh);
     feed.check(camera.frames, camera.viewers);
     setState(at("state"), camera.state);
-    const figures = isLive && !refusal ? [rate(camera.fps), age(camera.age_ms)] : [];
-    setText(at("figures"), figures.filter(Boolean).join(" · "));
+    showFigures(0);
     setReason(trouble(camera, nowMs) || refusal);
     showDetails(camera, nowMs);
     controls.look(camera.state);
@@ -171,6 +181,7 @@ poll(`api/${path}`, {
     news.tell("Server", "answers again");
     news.tell(name, camera.state);
   },
+  onWait: showFigures,
   onFailure(hasTimedOut) {
     streams.down(hasTimedOut);
     setState(at("state"), "unreachable");
@@ -183,6 +194,7 @@ poll(`api/${path}`, {
   onMissing(message) {
     streams.down(false);
     feed.stop();
+    last = null;
     at("actions").hidden = at("side").hidden = at("state").hidden = true;
     setText(at("figures"), "");
     setReason("");

@@ -38,10 +38,12 @@ export class Canvas {
   // Counts how often it was cleared: what was being decoded then is not wanted any more.
   #turn = 0;
 
-  #paintedAt = [];
+  #paints = [];
 
   /** When the picture that is seen was taken, in milliseconds of the server's clock; null when none is seen. */
   takenAtMs = null;
+  /** When a picture was painted last, by `performance.now()`. */
+  paintedAt = 0;
   /** Called after the first picture was painted. */
   onShown = () => {};
   /** Called with the reason when the server does not give the pictures. */
@@ -60,7 +62,7 @@ export class Canvas {
 
   /** Pictures painted per second, of late; null when not known. */
   get fps() {
-    const times = this.#paintedAt;
+    const times = this.#paints;
     return times.length < RATE_COUNT ? null : ((times.length - 1) * 1000) / (times.at(-1) - times[0]);
   }
 
@@ -105,8 +107,9 @@ export class Canvas {
     if (this.#element.width !== width || this.#element.height !== height) Object.assign(this.#element, { width, height });
     this.#context.transferFromImageBitmap(bitmap);
     const now = performance.now();
-    this.#paintedAt.push(now);
-    while (this.#paintedAt.length > RATE_COUNT && this.#paintedAt[0] < now - RATE_MS) this.#paintedAt.shift();
+    this.paintedAt = now;
+    this.#paints.push(now);
+    while (this.#paints.length > RATE_COUNT && this.#paints[0] < now - RATE_MS) this.#paints.shift();
     const isFirst = !this.isShown;
     this.takenAtMs = takenAtMs;
     if (!isFirst) return;
@@ -116,7 +119,7 @@ export class Canvas {
 
   /** Nothing comes for a while, by no fault of anyone. */
   pause() {
-    this.#paintedAt = [];
+    this.#paints = [];
   }
 
   refuse(message) {

@@ -12,6 +12,13 @@ const MOST_PIXEL_RATIO = 2;
 const STRETCH = 1.06;
 // Of a camera's rate, what a tile shows of it to be told as the camera's.
 const KEEPS_UP = 0.9;
+// The usual widths, so that all screens together share few renditions of a camera.
+const WIDTHS = [320, 480, 640, 960, 1280, 1920, 2560, 3840];
+// A live picture stalls when none comes for so long and for so many of the usual intervals; while its rate is not known
+// it may be a slow one.
+const STALLED_MS = 2000;
+const STALLED_INTERVALS = 3;
+const STALLED_UNKNOWN_MS = 5000;
 const WAITING = "Waiting for a picture";
 
 /** `<tag class=… >` with `children`. */
@@ -53,6 +60,13 @@ export class Tile {
   #mode = "off";
   #still = null;
   #frames = 0;
+  // When pictures were asked for, by `performance.now()`.
+  #shownAt = 0;
+  // When the API answered last, and since when it knows of pictures that are not here.
+  #answeredAt = 0;
+  #owedAt = 0;
+  // What the API said last, while it answers.
+  #said = null;
   // Why the server does not give the picture to this page.
   #refusal = "";
   // The camera's own size, once it is known.
@@ -84,6 +98,7 @@ export class Tile {
     if (mode === "live") this.#live.show(this.#canvas, { camera: this.name, ...this.#size(), ...wish });
     if (mode === this.#mode) return;
     this.#mode = mode;
+    this.#shownAt = performance.now();
     if (mode === "held") return;
     if (mode === "live" || mode === "paused") {
       if (mode === "paused") {
@@ -106,36 +121,66 @@ export class Tile {
     }
   }
 
-  /** The pixels that the picture fills on this screen; nothing where the camera has no more than that. */
+  /** The least usual width that fills the picture's place on this screen; nothing where the camera has no more than that. */
   #size() {
     const { clientWidth, clientHeight } = this.#picture;
     const scale = Math.min(devicePixelRatio, MOST_PIXEL_RATIO) / STRETCH;
-    const [width, height] = [clientWidth, clientHeight].map((side) => Math.max(16, Math.ceil(side * scale)));
-    const isEnough = this.#own && width >= this.#own.width && height >= this.#own.height;
-    return isEnough ? {} : { width, height };
+    // In a place that is too wide for it, the height decides how wide the picture is.
+    const shape = this.#own ? this.#own.width / this.#own.height : Infinity;
+    const needed = Math.min(clientWidth, clientHeight * shape) * scale;
+    const width = WIDTHS.find((usual) => usual >= needed);
+    return width === undefined || width >= this.#own?.width ? {} : { width };
   }
 
   /** What the API says of the camera; `nowMs` is the server's clock. */
   update(camera, nowMs) {
     if (this.#mode === "stream") this.#feed.check(camera.frames, camera.viewers);
     if (this.#mode === "live" && camera.frames > this.#frames) this.#live.check(this.#canvas);
+    // Of an answer's pictures some may have been painted before it came, of the next answer's none.
+    if (camera.frames > this.#frames) this.#owedAt = this.#answeredAt;
+    this.#answeredAt = performance.now();
     this.#frames = camera.frames;
     this.#own = camera.width ? { width: camera.width, height: camera.height } : null;
     this.#veil.hidden = true;
-    setState(this.#state, camera.state);
-    const said = [`${camera.name}: ${stateWord(camera.state)}`, camera.reason, this.#refusal];
-    const label = said.filter(Boolean).join(". ");
-    this.element.setAttribute("aria-label", label);
-    this.#canvas.label = `Picture of ${label}`;
-    setText(this.#figures, this.#figuresOf(camera, nowMs));
+    this.#said = { camera, nowMs };
+    this.#tell(camera, nowMs, this.#owedAt > this.#canvas.paintedAt);
     const reason = trouble(camera, nowMs);
     this.#reason.hidden = reason === "";
     setText(this.#reason, reason);
     if (this.#reason.title !== reason) this.#reason.title = reason;
   }
 
+  /** The answer of the API is late, the last one came so long ago: what is seen grows older, or does not. */
+  wait(sinceMs) {
+    if (this.#said) this.#tell(this.#said.camera, this.#said.nowMs + sinceMs, true);
+  }
+
+  /** `mayStall`: a picture that stands is not all that the camera has, as far as is known. */
+  #tell(camera, nowMs, mayStall) {
+    const isStalled = mayStall && camera.state === "live" && this.#isStalled(camera);
+    const state = isStalled ? "stalled" : camera.state;
+    setState(this.#state, state);
+    this.#picture.classList.toggle("stalled", isStalled);
+    const said = [`${camera.name}: ${stateWord(state)}`, camera.reason, this.#refusal];
+    const label = said.filter(Boolean).join(". ");
+    if (this.element.getAttribute("aria-label") !== label) this.element.setAttribute("aria-label", label);
+    this.#canvas.label = `Picture of ${label}`;
+    const figures = camera.state === "live" ? this.#measured(camera, nowMs, isStalled) : [];
+    setText(this.#figures, figures.filter(Boolean).join(" · "));
+  }
+
+  /** Whether pictures of a live camera do not come to this canvas; of an image nobody can tell so soon. */
+  #isStalled(camera) {
+    if (this.#mode !== "live" || !this.#canvas.isShown) return false;
+    const standsMs = performance.now() - Math.max(this.#canvas.paintedAt, this.#shownAt);
+    const fps = Math.min(camera.fps ?? 0, this.#canvas.fps ?? Infinity);
+    return standsMs > (fps > 0 ? Math.max(STALLED_MS, (STALLED_INTERVALS * 1000) / fps) : STALLED_UNKNOWN_MS);
+  }
+
   /** The server does not answer: whatever is on the screen is not live. */
   down() {
+    this.#said = null;
+    this.#picture.classList.remove("stalled");
     setState(this.#state, "unreachable");
     this.element.setAttribute("aria-label", `${this.name}: ${stateWord("unreachable")}`);
     this.#canvas.label = `Picture of ${this.name}: ${stateWord("unreachable")}`;
@@ -165,23 +210,18 @@ export class Tile {
     this.#still.image.src = URL.createObjectURL(blob);
   }
 
-  #figuresOf(camera, nowMs) {
-    if (camera.state !== "live") return "";
-    const [pace, ageMs] = this.#measured(camera, nowMs);
-    return [pace, age(ageMs)].filter(Boolean).join(" · ");
-  }
-
   /** How often the picture comes, and how old it is, of what is seen here. */
-  #measured(camera, nowMs) {
+  #measured(camera, nowMs, isStalled) {
     if (this.#mode === "live" && this.#canvas.isShown) {
       const { fps, takenAtMs } = this.#canvas;
       const isBehind = fps !== null && fps < KEEPS_UP * camera.fps;
-      return [rate(isBehind ? fps : camera.fps), nowMs - takenAtMs];
+      return [isStalled ? "" : rate(isBehind ? fps : camera.fps), age(nowMs - takenAtMs)];
     }
-    if (this.#mode !== "snapshots") return [rate(camera.fps), camera.age_ms];
-    if (!this.#still) return ["", null];
+    if (this.#mode !== "snapshots") return [rate(camera.fps), age(camera.age_ms)];
+    if (!this.#still) return [];
     const { gotAt, takenAtMs, gapMs } = this.#still;
-    return [gapMs === null ? "" : slowRate(gapMs), takenAtMs === null ? Date.now() - gotAt : nowMs - takenAtMs];
+    const ageMs = takenAtMs === null ? Date.now() - gotAt : nowMs - takenAtMs;
+    return [gapMs === null ? "" : slowRate(gapMs), age(ageMs)];
   }
 
   /** Says `message` in place of a picture; nothing takes it back. */

@@ -5,10 +5,11 @@ const STATES = {
   opening: "opening",
   live: "live",
   lost: "lost",
+  stalled: "stalled",
   unreachable: "server unreachable",
 };
 
-/** The word shown for a state of the API, or for `unreachable`. */
+/** The word shown for a state of the API, or for `stalled` (live, and its pictures do not come) and `unreachable`. */
 export function stateWord(state) {
   return STATES[state] ?? String(state);
 }

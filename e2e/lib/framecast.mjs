@@ -84,7 +84,17 @@ export class Framecast extends Api {
   }
 
   async stop() {
+    this.thaw();
     await this.#end("SIGTERM");
+  }
+
+  /** Stops it where it is: connections stay open, and nothing comes. */
+  freeze() {
+    this.#child.kill("SIGSTOP");
+  }
+
+  thaw() {
+    this.#child.kill("SIGCONT");
   }
 
   async #end(signal) {

@@ -1,0 +1,57 @@
+// Renditions as pages ask for them: screens of many sizes share few, and who finds as many as there may be sees a
+// picture all the same.
+
+import { moves, open } from "../lib/browser.mjs";
+import { ensure, until } from "../lib/wait.mjs";
+import { Viewer } from "../lib/watch.mjs";
+
+const LARGE = "emulated:?size=1280x720&fps=5";
+// Narrow phones, tablets, laptops and large screens; a ratio of 3 is shown as one of 2.
+const SCREENS = [[320, 568, 1], [390, 844, 3], [800, 600, 1], [768, 1024, 2], [1024, 768, 1], [1280, 800, 1], [1920, 1080, 1]];
+const MOST = 4;
+
+const renditions = async (framecast, camera) => (await framecast.camera(camera)).renditions.map(({ query }) => query);
+
+async function areFew(stage, name) {
+  const framecast = await stage.framecast([`front=${LARGE}`, `yard=${LARGE}`, `gate=${LARGE}`, `hall=${LARGE}`, `shed=${LARGE}`]);
+  const page = await open(await stage.browser(name), framecast.url);
+  const asked = new Set();
+  for (const [width, height, deviceScaleFactor] of SCREENS) {
+    await page.setViewport({ width, height, deviceScaleFactor });
+    await moves(page, ".picture", 2);
+    await until("the size has settled", async () => (await renditions(framecast, "front")).length <= 1);
+    for (const query of await renditions(framecast, "front")) asked.add(query.replace(/&?fps=\d+/, ""));
+  }
+  ensure([...asked].every((query) => /^width=\d+$/.test(query)), `asked for: ${[...asked].join(", ")}`);
+  ensure(asked.size <= MOST, `${asked.size} sizes for ${SCREENS.length} screens: ${[...asked].join(", ")}`);
+  return [...asked].join(", ");
+}
+
+async function areAllTaken(stage, name) {
+  const framecast = await stage.framecast([`front=${LARGE}`, `yard=${LARGE}`]);
+  for (const quality of [30, 40, 50, 60, 70, 80, 90, 95]) {
+    new Viewer(stage, `${framecast.url}/cameras/front/stream.mjpg?width=160&quality=${quality}`);
+  }
+  await until("all renditions are taken", async () => (await renditions(framecast, "front")).length === 8);
+  const refused = await fetch(`${framecast.url}/cameras/front/stream.mjpg?width=320`);
+  ensure(refused.status === 503, `a program is answered ${refused.status}`);
+  const browser = await stage.browser(name);
+  const wall = await open(browser, framecast.url, { width: 640, height: 480 });
+  await moves(wall, ".tile:first-child .picture");
+  const alone = await open(browser, `${framecast.url}/cameras/front`);
+  await moves(alone, "#stage");
+  const image = `<div id="here"><img src="${framecast.url}/cameras/front/stream.mjpg?width=320"></div>`;
+  const elsewhere = await open(browser, await stage.page(image));
+  await moves(elsewhere, "#here");
+  const width = await elsewhere.$eval("img", (element) => element.naturalWidth);
+  ensure(width === 1280, `the image is ${width} wide`);
+}
+
+const inBoth = (title, check) =>
+  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
+    name: `${title}-${name}`,
+    needs: [program],
+    run: (stage) => check(stage, name),
+  }));
+
+export const checks = [...inBoth("few-sizes", areFew), ...inBoth("sizes-taken", areAllTaken)];

@@ -1,0 +1,90 @@
+// What the pages say: of a picture that stands, of cameras that are lost, and at an address with nothing behind it.
+
+import { moves, open } from "../lib/browser.mjs";
+import { ensure, sleep, until } from "../lib/wait.mjs";
+
+const DESKTOP = { width: 1280, height: 800 };
+const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: false };
+const MOVING = "emulated:?size=640x360&fps=10";
+
+/** Leaves pictures of the page for people to look at: on a desktop and a phone, in light and dark where the browser can. */
+async function lookAt(stage, page, name, browserName) {
+  for (const [size, viewport] of [["phone", PHONE], ["desktop", DESKTOP]]) {
+    await page.setViewport(viewport);
+    for (const scheme of browserName === "chromium" ? ["dark", "light"] : ["light"]) {
+      if (browserName === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+      await sleep(100);
+      await page.screenshot({ path: stage.out(`${name}-${browserName}-${size}-${scheme}.png`) });
+    }
+  }
+}
+
+/** A server that stands still: the age goes on, and the picture is told as stalled before the server is as unreachable. */
+async function stalls(stage, name) {
+  const framecast = await stage.framecast([`front=${MOVING}`, `yard=${MOVING}`]);
+  const page = await open(await stage.browser(name), framecast.url);
+  await moves(page, ".picture");
+  const said = () =>
+    page.$eval(".tile", (tile) => ({
+      state: tile.querySelector(".state").textContent,
+      figures: tile.querySelector(".figures").textContent,
+    }));
+  await until("the camera is live", async () => /^\d+ fps/.test((await said()).figures));
+  framecast.freeze();
+  const frozenAt = Date.now();
+  await until("the tile says so", async () => (await said()).state === "stalled", { withinMs: 4500, everyMs: 50 });
+  const afterMs = Date.now() - frozenAt;
+  await page.screenshot({ path: stage.out(`stalled-${name}.png`) });
+  const first = await said();
+  ensure(/^\d\.\d s old$/.test(first.figures), `the figures are: ${first.figures}`);
+  await until("the age goes on", async () => /^\d\.\d s old$/.test((await said()).figures) && (await said()).figures > first.figures, {
+    withinMs: 2000,
+    everyMs: 50,
+  });
+  framecast.thaw();
+  await until("the tile is live again", async () => (await said()).state === "live");
+  await moves(page, ".picture");
+  ensure((await page.$(".picture.stalled")) === null, "the picture is dim");
+  return `told after ${(afterMs / 1000).toFixed(1)} s`;
+}
+
+/** The head counts who is lost; a camera out of sight is idle, and nothing is said of it. */
+async function counts(stage, name) {
+  const framecast = await stage.framecast([`front=${MOVING}`, "gate=images:/nowhere/at/all", `yard=${MOVING}`]);
+  const page = await open(await stage.browser(name), framecast.url);
+  const summary = () => page.$eval("#summary", (element) => element.textContent);
+  await until("one is lost", async () => (await summary()) === "3 cameras · 2 live · 1 lost");
+  await moves(page, ".picture");
+  await lookAt(stage, page, "lost", name);
+}
+
+/** A wrong address, and the way from there to the start. */
+async function findsTheWay(stage, name) {
+  const framecast = await stage.framecast([`front=${MOVING}`]);
+  const browser = await stage.browser(name);
+  for (const path of ["foo", "cameras/none", "cameras/", "a/b/c"]) {
+    const page = await open(browser, `${framecast.url}/${path}`);
+    const ground = await page.$eval("body", (body) => getComputedStyle(body).display);
+    ensure(ground === "flex", `/${path} has no style`);
+    const sentence = await page.$eval("main p", (element) => element.textContent);
+    ensure(/^(there is nothing at|no camera)/.test(sentence), `/${path} says: ${sentence}`);
+    if (path === "cameras/none") await lookAt(stage, page, "wrong-address", name);
+    await page.click("main a");
+    await until("the start", () => page.evaluate(() => location.pathname === "/"));
+    await moves(page, ".picture");
+    await page.close();
+  }
+}
+
+const inBoth = (title, check) =>
+  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
+    name: `${title}-${name}`,
+    needs: [program],
+    run: (stage) => check(stage, name),
+  }));
+
+export const checks = [
+  ...inBoth("stalled", stalls),
+  ...inBoth("lost", counts),
+  ...inBoth("wrong-address", findsTheWay),
+];

@@ -146,6 +146,7 @@ fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -
     let named: BTreeSet<&str> = sources.iter().filter_map(|source| split_name(source).0).collect();
     for argument in sources {
         let (name, source) = split_name(argument);
+        check_configuration(source)?;
         let name = match name {
             Some(name) => name.to_owned(),
             None => free_name(|name| {
@@ -172,6 +173,17 @@ fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
     }
 }
 
+/// Refuses the path of a configuration, which would be watched for pictures.
+fn check_configuration(source: &str) -> anyhow::Result<()> {
+    let path = Path::new(source);
+    let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    if is_toml && !source.contains([':', ' ']) && !path.is_dir() {
+        let path = source.strip_prefix("./").unwrap_or(source);
+        bail!("`{source}` is not a source; did you mean --config {path}?");
+    }
+    Ok(())
+}
+
 /// Adds the camera that is shown when none was named.
 fn add_default(
     settings: &mut Settings,
@@ -181,7 +193,11 @@ fn add_default(
 ) -> anyhow::Result<()> {
     let Some(camera) = &environment.camera else {
         settings.add_camera(DEFAULT_NAME, "emulated")?;
-        origin.push("the emulated camera".to_owned());
+        let why_emulated = match origin.is_empty() {
+            true => format!("the emulated camera: there is no {DEFAULT_FILE} here"),
+            false => "the emulated camera: there is no camera in it".to_owned(),
+        };
+        origin.push(why_emulated);
         return Ok(());
     };
     if let (Some(_), source) = split_name(camera) {

@@ -185,6 +185,12 @@ fn bad_arguments_are_refused_by_their_name() {
             "camera `camera`: `192.168.1.20:8080/x` is not a source; did you mean `http://192.168.1.20:8080/x`?",
         ),
         (&["exec:"], "camera `camera`: `exec:` names no program; write for example `exec:ffmpeg"),
+        (&["./wall.toml"], "`./wall.toml` is not a source; did you mean --config wall.toml?"),
+        (&["wall.toml"], "`wall.toml` is not a source; did you mean --config wall.toml?"),
+        (
+            &["front=/srv/wall.toml"],
+            "`/srv/wall.toml` is not a source; did you mean --config /srv/wall.toml?",
+        ),
         (&["http:/cam/x"], "camera `camera`: `http:/cam/x` needs two slashes before the host"),
         (&["serv"], "`serv` is neither a command nor a source; did you mean `serve`?"),
         (&["chekc", "emulated"], "`chekc` is neither a command nor a source; did you mean `check`?"),
@@ -324,5 +330,13 @@ fn sources_are_added_to_those_of_a_file_that_is_named() {
 fn without_anything_there_is_the_emulated_camera() {
     let folder = tempfile::tempdir().unwrap();
     let (code, stdout, _) = run(framecast(&["check"]).current_dir(folder.path()));
-    assert_eq!((code, stdout.as_str()), (0, "nothing wrong in the emulated camera\n  camera  emulated:\n"));
+    let expected =
+        "nothing wrong in the emulated camera: there is no framecast.toml here\n  camera  emulated:\n";
+    assert_eq!((code, stdout.as_str()), (0, expected));
+    fs::write(folder.path().join("empty.toml"), "drop_in = false\n").unwrap();
+    let mut check = framecast(&["check", "--config", "empty.toml"]);
+    let (code, stdout, _) = run(check.current_dir(folder.path()));
+    let expected =
+        "nothing wrong in empty.toml, the emulated camera: there is no camera in it\n  camera  emulated:\n";
+    assert_eq!((code, stdout.as_str()), (0, expected));
 }

@@ -169,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         while let Some(tile) = self.scheduler.turn(now) {
             let Some(update) = self.tiles.newest(tile) else {
                 self.scheduler.withdraw(tile);
-                self.tiles.wait(tile);
+                self.tiles.wait(tile, now);
                 continue;
             };
             let (jpeg, captured_at) = (update.frame.data, update.frame.captured_at);
@@ -180,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let head = message::picture_head(tile, sequence, captured_at, update.is_notice);
                 self.wire.begin_picture(head, jpeg);
                 self.leaving = Some(Leaving { tile, bytes, captured_at });
-                self.tiles.wait(tile);
+                self.tiles.wait(tile, now);
             }
             return;
         }

@@ -14,9 +14,11 @@ use std::time::Duration;
 use framecast_hub::{Delivery, Feed, Hub, Rendition, Subscriber, TooManyRenditions, Update};
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::{FuturesUnordered, Stream};
+use tokio::time::Instant;
 
 use super::message::Subscribe;
 use super::scheduler::Pace;
+use crate::viewers::Skips;
 use crate::{Refusal, Via, Viewer, Viewers, rendition};
 
 /// The tiles of one connection.
@@ -58,8 +60,11 @@ struct Tile {
     watch: Option<Watch>,
     /// Another rendition, which takes the place of the one that is shown when it has a picture.
     next: Option<Watch>,
-    /// Frames that were skipped in watches that are gone.
-    skipped: u64,
+    /// Frames that were passed over in watches that are gone.
+    passed: u64,
+    /// The least time between two pictures.
+    interval: Duration,
+    skips: Skips,
 }
 
 /// One channel that is watched.
@@ -83,12 +88,17 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    fn skipped(&self) -> u64 {
+    fn all_passed(&self) -> u64 {
         self.overtaken + self.passed
     }
 }
 
 impl Tile {
+    fn new(viewer: Viewer, feed: Arc<Feed>) -> Self {
+        let (interval, skips) = (Duration::ZERO, Skips::default());
+        Self { viewer, feed, watch: None, next: None, passed: 0, interval, skips }
+    }
+
     fn shows(&self) -> Option<Rendition> {
         self.watch.as_ref().map(|watch| watch.rendition)
     }
@@ -100,7 +110,7 @@ impl Tile {
     /// Puts `watch` in the place of the one that is there.
     fn replace(&mut self, watch: Option<Watch>) {
         let before = std::mem::replace(&mut self.watch, watch);
-        self.skipped += before.map(|watch| watch.skipped()).unwrap_or_default();
+        self.passed += before.map(|watch| watch.all_passed()).unwrap_or_default();
     }
 
     /// Shows `watch`: at once where nothing is shown, else when it has a picture.
@@ -131,11 +141,9 @@ impl Tiles {
             self.remove(wish.tile);
         }
         let (feed, rendition) = wished?;
-        Ok(Pace {
-            interval: interval(wish.fps, rendition),
-            priority: wish.priority,
-            freshness: feed.freshness(),
-        })
+        let interval = interval(wish.fps, rendition);
+        self.change(wish.tile, |tile| tile.interval = interval);
+        Ok(Pace { interval, priority: wish.priority, freshness: feed.freshness() })
     }
 
     fn show(&mut self, wish: &Subscribe) -> Result<(Arc<Feed>, Rendition), String> {
@@ -146,8 +154,7 @@ impl Tiles {
             // Its place is free for the new one.
             self.remove(wish.tile);
             let viewer = self.viewers.admit(&feed, self.peer, Via::Live).map_err(|full| full.to_string())?;
-            let tile = Tile { viewer, feed: Arc::clone(&feed), watch: None, next: None, skipped: 0 };
-            self.shown.insert(wish.tile, tile);
+            self.shown.insert(wish.tile, Tile::new(viewer, Arc::clone(&feed)));
         }
         if wish.priority == 0 {
             self.change(wish.tile, |tile| {
@@ -244,13 +251,14 @@ impl Tiles {
         subscriber.current()
     }
 
-    /// Lets a tile wait for further news.
-    pub(super) fn wait(&mut self, tile: u16) {
+    /// Lets a tile wait for further news, having shown what it had at `now`.
+    pub(super) fn wait(&mut self, tile: u16, now: Instant) {
         let Some(shown) = self.shown.get_mut(&tile) else { return };
         let Some(watch) = &mut shown.watch else { return };
         let (id, Some(subscriber)) = (watch.id, watch.subscriber.take()) else { return };
         watch.passed = subscriber.skipped();
-        shown.viewer.skipped(shown.skipped + watch.skipped());
+        let passed = shown.passed + watch.all_passed();
+        shown.viewer.skipped(shown.skips.count(passed, shown.interval, now));
         let wait = self.wait_with(tile, id, subscriber);
         self.change(tile, |shown| {
             if let Some(watch) = &mut shown.watch {

@@ -22,6 +22,11 @@ impl Pace {
         Self { interval, resend_after: resend_after.max(interval), sent_at: None, due_at: None }
     }
 
+    /// The least time between two pictures; zero where no rate was asked for.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
     /// When the next picture may go, if that is after `now`.
     pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
         self.due_at.filter(|due_at| now < *due_at)

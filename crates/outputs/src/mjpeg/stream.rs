@@ -11,7 +11,8 @@ use super::ladder::Ladder;
 use super::pace::Pace;
 use super::packer::{Packer, Packers};
 use super::{Ask, Framing};
-use crate::{Ending, viewers};
+use crate::Ending;
+use crate::viewers::{self, Skips};
 
 /// What to do for a stream now.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(crate) struct Stream {
     place: viewers::Viewer,
     framing: Framing,
     pace: Pace,
+    skips: Skips,
     adapt: Option<Box<Adapt>>,
 }
 
@@ -69,7 +71,8 @@ impl Stream {
         let pace = Pace::new(ask.interval, resend_after);
         let adapt =
             ask.adapt.then(|| Box::new(Adapt { ask, packers: packers.clone(), ladder: None, coming: None }));
-        Self { packer, subscriber, place, framing: ask.style.framing, pace, adapt }
+        let (framing, skips) = (ask.style.framing, Skips::default());
+        Self { packer, subscriber, place, framing, pace, skips, adapt }
     }
 
     /// What comes before the first part.
@@ -115,7 +118,7 @@ impl Stream {
         let part = self.packed(update, now);
         let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
         self.place.sent(part.len(), age);
-        self.place.skipped(self.subscriber.skipped());
+        self.skipped(now);
         part
     }
 
@@ -123,7 +126,13 @@ impl Stream {
     fn part_again(&mut self, update: &Update, now: Instant) -> Bytes {
         let part = self.packed(update, now);
         self.place.sent_again(part.len());
+        self.skipped(now);
         part
+    }
+
+    fn skipped(&mut self, now: Instant) {
+        let skipped = self.skips.count(self.subscriber.skipped(), self.pace.interval(), now);
+        self.place.skipped(skipped);
     }
 
     fn packed(&mut self, update: &Update, now: Instant) -> Bytes {
@@ -257,5 +266,25 @@ mod tests {
         let age = stream.record().age().unwrap();
         assert!(matches!(stream.next(now + Duration::from_secs(1)), Next::Part(_)));
         assert_eq!((stream.record().frames(), stream.record().age()), (2, Some(age)));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_gets_the_rate_it_asked_for_skips_nothing() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let place = Viewers::default().admit(&feed, None, Via::Mjpeg).unwrap();
+        let style = Style { boundary: Boundary::Frame, framing: Framing::Standard };
+        let interval = Duration::from_millis(500);
+        let ask = Ask { style, rendition: Rendition::default(), interval, adapt: false };
+        let subscriber = feed.watch(ask.rendition, Delivery::Latest).unwrap();
+        let mut stream = Stream::new(subscriber, &Packers::default(), place, ask, Duration::from_secs(1));
+        let begin = Instant::now();
+        for n in 0..4_u32 {
+            (0..15).for_each(|_| feed.publish(frame(1)));
+            assert!(matches!(stream.next(begin + interval * n), Next::Part(_)));
+        }
+        assert_eq!((stream.record().frames(), stream.record().skipped_frames()), (4, 0));
+        (0..45).for_each(|_| feed.publish(frame(1)));
+        assert!(matches!(stream.next(begin + interval * 6), Next::Part(_)));
+        assert_eq!(stream.record().skipped_frames(), 2, "it asked for two more");
     }
 }

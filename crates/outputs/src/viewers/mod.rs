@@ -7,6 +7,7 @@
 mod ending;
 mod figures;
 mod record;
+mod skips;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,7 @@ use tracing::{debug, info};
 pub use ending::Ending;
 pub use figures::Figures;
 pub use record::{Record, Via};
+pub(crate) use skips::Skips;
 
 /// How many viewers there may be at once; `None` for any number. Cameras have limits of their own besides
 /// ([`Bounds::max_viewers`](framecast_hub::Bounds::max_viewers)).
@@ -224,7 +226,7 @@ impl Viewer {
         self.figures.sent_again(bytes);
     }
 
-    /// `total` frames did not come to it so far because newer ones took their place.
+    /// `total` frames that its rate would have shown did not come to it so far: newer ones took their place.
     pub fn skipped(&mut self, total: u64) {
         if total != self.skipped {
             self.figures.skipped(total.saturating_sub(self.skipped));

@@ -10,6 +10,7 @@ pub mod mjpeg;
 mod peer;
 mod refusal;
 mod rendition;
+mod seldom;
 pub mod snapshot;
 mod viewers;
 
@@ -26,6 +27,7 @@ use futures_util::stream;
 pub use handover::{Handover, Place, Socket, Taken, Taker};
 pub use peer::Peer;
 pub use refusal::Refusal;
+pub use seldom::Seldom;
 pub use viewers::{Ending, Figures, Full, Limit, Limits, Record, Via, Viewer, Viewers};
 
 /// What a camera's pictures may be asked with.

@@ -11,7 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use framecast_outputs::Refusal;
+use framecast_outputs::{Refusal, Seldom};
+use tracing::warn;
 
 use crate::config::Settings;
 
@@ -71,12 +72,16 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
 /// Refuses WebSockets to pages of other sites than `origins`: browsers let any page open one and read what comes, CORS or
 /// not, so a program that mounts the routes needs this too.
 pub(crate) async fn check_websocket(
-    State(origins): State<Arc<[HeaderValue]>>,
+    State(origins): State<Arc<Origins>>,
     request: Request,
     next: Next,
 ) -> Response {
     let host = host_of(request.uri(), request.headers());
-    if is_from_elsewhere(request.headers(), host.as_deref()) && !allows_origin(&origins, request.headers()) {
+    if is_from_elsewhere(request.headers(), host.as_deref()) && !origins.allow(request.headers()) {
+        if let Some(times) = origins.refused.occurs() {
+            let origin = request.headers().get(header::ORIGIN).map(shown).unwrap_or_default();
+            warn!(origin, times, "a page of another site wants the pictures; cors_origins may allow it");
+        }
         let message =
             "WebSockets are opened for this server's own pages alone, and for those in cors_origins";
         return Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
@@ -84,10 +89,28 @@ pub(crate) async fn check_websocket(
     next.run(request).await
 }
 
-fn allows_origin(origins: &[HeaderValue], headers: &HeaderMap) -> bool {
-    let mut given = headers.get_all(header::ORIGIN).iter();
-    let (Some(origin), None) = (given.next(), given.next()) else { return false };
-    origins.iter().any(|allowed| allowed == "*" || allowed == origin)
+/// The other sites whose pages may open WebSockets.
+#[derive(Debug)]
+pub(crate) struct Origins {
+    allowed: Vec<HeaderValue>,
+    refused: Seldom,
+}
+
+impl Origins {
+    pub(crate) fn new(allowed: &[HeaderValue]) -> Self {
+        Self { allowed: allowed.to_vec(), refused: Seldom::default() }
+    }
+
+    fn allow(&self, headers: &HeaderMap) -> bool {
+        let mut given = headers.get_all(header::ORIGIN).iter();
+        let (Some(origin), None) = (given.next(), given.next()) else { return false };
+        self.allowed.iter().any(|allowed| allowed == "*" || allowed == origin)
+    }
+}
+
+/// What a client sent, as far as a log line needs it.
+fn shown(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).chars().take(100).collect()
 }
 
 /// What is wrong with a request that names its host never or twice (RFC 9112 §3.2): a proxy in front may have read

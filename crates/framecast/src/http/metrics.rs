@@ -17,11 +17,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::Context;
+use super::gauge_histogram::GaugeHistogram;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -42,9 +42,11 @@ pub(crate) fn routes(context: Context) -> Router {
 
 async fn metrics(State(context): State<Context>) -> Response {
     let mut registry = Registry::with_prefix("framecast");
-    registry.register_collector(Box::new(Scrape(context)));
+    let scrape = Scrape(context);
     let mut body = String::new();
-    text::encode(&mut body, &registry).expect("a String takes all that is written");
+    let spreads = scrape.spreads(&mut body);
+    registry.register_collector(Box::new(scrape));
+    spreads.and_then(|()| text::encode(&mut body, &registry)).expect("a String takes all that is written");
     ([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
@@ -171,22 +173,28 @@ impl Scrape {
         let endings = self.0.live_counts.iter();
         let endings =
             endings.map(|(ending, count)| ([("ending", ending.to_owned())], ConstCounter::new(count)));
-        family(encoder, "live_endings", "Connections of /api/live that ended, by why", endings)?;
-        let over = |bounds: &[f64], read: fn(&Record) -> Option<f64>| {
-            let histogram = Histogram::new(bounds.iter().copied());
-            records.iter().filter_map(|record| read(record)).for_each(|value| histogram.observe(value));
-            histogram
+        family(encoder, "live_endings", "Connections of /api/live that ended, by why", endings)
+    }
+
+    /// How the viewers of this moment fare.
+    fn spreads(&self, out: &mut String) -> fmt::Result {
+        let records = self.0.viewers.list();
+        let mut spread = |name: &str, help: &str, bounds: &[f64], read: fn(&Record) -> Option<f64>| {
+            let values = records.iter().filter_map(|record| read(record));
+            GaugeHistogram::new(bounds, values).write(out, name, help)
         };
-        let queues = over(&QUEUES_BYTES, |record| record.queue_bytes().map(|bytes| bytes as f64));
-        single(encoder, "viewer_queue_bytes", "What is on its way, over the viewers now", queues)?;
-        let throughputs = over(&THROUGHPUTS, |record| record.bytes_per_second().map(|rate| rate as f64));
+        let queue = |record: &Record| record.queue_bytes().map(|bytes| bytes as f64);
+        let help = "What is on its way, over the viewers now";
+        spread("framecast_viewer_queue_bytes", help, &QUEUES_BYTES, queue)?;
+        let throughput = |record: &Record| record.bytes_per_second().map(|rate| rate as f64);
         let help = "What links carry, over the viewers now whose link was full";
-        single(encoder, "viewer_throughput_bytes_per_second", help, throughputs)?;
-        let skipped = over(&SKIPPED_SHARES, |record| {
+        spread("framecast_viewer_throughput_bytes_per_second", help, &THROUGHPUTS, throughput)?;
+        let skipped = |record: &Record| {
             let (sent, skipped) = (record.frames() as f64, record.skipped_frames() as f64);
             (sent > 0.0).then(|| skipped / (sent + skipped))
-        });
-        single(encoder, "viewer_skipped_ratio", "Share of frames not seen, over the viewers now", skipped)
+        };
+        let help = "Share of frames not seen, over the viewers now";
+        spread("framecast_viewer_skipped_ratio", help, &SKIPPED_SHARES, skipped)
     }
 }
 

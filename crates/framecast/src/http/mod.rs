@@ -8,6 +8,7 @@ mod controls;
 mod counts;
 mod drop_in;
 mod error_page;
+mod gauge_histogram;
 mod guard;
 mod listener;
 mod metrics;
@@ -21,7 +22,7 @@ use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -82,7 +83,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     let mjpeg = mjpeg::Output::new(config, context.viewers.clone(), shutdown.clone());
     let counts = context.live_counts.clone();
     let live = live::Config { write_timeout: settings.write_timeout, counts };
-    let origins: Arc<[HeaderValue]> = settings.cors_origins.clone().into();
+    let origins = Arc::new(guard::Origins::new(&settings.cors_origins));
     let live = live::routes(context.hub.clone(), context.viewers.clone(), live, shutdown.clone())
         .layer(middleware::from_fn_with_state(origins, guard::check_websocket));
     let mut page = page::routes(context.hub.clone());

@@ -1,7 +1,7 @@
 //! The accept loop: connections in, each served by hyper, bounded in number, head size and time.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use framecast_outputs::{Handover, Peer, Place, Socket, Taken};
+use framecast_outputs::{Handover, Peer, Place, Seldom, Socket, Taken};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -42,8 +43,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a refused connection may take to take its refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many refused connections are told so at once; further ones are just closed.
-const MAX_REFUSALS: usize = 64;
+/// How many refused connections are told so with patience at once; further ones must take it at once.
+const MAX_REFUSALS: usize = 256;
 
 /// How long connections may take to end by themselves at shutdown: less than the two seconds of the whole.
 const ENDING_TIMEOUT: Duration = Duration::from_millis(1800);
@@ -65,6 +66,7 @@ pub(crate) struct Server {
     counts: Counts,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    warning: Seldom,
     connections: TaskTracker,
 }
 
@@ -73,7 +75,8 @@ impl Server {
         let (settings, counts) = (Arc::clone(&context.settings), context.connections.clone());
         let places = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-        Self { listener, router, settings, counts, places, refusals, connections: TaskTracker::new() }
+        let (warning, connections) = (Seldom::default(), TaskTracker::new());
+        Self { listener, router, settings, counts, places, refusals, warning, connections }
     }
 
     /// Accepts connections until `shutdown`, then waits for those that are open, which are dropped when they have not
@@ -112,8 +115,13 @@ impl Server {
             Err(_) => {
                 self.counts.count(Fate::Refused);
                 debug!(?peer, "refused: all connections are in use");
-                if let Ok(refusal) = Arc::clone(&self.refusals).try_acquire_owned() {
-                    self.connections.spawn(refuse(socket, refusal));
+                if let Some(times) = self.warning.occurs() {
+                    let most = self.settings.max_connections;
+                    warn!(times, "refused a connection: all {most} are in use; the limit is max_connections");
+                }
+                match Arc::clone(&self.refusals).try_acquire_owned() {
+                    Ok(refusal) => drop(self.connections.spawn(refuse(socket, refusal))),
+                    Err(_) => refuse_at_once(&socket),
                 }
             }
         }
@@ -232,6 +240,17 @@ async fn refuse(mut stream: Socket, _refusal: OwnedSemaphorePermit) {
     };
     // A client that does not take its refusal has gone or will be closed.
     let _told = timeout(REFUSAL_TIMEOUT, telling).await;
+}
+
+/// Tells a client that there is no place for it, as far as that goes without waiting: what it asks later resets the
+/// connection, and on some systems takes the answer with it.
+fn refuse_at_once(socket: &Socket) {
+    let socket = match socket {
+        Socket::Tcp(stream) => SockRef::from(stream),
+        Socket::Unix(stream) => SockRef::from(stream),
+    };
+    // What was read resets nothing. A client that cannot be told sees its connection closed.
+    let (_read, _told) = ((&*socket).read(&mut [0; 1024]), socket.send(BUSY));
 }
 
 /// Whether an error of `accept` concerns the connection that was to be accepted and not the listener.

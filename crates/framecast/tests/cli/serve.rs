@@ -36,6 +36,34 @@ fn a_termination_signal_ends_streams_and_program_with_exit_code_0() {
 }
 
 #[test]
+fn who_is_refused_is_told_in_the_log_with_the_key_of_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = "max_viewers = 1\n[[camera]]\nname = \"front\"\nsource = \"emulated\"\n";
+    std::fs::write(folder.path().join("site.toml"), content).unwrap();
+    let mut command = framecast(&ANY);
+    let mut program = Running::start(command.args(["--config", "site.toml"]).current_dir(folder.path()));
+    let address = program.address();
+    let _viewer = Stream::open(address, "/video_feed", &[]);
+    for _ in 0..3 {
+        assert_eq!(get(address, "/video_feed").status, 503);
+    }
+    let upgrade = [
+        ("Origin", "http://other.example"),
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+    ];
+    assert_eq!(ask(address, "GET /api/live", &upgrade).status, 403);
+    let (_, lines) = program.terminate();
+    let refusals: Vec<_> = lines.iter().filter(|line| line.contains("refused a viewer")).collect();
+    assert_eq!(refusals.len(), 1, "once a minute: {lines:#?}");
+    assert!(refusals[0].contains("the limit is max_viewers in the configuration"), "{lines:#?}");
+    let pages: Vec<_> = lines.iter().filter(|line| line.contains("cors_origins")).collect();
+    assert!(pages.len() == 1 && pages[0].contains("http://other.example"), "{lines:#?}");
+}
+
+#[test]
 fn a_port_that_is_taken_is_exit_code_1_and_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

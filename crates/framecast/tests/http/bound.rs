@@ -99,6 +99,14 @@ fn connections_beyond_the_bound_are_told_so() {
     let answer = server.get("/");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
     assert_eq!(error(&answer), "all connections are in use; wait");
+    // More than are told with patience; none has asked anything yet.
+    let burst: Vec<_> = (0..300).map(|_| TcpStream::connect(server.address).unwrap()).collect();
+    for mut refused in burst {
+        let mut told = String::new();
+        refused.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        refused.read_to_string(&mut told).unwrap();
+        assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+    }
     drop(streams);
     // Their places become free as soon as they are known to have gone.
     while server.get("/healthz").status == 503 {}

@@ -111,7 +111,8 @@ fn metrics_are_what_was_counted() {
         "framecast_viewers{via=\"mjpeg\"} 1",
         "framecast_refused_viewers_total{limit=\"server\"} 0",
         "# TYPE framecast_frame_age_seconds histogram",
-        "# TYPE framecast_viewer_skipped_ratio histogram",
+        "# TYPE framecast_viewer_skipped_ratio gaugehistogram",
+        "framecast_viewer_skipped_ratio_gcount 1",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }

@@ -20,12 +20,14 @@ use std::time::{Duration, SystemTime};
 use framecast_hub::Feed;
 use tokio::time::Instant;
 use tracing::field::display;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 pub use ending::Ending;
 pub use figures::Figures;
 pub use record::{Record, Via};
 pub(crate) use skips::Skips;
+
+use crate::Seldom;
 
 /// How many viewers there may be at once; `None` for any number. Cameras have limits of their own besides
 /// ([`Bounds::max_viewers`](framecast_hub::Bounds::max_viewers)).
@@ -53,9 +55,16 @@ struct Registry {
 /// Viewers that were refused since the start, by the limit that refused them.
 #[derive(Debug, Default)]
 struct Refused {
-    server: AtomicU64,
-    camera: AtomicU64,
-    address: AtomicU64,
+    server: Reached,
+    camera: Reached,
+    address: Reached,
+}
+
+/// How often a limit was reached, and whether that is to be told.
+#[derive(Debug, Default)]
+struct Reached {
+    count: AtomicU64,
+    warning: Seldom,
 }
 
 /// There is no place for one more viewer.
@@ -106,7 +115,8 @@ impl Viewers {
     pub fn admit(&self, feed: &Arc<Feed>, peer: Option<IpAddr>, via: Via) -> Result<Viewer, Full> {
         let mut present = lock(&self.0.present);
         if let Some(full) = self.full(&present, feed, peer) {
-            self.0.refused.of(&full.limit).fetch_add(1, Ordering::Relaxed);
+            drop(present);
+            self.0.refused.of(&full.limit).add(&full);
             return Err(full);
         }
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed) + 1;
@@ -152,7 +162,7 @@ impl Viewers {
     pub fn refused(&self) -> [(&'static str, u64); 3] {
         let Refused { server, camera, address } = &self.0.refused;
         [("server", server), ("camera", camera), ("address", address)]
-            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+            .map(|(name, reached)| (name, reached.count.load(Ordering::Relaxed)))
     }
 
     /// What was counted since the start for each camera that was ever watched, by name.
@@ -162,11 +172,25 @@ impl Viewers {
 }
 
 impl Refused {
-    fn of(&self, limit: &Limit) -> &AtomicU64 {
+    fn of(&self, limit: &Limit) -> &Reached {
         match limit {
             Limit::Server => &self.server,
             Limit::Camera(_) => &self.camera,
             Limit::Address(_) => &self.address,
+        }
+    }
+}
+
+impl Reached {
+    fn add(&self, full: &Full) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let key = match full.limit {
+            Limit::Server => "max_viewers",
+            Limit::Camera(_) => "max_viewers of the camera",
+            Limit::Address(_) => "max_viewers_per_address",
+        };
+        if let Some(times) = self.warning.occurs() {
+            warn!(times, "refused a viewer: {full}; the limit is {key} in the configuration");
         }
     }
 }

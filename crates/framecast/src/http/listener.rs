@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 
 use framecast_outputs::{Peer, Socket};
 use socket2::{Domain, SockAddr, Socket as Socket2, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use crate::config::Listen;
+
+/// How many connections wait to be accepted: a page that opens again everywhere at once comes as a burst, and a connection
+/// beyond this waits for a second. The system has a bound of its own.
+const BACKLOG: u32 = 4096;
 
 /// Where connections come in.
 #[derive(Debug)]
@@ -33,10 +37,19 @@ impl Listener {
     /// [`ErrorKind::AlreadyExists`] for a file that is no socket.
     pub(crate) async fn bind(listen: &Listen) -> io::Result<Self> {
         match listen {
-            Listen::Tcp(address) => TcpListener::bind(address).await.map(Self::Tcp),
+            Listen::Tcp(address) => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+                // What is left of the connections of a server before this one does not keep the port.
+                socket.set_reuseaddr(true)?;
+                socket.bind(*address)?;
+                socket.listen(BACKLOG).map(Self::Tcp)
+            }
             Listen::Unix(path) => {
                 remove_stale(path)?;
-                let listener = UnixListener::bind(path)?;
+                let socket = Socket2::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+                socket.bind(&SockAddr::unix(path)?)?;
+                socket.listen(i32::try_from(BACKLOG).unwrap_or(i32::MAX))?;
+                let listener = UnixListener::from_std(socket.into())?;
                 let file = SocketFile { path: path.clone(), id: id_of(path) };
                 Ok(Self::Unix(listener, file))
             }
@@ -125,6 +138,31 @@ mod tests {
         let binding = tokio::task::spawn_blocking(move || remove_stale(&path));
         let refusal = soon("it is told to be in use", binding).await.unwrap().unwrap_err();
         assert_eq!(refusal.kind(), ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn a_burst_of_connections_waits_for_nothing() {
+        let bound = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        if bound.trim().parse().is_ok_and(|bound: u32| bound < 400) {
+            return; // A system that lets fewer wait.
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let unix = format!("unix:{}", folder.path().join("http.sock").display());
+        for text in ["127.0.0.1:0", &unix] {
+            let listener = Listener::bind(&Listen::parse(text).unwrap()).await.unwrap();
+            let to = match listener.listens_on().unwrap() {
+                Listen::Tcp(address) => address.into(),
+                Listen::Unix(path) => SockAddr::unix(path).unwrap(),
+            };
+            let connecting = tokio::task::spawn_blocking(move || {
+                let connect = |_| {
+                    let client = Socket2::new(to.domain(), Type::STREAM, None).unwrap();
+                    client.connect(&to).map(|()| client)
+                };
+                (0..300).map(connect).collect::<io::Result<Vec<_>>>().unwrap().len()
+            });
+            assert_eq!(soon("all connect while none is accepted", connecting).await.unwrap(), 300);
+        }
     }
 
     #[tokio::test]

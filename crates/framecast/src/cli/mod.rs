@@ -125,6 +125,9 @@ fn check(args: &ServeArgs) -> u8 {
             for camera in &plan.settings.cameras {
                 say(&format!("  {}  {}", camera.name, camera.source));
             }
+            for warning in plan.settings.warnings() {
+                complain_of("33", "warning:", &warning);
+            }
             OK
         }
         Err(error) => {
@@ -171,6 +174,9 @@ async fn run(plan: Plan, drivers: Drivers) -> u8 {
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
         info!(camera = camera.name, source = %camera.source, "configured");
+    }
+    for warning in plan.settings.warnings() {
+        warn!("{warning}");
     }
     let (is_local, has_account) = (plan.settings.listen.is_local(), plan.settings.account.is_some());
     let app = match App::start(plan.settings, drivers).await {
@@ -228,8 +234,8 @@ fn raise_descriptor_limit(max_connections: usize) {
             warn!(%error, "cannot raise the limit of open files");
         }
     }
-    // Some are needed for cameras, programs and the runtime.
-    let needed = max_connections as u64 + 128;
+    // Some are needed for cameras, programs, the runtime, and connections that are refused.
+    let needed = max_connections as u64 + 384;
     if limit.maximum.is_some_and(|maximum| maximum < needed) {
         warn!("the system allows fewer open files than max_connections={max_connections} needs");
     }
@@ -243,8 +249,13 @@ fn say(line: &str) {
 
 /// What is wrong, on standard error.
 fn complain(message: &str) {
+    complain_of("31", "error:", message);
+}
+
+/// The same under another label, in one of the terminal's colours.
+fn complain_of(colour: &str, label: &str, message: &str) {
     let mut stderr = std::io::stderr();
-    let label = if stderr.is_terminal() { "\x1b[31merror:\x1b[0m" } else { "error:" };
+    let label = if stderr.is_terminal() { format!("\x1b[{colour}m{label}\x1b[0m") } else { label.to_owned() };
     // Without standard error there is nobody to tell.
     writeln!(stderr, "{label} {message}").ok();
 }

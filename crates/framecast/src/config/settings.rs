@@ -196,6 +196,14 @@ impl Settings {
         self.check_sources(drivers)
     }
 
+    /// What can be meant, but hardly is: a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let counts_nobody = self.max_viewers_per_address.is_some() && self.listen.path().is_some();
+        let message = "max_viewers_per_address limits nobody: viewers that come by a UNIX socket have no address; \
+                       max_viewers counts them";
+        counts_nobody.then(|| message.to_owned()).into_iter().collect()
+    }
+
     /// What `text`, a file's content, means. Sources are checked against `drivers` without being opened.
     ///
     /// A file that asks for an account needs its password besides:

@@ -266,6 +266,19 @@ fn check_takes_every_argument_of_serving() {
 }
 
 #[test]
+fn a_limit_that_counts_nobody_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("site.toml"), "max_viewers_per_address = 2\n").unwrap();
+    let check = |listen: &str| {
+        run(framecast(&["check", "--config", "site.toml", "--listen", listen]).current_dir(folder.path()))
+    };
+    let (code, _, stderr) = check("unix:http.sock");
+    assert_eq!(code, 0);
+    assert!(stderr.starts_with("warning: max_viewers_per_address limits nobody: "), "{stderr}");
+    assert_eq!(check("127.0.0.1:0").2, "");
+}
+
+#[test]
 fn a_state_dir_that_cannot_be_made_is_refused_before_anything_starts() {
     let error = refusal("state_dir = \"site.toml/state\"\n");
     assert_eq!(error, "site.toml:1:13: state_dir: site.toml is no folder");

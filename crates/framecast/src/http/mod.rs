@@ -90,6 +90,8 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     if context.settings.drop_in {
         let drop_in = drop_in::DropIn::new(context, &mjpeg, shutdown);
         page = drop_in::answer_actions(page, &drop_in).merge(drop_in::routes(&drop_in));
+    } else {
+        page = page.layer(middleware::from_fn(drop_in::refuse_actions));
     }
     // One line per output.
     Router::new()
@@ -111,6 +113,19 @@ async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, OPTIONS")])
 }
 
+/// Answers where there is nothing: a camera by its number that is not there is told so.
+fn fallback(context: &Context) -> Router {
+    let cameras = context.settings.drop_in.then_some(context.cameras.len());
+    let missing = move |uri: Uri| async move {
+        let missing = cameras.and_then(|count| drop_in::missing_camera(uri.path(), count));
+        match missing {
+            Some(missing) => missing,
+            None => nothing_here(uri).await,
+        }
+    };
+    Router::new().fallback(missing)
+}
+
 async fn nothing_here(uri: Uri) -> Refusal {
     let path: String = uri.path().chars().take(100).collect();
     Refusal { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
@@ -120,7 +135,7 @@ async fn nothing_here(uri: Uri) -> Refusal {
 pub(crate) fn guarded(context: &Context, is_local: bool, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let guard = Arc::new(guard::Guard::new(settings, is_local));
-    let mut router = routes(context, shutdown).fallback(nothing_here);
+    let mut router = routes(context, shutdown).fallback_service(fallback(context));
     if let Some(account) = &settings.account {
         let account = Arc::new(auth::BasicAuth::new(account));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));

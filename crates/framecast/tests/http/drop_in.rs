@@ -317,9 +317,32 @@ fn width_of(jpeg: &[u8]) -> u16 {
 }
 
 #[test]
+fn what_is_asked_for_with_a_slip_is_told_what_there_is() {
+    let server = Server::with(|_| {});
+    for (path, status, told) in [
+        ("/?action=strem", 404, "`strem` is no action: there are stream and snapshot, "),
+        ("/?action=stream_x", 404, "`stream_x` is no action"),
+        ("/9/mjpg/stream", 404, "there is no camera 9: there are 1, counted from 1"),
+        ("/9/static/stream", 404, "there is no camera 9: there are 1, counted from 1"),
+        ("/input_9.json", 404, "there is no camera 9: there are 1, counted from 0"),
+        ("/input_x.json", 404, "there is nothing at /input_x.json"),
+        ("/1/mjpg/none", 404, "there is nothing at /1/mjpg/none"),
+        ("/1/mpegts/stream", 501, "this server sends JPEG pictures"),
+        ("/api/stream.mp4?src=front", 501, "this server sends JPEG pictures"),
+        ("/api/ws?src=front", 501, "this server sends JPEG pictures"),
+    ] {
+        let answer = server.get(path);
+        assert_eq!(answer.status, status, "{path}");
+        assert!(error(&answer).starts_with(told), "{path}: {}", error(&answer));
+    }
+    let answer = server.get("/option?key=brightness&value=3");
+    assert!(answer.text().contains("no such control; this camera has none"), "{}", answer.text());
+}
+
+#[test]
 fn a_page_without_an_action_is_the_page() {
     let server = Server::with(|_| {});
-    for path in ["/", "/?x=1", "/?action", "/?action=none", "/?action=stream_x"] {
+    for path in ["/", "/?x=1", "/?action", "/?action="] {
         let answer = server.get(path);
         assert_eq!(
             (answer.status, answer.header("content-type")),
@@ -526,7 +549,12 @@ fn one_switch_turns_all_of_it_off() {
     ] {
         assert_eq!(server.get(path).status, 404, "{path}");
     }
-    assert_eq!(server.get("/?action=snapshot").header("content-type"), Some("text/html; charset=utf-8"));
+    let answer = server.get("/?action=snapshot");
+    assert_eq!(answer.status, 404);
+    assert_eq!(
+        error(&answer),
+        "the paths of other programs are switched off: drop_in = false in the configuration"
+    );
     assert_eq!(server.get("/snapshot.jpg").status, 200);
 }
 

@@ -75,7 +75,10 @@ pub(super) async fn set_one(camera: &Arc<Camera>, id: &str, value: &str) -> Resu
         .find(|(n, control)| control.id == id || id.parse().is_ok_and(|id: u32| id == number(*n, control)));
     let Some((_, control)) = found else {
         let known: Vec<&str> = controls.iter().map(|control| control.id.as_str()).collect();
-        let message = format!("no such control; known are {}", known.join(", "));
+        let message = match known.is_empty() {
+            true => "no such control; this camera has none".to_owned(),
+            false => format!("no such control; known are {}", known.join(", ")),
+        };
         return Err(Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, message });
     };
     let mut changes = Changes::default();

@@ -20,6 +20,10 @@ use super::{DropIn, json, picture_answer};
 /// The longest `cache=` that is taken as it is: a day.
 const MAX_CACHE: Duration = Duration::from_hours(24);
 
+/// Its paths for coded video.
+pub(super) const NO_VIDEO: &[&str] =
+    &["/api/stream.mp4", "/api/stream.m3u8", "/api/stream.ts", "/api/frame.mp4", "/api/webrtc", "/api/ws"];
+
 /// `/api/frame.jpeg?src=&w=&h=&cache=10s`.
 pub(super) async fn frame(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
     let query = Query::parse(request.uri().query());

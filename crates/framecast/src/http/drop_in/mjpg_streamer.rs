@@ -40,7 +40,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// Reads `stream`, `stream_1` and so on; `None` for what is no action there, which shows the page. mjpg-streamer looks
+    /// Reads `stream`, `stream_1` and so on; `None` for what is no action there, which there shows the page. mjpg-streamer looks
     /// only at how a request begins, and so many write `stream?dummy=param.mjpg`, for players that go by a name's end.
     pub(super) fn parse(value: &str) -> Option<Self> {
         let value = value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;

@@ -68,7 +68,7 @@ pub(super) fn routes(drop_in: &DropIn) -> Router {
         .route("/api/frame.jpeg", get(go2rtc::frame).options(options))
         .route("/api/stream.mjpeg", get(go2rtc::stream).options(options))
         .route("/api/streams", get(go2rtc::streams).options(options));
-    for path in camera_streamer::NO_VIDEO {
+    for path in camera_streamer::NO_VIDEO.iter().chain(go2rtc::NO_VIDEO) {
         router = router.route(path, get(camera_streamer::no_video).post(camera_streamer::no_video));
     }
     for n in 0..drop_in.context.cameras.len() {
@@ -77,6 +77,7 @@ pub(super) fn routes(drop_in: &DropIn) -> Router {
     }
     // Motion: cameras count from 1, and 0, which is all of them there, is the default one.
     for n in 0..=drop_in.context.cameras.len() {
+        router = router.route(&format!("/{n}/mpegts/stream"), get(camera_streamer::no_video));
         for kind in motion::Kind::ALL {
             let stream = move |state, request| motion::stream(state, n, kind, request);
             let picture = move |state, request| motion::picture(state, n, kind, request);
@@ -95,12 +96,56 @@ pub(super) fn answer_actions(page: Router, drop_in: &DropIn) -> Router {
 
 async fn action(State(drop_in): State<DropIn>, request: Request, next: Next) -> Response {
     let query = Query::parse(request.uri().query());
-    let action = query.get("action").and_then(mjpg_streamer::Action::parse);
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    match action.filter(|_| is_read && request.uri().path() == "/") {
+    let Some(wanted) = wanted(&query, &request) else { return next.run(request).await };
+    match mjpg_streamer::Action::parse(wanted) {
         Some(action) => mjpg_streamer::act(&drop_in, action, &query, request).await.into_response(),
-        None => next.run(request).await,
+        None => {
+            let wanted: String = wanted.chars().take(100).collect();
+            let message = format!(
+                "`{wanted}` is no action: there are stream and snapshot, also with a camera's number as in stream_1, \
+                 and command"
+            );
+            Refusal { status: StatusCode::NOT_FOUND, message }.into_response()
+        }
     }
+}
+
+/// Says of `/?action=…` that it is switched off, where it is: the page in its place would look like a fault.
+pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
+    if wanted(&Query::parse(request.uri().query()), &request).is_none() {
+        return next.run(request).await;
+    }
+    let message =
+        "the paths of other programs are switched off: drop_in = false in the configuration".to_owned();
+    Refusal { status: StatusCode::NOT_FOUND, message }.into_response()
+}
+
+/// The action that `request` asks for by `query`, known or not.
+fn wanted<'q>(query: &'q Query, request: &Request) -> Option<&'q str> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    query.get("action").filter(|action| !action.is_empty() && is_read && request.uri().path() == "/")
+}
+
+/// What is wrong with `path`, where nothing is, if it is that of a camera by its number; there are `count` cameras.
+pub(super) fn missing_camera(path: &str, count: usize) -> Option<Refusal> {
+    let (number, first) = match path.strip_prefix("/input_") {
+        Some(rest) => (rest.strip_suffix(".json")?, 0),
+        None => {
+            let (number, rest) = path.strip_prefix('/')?.split_once('/')?;
+            ["mjpg/", "static/", "mpegts/"]
+                .iter()
+                .any(|kind| rest.starts_with(kind))
+                .then_some((number, 1))?
+        }
+    };
+    let number: usize = number.parse().ok().filter(|number| *number >= count + first)?;
+    Some(no_camera(number, count, first))
+}
+
+/// There is no camera of this number, where they count from `first`.
+fn no_camera(number: usize, count: usize, first: usize) -> Refusal {
+    let message = format!("there is no camera {number}: there are {count}, counted from {first}");
+    Refusal { status: StatusCode::NOT_FOUND, message }
 }
 
 /// Answers OPTIONS as uStreamer does: 200 and nothing.
@@ -127,10 +172,7 @@ impl DropIn {
         let cameras = &self.context.cameras;
         cameras.get(n).ok_or_else(|| match cameras.len() {
             0 => Refusal::no_camera(),
-            count => {
-                let message = format!("there is no camera {n}: there are {count}, counted from 0");
-                Refusal { status: StatusCode::NOT_FOUND, message }
-            }
+            count => no_camera(n, count, 0),
         })
     }
 

@@ -13,30 +13,39 @@ const MAX_SAMPLES: usize = 512;
 
 /// Frames per second over the last three seconds of media time.
 #[derive(Debug, Default)]
-pub(crate) struct Rate(VecDeque<Timestamp>);
+pub(crate) struct Rate {
+    frames: VecDeque<Timestamp>,
+    /// Whether the first frame after an opening was left out: it comes at once, or late, and not at the camera's rate.
+    is_settled: bool,
+}
 
 impl Rate {
     /// Takes note of a frame at `pts`.
     pub(crate) fn record(&mut self, pts: Timestamp) {
-        if self.0.back().is_some_and(|last| pts < *last) {
+        if self.frames.back().is_some_and(|last| pts < *last) {
             // A new opening of the camera: media time began again.
-            self.0.clear();
+            self.reset();
         }
-        self.0.push_back(pts);
-        while self.0.len() > MAX_SAMPLES || (self.0.len() > 2 && pts.saturating_since(self.0[0]) > WINDOW) {
-            self.0.pop_front();
+        let frames = &mut self.frames;
+        frames.push_back(pts);
+        if !self.is_settled && frames.len() > 2 {
+            frames.pop_front();
+            self.is_settled = true;
+        }
+        while frames.len() > MAX_SAMPLES || (frames.len() > 2 && pts.saturating_since(frames[0]) > WINDOW) {
+            frames.pop_front();
         }
     }
 
-    /// The rate, or `None` until two frames have come.
+    /// The rate, or `None` until three frames have come.
     pub(crate) fn frames_per_second(&self) -> Option<f64> {
-        let (first, last) = (self.0.front()?, self.0.back()?);
+        let (first, last) = (self.frames.front()?, self.frames.back()?);
         let span = last.saturating_since(*first).as_secs_f64();
-        (self.0.len() >= 2 && span > 0.0).then(|| (self.0.len() - 1) as f64 / span)
+        (self.is_settled && span > 0.0).then(|| (self.frames.len() - 1) as f64 / span)
     }
 
     pub(crate) fn reset(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 }
 
@@ -49,13 +58,15 @@ mod tests {
     }
 
     #[test]
-    fn one_frame_has_no_rate() {
+    fn two_frames_have_no_rate() {
         let mut rate = Rate::default();
         assert_eq!(rate.frames_per_second(), None);
         rate.record(at_millis(5));
         assert_eq!(rate.frames_per_second(), None);
         rate.record(at_millis(5));
-        assert_eq!(rate.frames_per_second(), None, "nor have two at one time");
+        assert_eq!(rate.frames_per_second(), None);
+        rate.record(at_millis(5));
+        assert_eq!(rate.frames_per_second(), None, "nor have three at one time");
     }
 
     #[test]
@@ -75,12 +86,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_frame_which_comes_at_no_rate_does_not_count() {
+        let mut rate = Rate::default();
+        for (millis, known) in [(0, None), (1250, None), (6250, Some(0.2)), (11_250, Some(0.2))] {
+            rate.record(at_millis(millis));
+            assert_eq!(rate.frames_per_second(), known, "{millis}");
+        }
+    }
+
+    #[test]
     fn media_time_that_begins_again_begins_the_rate_again() {
         let mut rate = Rate::default();
         (0..100).for_each(|n| rate.record(at_millis(n * 20)));
         rate.record(at_millis(0));
         assert_eq!(rate.frames_per_second(), None);
         rate.record(at_millis(500));
+        rate.record(at_millis(1000));
         assert_eq!(rate.frames_per_second(), Some(2.0));
     }
 
@@ -88,7 +109,7 @@ mod tests {
     fn a_flood_does_not_fill_memory() {
         let mut rate = Rate::default();
         (0..100_000).for_each(|n| rate.record(Timestamp::from_ticks(n)));
-        assert_eq!(rate.0.len(), MAX_SAMPLES);
+        assert_eq!(rate.frames.len(), MAX_SAMPLES);
         assert!((rate.frames_per_second().unwrap() - 90_000.0).abs() < 1.0);
     }
 }

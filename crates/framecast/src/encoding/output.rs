@@ -129,7 +129,8 @@ impl Output {
         lane.offer(update.frame, move |result| match result {
             Ok(frame) => {
                 failures.end();
-                if is_encoded {
+                // What is drawn is no picture of the camera.
+                if is_encoded && !update.is_notice {
                     // Counted first: whoever sees the picture finds it counted.
                     camera.feed.count_encoded();
                 }

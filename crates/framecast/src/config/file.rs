@@ -80,6 +80,10 @@ impl File {
             let unquoted = error.span().and_then(|span| wording::unquoted(text, span.start));
             let is_syntax = wording::is_of_syntax(error.message());
             let message = unquoted.filter(|_| is_syntax).unwrap_or_else(|| wording::reword(error.message()));
+            let message = match error.span() {
+                Some(span) => wording::with_key(text, span, message),
+                None => message,
+            };
             ConfigError::at(text, error.span(), message)
         })
     }

@@ -91,11 +91,26 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
             format!("it needs a port: {text}:5000")
         } else if text.starts_with(['/', '.']) {
             format!("did you mean the UNIX socket unix:{text}?")
+        } else if text.rsplit_once(':').is_some_and(|(_, port)| is_too_large(port)) {
+            "ports end at 65535".to_owned()
+        } else if text.split_once(':').is_some_and(|(name, port)| is_name(name) && port.parse::<u16>().is_ok()) {
+            "it takes addresses, and of names `localhost` alone; 0.0.0.0 stands for all addresses of this machine"
+                .to_owned()
         } else {
             "write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network".to_owned()
         };
         format!("`{text}` is no address to listen on; {hint}")
     })
+}
+
+/// Whether this is a number, and no port.
+fn is_too_large(port: &str) -> bool {
+    !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_err()
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
 }
 
 #[cfg(test)]
@@ -123,6 +138,9 @@ mod tests {
                 .ends_with("did you mean the UNIX socket unix:/run/x.sock?")
         );
         assert!(Listen::parse("unix:").is_err() && Listen::parse("unix:/a\0b").is_err());
+        let told = |text: &str| Listen::parse(text).unwrap_err();
+        assert!(told("127.0.0.1:99999").ends_with("ports end at 65535"));
+        assert!(told("nosuchhost:5000").contains("of names `localhost` alone"));
         let long = format!("unix:/{}", "x".repeat(120));
         assert!(Listen::parse(&long).unwrap_err().contains("too long for a UNIX socket"));
     }

@@ -1,5 +1,7 @@
 //! What the deserialiser says of a file, in the words of someone who wrote one.
 
+use std::ops::Range;
+
 use framecast_drivers::mask_secrets;
 
 /// The keys of the top of the file.
@@ -55,9 +57,32 @@ pub(super) fn reword(message: &str) -> String {
             // The one key of this kind is `quality`.
             let found = found.replace("expected u8", "expected a whole number from 1 to 100");
             let found = found.replace("expected f64", "expected a number").replace("a map", "a table");
-            format!("found {}", found.replace("expected a sequence", "expected a list"))
+            let found = found.replace("a sequence", "a list").replace("sequence", "a list");
+            let found = found.replace("a boolean", "true or false").replace(" as i128", "");
+            format!("found {found}")
         }
         None => message.to_owned(),
+    }
+}
+
+/// `message` about the bytes `at` of `text`, with the key that it is about: that of the value there, or the key itself
+/// where it stands twice.
+pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String {
+    let Some(before) = text.get(..at.start) else { return message };
+    if message == "duplicate key" {
+        let Some(key) = text.get(at).map(str::trim) else { return message };
+        let is_it = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == key);
+        let lines: Vec<&str> = before.lines().collect();
+        return match lines.iter().rposition(|line| is_it(line)) {
+            Some(first) => format!("`{key}` stands here again; the first is in line {}", first + 1),
+            None => format!("`{key}` stands here again"),
+        };
+    }
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let key = line.rsplit_once('=').map(|(key, _)| key.rsplit(['{', ',']).next().unwrap_or(key).trim());
+    match key.filter(|key| message.starts_with("found ") && !key.is_empty()) {
+        Some(key) => format!("{key}: {message}"),
+        None => message,
     }
 }
 

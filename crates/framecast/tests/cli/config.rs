@@ -60,22 +60,25 @@ fn bad_values_are_told_with_their_place_and_an_example() {
     for (line, expected) in [
         (
             "stall_timeout = \"5x\"",
-            "4:17: found `5x`, expected a duration like \"10s\", \"200ms\" or \"5min\"",
+            "4:17: stall_timeout: found `5x`, expected a duration like \"10s\", \"200ms\" or \"5min\"",
         ),
         (
             "stall_timeout = 5",
-            "4:17: found integer `5`, expected a duration like \"10s\", \"200ms\" or \"5min\"",
+            "4:17: stall_timeout: found integer `5`, expected a duration like \"10s\", \"200ms\" or \"5min\"",
         ),
         ("stall_timeout = \"0s\"", "4:17: stall_timeout must be longer than nothing"),
         (
             "idle_timeout = \"900 years\"",
-            "4:16: found `900 years`, expected a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"",
+            "4:16: idle_timeout: found `900 years`, expected a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"",
         ),
-        ("max_picture = \"big\"", "4:15: found `big`, expected a size like \"16MiB\" or \"500kB\""),
-        ("controls = 3", "4:12: found integer `3`, expected a table"),
+        (
+            "max_picture = \"big\"",
+            "4:15: max_picture: found `big`, expected a size like \"16MiB\" or \"500kB\"",
+        ),
+        ("controls = 3", "4:12: controls: found integer `3`, expected a table"),
         (
             "controls = { gain = 1.5 }",
-            "4:21: found floating point `1.5`, expected true, false, a whole number or text",
+            "4:21: gain: found floating point `1.5`, expected true, false, a whole number or text",
         ),
         (
             "[camera.controls]\n\"\" = 1",
@@ -85,14 +88,16 @@ fn bad_values_are_told_with_their_place_and_an_example() {
         ("max_fps = 0", "4:11: max_fps must be from 0.01 to 10000"),
         ("quality = 0", "4:11: quality must be from 1 to 100"),
         ("max_fps = nan", "4:11: max_fps must be from 0.01 to 10000"),
-        ("quality = \"80\"", "4:11: found string \"80\", expected a whole number from 1 to 100"),
-        ("max_fps = \"30\"", "4:11: found string \"30\", expected a number"),
+        ("quality = \"80\"", "4:11: quality: found string \"80\", expected a whole number from 1 to 100"),
+        ("max_fps = \"30\"", "4:11: max_fps: found string \"30\", expected a number"),
     ] {
         assert_eq!(refusal_of_camera(line), format!("site.toml:{expected}"), "{line}");
     }
     for (line, expected) in [
         ("max_connections = 0", "1:19: max_connections must be at least 1"),
-        ("max_connections = -3", "1:19: found integer `-3`, expected a whole number"),
+        ("max_connections = -3", "1:19: max_connections: found integer `-3`, expected a whole number"),
+        ("drop_in = 1", "1:11: drop_in: found integer `1`, expected true or false"),
+        ("listen = [1]", "1:10: listen: found a list, expected a string"),
         (
             "cors_origins = [\"dash\"]",
             "1:17: `dash` is no origin; write it like https://dashboard.example, without a path, or \"*\"",
@@ -142,7 +147,10 @@ fn a_name_that_cannot_stand_in_a_url_is_refused() {
 fn broken_toml_is_told_once_with_its_place() {
     let error = refusal("listen = \":1\"\n[[camera]\n");
     assert_eq!(error, "site.toml:2:10: unclosed array table, expected `]`");
-    assert_eq!(refusal("listen = \":1\"\nlisten = \":2\"\n"), "site.toml:2:1: duplicate key");
+    assert_eq!(
+        refusal("listen = \":1\"\nlisten = \":2\"\n"),
+        "site.toml:2:1: `listen` stands here again; the first is in line 1"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Where the server listens.
 
+use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,11 +27,7 @@ impl Listen {
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.strip_prefix(UNIX) {
             Some("") => Err(format!("`{text}` names no file; write it like unix:/run/framecast.sock")),
-            Some(path) if path.contains('\0') => Err("a path cannot have a NUL in it".to_owned()),
-            Some(path) if socket2::SockAddr::unix(path).is_err() => {
-                Err(format!("`{path}` is too long for a UNIX socket: the system takes about a hundred bytes"))
-            }
-            Some(path) => Ok(Self::Unix(path.into())),
+            Some(path) => socket_path(path, env::var_os("HOME")).map(Self::Unix),
             None => parse_address(text).map(Self::Tcp),
         }
     }
@@ -76,6 +74,28 @@ impl fmt::Display for Listen {
             Self::Unix(path) => write!(f, "{UNIX}{}", path.display()),
         }
     }
+}
+
+/// The path of a UNIX socket, with a `~` at its start as `home`.
+fn socket_path(text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
+    let path = match text.strip_prefix("~/") {
+        None => PathBuf::from(text),
+        Some(rest) => {
+            let home = home.filter(|home| !home.is_empty());
+            let home = home.ok_or("the path begins with `~`, but HOME is not set: write all of it")?;
+            Path::new(&home).join(rest)
+        }
+    };
+    if text.contains('\0') {
+        return Err("a path cannot have a NUL in it".to_owned());
+    }
+    if socket2::SockAddr::unix(&path).is_err() {
+        let shown = path.display();
+        return Err(format!(
+            "`{shown}` is too long for a UNIX socket: the system takes about a hundred bytes"
+        ));
+    }
+    Ok(path)
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {
@@ -143,6 +163,14 @@ mod tests {
         assert!(told("nosuchhost:5000").contains("of names `localhost` alone"));
         let long = format!("unix:/{}", "x".repeat(120));
         assert!(Listen::parse(&long).unwrap_err().contains("too long for a UNIX socket"));
+    }
+
+    #[test]
+    fn a_tilde_before_the_path_of_a_socket_is_the_home_folder() {
+        let read = |text| socket_path(text, Some("/h".into()));
+        assert_eq!(read("~/http.sock").unwrap(), Path::new("/h/http.sock"));
+        assert_eq!(read("~http.sock").unwrap(), Path::new("~http.sock"));
+        assert!(socket_path("~/http.sock", None).unwrap_err().contains("HOME is not set"));
     }
 
     #[test]

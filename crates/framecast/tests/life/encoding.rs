@@ -236,3 +236,18 @@ async fn viewers_are_told_of_pictures_that_come_and_cannot_be_encoded() {
     assert!(server.feed("door").stats().broken > 0);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_notice_is_not_counted_as_an_encoded_picture() {
+    let camera = Camera::new("door", PLAY);
+    camera.act(crate::camera::Act::Deaf);
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].stall_timeout = Duration::from_millis(100);
+    let server = Server::start(settings, &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed?width=160").await.unwrap();
+    for _ in 0..2 {
+        assert!(soon("a notice", viewer.next()).await.unwrap().is_notice());
+    }
+    assert_eq!(server.feed("door").stats().encoded, 0);
+    server.stop().await;
+}

@@ -243,41 +243,70 @@ impl Settings {
         drivers: &Drivers,
         password: Option<&str>,
     ) -> Result<Self, ConfigError> {
-        let mut settings = Self::default();
+        let (mut settings, mut first) = (Self::default(), First::default());
         if let Some(listen) = &file.listen {
-            settings.listen = located(text, listen, |listen| Listen::parse(listen))?;
+            let listen = located(text, listen, |listen| Listen::parse(listen));
+            first.keep(listen, |listen| settings.listen = listen);
         }
         for host in file.allowed_hosts.iter().flatten() {
-            settings.allowed_hosts.push(located(text, host, |host| parse_host(host))?);
+            first
+                .keep(located(text, host, |host| parse_host(host)), |host| settings.allowed_hosts.push(host));
         }
         for origin in file.cors_origins.iter().flatten() {
-            settings.cors_origins.push(located(text, origin, |origin| parse_origin(origin))?);
+            let origin = located(text, origin, |origin| parse_origin(origin));
+            first.keep(origin, |origin| settings.cors_origins.push(origin));
         }
         if let Some(user) = &file.user {
-            let account = located(text, user, |user| Account::new(user, password.unwrap_or_default()))?;
-            settings.account = Some(account);
+            let account = located(text, user, |user| Account::new(user, password.unwrap_or_default()));
+            first.keep(account, |account| settings.account = Some(account));
         }
-        settings.write_timeout = positive(text, "write_timeout", file.write_timeout.as_ref(), |v| v.0)?
-            .unwrap_or(settings.write_timeout);
-        settings.header_timeout = positive(text, "header_timeout", file.header_timeout.as_ref(), |v| v.0)?
-            .unwrap_or(settings.header_timeout);
-        if let Some(max) = &file.max_connections {
-            settings.max_connections = located(text, max, |max| check_count("max_connections", *max))?;
-        }
-        settings.max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref())?;
-        settings.max_viewers_per_address =
-            limit(text, "max_viewers_per_address", file.max_viewers_per_address.as_ref())?;
-        settings.freshness = freshness(text, file.freshness.as_ref())?.unwrap_or(settings.freshness);
-        if let Some(writers) = &file.writers {
-            settings.writers = Some(located(text, writers, |writers| check_writers(*writers))?);
-        }
+        first.keep(settings.take_limits(file, text), |()| {});
         settings.drop_in = file.drop_in.unwrap_or(settings.drop_in);
         if let Some(folder) = &file.state_dir {
-            settings.state_dir =
-                Some(located(text, folder, |folder| state_dir::parse(folder, env::var_os("HOME")))?);
+            let folder = located(text, folder, |folder| state_dir::parse(folder, env::var_os("HOME")));
+            first.keep(folder, |folder| settings.state_dir = Some(folder));
         }
-        settings.cameras = cameras(&file.camera, text, drivers)?;
-        Ok(settings)
+        first.keep(cameras(&file.camera, text, drivers), |cameras| settings.cameras = cameras);
+        first.0.map_or(Ok(settings), Err)
+    }
+
+    /// Takes what bounds viewers and connections.
+    fn take_limits(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
+        let mut first = First::default();
+        let write_timeout = positive(text, "write_timeout", file.write_timeout.as_ref(), |v| v.0);
+        first.keep(write_timeout, |given| self.write_timeout = given.unwrap_or(self.write_timeout));
+        let header_timeout = positive(text, "header_timeout", file.header_timeout.as_ref(), |v| v.0);
+        first.keep(header_timeout, |given| self.header_timeout = given.unwrap_or(self.header_timeout));
+        let max_connections = limit(text, "max_connections", file.max_connections.as_ref());
+        first.keep(max_connections, |given| self.max_connections = given.unwrap_or(self.max_connections));
+        let max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref());
+        first.keep(max_viewers, |given| self.max_viewers = given);
+        let per_address = limit(text, "max_viewers_per_address", file.max_viewers_per_address.as_ref());
+        first.keep(per_address, |given| self.max_viewers_per_address = given);
+        let freshness = freshness(text, file.freshness.as_ref());
+        first.keep(freshness, |given| self.freshness = given.unwrap_or(self.freshness));
+        if let Some(writers) = &file.writers {
+            let writers = located(text, writers, |writers| check_writers(*writers));
+            first.keep(writers, |writers| self.writers = Some(writers));
+        }
+        first.0.map_or(Ok(()), Err)
+    }
+}
+
+/// The first error of a file, as it is read from the top, whichever is found first.
+#[derive(Default)]
+struct First(Option<ConfigError>);
+
+impl First {
+    /// Does `take` with a result, or keeps its error if that stands before the one that is kept.
+    fn keep<T>(&mut self, result: Result<T, ConfigError>, take: impl FnOnce(T)) {
+        match result {
+            Ok(value) => take(value),
+            Err(error) if self.0.as_ref().is_none_or(|first| error.position < first.position) => {
+                self.0 = Some(error);
+            }
+            Err(_) => {}
+        }
     }
 }
 

@@ -118,6 +118,12 @@ fn bad_values_are_told_with_their_place_and_an_example() {
 }
 
 #[test]
+fn of_several_errors_the_first_in_the_file_is_told() {
+    let error = refusal("max_viewers = 0\nwriters = 0\nwrite_timeout = \"0s\"\nlisten = \"5000\"\n");
+    assert_eq!(error, "site.toml:1:15: max_viewers must be at least 1");
+}
+
+#[test]
 fn a_source_is_checked_where_it_stands() {
     let of_source = |source: &str| refusal(format!("[[camera]]\nname = \"a\"\nsource = \"{source}\"\n"));
     let error = of_source("nope:x");

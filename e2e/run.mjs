@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { checks as clients } from "./checks/client.mjs";
 import { checks as dropIns } from "./checks/drop_in.mjs";
+import { checks as examples } from "./checks/example.mjs";
 import { checks as films } from "./checks/film.mjs";
 import { checks as full } from "./checks/full.mjs";
 import { checks as pages } from "./checks/page.mjs";
@@ -24,7 +25,7 @@ import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...walls, ...words, ...sizes, ...panels, ...films, ...stills, ...full, ...clients, ...dropIns, ...rtsp];
+const HERE = [...pages, ...walls, ...words, ...sizes, ...panels, ...films, ...stills, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;

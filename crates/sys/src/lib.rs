@@ -7,12 +7,14 @@
 //! What does not belong here: options that have safe calls elsewhere, waiting, and what follows from the answers.
 #![cfg_attr(target_os = "linux", allow(unsafe_code))]
 
+mod cache;
 #[cfg(target_os = "linux")]
 mod linux;
 mod tcp_info;
 
 use std::os::fd::BorrowedFd;
 
+pub use cache::prefetch;
 pub use tcp_info::TcpInfo;
 
 /// Bytes that were written to `socket` and have not been acknowledged by the other end, sent or not (`SIOCOUTQ`). Of a

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use axum::http::HeaderValue;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use framecast_hub::{Rendition, Update};
 use framecast_media::container::multipart::{WriteError, Writer};
 
@@ -37,8 +37,16 @@ impl Packers {
 pub(crate) struct Packer {
     boundary: Boundary,
     writer: Writer,
-    standard: Mutex<Option<Packed>>,
-    advance: Mutex<Option<Packed>>,
+    standard: Mutex<Parts>,
+    advance: Mutex<Parts>,
+}
+
+/// The newest part, and the one before: its memory serves for the next, where all viewers have let it go by then. So
+/// frames cost no memory that comes and goes.
+#[derive(Debug, Default)]
+struct Parts {
+    newest: Option<Packed>,
+    before: Bytes,
 }
 
 #[derive(Debug, Clone)]
@@ -70,18 +78,20 @@ impl Packer {
 
     /// The part of `update`, packed by the first viewer who asks.
     pub(crate) fn part(&self, framing: Framing, update: &Update) -> Bytes {
-        let slot = match framing {
+        let parts = match framing {
             Framing::Standard => &self.standard,
             Framing::Advance => &self.advance,
         };
-        let mut slot = lock(slot);
-        if let Some(held) = slot.as_ref().filter(|held| held.sequence == update.sequence) {
+        let mut parts = lock(parts);
+        if let Some(held) = parts.newest.as_ref().filter(|held| held.sequence == update.sequence) {
             return held.part.clone();
         }
-        let part = self.pack(framing, update);
+        let room = std::mem::take(&mut parts.before).try_into_mut().unwrap_or_default();
+        let part = self.pack(framing, update, room);
         // A viewer that is late with an older frame must not take the newest from the others.
-        if slot.as_ref().is_none_or(|held| held.sequence < update.sequence) {
-            *slot = Some(Packed { sequence: update.sequence, part: part.clone() });
+        if parts.newest.as_ref().is_none_or(|held| held.sequence < update.sequence) {
+            let before = parts.newest.replace(Packed { sequence: update.sequence, part: part.clone() });
+            parts.before = before.map(|before| before.part).unwrap_or_default();
         }
         part
     }
@@ -100,11 +110,11 @@ impl Packer {
         headers
     }
 
-    fn pack(&self, framing: Framing, update: &Update) -> Bytes {
+    fn pack(&self, framing: Framing, update: &Update, room: BytesMut) -> Bytes {
         let picture = &update.frame.data;
         if framing == Framing::Advance {
             let now = x_timestamp(SystemTime::now());
-            return packed(self.writer.part_ahead(&self.ahead(&now), picture));
+            return packed(self.writer.part_ahead_in(room, &self.ahead(&now), picture));
         }
         let length = picture.len().to_string();
         let timestamp = x_timestamp(update.frame.captured_at);
@@ -116,7 +126,7 @@ impl Packer {
         ];
         // The last line is for programs: this picture is a drawn one that says why there is none of the camera.
         let count = if update.is_notice { headers.len() } else { headers.len() - 1 };
-        packed(self.writer.part(&headers[..count], picture))
+        packed(self.writer.part_in(room, &headers[..count], picture))
     }
 }
 

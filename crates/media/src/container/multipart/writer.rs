@@ -95,13 +95,26 @@ impl Writer {
     /// One part: headers, blank line, body, and the boundary after it.
     ///
     /// Headers are written as given, a `Content-Length` too, which readers need to know the end early. Copies the
-    /// body once into a buffer of exactly the right size.
+    /// body once.
     ///
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
     pub fn part(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Bytes, WriteError> {
+        self.part_in(BytesMut::new(), headers, body)
+    }
+
+    /// As [`part`](Self::part), in the memory of `room`, whose content goes; where that is too small, in new memory.
+    ///
+    /// # Errors
+    /// As [`part`](Self::part).
+    pub fn part_in(
+        &self,
+        room: BytesMut,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Bytes, WriteError> {
         check(headers)?;
-        let mut out = BytesMut::with_capacity(headers_len(headers) + body.len() + self.delimiter_len());
+        let mut out = emptied(room, headers_len(headers) + body.len() + self.delimiter_len());
         put_headers(&mut out, headers);
         out.put_slice(body);
         self.put_delimiter(&mut out);
@@ -125,9 +138,22 @@ impl Writer {
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
     pub fn part_ahead(&self, headers_of_next: &[(&str, &str)], body: &[u8]) -> Result<Bytes, WriteError> {
+        self.part_ahead_in(BytesMut::new(), headers_of_next, body)
+    }
+
+    /// As [`part_ahead`](Self::part_ahead), in the memory of `room`, whose content goes; where that is too small, in new
+    /// memory.
+    ///
+    /// # Errors
+    /// As [`part_ahead`](Self::part_ahead).
+    pub fn part_ahead_in(
+        &self,
+        room: BytesMut,
+        headers_of_next: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Bytes, WriteError> {
         check(headers_of_next)?;
-        let mut out =
-            BytesMut::with_capacity(body.len() + self.delimiter_len() + headers_len(headers_of_next));
+        let mut out = emptied(room, body.len() + self.delimiter_len() + headers_len(headers_of_next));
         out.put_slice(body);
         self.put_delimiter(&mut out);
         put_headers(&mut out, headers_of_next);
@@ -157,6 +183,15 @@ impl Writer {
         out.put_slice(self.boundary.as_bytes());
         out.put_slice(b"\r\n");
     }
+}
+
+/// `room` without its content, or new room of exactly `len` bytes where there is too little.
+fn emptied(mut room: BytesMut, len: usize) -> BytesMut {
+    if room.capacity() < len {
+        return BytesMut::with_capacity(len);
+    }
+    room.clear();
+    room
 }
 
 /// Characters of a token (RFC 9110 §5.6.2).
@@ -194,6 +229,16 @@ fn put_headers(out: &mut BytesMut, headers: &[(&str, &str)]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_in_memory_that_was_used_is_the_same_as_in_new_memory() {
+        let long = frame().part(TEXT, &[b'x'; 1000]).unwrap();
+        let start = long.as_ptr();
+        let part = frame().part_in(long.try_into_mut().unwrap(), TEXT, b"hi").unwrap();
+        assert_eq!((part.as_ptr(), &part), (start, &frame().part(TEXT, b"hi").unwrap()));
+        let ahead = frame().part_ahead_in(part.try_into_mut().unwrap(), TEXT, &[b'y'; 2000]).unwrap();
+        assert_eq!(ahead, frame().part_ahead(TEXT, &[b'y'; 2000]).unwrap());
+    }
 
     const TEXT: &[(&str, &str)] = &[("Content-Type", "text/plain")];
 

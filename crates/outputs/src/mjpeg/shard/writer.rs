@@ -121,10 +121,23 @@ impl Writer {
         let now = Instant::now();
         let mut order = std::mem::take(&mut self.order);
         self.groups.turn(number, &mut order);
-        for slot in &order {
+        for (n, slot) in order.iter().enumerate() {
+            self.prepare(order.get(n + 2), order.get(n + 1));
             self.advance(*slot, now);
         }
         self.order = order;
+    }
+
+    /// Has the CPU fetch what is known of the viewers after the next and next to come. Each picture is copied through the
+    /// cache on its way to the kernel and pushes out all of that; waiting for it costs as much as all else done here.
+    fn prepare(&self, after_next: Option<&usize>, next: Option<&usize>) {
+        let client = |slot: Option<&usize>| slot.and_then(|slot| self.clients.get(*slot));
+        if let Some(client) = client(after_next) {
+            framecast_sys::prefetch(client);
+        }
+        if let Some(Some(client)) = client(next) {
+            framecast_sys::prefetch(client.stream.record());
+        }
     }
 
     /// Sockets on which something came or went.

@@ -3,7 +3,6 @@
 //! Each camera that is open has one thread with a runtime of its own: a driver that blocks holds up nobody else, one
 //! that panics ends its thread alone, and one that does not let go can be left behind.
 
-use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -124,7 +123,8 @@ impl Work {
                     .end(Err(Error::CannotRun { program: "the driver's runtime".to_owned(), source }));
             }
         };
-        if let Some(result) = runtime.block_on(self.read()) {
+        let read = self.cancel.run_until_cancelled(self.read());
+        if let Some(result) = runtime.block_on(read).flatten() {
             self.end(result);
         }
         // Waits for what the driver has left blocking, a file system that hangs for instance: as long as that lasts, this
@@ -138,21 +138,21 @@ impl Work {
         self.reports.blocking_send(Report::Ended(result)).ok();
     }
 
-    /// Reads the source to its end; `None` when cancelled before.
+    /// Reads the source to its end; `None` when nobody wants its reports any more.
     async fn read(&self) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
-        let source = match self.unless_cancelled(drivers.open(&settings.source)).await? {
+        let source = match drivers.open(&settings.source).await {
             Ok(source) => source,
             Err(error) => return Some(Err(error)),
         };
         self.report(Report::Opened { longest_pause: source.longest_pause() }).await?;
         if let Ok(driver) = drivers.find(&settings.source) {
-            self.unless_cancelled(controls.apply(&*driver, &settings.source)).await?;
+            controls.apply(&*driver, &settings.source).await;
         }
         let mut frames = Frames::new(source, settings.max_fps);
         let mut told = Told::default();
         loop {
-            let next = self.unless_cancelled(frames.next(feed)).await?;
+            let next = frames.next(feed).await;
             feed.count_lost(told.newly_lost(&*frames.source));
             match next {
                 Ok(Some(frame)) => {
@@ -180,14 +180,6 @@ impl Work {
 
     async fn report(&self, report: Report) -> Option<()> {
         self.reports.send(report).await.ok()
-    }
-
-    async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => None,
-            result = work => Some(result),
-        }
     }
 }
 

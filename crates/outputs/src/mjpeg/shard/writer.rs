@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -67,9 +68,13 @@ impl Writer {
         let shutdown = self.rules.shutdown.clone();
         let mut is_open = true;
         let mut events = Vec::with_capacity(EVENTS);
+        let mut sleep = pin!(sleep_until(Instant::now() + FAR));
         while is_open || self.count > 0 {
-            let next = self.ends_at.into_iter().chain(self.deadlines.next()).min();
-            let wake_at = next.unwrap_or_else(|| Instant::now() + FAR);
+            let wake_at = self.ends_at.into_iter().chain(self.deadlines.next()).min();
+            // Seldom another than before: a timer set anew for each frame is a step more.
+            if let Some(wake_at) = wake_at.filter(|wake_at| *wake_at != sleep.deadline()) {
+                sleep.as_mut().reset(wake_at);
+            }
             tokio::select! {
                 () = shutdown.cancelled(), if self.ends_at.is_none() => {
                     is_open = false;
@@ -87,7 +92,7 @@ impl Writer {
                     }
                     self.serve(&mut events);
                 }
-                () = sleep_until(wake_at) => self.meet_deadlines(),
+                () = sleep.as_mut(), if wake_at.is_some() => self.meet_deadlines(),
             }
             if self.ends_at.is_some_and(|ends_at| ends_at <= Instant::now()) {
                 return;

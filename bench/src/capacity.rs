@@ -36,12 +36,8 @@ pub(crate) struct Options {
     /// How exactly to know, in percent of the number of viewers.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=50))]
     step: u32,
-    /// Passes; figures are medians over them.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    runs: u32,
-    /// Seconds of each try.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
-    seconds: u64,
+    #[command(flatten)]
+    passes: setup::Passes,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,7 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let setup = Setup::new(&options.setup)?;
     let mut last: BTreeMap<String, u32> = BTreeMap::new();
     let mut runs = Vec::new();
-    for pass in 0..options.runs {
+    for pass in 0..options.passes.runs {
         for candidate in setup.turns(pass) {
             let attempt = |viewers: u32| attempt(options, &setup, candidate, viewers);
             let (viewers, report) = match last.get(&candidate.name) {
@@ -93,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// What so many viewers saw, if the server held them.
 fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32) -> Result<Option<Report>> {
     let server = setup.start(candidate)?;
-    let load = load::Options::full(server.url(), viewers as usize, options.seconds, server.pid());
+    let load = load::Options::full(server.url(), viewers as usize, options.passes.seconds, server.pid());
     let report = load::run(&load).with_context(|| format!("{viewers} viewers"))?;
     let rate = f64::from(options.setup.fps);
     let holds = report.full.fps_median >= rate * FULL_RATE && report.full.fps_min >= rate * SLOWEST;
@@ -181,8 +177,8 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
          | server waited % | load busy % |\n|---|---|---|---|---|---|---|---|---|---|---|---|",
         options.step,
         options.to,
-        options.runs,
-        options.seconds,
+        options.passes.runs,
+        options.passes.seconds,
         100.0 * FULL_RATE,
         100.0 * SLOWEST,
     )

@@ -48,12 +48,8 @@ pub(crate) struct Options {
     /// Viewers a second that come and go.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     connects: u32,
-    /// Passes; figures are medians over them.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    runs: u32,
-    /// Seconds measured each time, first without those who come and go and then with them.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
-    seconds: u64,
+    #[command(flatten)]
+    passes: setup::Passes,
 }
 
 #[derive(Debug, Serialize)]
@@ -100,7 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     proc::raise_descriptor_limit();
     let setup = Setup::new(&options.setup)?;
     let mut runs = Vec::new();
-    for pass in 0..options.runs {
+    for pass in 0..options.passes.runs {
         for candidate in setup.turns(pass) {
             let server = setup.start(candidate)?;
             let (alone, beside, guests) = measure(options, &server).context(candidate.name.clone())?;
@@ -125,9 +121,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(options: &Options, server: &Server) -> Result<(Report, Report, Guests)> {
-    let time = Duration::from_secs(options.seconds);
+    let time = Duration::from_secs(options.passes.seconds);
     let idle = Some(Sample::of(server.pid())?);
-    let load = load::Options::full(server.url(), options.viewers, options.seconds, server.pid());
+    let load = load::Options::full(server.url(), options.viewers, options.passes.seconds, server.pid());
     let (address, path) = load::parse_url(&load.url)?;
     let mut steady = Load::connect(address, &path, &load)?;
     steady.warm_up(Duration::from_secs(1))?;
@@ -270,8 +266,8 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
          |---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         options.viewers,
         options.connects,
-        options.runs,
-        options.seconds,
+        options.passes.runs,
+        options.passes.seconds,
     )
     .expect("a string takes all text");
     for server in &outcome.about.servers {

@@ -23,12 +23,8 @@ pub(crate) struct Options {
     /// The two numbers of viewers.
     #[arg(long, value_delimiter = ',', default_values_t = [100, 1000])]
     viewers: Vec<usize>,
-    /// Passes; figures are medians over them.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    runs: u32,
-    /// Seconds of each.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
-    seconds: u64,
+    #[command(flatten)]
+    passes: setup::Passes,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,11 +55,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(few < many, "--viewers takes the smaller number first");
     let setup = Setup::new(&options.setup)?;
     let mut runs = Vec::new();
-    for pass in 0..options.runs {
+    for pass in 0..options.passes.runs {
         for candidate in setup.turns(pass) {
             let measure = |viewers| {
                 let server = setup.start(candidate)?;
-                load::run(&load::Options::full(server.url(), viewers, options.seconds, server.pid()))
+                load::run(&load::Options::full(server.url(), viewers, options.passes.seconds, server.pid()))
                     .with_context(|| format!("{} with {viewers} viewers", candidate.name))
             };
             let (less, more) = (measure(few)?, measure(many)?);
@@ -90,7 +86,7 @@ fn markdown(options: &Options, few: usize, many: usize, outcome: &Outcome) -> St
         "Resident memory at the end of windows of {} s, a server of its own for each; {} passes, median (min–max).\n\n\
          | server | RSS KiB, no viewer | {few} viewers | {many} viewers | KiB a viewer | fps min at {many} |\n\
          |---|---|---|---|---|---|",
-        options.seconds, options.runs,
+        options.passes.seconds, options.passes.runs,
     )
     .expect("a string takes all text");
     for server in &outcome.about.servers {

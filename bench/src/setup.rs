@@ -45,6 +45,18 @@ pub(crate) struct Options {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// How often to measure, and for how long.
+#[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
+pub(crate) struct Passes {
+    /// Passes; figures are medians over them.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) runs: u32,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
+    pub(crate) seconds: u64,
+}
+
 /// Pictures and servers, ready.
 #[derive(Debug)]
 pub(crate) struct Setup {

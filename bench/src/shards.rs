@@ -38,12 +38,8 @@ pub(crate) struct Options {
     /// Numbers of writing threads; the first is what the others are compared with.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
     writers: Vec<u32>,
-    /// Passes; figures are medians over them.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    runs: u32,
-    /// Seconds measured each time.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
-    seconds: u64,
+    #[command(flatten)]
+    passes: setup::Passes,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,10 +78,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let setup = Setup::with(&options.setup, candidates)?;
     let mut runs = Vec::new();
-    for pass in 0..options.runs {
+    for pass in 0..options.passes.runs {
         for candidate in setup.turns(pass) {
             let server = setup.start(candidate)?;
-            let load = load::Options::full(server.url(), options.viewers, options.seconds, server.pid());
+            let load =
+                load::Options::full(server.url(), options.viewers, options.passes.seconds, server.pid());
             let (report, shards) =
                 load::run_and(&load, || shards(server.address())).with_context(|| candidate.name.clone())?;
             eprintln!("pass {} {} {shards:?}: {report}", pass + 1, candidate.name);
@@ -143,7 +140,7 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
          formed within each pass.\n\n\
          | server | CPU s/GB | against the first row | share of the smallest shard % | of the largest % | fps min | age p50 ms | server waited % |\n\
          |---|---|---|---|---|---|---|---|",
-        options.viewers, options.runs, options.seconds,
+        options.viewers, options.passes.runs, options.passes.seconds,
     )
     .expect("a string takes all text");
     let first = &outcome.about.servers[0];

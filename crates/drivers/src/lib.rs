@@ -28,6 +28,7 @@ mod source_url;
 mod stream;
 mod table;
 mod test_pattern;
+mod ticks;
 #[cfg_attr(not(target_os = "linux"), path = "v4l2_elsewhere.rs")]
 mod v4l2;
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use framecast_media::Frame;
 use tokio::sync::watch;
 
+use crate::bell::{Bells, Hammer, Hammers};
 use crate::notifier::Notifier;
 use crate::ring::{Cursor, Ring};
 
@@ -56,6 +57,7 @@ impl Drop for Publishers {
 struct Shared {
     ring: Mutex<Ring>,
     notifier: Notifier,
+    hammers: Hammers,
     subscribers: watch::Sender<usize>,
     /// Where this channel's subscribers are counted besides: the demand for the whole camera.
     demand: Option<Arc<watch::Sender<usize>>>,
@@ -65,6 +67,11 @@ struct Shared {
 impl Shared {
     fn end(&self) {
         lock(&self.ring).end();
+        self.notify();
+    }
+
+    fn notify(&self) {
+        self.hammers.ring();
         self.notifier.notify();
     }
 
@@ -94,6 +101,7 @@ impl Channel {
         let shared = Arc::new(Shared {
             ring: Mutex::default(),
             notifier: Notifier::default(),
+            hammers: Hammers::default(),
             subscribers,
             demand,
             in_order: Mutex::new(0),
@@ -106,7 +114,7 @@ impl Channel {
     pub fn publish(&self, frame: Frame) {
         let keep_bytes = if *lock(&self.shared.in_order) > 0 { IN_ORDER_BYTES } else { 0 };
         lock(&self.shared.ring).push(frame, keep_bytes);
-        self.shared.notifier.notify();
+        self.shared.notify();
     }
 
     /// How often the channel was suspended: what was begun for one life of the camera must not come out in the next.
@@ -134,7 +142,7 @@ impl Channel {
             }
             update(&mut ring, keep_bytes);
         }
-        self.shared.notifier.notify();
+        self.shared.notify();
         true
     }
 
@@ -142,7 +150,7 @@ impl Channel {
     /// never takes the place of the newest frame, which stays for when the camera is back.
     pub fn publish_notice(&self, notice: Frame) {
         lock(&self.shared.ring).put_notice(notice);
-        self.shared.notifier.notify();
+        self.shared.notify();
     }
 
     /// Shows nothing to subscribers of the latest until the next frame or notice: the newest frame is kept, but it is
@@ -154,7 +162,7 @@ impl Channel {
     /// Shows the newest frame again after [`suspend`](Self::suspend), for one that is hardly older than live.
     pub fn resume(&self) {
         lock(&self.shared.ring).resume();
-        self.shared.notifier.notify();
+        self.shared.notify();
     }
 
     /// Ends the channel: subscribers that have seen what there is get `None`.
@@ -280,9 +288,17 @@ impl Subscriber {
         lock(&self.shared.ring).has_ended()
     }
 
-    /// The updates of its channel, for one who waits in place of many subscribers.
+    /// The updates of its channel, for one who waits in this subscriber's place.
     pub fn changes(&self) -> Changes {
-        Changes { shared: Arc::clone(&self.shared), changed: self.shared.notifier.listen() }
+        Changes { changed: self.shared.notifier.listen(), _shared: Arc::clone(&self.shared) }
+    }
+
+    /// A bell that rings in `bells`, as `number`, whenever something is published to its channel and when that ends: for
+    /// one who waits in place of many subscribers.
+    pub fn bell(&self, bells: &Bells, number: usize) -> Bell {
+        let hammer = bells.bell(number);
+        self.shared.hammers.add(&hammer);
+        Bell { shared: Arc::clone(&self.shared), _hammer: hammer }
     }
 
     /// How many frames this subscriber did not see because newer ones took their place.
@@ -291,12 +307,12 @@ impl Subscriber {
     }
 }
 
-/// Waits for a channel's updates without being one of its subscribers: whoever serves many of them waits once, and then
-/// looks for each by [`Subscriber::try_next`].
+/// Waits for a channel's updates without being one of its subscribers.
 #[derive(Debug)]
 pub struct Changes {
-    shared: Arc<Shared>,
     changed: watch::Receiver<()>,
+    /// Keeps the notifier.
+    _shared: Arc<Shared>,
 }
 
 impl Changes {
@@ -304,8 +320,17 @@ impl Changes {
     pub async fn changed(&mut self) {
         self.changed.changed().await.expect("its notifier is kept with it");
     }
+}
 
-    /// Whether it waits for updates of the channel that `subscriber` reads.
+/// A bell at a channel; it does not ring any more once this is dropped.
+#[derive(Debug)]
+pub struct Bell {
+    shared: Arc<Shared>,
+    _hammer: Arc<Hammer>,
+}
+
+impl Bell {
+    /// Whether it is at the channel that `subscriber` reads.
     pub fn is_of(&self, subscriber: &Subscriber) -> bool {
         Arc::ptr_eq(&self.shared, &subscriber.shared)
     }
@@ -389,8 +414,6 @@ mod tests {
         let channel = Channel::new();
         let mut subscribers = [0; 3].map(|_| channel.subscribe(Delivery::Latest));
         let mut changes = subscribers[0].changes();
-        assert!(changes.is_of(&subscribers[2]));
-        assert!(!changes.is_of(&Channel::new().subscribe(Delivery::Latest)));
         for n in 1..=3 {
             channel.publish(frame(n));
             soon("the change", changes.changed()).await;

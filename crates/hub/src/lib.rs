@@ -4,6 +4,7 @@
 //! A publisher never waits for a subscriber and a subscriber never waits for another. Where frames come from and how
 //! they leave does not belong here, nor do devices, sockets and clocks: times are arguments.
 
+mod bell;
 mod channel;
 mod feed;
 mod hub;
@@ -13,7 +14,8 @@ mod rendition;
 mod ring;
 mod status;
 
-pub use channel::{Changes, Channel, Delivery, Subscriber, Update};
+pub use bell::Bells;
+pub use channel::{Bell, Changes, Channel, Delivery, Subscriber, Update};
 pub use feed::{Bounds, Feed, Stats, TooManyRenditions};
 pub use hub::{Hub, NameTaken};
 pub use rendition::{QUALITY, Rendition, SIDE_PX};

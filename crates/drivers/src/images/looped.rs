@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use framecast_media::Frame;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::list::{Entry, Order, Place};
 use super::{off_thread, read_file};
+use crate::ticks::Ticks;
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
 /// A loop of files that are no larger together is read once and held in memory.
@@ -36,6 +37,7 @@ pub(super) struct Looped {
     began_at: Instant,
     /// How many files in a row could not be read.
     unreadable: usize,
+    ticks: Ticks,
     door: Door,
 }
 
@@ -76,10 +78,12 @@ impl Looped {
             tick: 0,
             began_at: Instant::now(),
             unreadable: 0,
+            ticks: Ticks::new(interval),
             door: Door::new(url),
         };
         source.list().await?;
         source.began_at = Instant::now();
+        source.ticks = Ticks::new(interval);
         Ok(source)
     }
 
@@ -109,7 +113,7 @@ impl Looped {
 
     /// Waits for the next picture's time, past those whose time is over.
     async fn wait(&mut self) -> Result<(), Error> {
-        sleep_until(self.due_at(self.tick)).await;
+        self.ticks.wait_until(self.due_at(self.tick)).await;
         let now = (self.began_at.elapsed().as_nanos() / self.interval.as_nanos()) as u64;
         let missed = now.saturating_sub(self.tick);
         self.tick += missed;

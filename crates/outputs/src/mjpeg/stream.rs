@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use framecast_hub::{Changes, Delivery, Rendition, Subscriber, Update};
+use framecast_hub::{Bell, Bells, Changes, Delivery, Rendition, Subscriber, Update};
 use tokio::time::Instant;
 
 use super::ladder::Ladder;
@@ -179,9 +179,14 @@ impl Stream {
         self.subscriber.changes()
     }
 
-    /// Whether `changes` wait for what is published to this stream's channel.
-    pub(crate) fn is_of(&self, changes: &Changes) -> bool {
-        changes.is_of(&self.subscriber)
+    /// A bell that rings as `number` when something is published to this stream's channel.
+    pub(crate) fn bell(&self, bells: &Bells, number: usize) -> Bell {
+        self.subscriber.bell(bells, number)
+    }
+
+    /// Whether `bell` is at this stream's channel.
+    pub(crate) fn is_of(&self, bell: &Bell) -> bool {
+        bell.is_of(&self.subscriber)
     }
 
     /// How much of what was sent may be on its way, as time.

@@ -1,12 +1,8 @@
 //! The viewers of one channel at one writer, which are woken together.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use framecast_hub::Changes;
-use futures_util::future::{AbortHandle, Abortable, Aborted};
-use futures_util::stream::{FuturesUnordered, Stream as _};
+use framecast_hub::{Bell, Bells};
 
 use super::super::stream::Stream;
 
@@ -14,24 +10,21 @@ use super::super::stream::Stream;
 #[derive(Default)]
 pub(super) struct Groups {
     groups: Vec<Option<Group>>,
-    waiting: FuturesUnordered<Abortable<Waiting>>,
+    bells: Bells,
 }
 
-type Waiting = Pin<Box<dyn Future<Output = (usize, Changes)> + Send>>;
-
 struct Group {
-    /// Tells which channel it is of.
-    probe: Changes,
+    /// Rings with the group's number.
+    bell: Bell,
     slots: Vec<usize>,
     /// Who is first in the next turn.
     turn: usize,
-    wait: AbortHandle,
 }
 
 impl Groups {
     /// Puts the viewer in `slot` into the group of its channel, and says which that is.
     pub(super) fn join(&mut self, stream: &Stream, slot: usize) -> usize {
-        let is_of = |group: &Group| stream.is_of(&group.probe);
+        let is_of = |group: &Group| stream.is_of(&group.bell);
         let known = self.groups.iter().position(|group| group.as_ref().is_some_and(is_of));
         let number = known.unwrap_or_else(|| {
             let free = self.groups.iter().position(Option::is_none);
@@ -39,8 +32,8 @@ impl Groups {
             if free.is_none() {
                 self.groups.push(None);
             }
-            let wait = self.wait(number, stream.changes());
-            self.groups[number] = Some(Group { probe: stream.changes(), slots: Vec::new(), turn: 0, wait });
+            let bell = stream.bell(&self.bells, number);
+            self.groups[number] = Some(Group { bell, slots: Vec::new(), turn: 0 });
             number
         });
         if let Some(group) = &mut self.groups[number] {
@@ -54,7 +47,6 @@ impl Groups {
         let Some(group) = &mut self.groups[number] else { return };
         group.slots.retain(|member| *member != slot);
         if group.slots.is_empty() {
-            group.wait.abort();
             self.groups[number] = None;
         }
     }
@@ -69,30 +61,8 @@ impl Groups {
         order.extend_from_slice(&group.slots[..first]);
     }
 
-    fn wait(&mut self, number: usize, mut changes: Changes) -> AbortHandle {
-        let (handle, registration) = AbortHandle::new_pair();
-        let changed: Waiting = Box::pin(async move {
-            changes.changed().await;
-            (number, changes)
-        });
-        self.waiting.push(Abortable::new(changed, registration));
-        handle
-    }
-
-    /// The number of a group to whose channel something was published. Pending while there is none.
-    pub(super) fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
-        loop {
-            match Pin::new(&mut self.waiting).poll_next(cx) {
-                Poll::Ready(Some(Ok((number, changes)))) => {
-                    let wait = self.wait(number, changes);
-                    if let Some(group) = &mut self.groups[number] {
-                        group.wait = wait;
-                    }
-                    return Poll::Ready(number);
-                }
-                Poll::Ready(Some(Err(Aborted))) => {}
-                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
-            }
-        }
+    /// The number of a group to whose channel something was published, and now and then one that has nothing new.
+    pub(super) fn poll_changed(&self, cx: &mut Context<'_>) -> Poll<usize> {
+        self.bells.poll_rung(cx)
     }
 }

@@ -1,10 +1,11 @@
 //! A writer: the task that owns its viewers.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
@@ -46,6 +47,23 @@ pub(super) struct Writer {
     order: Vec<usize>,
 }
 
+/// What a writer is to do next: one thing of each kind.
+struct Due {
+    is_ending: bool,
+    /// The group to whose channel something was published.
+    group: Option<usize>,
+    has_events: bool,
+    is_time: bool,
+    /// A viewer; `None` within: none will come any more.
+    join: Option<Option<Join>>,
+}
+
+impl Due {
+    fn is_any(&self) -> bool {
+        self.is_ending || self.group.is_some() || self.has_events || self.is_time || self.join.is_some()
+    }
+}
+
 impl Writer {
     /// A writer without viewers. Must be made within its runtime.
     pub(super) fn new(rules: Rules) -> io::Result<Self> {
@@ -66,38 +84,64 @@ impl Writer {
     /// Writes until there are neither viewers nor anyone who could send one, or the server ends.
     pub(super) async fn run(mut self, mut joins: mpsc::UnboundedReceiver<Join>) {
         let shutdown = self.rules.shutdown.clone();
+        let mut ending = pin!(shutdown.cancelled());
+        let mut sleep = pin!(sleep_until(Instant::now() + FAR));
         let mut is_open = true;
         let mut events = Vec::with_capacity(EVENTS);
-        let mut sleep = pin!(sleep_until(Instant::now() + FAR));
         while is_open || self.count > 0 {
             let wake_at = self.ends_at.into_iter().chain(self.deadlines.next()).min();
             // Seldom another than before: a timer set anew for each frame is a step more.
             if let Some(wake_at) = wake_at.filter(|wake_at| *wake_at != sleep.deadline()) {
                 sleep.as_mut().reset(wake_at);
             }
-            tokio::select! {
-                () = shutdown.cancelled(), if self.ends_at.is_none() => {
-                    is_open = false;
-                    joins.close();
-                    self.end();
-                }
-                number = poll_fn(|cx| self.groups.poll_changed(cx)) => self.group(number),
-                join = joins.recv(), if is_open => match join {
-                    Some(join) => self.join(join),
-                    None => is_open = false,
-                },
-                ready = self.epoll.readable() => {
-                    if let Ok(mut ready) = ready && take(&self.epoll, &mut events) < events.capacity() {
-                        ready.clear_ready();
-                    }
-                    self.serve(&mut events);
-                }
-                () = sleep.as_mut(), if wake_at.is_some() => self.meet_deadlines(),
+            let due = poll_fn(|cx| {
+                let due = Due {
+                    is_ending: self.ends_at.is_none() && ending.as_mut().poll(cx).is_ready(),
+                    group: ready(self.groups.poll_changed(cx)),
+                    has_events: self.poll_events(cx, &mut events).is_ready(),
+                    is_time: wake_at.is_some() && sleep.as_mut().poll(cx).is_ready(),
+                    join: if is_open { ready(joins.poll_recv(cx)) } else { None },
+                };
+                if due.is_any() { Poll::Ready(due) } else { Poll::Pending }
+            });
+            // All that is due gets its turn before anything gets another.
+            let due = due.await;
+            if let Some(number) = due.group {
+                self.group(number);
+            }
+            if due.has_events {
+                self.serve(&mut events);
+            }
+            if due.is_time {
+                self.meet_deadlines();
+            }
+            match due.join {
+                Some(Some(join)) => self.join(join),
+                Some(None) => is_open = false,
+                None => {}
+            }
+            if due.is_ending {
+                is_open = false;
+                joins.close();
+                self.end();
             }
             if self.ends_at.is_some_and(|ends_at| ends_at <= Instant::now()) {
                 return;
             }
         }
+    }
+
+    /// Takes what the kernel tells of the sockets.
+    fn poll_events(&self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<()> {
+        while let Poll::Ready(Ok(mut ready)) = self.epoll.poll_read_ready(cx) {
+            if take(&self.epoll, events) < events.capacity() {
+                ready.clear_ready();
+            }
+            if !events.is_empty() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
     }
 
     /// Takes a viewer in, and sends it the newest picture at once.
@@ -214,6 +258,13 @@ impl Writer {
                 self.advance(slot, now);
             }
         }
+    }
+}
+
+fn ready<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::channel::lock;
 use crate::rate::Rate;
-use crate::{Channel, Delivery, Rendition, State, Status, Subscriber};
+use crate::{Channel, Delivery, Event, Events, Rendition, State, Status, Subscriber};
 
 /// How many renditions of one camera there may be at once: each costs an encoder's work.
 const MAX_RENDITIONS: usize = 8;
@@ -45,6 +45,7 @@ pub struct TooManyRenditions(pub Vec<Rendition>);
 pub struct Feed {
     name: String,
     bounds: Bounds,
+    events: Events,
     source: Channel,
     main: Channel,
     renditions: watch::Sender<Vec<(Rendition, Channel)>>,
@@ -98,11 +99,12 @@ pub struct Stats {
 }
 
 impl Feed {
-    pub(crate) fn new(name: String, bounds: Bounds, now: SystemTime) -> Self {
+    pub(crate) fn new(name: String, bounds: Bounds, events: Events, now: SystemTime) -> Self {
         let demand = Arc::new(watch::Sender::new(0));
         Self {
             name,
             bounds,
+            events,
             source: Channel::new(),
             main: Channel::with_demand(Some(Arc::clone(&demand))),
             renditions: watch::Sender::new(Vec::new()),
@@ -214,6 +216,11 @@ impl Feed {
             lock(&self.rate).reset();
         }
         self.status.send_replace(status);
+    }
+
+    /// Tells that `event` happened to this camera.
+    pub fn tell(&self, event: Event) {
+        self.events.tell(event.of(&self.name));
     }
 
     /// Publishes a frame of the camera and counts it. A raw one goes to the source channel alone: an encoder makes JPEG
@@ -333,7 +340,7 @@ mod tests {
     use super::*;
 
     fn feed() -> Feed {
-        Feed::new("yard".to_owned(), Bounds::default(), SystemTime::UNIX_EPOCH)
+        Feed::new("yard".to_owned(), Bounds::default(), Events::default(), SystemTime::UNIX_EPOCH)
     }
 
     fn raw(n: u64) -> Frame {

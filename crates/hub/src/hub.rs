@@ -3,11 +3,14 @@
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
-use crate::{Bounds, Feed};
+use crate::{Bounds, Events, Feed};
 
 /// All cameras of a server by name, in the order in which they were added. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Hub(Arc<RwLock<Vec<Arc<Feed>>>>);
+pub struct Hub {
+    feeds: Arc<RwLock<Vec<Arc<Feed>>>>,
+    events: Events,
+}
 
 /// A camera of this name is there already.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,11 +36,11 @@ impl Hub {
     /// # Errors
     /// [`NameTaken`] when there is one of this name.
     pub fn add_with(&self, name: &str, bounds: Bounds, now: SystemTime) -> Result<Arc<Feed>, NameTaken> {
-        let mut feeds = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut feeds = self.feeds.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if feeds.iter().any(|feed| feed.name() == name) {
             return Err(NameTaken(name.to_owned()));
         }
-        let feed = Arc::new(Feed::new(name.to_owned(), bounds, now));
+        let feed = Arc::new(Feed::new(name.to_owned(), bounds, self.events.clone(), now));
         feeds.push(Arc::clone(&feed));
         Ok(feed)
     }
@@ -52,9 +55,14 @@ impl Hub {
         self.feeds().into_iter().next()
     }
 
+    /// What happens to the cameras and the server.
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
     /// All cameras, in their order.
     pub fn feeds(&self) -> Vec<Arc<Feed>> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.feeds.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 }
 

@@ -1,11 +1,12 @@
 //! Who receives a frame: a [`Channel`] per camera and rendition, one cursor per [`Subscriber`], and the [`Hub`] that finds them
-//! by name.
+//! by name; and what happens to them, as a small channel of [`Event`]s.
 //!
 //! A publisher never waits for a subscriber and a subscriber never waits for another. Where frames come from and how
 //! they leave does not belong here, nor do devices, sockets and clocks: times are arguments.
 
 mod bell;
 mod channel;
+mod event;
 mod feed;
 mod hub;
 mod notifier;
@@ -16,6 +17,7 @@ mod status;
 
 pub use bell::Bells;
 pub use channel::{Bell, Changes, Channel, Delivery, Subscriber, Update};
+pub use event::{Event, EventKind, EventReader, Events, Told};
 pub use feed::{Bounds, Feed, Stats, TooManyRenditions};
 pub use hub::{Hub, NameTaken};
 pub use rendition::{QUALITY, Rendition, SIDE_PX};

@@ -13,6 +13,7 @@ mod rendition;
 mod seldom;
 pub mod snapshot;
 mod viewers;
+pub mod websocket;
 
 use std::convert::Infallible;
 use std::time::SystemTime;

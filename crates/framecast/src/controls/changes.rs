@@ -46,6 +46,19 @@ impl Changes {
     }
 }
 
+/// As a person reads it: `brightness 128, gain default`.
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (id, value)) in self.0.iter().enumerate() {
+            let comma = if n > 0 { ", " } else { "" };
+            let value = value.as_ref().map(serde_json::to_string);
+            let value = value.and_then(Result::ok).unwrap_or_else(|| "default".to_owned());
+            write!(f, "{comma}{id} {value}")?;
+        }
+        Ok(())
+    }
+}
+
 impl Serialize for Changes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(id, value)| (id, value)))

@@ -4,7 +4,7 @@
 //! devices hang. What a control takes is for the driver to say; what is remembered is for `controls/`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -13,6 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use framecast_drivers::{Control, ControlKind, ControlValue, Driver, Error};
+use framecast_hub::{Event, EventKind};
 use framecast_outputs::Refusal;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -254,6 +255,8 @@ impl Device {
         controls: &[Control],
         state: Option<Arc<StateFile>>,
     ) -> Result<(), Refusal> {
+        let text = changes.to_string();
+        self.camera.feed.tell(Event::new(EventKind::Controls, SystemTime::now()).saying(text));
         // An action was wanted now and not at every opening.
         let is_button =
             |id: &str| controls.iter().any(|control| control.id == id && control.kind == ControlKind::Button);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use framecast_drivers::{Capture, Error};
-use framecast_hub::{Feed, State, Stats, Status};
+use framecast_hub::{Event, EventKind, Feed, State, Stats, Status};
 use framecast_media::Frame;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -184,6 +184,7 @@ impl Supervisor {
                         continue;
                     }
                     let reason = opening.stall_reason(&self.settings, &self.feed.stats());
+                    self.tell(EventKind::Stalled, Some(&reason));
                     return Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true };
                 }
                 () = sleep_until_some(quiet_at), if !opening.is_quiet => {
@@ -204,6 +205,7 @@ impl Supervisor {
                 opening.longest_pause = longest_pause;
                 opening.last_sign = Instant::now();
                 self.feed.count_opened();
+                self.tell(EventKind::Opened, None);
                 None
             }
             Some(Report::Capture(capture)) => {
@@ -244,6 +246,7 @@ impl Supervisor {
             opening.live_since = Some(now);
             info!(width = format.width_px, height = format.height_px, "live");
             self.feed.set_status(Status::new(State::Live, SystemTime::now()));
+            self.tell(EventKind::Live, None);
         }
     }
 
@@ -272,6 +275,12 @@ impl Supervisor {
         // What is still being drawn must not be the first thing that the next viewer sees.
         self.notices.end();
         self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
+        self.tell(EventKind::Closed, None);
+    }
+
+    /// Tells whoever keeps events that this happened to the camera.
+    fn tell(&self, kind: EventKind, text: Option<&str>) {
+        self.feed.tell(Event { text: text.map(str::to_owned), ..Event::new(kind, SystemTime::now()) });
     }
 
     /// Tells viewers and the log that the camera is lost.
@@ -281,6 +290,7 @@ impl Supervisor {
             debug!(%reason, "still lost");
         } else {
             warn!(%reason, "lost");
+            self.tell(EventKind::Lost, Some(reason));
         }
         let since = if earlier.state == State::Lost { earlier.since } else { SystemTime::now() };
         let reason = Some(reason.to_owned());

@@ -46,7 +46,7 @@ impl Server {
     fn pipe(&self, bytes: usize) -> DuplexStream {
         let (client, server) = duplex(bytes);
         let live = self.live.clone();
-        tokio::spawn(async move { live.run(server, &[], None).await });
+        tokio::spawn(async move { websocket::Client::serve(live, server, Bytes::new(), None).await });
         client
     }
 

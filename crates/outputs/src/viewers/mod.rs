@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use framecast_hub::Feed;
+use framecast_hub::{Event, EventKind, Feed};
 use tokio::time::Instant;
 use tracing::field::display;
 use tracing::{debug, info, warn};
@@ -116,7 +116,7 @@ impl Viewers {
         let mut present = lock(&self.0.present);
         if let Some(full) = self.full(&present, feed, peer) {
             drop(present);
-            self.0.refused.of(&full.limit).add(&full);
+            self.0.refused.of(&full.limit).add(&full, feed);
             return Err(full);
         }
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed) + 1;
@@ -182,7 +182,7 @@ impl Refused {
 }
 
 impl Reached {
-    fn add(&self, full: &Full) {
+    fn add(&self, full: &Full, feed: &Feed) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let key = match full.limit {
             Limit::Server => "max_viewers",
@@ -191,6 +191,8 @@ impl Reached {
         };
         if let Some(times) = self.warning.occurs() {
             warn!(times, "refused a viewer: {full}; the limit is {key} in the configuration");
+            let event = Event::new(EventKind::Refused, SystemTime::now()).saying(full.to_string());
+            feed.tell(event.counting(times));
         }
     }
 }

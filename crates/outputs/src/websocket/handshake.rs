@@ -63,7 +63,7 @@ pub(super) fn refused(status: StatusCode, message: &str) -> Box<Response> {
 }
 
 /// Whether a header that is a list has `token`, in any case.
-fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
     let texts = values.iter().filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))

@@ -39,6 +39,7 @@ pub use driver::{Driver, Source};
 pub use error::Error;
 pub use frames::IntoPicture;
 pub use futures_core::future::BoxFuture;
+pub use http::tls_of_system;
 pub use mask::mask_secrets;
 pub use meant::film_source;
 pub use source_url::{Options, SourceUrl};

@@ -19,7 +19,7 @@ const PAGE: &str = "<!doctype html><title>Workshop</title><h1>The workshop</h1>
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings::with_cameras([("bench", "emulated"), ("door", "test:?size=320x180&fps=10")])?;
-    let cameras = Cameras::start(settings, Drivers::builtin())?;
+    let cameras = Cameras::start(settings, Drivers::builtin()).await?;
     // Frames are there for other uses too, through the hub.
     let bench = cameras.hub().get("bench").ok_or("there is no bench")?;
     let router = Router::new()

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use framecast_drivers::Drivers;
-use framecast_hub::{Bounds, Hub};
+use framecast_hub::{Bounds, Event, EventKind, Hub};
 use framecast_outputs::{Limits, Viewers, live};
 use framecast_transcode::{Backend, Pool};
 use tokio::time::timeout;
@@ -20,8 +20,10 @@ use crate::camera::Camera;
 use crate::config::{ConfigError, Listen, Settings};
 use crate::controls::StateFile;
 use crate::encoding;
+use crate::history;
 use crate::http::{self, Context, Listener, Server};
 use crate::supervisor::Supervisor;
+use crate::webhook;
 
 /// What is given to cameras and viewers to end by themselves at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
@@ -43,6 +45,9 @@ pub enum StartError {
     /// The settings cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Events cannot be kept where they shall be.
+    #[error(transparent)]
+    History(#[from] framecast_history::Error),
     /// The address is taken or not this machine's.
     #[error("cannot listen on {address}: {source}{}", listen_hint(.address, .source))]
     Listen {
@@ -51,6 +56,15 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl From<history::OpenError> for StartError {
+    fn from(error: history::OpenError) -> Self {
+        match error {
+            history::OpenError::Config(error) => Self::Config(error),
+            history::OpenError::History(error) => Self::History(error),
+        }
+    }
 }
 
 fn listen_hint(listen: &Listen, error: &std::io::Error) -> String {
@@ -94,10 +108,12 @@ impl Cameras {
     /// Starts a supervisor for each camera of `settings`; cameras open when someone watches.
     ///
     /// # Errors
-    /// A setting out of its range, a camera whose name is taken or whose source no driver of `drivers` can open.
-    pub fn start(settings: Settings, drivers: Drivers) -> Result<Self, ConfigError> {
+    /// A setting out of its range, a camera whose name is taken or whose source no driver of `drivers` can open, a history
+    /// that cannot be kept where it shall be.
+    pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
         let hub = Hub::new();
+        let history = Arc::new(history::open(&settings, &hub).await?);
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let now = SystemTime::now();
@@ -120,6 +136,8 @@ impl Cameras {
             tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone()).run());
             tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(&pool), shutdown.clone()));
         }
+        let secret = settings.webhook_secret.as_deref();
+        webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
         let (settings, codec) = (Arc::new(settings), pool.backend());
         let state = state.map(Arc::new);
         let (cameras, listing) = (cameras.into(), Arc::default());
@@ -127,6 +145,7 @@ impl Cameras {
         let viewers = Viewers::new(limits);
         let context = Context {
             hub,
+            history,
             cameras,
             drivers,
             settings,
@@ -159,9 +178,13 @@ impl Cameras {
     pub async fn close(&self) {
         self.shutdown.cancel();
         self.tasks.close();
-        if timeout(SHUTDOWN_TIMEOUT, self.tasks.wait()).await.is_err() {
-            warn!("a camera did not close in time");
-        }
+        self.context.hub.events().tell(Event::new(EventKind::Stopped, SystemTime::now()));
+        let cameras = async {
+            if timeout(SHUTDOWN_TIMEOUT, self.tasks.wait()).await.is_err() {
+                warn!("a camera did not close in time");
+            }
+        };
+        tokio::join!(cameras, self.context.history.close());
     }
 }
 
@@ -189,7 +212,7 @@ impl App {
         let failed = |source| StartError::Listen { address: settings.listen.clone(), source };
         let listener = Listener::bind(&settings.listen).await.map_err(failed)?;
         let listens_on = listener.listens_on().map_err(failed)?;
-        let cameras = Cameras::start(settings, drivers)?;
+        let cameras = Cameras::start(settings, drivers).await?;
         let router = http::guarded(&cameras.context, listens_on.is_local(), &cameras.shutdown);
         let server = Server::new(listener, router, &cameras.context);
         Ok(Self { cameras, server, listens_on })

@@ -24,7 +24,7 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::from_toml("[[camera]]\nname = 'front'\nsource = 'emulated'", &Drivers::builtin())?;
-//! let cameras = Cameras::start(settings, Drivers::builtin())?;
+//! let cameras = Cameras::start(settings, Drivers::builtin()).await?;
 //! let router = axum::Router::<()>::new().nest_service("/cams", cameras.router());
 //! # Ok(())
 //! # }
@@ -40,7 +40,7 @@
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::with_cameras([("front", "emulated:?fps=50&size=64x64")])?;
-//! let cameras = Cameras::start(settings, Drivers::builtin())?;
+//! let cameras = Cameras::start(settings, Drivers::builtin()).await?;
 //! let front = cameras.hub().get("front").ok_or("no such camera")?;
 //! let mut subscriber = front.channel().subscribe(Delivery::Latest);
 //! let frame = subscriber.next().await.ok_or("the camera has ended")?;
@@ -56,6 +56,7 @@
 //! - [`Settings`] is what they shall do, from code or from the text of a `framecast.toml`.
 //! - [`Drivers`] is the table of drivers; [`Driver`] and [`Source`] are the traits for one of one's own.
 //! - [`Hub`] finds a camera's [`Feed`] by name; its [`Channel`] hands out [`Frame`]s to [`Subscriber`]s.
+//! - [`table`] streams rows as HTML, CSV or JSON, however many there are.
 //! - [`multipart`] writes and reads `multipart/x-mixed-replace` for parts of any content type.
 //!
 //! Everything runs on Tokio. The log is written with `tracing`; a program that embeds this library chooses where to.
@@ -68,20 +69,26 @@ mod camera;
 pub mod config;
 mod controls;
 mod encoding;
+mod history;
 mod http;
 mod signal;
 mod supervisor;
+mod webhook;
 
 pub use app::{App, Cameras, StartError};
 #[doc(inline)]
-pub use config::{Account, CameraSettings, ConfigError, Listen, Settings};
+pub use config::{
+    Account, CameraSettings, ConfigError, HistoryPlace, HistorySettings, Listen, Settings, WebhookSettings,
+};
 pub use framecast_drivers::{
     BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Door, Driver,
     Drivers, Error as DriverError, IntoPicture, MenuEntry, Mode, Options as SourceOptions, Source, SourceUrl,
     blocking, film_source, mask_secrets,
 };
+pub use framecast_history::{History, table};
 pub use framecast_hub::{
-    Channel, Delivery, Feed, Hub, Rendition, State, Stats, Status, Subscriber, TooManyRenditions, Update,
+    Channel, Delivery, Event, EventKind, EventReader, Events, Feed, Hub, Rendition, State, Stats, Status,
+    Subscriber, Told, TooManyRenditions, Update,
 };
 pub use framecast_media::container::multipart;
 pub use framecast_media::{

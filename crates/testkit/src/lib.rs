@@ -1,4 +1,4 @@
-//! For tests alone: pictures that carry a number, frames of them, and clients over real sockets.
+//! For tests alone: pictures that carry a number, frames of them, clients over real sockets, and a PostgreSQL.
 //!
 //! A number goes in with [`jpeg`] or [`frame`] at the camera's end and is read back with [`number_of`] at the
 //! viewer's, so a test can say which picture came, not only that one came. Fake cameras do not belong here: they need
@@ -6,6 +6,7 @@
 
 pub mod client;
 mod picture;
+mod postgres;
 mod request;
 mod viewer;
 
@@ -13,6 +14,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use picture::{frame, jpeg, jpeg_of, keyframe, number_of};
+pub use postgres::Postgres;
 pub use request::{Answer, ask, get};
 pub use viewer::{Seen, Viewer};
 

@@ -18,6 +18,8 @@ mod stream;
 mod target;
 mod tls;
 
+pub use tls::tls_of_system;
+
 use std::sync::Arc;
 
 use self::answer::Kind;

@@ -29,6 +29,11 @@ pub(super) fn verified_by(roots: RootCertStore) -> ClientConfig {
     builder(Arc::new(ring::default_provider())).with_root_certificates(roots).with_no_client_auth()
 }
 
+/// TLS that trusts what the system trusts, as `https:` sources do; for whatever else connects.
+pub fn tls_of_system() -> ClientConfig {
+    verified_by(system_roots())
+}
+
 /// Trusts any certificate: the connection is encrypted, but nobody knows to whom.
 pub(super) fn unverified() -> ClientConfig {
     let provider = Arc::new(ring::default_provider());

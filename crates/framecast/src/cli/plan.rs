@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, DriverError, Drivers, Settings, SourceUrl, mask_secrets};
+use framecast::{Account, DriverError, Drivers, HistoryPlace, Settings, SourceUrl, mask_secrets};
 
 use super::{PlanArgs, flask};
 
@@ -32,6 +32,10 @@ pub(super) struct Environment {
     camera: Option<String>,
     opencv_source: Option<String>,
     password: Option<String>,
+    /// Of the database that events are kept in.
+    history_password: Option<String>,
+    /// What webhooks are signed with.
+    webhook_secret: Option<String>,
     /// Where state belongs on this system.
     state_dir: Option<PathBuf>,
 }
@@ -42,6 +46,8 @@ impl Environment {
             camera: variable("CAMERA")?,
             opencv_source: variable("OPENCV_CAMERA_SOURCE")?,
             password: variable("FRAMECAST_PASSWORD")?,
+            history_password: variable("FRAMECAST_HISTORY_PASSWORD")?,
+            webhook_secret: variable("FRAMECAST_WEBHOOK_SECRET")?,
             state_dir: state_dir(|name| env::var_os(name).filter(|value| !value.is_empty())),
         })
     }
@@ -85,6 +91,12 @@ impl Plan {
         settings.check_sources(drivers)?;
         if settings.state_dir.is_none() {
             settings.state_dir.clone_from(&environment.state_dir);
+        }
+        settings.webhook_secret.clone_from(&environment.webhook_secret);
+        if let (HistoryPlace::Postgres(address), Some(password)) =
+            (&mut settings.history.place, &environment.history_password)
+        {
+            address.set_password(password);
         }
         if let Some(listen) = &args.listen {
             settings.set_listen(listen).context("--listen")?;

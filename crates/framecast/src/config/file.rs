@@ -6,7 +6,8 @@ use framecast_drivers::ControlValue;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::value::{DurationValue, SizeValue, TimeoutValue};
+use super::value::{AgeValue, DurationValue, SizeValue, TimeoutValue};
+use super::webhook::WebhookFile;
 use super::{ConfigError, wording};
 
 /// The file as written; every key is optional, unknown ones are refused.
@@ -39,9 +40,18 @@ pub(super) struct File {
     pub(super) drop_in: Option<bool>,
     /// Where what must outlive a restart is kept.
     pub(super) state_dir: Option<Spanned<String>>,
+    /// Where events are kept.
+    pub(super) history: Option<Spanned<String>>,
+    /// How old they become.
+    pub(super) history_max_age: Option<Spanned<AgeValue>>,
+    /// How many there are at most.
+    pub(super) history_max_rows: Option<Spanned<u64>>,
     /// The cameras; the first is the default one.
     #[serde(default)]
     pub(super) camera: Vec<Spanned<CameraFile>>,
+    /// The addresses that events are sent to.
+    #[serde(default)]
+    pub(super) webhook: Vec<WebhookFile>,
 }
 
 /// One camera as written.

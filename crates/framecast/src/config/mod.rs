@@ -7,14 +7,18 @@ mod account;
 mod check;
 mod error;
 mod file;
+mod history;
 mod listen;
 mod settings;
 mod state_dir;
 mod value;
+mod webhook;
 mod wording;
 
 pub use account::Account;
 pub use check::check_camera_name;
 pub use error::ConfigError;
+pub use history::{HistoryPlace, HistorySettings};
 pub use listen::Listen;
 pub use settings::{CameraSettings, Settings};
+pub use webhook::WebhookSettings;

@@ -15,7 +15,7 @@ use toml::Spanned;
 use super::check::{check_camera_name, check_control_id, parse_host, parse_origin};
 use super::file::{CameraFile, File};
 use super::value::{DurationValue, LONGEST};
-use super::{Account, ConfigError, Listen, state_dir};
+use super::{Account, ConfigError, HistoryPlace, HistorySettings, Listen, WebhookSettings, state_dir};
 
 /// The address that the server listens on until told otherwise: this machine alone.
 const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000));
@@ -60,6 +60,12 @@ pub struct Settings {
     /// The folder of what must outlive a restart: the controls that requests asked to keep. Without one such requests
     /// are refused.
     pub state_dir: Option<PathBuf>,
+    /// Where events are kept, and for how long.
+    pub history: HistorySettings,
+    /// The addresses that events are sent to.
+    pub webhooks: Vec<WebhookSettings>,
+    /// What these are signed with, if anything.
+    pub webhook_secret: Option<String>,
     /// The cameras; the first is the default one.
     pub cameras: Vec<CameraSettings>,
 }
@@ -104,6 +110,9 @@ impl Default for Settings {
             writers: None,
             drop_in: true,
             state_dir: None,
+            history: HistorySettings::default(),
+            webhooks: Vec::new(),
+            webhook_secret: None,
             cameras: Vec::new(),
         }
     }
@@ -266,8 +275,39 @@ impl Settings {
             let folder = located(text, folder, |folder| state_dir::parse(folder, env::var_os("HOME")));
             first.keep(folder, |folder| settings.state_dir = Some(folder));
         }
+        first.keep(settings.take_history(file, text), |()| {});
         first.keep(cameras(&file.camera, text, drivers), |cameras| settings.cameras = cameras);
+        let known: Vec<&str> =
+            file.camera.iter().map(|camera| camera.get_ref().name.get_ref().as_str()).collect();
+        for webhook in &file.webhook {
+            let webhook = WebhookSettings::from_file(webhook, text, &known);
+            first.keep(webhook, |webhook| settings.webhooks.push(webhook));
+        }
         first.0.map_or(Ok(settings), Err)
+    }
+
+    /// Takes where events are kept, and for how long.
+    fn take_history(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
+        let (history, mut first) = (&mut self.history, First::default());
+        if let Some(place) = &file.history {
+            let place = located(text, place, |place| HistoryPlace::parse(place, env::var_os("HOME")));
+            first.keep(place, |place| history.place = place);
+        }
+        if let Some(max_age) = &file.history_max_age {
+            let max_age = located(text, max_age, |max_age| match max_age.0 {
+                Some(age) if age.is_zero() => Err("history_max_age must be longer than nothing".to_owned()),
+                age => Ok(age),
+            });
+            first.keep(max_age, |max_age| history.max_age = max_age);
+        }
+        if let Some(max_rows) = &file.history_max_rows {
+            let max_rows = located(text, max_rows, |max_rows| match max_rows {
+                0 => Err("history_max_rows must be at least 1".to_owned()),
+                rows => Ok(*rows),
+            });
+            first.keep(max_rows, |max_rows| history.max_rows = Some(max_rows));
+        }
+        first.0.map_or(Ok(()), Err)
     }
 
     /// Takes what bounds viewers and connections.

@@ -14,18 +14,30 @@ use rustix::fs::{Access, access};
 /// # Errors
 /// That it names none, or that it could not be made or written.
 pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
-    let folder = match text.strip_prefix('~') {
-        None if text.is_empty() => return Err("state_dir must name a folder".to_owned()),
-        None => PathBuf::from(text),
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            let home = home.filter(|home| !home.is_empty());
-            let home = home.ok_or("state_dir begins with `~`, but HOME is not set: write the whole path")?;
-            PathBuf::from(home).join(rest.trim_start_matches('/'))
-        }
-        Some(_) => return Err(format!("state_dir: `{text}` is no folder of yours; write the whole path")),
-    };
+    let folder = below_home("state_dir", text, home)?;
     check(&folder)?;
     Ok(folder)
+}
+
+/// The path that `text` names as the value of `key`, with a `~` at its start as `home`.
+///
+/// # Errors
+/// That it names none, or that there is no such home.
+pub(super) fn below_home(key: &str, text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
+    match text.strip_prefix('~') {
+        None if text.is_empty() => {
+            let what = if key == "history" { "file" } else { "folder" };
+            Err(format!("{key} must name a {what}"))
+        }
+        None => Ok(PathBuf::from(text)),
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            let home = home.filter(|home| !home.is_empty());
+            let home = home
+                .ok_or_else(|| format!("{key} begins with `~`, but HOME is not set: write the whole path"))?;
+            Ok(PathBuf::from(home).join(rest.trim_start_matches('/')))
+        }
+        Some(_) => Err(format!("{key}: `{text}` is no folder of yours; write the whole path")),
+    }
 }
 
 /// Whether `folder` can be written, or made where it is not there.

@@ -31,6 +31,20 @@ impl<'de> Deserialize<'de> for TimeoutValue {
     }
 }
 
+/// How old something may become: a duration of up to a hundred years, or `"never"` for no bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AgeValue(pub(super) Option<Duration>);
+
+impl<'de> Deserialize<'de> for AgeValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parse = |text: &str| match text {
+            "never" => Some(Self(None)),
+            _ => humantime::parse_duration(text).ok().filter(|age| *age <= OLDEST).map(|age| Self(Some(age))),
+        };
+        deserializer.deserialize_str(Text { expected: AN_AGE, parse })
+    }
+}
+
 /// A size in bytes: `"16MiB"`, `"500kB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SizeValue(pub(super) usize);
@@ -47,10 +61,14 @@ impl<'de> Deserialize<'de> for SizeValue {
 
 const A_DURATION: &str = "a duration like \"10s\", \"200ms\" or \"5min\"";
 const A_TIMEOUT: &str = "a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"";
+const AN_AGE: &str = "an age like \"90d\" or \"2y\", or \"never\"";
 const A_SIZE: &str = "a size like \"16MiB\" or \"500kB\"";
 
 /// Longer ones mean "never", and sums with the clock must not overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// The oldest that anything is kept.
+const OLDEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)

@@ -87,7 +87,8 @@ impl Collector for Scrape {
         self.server(&mut encoder)?;
         self.cameras(&mut encoder)?;
         self.sent(&mut encoder)?;
-        self.viewers(&mut encoder)
+        self.viewers(&mut encoder)?;
+        self.history(&mut encoder)
     }
 }
 
@@ -102,6 +103,22 @@ impl Scrape {
         let failed = self.0.connections.failed();
         let failed = failed.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
         family(encoder, "failed_connections", "Connections that ended otherwise than they should", failed)
+    }
+
+    fn history(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let figures = self.0.history.history.figures();
+        for (name, help, count) in [
+            ("history_events", "Events that came", figures.recorded),
+            ("history_written_events", "Events that were written", figures.written),
+            ("history_dropped_events", "Events that found no place", figures.dropped),
+            ("history_failures", "Failed attempts to write events", figures.failures),
+        ] {
+            single(encoder, name, help, ConstCounter::new(count))?;
+        }
+        let help = "Events that wait for the database";
+        single(encoder, "history_waiting_events", help, ConstGauge::new(figures.waiting as f64))?;
+        let up = f64::from(u8::from(!figures.is_away));
+        single(encoder, "history_up", "1 while the database takes events", ConstGauge::new(up))
     }
 
     fn cameras(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -10,6 +10,7 @@ mod drop_in;
 mod error_page;
 mod gauge_histogram;
 mod guard;
+mod history;
 mod listener;
 mod metrics;
 mod page;
@@ -37,6 +38,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::camera::Camera;
 use crate::config::Settings;
 use crate::controls::StateFile;
+use crate::history::Opened;
 
 pub(crate) use counts::Counts;
 pub(crate) use listener::Listener;
@@ -46,6 +48,8 @@ pub(crate) use serve::Server;
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Hub,
+    /// What happened.
+    pub(crate) history: Arc<Opened>,
     pub(crate) cameras: Arc<[Arc<Camera>]>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: Arc<Settings>,
@@ -102,6 +106,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(controls::routes(context.clone()))
         .merge(viewers::routes(context.clone()))
         .merge(metrics::routes(context.clone()))
+        .merge(history::routes(context.clone(), shutdown))
         .merge(page)
         .route("/healthz", get(|| async { "ok\n" }).options(options))
         .layer(middleware::from_fn(address::check))

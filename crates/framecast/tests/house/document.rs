@@ -14,9 +14,10 @@ fn keys(table: &str) -> Vec<String> {
 }
 
 fn all_keys() -> Vec<String> {
-    let (top, camera) = (keys(""), keys("[[camera]]"));
-    assert!(top.len() >= 8 && camera.len() >= 6, "{top:?} {camera:?}");
-    top.into_iter().filter(|key| key != "camera").chain(camera).collect()
+    let (top, camera, webhook) = (keys(""), keys("[[camera]]"), keys("[[webhook]]"));
+    assert!(top.len() >= 8 && camera.len() >= 6 && webhook.len() >= 3, "{top:?} {camera:?} {webhook:?}");
+    let top = top.into_iter().filter(|key| key != "camera" && key != "webhook");
+    top.chain(camera).chain(webhook).collect()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use crate::{none, root};
 
 /// What each crate of the workspace may import of the others, as the picture in ARCHITECTURE.md has it.
-const TABLE: [(&str, &[&str]); 11] = [
+const TABLE: [(&str, &[&str]); 12] = [
     ("framecast-media", &[]),
     ("framecast-hub", &["framecast-media"]),
     ("framecast-drivers", &["framecast-media", "framecast-v4l2"]),
@@ -20,8 +20,10 @@ const TABLE: [(&str, &[&str]); 11] = [
             "framecast-drivers",
             "framecast-outputs",
             "framecast-transcode",
+            "framecast-history",
         ],
     ),
+    ("framecast-history", &["framecast-hub"]),
     ("framecast-testkit", &["framecast-media"]),
     ("framecast-transcode", &["framecast-media", "framecast-turbojpeg"]),
     // Leaves: a foreign interface made safe, the only `unsafe` there is.

@@ -577,7 +577,7 @@ fn a_camera_may_be_called_like_any_of_these_paths() {
 #[tokio::test]
 async fn they_work_below_a_prefix_too() {
     let settings = Settings::with_cameras([("front", crate::QUICK)]).unwrap();
-    let cameras = Cameras::start(settings, Drivers::builtin()).unwrap();
+    let cameras = Cameras::start(settings, Drivers::builtin()).await.unwrap();
     let router = axum::Router::new().nest_service("/webcam", cameras.router());
     for path in [
         "/webcam/?action=snapshot",

@@ -379,7 +379,7 @@ async fn pages_of_other_sites_may_not_connect_unless_they_are_named() {
 #[tokio::test]
 async fn nor_where_the_routes_are_mounted_in_another_program() {
     let cameras =
-        Cameras::start(Settings::with_cameras([("front", crate::QUICK)]).unwrap(), Drivers::builtin());
+        Cameras::start(Settings::with_cameras([("front", crate::QUICK)]).unwrap(), Drivers::builtin()).await;
     let cameras = cameras.unwrap();
     let router = axum::Router::new().nest_service("/cams", cameras.router());
     for (origin, status) in [("http://shop.example", 403), ("http://workshop.example", 426)] {

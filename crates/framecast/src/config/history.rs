@@ -1,0 +1,137 @@
+//! Where events are kept, as the file says it: `history`, `history_max_age`, `history_max_rows`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use framecast_history::{Address, Location};
+
+use super::state_dir;
+
+/// The file that events are kept in where nothing else is said.
+const DEFAULT_FILE: &str = "framecast.db";
+
+/// Where events are kept, and for how long.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct HistorySettings {
+    /// Where.
+    pub place: HistoryPlace,
+    /// How old they become; `None` keeps them for ever.
+    pub max_age: Option<Duration>,
+    /// How many there are at most; `None` for any number.
+    pub max_rows: Option<u64>,
+}
+
+/// Where events are kept.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HistoryPlace {
+    /// In `framecast.db` in the state directory; where there is none, or the file cannot be had, as long as the server
+    /// runs.
+    Default,
+    /// In this SQLite file; a relative path begins in the state directory.
+    File(PathBuf),
+    /// In a PostgreSQL database.
+    Postgres(Address),
+    /// As long as the server runs.
+    Temporary,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        let max_age = Some(Duration::from_secs(90 * 86_400));
+        Self { place: HistoryPlace::Default, max_age, max_rows: Some(1_000_000) }
+    }
+}
+
+impl HistoryPlace {
+    /// The place that `text` names.
+    ///
+    /// # Errors
+    /// What is wrong, and what would be right.
+    pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<Self, String> {
+        if text == "temporary" {
+            return Ok(Self::Temporary);
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Address::parse(text, None).map(Self::Postgres).map_err(|error| error.to_string());
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(format!(
+                "history: there is no `{scheme}:` database; write a file's path, or postgres://user@host/database"
+            ));
+        }
+        let path = state_dir::below_home("history", text, home)?;
+        if text.ends_with('/') || path.is_dir() {
+            return Err(format!(
+                "history: {text} is a folder; name a file in it, as in {}",
+                folder_example(text)
+            ));
+        }
+        Ok(Self::File(path))
+    }
+
+    /// The location of what is to be there for longer than the server, with `state_dir` as the state directory.
+    ///
+    /// # Errors
+    /// A relative path without a state directory.
+    pub(crate) fn location(&self, state_dir: Option<&Path>) -> Result<Option<Location>, String> {
+        match self {
+            Self::Default => Ok(state_dir.map(|folder| Location::File(folder.join(DEFAULT_FILE)))),
+            Self::File(path) if path.is_absolute() => Ok(Some(Location::File(path.clone()))),
+            Self::File(path) => match state_dir {
+                Some(folder) => Ok(Some(Location::File(folder.join(path)))),
+                None => Err(format!(
+                    "history: {} is kept in the state directory, and there is none: set state_dir, or write the whole path",
+                    path.display()
+                )),
+            },
+            Self::Postgres(address) => Ok(Some(Location::Postgres(address.clone()))),
+            Self::Temporary => Ok(None),
+        }
+    }
+}
+
+fn folder_example(text: &str) -> String {
+    Path::new(text).join(DEFAULT_FILE).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_file_or_a_database() {
+        let home = tempfile::tempdir().unwrap();
+        let parse = |text: &str| HistoryPlace::parse(text, Some(home.path().into()));
+        assert_eq!(parse("framecast.db"), Ok(HistoryPlace::File("framecast.db".into())));
+        assert_eq!(parse("~/events.db"), Ok(HistoryPlace::File(home.path().join("events.db"))));
+        assert_eq!(parse("temporary"), Ok(HistoryPlace::Temporary));
+        assert!(matches!(parse("postgres://cam@db/site"), Ok(HistoryPlace::Postgres(_))));
+        for (text, told) in [
+            ("", "history must name a file"),
+            (
+                "mysql://cam@db/site",
+                "history: there is no `mysql:` database; write a file's path, or postgres://",
+            ),
+            ("postgres://cam:pw@db/site", "history: a password stands in the address"),
+            ("/", "history: / is a folder; name a file in it, as in /framecast.db"),
+            ("~other/x.db", "history: `~other/x.db` is no folder of yours"),
+        ] {
+            let problem = parse(text).unwrap_err();
+            assert!(problem.starts_with(told), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_relative_path_begins_in_the_state_directory() {
+        let place = HistoryPlace::File("x/events.db".into());
+        let location = place.location(Some(Path::new("/state"))).unwrap();
+        assert_eq!(location, Some(Location::File("/state/x/events.db".into())));
+        assert!(place.location(None).unwrap_err().contains("set state_dir"));
+        let default = HistoryPlace::Default;
+        assert_eq!(default.location(None), Ok(None));
+        let location = default.location(Some(Path::new("/state"))).unwrap();
+        assert_eq!(location, Some(Location::File("/state/framecast.db".into())));
+    }
+}

@@ -1,0 +1,72 @@
+//! A `[[webhook]]` of the file: an address that events are sent to.
+
+use framecast_hub::EventKind;
+use serde::Deserialize;
+use toml::Spanned;
+use url::Url;
+
+use super::ConfigError;
+
+/// One webhook as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookFile {
+    /// Where events are sent.
+    pub(super) url: Spanned<String>,
+    /// Which kinds; all without it.
+    pub(super) kinds: Option<Vec<Spanned<String>>>,
+    /// Of which cameras; all, and the server, without it.
+    pub(super) cameras: Option<Vec<Spanned<String>>>,
+}
+
+/// An address that events are sent to by POST.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WebhookSettings {
+    /// Where: `http:` or `https:`.
+    pub url: Url,
+    /// Which kinds; all where it is empty.
+    pub kinds: Vec<EventKind>,
+    /// Of which cameras; all, and the server, where it is empty.
+    pub cameras: Vec<String>,
+}
+
+impl WebhookSettings {
+    /// A webhook that is sent all events.
+    pub fn new(url: Url) -> Self {
+        Self { url, kinds: Vec::new(), cameras: Vec::new() }
+    }
+
+    /// What `file`, a part of `text`, means, where there are the cameras `known`.
+    pub(super) fn from_file(file: &WebhookFile, text: &str, known: &[&str]) -> Result<Self, ConfigError> {
+        let at =
+            |place: &Spanned<String>, problem: String| ConfigError::at(text, Some(place.span()), problem);
+        let url = parse_url(file.url.get_ref()).map_err(|problem| at(&file.url, problem))?;
+        let mut webhook = Self::new(url);
+        for kind in file.kinds.iter().flatten() {
+            let name = kind.get_ref();
+            let known = || EventKind::ALL.map(EventKind::as_str).join(", ");
+            let found = EventKind::from_name(name).ok_or_else(|| {
+                at(kind, format!("there is no kind of event `{name}`; known are {}", known()))
+            })?;
+            webhook.kinds.push(found);
+        }
+        for camera in file.cameras.iter().flatten() {
+            let name = camera.get_ref();
+            if !known.contains(&name.as_str()) {
+                return Err(at(camera, format!("there is no camera `{name}` in this file")));
+            }
+            webhook.cameras.push(name.clone());
+        }
+        Ok(webhook)
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    let url: Url =
+        text.parse().map_err(|error| format!("this is no URL ({error}); as in https://example.org/hook"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("webhooks are sent by http: or https:, and not by {}:", url.scheme()));
+    }
+    Ok(url)
+}

@@ -1,0 +1,111 @@
+//! Opens the history that the settings ask for, and closes it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use framecast_history::{Error, History, Location, Settings as Kept, Tasks};
+use framecast_hub::{Event, EventKind, Hub};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::{ConfigError, HistoryPlace, Settings};
+
+/// How long a database that cannot be reached is waited for at start: after a power cut it may come up later than this.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The wait between two attempts.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the last events may take to be written at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// A server's history, with what is to be done at its end.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) history: History,
+    /// Whether events are kept no longer than the server runs.
+    pub(crate) is_temporary: bool,
+    tasks: Mutex<Option<Tasks>>,
+    /// The folder of a history that ends with the server.
+    _folder: Option<TempDir>,
+}
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    History(#[from] Error),
+}
+
+/// Opens the history of `settings`, and keeps what `hub` tells from now on.
+pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<Opened, OpenError> {
+    let place = &settings.history.place;
+    let location = place.location(settings.state_dir.as_deref()).map_err(ConfigError::new)?;
+    let opened = match location {
+        None => None,
+        Some(location) => match wait_for(settings, &location, hub).await {
+            Ok(opened) => Some(opened),
+            // Nobody asked for this file by name.
+            Err(error) if *place == HistoryPlace::Default => {
+                warn!("{error}; events are kept as long as this server runs");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let opened = match opened {
+        Some((history, tasks)) => {
+            Opened { history, is_temporary: false, tasks: Mutex::new(Some(tasks)), _folder: None }
+        }
+        None => temporary(settings, hub).await?,
+    };
+    let version = concat!("Framecast ", env!("CARGO_PKG_VERSION"));
+    hub.events().tell(Event::new(EventKind::Started, SystemTime::now()).saying(version));
+    Ok(opened)
+}
+
+/// Opens the database at `location`; one that cannot be reached is waited for.
+async fn wait_for(settings: &Settings, location: &Location, hub: &Hub) -> Result<(History, Tasks), Error> {
+    let until = Instant::now() + PATIENCE;
+    let mut is_told = false;
+    loop {
+        match History::open(kept(settings, location.clone()), hub.events().subscribe()).await {
+            Err(error) if error.is_transient() && Instant::now() < until => {
+                if !is_told {
+                    info!("{error}; waiting for it for a minute");
+                    is_told = true;
+                }
+                sleep(PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+async fn temporary(settings: &Settings, hub: &Hub) -> Result<Opened, OpenError> {
+    let unwritable = |source| Error::Unwritable { path: std::env::temp_dir(), source };
+    let folder = tempfile::Builder::new().prefix("framecast-").tempdir().map_err(unwritable)?;
+    let location = Location::File(folder.path().join("framecast.db"));
+    let (history, tasks) = History::open(kept(settings, location), hub.events().subscribe()).await?;
+    Ok(Opened { history, is_temporary: true, tasks: Mutex::new(Some(tasks)), _folder: Some(folder) })
+}
+
+fn kept(settings: &Settings, location: Location) -> Kept {
+    let history = &settings.history;
+    Kept { location, max_age: history.max_age, max_rows: history.max_rows }
+}
+
+impl Opened {
+    /// Ends it when all that was told is written, or soon after.
+    pub(crate) async fn close(&self) {
+        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(tasks) = tasks else { return };
+        if timeout(CLOSE_TIMEOUT, tasks.close()).await.is_err() {
+            let waiting = self.history.figures().waiting;
+            warn!(waiting, "the history's database does not take the last events; they are lost");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `/api/events/live`: events as they happen, as Server-Sent Events, and over a WebSocket for who asks for one.
+//!
+//! A client that comes back says which event it saw last, by `Last-Event-ID` or `after`, and gets what came since from the
+//! history: nothing is missed and nothing comes twice. Each client is a cursor; a slow one holds no events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::get;
+use bytes::Bytes;
+use framecast_history::{Kept, Listener};
+use framecast_outputs::{Refusal, websocket};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::socket::Client;
+use super::{no_store, read};
+use crate::http::{Context, guard};
+
+/// How often something is sent where nothing happens: proxies close what is silent.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// When a browser shall come back after its connection was lost, before the first event.
+const OPENING: &[u8] = b"retry: 1000\n\n";
+
+#[derive(Clone)]
+struct Live {
+    context: Context,
+    shutdown: CancellationToken,
+}
+
+pub(super) fn routes(context: Context, shutdown: CancellationToken) -> Router {
+    let origins = std::sync::Arc::new(guard::Origins::new(&context.settings.cors_origins));
+    let live = Live { context, shutdown };
+    Router::new()
+        .route("/api/events/live", get(open).options(crate::http::options))
+        .layer(middleware::from_fn_with_state(origins, guard::check_websocket))
+        .with_state(live)
+}
+
+async fn open(State(live): State<Live>, request: Request) -> Result<Response, Refusal> {
+    let listener = listener(&live.context, &request)?;
+    if websocket::is_asked(request.headers()) {
+        let write_timeout = live.context.settings.write_timeout;
+        return Ok(websocket::open(request, Client { listener, write_timeout, shutdown: live.shutdown }));
+    }
+    let shutdown = live.shutdown.cancelled_owned();
+    let mut response =
+        no_store(Body::from_stream(events(listener).take_until(shutdown).map(Ok::<_, Infallible>)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    // nginx gathers what it passes on unless it is told not to.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// What the client wants to hear, from where on.
+fn listener(context: &Context, request: &Request) -> Result<Listener, Refusal> {
+    let query = request.uri().query().unwrap_or_default();
+    let parsed = read(context, query, &["camera", "kind", "after"])?;
+    let last = request.headers().get("last-event-id").filter(|value| !value.is_empty());
+    // A browser that comes back repeats the address that it was given first.
+    let after = match last {
+        Some(value) => {
+            let id = value.to_str().ok().and_then(|value| value.parse().ok()).filter(|id: &i64| *id >= 0);
+            let shown = String::from_utf8_lossy(value.as_bytes());
+            let refusal =
+                || Refusal::bad_parameter("Last-Event-ID", &shown, "must be the id of an event, as in 4711");
+            Some(id.ok_or_else(refusal)?)
+        }
+        None => parsed.after_id,
+    };
+    Ok(context.history.history.listen(parsed.query.filter, after))
+}
+
+/// The pieces of the answer; each event is one.
+fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
+    let opening = stream::once(async { Bytes::from_static(OPENING) });
+    let events = stream::unfold(listener, |mut listener| async {
+        let piece = match timeout(HEARTBEAT, listener.next()).await {
+            Ok(kept) => piece(&*kept?),
+            Err(_) => Bytes::from_static(b":\n\n"),
+        };
+        Some((piece, listener))
+    });
+    opening.chain(events)
+}
+
+fn piece(kept: &Kept) -> Bytes {
+    let id = kept.entry.id.to_string();
+    // JSON has no bare line breaks.
+    [b"id: ", id.as_bytes(), b"\ndata: ", &kept.json, b"\n\n"].concat().into()
+}

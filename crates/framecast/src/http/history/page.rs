@@ -1,0 +1,148 @@
+//! The page of the history: a form, and a row for each event, sent as they are read. It works without scripts.
+
+use std::fmt;
+
+use askama::Template;
+use framecast_history::table::{Chunk, End, Page};
+use framecast_history::{EntryRef, Request, Row, Stamp};
+use framecast_hub::EventKind;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use url::form_urlencoded;
+
+use crate::http::Context;
+
+/// What is offered beside the form: how far back, as the parameter has it, and in words.
+const SPANS: [(&str, &str); 4] = [("1h", "Last hour"), ("24h", "Last day"), ("7d", "Last week"), ("", "All")];
+
+/// The page up to the first row.
+#[derive(Template)]
+#[template(path = "history_head.html")]
+struct Head {
+    cameras: Vec<String>,
+    wanted_cameras: Vec<String>,
+    kinds: [&'static str; EventKind::ALL.len()],
+    wanted_kinds: Vec<&'static str>,
+    from: String,
+    to: String,
+    wanted_order: &'static str,
+    zone: String,
+    links: Vec<Link>,
+    /// The query of the same events as a table.
+    export: String,
+    is_temporary: bool,
+}
+
+/// A link to other events of the same filter.
+struct Link {
+    query: String,
+    text: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "history_row.html")]
+struct HtmlRow<'a> {
+    id: i64,
+    kind: &'a str,
+    at: &'a str,
+    local: &'a str,
+    camera: &'a str,
+    text: &'a str,
+    count: Option<i64>,
+}
+
+#[derive(Template)]
+#[template(path = "history_foot.html")]
+struct Foot<'a> {
+    broken: Option<&'a str>,
+    rows: u64,
+}
+
+/// The page of one request.
+pub(super) struct HistoryPage {
+    head: Head,
+    stamp: Stamp,
+}
+
+impl HistoryPage {
+    /// For `request`, which `query` asked for.
+    pub(super) fn new(context: &Context, request: Request, query: &str) -> Self {
+        let (zone, name) = zone(request.zone);
+        let filter = &request.query.filter;
+        let local = |at_ms: Option<i64>| {
+            let at = at_ms.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
+            at.map(|at| format!("{:.0}", zone.to_datetime(at))).unwrap_or_default()
+        };
+        let history = &context.history.history;
+        let mut cameras: Vec<String> =
+            context.hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
+        for camera in history.cameras() {
+            if !cameras.contains(&camera) {
+                cameras.push(camera);
+            }
+        }
+        let links = SPANS.map(|(since, text)| Link { query: with_since(query, since), text });
+        let head = Head {
+            cameras,
+            wanted_cameras: filter.cameras.clone(),
+            kinds: EventKind::ALL.map(EventKind::as_str),
+            wanted_kinds: filter.kinds.iter().map(|kind| kind.as_str()).collect(),
+            from: local(filter.from_ms.filter(|_| request.since.is_none())),
+            to: local(filter.to_ms),
+            wanted_order: request.query.order.as_str(),
+            zone: name,
+            links: links.into(),
+            export: query.to_owned(),
+            is_temporary: context.history.is_temporary,
+        };
+        Self { head, stamp: Stamp::local(zone) }
+    }
+}
+
+/// The zone that is asked for, or else the server's own, with its name; UTC where that has none.
+fn zone(asked: Option<TimeZone>) -> (TimeZone, String) {
+    let zone = asked.unwrap_or_else(TimeZone::system);
+    match zone.iana_name() {
+        Some(name) => {
+            let name = name.to_owned();
+            (zone, name)
+        }
+        None => (TimeZone::UTC, "UTC".to_owned()),
+    }
+}
+
+/// `query` with times from `since` ago on.
+fn with_since(query: &str, since: &str) -> String {
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if !matches!(&*name, "from" | "to" | "since") && !value.is_empty() {
+            rest.append_pair(&name, &value);
+        }
+    }
+    if !since.is_empty() {
+        rest.append_pair("since", since);
+    }
+    rest.finish()
+}
+
+impl Page<Row<'_>> for HistoryPage {
+    fn header(&mut self, out: &mut Chunk) -> fmt::Result {
+        self.head.render_into(out).map_err(|_| fmt::Error)
+    }
+
+    fn row(&mut self, row: &Row<'_>, out: &mut Chunk) -> fmt::Result {
+        let EntryRef { id, at_ms, kind, camera, text, count } = row.entry;
+        let (camera, text) = (camera.unwrap_or_default(), text.unwrap_or_default());
+        let local = self.stamp.text(at_ms);
+        let row = HtmlRow { id, kind: kind.as_str(), at: row.at, local, camera, text, count };
+        row.render_into(out).map_err(|_| fmt::Error)
+    }
+
+    fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result {
+        let (broken, rows) = match *end {
+            End::Whole { rows } => (None, rows),
+            End::BrokenOff { rows, reason } => (Some(reason), rows),
+        };
+        Foot { broken, rows }.render_into(out).map_err(|_| fmt::Error)
+    }
+}

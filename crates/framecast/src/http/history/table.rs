@@ -1,0 +1,105 @@
+//! All events of a query as a table that streams: for programs, and as the page of the history.
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use framecast_history::Row;
+use framecast_history::table::{Coding, Format, Page, Plain, Writer};
+use framecast_outputs::Refusal;
+
+use super::page::HistoryPage;
+use super::{FILTERS, choose, no_store, read, text};
+use crate::http::Context;
+use crate::http::page::set_head;
+
+pub(super) async fn csv(
+    State(context): State<Context>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    answer(&context, &query.unwrap_or_default(), Format::Csv, &headers).await
+}
+
+pub(super) async fn ndjson(
+    State(context): State<Context>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    answer(&context, &query.unwrap_or_default(), Format::Ndjson, &headers).await
+}
+
+pub(super) async fn json(
+    State(context): State<Context>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    answer(&context, &query.unwrap_or_default(), Format::Json, &headers).await
+}
+
+/// The page of the history; the same as a table where that is asked for.
+pub(super) async fn history(
+    State(context): State<Context>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let query = query.unwrap_or_default();
+    let known = [&FILTERS[..], &["zone", "format"]].concat();
+    let request = read(&context, &query, &known)?;
+    match choose(None, request.format.as_deref(), &headers)? {
+        Format::Html => {
+            let page = HistoryPage::new(&context, request.clone(), &query);
+            let mut response = stream(&context, request, Format::Html, &headers, page);
+            set_head(response.headers_mut(), crate::http::page::HTML);
+            response.headers_mut().insert(
+                header::CONTENT_SECURITY_POLICY,
+                HeaderValue::from_static(
+                    "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'",
+                ),
+            );
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            Ok(response)
+        }
+        format => answer(&context, &query, format, &headers).await,
+    }
+}
+
+/// All events that `query` asks for, in `format`.
+pub(super) async fn answer(
+    context: &Context,
+    query: &str,
+    format: Format,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let known = [&FILTERS[..], &["zone", "format"]].concat();
+    let request = read(context, query, &known)?;
+    Ok(stream(context, request, format, headers, Plain::new("Events")))
+}
+
+fn stream<P>(
+    context: &Context,
+    request: framecast_history::Request,
+    format: Format,
+    headers: &HeaderMap,
+    page: P,
+) -> Response
+where
+    P: for<'a> Page<Row<'a>> + Send + 'static,
+{
+    let coding = Coding::choose(text(headers, &header::ACCEPT_ENCODING));
+    let writer = Writer::new(format, coding, page);
+    let export = context.history.history.export(request.query, writer);
+    let mut response = no_store(Body::from_stream(export));
+    let head = response.headers_mut();
+    head.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    if let Some(coding) = coding.content_encoding() {
+        head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
+    head.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+    head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if matches!(format, Format::Csv) {
+        let name = "attachment; filename=\"framecast-events.csv\"";
+        head.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
+    }
+    response
+}

@@ -1,0 +1,188 @@
+//! Webhooks: events sent to an address by POST, signed, and again until they are taken.
+//!
+//! Each webhook is a position in the history. An address that is away is behind, not forgotten: what it missed comes
+//! from the history, in its order. What is sent is what `/api/events/live` tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use framecast_drivers::tls_of_system;
+use framecast_history::{Filter, History, Kept, Listener};
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::{Client, StatusCode, redirect};
+use sha2::Sha256;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+use url::Url;
+
+use crate::config::{ConfigError, WebhookSettings};
+
+/// How long an address may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first and the longest wait before an event is sent again.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// After this long an event is given up, and the next one has its turn.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
+
+/// One address.
+struct Webhook {
+    url: Url,
+    client: Client,
+    secret: Option<Arc<str>>,
+}
+
+/// How sending once ended.
+enum Sent {
+    Taken,
+    /// Sending the same again cannot help.
+    Refused(StatusCode),
+    Failed(String),
+}
+
+/// Sends what happens from now on to each of `webhooks`, until `shutdown`.
+///
+/// # Errors
+/// The client cannot be set up.
+pub(crate) fn start(
+    webhooks: &[WebhookSettings],
+    secret: Option<&str>,
+    history: &History,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<(), ConfigError> {
+    if webhooks.is_empty() {
+        return Ok(());
+    }
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls_of_system())
+        .user_agent(concat!("framecast/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .timeout(TIMEOUT)
+        .build()
+        .map_err(|error| ConfigError::new(format!("webhooks cannot be sent: {error}")))?;
+    let secret: Option<Arc<str>> = secret.map(Arc::from);
+    for WebhookSettings { url, kinds, cameras } in webhooks {
+        let filter = Filter { kinds: kinds.clone(), cameras: cameras.clone(), ..Filter::default() };
+        let webhook = Webhook { url: url.clone(), client: client.clone(), secret: secret.clone() };
+        let (listener, shutdown) = (history.listen(filter, None), shutdown.clone());
+        tasks.spawn(async move {
+            // The last event is that the server ends, which others tell.
+            shutdown.run_until_cancelled(webhook.run(listener)).await;
+        });
+    }
+    Ok(())
+}
+
+impl Webhook {
+    async fn run(self, mut listener: Listener) {
+        while let Some(kept) = listener.next().await {
+            self.send(&kept).await;
+        }
+    }
+
+    /// Sends one event until it is taken, or given up.
+    async fn send(&self, kept: &Kept) {
+        let (begun, mut pause, mut is_told) = (Instant::now(), PAUSES.0, false);
+        let (host, id) = (self.host(), kept.entry.id);
+        loop {
+            let problem = match self.send_once(kept).await {
+                Sent::Taken if is_told => return info!(host, "the webhook is back"),
+                Sent::Taken => return debug!(host, id, "sent"),
+                Sent::Refused(status) => {
+                    return warn!(host, id, %status, "the webhook refuses an event; it is not sent again");
+                }
+                Sent::Failed(problem) => problem,
+            };
+            if begun.elapsed() >= GIVE_UP_AFTER {
+                return warn!(
+                    host,
+                    id, problem, "the webhook has not taken an event for an hour; it is given up"
+                );
+            }
+            if !is_told {
+                warn!(host, problem, "the webhook does not answer; events are sent again until it does");
+                is_told = true;
+            }
+            // A little apart from all others that wait for the same host.
+            sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn send_once(&self, kept: &Kept) -> Sent {
+        let request = self.client.post(self.url.clone()).body(kept.json.clone());
+        let mut request = request
+            .header("Content-Type", "application/json")
+            .header("X-Framecast-Event", kept.entry.kind.as_str())
+            .header("X-Framecast-Delivery", kept.entry.id);
+        if let Some(secret) = &self.secret {
+            request = request.header("X-Framecast-Signature", signature(secret, &kept.json));
+        }
+        match request.send().await {
+            Ok(response) => judge(response.status()),
+            Err(error) => Sent::Failed(without_url(error)),
+        }
+    }
+
+    /// The host alone: a path may be a secret.
+    fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+}
+
+fn judge(status: StatusCode) -> Sent {
+    let is_busy =
+        matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
+    match status {
+        status if status.is_success() => Sent::Taken,
+        status if status.is_client_error() && !is_busy => Sent::Refused(status),
+        status => Sent::Failed(format!("it answers {status}")),
+    }
+}
+
+/// An error in one line, with its causes, which alone say what happened.
+fn without_url(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}
+
+/// `sha256=` and the HMAC of `body` in hexadecimal.
+fn signature(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length is taken");
+    mac.update(body);
+    let digest = mac.finalize().into_bytes();
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_signed_as_the_standard_has_it() {
+        // RFC 4231, test case 2.
+        let signed = signature("Jefe", b"what do ya want for nothing?");
+        assert_eq!(signed, "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+
+    #[test]
+    fn what_may_pass_is_sent_again() {
+        for (status, again) in
+            [(200, false), (204, false), (404, false), (301, true), (408, true), (429, true), (503, true)]
+        {
+            let sent = judge(StatusCode::from_u16(status).unwrap());
+            assert_eq!(matches!(sent, Sent::Failed(_)), again, "{status}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! An event as it is kept: with an id that stays.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use framecast_hub::{Event, EventKind};
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+
+use crate::moment::Stamp;
+
+/// The most characters that a text has; longer ones of cameras and drivers are cut.
+pub const TEXT_CHARS: usize = 1000;
+
+/// An event as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Grows from event to event, with gaps; never given twice.
+    pub id: i64,
+    /// When it happened: milliseconds since 1970, UTC.
+    pub at_ms: i64,
+    /// What kind of thing it was.
+    pub kind: EventKind,
+    /// The camera's name; `None` for the server itself.
+    pub camera: Option<String>,
+    /// What there is to say of it.
+    pub text: Option<String>,
+    /// How many, where that is told.
+    pub count: Option<i64>,
+}
+
+/// An [`Entry`] whose texts stand elsewhere: in the row of a database that is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    /// See [`Entry::id`].
+    pub id: i64,
+    /// See [`Entry::at_ms`].
+    pub at_ms: i64,
+    /// See [`Entry::kind`].
+    pub kind: EventKind,
+    /// See [`Entry::camera`].
+    pub camera: Option<&'a str>,
+    /// See [`Entry::text`].
+    pub text: Option<&'a str>,
+    /// See [`Entry::count`].
+    pub count: Option<i64>,
+}
+
+/// A place in the order of time: of two events at the same millisecond the one with the lower id was first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// See [`Entry::at_ms`].
+    pub at_ms: i64,
+    /// See [`Entry::id`].
+    pub id: i64,
+}
+
+impl Entry {
+    /// `event` as it is kept under `id`: its text bounded, without the characters that databases cannot hold.
+    pub(crate) fn new(id: i64, event: Event) -> Self {
+        let Event { at, kind, camera, text, count } = event;
+        let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        Self { id, at_ms: millis(at), kind, camera, text: text.map(keepable), count }
+    }
+
+    /// The same with its texts where they are.
+    pub fn by_ref(&self) -> EntryRef<'_> {
+        let Self { id, at_ms, kind, camera, text, count } = self;
+        let (camera, text) = (camera.as_deref(), text.as_deref());
+        EntryRef { id: *id, at_ms: *at_ms, kind: *kind, camera, text, count: *count }
+    }
+}
+
+impl EntryRef<'_> {
+    /// Its place in the order of time.
+    pub fn key(&self) -> Key {
+        Key { at_ms: self.at_ms, id: self.id }
+    }
+
+    /// The same with texts of its own.
+    pub fn to_entry(&self) -> Entry {
+        let Self { id, at_ms, kind, camera, text, count } = *self;
+        Entry { id, at_ms, kind, camera: camera.map(str::to_owned), text: text.map(str::to_owned), count }
+    }
+}
+
+/// As in the API: the time in RFC 3339, UTC.
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Event", 6)?;
+        fields.serialize_field("id", &self.id)?;
+        fields.serialize_field("at", Stamp::utc().text(self.at_ms))?;
+        fields.serialize_field("kind", self.kind.as_str())?;
+        fields.serialize_field("camera", &self.camera)?;
+        fields.serialize_field("text", &self.text)?;
+        fields.serialize_field("count", &self.count)?;
+        fields.end()
+    }
+}
+
+/// Milliseconds since 1970; times before are 1970.
+pub(crate) fn millis(at: SystemTime) -> i64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// PostgreSQL knows no NUL in a text, and what a driver says may be as long as a program's last words.
+fn keepable(text: String) -> String {
+    let is_fine = text.len() <= TEXT_CHARS && !text.contains('\0');
+    if is_fine {
+        return text;
+    }
+    text.chars().take(TEXT_CHARS).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_database_cannot_hold_is_replaced_and_what_is_too_long_is_cut() {
+        let event = Event::new(EventKind::Lost, UNIX_EPOCH + Duration::from_millis(1_500));
+        let entry =
+            Entry::new(7, event.of("yard").saying(format!("a\0b{}", "é".repeat(2000))).counting(u64::MAX));
+        let text = entry.text.as_deref().unwrap();
+        assert!(text.starts_with("a\u{fffd}bé"));
+        assert_eq!(text.chars().count(), TEXT_CHARS);
+        assert_eq!((entry.at_ms, entry.count), (1_500, Some(i64::MAX)));
+        assert_eq!(entry.by_ref().to_entry(), entry);
+    }
+
+    #[test]
+    fn an_entry_is_written_as_the_api_has_it() {
+        let event = Event::new(EventKind::Mark, UNIX_EPOCH + Duration::from_millis(1_795_000_000_042));
+        let json = serde_json::to_string(&Entry::new(3, event.saying("a <fox>"))).unwrap();
+        let expected = r#"{"id":3,"at":"2026-11-18T11:06:40.042Z","kind":"mark","camera":null,"text":"a <fox>","count":null}"#;
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,207 @@
+//! All events of a query as the pieces of a body: a page at a time is read and written into pieces, and the next one while
+//! the last is on its way.
+//!
+//! Between two pages nothing is held in the database. Pages are as long as they have to be for about 128 KiB of text, so
+//! that what a download holds does not grow with its rows.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use crate::entry::{EntryRef, Key};
+use crate::index::{Filled, Index, Sink};
+use crate::moment::Stamp;
+use crate::table::{Cells, Page, Record, Writer};
+use crate::{Error, Query};
+
+/// How many rows the first page has: few, so that they come soon.
+const FIRST_ROWS: usize = 100;
+
+/// The most rows of a page.
+const MAX_ROWS: usize = 4_000;
+
+/// How much text a page is to have, in bytes.
+const PAGE_BYTES: usize = 128 << 10;
+
+/// An event as a row of a table, with its time in UTC as text.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// The event.
+    pub entry: EntryRef<'a>,
+    /// Its time in RFC 3339.
+    pub at: &'a str,
+}
+
+impl Record for Row<'_> {
+    const COLUMNS: &'static [&'static str] = &["id", "at", "kind", "camera", "text", "count"];
+
+    fn tell<C: Cells>(&self, cells: &mut C) {
+        let EntryRef { id, kind, camera, text, count, .. } = self.entry;
+        cells.integer(id);
+        cells.text(self.at);
+        cells.text(kind.as_str());
+        for text in [camera, text] {
+            match text {
+                Some(text) => cells.text(text),
+                None => cells.nothing(),
+            }
+        }
+        match count {
+            Some(count) => cells.integer(count),
+            None => cells.nothing(),
+        }
+    }
+}
+
+/// Writes rows into pieces.
+struct Pieces<P> {
+    writer: Writer<P>,
+    stamp: Stamp,
+    pieces: VecDeque<Bytes>,
+}
+
+impl<P> Sink for Pieces<P>
+where
+    P: for<'a> Page<Row<'a>> + Send + 'static,
+{
+    fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()> {
+        self.writer.row(&Row { entry: *entry, at: self.stamp.text(entry.at_ms) });
+        if self.writer.is_full() {
+            self.pieces.push_back(self.writer.take());
+        }
+        // A page whose rows are much longer than those before ends early.
+        let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
+        if bytes > 2 * PAGE_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+type Reading<P> = Pin<Box<dyn Future<Output = (Option<Pieces<P>>, Result<Filled, Error>)> + Send>>;
+
+/// All events of a query as a stream of pieces, which ends with an error where the table is not whole.
+pub struct Export<P> {
+    index: Index,
+    query: Query,
+    ready: VecDeque<Bytes>,
+    reading: Option<Reading<P>>,
+    failed: Option<Error>,
+    rows: usize,
+}
+
+impl<P> fmt::Debug for Export<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Export").field("query", &self.query).finish_non_exhaustive()
+    }
+}
+
+impl<P> Export<P>
+where
+    P: for<'a> Page<Row<'a>> + Send + 'static,
+{
+    pub(crate) fn new(index: Index, query: Query, mut writer: Writer<P>) -> Self {
+        writer.begin::<Row<'_>>();
+        let head = writer.take();
+        let mut export = Self {
+            index,
+            query,
+            ready: VecDeque::from([head]),
+            reading: None,
+            failed: None,
+            rows: FIRST_ROWS,
+        };
+        export.read(Pieces { writer, stamp: Stamp::utc(), pieces: VecDeque::new() }, None);
+        export
+    }
+
+    fn read(&mut self, pieces: Pieces<P>, after: Option<Key>) {
+        let (index, query, rows) = (self.index.clone(), self.query.clone(), self.rows);
+        self.reading = Some(Box::pin(async move { index.fill(&query, after, rows, pieces).await }));
+    }
+
+    /// Takes what was read, and begins to read what follows.
+    fn take(&mut self, read: (Option<Pieces<P>>, Result<Filled, Error>)) {
+        let (pieces, filled) = read;
+        let Some(mut pieces) = pieces else {
+            self.failed = filled.err().or(Some(Error::Closed));
+            return;
+        };
+        match filled {
+            Ok(Filled { last: Some(last), is_end: false }) => {
+                if !pieces.writer.is_empty() {
+                    pieces.pieces.push_back(pieces.writer.take());
+                }
+                self.ready.append(&mut pieces.pieces);
+                self.fit();
+                self.read(pieces, Some(last));
+            }
+            Ok(_) => {
+                self.ready.append(&mut pieces.pieces);
+                self.ready.push_back(pieces.writer.end::<Row<'_>>());
+                let failure = pieces.writer.failure();
+                self.failed = failure.map(|reason| Error::Table { reason: reason.to_owned() });
+            }
+            Err(error) => {
+                self.ready.append(&mut pieces.pieces);
+                self.ready.push_back(pieces.writer.break_off::<Row<'_>>(&error.to_string()));
+                self.failed = Some(error);
+            }
+        }
+    }
+
+    /// Sets the length of the next page by that of the last one.
+    fn fit(&mut self) {
+        let bytes: usize = self.ready.iter().map(Bytes::len).sum();
+        let wanted = self.rows.saturating_mul(PAGE_BYTES) / bytes.max(1);
+        // What is compressed may be misleading; no page is more than four times as long as the one before.
+        self.rows = wanted.clamp(FIRST_ROWS, self.rows * 4).min(MAX_ROWS);
+    }
+}
+
+impl<P> Stream for Export<P>
+where
+    P: for<'a> Page<Row<'a>> + Send + 'static,
+{
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(piece) = this.ready.pop_front() {
+                // What follows is read while this one is on its way.
+                if this.ready.is_empty() {
+                    this.look(cx);
+                }
+                if piece.is_empty() {
+                    continue;
+                }
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            match &mut this.reading {
+                Some(reading) => {
+                    let read = ready!(reading.as_mut().poll(cx));
+                    this.reading = None;
+                    this.take(read);
+                }
+                None => return Poll::Ready(this.failed.take().map(Err)),
+            }
+        }
+    }
+}
+
+impl<P> Export<P>
+where
+    P: for<'a> Page<Row<'a>> + Send + 'static,
+{
+    /// Lets the reading of what follows begin, and takes it if it has come to its end.
+    fn look(&mut self, cx: &mut Context<'_>) {
+        let Some(reading) = &mut self.reading else { return };
+        if let Poll::Ready(read) = reading.as_mut().poll(cx) {
+            self.reading = None;
+            self.take(read);
+        }
+    }
+}

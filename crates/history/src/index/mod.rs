@@ -1,0 +1,191 @@
+//! Where events are kept: one SQLite file, or a PostgreSQL database, with the same tables and the same behaviour.
+//!
+//! Events stand in the order of time and id, and are read by key in pages, so that a slow reader holds neither a
+//! transaction nor a connection. Which events come, and who reads them, does not belong here.
+
+mod postgres;
+mod sql;
+mod sqlite;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use framecast_hub::EventKind;
+
+use crate::Error;
+use crate::entry::{Entry, EntryRef, Key};
+use crate::query::Query;
+
+pub use postgres::Address;
+use postgres::Postgres;
+use sqlite::Sqlite;
+
+/// The version of the tables. A migration brings older ones to it.
+const VERSION: i64 = 1;
+
+/// How many events are taken away in one go, so that writing never waits long for it.
+const PRUNE_ROWS: i64 = 5_000;
+
+/// Where the events are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Location {
+    /// A file, made where it is not there.
+    File(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(Address),
+}
+
+/// Takes rows as they are read.
+pub(crate) trait Sink: Send + 'static {
+    /// Takes one; `Break` when it wants no more for now.
+    fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()>;
+}
+
+impl Sink for Vec<Entry> {
+    fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()> {
+        self.push(entry.to_entry());
+        ControlFlow::Continue(())
+    }
+}
+
+/// How far a page went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Filled {
+    /// The last row that was taken.
+    pub(crate) last: Option<Key>,
+    /// Whether there is nothing after it.
+    pub(crate) is_end: bool,
+}
+
+/// What was found at the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The highest id that may have been given before.
+    pub(crate) reserved: i64,
+    /// The names of all cameras that events are kept of.
+    pub(crate) cameras: Vec<String>,
+}
+
+/// What is to be taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Events before this time, in milliseconds since 1970.
+    pub before_ms: Option<i64>,
+    /// The oldest ones beyond so many.
+    pub max_rows: Option<u64>,
+}
+
+/// The events in their database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) enum Index {
+    Sqlite(Arc<Sqlite>),
+    Postgres(Arc<Postgres>),
+}
+
+impl Index {
+    /// Opens the database, with its tables made or brought up to date, for this process alone. Ids up to `reserve` above
+    /// those that were given before are taken at once.
+    pub(crate) async fn open(location: &Location, reserve: i64) -> Result<(Self, Found), Error> {
+        match location {
+            Location::File(path) => {
+                let (sqlite, found) = Sqlite::open(path.clone(), reserve).await?;
+                Ok((Self::Sqlite(Arc::new(sqlite)), found))
+            }
+            Location::Postgres(address) => {
+                let (postgres, found) = Postgres::open(address.clone(), reserve).await?;
+                Ok((Self::Postgres(Arc::new(postgres)), found))
+            }
+        }
+    }
+
+    /// Keeps `batch`, all of it or nothing; events that are kept already are left as they are. No id up to `reserved` is
+    /// given again.
+    pub(crate) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(batch, reserved).await,
+            Self::Postgres(postgres) => postgres.write(batch, reserved).await,
+        }
+    }
+
+    /// Takes some of what is not to be kept away; true when there is more.
+    pub(crate) async fn prune(&self, retention: Retention) -> Result<bool, Error> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.prune(retention).await,
+            Self::Postgres(postgres) => postgres.prune(retention).await,
+        }
+    }
+
+    /// Gives `sink` at most `limit` rows of `query` after `after`. The sink comes back with what it took, also after an
+    /// error; it is lost only with the thread that read.
+    pub(crate) async fn fill<S: Sink>(
+        &self,
+        query: &Query,
+        after: Option<Key>,
+        limit: usize,
+        sink: S,
+    ) -> (Option<S>, Result<Filled, Error>) {
+        match self {
+            Self::Sqlite(sqlite) => {
+                let select = sql::Select::new(query, after, limit, '?');
+                sqlite.fill(select, limit, sink).await
+            }
+            Self::Postgres(postgres) => {
+                let select = sql::Select::new(query, after, limit, '$');
+                postgres.fill(select, limit, sink).await
+            }
+        }
+    }
+
+    /// At most `limit` events whose id is above `id`, in the order of their ids.
+    pub(crate) async fn after_id(&self, id: i64, limit: usize) -> Result<Vec<Entry>, Error> {
+        let (entries, filled) = match self {
+            Self::Sqlite(sqlite) => {
+                sqlite.fill(sql::Select::after_id(id, limit, '?'), limit, Vec::new()).await
+            }
+            Self::Postgres(postgres) => {
+                postgres.fill(sql::Select::after_id(id, limit, '$'), limit, Vec::new()).await
+            }
+        };
+        filled.map(|_| entries.unwrap_or_default())
+    }
+}
+
+/// Counts what a page has given.
+struct Progress {
+    limit: usize,
+    rows: usize,
+    last: Option<Key>,
+    is_broken_off: bool,
+}
+
+impl Progress {
+    fn new(limit: usize) -> Self {
+        Self { limit, rows: 0, last: None, is_broken_off: false }
+    }
+
+    /// Gives a row to `sink`; one of a kind that this program does not know is passed over.
+    fn give(&mut self, row: Row<'_>, sink: &mut impl Sink) -> ControlFlow<()> {
+        let Row { at_ms, id, kind, camera, text, count } = row;
+        self.rows += 1;
+        self.last = Some(Key { at_ms, id });
+        let Some(kind) = EventKind::from_name(kind) else { return ControlFlow::Continue(()) };
+        let flow = sink.take(&EntryRef { id, at_ms, kind, camera, text, count });
+        self.is_broken_off = flow.is_break();
+        flow
+    }
+
+    fn filled(&self) -> Filled {
+        Filled { last: self.last, is_end: self.rows < self.limit && !self.is_broken_off }
+    }
+}
+
+/// The columns of a row, in their order.
+struct Row<'a> {
+    at_ms: i64,
+    id: i64,
+    kind: &'a str,
+    camera: Option<&'a str>,
+    text: Option<&'a str>,
+    count: Option<i64>,
+}

@@ -1,0 +1,127 @@
+//! Where a PostgreSQL database is: a URL whose password comes from elsewhere.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::Error;
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A PostgreSQL database that can be connected to. Shown without its password.
+#[derive(Clone, PartialEq)]
+pub struct Address {
+    config: Box<Config>,
+    shown: String,
+}
+
+impl Address {
+    /// Reads `url`, as in `postgres://user@host/database`; `password` is for its user.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what would be right.
+    pub fn parse(url: &str, password: Option<&str>) -> Result<Self, Error> {
+        let wrong = |problem: String| Error::Address { problem };
+        let mut config: Config = url.parse().map_err(|_| {
+            wrong("this is no address of a database, as in postgres://user@host:5432/database".to_owned())
+        })?;
+        if config.get_password().is_some() {
+            let problem = "a password stands in the address; take it out and set FRAMECAST_HISTORY_PASSWORD";
+            return Err(wrong(problem.to_owned()));
+        }
+        if config.get_user().is_none_or(str::is_empty) {
+            return Err(wrong("the address names no user, as in postgres://user@host/database".to_owned()));
+        }
+        if config.get_hosts().is_empty() {
+            let problem = "the address names no host, as in postgres://user@host/database; for a UNIX socket \
+                           postgres://user@/database?host=/run/postgresql";
+            return Err(wrong(problem.to_owned()));
+        }
+        if matches!(config.get_ssl_mode(), SslMode::Require) {
+            let problem = "sslmode=require cannot be kept: connections are not encrypted; use a tunnel, or a UNIX socket";
+            return Err(wrong(problem.to_owned()));
+        }
+        if let Some(password) = password {
+            config.password(password);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("framecast");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        config.keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(20));
+        let shown = shown(&config);
+        Ok(Self { config: Box::new(config), shown })
+    }
+
+    /// Uses `password` for the address's user.
+    pub fn set_password(&mut self, password: &str) {
+        self.config.password(password);
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+fn shown(config: &Config) -> String {
+    let user = config.get_user().unwrap_or_default();
+    let database = config.get_dbname().unwrap_or(user);
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    match config.get_hosts().first() {
+        Some(Host::Tcp(host)) if host.contains(':') => {
+            format!("postgres://{user}@[{host}]:{port}/{database}")
+        }
+        Some(Host::Tcp(host)) => format!("postgres://{user}@{host}:{port}/{database}"),
+        #[cfg(unix)]
+        Some(Host::Unix(folder)) => format!("postgres://{user}@/{database}?host={}", folder.display()),
+        None => format!("postgres://{user}@/{database}"),
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({})", self.shown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_its_password() {
+        let address =
+            Address::parse("postgres://cam@db.lan:5433/site?sslmode=disable", Some("hunter2")).unwrap();
+        assert_eq!(address.to_string(), "postgres://cam@db.lan:5433/site");
+        assert!(!format!("{address:?}").contains("hunter2"));
+        let socket = Address::parse("postgres://cam@/site?host=/run/postgresql", None).unwrap();
+        assert_eq!(socket.to_string(), "postgres://cam@/site?host=/run/postgresql");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_told_why() {
+        for (url, told) in [
+            ("postgres://cam:secret@db/site", "history: a password stands in the address; take it out"),
+            ("postgres://db/site", "history: the address names no user"),
+            ("postgres://cam@/site", "history: the address names no host"),
+            ("postgres://cam@db/site?sslmode=require", "history: sslmode=require cannot be kept"),
+            ("postgres://cam@db/site?nonsense=1", "history: this is no address of a database"),
+            ("postgres://cam@db:x/site", "history: this is no address of a database"),
+        ] {
+            let error = Address::parse(url, None).unwrap_err().to_string();
+            assert!(error.starts_with(told), "{url}: {error}");
+            assert!(!error.contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The index in a PostgreSQL database.
+//!
+//! One connection writes, and holds the lock that keeps other Framecasts out; a few read, a page at a time, and are made
+//! when they are needed. All run on threads of their own, so that decoding rows holds up nothing else. A connection
+//! that failed is thrown away; the next call makes a new one. Which calls are tried again is for the caller.
+
+mod address;
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, NoTls, Statement, Transaction};
+use tracing::debug;
+
+use super::sql::{Select, Value};
+use super::{Filled, Found, PRUNE_ROWS, Progress, Retention, Row, Sink, VERSION};
+use crate::Error;
+use crate::entry::Entry;
+
+pub use address::Address;
+
+/// How many connections read at once.
+const READERS: usize = 4;
+
+/// How many queries a connection keeps prepared.
+const MAX_STATEMENTS: usize = 32;
+
+/// Threads for all connections.
+const THREADS: usize = 2;
+
+/// As the readers of SQLite.
+const NICENESS: i32 = 10;
+
+/// What a call may take before its connection counts as dead. A page, or a batch, takes milliseconds.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a Framecast that was killed may go on holding the lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The number of the lock that a writing Framecast holds in a database: "Framcast" as bytes.
+const LOCK: i64 = 0x4672_616d_6361_7374;
+
+/// The tables of SQLite, with PostgreSQL's types, in a schema of their own.
+const TABLES: &str = "
+CREATE TABLE events (
+    at bigint NOT NULL,
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    camera text,
+    text text,
+    count bigint,
+    PRIMARY KEY (at, id)
+);
+CREATE UNIQUE INDEX events_id ON events (id);
+CREATE INDEX events_kind ON events (kind, at, id);
+CREATE INDEX events_camera ON events (camera, kind, at, id) WHERE camera IS NOT NULL;
+CREATE TABLE state (key text PRIMARY KEY, value bigint NOT NULL);
+INSERT INTO state VALUES ('reserved', 0), ('rows', 0);
+UPDATE version SET number = 1;
+";
+
+/// An open index.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    shared: Arc<Shared>,
+    /// Taken at the end, which must not wait for it.
+    runtime: Option<Runtime>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: Address,
+    writer: tokio::sync::Mutex<Option<Client>>,
+    readers: Mutex<Vec<Reader>>,
+    turns: Semaphore,
+}
+
+/// A connection that reads, with what it was asked before.
+#[derive(Debug)]
+struct Reader {
+    client: Client,
+    statements: HashMap<String, Statement>,
+}
+
+impl Postgres {
+    pub(super) async fn open(address: Address, reserve: i64) -> Result<(Self, Found), Error> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("history-postgres")
+            .on_thread_start(|| {
+                // Where it is not allowed, rows are read as eagerly as all else.
+                rustix::process::setpriority_process(None, NICENESS).ok();
+            })
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Thread { source })?;
+        let shared = Arc::new(Shared {
+            address,
+            writer: tokio::sync::Mutex::default(),
+            readers: Mutex::default(),
+            turns: Semaphore::new(READERS),
+        });
+        let postgres = Self { shared, runtime: Some(runtime) };
+        let found = postgres
+            .run(move |shared| async move {
+                let (client, found) = shared.open_writer(reserve).await?;
+                *shared.writer.lock().await = Some(client);
+                Ok(found)
+            })
+            .await?;
+        Ok((postgres, found))
+    }
+
+    /// Runs `work` on this index's threads.
+    async fn run<T, W>(&self, work: impl FnOnce(Arc<Shared>) -> W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let runtime = self.runtime.as_ref().ok_or(Error::Closed)?;
+        let task = runtime.spawn(work(Arc::clone(&self.shared)));
+        task.await.unwrap_or(Err(Error::Closed))
+    }
+
+    pub(super) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<(), Error> {
+        self.run(move |shared| async move {
+            shared.with_writer(async |transaction| write(transaction, &batch, reserved).await).await
+        })
+        .await
+    }
+
+    pub(super) async fn prune(&self, retention: Retention) -> Result<bool, Error> {
+        self.run(move |shared| async move {
+            shared.with_writer(async |transaction| prune(transaction, retention).await).await
+        })
+        .await
+    }
+
+    pub(super) async fn fill<S: Sink>(
+        &self,
+        select: Select,
+        limit: usize,
+        mut sink: S,
+    ) -> (Option<S>, Result<Filled, Error>) {
+        let filled = self.run(move |shared| async move {
+            let filled = shared.fill(&select, limit, &mut sink).await;
+            Ok((sink, filled))
+        });
+        match filled.await {
+            Ok((sink, filled)) => (Some(sink), filled),
+            Err(error) => (None, Err(error)),
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Shared {
+    fn failed(&self, source: tokio_postgres::Error) -> Error {
+        Error::Postgres { place: self.address.to_string(), source }
+    }
+
+    /// What `call` gives, if that is in time.
+    async fn in_time<T>(
+        &self,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        match timeout(CALL_TIMEOUT, call).await {
+            Ok(result) => result.map_err(|source| self.failed(source)),
+            Err(_) => {
+                let seconds = CALL_TIMEOUT.as_secs();
+                Err(Error::Silent { place: self.address.to_string(), seconds })
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Client, Error> {
+        let connecting = async {
+            let (client, connection) = self.address.config().connect(NoTls).await?;
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    debug!(%error, "a connection to the database ended");
+                }
+            });
+            client.batch_execute("SET search_path TO framecast").await?;
+            Ok(client)
+        };
+        self.in_time(connecting).await
+    }
+
+    /// A connection that holds the lock, to a database whose tables are as this program knows them.
+    async fn open_writer(&self, reserve: i64) -> Result<(Client, Found), Error> {
+        let mut client = self.connect().await?;
+        self.lock(&client).await?;
+        let found_version = self.in_time(version(&client)).await?;
+        if found_version > VERSION {
+            let place = self.address.to_string();
+            return Err(Error::Newer { place, found: found_version, known: VERSION });
+        }
+        let opening = async {
+            let transaction = client.transaction().await?;
+            if found_version < 1 {
+                transaction.batch_execute(TABLES).await?;
+            }
+            let found = take_over(&transaction, reserve).await?;
+            transaction.commit().await?;
+            Ok(found)
+        };
+        let found = self.in_time(opening).await?;
+        Ok((client, found))
+    }
+
+    async fn lock(&self, client: &Client) -> Result<(), Error> {
+        let trying = async {
+            loop {
+                let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]);
+                if self.in_time(row).await?.get(0) {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let locked = timeout(LOCK_TIMEOUT, trying).await;
+        locked.unwrap_or_else(|_| Err(Error::Locked { place: self.address.to_string() }))
+    }
+
+    /// Does `work` in a transaction of the writing connection; one that failed is thrown away.
+    async fn with_writer<T>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, Error> {
+        let mut writer = self.writer.lock().await;
+        let mut client = match writer.take().filter(|client| !client.is_closed()) {
+            Some(client) => client,
+            None => {
+                let client = self.connect().await?;
+                self.lock(&client).await?;
+                client
+            }
+        };
+        let working = async {
+            let transaction = client.transaction().await?;
+            let result = work(&transaction).await?;
+            transaction.commit().await?;
+            Ok(result)
+        };
+        let result = self.in_time(working).await?;
+        *writer = Some(client);
+        Ok(result)
+    }
+
+    async fn fill<S: Sink>(&self, select: &Select, limit: usize, sink: &mut S) -> Result<Filled, Error> {
+        let Ok(_turn) = self.turns.acquire().await else { return Err(Error::Closed) };
+        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut reader = match kept.filter(|reader| !reader.client.is_closed()) {
+            Some(reader) => reader,
+            None => Reader { client: self.connect().await?, statements: HashMap::new() },
+        };
+        let filled = self.in_time(reader.fill(select, limit, sink)).await?;
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        Ok(filled)
+    }
+}
+
+/// The version of the tables; 0 where there are none.
+async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
+    // Asked for first: to make a schema that is there needs a right too.
+    let there = client.query_one("SELECT to_regclass('framecast.version') IS NOT NULL", &[]).await?;
+    if !there.get::<_, bool>(0) {
+        client
+            .batch_execute(
+                "CREATE SCHEMA IF NOT EXISTS framecast;
+                 CREATE TABLE version (number bigint NOT NULL);
+                 INSERT INTO version VALUES (0)",
+            )
+            .await?;
+    }
+    Ok(client.query_one("SELECT number FROM version", &[]).await?.get(0))
+}
+
+/// Takes ids for this run, and tells what there is.
+async fn take_over(transaction: &Transaction<'_>, reserve: i64) -> Result<Found, tokio_postgres::Error> {
+    let text =
+        "SELECT greatest((SELECT value FROM state WHERE key = 'reserved'), (SELECT max(id) FROM events))";
+    let reserved: i64 = transaction.query_one(text, &[]).await?.get(0);
+    set_reserved(transaction, reserved + reserve).await?;
+    let rows = transaction.query(CAMERAS, &[]).await?;
+    Ok(Found { reserved, cameras: rows.iter().map(|row| row.get(0)).collect() })
+}
+
+/// Each name once, from one to the next in the index: not a walk over all rows.
+const CAMERAS: &str = "
+WITH RECURSIVE name(camera) AS (
+    SELECT min(camera) FROM events WHERE camera IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(events.camera) FROM events WHERE events.camera > name.camera) FROM name
+    WHERE name.camera IS NOT NULL
+) SELECT camera FROM name WHERE camera IS NOT NULL";
+
+async fn set_reserved(transaction: &Transaction<'_>, reserved: i64) -> Result<(), tokio_postgres::Error> {
+    transaction
+        .execute("UPDATE state SET value = greatest(value, $1) WHERE key = 'reserved'", &[&reserved])
+        .await
+        .map(drop)
+}
+
+async fn add_rows(transaction: &Transaction<'_>, rows: i64) -> Result<(), tokio_postgres::Error> {
+    transaction.execute("UPDATE state SET value = value + $1 WHERE key = 'rows'", &[&rows]).await.map(drop)
+}
+
+/// What was committed without our being told is not written twice: ids are unique.
+async fn write(
+    transaction: &Transaction<'_>,
+    batch: &[Arc<Entry>],
+    reserved: i64,
+) -> Result<(), tokio_postgres::Error> {
+    let at: Vec<i64> = batch.iter().map(|entry| entry.at_ms).collect();
+    let id: Vec<i64> = batch.iter().map(|entry| entry.id).collect();
+    let kind: Vec<&str> = batch.iter().map(|entry| entry.kind.as_str()).collect();
+    let camera: Vec<Option<&str>> = batch.iter().map(|entry| entry.camera.as_deref()).collect();
+    let texts: Vec<Option<&str>> = batch.iter().map(|entry| entry.text.as_deref()).collect();
+    let count: Vec<Option<i64>> = batch.iter().map(|entry| entry.count).collect();
+    let text = "INSERT INTO events (at, id, kind, camera, text, count)
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+        ON CONFLICT DO NOTHING";
+    let rows = transaction.execute(text, &[&at, &id, &kind, &camera, &texts, &count]).await?;
+    add_rows(transaction, i64::try_from(rows).unwrap_or(i64::MAX)).await?;
+    set_reserved(transaction, reserved).await
+}
+
+async fn prune(transaction: &Transaction<'_>, retention: Retention) -> Result<bool, tokio_postgres::Error> {
+    let mut gone = match retention.before_ms {
+        Some(before_ms) => delete_oldest(transaction, before_ms, PRUNE_ROWS).await?,
+        None => 0,
+    };
+    if let Some(max_rows) = retention.max_rows.and_then(|rows| i64::try_from(rows).ok()) {
+        let rows: i64 =
+            transaction.query_one("SELECT value FROM state WHERE key = 'rows'", &[]).await?.get(0);
+        let surplus = (rows - gone - max_rows).clamp(0, PRUNE_ROWS);
+        gone += delete_oldest(transaction, i64::MAX, surplus).await?;
+    }
+    add_rows(transaction, -gone).await?;
+    Ok(gone >= PRUNE_ROWS)
+}
+
+/// Takes the oldest events before `before_ms` away, `limit` at most; how many.
+async fn delete_oldest(
+    transaction: &Transaction<'_>,
+    before_ms: i64,
+    limit: i64,
+) -> Result<i64, tokio_postgres::Error> {
+    let text = "DELETE FROM events
+        WHERE (at, id) IN (SELECT at, id FROM events WHERE at < $1 ORDER BY at, id LIMIT $2)";
+    let gone = transaction.execute(text, &[&before_ms, &limit]).await?;
+    Ok(i64::try_from(gone).unwrap_or(i64::MAX))
+}
+
+impl Reader {
+    async fn fill<S: Sink>(
+        &mut self,
+        select: &Select,
+        limit: usize,
+        sink: &mut S,
+    ) -> Result<Filled, tokio_postgres::Error> {
+        let values = select.values.iter().map(|value| match value {
+            Value::Integer(number) => number as &(dyn ToSql + Sync),
+            Value::Text(text) => text as &(dyn ToSql + Sync),
+        });
+        let values: Vec<&(dyn ToSql + Sync)> = values.collect();
+        let statement = self.statement(&select.text).await?;
+        let mut rows = pin!(self.client.query_raw(&statement, values).await?);
+        let mut progress = Progress::new(limit);
+        while let Some(row) = rows.try_next().await? {
+            let row = Row {
+                at_ms: row.try_get(0)?,
+                id: row.try_get(1)?,
+                kind: row.try_get(2)?,
+                camera: row.try_get(3)?,
+                text: row.try_get(4)?,
+                count: row.try_get(5)?,
+            };
+            if progress.give(row, sink).is_break() {
+                break;
+            }
+        }
+        Ok(progress.filled())
+    }
+
+    /// What the server has prepared for `text`: once for all pages of a query.
+    async fn statement(&mut self, text: &str) -> Result<Statement, tokio_postgres::Error> {
+        if let Some(statement) = self.statements.get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(text).await?;
+        if self.statements.len() >= MAX_STATEMENTS {
+            self.statements.clear();
+        }
+        self.statements.insert(text.to_owned(), statement.clone());
+        Ok(statement)
+    }
+}

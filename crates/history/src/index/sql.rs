@@ -1,0 +1,188 @@
+//! The texts of queries, the same for both databases but for how parameters are written.
+//!
+//! Whatever a filter names, rows are found by an index in the order in which they are wanted: each camera and kind is a
+//! branch of its own, and the database merges the branches. A filter that few rows fit never walks over all others.
+
+use crate::entry::Key;
+use crate::query::{Filter, Order, Query};
+
+/// A parameter of a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// A whole number.
+    Integer(i64),
+    /// A text.
+    Text(String),
+}
+
+/// A query's text with its parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Select {
+    pub(super) text: String,
+    pub(super) values: Vec<Value>,
+}
+
+const COLUMNS: &str = "at, id, kind, camera, text, count";
+
+impl Select {
+    /// `limit` rows of `query` after `after`, with a `mark` before the number of each parameter (`?`, `$`).
+    pub(super) fn new(query: &Query, after: Option<Key>, limit: usize, mark: char) -> Self {
+        let Query { filter, order } = query;
+        let mut select = Self { text: String::new(), values: Vec::new() };
+        for (n, (camera, kind)) in branches(filter).into_iter().enumerate() {
+            if n > 0 {
+                select.text.push_str(" UNION ALL ");
+            }
+            select.branch(filter, *order, after, camera, kind, mark);
+        }
+        let direction = match order {
+            Order::Newest => "DESC",
+            Order::Oldest => "ASC",
+        };
+        let order = format!(" ORDER BY at {direction}, id {direction} LIMIT ");
+        select.text.push_str(&order);
+        select.number(i64::try_from(limit).unwrap_or(i64::MAX), mark);
+        select
+    }
+
+    /// `limit` rows whose id is above `id`, in the order of their ids.
+    pub(super) fn after_id(id: i64, limit: usize, mark: char) -> Self {
+        let mut select =
+            Self { text: format!("SELECT {COLUMNS} FROM events WHERE id > "), values: Vec::new() };
+        select.number(id, mark);
+        select.text.push_str(" ORDER BY id LIMIT ");
+        select.number(i64::try_from(limit).unwrap_or(i64::MAX), mark);
+        select
+    }
+
+    fn branch(
+        &mut self,
+        filter: &Filter,
+        order: Order,
+        after: Option<Key>,
+        camera: Option<&str>,
+        kind: Option<&str>,
+        mark: char,
+    ) {
+        self.text.push_str("SELECT ");
+        self.text.push_str(COLUMNS);
+        self.text.push_str(" FROM events");
+        let mut word = " WHERE ";
+        let mut condition = |select: &mut Self, text: &str| {
+            select.text.push_str(word);
+            select.text.push_str(text);
+            word = " AND ";
+        };
+        for (column, value) in [("camera = ", camera), ("kind = ", kind)] {
+            if let Some(value) = value {
+                condition(self, column);
+                self.value(Value::Text(value.to_owned()), mark);
+            }
+        }
+        // A key lies between the times; beside it the bound on its side would only make the database choose the wrong one.
+        let (below, above) = match order {
+            Order::Newest => (after, None),
+            Order::Oldest => (None, after),
+        };
+        match above {
+            Some(key) => {
+                condition(self, "(at, id) > (");
+                self.key(key, mark);
+            }
+            None => {
+                if let Some(from_ms) = filter.from_ms {
+                    condition(self, "at >= ");
+                    self.number(from_ms, mark);
+                }
+            }
+        }
+        match below {
+            Some(key) => {
+                condition(self, "(at, id) < (");
+                self.key(key, mark);
+            }
+            None => {
+                if let Some(to_ms) = filter.to_ms {
+                    condition(self, "at < ");
+                    self.number(to_ms, mark);
+                }
+            }
+        }
+    }
+
+    fn key(&mut self, key: Key, mark: char) {
+        self.number(key.at_ms, mark);
+        self.text.push_str(", ");
+        self.number(key.id, mark);
+        self.text.push(')');
+    }
+
+    fn number(&mut self, number: i64, mark: char) {
+        self.value(Value::Integer(number), mark);
+    }
+
+    fn value(&mut self, value: Value, mark: char) {
+        self.values.push(value);
+        self.text.push(mark);
+        self.text.push_str(&self.values.len().to_string());
+    }
+}
+
+/// What each branch holds fast. A camera without a kind is a branch for each kind, since rows of one camera and kind stand
+/// together in the index.
+fn branches(filter: &Filter) -> Vec<(Option<&str>, Option<&str>)> {
+    let kinds: Vec<&str> = filter.kinds.iter().map(|kind| kind.as_str()).collect();
+    let all = framecast_hub::EventKind::ALL.map(|kind| kind.as_str());
+    let cameras = filter.cameras.iter();
+    match (filter.cameras.is_empty(), kinds.is_empty()) {
+        (true, true) => vec![(None, None)],
+        (true, false) => kinds.into_iter().map(|kind| (None, Some(kind))).collect(),
+        (false, is_any) => {
+            let kinds = if is_any { all.to_vec() } else { kinds };
+            let of = |camera| kinds.iter().map(move |kind| (Some(camera), Some(*kind)));
+            cameras.flat_map(|camera| of(camera.as_str())).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framecast_hub::EventKind;
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_everything_begins_at_its_key() {
+        let mut query = Query::default();
+        let select = Select::new(&query, None, 10, '?');
+        let all = "SELECT at, id, kind, camera, text, count FROM events ORDER BY at DESC, id DESC LIMIT ?1";
+        assert_eq!((select.text.as_str(), select.values.len()), (all, 1));
+        query.filter.from_ms = Some(5);
+        query.filter.to_ms = Some(9);
+        let select = Select::new(&query, Some(Key { at_ms: 7, id: 3 }), 10, '$');
+        assert!(select.text.contains("WHERE at >= $1 AND (at, id) < ($2, $3) ORDER BY"), "{}", select.text);
+        let expected = [5, 7, 3, 10].map(Value::Integer);
+        assert_eq!(select.values, expected);
+        query.order = Order::Oldest;
+        let select = Select::new(&query, Some(Key { at_ms: 7, id: 3 }), 10, '$');
+        assert!(
+            select.text.contains("WHERE (at, id) > ($1, $2) AND at < $3 ORDER BY at ASC"),
+            "{}",
+            select.text
+        );
+    }
+
+    #[test]
+    fn each_camera_and_kind_is_a_branch_and_what_they_are_called_a_parameter() {
+        let cameras = vec!["a'; DROP TABLE events".to_owned(), "b".to_owned()];
+        let filter = Filter { cameras, kinds: vec![EventKind::Lost], ..Filter::default() };
+        let mut query = Query { filter, order: Order::Newest };
+        let select = Select::new(&query, None, 5, '$');
+        assert_eq!(select.text.matches("WHERE camera = $").count(), 2);
+        assert!(!select.text.contains("DROP"));
+        query.filter.kinds.clear();
+        let select = Select::new(&query, None, 5, '$');
+        assert_eq!(select.text.matches("UNION ALL").count(), 2 * EventKind::ALL.len() - 1);
+        assert_eq!(select.values.len(), 2 * 2 * EventKind::ALL.len() + 1);
+    }
+}

@@ -1,0 +1,373 @@
+//! The index in one SQLite file.
+//!
+//! One thread writes, two read; each has a connection of its own, and jobs wait for the next free one. A job reads one
+//! page, so that no reader keeps the log (WAL) from being put back into the database for longer than that. The tables lie
+//! in the order of time and id, so that a page is one walk.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::types::{ToSql, ToSqlOutput};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params, params_from_iter};
+use tokio::sync::oneshot;
+
+use super::sql::{Select, Value};
+use super::{Filled, Found, PRUNE_ROWS, Progress, Retention, Row, Sink, VERSION};
+use crate::Error;
+use crate::entry::Entry;
+
+/// Marks a file as Framecast's history: "Fcst".
+const APPLICATION_ID: i64 = 0x4663_7374;
+
+/// How many threads read.
+const READERS: usize = 2;
+
+/// What another program that looks into the file may hold writing up before that counts as an error.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rows of tables are asked for by whoever looks at them; pictures and events come first.
+const READER_NICENESS: i32 = 10;
+
+/// `events` lies in the order in which it is read; each index holds the same order within a camera and kind.
+const TABLES: &str = "
+CREATE TABLE events (
+    at INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    camera TEXT,
+    text TEXT,
+    count INTEGER,
+    PRIMARY KEY (at, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX events_id ON events (id);
+CREATE INDEX events_kind ON events (kind, at, id);
+CREATE INDEX events_camera ON events (camera, kind, at, id) WHERE camera IS NOT NULL;
+CREATE TABLE state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO state VALUES ('reserved', 0), ('rows', 0);
+";
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// An open index.
+#[derive(Debug)]
+pub(crate) struct Sqlite {
+    path: PathBuf,
+    writer: Worker,
+    readers: Worker,
+    /// Held as long as this process has the file.
+    _lock: File,
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: PathBuf, reserve: i64) -> Result<(Self, Found), Error> {
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(path, reserve));
+        opening.await.unwrap_or(Err(Error::Closed))
+    }
+
+    fn open_blocking(path: PathBuf, reserve: i64) -> Result<(Self, Found), Error> {
+        if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
+            fs::create_dir_all(folder).map_err(|source| Error::Unwritable { path: path.clone(), source })?;
+        }
+        let lock = lock(&path)?;
+        let failed = |source| failed(&path, source);
+        let mut connection = connect(&path, false).map_err(failed)?;
+        check(&path, &connection)?;
+        migrate(&mut connection).map_err(failed)?;
+        let found = take_over(&mut connection, reserve).map_err(failed)?;
+        let mut readers = Vec::new();
+        for _ in 0..READERS {
+            readers.push(connect(&path, true).map_err(failed)?);
+        }
+        let writer = Worker::start("history-write", vec![connection], 0)?;
+        let readers = Worker::start("history-read", readers, READER_NICENESS)?;
+        Ok((Self { path, writer, readers, _lock: lock }, found))
+    }
+
+    pub(super) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<(), Error> {
+        let written = self.writer.run(move |connection| {
+            let transaction = connection.transaction()?;
+            insert(&transaction, &batch)?;
+            set(&transaction, "reserved", reserved)?;
+            transaction.commit()
+        });
+        self.told(written.await)
+    }
+
+    pub(super) async fn prune(&self, retention: Retention) -> Result<bool, Error> {
+        let pruned = self.writer.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let more = prune(&transaction, retention)?;
+            transaction.commit()?;
+            Ok(more)
+        });
+        self.told(pruned.await)
+    }
+
+    pub(super) async fn fill<S: Sink>(
+        &self,
+        select: Select,
+        limit: usize,
+        mut sink: S,
+    ) -> (Option<S>, Result<Filled, Error>) {
+        let read = self.readers.run(move |connection| {
+            let filled = fill(connection, &select, limit, &mut sink);
+            Ok((sink, filled))
+        });
+        match self.told(read.await) {
+            Ok((sink, filled)) => (Some(sink), self.told(filled)),
+            Err(error) => (None, Err(error)),
+        }
+    }
+
+    fn told<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, Error> {
+        result.map_err(|source| failed(&self.path, source))
+    }
+}
+
+/// Threads with a connection each, that take jobs from one line.
+#[derive(Debug)]
+struct Worker(Option<mpsc::Sender<Job>>, Vec<thread::JoinHandle<()>>);
+
+impl Worker {
+    fn start(name: &str, connections: Vec<Connection>, niceness: i32) -> Result<Self, Error> {
+        let (sender, jobs) = mpsc::channel::<Job>();
+        let jobs = Arc::new(Mutex::new(jobs));
+        let mut threads = Vec::new();
+        for mut connection in connections {
+            let jobs = Arc::clone(&jobs);
+            let work = move || {
+                if niceness != 0 {
+                    // Where it is not allowed, rows are read as eagerly as all else.
+                    rustix::process::setpriority_process(None, niceness).ok();
+                }
+                loop {
+                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(job) = job else { break };
+                    job(&mut connection);
+                }
+            };
+            let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+            threads.push(spawned.map_err(|source| Error::Thread { source })?);
+        }
+        Ok(Self(Some(sender), threads))
+    }
+
+    /// Does `work` on a connection. Where this is dropped before its turn comes, it is not done at all.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> rusqlite::Result<T> {
+        let (sender, done) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            if !sender.is_closed() {
+                // Whoever asked may have left meanwhile.
+                sender.send(work(connection)).ok();
+            }
+        });
+        let gone = || rusqlite::Error::InvalidQuery;
+        self.0.as_ref().and_then(|jobs| jobs.send(job).ok()).ok_or_else(gone)?;
+        done.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// The threads end with what they are at, so that the file is whole and closed when this is gone.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0 = None;
+        for thread in self.1.drain(..) {
+            // One that panicked has said so.
+            thread.join().ok();
+        }
+    }
+}
+
+/// Takes the file for this process: two that write would give the same ids. A lock of its own, since SQLite's are for
+/// single transactions.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let unwritable = |source| Error::Unwritable { path: path.to_owned(), source };
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(name).map_err(unwritable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked { place: path.display().to_string() }),
+        Err(TryLockError::Error(source)) => Err(unwritable(source)),
+    }
+}
+
+fn connect(path: &Path, is_reader: bool) -> rusqlite::Result<Connection> {
+    let access = if is_reader {
+        OpenFlags::SQLITE_OPEN_READ_ONLY
+    } else {
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
+    };
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// Whether the file is ours and not from the future.
+fn check(path: &Path, connection: &Connection) -> Result<(), Error> {
+    let number = |text: &str| {
+        connection.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(|source| failed(path, source))
+    };
+    let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err(Error::Foreign { path: path.to_owned() });
+    }
+    if version > VERSION {
+        let place = path.display().to_string();
+        return Err(Error::Newer { place, found: version, known: VERSION });
+    }
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    // Written pages are put back after about 4 MiB of log; what is acknowledged is on the disk.
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;",
+    )?;
+    let transaction = connection.transaction()?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version < 1 {
+        transaction.execute_batch(TABLES)?;
+        transaction
+            .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1"))?;
+    }
+    transaction.commit()
+}
+
+/// Takes ids for this run, and tells what there is.
+fn take_over(connection: &mut Connection, reserve: i64) -> rusqlite::Result<Found> {
+    let transaction = connection.transaction()?;
+    let kept: i64 =
+        transaction.query_row("SELECT value FROM state WHERE key = 'reserved'", [], |row| row.get(0))?;
+    let highest: Option<i64> = transaction.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
+    let reserved = kept.max(highest.unwrap_or(0));
+    set(&transaction, "reserved", reserved + reserve)?;
+    let mut cameras = Vec::new();
+    {
+        let mut statement = transaction.prepare(CAMERAS)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            cameras.push(row.get(0)?);
+        }
+    }
+    transaction.commit()?;
+    Ok(Found { reserved, cameras })
+}
+
+/// Each name once, from one to the next in the index: not a walk over all rows.
+const CAMERAS: &str = "
+WITH RECURSIVE name(camera) AS (
+    SELECT min(camera) FROM events WHERE camera IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(events.camera) FROM events WHERE events.camera > name.camera) FROM name
+    WHERE name.camera IS NOT NULL
+) SELECT camera FROM name WHERE camera IS NOT NULL";
+
+fn set(transaction: &Transaction<'_>, key: &str, value: i64) -> rusqlite::Result<()> {
+    let mut statement =
+        transaction.prepare_cached("UPDATE state SET value = max(value, ?2) WHERE key = ?1")?;
+    statement.execute(params![key, value]).map(drop)
+}
+
+fn add_rows(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<()> {
+    let mut statement =
+        transaction.prepare_cached("UPDATE state SET value = value + ?1 WHERE key = 'rows'")?;
+    statement.execute([rows]).map(drop)
+}
+
+fn insert(transaction: &Transaction<'_>, batch: &[Arc<Entry>]) -> rusqlite::Result<()> {
+    let text =
+        "INSERT OR IGNORE INTO events (at, id, kind, camera, text, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut statement = transaction.prepare_cached(text)?;
+    let mut rows = 0;
+    for entry in batch {
+        let Entry { id, at_ms, kind, camera, text, count } = &**entry;
+        rows += statement.execute(params![at_ms, id, kind.as_str(), camera, text, count])?;
+    }
+    add_rows(transaction, i64::try_from(rows).unwrap_or(i64::MAX))
+}
+
+fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusqlite::Result<bool> {
+    let mut gone = match retention.before_ms {
+        Some(before_ms) => delete_oldest(transaction, before_ms, PRUNE_ROWS)?,
+        None => 0,
+    };
+    if let Some(max_rows) = retention.max_rows.and_then(|rows| i64::try_from(rows).ok()) {
+        let rows: i64 =
+            transaction.query_row("SELECT value FROM state WHERE key = 'rows'", [], |row| row.get(0))?;
+        gone += delete_oldest(transaction, i64::MAX, (rows - gone - max_rows).clamp(0, PRUNE_ROWS))?;
+    }
+    add_rows(transaction, -gone)?;
+    Ok(gone >= PRUNE_ROWS)
+}
+
+/// Takes the oldest events before `before_ms` away, `limit` at most; how many.
+fn delete_oldest(transaction: &Transaction<'_>, before_ms: i64, limit: i64) -> rusqlite::Result<i64> {
+    let mut statement = transaction.prepare_cached(
+        "DELETE FROM events WHERE (at, id) IN (SELECT at, id FROM events WHERE at < ?1 ORDER BY at, id LIMIT ?2)",
+    )?;
+    let gone = statement.execute([before_ms, limit])?;
+    Ok(i64::try_from(gone).unwrap_or(i64::MAX))
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Integer(number) => number.to_sql(),
+            Self::Text(text) => text.to_sql(),
+        }
+    }
+}
+
+fn fill<S: Sink>(
+    connection: &Connection,
+    select: &Select,
+    limit: usize,
+    sink: &mut S,
+) -> rusqlite::Result<Filled> {
+    let mut statement = connection.prepare_cached(&select.text)?;
+    let mut rows = statement.query(params_from_iter(&select.values))?;
+    let mut progress = Progress::new(limit);
+    while let Some(row) = rows.next()? {
+        let texts = [
+            row.get_ref(2)?.as_str_or_null()?,
+            row.get_ref(3)?.as_str_or_null()?,
+            row.get_ref(4)?.as_str_or_null()?,
+        ];
+        let [kind, camera, text] = texts;
+        let row = Row {
+            at_ms: row.get(0)?,
+            id: row.get(1)?,
+            kind: kind.unwrap_or_default(),
+            camera,
+            text,
+            count: row.get(5)?,
+        };
+        if progress.give(row, sink).is_break() {
+            break;
+        }
+    }
+    Ok(progress.filled())
+}
+
+/// What SQLite says, in the words of what can be done about it.
+fn failed(path: &Path, source: rusqlite::Error) -> Error {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            let source = io::Error::other(source);
+            Error::Unwritable { path, source }
+        }
+        _ => Error::Sqlite { path, source },
+    }
+}

@@ -1,0 +1,421 @@
+//! Which events are wanted, in which order, from where on: as values, and as the query of a URL.
+//!
+//! Pure: what a clock says and which cameras are known comes as arguments. Bytes from outside end here.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use framecast_hub::EventKind;
+use jiff::tz::TimeZone;
+use url::form_urlencoded;
+
+use crate::entry::{EntryRef, Key};
+use crate::moment;
+
+/// How many cameras a filter may name: each is a branch of the database's work.
+pub const MAX_CAMERAS: usize = 16;
+
+/// The most events of one page.
+pub const MAX_LIMIT: usize = 1000;
+
+/// The longest time back from now: a hundred years.
+const MAX_SINCE: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// Which events are wanted. An empty list is all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Names of cameras.
+    pub cameras: Vec<String>,
+    /// Kinds.
+    pub kinds: Vec<EventKind>,
+    /// Not before this, in milliseconds since 1970.
+    pub from_ms: Option<i64>,
+    /// Before this, in milliseconds since 1970.
+    pub to_ms: Option<i64>,
+}
+
+impl Filter {
+    /// Whether `entry` is wanted.
+    pub fn wants(&self, entry: &EntryRef<'_>) -> bool {
+        let Self { cameras, kinds, from_ms, to_ms } = self;
+        (cameras.is_empty() || entry.camera.is_some_and(|camera| cameras.iter().any(|name| name == camera)))
+            && (kinds.is_empty() || kinds.contains(&entry.kind))
+            && from_ms.is_none_or(|from| entry.at_ms >= from)
+            && to_ms.is_none_or(|to| entry.at_ms < to)
+    }
+}
+
+/// In which order events come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The newest first.
+    #[default]
+    Newest,
+    /// The oldest first.
+    Oldest,
+}
+
+impl Order {
+    /// Its name, as in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Oldest => "oldest",
+        }
+    }
+}
+
+/// Events that are wanted, in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Query {
+    /// Which.
+    pub filter: Filter,
+    /// In which order.
+    pub order: Order,
+}
+
+/// What a URL asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The events.
+    pub query: Query,
+    /// How far back from now they are wanted, instead of `from`; it is in the query too.
+    pub since: Option<Duration>,
+    /// The most events of a page.
+    pub limit: Option<usize>,
+    /// The place after which the page begins.
+    pub after: Option<Key>,
+    /// The id after which events are wanted as they happen.
+    pub after_id: Option<i64>,
+    /// The zone of times that have none, and in which times are shown.
+    pub zone: Option<TimeZone>,
+    /// The format's name, if one is asked for.
+    pub format: Option<String>,
+}
+
+/// A parameter that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name}={}: {problem}", shown(.value))]
+pub struct BadParameter {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
+}
+
+fn shown(value: &str) -> String {
+    let short: String =
+        value.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if short.len() < value.len() { format!("{short}…") } else { short }
+}
+
+impl Request {
+    /// Reads `query`, the part of a URL after `?`, of which the parameters in `known` are taken. `is_camera` says whether
+    /// there is or was a camera of a name.
+    ///
+    /// # Errors
+    /// The first parameter that cannot be used.
+    pub fn parse(
+        query: &str,
+        known: &[&str],
+        now_ms: i64,
+        is_camera: impl Fn(&str) -> bool,
+    ) -> Result<Self, BadParameter> {
+        let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query.as_bytes()).collect();
+        if let Some((name, value)) = pairs.iter().find(|(name, _)| !known.contains(&&**name)) {
+            let problem = format!("there is no such parameter here; known are {}", known.join(", "));
+            return Err(bad(name, value, &problem));
+        }
+        let mut request = Self::default();
+        // Times may need the zone, whatever comes first.
+        let last_zone = pairs.iter().rev().find(|(name, value)| name == "zone" && !value.is_empty());
+        if let Some((_, value)) = last_zone {
+            request.zone = Some(zone(value).ok_or_else(|| {
+                bad("zone", value, "is no time zone that this server knows, as in Europe/Berlin or UTC")
+            })?);
+        }
+        let mut cursor = None;
+        for (name, value) in &pairs {
+            // A form sends what was left empty too.
+            if value.is_empty()
+                && matches!(&**name, "camera" | "kind" | "from" | "to" | "since" | "order" | "zone")
+            {
+                continue;
+            }
+            match &**name {
+                "cursor" => cursor = Some(value),
+                _ => request.take(name, value, &is_camera)?,
+            }
+        }
+        request.check_times(now_ms, &pairs)?;
+        if let Some(cursor) = cursor {
+            request.after = Some(request.read_cursor(cursor)?);
+        }
+        Ok(request)
+    }
+
+    fn take(
+        &mut self,
+        name: &str,
+        value: &str,
+        is_camera: &impl Fn(&str) -> bool,
+    ) -> Result<(), BadParameter> {
+        let wrong = |problem: &str| bad(name, value, problem);
+        let Filter { cameras, kinds, from_ms, to_ms } = &mut self.query.filter;
+        match name {
+            "camera" => {
+                for camera in value.split(',') {
+                    if !is_camera(camera) {
+                        return Err(bad(name, camera, "there is no such camera, as in camera=front"));
+                    }
+                    if !cameras.iter().any(|known| known == camera) {
+                        cameras.push(camera.to_owned());
+                    }
+                }
+                if cameras.len() > MAX_CAMERAS {
+                    return Err(wrong(&format!(
+                        "there may be {MAX_CAMERAS} cameras at most; leave it out for all"
+                    )));
+                }
+            }
+            "kind" => {
+                for text in value.split(',') {
+                    let kind = EventKind::from_name(text).ok_or_else(|| unknown_kind(text))?;
+                    if !kinds.contains(&kind) {
+                        kinds.push(kind);
+                    }
+                }
+            }
+            "from" => {
+                *from_ms = Some(moment::parse(value, self.zone.as_ref()).map_err(|problem| wrong(&problem))?)
+            }
+            "to" => {
+                *to_ms = Some(moment::parse(value, self.zone.as_ref()).map_err(|problem| wrong(&problem))?)
+            }
+            "since" => {
+                let since = humantime::parse_duration(value).ok().filter(|since| *since <= MAX_SINCE);
+                self.since =
+                    Some(since.ok_or_else(|| wrong("must be a time back from now, as in 24h or 15min"))?);
+            }
+            "order" => {
+                let order = [Order::Newest, Order::Oldest].into_iter().find(|order| order.as_str() == value);
+                self.query.order = order.ok_or_else(|| wrong("must be newest or oldest"))?;
+            }
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+                let problem = format!("must be a number from 1 to {MAX_LIMIT}, as in limit=100");
+                self.limit = Some(limit.ok_or_else(|| wrong(&problem))?);
+            }
+            "after" => {
+                let id = value.parse().ok().filter(|id| *id >= 0);
+                self.after_id =
+                    Some(id.ok_or_else(|| wrong("must be the id of an event, as in after=4711"))?);
+            }
+            "format" => self.format = Some(value.to_owned()),
+            // The zone is read before all else.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Puts `since` in the place of `from`, and looks whether the times can be meant together.
+    fn check_times(
+        &mut self,
+        now_ms: i64,
+        pairs: &[(Cow<'_, str>, Cow<'_, str>)],
+    ) -> Result<(), BadParameter> {
+        let value_of = |name: &str| {
+            let last = pairs.iter().rev().find(|(known, value)| known == name && !value.is_empty());
+            last.map(|(_, value)| value.clone().into_owned()).unwrap_or_default()
+        };
+        let filter = &mut self.query.filter;
+        if let Some(since) = self.since {
+            if filter.from_ms.is_some() {
+                return Err(bad(
+                    "since",
+                    &value_of("since"),
+                    "cannot stand beside from; leave one of them out",
+                ));
+            }
+            let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+            filter.from_ms = Some(now_ms.saturating_sub(ago).max(0));
+        }
+        match (filter.from_ms, filter.to_ms) {
+            (Some(from), Some(to)) if from > to => {
+                let name = if self.since.is_some() { "to" } else { "from" };
+                let problem = "from is after to; as in from=2026-11-23T14:00:00Z&to=2026-11-23T15:00:00Z";
+                Err(bad(name, &value_of(name), problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a program gives as `cursor` to go on after `key`.
+    pub fn cursor(&self, key: Key) -> String {
+        let mut bytes = Vec::with_capacity(24);
+        bytes.extend(key.at_ms.to_be_bytes());
+        bytes.extend(key.id.to_be_bytes());
+        bytes.extend(self.fingerprint().to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn read_cursor(&self, text: &str) -> Result<Key, BadParameter> {
+        let wrong = |problem: &str| bad("cursor", text, problem);
+        let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+        let number = |at: usize| bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        let (Some(at_ms), Some(id), Some(fingerprint), 24) = (number(0), number(8), number(16), bytes.len())
+        else {
+            return Err(wrong("is no cursor; give the `next` of the page before, and none for the first"));
+        };
+        if u64::from_be_bytes(fingerprint) != self.fingerprint() {
+            return Err(wrong(
+                "is of another query; camera, kind, from, to, since and order must be those of the page before",
+            ));
+        }
+        Ok(Key { at_ms: i64::from_be_bytes(at_ms), id: i64::from_be_bytes(id) })
+    }
+
+    /// Tells one query from another (FNV-1a); the same from run to run, and while `since` moves on.
+    fn fingerprint(&self) -> u64 {
+        let Query { filter: Filter { cameras, kinds, from_ms, to_ms }, order } = &self.query;
+        let from_ms = from_ms.filter(|_| self.since.is_none());
+        let (mut cameras, mut kinds) = (cameras.clone(), kinds.clone());
+        cameras.sort_unstable();
+        kinds.sort_unstable();
+        let text = format!("{cameras:?} {kinds:?} {from_ms:?} {to_ms:?} {:?} {order:?}", self.since);
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, mix)
+    }
+}
+
+/// The zone of this name. UTC needs no database of the system's.
+fn zone(name: &str) -> Option<TimeZone> {
+    if name == "UTC" { Some(TimeZone::UTC) } else { TimeZone::get(name).ok() }
+}
+
+fn unknown_kind(text: &str) -> BadParameter {
+    let known = EventKind::ALL.map(EventKind::as_str).join(", ");
+    bad("kind", text, &format!("there is no such kind; known are {known}"))
+}
+
+fn bad(name: &str, value: &str, problem: &str) -> BadParameter {
+    BadParameter { name: shown(name), value: value.to_owned(), problem: problem.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_795_442_400_000;
+
+    const KNOWN: [&str; 11] =
+        ["camera", "kind", "from", "to", "since", "order", "limit", "cursor", "after", "zone", "format"];
+
+    fn parse(query: &str) -> Result<Request, BadParameter> {
+        Request::parse(query, &KNOWN, NOW_MS, |name| ["front", "yard", "näh"].contains(&name))
+    }
+
+    #[test]
+    fn a_query_says_which_events_in_which_order() {
+        let request = parse(
+            "camera=front,yard&camera=front&kind=lost&kind=live,mark&from=2026-11-23T13:00:00Z&to=2026-11-23T15:00:00%2B01:00\
+             &order=oldest&limit=10&after=7&format=csv",
+        )
+        .unwrap();
+        let Query { filter, order } = &request.query;
+        assert_eq!(filter.cameras, ["front", "yard"]);
+        assert_eq!(filter.kinds, [EventKind::Lost, EventKind::Live, EventKind::Mark]);
+        assert_eq!((filter.from_ms, filter.to_ms), (Some(NOW_MS - 3_600_000), Some(NOW_MS)));
+        assert_eq!((*order, request.limit, request.after_id), (Order::Oldest, Some(10), Some(7)));
+        assert_eq!(request.format.as_deref(), Some("csv"));
+        let form = parse("camera=&kind=&from=&to=&order=&zone=").unwrap();
+        assert_eq!(form.query, Query::default());
+        let since = parse("since=15min&camera=n%C3%A4h").unwrap().query.filter;
+        assert_eq!((since.from_ms, since.cameras[0].as_str()), (Some(NOW_MS - 900_000), "näh"));
+        let local = parse("from=2026-11-23T14:00&zone=UTC").unwrap();
+        assert_eq!(local.query.filter.from_ms, Some(NOW_MS));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_an_example() {
+        for (query, told) in [
+            ("camera=attic", "camera=attic: there is no such camera, as in camera=front"),
+            ("camera=front,", "camera=: there is no such camera"),
+            ("camera=x';DROP TABLE events;--", "camera=x';DROP TABLE events;--: there is no such camera"),
+            ("kind=Lost", "kind=Lost: there is no such kind; known are started, stopped,"),
+            ("from=2026-11-23T14:00:00", "from=2026-11-23T14:00:00: needs its zone"),
+            ("to=0000-01-01T00:00:00Z", "to=0000-01-01T00:00:00Z: must be in the years 1970 to 9998"),
+            ("to=99999-01-01T00:00:00Z", "to=99999-01-01T00:00:00Z: must be a time with its zone, as in"),
+            (
+                "from=2026-11-23T15:00:00Z&to=2026-11-23T14:00:00Z",
+                "from=2026-11-23T15:00:00Z: from is after to; as in",
+            ),
+            ("since=1h&to=2026-01-01T00:00:00Z", "to=2026-01-01T00:00:00Z: from is after to"),
+            ("since=1h&from=2026-01-01T00:00:00Z", "since=1h: cannot stand beside from"),
+            ("since=yesterday", "since=yesterday: must be a time back from now, as in 24h"),
+            ("since=9999999999y", "since=9999999999y: must be"),
+            ("order=up", "order=up: must be newest or oldest"),
+            ("limit=0", "limit=0: must be a number from 1 to 1000"),
+            ("limit=1001", "limit=1001: must be"),
+            ("limit=", "limit=: must be"),
+            ("after=-1", "after=-1: must be the id of an event"),
+            ("zone=Mars", "zone=Mars: is no time zone"),
+            ("cursor=abc", "cursor=abc: is no cursor"),
+            ("cursor=", "cursor=: is no cursor"),
+            ("knd=lost", "knd=lost: there is no such parameter here; known are camera, kind,"),
+            ("a%00b=%00", "a\u{fffd}b=\u{fffd}: there is no such parameter"),
+        ] {
+            let problem = parse(query).unwrap_err().to_string();
+            assert!(problem.starts_with(told), "{query}: {problem}");
+        }
+        let long = parse(&format!("camera={}", "x".repeat(1 << 20))).unwrap_err().to_string();
+        assert!(long.len() < 300, "{}", long.len());
+    }
+
+    #[test]
+    fn a_cursor_goes_on_in_its_own_query_alone() {
+        let key = Key { at_ms: NOW_MS, id: 42 };
+        let request = parse("camera=front,yard&since=24h").unwrap();
+        let cursor = request.cursor(key);
+        let later = Request::parse(
+            &format!("cursor={cursor}&since=24h&camera=yard,front"),
+            &KNOWN,
+            NOW_MS + 5,
+            |_| true,
+        );
+        assert_eq!(later.unwrap().after, Some(key));
+        for other in [
+            "camera=front",
+            "camera=front,yard&since=24h&order=oldest",
+            "camera=front,yard&since=1d&kind=lost",
+        ] {
+            let problem = parse(&format!("{other}&cursor={cursor}")).unwrap_err();
+            assert!(problem.problem.starts_with("is of another query"), "{other}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_filter_wants_what_it_names() {
+        let entry = EntryRef {
+            id: 1,
+            at_ms: 1000,
+            kind: EventKind::Lost,
+            camera: Some("yard"),
+            text: None,
+            count: None,
+        };
+        let wants =
+            |query: &str| Request::parse(query, &KNOWN, 0, |_| true).unwrap().query.filter.wants(&entry);
+        assert!(wants("") && wants("camera=front,yard") && wants("kind=lost"));
+        assert!(!wants("camera=front") && !wants("kind=live"));
+        assert!(wants("from=1970-01-01T00:00:01Z") && !wants("to=1970-01-01T00:00:01Z"));
+        assert!(
+            !Filter { cameras: vec!["yard".to_owned()], ..Filter::default() }
+                .wants(&EntryRef { camera: None, ..entry })
+        );
+    }
+}

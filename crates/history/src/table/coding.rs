@@ -1,0 +1,53 @@
+//! How a table is compressed on its way, and which way a client takes.
+
+use super::weight::{WHOLE, weighted};
+
+/// How a table is compressed on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Coding {
+    /// Not at all.
+    Identity,
+    /// gzip (RFC 1952), which every client knows.
+    Gzip,
+    /// Zstandard (RFC 8878), which is faster and smaller.
+    Zstd,
+}
+
+impl Coding {
+    /// The coding for a request's header `Accept-Encoding` (RFC 9110, section 12.5.3): the one with the highest weight,
+    /// of equals zstd before gzip before none. Without the header, or when all are refused, there is none.
+    pub fn choose(accept_encoding: Option<&str>) -> Self {
+        let Some(list) = accept_encoding else { return Self::Identity };
+        let (mut best, mut highest) = (Self::Identity, Self::Identity.weight(list));
+        for coding in [Self::Gzip, Self::Zstd] {
+            let weight = coding.weight(list);
+            if weight > 0 && weight >= highest {
+                (best, highest) = (coding, weight);
+            }
+        }
+        best
+    }
+
+    /// The value of the header `Content-Encoding`, where there is one.
+    pub fn content_encoding(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
+    /// Its weight in `list`: by its name, else by `*`. One that is not named is not taken, but for [`Self::Identity`],
+    /// which is always taken, and last, unless it is refused.
+    fn weight(self, list: &str) -> u16 {
+        let of = |names: &[&str]| {
+            let named = |name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));
+            weighted(list).filter(|(name, _)| named(name)).map(|(_, weight)| weight.min(WHOLE)).max()
+        };
+        match self {
+            Self::Identity => of(&["identity"]).unwrap_or(0),
+            Self::Gzip => of(&["gzip", "x-gzip"]).or_else(|| of(&["*"])).unwrap_or(0),
+            Self::Zstd => of(&["zstd"]).or_else(|| of(&["*"])).unwrap_or(0),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Text in, a coding out, flushed so that it can be read at once.
+
+use std::io::{self, Write as _};
+use std::mem;
+
+use bytes::Bytes;
+use flate2::{Compress, Compression, FlushCompress, Status};
+use zstd::stream::raw::CParameter;
+use zstd::stream::write::Encoder as ZstdEncoder;
+
+use super::coding::Coding;
+
+/// gzip's effort: the least that still looks for the codes that suit the text.
+const GZIP_LEVEL: u32 = 2;
+
+/// How far back gzip looks, as a power of two: 8 KiB hold a hundred rows, which resemble each other, in a quarter of the
+/// memory.
+const GZIP_WINDOW_BITS: u8 = 13;
+
+/// zstd's effort.
+const ZSTD_LEVEL: i32 = 1;
+
+/// How far back zstd looks, as a power of two: a chunk. What this costs is memory, for as long as a client takes.
+const ZSTD_WINDOW_LOG: u32 = 16;
+
+/// The coding of one table. What it needs is allocated when the first text comes.
+pub(super) struct Encoder {
+    coding: Coding,
+    state: State,
+}
+
+enum State {
+    None,
+    Gzip(Compress),
+    Zstd(ZstdEncoder<'static, Vec<u8>>),
+}
+
+impl Encoder {
+    pub(super) fn new(coding: Coding) -> Self {
+        Self { coding, state: State::None }
+    }
+
+    pub(super) fn coding(&self) -> Coding {
+        self.coding
+    }
+
+    /// Codes `text`, so that who has what came out so far can decode all of it.
+    ///
+    /// # Errors
+    ///
+    /// The coding has no memory, or fails.
+    pub(super) fn flush(&mut self, text: &mut Vec<u8>) -> io::Result<Bytes> {
+        self.encode(text, false)
+    }
+
+    /// Codes `text` and the coding's end.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    pub(super) fn finish(&mut self, text: &mut Vec<u8>) -> io::Result<Bytes> {
+        let bytes = self.encode(text, true);
+        self.state = State::None;
+        bytes
+    }
+
+    fn encode(&mut self, text: &mut Vec<u8>, is_last: bool) -> io::Result<Bytes> {
+        if matches!(self.state, State::None) {
+            self.state = State::new(self.coding)?;
+        }
+        let bytes = match &mut self.state {
+            State::None => return Ok(plain(text)),
+            State::Gzip(compress) => gzip(compress, text, is_last)?,
+            State::Zstd(encoder) => zstd(encoder, text, is_last)?,
+        };
+        text.clear();
+        Ok(bytes)
+    }
+}
+
+impl State {
+    fn new(coding: Coding) -> io::Result<Self> {
+        match coding {
+            Coding::Identity => Ok(Self::None),
+            Coding::Gzip => {
+                let level = Compression::new(GZIP_LEVEL);
+                Ok(Self::Gzip(Compress::new_gzip(level, GZIP_WINDOW_BITS)))
+            }
+            Coding::Zstd => {
+                let mut encoder = ZstdEncoder::new(Vec::new(), ZSTD_LEVEL)?;
+                encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
+                Ok(Self::Zstd(encoder))
+            }
+        }
+    }
+}
+
+/// Text as it is. A full chunk is given away; of a small one a copy, so that its large buffer serves on.
+fn plain(text: &mut Vec<u8>) -> Bytes {
+    if text.len() > text.capacity() / 2 {
+        let capacity = text.capacity();
+        return Bytes::from(mem::replace(text, Vec::with_capacity(capacity)));
+    }
+    let bytes = Bytes::copy_from_slice(text);
+    text.clear();
+    bytes
+}
+
+fn gzip(compress: &mut Compress, text: &[u8], is_last: bool) -> io::Result<Bytes> {
+    let flush = if is_last { FlushCompress::Finish } else { FlushCompress::Sync };
+    let mut out = Vec::new();
+    let mut done = 0;
+    loop {
+        // What is to come is not known; most tables shrink to less than a quarter.
+        out.reserve(text.len() / 4 + 256);
+        let before = compress.total_in();
+        let status = compress.compress_vec(&text[done..], &mut out, flush)?;
+        done += usize::try_from(compress.total_in() - before).map_err(io::Error::other)?;
+        // Room that is left over says that nothing more was to come.
+        let is_flushed = done == text.len() && out.len() < out.capacity();
+        if status == Status::StreamEnd || is_flushed && !is_last {
+            return Ok(out.into());
+        }
+    }
+}
+
+fn zstd(encoder: &mut ZstdEncoder<'static, Vec<u8>>, text: &[u8], is_last: bool) -> io::Result<Bytes> {
+    encoder.write_all(text)?;
+    if is_last {
+        encoder.do_finish()?;
+    } else {
+        encoder.flush()?;
+    }
+    Ok(mem::take(encoder.get_mut()).into())
+}

@@ -1,0 +1,84 @@
+//! Cells of HTML.
+
+use std::fmt;
+
+use askama::filters::{Escaper, Html};
+use memchr::memchr;
+
+use super::chunk::Chunk;
+use super::record::{Cells, Record, tell};
+
+/// A row with a `td` for each cell.
+#[inline]
+pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) -> fmt::Result {
+    out.push("<tr>");
+    let mut result = Ok(());
+    tell(record, HtmlCells { out, result: &mut result });
+    out.push("</tr>\n");
+    result
+}
+
+/// Replaces each NUL from `start` on, which may not be in HTML, by U+FFFD, as browsers do.
+#[inline]
+pub(super) fn replace_nul(out: &mut Chunk, start: usize) {
+    let bytes = out.bytes();
+    if memchr(0, &bytes[start..]).is_some() {
+        let text = bytes.split_off(start);
+        for (index, part) in text.split(|&byte| byte == 0).enumerate() {
+            if index > 0 {
+                bytes.extend_from_slice("\u{fffd}".as_bytes());
+            }
+            bytes.extend_from_slice(part);
+        }
+    }
+}
+
+struct HtmlCells<'a> {
+    out: &'a mut Chunk,
+    result: &'a mut fmt::Result,
+}
+
+/// Whether nothing needs to be escaped. Looks at all bytes instead of stopping at the first, several at a time.
+#[inline]
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |is, byte| {
+        is & (byte != b'<') & (byte != b'>') & (byte != b'&') & (byte != b'"') & (byte != b'\'')
+    })
+}
+
+impl Cells for HtmlCells<'_> {
+    #[inline]
+    fn text(&mut self, text: &str) {
+        self.out.push("<td>");
+        if is_plain(text) {
+            self.out.push(text);
+        } else if let Err(error) = Html.write_escaped_str(&mut *self.out, text) {
+            *self.result = Err(error);
+        }
+        self.out.push("</td>");
+    }
+
+    #[inline]
+    fn integer(&mut self, value: i64) {
+        self.out.push("<td>");
+        self.out.push_integer(value);
+        self.out.push("</td>");
+    }
+
+    #[inline]
+    fn real(&mut self, value: f64) {
+        self.out.push("<td>");
+        self.out.push_real(value);
+        self.out.push("</td>");
+    }
+
+    #[inline]
+    fn boolean(&mut self, value: bool) {
+        self.out.push(if value { "<td>true</td>" } else { "<td>false</td>" });
+    }
+
+    #[inline]
+    fn nothing(&mut self) {
+        self.out.push("<td></td>");
+    }
+}

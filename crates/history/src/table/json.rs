@@ -1,0 +1,90 @@
+//! JSON objects, a line each (NDJSON), or all of them as one array.
+
+use super::chunk::Chunk;
+use super::record::{Cells, Record, tell};
+
+/// What stands before the value of each column: `{"id":`, `,"name":`.
+#[derive(Debug, Default)]
+pub(super) struct Keys(Vec<String>);
+
+impl Keys {
+    pub(super) fn of<R: Record>() -> Self {
+        let key = |(index, column): (usize, &&str)| {
+            let mut key = Chunk::default();
+            key.push(if index == 0 { "{" } else { "," });
+            string(column, &mut key);
+            key.push(":");
+            String::from_utf8_lossy(key.as_bytes()).into_owned()
+        };
+        Self(R::COLUMNS.iter().enumerate().map(key).collect())
+    }
+}
+
+#[inline]
+pub(super) fn object<R: Record>(record: &R, keys: &Keys, out: &mut Chunk) {
+    if R::COLUMNS.is_empty() {
+        out.push("{");
+    }
+    tell(record, JsonCells { out, keys: keys.0.iter() });
+    out.push("}");
+}
+
+/// A string in its quotes.
+#[inline]
+fn string(text: &str, out: &mut Chunk) {
+    // Looks at all bytes instead of stopping at the first, several at a time.
+    let is_plain = text.bytes().fold(true, |is, byte| is & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+    if is_plain {
+        out.push("\"");
+        out.push(text);
+        out.push("\"");
+    } else {
+        serde_json::to_writer(out.bytes(), text).expect("a string is written to memory");
+    }
+}
+
+struct JsonCells<'a> {
+    out: &'a mut Chunk,
+    keys: std::slice::Iter<'a, String>,
+}
+
+impl JsonCells<'_> {
+    #[inline]
+    fn key(&mut self) {
+        if let Some(key) = self.keys.next() {
+            self.out.push(key);
+        }
+    }
+}
+
+impl Cells for JsonCells<'_> {
+    #[inline]
+    fn text(&mut self, text: &str) {
+        self.key();
+        string(text, self.out);
+    }
+
+    #[inline]
+    fn integer(&mut self, value: i64) {
+        self.key();
+        self.out.push_integer(value);
+    }
+
+    #[inline]
+    fn real(&mut self, value: f64) {
+        self.key();
+        self.out.push_real(value);
+    }
+
+    #[inline]
+    fn boolean(&mut self, value: bool) {
+        self.key();
+        self.out.push(if value { "true" } else { "false" });
+    }
+
+    #[inline]
+    fn nothing(&mut self) {
+        self.key();
+        self.out.push("null");
+    }
+}

@@ -1,0 +1,107 @@
+//! How a table looks as HTML.
+
+use std::fmt;
+
+use askama::Template;
+
+use super::chunk::Chunk;
+use super::html;
+use super::record::Record;
+
+/// How a table looks as HTML. Each part is written into the chunk that leaves next, most simply by a template's
+/// `render_into(out)`. An error breaks the table off before the part that failed.
+pub trait Page<R> {
+    /// All that stands before the first row. It leaves at once, before there is a row.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be rendered.
+    fn header(&mut self, out: &mut Chunk) -> fmt::Result;
+
+    /// One row.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be rendered.
+    fn row(&mut self, record: &R, out: &mut Chunk) -> fmt::Result;
+
+    /// All that stands after the last row; or, of a table that broke off, a last row that says so.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be rendered.
+    fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result;
+}
+
+/// How a table ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End<'a> {
+    /// With its last row.
+    Whole {
+        /// Rows that were written.
+        rows: u64,
+    },
+    /// With a failure: there are more rows, and nobody knows how many.
+    BrokenOff {
+        /// Rows that were written.
+        rows: u64,
+        /// What failed, for a person.
+        reason: &'a str,
+    },
+}
+
+/// A page with a title and nothing but the table, for records of any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plain {
+    /// The page's title, and the table's caption.
+    pub title: String,
+}
+
+#[derive(Template)]
+#[template(path = "table/header.html")]
+struct Header<'a> {
+    title: &'a str,
+    columns: &'static [&'static str],
+}
+
+#[derive(Template)]
+#[template(path = "table/footer.html")]
+struct Footer {
+    rows: u64,
+}
+
+#[derive(Template)]
+#[template(path = "table/broken_off.html")]
+struct BrokenOff<'a> {
+    rows: u64,
+    reason: &'a str,
+    columns: usize,
+}
+
+impl Plain {
+    /// A page with this title.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into() }
+    }
+}
+
+impl<R: Record> Page<R> for Plain {
+    fn header(&mut self, out: &mut Chunk) -> fmt::Result {
+        Ok(Header { title: &self.title, columns: R::COLUMNS }.render_into(out)?)
+    }
+
+    #[inline]
+    fn row(&mut self, record: &R, out: &mut Chunk) -> fmt::Result {
+        html::row(record, out)
+    }
+
+    fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result {
+        match *end {
+            End::Whole { rows } => Ok(Footer { rows }.render_into(out)?),
+            End::BrokenOff { rows, reason } => {
+                let columns = R::COLUMNS.len().max(1);
+                Ok(BrokenOff { rows, reason, columns }.render_into(out)?)
+            }
+        }
+    }
+}

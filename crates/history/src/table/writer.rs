@@ -1,0 +1,225 @@
+//! Records in, bytes of a table out.
+
+use std::{fmt, mem};
+
+use bytes::Bytes;
+
+use super::chunk::{CHUNK_BYTES, Chunk};
+use super::coding::Coding;
+use super::encoder::Encoder;
+use super::format::Format;
+use super::json::Keys;
+use super::page::{End, Page};
+use super::record::Record;
+use super::{csv, html, json};
+
+/// Room for the row that makes a chunk full.
+const ROW_BYTES: usize = 4 << 10;
+
+/// Renders records into the chunk that leaves next. It neither waits nor sends: who has it does.
+///
+/// `begin`, `row` for each record, and `end` or `break_off`; [`take`](Self::take) in between, whenever something shall
+/// leave. Nothing is allocated for a row.
+pub struct Writer<P> {
+    format: Format,
+    page: P,
+    chunk: Chunk,
+    encoder: Encoder,
+    keys: Keys,
+    rows: u64,
+    stage: Stage,
+    failure: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    New,
+    Begun,
+    Ended,
+}
+
+impl<P> Writer<P> {
+    /// A writer that has written nothing. `page` is used for HTML alone.
+    pub fn new(format: Format, coding: Coding, page: P) -> Self {
+        Self {
+            format,
+            page,
+            chunk: Chunk::default(),
+            encoder: Encoder::new(coding),
+            keys: Keys::default(),
+            rows: 0,
+            stage: Stage::New,
+            failure: None,
+        }
+    }
+
+    /// What it writes.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How that is compressed.
+    pub fn coding(&self) -> Coding {
+        self.encoder.coding()
+    }
+
+    /// Writes what stands before the first row.
+    pub fn begin<R: Record>(&mut self)
+    where
+        P: Page<R>,
+    {
+        if self.stage != Stage::New {
+            return;
+        }
+        self.stage = Stage::Begun;
+        self.chunk.bytes().reserve(CHUNK_BYTES + ROW_BYTES);
+        match self.format {
+            Format::Html => self.render("the header", P::header),
+            Format::Csv => csv::header::<R>(&mut self.chunk),
+            Format::Ndjson => self.keys = Keys::of::<R>(),
+            Format::Json => {
+                self.keys = Keys::of::<R>();
+                self.chunk.push("[");
+            }
+        }
+    }
+
+    /// Writes a row; nothing after the end or a [failure](Self::failure).
+    #[inline]
+    pub fn row<R: Record>(&mut self, record: &R)
+    where
+        P: Page<R>,
+    {
+        if self.stage != Stage::Begun {
+            self.begin::<R>();
+        }
+        if self.stage == Stage::Ended || self.failure.is_some() {
+            return;
+        }
+        match self.format {
+            Format::Html => {
+                self.render("a row", |page, out| page.row(record, out));
+                if self.failure.is_some() {
+                    return;
+                }
+            }
+            Format::Csv => csv::row(record, &mut self.chunk),
+            Format::Ndjson => {
+                json::object(record, &self.keys, &mut self.chunk);
+                self.chunk.push("\n");
+            }
+            Format::Json => {
+                self.chunk.push(if self.rows == 0 { "\n" } else { ",\n" });
+                json::object(record, &self.keys, &mut self.chunk);
+            }
+        }
+        self.rows += 1;
+    }
+
+    /// Whether [`CHUNK_BYTES`] of rendered text are waiting: time to [`take`](Self::take) them.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.chunk.len() >= CHUNK_BYTES
+    }
+
+    /// Whether nothing is waiting.
+    pub fn is_empty(&self) -> bool {
+        self.chunk.is_empty()
+    }
+
+    /// Rows that were written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// What went wrong in rendering or compressing, if anything did. A table that has failed can only be broken off.
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Takes what is waiting, compressed and flushed: a client that has it can decode each row of it.
+    pub fn take(&mut self) -> Bytes {
+        if self.chunk.is_empty() {
+            return Bytes::new();
+        }
+        let bytes = self.encoder.flush(self.chunk.bytes());
+        self.or_fail(bytes)
+    }
+
+    /// Writes what stands after the last row, ends the coding, and takes all that is waiting. A table that has
+    /// [failed](Self::failure) is broken off instead.
+    pub fn end<R: Record>(&mut self) -> Bytes
+    where
+        P: Page<R>,
+    {
+        self.begin::<R>();
+        if self.stage == Stage::Ended {
+            return Bytes::new();
+        }
+        let end = End::Whole { rows: self.rows };
+        match self.format {
+            Format::Html if self.failure.is_none() => {
+                self.render("the footer", |page, out| page.footer(&end, out))
+            }
+            Format::Json => self.chunk.push("\n]\n"),
+            Format::Html | Format::Csv | Format::Ndjson => {}
+        }
+        if let Some(reason) = self.failure.take() {
+            let bytes = self.break_off::<R>(&reason);
+            self.failure = Some(reason);
+            return bytes;
+        }
+        self.stage = Stage::Ended;
+        let bytes = self.encoder.finish(self.chunk.bytes());
+        self.or_fail(bytes)
+    }
+
+    /// Takes what is waiting, and leaves the table as one that breaks off: the coding has no end, and neither has a JSON
+    /// array. HTML gets a last row with the reason.
+    pub fn break_off<R: Record>(&mut self, reason: &str) -> Bytes
+    where
+        P: Page<R>,
+    {
+        self.begin::<R>();
+        if self.stage == Stage::Ended {
+            return Bytes::new();
+        }
+        self.stage = Stage::Ended;
+        if self.format == Format::Html {
+            let end = End::BrokenOff { rows: self.rows, reason };
+            self.render("the footer", |page, out| page.footer(&end, out));
+        }
+        self.take()
+    }
+
+    /// Has the page write a part, or nothing of it where that fails.
+    #[inline]
+    fn render(&mut self, part: &str, write: impl FnOnce(&mut P, &mut Chunk) -> fmt::Result) {
+        let start = self.chunk.len();
+        if write(&mut self.page, &mut self.chunk).is_ok() {
+            html::replace_nul(&mut self.chunk, start);
+        } else {
+            self.chunk.bytes().truncate(start);
+            self.failure = Some(format!("{part} could not be rendered"));
+        }
+    }
+
+    fn or_fail(&mut self, bytes: std::io::Result<Bytes>) -> Bytes {
+        bytes.unwrap_or_else(|error| {
+            mem::take(self.chunk.bytes());
+            self.failure = Some(format!("the table could not be compressed: {error}"));
+            Bytes::new()
+        })
+    }
+}
+
+impl<P: fmt::Debug> fmt::Debug for Writer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("format", &self.format)
+            .field("coding", &self.coding())
+            .field("page", &self.page)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,310 @@
+//! What a history does wherever it is kept: the same tests for each place.
+//!
+//! `tests!` makes them for one kind of place.
+#![allow(dead_code, reason = "each place uses some of it")]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use framecast_history::table::{Coding, Format, Plain, Writer};
+use framecast_history::{
+    Entry, Error, Export, Filter, History, Key, Location, Order, Query, Settings, Tasks,
+};
+use framecast_hub::{Event, EventKind, Events};
+use futures_util::StreamExt;
+
+/// Somewhere to keep events, as long as it lives.
+pub(crate) trait Place {
+    fn location(&self) -> Location;
+}
+
+/// A time that all events of a test are near to.
+pub(crate) const NOON_MS: u64 = 1_795_442_400_000;
+
+pub(crate) async fn open_at(location: Location) -> Result<(History, Tasks), Error> {
+    open_with(location, None, None).await
+}
+
+/// Makes the database.
+pub(crate) async fn open_and_close(location: Location) {
+    let (history, tasks) = open_at(location).await.unwrap();
+    tasks.close().await;
+    drop(history);
+}
+
+pub(crate) async fn open_with(
+    location: Location,
+    max_age: Option<Duration>,
+    max_rows: Option<u64>,
+) -> Result<(History, Tasks), Error> {
+    let events = Events::default();
+    History::open(Settings { location, max_age, max_rows }, events.subscribe()).await
+}
+
+pub(crate) fn event(ms: u64, kind: EventKind) -> Event {
+    Event::new(kind, UNIX_EPOCH + Duration::from_millis(NOON_MS + ms))
+}
+
+/// Records `count` events, two for each millisecond, and waits until they are written.
+pub(crate) async fn fill(history: &History, count: u64) {
+    for n in 0..count {
+        let kind = if n % 10 == 0 { EventKind::Lost } else { EventKind::Live };
+        let camera = ["front", "yard", "gate"][usize::try_from(n % 3).unwrap()];
+        let event = event(n / 2, kind).of(camera).saying(format!("number {n}"));
+        while history.record(event.clone()).is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    history.written().await;
+}
+
+pub(crate) fn export(history: &History) -> Export<Plain> {
+    let writer = Writer::new(Format::Csv, Coding::Identity, Plain::new("Events"));
+    history.export(Query::default(), writer)
+}
+
+pub(crate) async fn next_piece(export: &mut Export<Plain>) -> Option<Result<Bytes, Error>> {
+    export.next().await
+}
+
+/// All events of `query`, read in pages of `limit`.
+pub(crate) async fn all(history: &History, query: &Query, limit: usize) -> Vec<Entry> {
+    let (mut entries, mut after) = (Vec::new(), None);
+    loop {
+        let (page, has_more) = history.page(query, after, limit).await.unwrap();
+        assert!(page.len() <= limit);
+        after = page.last().map(|entry| Key { at_ms: entry.at_ms, id: entry.id });
+        entries.extend(page);
+        if !has_more {
+            return entries;
+        }
+    }
+}
+
+pub(crate) fn query(order: Order, change: impl FnOnce(&mut Filter)) -> Query {
+    let mut query = Query { order, ..Query::default() };
+    change(&mut query.filter);
+    query
+}
+
+pub(crate) async fn pages_of_any_length_give_each_event_once_in_its_order(place: impl Place) {
+    let (history, _tasks) = open_at(place.location()).await.unwrap();
+    fill(&history, 1_000).await;
+    let oldest = all(&history, &query(Order::Oldest, |_| {}), 1000).await;
+    assert_eq!(oldest.len(), 1_000);
+    let ids: Vec<i64> = oldest.iter().map(|entry| entry.id).collect();
+    assert!(ids.is_sorted(), "two events of a millisecond stand by their ids");
+    for limit in [1, 7, 333, 1000] {
+        let mut newest = all(&history, &query(Order::Newest, |_| {}), limit).await;
+        newest.reverse();
+        assert_eq!(newest, oldest, "{limit}");
+    }
+    let text = oldest[17].text.as_deref();
+    assert_eq!((text, oldest[17].camera.as_deref()), (Some("number 17"), Some("gate")));
+}
+
+pub(crate) async fn filters_give_what_fits_and_nothing_else(place: impl Place) {
+    let (history, _tasks) = open_at(place.location()).await.unwrap();
+    fill(&history, 600).await;
+    history.record(event(10, EventKind::Started)).unwrap().written().await;
+    let everything = all(&history, &query(Order::Oldest, |_| {}), 1000).await;
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let at = |ms: u64| Some(i64::try_from(NOON_MS + ms).unwrap());
+    let changes: [&dyn Fn(&mut Filter); 7] = [
+        &|filter| filter.cameras = names(&["yard"]),
+        &|filter| filter.cameras = names(&["yard", "gate", "nobody"]),
+        &|filter| filter.kinds = vec![EventKind::Lost],
+        &|filter| filter.kinds = vec![EventKind::Lost, EventKind::Started],
+        &|filter| {
+            (filter.cameras, filter.kinds) = (names(&["front"]), vec![EventKind::Lost, EventKind::Live])
+        },
+        &|filter| (filter.from_ms, filter.to_ms) = (at(10), at(20)),
+        &|filter| {
+            (filter.cameras, filter.from_ms, filter.to_ms) = (names(&["front"]), at(100), at(200));
+        },
+    ];
+    for (n, change) in changes.iter().enumerate() {
+        for order in [Order::Oldest, Order::Newest] {
+            let query = query(order, |filter| change(filter));
+            let mut expected: Vec<Entry> =
+                everything.iter().filter(|entry| query.filter.wants(&entry.by_ref())).cloned().collect();
+            assert!(!expected.is_empty() && expected.len() < everything.len(), "{n}");
+            if order == Order::Newest {
+                expected.reverse();
+            }
+            for limit in [3, 1000] {
+                assert_eq!(all(&history, &query, limit).await, expected, "{n} {order:?} {limit}");
+            }
+        }
+    }
+}
+
+pub(crate) async fn texts_come_back_as_they_went_in(place: impl Place) {
+    let (history, _tasks) = open_at(place.location()).await.unwrap();
+    let texts = [
+        "'; DROP TABLE events; --",
+        "\" OR 1=1",
+        "line\r\nbreak\ttab",
+        "<script>",
+        "😀é\u{202e}",
+        "%s {} \\",
+        "",
+    ];
+    for text in texts {
+        let mut recorded = history.record(event(1, EventKind::Mark).of(text).saying(text)).unwrap();
+        assert!(recorded.written().await);
+    }
+    let kept = all(&history, &query(Order::Oldest, |_| {}), 100).await;
+    assert_eq!(kept.iter().map(|entry| entry.text.as_deref().unwrap()).collect::<Vec<_>>(), texts);
+    for text in texts {
+        let found =
+            all(&history, &query(Order::Newest, |filter| filter.cameras = vec![text.to_owned()]), 10).await;
+        assert_eq!(found.len(), 1, "{text}");
+        assert_eq!(found[0].text.as_deref(), Some(text));
+    }
+}
+
+pub(crate) async fn after_a_restart_all_is_there_and_no_id_is_given_twice(place: impl Place) {
+    let mut highest = 0;
+    for run in 1..=3 {
+        let (history, tasks) = open_at(place.location()).await.unwrap();
+        let name = format!("camera-{run}");
+        assert!(!history.knows_camera(&name));
+        let recorded = history.record(event(run, EventKind::Live).of(name.as_str())).unwrap();
+        assert!(recorded.kept.entry.id > highest);
+        highest = recorded.kept.entry.id;
+        tasks.close().await;
+        assert!(history.record(event(run, EventKind::Lost)).is_err(), "it is closed");
+        drop(history);
+        let (history, tasks) = open_at(place.location()).await.unwrap();
+        assert!(history.knows_camera(&name));
+        let kept = all(&history, &query(Order::Oldest, |_| {}), 10).await;
+        assert_eq!(kept.len(), usize::try_from(run).unwrap());
+        assert_eq!(kept.last().unwrap().id, highest);
+        tasks.close().await;
+    }
+}
+
+pub(crate) async fn one_history_at_a_time_has_the_place(place: impl Place) {
+    let (history, tasks) = open_at(place.location()).await.unwrap();
+    let error = open_at(place.location()).await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    assert!(error.to_string().contains("in use by another Framecast; end that one"), "{error}");
+    tasks.close().await;
+    drop(history);
+    open_at(place.location()).await.unwrap();
+}
+
+pub(crate) async fn what_is_too_old_or_too_much_goes(place: impl Place) {
+    let location = place.location();
+    {
+        let (history, tasks) = open_at(location.clone()).await.unwrap();
+        fill(&history, 12_000).await;
+        tasks.close().await;
+    }
+    let (history, tasks) = open_with(location.clone(), None, Some(500)).await.unwrap();
+    until_left(&history, 500).await;
+    let kept = all(&history, &query(Order::Oldest, |_| {}), 1000).await;
+    assert_eq!(kept[0].text.as_deref(), Some("number 11500"), "the oldest go first");
+    tasks.close().await;
+    drop(history);
+    let recent = Event::new(EventKind::Mark, SystemTime::now());
+    let (history, _tasks) = open_with(location, Some(Duration::from_secs(3600)), None).await.unwrap();
+    history.record(recent).unwrap().written().await;
+    // Noon may be long ago or still to come, by the clock of this machine.
+    let is_past = SystemTime::now() > UNIX_EPOCH + Duration::from_millis(NOON_MS) + Duration::from_secs(3600);
+    until_left(&history, if is_past { 1 } else { 501 }).await;
+}
+
+async fn until_left(history: &History, rows: usize) {
+    while all(history, &Query::default(), 1000).await.len() != rows {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub(crate) async fn a_table_has_all_events(place: impl Place) {
+    let (history, _tasks) = open_at(place.location()).await.unwrap();
+    fill(&history, 9_000).await;
+    let mut export = export(&history);
+    let mut csv = Vec::new();
+    while let Some(piece) = export.next().await {
+        csv.extend(piece.unwrap());
+    }
+    let csv = String::from_utf8(csv).unwrap();
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some("id,at,kind,camera,text,count"));
+    let ids: Vec<i64> = lines.map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(ids.len(), 9_000);
+    assert!(ids.is_sorted_by(|a, b| a > b), "the newest first, none twice");
+}
+
+pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice(place: impl Place) {
+    let (history, _tasks) = open_at(place.location()).await.unwrap();
+    // More than stay at hand, so that it has to go back to the index.
+    let total = 6_000;
+    let writing = tokio::spawn({
+        let history = history.clone();
+        async move {
+            for n in 0..total {
+                history.record(event(n, EventKind::Live).counting(n)).unwrap();
+                if n % 50 == 0 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        }
+    });
+    let (mut heard, mut after) = (Vec::new(), 0);
+    let mut stays = 1;
+    while heard.len() < usize::try_from(total).unwrap() {
+        let mut listener = history.listen(Filter::default(), Some(after));
+        for _ in 0..stays {
+            if heard.len() == usize::try_from(total).unwrap() {
+                break;
+            }
+            let kept = listener.next().await.unwrap();
+            after = kept.entry.id;
+            heard.push(kept.entry.count.unwrap());
+        }
+        stays = stays * 7 % 1009;
+    }
+    writing.await.unwrap();
+    assert_eq!(heard, (0..i64::try_from(total).unwrap()).collect::<Vec<_>>());
+}
+
+pub(crate) async fn a_listener_hears_what_it_wants_from_now_on(place: impl Place) {
+    let (history, _tasks) = open_at(place.location()).await.unwrap();
+    fill(&history, 5).await;
+    let filter = Filter { kinds: vec![EventKind::Mark], ..Filter::default() };
+    let mut listener = history.listen(filter, None);
+    history.record(event(0, EventKind::Live)).unwrap();
+    history.record(event(0, EventKind::Mark).saying("a fox")).unwrap();
+    let kept = listener.next().await.unwrap();
+    assert_eq!(kept.entry.text.as_deref(), Some("a fox"));
+    assert!(kept.json.starts_with(b"{\"id\":"));
+}
+
+/// Makes a test of each behaviour for the place that `$place` gives.
+macro_rules! tests {
+    ($place:expr) => {
+        $crate::behaviour::tests!($place;
+            pages_of_any_length_give_each_event_once_in_its_order
+            filters_give_what_fits_and_nothing_else
+            texts_come_back_as_they_went_in
+            after_a_restart_all_is_there_and_no_id_is_given_twice
+            one_history_at_a_time_has_the_place
+            what_is_too_old_or_too_much_goes
+            a_table_has_all_events
+            a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
+            a_listener_hears_what_it_wants_from_now_on
+        );
+    };
+    ($place:expr; $($name:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                $crate::behaviour::$name($place).await;
+            }
+        )*
+    };
+}
+pub(crate) use tests;

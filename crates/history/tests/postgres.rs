@@ -1,0 +1,130 @@
+//! The history in a real PostgreSQL, which these tests start: Debian's package `postgresql`.
+//!
+//! ```sh
+//! cargo test -p framecast-history --test postgres
+//! ```
+#![allow(clippy::unwrap_used)]
+
+mod behaviour;
+
+use std::time::{Duration, SystemTime};
+
+use behaviour::{Place, open_and_close, open_at};
+use framecast_history::{Address, Error, Location};
+use framecast_hub::{Event, EventKind};
+use framecast_testkit::Postgres;
+
+struct Database(Postgres);
+
+impl Place for Database {
+    fn location(&self) -> Location {
+        Location::Postgres(Address::parse(&self.0.url(), None).unwrap())
+    }
+}
+
+fn database() -> Database {
+    Database(Postgres::start())
+}
+
+behaviour::tests!(database());
+
+#[tokio::test]
+async fn a_database_that_cannot_be_used_is_refused_with_its_address() {
+    let database = database();
+    open_and_close(database.location()).await;
+    database.0.ask("UPDATE framecast.version SET number = 9");
+    let told = open_at(database.location()).await.map(drop).unwrap_err();
+    assert!(
+        matches!(&told, Error::Newer { place, found: 9, .. } if place.starts_with("postgres://framecast@/")),
+        "{told}"
+    );
+    let url = database.0.url().replace("/postgres?", "/nowhere?");
+    let told = open_at(Location::Postgres(Address::parse(&url, None).unwrap())).await.map(drop).unwrap_err();
+    assert!(
+        told.to_string().contains("database \"nowhere\" does not exist") && !told.is_transient(),
+        "{told}"
+    );
+    let url = "postgres://framecast@/postgres?host=/nonexistent";
+    let told = open_at(Location::Postgres(Address::parse(url, None).unwrap())).await.map(drop).unwrap_err();
+    assert!(told.is_transient(), "{told}");
+}
+
+#[tokio::test]
+async fn what_happens_while_the_database_is_away_is_written_when_it_is_back_in_its_order() {
+    let mut database = database();
+    let (history, _tasks) = open_at(database.location()).await.unwrap();
+    behaviour::fill(&history, 10).await;
+    database.0.stop();
+    let mut ids = Vec::new();
+    for n in 0..300 {
+        let event = Event::new(EventKind::Mark, SystemTime::now()).counting(n);
+        ids.push(history.record(event).unwrap().kept.entry.id);
+    }
+    while !history.figures().is_away {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let figures = history.figures();
+    assert_eq!((figures.waiting, figures.dropped), (300, 0));
+    database.0.resume();
+    history.written().await;
+    let counts = database.0.ask("SELECT count FROM framecast.events WHERE count IS NOT NULL ORDER BY id");
+    let expected: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    assert_eq!(counts.lines().collect::<Vec<_>>(), expected);
+    assert_eq!(database.0.ask("SELECT value FROM framecast.state WHERE key = 'rows'"), "310");
+}
+
+#[tokio::test]
+async fn what_finds_no_place_while_the_database_is_away_is_counted_and_told() {
+    let mut database = database();
+    let (history, _tasks) = open_at(database.location()).await.unwrap();
+    database.0.stop();
+    let mark = |n| Event::new(EventKind::Mark, SystemTime::now()).counting(n);
+    let kept = (0..10_500).filter(|n| history.record(mark(*n)).is_ok()).count();
+    let figures = history.figures();
+    assert_eq!((kept as u64 + figures.dropped, figures.waiting), (10_500, 10_000));
+    database.0.resume();
+    history.written().await;
+    // The one that tells of it waits for a place, and may still be on its way.
+    while database.0.ask("SELECT count(*) FROM framecast.events WHERE kind = 'dropped'") == "0" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let dropped = database.0.ask("SELECT count FROM framecast.events ORDER BY id DESC LIMIT 1");
+    assert_eq!(dropped, figures.dropped.to_string());
+    let marks =
+        database.0.ask("SELECT count(*), min(count), max(count) FROM framecast.events WHERE kind = 'mark'");
+    assert_eq!(marks, format!("{kept}|0|{}", kept - 1));
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_ends_its_query() {
+    let database = database();
+    let (history, _tasks) = open_at(database.location()).await.unwrap();
+    behaviour::fill(&history, 20_000).await;
+    let mut export = behaviour::export(&history);
+    behaviour::next_piece(&mut export).await.unwrap().unwrap();
+    behaviour::next_piece(&mut export).await.unwrap().unwrap();
+    drop(export);
+    let active = "SELECT count(*) FROM pg_stat_activity
+        WHERE application_name = 'framecast' AND state <> 'idle' AND query LIKE 'SELECT%'";
+    while database.0.ask(active) != "0" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_killed_ends_a_table_with_an_error() {
+    let mut database = database();
+    let (history, _tasks) = open_at(database.location()).await.unwrap();
+    behaviour::fill(&history, 50_000).await;
+    let mut export = behaviour::export(&history);
+    behaviour::next_piece(&mut export).await.unwrap().unwrap();
+    database.0.kill();
+    let error = loop {
+        match behaviour::next_piece(&mut export).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("the table ends as if it were whole"),
+        }
+    };
+    assert!(matches!(error, Error::Postgres { .. }) && error.is_transient(), "{error}");
+}

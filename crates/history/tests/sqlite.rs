@@ -1,0 +1,110 @@
+//! The history in a SQLite file.
+#![allow(clippy::unwrap_used)]
+
+mod behaviour;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use behaviour::{Place, open_and_close, open_at};
+use framecast_history::{Error, Location};
+use tempfile::TempDir;
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("state/framecast.db")
+    }
+}
+
+impl Place for Folder {
+    fn location(&self) -> Location {
+        Location::File(self.file())
+    }
+}
+
+behaviour::tests!(Folder::new());
+
+async fn refusal(path: &Path) -> String {
+    let place = Location::File(path.to_owned());
+    open_at(place).await.map(drop).unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_refused_with_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let shown = path.display();
+    fs::write(&path, "name,price\napple,1\n".repeat(100)).unwrap();
+    assert_eq!(
+        refusal(&path).await,
+        format!("history: {shown} is no database; name another file, or move this one away")
+    );
+    fs::remove_file(&path).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE stock (id)").unwrap();
+    drop(other);
+    assert_eq!(
+        refusal(&path).await,
+        format!("history: {shown} is a database of another program; name another file")
+    );
+    fs::remove_file(&path).unwrap();
+    open_and_close(Location::File(path.clone())).await;
+    let newer = rusqlite::Connection::open(&path).unwrap();
+    newer.execute_batch("PRAGMA user_version = 7").unwrap();
+    drop(newer);
+    let told = refusal(&path).await;
+    assert!(
+        told.contains("is of a newer Framecast (version 7 of the tables, this one knows up to 1)"),
+        "{told}"
+    );
+    fs::write(folder.path().join("file"), "").unwrap();
+    let below = folder.path().join("file/x.db");
+    let told = refusal(&below).await;
+    assert!(told.starts_with(&format!("history: {} cannot be written: ", below.display())), "{told}");
+}
+
+#[tokio::test]
+async fn the_log_goes_back_into_the_database_while_someone_reads() {
+    let folder = Folder::new();
+    let (history, _tasks) = open_at(folder.location()).await.unwrap();
+    behaviour::fill(&history, 5_000).await;
+    let mut export = behaviour::export(&history);
+    // The first pieces are read, and then no more: like a client that stands still.
+    behaviour::next_piece(&mut export).await.unwrap().unwrap();
+    behaviour::next_piece(&mut export).await.unwrap().unwrap();
+    behaviour::fill(&history, 500).await;
+    let other = rusqlite::Connection::open(folder.file()).unwrap();
+    let (busy, log, back): (i64, i64, i64) = other
+        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .unwrap();
+    assert_eq!((busy, log, back), (0, 0, 0), "nothing holds the log");
+    drop(export);
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_ends_a_table_with_an_error() {
+    let folder = Folder::new();
+    let (history, _tasks) = open_at(folder.location()).await.unwrap();
+    behaviour::fill(&history, 20_000).await;
+    let mut export = behaviour::export(&history);
+    behaviour::next_piece(&mut export).await.unwrap().unwrap();
+    let other = rusqlite::Connection::open(folder.file()).unwrap();
+    other.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    drop(other);
+    let file = fs::OpenOptions::new().write(true).open(folder.file()).unwrap();
+    file.set_len(8192).unwrap();
+    let error = loop {
+        match behaviour::next_piece(&mut export).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("the table ends as if it were whole"),
+        }
+    };
+    assert!(matches!(error, Error::Sqlite { .. } | Error::NotADatabase { .. }), "{error}");
+}

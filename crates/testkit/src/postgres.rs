@@ -1,0 +1,158 @@
+//! A real PostgreSQL of a test's own, on a UNIX socket in a folder that ends with it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long it may take to start or to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The account that it runs under where the test is root, which it refuses to be. Debian's package makes it.
+const ACCOUNT: &str = "postgres";
+
+/// A PostgreSQL server that runs, or was stopped and may run again.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: TempDir,
+    programs: PathBuf,
+    server: Option<Child>,
+}
+
+impl Postgres {
+    /// Makes a database and starts a server for it.
+    ///
+    /// # Panics
+    /// Where Debian's package `postgresql`, or what it needs, is missing.
+    pub fn start() -> Self {
+        let programs = programs().unwrap_or_else(|| {
+            panic!(
+                "this test needs PostgreSQL's server: Debian's package `postgresql`, in /usr/lib/postgresql"
+            )
+        });
+        let folder = tempfile::Builder::new().prefix("framecast-pg-").tempdir().expect("a folder");
+        if is_root() {
+            let owner = format!("{ACCOUNT}:");
+            run(Command::new("chown").arg(owner).arg(folder.path()));
+        }
+        let mut server = Self { folder, programs, server: None };
+        let data = server.data();
+        run(server
+            .program("initdb")
+            .args(["--auth=trust", "--no-sync", "--username=framecast", "-D"])
+            .arg(data));
+        server.resume();
+        server
+    }
+
+    /// The address of its database.
+    pub fn url(&self) -> String {
+        format!("postgres://framecast@/postgres?host={}", self.folder.path().display())
+    }
+
+    /// The folder of its socket.
+    pub fn socket(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the server again after it was stopped or killed.
+    pub fn resume(&mut self) {
+        let mut command = self.program("postgres");
+        let socket = format!("unix_socket_directories={}", self.folder.path().display());
+        command
+            .arg("-D")
+            .arg(self.data())
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c"])
+            .arg(socket);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
+        self.server = Some(child);
+        let until = Instant::now() + PATIENCE;
+        while !self
+            .program("pg_isready")
+            .arg("-qh")
+            .arg(self.folder.path())
+            .status()
+            .is_ok_and(|s| s.success())
+        {
+            assert!(Instant::now() < until, "postgres does not come up");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends the server, its connections with it.
+    pub fn stop(&mut self) {
+        self.signal("-INT");
+    }
+
+    /// Kills the server: whoever reads is cut off.
+    pub fn kill(&mut self) {
+        // Its children end when it is gone.
+        self.signal("-KILL");
+        let pid = self.data().join("postmaster.pid");
+        fs::remove_file(pid).ok();
+    }
+
+    fn signal(&mut self, signal: &str) {
+        let Some(mut server) = self.server.take() else { return };
+        run(Command::new("kill").arg(signal).arg(server.id().to_string()));
+        server.wait().expect("its end can be waited for");
+    }
+
+    /// What `sql` answers, a line each.
+    pub fn ask(&self, sql: &str) -> String {
+        let mut command = self.program("psql");
+        command.args(["-U", "framecast", "-d", "postgres", "-qAtc", sql, "-h"]).arg(self.folder.path());
+        let output = command.output().expect("psql runs");
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let program = self.programs.join(name);
+        let mut command = if is_root() { as_account(&program) } else { Command::new(program) };
+        command.current_dir("/");
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn as_account(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", ACCOUNT, "--regid", ACCOUNT, "--clear-groups", "--"]).arg(program);
+    command
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().expect("id runs");
+    output.stdout.trim_ascii() == b"0"
+}
+
+/// The folder of the newest version's programs.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+    let folders = versions.filter_map(io::Result::ok).map(|entry| entry.path().join("bin"));
+    let number = |folder: &PathBuf| -> u32 {
+        let version = folder.parent().and_then(Path::file_name).and_then(OsStr::to_str);
+        version.and_then(|version| version.parse().ok()).unwrap_or(0)
+    };
+    folders.filter(|folder| folder.join("initdb").exists()).max_by_key(number)
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

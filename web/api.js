@@ -7,9 +7,12 @@ const ROOT = new URL("..", import.meta.url);
 // fetch, and the page would offer addresses for copying with the password in them.
 ROOT.username = ROOT.password = "";
 const INTERVAL_MS = 1000;
+// Who is in a hurry is not to ask more often than this.
+const HURRIED_MS = 500;
 const TIMEOUT_MS = 5000;
-// An answer that is so late is worth a look at what is on the page meanwhile.
-const LATE_MS = 1500;
+// So long after the last answer what is on the page is looked at meanwhile, and so long after it was due it is late.
+const LOOK_AFTER_MS = 1500;
+const LATE_MS = 500;
 const LOOK_MS = 250;
 // A gap this long between two polls means that the computer slept: open streams are worth nothing.
 const SLEPT_MS = 20000;
@@ -34,22 +37,32 @@ async function fetchJson(path, signal) {
 /**
  * Asks for `path` each second while the page is visible.
  *
- * `onAnswer(data, isFresh)`: `isFresh` when streams opened before are not to be trusted, because the
- * server was away, was restarted, or this computer slept. `onFailure(hasTimedOut)`: no answer.
- * `onWait(sinceMs)`: the answer is late, the last one came so long ago.
+ * `onAnswer(data, isFresh, askedAt)`: `isFresh` when streams opened before are not to be trusted, because the
+ * server was away, was restarted, or this computer slept; `askedAt` by `performance.now()`. `onFailure(hasTimedOut)`:
+ * no answer. `onWait(isLate, sinceMs)`: the last answer came so long ago; `isLate` when there should be another by now.
  * `onMissing(message)`: the server is there and knows no such thing.
+ *
+ * Returns `{ every, hurry }`: `every(ms)` asks so often from now on, `hurry()` asks at once, or nearly.
  */
 export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
+  let intervalMs = INTERVAL_MS;
   let startedAt = null;
   let isReachable = true;
   let failures = 0;
   let lastAt = Date.now();
+  let dueAt = lastAt + INTERVAL_MS;
+  let askedAt = 0;
+  let isAsking = false;
+  let isHurried = false;
   let timer = 0;
   let abort = null;
 
   async function ask() {
     const mine = new AbortController();
     abort = mine;
+    isAsking = true;
+    isHurried = false;
+    askedAt = performance.now();
     let hasTimedOut = false;
     const limit = setTimeout(() => {
       hasTimedOut = true;
@@ -63,7 +76,33 @@ export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
     } finally {
       clearTimeout(limit);
     }
-    if (abort === mine) timer = setTimeout(ask, failures === 1 ? INTERVAL_MS / 4 : INTERVAL_MS);
+    if (abort !== mine) return;
+    isAsking = false;
+    if (isHurried) hurry();
+    else timer = setTimeout(ask, pauseMs());
+  }
+
+  function pauseMs() {
+    if (failures > 0) return failures === 1 ? INTERVAL_MS / 4 : INTERVAL_MS;
+    return intervalMs;
+  }
+
+  function hurry() {
+    if (!abort) return;
+    // What is being answered now may be from before the reason to hurry.
+    isHurried = true;
+    if (isAsking) return;
+    const waitMs = Math.max(0, askedAt + HURRIED_MS - performance.now());
+    dueAt = Math.min(dueAt, Date.now() + waitMs);
+    clearTimeout(timer);
+    timer = setTimeout(ask, waitMs);
+  }
+
+  function every(ms) {
+    if (ms === intervalMs) return;
+    const isSooner = ms < intervalMs;
+    intervalMs = ms;
+    if (isSooner) hurry();
   }
 
   function answered(data) {
@@ -74,7 +113,8 @@ export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
     isReachable = true;
     failures = 0;
     lastAt = now;
-    onAnswer(data, isFresh);
+    dueAt = now + intervalMs;
+    onAnswer(data, isFresh, askedAt);
   }
 
   function failed(error, hasTimedOut) {
@@ -95,14 +135,18 @@ export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
     clearTimeout(timer);
     abort?.abort();
     abort = null;
+    isAsking = false;
     lastAt = Date.now();
+    dueAt = lastAt + INTERVAL_MS;
     if (!document.hidden) ask();
   }
 
   setInterval(() => {
-    const sinceMs = Date.now() - lastAt;
-    if (abort && isReachable && startedAt !== null && sinceMs > LATE_MS) onWait?.(sinceMs);
+    const now = Date.now();
+    const sinceMs = now - lastAt;
+    if (abort && isReachable && startedAt !== null && sinceMs > LOOK_AFTER_MS) onWait?.(now - dueAt > LATE_MS, sinceMs);
   }, LOOK_MS);
   document.addEventListener("visibilitychange", pauseOrResume);
   pauseOrResume();
+  return { every, hurry };
 }

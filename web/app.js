@@ -1,16 +1,25 @@
-// The page of all cameras: keeps one tile for each camera that the API names.
+// The page of all cameras: keeps one tile for each camera that the API names. States come by events
+// as soon as they change, figures by asking.
 
 import { poll } from "./api.js";
+import { Events } from "./events.js";
 import { Live } from "./live.js";
+import { Marker } from "./mark.js";
 import { News } from "./news.js";
+import { States } from "./states.js";
 import { Streams } from "./streams.js";
 import { make, setText, Tile } from "./tile.js";
+
+const OFTEN_MS = 1000;
+// While events tell the states, and the page itself sees how old its pictures are.
+const SELDOM_MS = 5000;
 
 const grid = document.getElementById("cameras");
 const summary = document.getElementById("summary");
 const news = new News(document.getElementById("news"));
 const live = new Live();
 const streams = new Streams(live);
+const states = new States();
 const tiles = new Map();
 const none = make("p", "none", "This server has no camera yet.");
 
@@ -43,20 +52,34 @@ function sumUp(cameras) {
   setText(summary, [total, ...states].filter(Boolean).join(" · "));
 }
 
-poll("api/cameras", {
-  onAnswer({ cameras, now }, isFresh) {
+/** Shows `camera` as `present` does, and tells whoever listens. */
+function show(camera, present) {
+  const tile = tiles.get(camera.name);
+  present(tile);
+  news.tell(camera.name, camera.state);
+}
+
+/** A picture that stands is a reason to ask what the server knows of it. */
+function pace() {
+  const isStanding = [...tiles.values()].some((tile) => tile.isStanding);
+  polling.every(events.isOpen && streams.arePainted && !isStanding ? SELDOM_MS : OFTEN_MS);
+}
+
+const polling = poll("api/cameras", {
+  onAnswer({ cameras, now }, isFresh, askedAt) {
     const nowMs = Date.parse(now);
+    states.answer(cameras, nowMs, askedAt);
     keepTiles(cameras);
-    sumUp(cameras);
+    sumUp(states.all);
+    if (isFresh) events.refresh();
     streams.up(isFresh);
     news.tell("Server", "answers again");
-    for (const camera of cameras) {
-      tiles.get(camera.name).update(camera, nowMs);
-      news.tell(camera.name, camera.state);
-    }
+    for (const camera of states.all) show(camera, (tile) => tile.update(camera, nowMs));
+    pace();
   },
-  onWait(sinceMs) {
-    for (const tile of tiles.values()) tile.wait(sinceMs);
+  onWait(isLate) {
+    for (const tile of tiles.values()) tile.wait(isLate);
+    pace();
   },
   onFailure(hasTimedOut) {
     streams.down(hasTimedOut);
@@ -66,3 +89,22 @@ poll("api/cameras", {
     news.tell("Server", "unreachable");
   },
 });
+
+const events = new Events({ kind: "started,opened,live,lost,stalled,closed" }, {
+  onEvent(event) {
+    const camera = states.hear(event, performance.now());
+    // What else has changed with the state, the next answer says.
+    polling.hurry();
+    if (!camera) return;
+    sumUp(states.all);
+    show(camera, (tile) => tile.become(camera, Date.parse(event.at)));
+  },
+  onOpen: () => polling.hurry(),
+  onClose() {
+    pace();
+    polling.hurry();
+  },
+  onMissed: () => polling.hurry(),
+});
+
+new Marker({ button: document.getElementById("mark"), news });

@@ -1,11 +1,17 @@
-// The page of one camera: its stream, the buttons beneath it, its controls, its addresses and its figures.
+// The page of one camera: its stream, the buttons beneath it, its last day, its controls, its addresses and its
+// figures. Its state comes by events as soon as it changes, figures by asking: how old the picture of a stream is, only
+// the server knows.
 
 import { address, poll } from "./api.js";
 import { Controls } from "./controls.js";
+import { Events } from "./events.js";
 import { Feed } from "./feed.js";
+import { Marker } from "./mark.js";
 import { News } from "./news.js";
+import { States } from "./states.js";
 import { Streams } from "./streams.js";
 import { make, setState, setText, waiting } from "./tile.js";
+import { Timeline } from "./timeline.js";
 import { age, rate, span, stateWord, trouble } from "./words.js";
 
 const at = (id) => document.getElementById(id);
@@ -17,8 +23,10 @@ const stage = at("stage");
 const veil = make("p", "veil");
 const controls = new Controls(at("controls"), `api/${path}/controls`);
 const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Picture of ${name}`);
+const states = new States();
+const day = new Timeline(at("day"), name);
 
-// What the API said last.
+// What is known of the camera.
 let last = null;
 // Why the server does not give the picture to this page.
 let refusal = "";
@@ -66,11 +74,8 @@ function addressRow(label, value) {
     const [short, long] = (await copy(input)) ? ["Copied", `${label} copied`] : ["Press Ctrl+C", "Press Ctrl+C to copy"];
     setText(verb, short);
     // Screen readers are silent about a button whose text changes, and about a status that stays the same.
-    setText(at("news"), long);
-    setTimeout(() => {
-      setText(verb, "Copy");
-      if (at("news").textContent === long) setText(at("news"), "");
-    }, 2000);
+    news.say(long);
+    setTimeout(() => setText(verb, "Copy"), 2000);
   };
   const caption = make("label", "", label);
   caption.htmlFor = id;
@@ -147,6 +152,17 @@ function showDetails(camera, nowMs) {
   detail("Last broken", camera.last_broken);
 }
 
+/** Shows what is known of the camera; `nowMs` is the server's clock. */
+function show(camera, nowMs) {
+  last = camera;
+  setState(at("state"), camera.state);
+  showFigures(0);
+  setReason(trouble(camera, nowMs) || refusal);
+  showDetails(camera, nowMs);
+  controls.look(camera.state);
+  news.tell(name, camera.state);
+}
+
 function setReason(text) {
   at("reason").hidden = text === "";
   setText(at("reason"), text);
@@ -163,25 +179,24 @@ function showFigures(agoMs) {
 showAddresses();
 prepareSnapshot();
 prepareFullScreen();
+at("history").href = `${address("history")}?${new URLSearchParams({ camera: name })}`;
+new Marker({ button: at("mark"), news, camera: name });
 
-poll(`api/${path}`, {
-  onAnswer(camera, isFresh) {
-    const nowMs = Date.parse(camera.now);
-    last = camera;
+const polling = poll(`api/${path}`, {
+  onAnswer(answer, isFresh, askedAt) {
+    const nowMs = Date.parse(answer.now);
+    states.answer([answer], nowMs, askedAt);
     veil.hidden = true;
     at("actions").hidden = at("side").hidden = at("state").hidden = false;
+    if (isFresh) events.refresh();
     streams.up(isFresh);
-    feed.check(camera.frames, camera.viewers);
-    setState(at("state"), camera.state);
-    showFigures(0);
-    setReason(trouble(camera, nowMs) || refusal);
-    showDetails(camera, nowMs);
-    controls.look(camera.state);
-    if (camera.width) stage.style.setProperty("--shape", `${camera.width} / ${camera.height}`);
+    feed.check(answer.frames, answer.viewers);
+    if (answer.width) stage.style.setProperty("--shape", `${answer.width} / ${answer.height}`);
     news.tell("Server", "answers again");
-    news.tell(name, camera.state);
+    show(states.all[0], nowMs);
+    day.tick(nowMs, events.isOpen);
   },
-  onWait: showFigures,
+  onWait: (isLate, sinceMs) => showFigures(sinceMs),
   onFailure(hasTimedOut) {
     streams.down(hasTimedOut);
     setState(at("state"), "unreachable");
@@ -201,4 +216,21 @@ poll(`api/${path}`, {
     setText(veil, message);
     veil.hidden = false;
   },
+});
+
+// Of all cameras, for the server's own events are among them.
+const events = new Events({ kind: "started,stopped,opened,live,lost,stalled,closed,mark" }, {
+  onEvent(event) {
+    day.hear(event);
+    const camera = states.hear(event, performance.now());
+    if (camera) show(camera, Date.parse(event.at));
+    // What else has changed with it, the next answer says.
+    if (event.camera === name || event.kind === "started") polling.hurry();
+  },
+  onOpen() {
+    polling.hurry();
+    day.load();
+  },
+  onClose: () => polling.hurry(),
+  onMissed: () => day.load(),
 });

@@ -2,11 +2,12 @@
 // never read out, and changes that come together are said together.
 
 const GATHER_MS = 1500;
+const READING_MS = 5000;
 
 export class News {
   #element;
   #known = new Map();
-  #waiting = [];
+  #waiting = new Map();
   #timer = 0;
 
   /** `element` is the page's status region. */
@@ -19,11 +20,21 @@ export class News {
     const before = this.#known.get(about);
     this.#known.set(about, text);
     if (before === undefined || before === text) return;
-    this.#waiting.push(`${about}: ${text}.`);
+    // Of what changes several times meanwhile, the last is said.
+    this.#waiting.delete(about);
+    this.#waiting.set(about, `${about}: ${text}.`);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#element.textContent = this.#waiting.join(" ");
-      this.#waiting = [];
+      this.#element.textContent = [...this.#waiting.values()].join(" ");
+      this.#waiting.clear();
     }, GATHER_MS);
+  }
+
+  /** Says `text` now, in answer to something that was done; the same may be said again later. */
+  say(text) {
+    this.#element.textContent = text;
+    setTimeout(() => {
+      if (this.#element.textContent === text) this.#element.textContent = "";
+    }, READING_MS);
   }
 }

@@ -109,6 +109,11 @@ export class Streams {
     return this.#isWall && this.#live.isUsable;
   }
 
+  /** Whether the page paints its pictures itself, and so knows of each how old it is. */
+  get arePainted() {
+    return this.#isLive;
+  }
+
   #assign() {
     const isStopped = document.hidden || this.#isAway;
     this.#live?.want(this.#isWall && !isStopped);

@@ -1,5 +1,5 @@
-// One camera on the page of all cameras: a link with its picture, name, state, rate and age. Told
-// what to show by `app.js` (answers of the API) and how to get its picture by `streams.js`.
+// One camera on the page of all cameras: its picture, name, state, rate and age; its name is a link
+// that covers all of it. Told what to show by `app.js` and how to get its picture by `streams.js`.
 
 import { address } from "./api.js";
 import { Canvas } from "./canvas.js";
@@ -20,6 +20,8 @@ const STALLED_MS = 2000;
 const STALLED_INTERVALS = 3;
 const STALLED_UNKNOWN_MS = 5000;
 const WAITING = "Waiting for a picture";
+
+let made = 0;
 
 /** `<tag class=… >` with `children`. */
 export function make(tag, className, ...children) {
@@ -49,6 +51,9 @@ export function setState(element, state) {
 
 export class Tile {
   #picture = make("div", "picture");
+  #link = make("a", "name");
+  // What screen readers say of the link besides the name; the running figures are not to be among it.
+  #spoken = make("span", "");
   #state = make("span", "state");
   #figures = make("span", "figures");
   #reason = make("p", "reason");
@@ -77,14 +82,14 @@ export class Tile {
     this.#live = live;
     this.name = camera.name;
     this.snapshotUrl = address(camera.snapshot);
-    this.element = make("a", "tile");
-    this.element.href = address(camera.page);
-    this.#veil.hidden = true;
+    this.#veil.hidden = this.#spoken.hidden = true;
     this.#picture.append(this.#veil, this.#waiting);
-    const name = make("strong", "name", camera.name);
-    name.title = camera.name;
-    const title = make("p", "title", name, this.#state, this.#figures);
-    this.element.append(this.#picture, make("div", "caption", title, this.#reason));
+    this.#spoken.id = `tile-${(made += 1)}`;
+    this.#link.setAttribute("aria-describedby", this.#spoken.id);
+    Object.assign(this.#link, { href: address(camera.page), textContent: camera.name, title: camera.name });
+    const title = make("p", "title", this.#link, this.#state, this.#figures);
+    const caption = make("div", "caption", title, this.#reason, this.#spoken);
+    this.element = make("div", "tile", this.#picture, caption);
     this.#feed = new Feed(this.#picture, address(camera.stream), `Picture of ${camera.name}`);
     this.#canvas.onShown = () => this.#dropImages();
     this.#canvas.onRefused = this.#feed.onRefused = (message) => this.#refuse(message);
@@ -141,18 +146,26 @@ export class Tile {
     this.#answeredAt = performance.now();
     this.#frames = camera.frames;
     this.#own = camera.width ? { width: camera.width, height: camera.height } : null;
-    this.#veil.hidden = true;
-    this.#said = { camera, nowMs };
-    this.#tell(camera, nowMs, this.#owedAt > this.#canvas.paintedAt);
-    const reason = trouble(camera, nowMs);
-    this.#reason.hidden = reason === "";
-    setText(this.#reason, reason);
-    if (this.#reason.title !== reason) this.#reason.title = reason;
+    this.become(camera, nowMs);
   }
 
-  /** The answer of the API is late, the last one came so long ago: what is seen grows older, or does not. */
-  wait(sinceMs) {
-    if (this.#said) this.#tell(this.#said.camera, this.#said.nowMs + sinceMs, true);
+  /** The camera is in another state, and its figures are as they were. */
+  become(camera, nowMs) {
+    this.#veil.hidden = true;
+    this.#said = { camera, nowMs, saidAt: performance.now() };
+    this.#tell(camera, nowMs, this.#owedAt > this.#canvas.paintedAt);
+  }
+
+  /** Nothing was said of the camera for a while: what is seen grows older, or does not. `isLate`: something should have been. */
+  wait(isLate) {
+    if (!this.#said) return;
+    const { camera, nowMs, saidAt } = this.#said;
+    this.#tell(camera, nowMs + performance.now() - saidAt, isLate || this.#owedAt > this.#canvas.paintedAt);
+  }
+
+  /** Whether the picture of a live camera has not changed for longer than is usual: worth asking what the server knows. */
+  get isStanding() {
+    return this.#said?.camera.state === "live" && this.#isStalled(this.#said.camera);
   }
 
   /** `mayStall`: a picture that stands is not all that the camera has, as far as is known. */
@@ -161,12 +174,15 @@ export class Tile {
     const state = isStalled ? "stalled" : camera.state;
     setState(this.#state, state);
     this.#picture.classList.toggle("stalled", isStalled);
-    const said = [`${camera.name}: ${stateWord(state)}`, camera.reason, this.#refusal];
-    const label = said.filter(Boolean).join(". ");
-    if (this.element.getAttribute("aria-label") !== label) this.element.setAttribute("aria-label", label);
-    this.#canvas.label = `Picture of ${label}`;
+    const spoken = [stateWord(state), camera.reason, this.#refusal].filter(Boolean).join(". ");
+    setText(this.#spoken, spoken);
+    this.#canvas.label = `Picture of ${camera.name}: ${spoken}`;
     const figures = camera.state === "live" ? this.#measured(camera, nowMs, isStalled) : [];
     setText(this.#figures, figures.filter(Boolean).join(" · "));
+    const reason = trouble(camera, nowMs);
+    this.#reason.hidden = reason === "";
+    setText(this.#reason, reason);
+    if (this.#reason.title !== reason) this.#reason.title = reason;
   }
 
   /** Whether pictures of a live camera do not come to this canvas; of an image nobody can tell so soon. */
@@ -182,7 +198,7 @@ export class Tile {
     this.#said = null;
     this.#picture.classList.remove("stalled");
     setState(this.#state, "unreachable");
-    this.element.setAttribute("aria-label", `${this.name}: ${stateWord("unreachable")}`);
+    setText(this.#spoken, stateWord("unreachable"));
     this.#canvas.label = `Picture of ${this.name}: ${stateWord("unreachable")}`;
     setText(this.#figures, "");
     this.#reason.hidden = true;

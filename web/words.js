@@ -51,3 +51,14 @@ export function trouble(camera, nowMs) {
   if (!(wait > 0)) return camera.reason;
   return `${camera.reason} · next try in ${Math.ceil(wait / 1000)} s`;
 }
+
+/** How long something lasted, in two units at most: `22 h 10 min`, `4 min`, `35 s`. */
+export function lasting(milliseconds) {
+  const seconds = Math.round(milliseconds / 1000);
+  if (seconds < 1) return "less than 1 s";
+  if (seconds < 90) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const rest = minutes % 60;
+  return [`${Math.floor(minutes / 60)} h`, rest > 0 ? `${rest} min` : ""].filter(Boolean).join(" ");
+}

@@ -1,4 +1,4 @@
-// What a wall of cameras does in its page: its WebSockets, the pictures that came over them, and when each was painted.
+// What a wall of cameras does in its page: its WebSockets for pictures, the pictures that came over them, and when each was painted.
 
 /** Runs in the page before its own scripts; gathers in `window.wall`. */
 function gather() {
@@ -10,6 +10,8 @@ function gather() {
   window.WebSocket = class extends Native {
     constructor(...all) {
       super(...all);
+      // Events come another way, which is none of this.
+      if (!/\/api\/live$/.test(this.url)) return;
       wall.sockets.push(this);
       this.addEventListener("message", ({ data }) => {
         if (typeof data === "string") return;

@@ -1,0 +1,120 @@
+// What happens to the cameras and to the server, told by the server as it happens, over one
+// WebSocket. After a connection that was lost, the next one goes on where it ended. Where none can be
+// opened (a proxy that knows no upgrade), `isOpen` stays false, and the page asks as often as ever.
+
+import { address } from "./api.js";
+
+const OPEN_LIMIT_MS = 4000;
+const RETRY_FIRST_MS = 300;
+const RETRY_LAST_MS = 120000;
+// A connection that ends sooner than this was worth nothing: the next one waits longer.
+const PROVEN_MS = 5000;
+// Who looks at another tab for a moment need not miss anything.
+const HIDDEN_MS = 30000;
+
+function socketAddress(path, parameters) {
+  const url = new URL(address(path));
+  url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  url.search = new URLSearchParams(parameters);
+  return url.href;
+}
+
+export class Events {
+  #parameters;
+  #handlers;
+  #socket = null;
+  #isOpen = false;
+  #lastId = null;
+  #failures = 0;
+  #openedAt = 0;
+  #retry = 0;
+  #limit = 0;
+  #hiding = 0;
+
+  /**
+   * `parameters` are those of the API. `onEvent(event)`; `onOpen()` and `onClose()`, each time; `onMissed(count)`: the
+   * server had to leave out some.
+   */
+  constructor(parameters, { onEvent, onOpen = () => {}, onClose = () => {}, onMissed = () => {} }) {
+    this.#parameters = parameters;
+    this.#handlers = { onEvent, onOpen, onClose, onMissed };
+    document.addEventListener("visibilitychange", () => this.#lookAtPage());
+    // A page in the back-forward cache must not keep its connection.
+    addEventListener("pagehide", () => this.#drop());
+    addEventListener("pageshow", (event) => event.persisted && this.#lookAtPage());
+    this.#lookAtPage();
+  }
+
+  /** Whether events come now. */
+  get isOpen() {
+    return this.#isOpen;
+  }
+
+  /** What is open is not to be trusted: the server was away or was restarted, or this computer slept. */
+  refresh() {
+    if (document.hidden) return;
+    this.#failures = 0;
+    this.#open();
+  }
+
+  #lookAtPage() {
+    clearTimeout(this.#hiding);
+    if (document.hidden) this.#hiding = setTimeout(() => this.#drop(), HIDDEN_MS);
+    else if (!this.#socket) this.refresh();
+  }
+
+  #open() {
+    this.#drop();
+    const since = this.#lastId === null ? {} : { after: this.#lastId };
+    let socket;
+    try {
+      socket = new WebSocket(socketAddress("api/events/live", { ...this.#parameters, ...since }));
+    } catch {
+      this.#end();
+      return;
+    }
+    this.#socket = socket;
+    this.#limit = setTimeout(() => this.#end(), OPEN_LIMIT_MS);
+    socket.onopen = () => {
+      clearTimeout(this.#limit);
+      this.#isOpen = true;
+      this.#openedAt = performance.now();
+      this.#handlers.onOpen();
+    };
+    socket.onmessage = ({ data }) => this.#onMessage(JSON.parse(data));
+    socket.onclose = () => this.#end();
+  }
+
+  /** Ends the connection without another one to follow. */
+  #drop() {
+    clearTimeout(this.#retry);
+    clearTimeout(this.#limit);
+    const socket = this.#socket;
+    const wasOpen = this.#isOpen;
+    this.#socket = null;
+    this.#isOpen = false;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    if (wasOpen) this.#handlers.onClose();
+  }
+
+  #end() {
+    if (this.#isOpen && performance.now() - this.#openedAt > PROVEN_MS) this.#failures = 0;
+    this.#drop();
+    this.#failures += 1;
+    if (document.hidden) return;
+    const wait = Math.min(RETRY_FIRST_MS * 2 ** (this.#failures - 1), RETRY_LAST_MS);
+    this.#retry = setTimeout(() => this.#open(), wait * (0.75 + Math.random() / 2));
+  }
+
+  #onMessage(message) {
+    if (message.missed !== undefined) {
+      this.#handlers.onMissed(message.missed);
+      return;
+    }
+    if (Number.isInteger(message.id)) this.#lastId = message.id;
+    this.#handlers.onEvent(message);
+  }
+}

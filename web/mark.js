@@ -1,0 +1,115 @@
+// Marks a moment in the history: a button, or the key M anywhere on the page, asks for a label in a
+// small dialog; Enter keeps it, Escape does not. What became of it is told to everyone: by the button
+// to those who see it, by the status region to those who hear it.
+
+import { address } from "./api.js";
+import { Problem } from "./problem.js";
+import { make, setText } from "./tile.js";
+
+const KEY = "m";
+const MOST_LETTERS = 1000;
+const TIMEOUT_MS = 8000;
+const TOLD_MS = 2500;
+// What takes letters of its own.
+const WRITING = "input:not([type=checkbox], [type=range], [type=button]), textarea, select, [contenteditable]";
+
+/** Sends the mark; returns whether it is kept already. Fails with the sentence to be shown. */
+async function send(mark) {
+  let response;
+  try {
+    response = await fetch(address("api/events"), {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(mark),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+  } catch (error) {
+    throw new Error(error.name === "TimeoutError" ? "The server has not answered." : "The server cannot be reached.");
+  }
+  if (response.ok) return response.status !== 202;
+  const body = await response.json().catch(() => ({}));
+  throw new Error(body.error ?? `The server answered ${response.status}.`);
+}
+
+export class Marker {
+  #button;
+  #word;
+  #news;
+  #camera;
+  #input = Object.assign(make("input", "text"), { type: "text", maxLength: MOST_LETTERS, required: true, autocomplete: "off" });
+  #problem = new Problem();
+  #save = Object.assign(make("button", "button", "Mark"), { type: "submit" });
+  #dialog;
+  #timer = 0;
+
+  /** `button` opens the dialog; `news` is the page's; `camera`, where given, is what is marked, else the server. */
+  constructor({ button, news, camera = null }) {
+    this.#button = button;
+    this.#word = button.textContent;
+    this.#news = news;
+    this.#camera = camera;
+    this.#build();
+    button.onclick = () => this.#open();
+    addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  #build() {
+    const title = make("h2", "", this.#camera === null ? "Mark this moment" : `Mark this moment of ${this.#camera}`);
+    title.id = "mark-title";
+    const label = make("label", "", "Label");
+    this.#input.id = label.htmlFor = "mark-label";
+    this.#input.setAttribute("aria-describedby", (this.#problem.element.id = "mark-problem"));
+    const cancel = Object.assign(make("button", "button", "Cancel"), { type: "button" });
+    const form = make("form", "", title, label, this.#input, this.#problem.element, make("div", "actions", this.#save, cancel));
+    this.#dialog = make("dialog", "mark", form);
+    this.#dialog.setAttribute("aria-labelledby", title.id);
+    cancel.onclick = () => this.#dialog.close();
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      this.#keep();
+    };
+    document.body.append(this.#dialog);
+  }
+
+  #onKey(event) {
+    const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
+    if (!isPlain || event.key.toLowerCase() !== KEY || this.#dialog.open) return;
+    if (event.target instanceof Element && event.target.matches(WRITING)) return;
+    // The letter is not to be the first one of the label.
+    event.preventDefault();
+    this.#open();
+  }
+
+  #open() {
+    // A picture in full screen would cover it.
+    if (document.fullscreenElement) document.exitFullscreen();
+    this.#problem.clear();
+    this.#input.value = "";
+    this.#dialog.showModal();
+    this.#input.focus();
+  }
+
+  async #keep() {
+    const label = this.#input.value.trim();
+    if (label === "" || this.#save.disabled) return;
+    this.#save.disabled = true;
+    try {
+      const isKept = await send(this.#camera === null ? { label } : { label, camera: this.#camera });
+      this.#dialog.close();
+      this.#tell(isKept ? "Marked" : "Marked. It is kept once the database can be reached.");
+    } catch (error) {
+      // What was written stays, to be tried again.
+      if (this.#dialog.open) this.#problem.say(error.message);
+      else this.#news.say(error.message);
+    } finally {
+      this.#save.disabled = false;
+    }
+  }
+
+  #tell(sentence) {
+    this.#news.say(sentence);
+    setText(this.#button, "Marked");
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => setText(this.#button, this.#word), TOLD_MS);
+  }
+}

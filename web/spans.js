@@ -1,0 +1,112 @@
+// What a camera did over a stretch of time, computed from events: spans of one state each, and how
+// they are summed up. Pure: no DOM, no network, no clock of its own; drawn by `timeline.js`.
+
+import { stateAfter } from "./states.js";
+import { lasting } from "./words.js";
+
+/** Events that change the state of a camera, and of the server. */
+export const CAMERA_KINDS = ["opened", "live", "lost", "stalled", "closed"];
+export const SERVER_KINDS = ["started", "stopped"];
+const SERVER_STATE = { started: "idle", stopped: "off" };
+// In the order in which they are told.
+const WORDS = { live: "live", lost: "lost", opening: "opening", idle: "idle", off: "server off", unknown: "not known" };
+// What is shown of a column however short it was.
+const GRAVE = ["lost", "off"];
+const HOUR_MS = 3600000;
+
+export const timeOf = (event) => Date.parse(event.at);
+const byTime = (one, other) => timeOf(one) - timeOf(other) || one.id - other.id;
+const next = (state, { kind }) => SERVER_STATE[kind] ?? stateAfter(kind, state);
+
+/**
+ * Spans `{ state, fromMs, toMs, isCut }` from `fromMs` to `toMs`, without gaps. `events` are those of the camera and of
+ * the server in any order; earlier ones tell in which state it begins, which is else `initial`. `isCut`: the server ended
+ * somewhere in it without a word, and is known again from its end on.
+ */
+export function spansOf(events, fromMs, toMs, initial = "unknown") {
+  const spans = [];
+  let state = initial;
+  let sinceMs = -Infinity;
+  const end = (atMs, isCut) => {
+    const from = Math.max(sinceMs, fromMs);
+    const to = Math.min(atMs, toMs);
+    if (to > from) spans.push({ state, fromMs: from, toMs: to, isCut });
+    sinceMs = atMs;
+  };
+  for (const event of [...events].sort(byTime)) {
+    const following = next(state, event);
+    if (following === state && event.kind !== "started") continue;
+    end(timeOf(event), event.kind === "started" && state !== "off" && state !== "unknown");
+    state = following;
+  }
+  end(toMs, false);
+  return spans;
+}
+
+/** What is still needed of `events` when the time before `fromMs` is not shown any more: `[events, initial]`. */
+export function trim(events, fromMs, initial) {
+  const sorted = [...events].sort(byTime);
+  const first = sorted.findIndex((event) => timeOf(event) >= fromMs);
+  const old = first < 0 ? sorted : sorted.slice(0, first);
+  return [sorted.slice(old.length), old.reduce(next, initial)];
+}
+
+/** What the spans come to, one entry for each state there was: `{ state, text }`. */
+export function sumUp(spans) {
+  return Object.keys(WORDS).flatMap((state) => {
+    const those = spans.filter((span) => span.state === state);
+    if (those.length === 0) return [];
+    const total = lasting(those.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0));
+    if (!GRAVE.includes(state)) return [{ state, text: `${WORDS[state]} ${total}` }];
+    const times = those.length === 1 ? `once, ${total}` : `${those.length} times, ${total} in all`;
+    return [{ state, text: `${WORDS[state]} ${times}` }];
+  });
+}
+
+/**
+ * The spans as they can be drawn in so many columns: `{ state, from, to }` in columns, `to` excluded. What is short and
+ * grave is still seen; otherwise a column shows what was longest in it.
+ */
+export function columns(spans, count) {
+  if (spans.length === 0) return [];
+  const fromMs = spans[0].fromMs;
+  const widthMs = (spans.at(-1).toMs - fromMs) / count;
+  const runs = [];
+  let first = 0;
+  for (let column = 0; column < count; column += 1) {
+    const beginMs = fromMs + column * widthMs;
+    while (first < spans.length - 1 && spans[first].toMs <= beginMs) first += 1;
+    const shares = new Map();
+    for (let n = first; n < spans.length && spans[n].fromMs < beginMs + widthMs; n += 1) {
+      const share = Math.min(spans[n].toMs, beginMs + widthMs) - Math.max(spans[n].fromMs, beginMs);
+      shares.set(spans[n].state, (shares.get(spans[n].state) ?? 0) + share);
+    }
+    const longest = [...shares].sort((one, other) => other[1] - one[1])[0]?.[0] ?? "unknown";
+    const state = GRAVE.find((grave) => shares.has(grave)) ?? longest;
+    if (runs.at(-1)?.state === state) runs.at(-1).to = column + 1;
+    else runs.push({ state, from: column, to: column + 1 });
+  }
+  return runs;
+}
+
+/** Marks in order, those nearer than `apartMs` to the first of a group together. */
+export function groupMarks(marks, apartMs) {
+  const groups = [];
+  for (const mark of [...marks].sort(byTime)) {
+    const group = groups.at(-1);
+    if (group && timeOf(mark) - timeOf(group[0]) < apartMs) group.push(mark);
+    else groups.push([mark]);
+  }
+  return groups;
+}
+
+/** The full hours from `fromMs` to `toMs` by the clock on the wall here, each `{ atMs, hour }`. */
+export function hours(fromMs, toMs) {
+  const found = [];
+  const first = new Date(fromMs);
+  first.setMinutes(0, 0, 0);
+  for (let atMs = first.getTime(); atMs <= toMs; atMs += HOUR_MS) {
+    if (atMs >= fromMs) found.push({ atMs, hour: new Date(atMs).getHours() });
+  }
+  return found;
+}

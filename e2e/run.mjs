@@ -6,6 +6,7 @@ import http from "node:http";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { checks as accesses } from "./checks/access.mjs";
 import { checks as clients } from "./checks/client.mjs";
 import { checks as dropIns } from "./checks/drop_in.mjs";
 import { checks as examples } from "./checks/example.mjs";
@@ -25,7 +26,7 @@ import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...walls, ...words, ...sizes, ...panels, ...films, ...stills, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
+const HERE = [...pages, ...accesses, ...walls, ...words, ...sizes, ...panels, ...films, ...stills, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;

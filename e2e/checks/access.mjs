@@ -1,0 +1,89 @@
+// Each page as axe-core judges it: nothing that is hard or impossible to use for someone who reads it
+// by ear, by keyboard or with few colours; and nothing that the console calls an error.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { moves, open } from "../lib/browser.mjs";
+import { example } from "../lib/example.mjs";
+import { openPanel } from "../lib/panel.mjs";
+import { ensure, sleep, until } from "../lib/wait.mjs";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const GRAVE = ["serious", "critical"];
+const SIZES = [
+  ["desktop", { width: 1280, height: 800 }],
+  ["phone", { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: false }],
+];
+const MOVING = "emulated:?size=640x360&fps=5";
+
+const SERVERS = {
+  one: async (stage) => (await stage.framecast([`front=${MOVING}`])).url,
+  several: async (stage) =>
+    (await stage.framecast([`front=${MOVING}`, `yard=${MOVING}`, "gate=images:/nowhere/at/all"])).url,
+  controls: (stage) => example(stage, "custom_driver"),
+};
+
+const says = (selector, wanted) => (page) =>
+  until(`${selector} says ${wanted}`, () => page.$eval(selector, ({ textContent }, text) => textContent.includes(text), wanted));
+
+// What is shown by which server, and how one sees that it is all there.
+const PAGES = [
+  { name: "one camera", server: "one", path: "", ready: (page) => moves(page, ".picture") },
+  { name: "several cameras, one of them lost", server: "several", path: "", ready: says("#summary", "1 lost") },
+  { name: "a camera", server: "several", path: "cameras/front", ready: says("#state", "live") },
+  { name: "a lost camera", server: "several", path: "cameras/gate", ready: says("#state", "lost") },
+  { name: "a camera with controls", server: "controls", path: "cameras/bars", ready: openPanel },
+  // Browsers tell of the answer's status by themselves.
+  { name: "an address with nothing behind it", server: "one", path: "nowhere", ready: says("main p", "there is nothing at"), expected: /404/ },
+];
+
+/** What axe finds on the page as it is now, each as one line. */
+async function findings(page) {
+  // By way of a script element it would be refused: the page loads nothing but what is its own.
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
+  const violations = await page.evaluate(async () => {
+    const found = await window.axe.run(document, { resultTypes: ["violations"] });
+    return found.violations.map(({ id, impact, help, nodes }) => ({
+      id, impact, help, nodes: nodes.map(({ target, any }) => `${target.join(" ")} (${any[0]?.message ?? "–"})`),
+    }));
+  });
+  return violations
+    .filter(({ impact }) => GRAVE.includes(impact))
+    .map(({ id, impact, help, nodes }) => `${id} (${impact}): ${help}: ${nodes.slice(0, 3).join("; ")}`);
+}
+
+/** Looks at the page in all sizes and, where the browser can, in light and dark. */
+async function judge(page, browserName) {
+  const found = [];
+  for (const [size, viewport] of SIZES) {
+    await page.setViewport(viewport);
+    for (const scheme of browserName === "chromium" ? ["light", "dark"] : ["light"]) {
+      if (browserName === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+      await sleep(200);
+      found.push(...(await findings(page)).map((line) => `${size}, ${scheme}: ${line}`));
+    }
+  }
+  return found;
+}
+
+async function everyPage(stage, browserName) {
+  const browser = await stage.browser(browserName);
+  const urls = {};
+  const wrong = [];
+  for (const { name, server, path, ready, expected } of PAGES) {
+    urls[server] ??= await SERVERS[server](stage);
+    const page = await open(browser, `${urls[server]}/${path}`);
+    await ready(page);
+    wrong.push(...(await judge(page, browserName)).map((line) => `${name}, ${line}`));
+    const errors = page.errors.filter((text) => !expected?.test(text));
+    wrong.push(...errors.map((text) => `${name}: the console says: ${text}`));
+    await page.close();
+  }
+  ensure(wrong.length === 0, `\n  ${wrong.join("\n  ")}`);
+  return `${PAGES.length} pages`;
+}
+
+export const checks = [
+  { name: "access-chromium", needs: ["chromium"], run: (stage) => everyPage(stage, "chromium") },
+  { name: "access-firefox", needs: ["firefox-esr"], run: (stage) => everyPage(stage, "firefox") },
+];

@@ -2,7 +2,7 @@
 // they are summed up. Pure: no DOM, no network, no clock of its own; drawn by `timeline.js`.
 
 import { stateAfter } from "./states.js";
-import { lasting } from "./words.js";
+import { lasting, times } from "./words.js";
 
 /** Events that change the state of a camera, and of the server. */
 export const CAMERA_KINDS = ["opened", "live", "lost", "stalled", "closed"];
@@ -58,8 +58,8 @@ export function sumUp(spans) {
     if (those.length === 0) return [];
     const total = lasting(those.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0));
     if (!GRAVE.includes(state)) return [{ state, text: `${WORDS[state]} ${total}` }];
-    const times = those.length === 1 ? `once, ${total}` : `${those.length} times, ${total} in all`;
-    return [{ state, text: `${WORDS[state]} ${times}` }];
+    const all = those.length > 1 ? " in all" : "";
+    return [{ state, text: `${WORDS[state]} ${times(those.length)}, ${total}${all}` }];
   });
 }
 

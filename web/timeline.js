@@ -4,6 +4,7 @@
 import { address } from "./api.js";
 import { CAMERA_KINDS, columns, groupMarks, hours, SERVER_KINDS, spansOf, sumUp, timeOf, trim } from "./spans.js";
 import { make, setText } from "./tile.js";
+import { times } from "./words.js";
 
 const WINDOW_MS = 24 * 3600000;
 const MOST_PAGES = 20;
@@ -187,7 +188,7 @@ export class Timeline {
     this.#bar.replaceChildren(...runs);
     const sums = sumUp(spans);
     const cuts = spans.filter(({ isCut }) => isCut).length;
-    const cut = cuts === 0 ? [] : [`the server ended without a word ${cuts === 1 ? "once" : `${cuts} times`}`];
+    const cut = cuts === 0 ? [] : [`the server ended without a word ${times(cuts)}`];
     const summary = [...sums.map(({ text }) => text), ...cut].join(", ");
     if (this.#bar.getAttribute("aria-label") !== summary) this.#bar.setAttribute("aria-label", summary);
     const entries = sums.map(({ state, text }) => {

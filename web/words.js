@@ -62,3 +62,8 @@ export function lasting(milliseconds) {
   const rest = minutes % 60;
   return [`${Math.floor(minutes / 60)} h`, rest > 0 ? `${rest} min` : ""].filter(Boolean).join(" ");
 }
+
+/** How often: `once`, `twice`, `3 times`. */
+export function times(count) {
+  return ["never", "once", "twice"][count] ?? `${count} times`;
+}

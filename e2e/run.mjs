@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { checks as accesses } from "./checks/access.mjs";
 import { checks as clients } from "./checks/client.mjs";
 import { checks as dropIns } from "./checks/drop_in.mjs";
+import { checks as events } from "./checks/events.mjs";
 import { checks as examples } from "./checks/example.mjs";
 import { checks as films } from "./checks/film.mjs";
 import { checks as full } from "./checks/full.mjs";
@@ -26,7 +27,7 @@ import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...accesses, ...walls, ...words, ...sizes, ...panels, ...films, ...stills, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
+const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...sizes, ...panels, ...films, ...stills, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;

@@ -26,12 +26,28 @@ const SERVERS = {
 const says = (selector, wanted) => (page) =>
   until(`${selector} says ${wanted}`, () => page.$eval(selector, ({ textContent }, text) => textContent.includes(text), wanted));
 
+/** Makes one mark, and leaves the dialog open for another. */
+async function opensMark(page) {
+  await says("#state", "live")(page);
+  for (let n = 0; n < 2; n += 1) {
+    await page.keyboard.press("m");
+    await until("the dialog is open", () => page.$("dialog[open]"));
+    if (n > 0) return;
+    await page.keyboard.type("a fox");
+    await page.keyboard.press("Enter");
+    await until("it is kept", () => page.$("dialog:not([open])"));
+  }
+}
+
 // What is shown by which server, and how one sees that it is all there.
 const PAGES = [
   { name: "one camera", server: "one", path: "", ready: (page) => moves(page, ".picture") },
   { name: "several cameras, one of them lost", server: "several", path: "", ready: says("#summary", "1 lost") },
   { name: "a camera", server: "several", path: "cameras/front", ready: says("#state", "live") },
   { name: "a lost camera", server: "several", path: "cameras/gate", ready: says("#state", "lost") },
+  { name: "a mark to be made", server: "several", path: "cameras/yard", ready: opensMark },
+  { name: "a camera with a mark", server: "several", path: "cameras/yard", ready: (page) => until("a tick", () => page.$(".ticks a")) },
+  { name: "the history", server: "several", path: "history", ready: (page) => until("a row", () => page.$(".events tbody tr")) },
   { name: "a camera with controls", server: "controls", path: "cameras/bars", ready: openPanel },
   // Browsers tell of the answer's status by themselves.
   { name: "an address with nothing behind it", server: "one", path: "nowhere", ready: says("main p", "there is nothing at"), expected: /404/ },

@@ -32,8 +32,8 @@ export class Events {
   #hiding = 0;
 
   /**
-   * `parameters` are those of the API. `onEvent(event)`; `onOpen()` and `onClose()`, each time; `onMissed(count)`: the
-   * server had to leave out some.
+   * `parameters` are those of the API. `onEvent(event)`; `onOpen()` and `onClose()`, each time: what happened before it is
+   * open may never be told; `onMissed(count)`: the server had to leave out some.
    */
   constructor(parameters, { onEvent, onOpen = () => {}, onClose = () => {}, onMissed = () => {} }) {
     this.#parameters = parameters;
@@ -50,9 +50,13 @@ export class Events {
     return this.#isOpen;
   }
 
-  /** What is open is not to be trusted: the server was away or was restarted, or this computer slept. */
+  /**
+   * What is open is not to be trusted: the server was away or was restarted, or this computer slept. A server that keeps
+   * no events has forgotten them, and counts anew: it is asked for what happens from now on, and `onOpen` for the rest.
+   */
   refresh() {
     if (document.hidden) return;
+    this.#lastId = null;
     this.#failures = 0;
     this.#open();
   }
@@ -60,7 +64,7 @@ export class Events {
   #lookAtPage() {
     clearTimeout(this.#hiding);
     if (document.hidden) this.#hiding = setTimeout(() => this.#drop(), HIDDEN_MS);
-    else if (!this.#socket) this.refresh();
+    else if (!this.#socket) this.#open();
   }
 
   #open() {

@@ -50,6 +50,7 @@ export class Marker {
     this.#camera = camera;
     this.#build();
     button.onclick = () => this.#open();
+    button.hidden = false;
     addEventListener("keydown", (event) => this.#onKey(event));
   }
 

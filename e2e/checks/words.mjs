@@ -1,23 +1,10 @@
 // What the pages say: of a picture that stands, of cameras that are lost, and at an address with nothing behind it.
 
 import { moves, open } from "../lib/browser.mjs";
-import { ensure, sleep, until } from "../lib/wait.mjs";
+import { lookAt } from "../lib/look.mjs";
+import { ensure, until } from "../lib/wait.mjs";
 
-const DESKTOP = { width: 1280, height: 800 };
-const PHONE = { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: false };
 const MOVING = "emulated:?size=640x360&fps=10";
-
-/** Leaves pictures of the page for people to look at: on a desktop and a phone, in light and dark where the browser can. */
-async function lookAt(stage, page, name, browserName) {
-  for (const [size, viewport] of [["phone", PHONE], ["desktop", DESKTOP]]) {
-    await page.setViewport(viewport);
-    for (const scheme of browserName === "chromium" ? ["dark", "light"] : ["light"]) {
-      if (browserName === "chromium") await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
-      await sleep(100);
-      await page.screenshot({ path: stage.out(`${name}-${browserName}-${size}-${scheme}.png`) });
-    }
-  }
-}
 
 /** A server that stands still: the age goes on, and the picture is told as stalled before the server is as unreachable. */
 async function stalls(stage, name) {

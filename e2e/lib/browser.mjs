@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import puppeteer from "puppeteer-core";
 import { find } from "./tool.mjs";
-import { sleep, until, within } from "./wait.mjs";
+import { ensure, sleep, until, within } from "./wait.mjs";
 
 const CHROMIUM_FLAGS = [
   "--no-sandbox",
@@ -55,6 +55,11 @@ export async function open(browser, url, viewport = { width: 1280, height: 800 }
   // Not "load": an endless stream may keep a page loading for ever.
   await page.goto(url, { waitUntil: "domcontentloaded" });
   return page;
+}
+
+/** Fails if the console of `page` has said that anything is wrong. */
+export function isQuiet(page) {
+  ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
 }
 
 /** What the screen shows where the first element of `selector` is, as PNG. */

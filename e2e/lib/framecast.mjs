@@ -35,6 +35,18 @@ export class Api {
     const response = await fetch(`${this.url}/api/cameras/${name}`);
     return response.json();
   }
+
+  /** Events of the history, as `query` asks for them. */
+  async events(query) {
+    const response = await fetch(`${this.url}/api/events?${new URLSearchParams(query)}`);
+    return (await response.json()).events;
+  }
+
+  /** Sets a mark, of a camera or of the server. */
+  async mark(label, camera) {
+    const body = JSON.stringify({ label, camera });
+    await fetch(`${this.url}/api/events`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  }
 }
 
 /** The program on this machine. */

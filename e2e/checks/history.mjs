@@ -1,0 +1,130 @@
+// Marks and the history, by keyboard alone.
+
+import { isQuiet, moves, open } from "../lib/browser.mjs";
+import { DESKTOP, lookAt, PHONE } from "../lib/look.mjs";
+import { tabBackTo, tabTo } from "../lib/panel.mjs";
+import { ensure, sleep, until } from "../lib/wait.mjs";
+
+const MOVING = "emulated:?size=640x360&fps=10";
+
+/** Marks by keyboard alone, of the server and of a camera: told, kept, seen as a tick and in the history. */
+async function marks(stage, name) {
+  const framecast = await stage.framecast([`front=${MOVING}`]);
+  const page = await open(await stage.browser(name), framecast.url);
+  const isOpen = () => page.$eval("dialog.mark", (dialog) => dialog.open);
+  const news = () => page.$eval("#news", ({ textContent }) => textContent);
+  const mark = async (label) => {
+    await page.keyboard.press("m");
+    await until("the dialog is open", isOpen);
+    await page.keyboard.type(label);
+    await page.keyboard.press("Enter");
+    await until("it is said", async () => (await news()) === "Marked");
+    await until("the dialog is gone", async () => !(await isOpen()));
+  };
+  await moves(page, ".picture");
+  await mark("power back");
+  await page.goto(`${framecast.url}/cameras/front`, { waitUntil: "domcontentloaded" });
+  await moves(page, "#stage");
+  await tabTo(page, ".address input");
+  await page.keyboard.press("m");
+  ensure(!(await isOpen()), "the key opens the dialog where something is written");
+  await tabBackTo(page, "#mark");
+  await page.keyboard.press("Enter");
+  await until("the button opens the dialog", isOpen);
+  await page.keyboard.type("not this");
+  await page.screenshot({ path: stage.out(`mark-${name}.png`) });
+  await page.keyboard.press("Escape");
+  await until("Escape closes it", async () => !(await isOpen()));
+  ensure(await page.evaluate(() => document.activeElement.id === "mark"), "the focus is lost with the dialog");
+  await mark("a fox <b>at</b> the gate");
+  const kept = await framecast.events({ kind: "mark", order: "oldest" });
+  const told = kept.map(({ camera, text }) => `${camera ?? "server"}: ${text}`).join(" | ");
+  ensure(told === "server: power back | front: a fox <b>at</b> the gate", `what is kept: ${told}`);
+  await until("both are ticks", () =>
+    page.$$eval(".ticks .label", (all) => /power back[^]*a fox <b>at<\/b> the gate/.test(all.map(({ textContent }) => textContent).join("\n"))),
+  );
+  await page.screenshot({ path: stage.out(`ticks-${name}.png`) });
+  await tabTo(page, ".ticks a");
+  await page.keyboard.press("Enter");
+  await until("the tick leads to the history", () => page.evaluate(() => /\/history$/.test(location.pathname)));
+  await until("the mark is in it", () =>
+    page.$$eval(".events tr[data-kind=mark]", (rows) => rows.some(({ textContent }) => /front\s*mark\s*a fox <b>at<\/b> the gate/.test(textContent))),
+  );
+  isQuiet(page);
+}
+
+/** A mark that cannot be kept: the sentence is beside what was written, which stays. */
+async function marksInVain(stage) {
+  const framecast = await stage.framecast([`front=${MOVING}`]);
+  const page = await open(await stage.browser("chromium"), framecast.url);
+  await page.setRequestInterception(true);
+  let status = 503;
+  page.on("request", (request) => {
+    if (request.method() !== "POST") request.continue();
+    else if (status === 503) request.respond({ status, contentType: "application/json", body: '{"error": "the database is away"}' });
+    else request.respond({ status, contentType: "application/json", body: "{}" });
+  });
+  await page.keyboard.press("m");
+  await page.keyboard.type("a fox");
+  await page.keyboard.press("Enter");
+  await until("the error is said", () => page.$eval("dialog[open] [role=alert]", ({ textContent }) => textContent === "the database is away"));
+  ensure((await page.$eval("dialog input", ({ value }) => value)) === "a fox", "what was written is gone");
+  status = 202;
+  await page.keyboard.press("Enter");
+  await until("that it waits is said", () => page.$eval("#news", ({ textContent }) => textContent.startsWith("Marked. It is kept once")));
+}
+
+/** The history: found by keyboard, filtered by keyboard, its head in sight, its columns where they were. */
+async function showsHistory(stage, name) {
+  const framecast = await stage.framecast([`front=${MOVING}`, "gate=images:/nowhere/at/all"]);
+  const page = await open(await stage.browser(name), framecast.url);
+  await until("one is lost", () => page.$eval("#summary", ({ textContent }) => /1 lost/.test(textContent)));
+  for (let n = 1; n <= 40; n += 1) {
+    await framecast.mark(`mark ${n}`, "front");
+  }
+  await tabTo(page, "a[href$=history]");
+  await page.keyboard.press("Enter");
+  await until("the history is there", () => page.$$eval(".events tbody tr", (rows) => rows.length > 40));
+  const kinds = await page.$$eval(".events tbody tr", (rows) => [...new Set(rows.map(({ dataset }) => dataset.kind))]);
+  for (const kind of ["started", "live", "lost", "mark"]) ensure(kinds.includes(kind), `there is no ${kind} in ${kinds}`);
+  const edges = () => page.$$eval(".events th", (all) => all.map((head) => Math.round(head.getBoundingClientRect().left)).join());
+  const before = await edges();
+  await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+  await sleep(200);
+  const top = await page.$eval(".events th", (head) => head.getBoundingClientRect().top);
+  ensure(Math.abs(top) < 2, `the head is at ${top} px when the end is in sight`);
+  await page.evaluate(() => scrollTo(0, 0));
+  await lookAt(stage, page, "history", name);
+  for (const viewport of [PHONE, DESKTOP]) {
+    await page.setViewport(viewport);
+    ensure(!(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)), `the page is wider than ${viewport.width} px`);
+  }
+  await tabTo(page, ".filters [name=kind]");
+  await page.select(".filters [name=kind]", "lost");
+  await tabTo(page, ".filters button");
+  await page.keyboard.press("Enter");
+  await until("only what was lost is left", () =>
+    page.$$eval(".events tbody tr[data-kind]", (rows) => rows.length > 0 && rows.every(({ dataset }) => dataset.kind === "lost")),
+  );
+  ensure((await edges()) === before, "the columns are elsewhere with other rows");
+  await page.goto(`${framecast.url}/cameras/front`, { waitUntil: "domcontentloaded" });
+  await tabTo(page, "#history");
+  await page.keyboard.press("Enter");
+  await until("the history of the camera alone", () =>
+    page.$$eval(".events tbody tr[data-kind]", (rows) => rows.length > 40 && rows.every((row) => row.children[1].textContent.trim() === "front")),
+  );
+  isQuiet(page);
+}
+
+const inBoth = (title, check) =>
+  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
+    name: `${title}-${name}`,
+    needs: [program],
+    run: (stage) => check(stage, name),
+  }));
+
+export const checks = [
+  ...inBoth("mark", marks),
+  { name: "mark-in-vain", needs: ["chromium"], run: marksInVain },
+  ...inBoth("history", showsHistory),
+];

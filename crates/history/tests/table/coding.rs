@@ -1,0 +1,143 @@
+//! Compressed tables are read as they come.
+
+use std::io::{Read, Write};
+
+use flate2::read::GzDecoder;
+use flate2::write::GzDecoder as GzWriter;
+use framecast_history::table::{CHUNK_BYTES, Coding, Format};
+
+use crate::{CODINGS, Note, render, writer};
+
+/// Decodes what it is given at once, as far as that goes.
+enum Decoder {
+    Identity(Vec<u8>),
+    Gzip(GzWriter<Vec<u8>>),
+    Zstd(zstd::stream::write::Decoder<'static, Vec<u8>>),
+}
+
+impl Decoder {
+    fn new(coding: Coding) -> Self {
+        match coding {
+            Coding::Identity => Self::Identity(Vec::new()),
+            Coding::Gzip => Self::Gzip(GzWriter::new(Vec::new())),
+            Coding::Zstd => Self::Zstd(zstd::stream::write::Decoder::new(Vec::new()).unwrap()),
+        }
+    }
+
+    /// The text of `bytes` and all before.
+    fn push(&mut self, bytes: &[u8]) -> &str {
+        let text = match self {
+            Self::Identity(text) => {
+                text.extend_from_slice(bytes);
+                text
+            }
+            Self::Gzip(decoder) => {
+                decoder.write_all(bytes).unwrap();
+                decoder.flush().unwrap();
+                decoder.get_ref()
+            }
+            Self::Zstd(decoder) => {
+                decoder.write_all(bytes).unwrap();
+                decoder.flush().unwrap();
+                decoder.get_ref()
+            }
+        };
+        std::str::from_utf8(text).unwrap()
+    }
+}
+
+/// All of `bytes` decoded, or the error of one who looks for the end of the coding.
+fn decode(coding: Coding, bytes: &[u8]) -> std::io::Result<String> {
+    let mut text = String::new();
+    match coding {
+        Coding::Identity => text.push_str(std::str::from_utf8(bytes).unwrap()),
+        Coding::Gzip => _ = GzDecoder::new(bytes).read_to_string(&mut text)?,
+        Coding::Zstd => _ = zstd::stream::read::Decoder::new(bytes)?.read_to_string(&mut text)?,
+    }
+    Ok(text)
+}
+
+#[test]
+fn each_chunk_can_be_decoded_when_it_comes() {
+    for coding in CODINGS {
+        for format in Format::ALL {
+            let mut writer = writer(format, coding);
+            let mut decoder = Decoder::new(coding);
+            writer.begin::<Note<'_>>();
+            decoder.push(&writer.take());
+            for id in 0..50 {
+                let text = format!("text of row {id}");
+                writer.row(&Note::new(id, &text));
+                assert!(decoder.push(&writer.take()).contains(&text), "{coding:?} {format:?} {id}");
+            }
+            assert_eq!(writer.rows(), 50);
+            decoder.push(&writer.end::<Note<'_>>());
+        }
+    }
+}
+
+#[test]
+fn all_chunks_together_are_the_table_whatever_the_coding() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let texts: Vec<String> =
+        (0..5_000).map(|_| (0..random.usize(..60)).map(|_| random.char(..)).collect()).collect();
+    let notes: Vec<Note<'_>> = (0..).zip(&texts).map(|(id, text)| Note::new(id, text)).collect();
+    for format in Format::ALL {
+        let whole = render(format, &notes);
+        for coding in CODINGS {
+            let mut writer = writer(format, coding);
+            let mut bytes = Vec::new();
+            let mut chunks = 0;
+            for note in &notes {
+                writer.row(note);
+                if writer.is_full() {
+                    bytes.extend_from_slice(&writer.take());
+                    assert!(writer.is_empty());
+                    chunks += 1;
+                }
+            }
+            bytes.extend_from_slice(&writer.end::<Note<'_>>());
+            assert_eq!(chunks, whole.len() / CHUNK_BYTES, "{format:?}");
+            assert_eq!(decode(coding, &bytes).unwrap(), whole, "{format:?} {coding:?}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_table_is_whole_in_every_coding() {
+    for format in Format::ALL {
+        for coding in CODINGS {
+            let bytes = writer(format, coding).end::<Note<'_>>();
+            assert_eq!(
+                decode(coding, &bytes).unwrap(),
+                render::<Note<'_>>(format, &[]),
+                "{format:?} {coding:?}"
+            );
+        }
+    }
+    assert_eq!(render::<Note<'_>>(Format::Json, &[]), "[\n]\n");
+}
+
+#[test]
+fn a_table_that_breaks_off_has_its_rows_and_no_end() {
+    for coding in CODINGS {
+        for format in Format::ALL {
+            let mut writer = writer(format, coding);
+            let mut decoder = Decoder::new(coding);
+            writer.row(&Note::new(1, "the only row"));
+            let mut bytes = writer.take().to_vec();
+            bytes.extend_from_slice(&writer.break_off::<Note<'_>>("no <disk>"));
+            let text = decoder.push(&bytes);
+            assert!(text.contains("the only row"));
+            assert_eq!(
+                text.contains("breaks off here, after 1 row: no &#60;disk&#62;"),
+                format == Format::Html
+            );
+            assert!(!text.contains("</table>") && !text.contains("\n]"));
+            assert!(coding == Coding::Identity || decode(coding, &bytes).is_err(), "{coding:?} has an end");
+            // Whatever comes after, nothing follows.
+            writer.row(&Note::new(2, "late"));
+            assert!(writer.end::<Note<'_>>().is_empty() && writer.break_off::<Note<'_>>("again").is_empty());
+        }
+    }
+}

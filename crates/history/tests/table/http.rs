@@ -1,0 +1,123 @@
+//! Tables by hyper over real sockets.
+
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
+use framecast_history::table::{Coding, Format, Plain, Table};
+use futures_util::{Stream, StreamExt, stream};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use crate::{CODINGS, Note, writer};
+
+/// Serves one connection, whose answer is a table of what `rows` makes.
+async fn serve<S>(format: Format, coding: Coding, rows: S) -> SocketAddr
+where
+    S: Stream<Item = io::Result<Note<'static>>> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let table = Mutex::new(Some(Table::new(rows, writer(format, coding)).respond()));
+        let service = service_fn(move |_: Request<Incoming>| {
+            let answer: Response<Table<S, Plain>> = table.lock().unwrap().take().unwrap();
+            async move { Ok::<_, io::Error>(answer) }
+        });
+        let server = hyper::server::conn::http1::Builder::new();
+        server.serve_connection(TokioIo::new(socket), service).await.ok();
+    });
+    address
+}
+
+/// What a client reads, and the error that it ends with.
+async fn read(address: SocketAddr) -> (Vec<u8>, Option<hyper::Error>) {
+    let socket = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(socket).await.unwrap();
+    tokio::spawn(connection);
+    let mut body = sender.send_request(Request::new(Empty::<Bytes>::new())).await.unwrap().into_body();
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => bytes.extend_from_slice(frame.data_ref().unwrap()),
+            Err(error) => return (bytes, Some(error)),
+        }
+    }
+    (bytes, None)
+}
+
+fn many(rows: i64) -> impl Stream<Item = io::Result<Note<'static>>> + Send {
+    stream::iter(0..rows).map(|id| Ok(Note::new(id, "some text")))
+}
+
+#[tokio::test]
+async fn a_table_arrives_whole() {
+    for coding in CODINGS {
+        let (bytes, error) = read(serve(Format::Csv, coding, many(20_000)).await).await;
+        assert!(error.is_none(), "{error:?}");
+        let text = match coding {
+            Coding::Identity => bytes,
+            Coding::Gzip => {
+                let mut text = Vec::new();
+                io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*bytes), &mut text).unwrap();
+                text
+            }
+            Coding::Zstd => zstd::decode_all(&*bytes).unwrap(),
+        };
+        assert_eq!(csv::Reader::from_reader(&*text).records().map(Result::unwrap).count(), 20_000);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_breaks_off_is_an_incomplete_body_with_all_rows_so_far() {
+    for format in Format::ALL {
+        let rows = many(20_000).chain(stream::iter([Err(io::Error::other("the disk is gone"))]));
+        let (bytes, error) = read(serve(format, Coding::Identity, rows).await).await;
+        let error = error.expect("the body has no end");
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::UnexpectedEof), "{error:?}");
+        let text = String::from_utf8(bytes).unwrap();
+        assert_eq!(text.matches("some text").count(), 20_000, "{format:?}");
+        assert_eq!(text.contains("after 20000 rows: the disk is gone"), format == Format::Html);
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_breaks_off_closes_the_connection_without_the_last_chunk() {
+    let rows = stream::iter([Ok(Note::new(1, "some text")), Err(io::Error::other("the disk is gone"))]);
+    let mut socket = TcpStream::connect(serve(Format::Csv, Coding::Identity, rows).await).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("transfer-encoding: chunked"), "{answer}");
+    assert!(answer.ends_with("1,some text,0.5,true\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_drops_the_rows() {
+    // Rows without end, and none at all: a server that writes learns of it otherwise than one that waits.
+    for is_endless in [true, false] {
+        let (dropped, is_dropped) = oneshot::channel::<()>();
+        let rows = stream::poll_fn(move |_| {
+            assert!(!dropped.is_closed());
+            if is_endless {
+                std::task::Poll::Ready(Some(Ok(Note::new(1, "row"))))
+            } else {
+                std::task::Poll::Pending
+            }
+        });
+        let mut socket = TcpStream::connect(serve(Format::Csv, Coding::Identity, rows).await).await.unwrap();
+        socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        socket.read_exact(&mut [0; 100]).await.unwrap();
+        drop(socket);
+        is_dropped.await.expect_err("the stream is dropped");
+    }
+}

@@ -1,0 +1,213 @@
+//! Any text comes out as it is.
+
+use framecast_history::table::{Cells, Format, Record};
+use serde_json::{Value, json};
+
+use crate::{Note, html_cells, render};
+
+const NASTY: [&str; 20] = [
+    "",
+    " ",
+    "plain",
+    "\"",
+    "\"\"quoted\"\"",
+    "a,b;c\td",
+    "two\nlines",
+    "two\r\nlines\r",
+    "</td></tr></table><script>alert('x')</script>",
+    "&amp; &#60; &",
+    "NUL \0 in the middle",
+    "\0",
+    "\u{1}\u{8}\u{b}\u{1b}[31m\u{7f}\u{85}",
+    "\u{2028}\u{2029}\u{feff}",
+    "grüße, 日本語, \u{1f4f7}\u{200d}\u{1f469}",
+    "\\ \\n \\u0000 /",
+    "'single'",
+    "null",
+    "{\"a\":[1]}",
+    "-",
+];
+
+const FORMULAS: [&str; 8] = [
+    "=1+1",
+    "=cmd|' /C calc'!A0",
+    "+1",
+    "-1+2",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "=HYPERLINK(\"http://x\",\"y\")",
+];
+
+/// What a reader of CSV gets for `text`.
+fn in_csv(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+fn assert_comes_out_as_it_is(texts: &[&str]) {
+    let notes: Vec<Note<'_>> = (0..).zip(texts).map(|(id, text)| Note::new(id, text)).collect();
+
+    let csv = render(Format::Csv, &notes);
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    assert_eq!(reader.headers().unwrap(), Note::COLUMNS);
+    let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), notes.len(), "{csv:?}");
+    for (row, note) in rows.iter().zip(&notes) {
+        assert_eq!(row, [&note.id.to_string(), &in_csv(note.text), "0.5", "true"].as_slice());
+    }
+
+    let expected: Vec<Value> = notes
+        .iter()
+        .map(|note| json!({"id": note.id, "text": note.text, "value": note.value, "new": note.is_new}))
+        .collect();
+    let array: Vec<Value> = serde_json::from_str(&render(Format::Json, &notes)).unwrap();
+    assert_eq!(array, expected);
+    let ndjson = render(Format::Ndjson, &notes);
+    let lines: Vec<Value> =
+        ndjson.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines, expected);
+
+    let html = render(Format::Html, &notes);
+    let cells = html_cells(&html);
+    assert_eq!(cells.len(), 4 * notes.len());
+    for (cells, note) in cells.chunks(4).zip(&notes) {
+        assert_eq!(
+            cells,
+            [note.id.to_string(), note.text.replace('\0', "\u{fffd}"), "0.5".into(), "true".into()]
+        );
+    }
+}
+
+#[test]
+fn nasty_texts_come_out_as_they_are() {
+    assert_comes_out_as_it_is(&NASTY);
+    assert_comes_out_as_it_is(&FORMULAS);
+    assert_comes_out_as_it_is(&[]);
+}
+
+#[test]
+fn random_texts_come_out_as_they_are() {
+    let alphabet: Vec<char> = "\0\t\n\r\"',;=+-@<>&\\ azé日\u{1f4f7}\u{2028}\u{fffd}".chars().collect();
+    for seed in 0..100 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut text =
+            || -> String {
+                let len = random.usize(..40);
+                (0..len)
+                    .map(|_| {
+                        if random.u8(..8) == 0 { random.char(..) } else { *random.choice(&alphabet).unwrap() }
+                    })
+                    .collect()
+            };
+        let texts: Vec<String> = (0..20).map(|_| text()).collect();
+        assert_comes_out_as_it_is(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn formulas_are_defused_and_numbers_are_not_touched() {
+    let notes: Vec<Note<'_>> =
+        FORMULAS.iter().map(|text| Note { id: -7, text, value: -0.25, is_new: false }).collect();
+    let csv = render(Format::Csv, &notes);
+    for row in csv::Reader::from_reader(csv.as_bytes()).records() {
+        let row = row.unwrap();
+        assert!(row[1].starts_with('\''), "{row:?}");
+        assert_eq!((&row[0], &row[2]), ("-7", "-0.25"));
+    }
+}
+
+/// Column names that are no harmless words, and cells with numbers alone.
+struct Numbers(i64, f64);
+
+impl Record for Numbers {
+    const COLUMNS: &'static [&'static str] = &["=whole", "<re\"al>"];
+
+    fn tell<C: Cells>(&self, cells: &mut C) {
+        cells.integer(self.0);
+        cells.real(self.1);
+    }
+}
+
+#[test]
+fn numbers_read_back_as_they_were() {
+    let reals = [0.0, -0.0, 1.0, 0.1, 1e21, -1.5e-300, f64::MAX, f64::MIN_POSITIVE];
+    let numbers: Vec<Numbers> = reals.iter().map(|real| Numbers(i64::MIN, *real)).collect();
+    let csv = render(Format::Csv, &numbers);
+    for (row, real) in csv::Reader::from_reader(csv.as_bytes()).records().zip(reals) {
+        let row = row.unwrap();
+        assert_eq!((row[0].parse(), row[1].parse()), (Ok(i64::MIN), Ok(real)));
+    }
+    let ndjson = render(Format::Ndjson, &numbers);
+    for (line, real) in ndjson.lines().zip(reals) {
+        let row: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(row["=whole"].as_i64(), Some(i64::MIN));
+        // Read by the standard library: serde_json reads the last digit of some numbers otherwise.
+        let text = line.trim_end_matches('}').rsplit(':').next().unwrap();
+        assert!(row["<re\"al>"].is_f64() && text.parse() == Ok(real), "{line}");
+    }
+}
+
+#[test]
+fn what_is_no_number_is_an_empty_cell() {
+    let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(|real| Numbers(1, real));
+    assert_eq!(render(Format::Csv, &numbers), "'=whole,\"<re\"\"al>\"\r\n1,\r\n1,\r\n1,\r\n");
+    assert_eq!(render(Format::Ndjson, &numbers), "{\"=whole\":1,\"<re\\\"al>\":null}\n".repeat(3));
+    assert_eq!(html_cells(&render(Format::Html, &numbers)), ["1", ""].repeat(3));
+}
+
+/// Tells fewer or more cells than it has columns.
+struct Careless(usize);
+
+impl Record for Careless {
+    const COLUMNS: &'static [&'static str] = &["a", "b"];
+
+    fn tell<C: Cells>(&self, cells: &mut C) {
+        for _ in 0..self.0 {
+            cells.text("x");
+        }
+    }
+}
+
+#[test]
+fn rows_have_as_many_cells_as_there_are_columns_whatever_they_tell() {
+    let careless = [Careless(0), Careless(1), Careless(5)];
+    assert_eq!(render(Format::Csv, &careless), "a,b\r\n,\r\nx,\r\nx,x\r\n");
+    let rows = "{\"a\":null,\"b\":null}\n{\"a\":\"x\",\"b\":null}\n{\"a\":\"x\",\"b\":\"x\"}\n";
+    assert_eq!(render(Format::Ndjson, &careless), rows);
+    assert_eq!(html_cells(&render(Format::Html, &careless)), ["", "", "x", "", "x", "x"]);
+}
+
+struct Word<'a>(&'a str);
+
+impl Record for Word<'_> {
+    const COLUMNS: &'static [&'static str] = &["word"];
+
+    fn tell<C: Cells>(&self, cells: &mut C) {
+        cells.text(self.0);
+    }
+}
+
+#[test]
+fn a_row_of_one_empty_cell_is_not_lost() {
+    let csv = render(Format::Csv, &[Word("a"), Word(""), Word("b")]);
+    let rows = csv::Reader::from_reader(csv.as_bytes()).into_records().map(|row| row.unwrap()[0].to_owned());
+    assert_eq!(rows.collect::<Vec<_>>(), ["a", "", "b"]);
+}
+
+struct Nothing;
+
+impl Record for Nothing {
+    const COLUMNS: &'static [&'static str] = &[];
+
+    fn tell<C: Cells>(&self, cells: &mut C) {
+        cells.integer(1);
+    }
+}
+
+#[test]
+fn a_table_without_columns_is_still_well_formed() {
+    let rows: Vec<Value> = serde_json::from_str(&render(Format::Json, &[Nothing, Nothing])).unwrap();
+    assert_eq!(rows, [json!({}), json!({})]);
+    assert_eq!(render(Format::Ndjson, &[Nothing]), "{}\n");
+    assert!(render(Format::Html, &[Nothing]).contains("<tr></tr>"));
+}

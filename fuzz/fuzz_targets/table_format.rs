@@ -1,0 +1,34 @@
+//! Any text as what a client takes: a format is chosen or refused by name, a coding is always chosen, and neither is one
+//! that the client has not named.
+#![no_main]
+
+use framecast_history::table::{Coding, Format};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let lower = text.to_ascii_lowercase();
+
+    match Format::choose(None, None, Some(text)) {
+        Ok(Format::Html) => {}
+        Ok(format) => {
+            let sub = if format == Format::Ndjson { "json" } else { format.extension() };
+            assert!(lower.contains(sub) || lower.contains('*'), "{format:?}");
+        }
+        Err(unknown) => assert_eq!(unknown.value, text),
+    }
+    if let Ok(format) = Format::choose(Some(text), None, None) {
+        assert_eq!(Format::choose(None, Some(text), Some("image/png")), Ok(format));
+        assert_eq!(Format::from_extension(format.extension()), Some(format));
+    }
+
+    if let Some(name) = Coding::choose(Some(text)).content_encoding() {
+        assert!(lower.contains(name) || lower.contains('*'), "{name}");
+    }
+    // What is refused after everything else is not taken, whatever that was; unless it ends within quotes.
+    if !text.contains('"') {
+        let refusing = format!("{text},gzip;q=0,x-gzip;q=0,zstd;q=0");
+        let takes = |name: &str| lower.contains(name);
+        assert!(Coding::choose(Some(&refusing)) == Coding::Identity || takes("gzip") || takes("zstd"));
+    }
+});

@@ -11,7 +11,7 @@ use crate::{CODINGS, Note, render, writer};
 /// Decodes what it is given at once, as far as that goes.
 enum Decoder {
     Identity(Vec<u8>),
-    Gzip(GzWriter<Vec<u8>>),
+    Gzip(Box<GzWriter<Vec<u8>>>),
     Zstd(zstd::stream::write::Decoder<'static, Vec<u8>>),
 }
 
@@ -19,7 +19,7 @@ impl Decoder {
     fn new(coding: Coding) -> Self {
         match coding {
             Coding::Identity => Self::Identity(Vec::new()),
-            Coding::Gzip => Self::Gzip(GzWriter::new(Vec::new())),
+            Coding::Gzip => Self::Gzip(Box::new(GzWriter::new(Vec::new()))),
             Coding::Zstd => Self::Zstd(zstd::stream::write::Decoder::new(Vec::new()).unwrap()),
         }
     }

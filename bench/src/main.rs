@@ -9,6 +9,7 @@ mod churn;
 mod client;
 mod compare;
 mod encode;
+mod history;
 mod http;
 mod link;
 mod load;
@@ -55,6 +56,8 @@ enum Cli {
     Load(load::Options),
     /// Run the ceiling server.
     Ceiling(ceiling::Options),
+    /// Measure long tables, many at once, and events told to many listeners (needs sqlite3, curl, and PostgreSQL).
+    History(history::Options),
     /// Measure the JPEG encoder beside the tools of libjpeg-turbo; prints a table.
     Encode(encode::Options),
     /// Make the source pictures.
@@ -90,6 +93,7 @@ fn run(cli: &Cli) -> Result<()> {
             }
         }
         Cli::Ceiling(options) => ceiling::run(options)?,
+        Cli::History(options) => history::run(options)?,
         Cli::Encode(options) => encode::run(options)?,
         Cli::Pictures(options) => {
             let mean_bytes = pictures::run(options)?;

@@ -137,6 +137,28 @@ pub(crate) fn pin_to_cpu(cpu: usize) -> Result<()> {
     rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot run on CPU {cpu} alone"))
 }
 
+/// Lets the calling thread, and what it starts from now on, run on every CPU.
+///
+/// # Errors
+///
+/// When the machine does not let us.
+pub(crate) fn pin_to_any_cpu() -> Result<()> {
+    let mut set = CpuSet::new();
+    (0..cpu_count()).for_each(|cpu| set.set(cpu));
+    rustix::thread::sched_setaffinity(None, &set).context("cannot run on all CPUs")
+}
+
+/// Has the peak of a process's resident memory count from now on.
+///
+/// # Errors
+///
+/// When there is no such process, or it belongs to someone else.
+pub(crate) fn reset_peak(pid: u32) -> Result<()> {
+    // See clear_refs in proc_pid_clear_refs(5): 5 resets VmHWM.
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")
+        .with_context(|| format!("cannot reset the peak of {pid}"))
+}
+
 /// Raises the number of descriptors that we may have to the most that is allowed.
 pub(crate) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -104,6 +104,8 @@ impl Candidate {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command.arg("--listen").arg(listen.to_string());
+        // Its history is not the one of whoever runs this.
+        command.env("XDG_STATE_HOME", work).env_remove("STATE_DIRECTORY");
         match self.kind {
             Kind::Ceiling => {
                 command.arg("--pictures").arg(pictures).args(["--fps", &fps.to_string(), "--seconds", "900"])
@@ -145,25 +147,46 @@ impl Server {
         fps: u32,
         work: &Path,
     ) -> Result<Self> {
-        let address = TcpListener::bind((address, 0))?.local_addr()?;
-        let mut command = candidate.command(address, pictures, fps, work)?;
-        let log = work.join("server.log");
-        let log_file = File::create(&log).context("cannot write a server's log")?;
         let several_cpus = proc::cpu_count() > 1;
         if several_cpus {
             // A child has its parent's CPUs from its first instruction on, before it counts them.
             proc::pin_to_cpu(SERVER_CPU)?;
         }
+        let server = Self::spawn(candidate, address, pictures, fps, work);
+        if several_cpus {
+            proc::pin_to_cpu(LOAD_CPU)?;
+        }
+        server
+    }
+
+    /// Starts `candidate` on a free port of this machine, on whichever CPU is free: as people run it, beside whatever else
+    /// is measured.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub(crate) fn start_unpinned(
+        candidate: &Candidate,
+        pictures: &Path,
+        fps: u32,
+        work: &Path,
+    ) -> Result<Self> {
+        proc::pin_to_any_cpu()?;
+        Self::spawn(candidate, Ipv4Addr::LOCALHOST.into(), pictures, fps, work)
+    }
+
+    fn spawn(candidate: &Candidate, address: IpAddr, pictures: &Path, fps: u32, work: &Path) -> Result<Self> {
+        let address = TcpListener::bind((address, 0))?.local_addr()?;
+        let mut command = candidate.command(address, pictures, fps, work)?;
+        let log = work.join("server.log");
+        let log_file = File::create(&log).context("cannot write a server's log")?;
         let child = command
             .stdin(Stdio::null())
             .stdout(log_file.try_clone()?)
             .stderr(log_file)
             .spawn()
-            .with_context(|| format!("cannot start {}", candidate.program.display()));
-        if several_cpus {
-            proc::pin_to_cpu(LOAD_CPU)?;
-        }
-        let mut server = Self { child: child?, address, path: candidate.stream_path() };
+            .with_context(|| format!("cannot start {}", candidate.program.display()))?;
+        let mut server = Self { child, address, path: candidate.stream_path() };
         server
             .await_listening()
             .with_context(|| format!("{} did not start: {}", candidate.name, last_lines(&log)))?;
@@ -228,8 +251,6 @@ fn last_lines(log: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     #[test]

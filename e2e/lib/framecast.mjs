@@ -3,8 +3,10 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { sleep, until } from "./wait.mjs";
 
@@ -53,6 +55,7 @@ export class Api {
 export class Framecast extends Api {
   #child;
   #log = "";
+  #state;
 
   /** Runs `framecast --listen 127.0.0.1:PORT …cameras`, where a camera is `name=SOURCE`. */
   static async start(cameras, port) {
@@ -65,8 +68,11 @@ export class Framecast extends Api {
 
   async #run(cameras) {
     if (!existsSync(BINARY)) throw new Error(`there is no program at ${BINARY}; build it, or set FRAMECAST_BIN`);
+    // A history of its own: another one on this machine may be running.
+    this.#state = mkdtempSync(path.join(tmpdir(), "framecast-e2e-"));
     const child = spawn(BINARY, ["--listen", `127.0.0.1:${this.port}`, ...cameras], {
       stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, XDG_STATE_HOME: this.#state },
     });
     this.#child = child;
     const keep = (bytes) => (this.#log = (this.#log + bytes).slice(-4000));
@@ -111,10 +117,12 @@ export class Framecast extends Api {
 
   async #end(signal) {
     const child = this.#child;
-    if (child.exitCode !== null || child.signalCode !== null) return;
-    const exit = once(child, "exit");
-    child.kill(signal);
-    await Promise.race([exit, sleep(5000)]);
-    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    if (child.exitCode === null && child.signalCode === null) {
+      const exit = once(child, "exit");
+      child.kill(signal);
+      await Promise.race([exit, sleep(5000)]);
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    }
+    rmSync(this.#state, { recursive: true, force: true });
   }
 }

@@ -27,6 +27,7 @@ impl Program {
             .current_dir(folder)
             .env_remove("CAMERA")
             .env_remove("FRAMECAST_PASSWORD")
+            .env("XDG_STATE_HOME", folder)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

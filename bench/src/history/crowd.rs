@@ -1,0 +1,180 @@
+//! Many downloads at once, some of them slow, beside viewers of a camera and a program that sets marks.
+
+use std::{
+    fmt::Write as _,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, anyhow, ensure};
+use serde::Serialize;
+
+use super::{download::quiet, store::Store};
+use crate::{
+    load,
+    proc::{self, Sample},
+    server::Server,
+};
+
+/// Viewers of the camera meanwhile.
+const VIEWERS: usize = 50;
+
+/// What a slow download takes in a second.
+const SLOW_BYTES_PER_S: usize = 100_000;
+
+/// From one mark to the next.
+const MARK_EVERY: Duration = Duration::from_millis(100);
+
+/// Many downloads at once.
+#[derive(Debug, Serialize)]
+pub(crate) struct Crowd {
+    database: String,
+    downloads: usize,
+    seconds: u64,
+    /// Peak resident memory above that of the server with its viewers.
+    added_mib: f64,
+    viewer_fps_median: f64,
+    viewer_fps_min: f64,
+    viewer_age_p99_ms: f64,
+    /// Bytes that all downloads took, and those of the slow ones.
+    megabytes: f64,
+    marks: u64,
+    mark_p95_ms: f64,
+}
+
+/// Measures one crowd.
+pub(crate) fn measure(
+    store: &Store,
+    downloads: usize,
+    seconds: u64,
+    start: &dyn Fn() -> Result<Server>,
+) -> Result<Crowd> {
+    let server = start()?;
+    let address = server.address();
+    // What the viewers need is not the tables'.
+    let warm = load::Options::full(server.url(), VIEWERS, 2, server.pid());
+    load::run(&warm)?;
+    let idle = quiet(server.pid())?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let taken = Arc::new(AtomicU64::new(0));
+    let crowd: Vec<_> = (0..downloads)
+        .map(|n| {
+            let (is_over, taken) = (Arc::clone(&is_over), Arc::clone(&taken));
+            let path = ["/api/events.csv", "/api/events.ndjson", "/history"][n % 3];
+            let is_slow = n % 5 == 0;
+            thread::spawn(move || download(address, path, is_slow, &is_over, &taken))
+        })
+        .collect();
+    let marking = thread::spawn({
+        let is_over = Arc::clone(&is_over);
+        move || mark(address, &is_over)
+    });
+    proc::pin_to_any_cpu()?;
+    let report = load::run(&load::Options::full(server.url(), VIEWERS, seconds, server.pid()))?;
+    is_over.store(true, Ordering::Relaxed);
+    for thread in crowd {
+        thread.join().map_err(|_| anyhow!("a download panicked"))??;
+    }
+    let mut times = marking.join().map_err(|_| anyhow!("the marks panicked"))??;
+    times.sort_by(f64::total_cmp);
+    let peak = Sample::of(server.pid())?.rss_peak_kib;
+    Ok(Crowd {
+        database: store.name.clone(),
+        downloads,
+        seconds,
+        added_mib: peak.saturating_sub(idle) as f64 / 1024.0,
+        viewer_fps_median: report.full.fps_median,
+        viewer_fps_min: report.full.fps_min,
+        viewer_age_p99_ms: report.full.age_p99_ms,
+        megabytes: taken.load(Ordering::Relaxed) as f64 / 1e6,
+        marks: times.len() as u64,
+        mark_p95_ms: crate::stats::percentile(&times, 95.0),
+    })
+}
+
+fn download(
+    address: SocketAddr,
+    path: &str,
+    is_slow: bool,
+    is_over: &AtomicBool,
+    taken: &AtomicU64,
+) -> Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    while !is_over.load(Ordering::Relaxed) {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nAccept: text/html\r\n\r\n")?;
+        let turn = if is_slow { SLOW_BYTES_PER_S / 10 } else { buffer.len() };
+        while !is_over.load(Ordering::Relaxed) {
+            let read = stream.read(&mut buffer[..turn])?;
+            taken.fetch_add(read as u64, Ordering::Relaxed);
+            if read == 0 {
+                break;
+            }
+            if is_slow {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sets marks until it is over; how long each took until it was on the disk, in milliseconds.
+fn mark(address: SocketAddr, is_over: &AtomicBool) -> Result<Vec<f64>> {
+    let mut times = Vec::new();
+    while !is_over.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let status = post(address, "bench")?;
+        ensure!(status == "201", "a mark was answered {status}");
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        thread::sleep(MARK_EVERY);
+    }
+    Ok(times)
+}
+
+/// Sets one mark; the status of the answer.
+pub(crate) fn post(address: SocketAddr, label: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    let body = format!("{{\"label\":\"{label}\"}}");
+    write!(stream, "POST /api/events HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.split(' ').nth(1).unwrap_or_default().to_owned())
+}
+
+/// Adds the table of all crowds to a report.
+pub(crate) fn write(out: &mut String, crowds: &[Crowd]) {
+    if crowds.is_empty() {
+        return;
+    }
+    out.push_str(&format!(
+        "\nMany downloads at once, CSV, NDJSON and HTML in turns, a fifth of them at {SLOW_BYTES_PER_S} bytes a second, \
+         beside {VIEWERS} viewers at 30 frames a second and ten marks a second. Memory is the peak above the server's with its \
+         viewers.\n\n\
+         | database | downloads | seconds | added memory MiB | viewers: fps median | fps min | age p99 ms | MB in all | marks \
+         | mark on disk p95 ms |\n|---|---|---|---|---|---|---|---|---|---|\n"
+    ));
+    for crowd in crowds {
+        writeln!(
+            out,
+            "| {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {} | {:.0} |",
+            crowd.database,
+            crowd.downloads,
+            crowd.seconds,
+            crowd.added_mib,
+            crowd.viewer_fps_median,
+            crowd.viewer_fps_min,
+            crowd.viewer_age_p99_ms,
+            crowd.megabytes,
+            crowd.marks,
+            crowd.mark_p95_ms,
+        )
+        .expect("a string takes all text");
+    }
+}

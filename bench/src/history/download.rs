@@ -1,0 +1,127 @@
+//! One whole table, read by a program into a pipe at whose end rows are counted.
+
+use std::{
+    io::Read as _,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use memchr::memmem;
+use serde::Serialize;
+
+use super::store::Store;
+use crate::{
+    proc::{self, Sample},
+    server::Server,
+};
+
+/// The database's own program.
+pub(crate) const PEER: &str = "its own program";
+
+/// What is read, in its order.
+pub(crate) const WHATS: [&str; 4] = [PEER, "csv", "ndjson", "html"];
+
+/// One whole table.
+#[derive(Debug, Serialize)]
+pub(crate) struct Download {
+    pub(crate) database: String,
+    pub(crate) pass: u32,
+    pub(crate) what: String,
+    pub(crate) rows_per_second: f64,
+    pub(crate) first_byte_ms: f64,
+    /// Peak resident memory of the server above that of the idle one.
+    pub(crate) added_mib: f64,
+    pub(crate) bytes: u64,
+}
+
+/// Reads the table once: by the database's own program, or from a Framecast that `start` starts.
+pub(crate) fn measure(
+    pass: u32,
+    what: &str,
+    store: &Store,
+    rows: u64,
+    start: &dyn Fn() -> Result<Server>,
+) -> Result<Download> {
+    let server = if what == PEER { None } else { Some(start()?) };
+    let mut command = match &server {
+        None => store.peer(),
+        Some(server) => curl(server, what),
+    };
+    let idle = server.as_ref().map(|server| quiet(server.pid())).transpose()?;
+    let needle: &[u8] = if what == "html" { b"<tr id=" } else { b"\n" };
+    let begun = Instant::now();
+    let read = count(&mut command, needle, begun)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let own_rows = if matches!(what, "html" | "ndjson") { read.found } else { read.found - 1 };
+    // The server's own start is an event, too.
+    ensure!(own_rows >= rows && own_rows < rows + 100, "{what}: {own_rows} rows came, and not {rows}");
+    let added = match (&server, idle) {
+        (Some(server), Some(idle)) => Sample::of(server.pid())?.rss_peak_kib.saturating_sub(idle),
+        _ => 0,
+    };
+    Ok(Download {
+        database: store.name.clone(),
+        pass,
+        what: what.to_owned(),
+        rows_per_second: own_rows as f64 / seconds,
+        first_byte_ms: read.first_byte_ms,
+        added_mib: added as f64 / 1024.0,
+        bytes: read.bytes,
+    })
+}
+
+fn curl(server: &Server, what: &str) -> Command {
+    let path = match what {
+        "html" => "/history".to_owned(),
+        format => format!("/api/events.{format}"),
+    };
+    let mut command = Command::new("curl");
+    command
+        .args(["-s", "--fail", "-H", "Accept: text/html"])
+        .arg(format!("http://{}{path}", server.address()));
+    command
+}
+
+/// The resident memory of an idle server in KiB, from which the peak counts from now on.
+pub(crate) fn quiet(pid: u32) -> Result<u64> {
+    // One short answer first: what any request needs is not counted as the table's.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    proc::reset_peak(pid)?;
+    Ok(Sample::of(pid)?.rss_kib)
+}
+
+struct Counted {
+    found: u64,
+    bytes: u64,
+    first_byte_ms: f64,
+}
+
+fn count(command: &mut Command, needle: &[u8], begun: Instant) -> Result<Counted> {
+    let shown = format!("{command:?}");
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {shown}"))?;
+    let mut out = child.stdout.take().expect("it is piped");
+    let finder = memmem::Finder::new(needle);
+    let mut counted = Counted { found: 0, bytes: 0, first_byte_ms: 0.0 };
+    let mut buffer = vec![0; 256 << 10];
+    let mut kept = 0;
+    loop {
+        let read = out.read(&mut buffer[kept..])?;
+        if read == 0 {
+            break;
+        }
+        if counted.bytes == 0 {
+            counted.first_byte_ms = begun.elapsed().as_secs_f64() * 1e3;
+        }
+        counted.bytes += read as u64;
+        let filled = kept + read;
+        counted.found += finder.find_iter(&buffer[..filled]).count() as u64;
+        // What may be the beginning of one more.
+        let begin = filled.saturating_sub(needle.len() - 1);
+        buffer.copy_within(begin..filled, 0);
+        kept = filled - begin;
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "{shown} ended with {status}");
+    Ok(counted)
+}

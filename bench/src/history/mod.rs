@@ -1,0 +1,173 @@
+//! What long tables cost: whole downloads beside the databases' own programs, many at once beside viewers, and events
+//! told to many listeners.
+//!
+//! The same rows are put into a SQLite file and into a PostgreSQL that is started for it, each by SQL; Framecast made the
+//! tables. Every download is counted row by row.
+
+mod crowd;
+mod download;
+mod listeners;
+mod store;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::{
+    pictures::{self, Options as PictureOptions},
+    server::{Candidate, Server},
+    setup::{self, When},
+    stats::Spread,
+};
+use download::Download;
+use store::Store;
+
+/// What to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// Framecast's program.
+    #[arg(long, value_name = "PROGRAM")]
+    server: PathBuf,
+    /// Rows of the tables.
+    #[arg(long, default_value_t = 10_000_000)]
+    rows: u64,
+    /// Passes of whole downloads.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
+    /// Databases to measure.
+    #[arg(long, value_delimiter = ',', default_values_t = ["sqlite".to_owned(), "postgres".to_owned()],
+        value_parser = ["sqlite", "postgres"])]
+    databases: Vec<String>,
+    /// Downloads at once, a fifth of them slow; 0 leaves them out.
+    #[arg(long, default_value_t = 50)]
+    downloads: usize,
+    /// How long they go on.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Listeners for events as they happen; 0 leaves them out.
+    #[arg(long, default_value_t = 1000)]
+    listeners: usize,
+    /// A line for the report.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Write DATE-HOSTCLASS-history.md and .json to this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    when: When,
+    rows: u64,
+    downloads: Vec<Download>,
+    crowds: Vec<crowd::Crowd>,
+    listeners: Vec<listeners::Listeners>,
+}
+
+/// Measures and reports.
+///
+/// # Errors
+///
+/// A program that is missing, a table that is not whole, or a folder that cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let work = tempfile::tempdir().context("cannot make a folder to work in")?;
+    let pictures = work.path().join("pictures");
+    pictures::run(&PictureOptions::standard(pictures.clone()))?;
+    let mut outcome = Outcome {
+        when: When::now(options.note.clone()),
+        rows: options.rows,
+        downloads: Vec::new(),
+        crowds: Vec::new(),
+        listeners: Vec::new(),
+    };
+    for database in &options.databases {
+        let store = Store::new(database, work.path())?;
+        let program = options.server.display().to_string();
+        let candidate = Candidate::framecast(&program)?.with_settings(database, &store.settings());
+        let start = || Server::start_unpinned(&candidate, &pictures, 30, work.path());
+        // The first one makes the tables.
+        drop(start()?);
+        eprintln!("{database}: filling {} rows", options.rows);
+        store.fill(options.rows)?;
+        for pass in 0..options.runs {
+            for what in download::WHATS {
+                let measured = download::measure(pass, what, &store, options.rows, &start)?;
+                eprintln!("{measured:?}");
+                outcome.downloads.push(measured);
+            }
+        }
+        if options.downloads > 0 {
+            let measured = crowd::measure(&store, options.downloads, options.seconds, &start)?;
+            eprintln!("{measured:?}");
+            outcome.crowds.push(measured);
+        }
+        if options.listeners > 0 {
+            let measured = listeners::measure(&store, options.listeners, &start)?;
+            eprintln!("{measured:?}");
+            outcome.listeners.push(measured);
+        }
+    }
+    let markdown = markdown(&outcome, options);
+    setup::publish(options.out.as_deref(), &outcome.when, "history", &markdown, &outcome)
+}
+
+fn markdown(outcome: &Outcome, options: &Options) -> String {
+    let method = format!(
+        "- Offered: {} events in 20 cameras, newest first; `sqlite3 -csv` and `psql --csv` read the same columns in the same \
+         order. Rows are counted by one reader at the end of a pipe (`curl -s` for Framecast).\n",
+        outcome.rows
+    );
+    let mut out = outcome.when.head("Tables that stream", &method);
+    writeln!(
+        out,
+        "Whole tables, {} passes in turns, median (min–max); the ratio is formed within each pass.\n",
+        options.runs
+    )
+    .expect("a string takes all text");
+    out.push_str(
+        "| database | what | rows a second | beside its own program | first byte ms | added memory MiB | MB |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for database in &options.databases {
+        for what in download::WHATS {
+            row(&mut out, outcome, database, what);
+        }
+    }
+    crowd::write(&mut out, &outcome.crowds);
+    listeners::write(&mut out, &outcome.listeners);
+    out
+}
+
+fn row(out: &mut String, outcome: &Outcome, database: &str, what: &str) {
+    let of = |what: &str| -> Vec<&Download> {
+        let chosen = outcome.downloads.iter().filter(|run| run.database == database && run.what == what);
+        chosen.collect()
+    };
+    let (runs, peers) = (of(what), of(download::PEER));
+    let spread = |figure: fn(&Download) -> f64| Spread::of(runs.iter().map(|run| figure(run)));
+    let ratio = Spread::of(runs.iter().filter_map(|run| {
+        let peer = peers.iter().find(|peer| peer.pass == run.pass)?;
+        Some(run.rows_per_second / peer.rows_per_second)
+    }));
+    let (rate, first, memory) =
+        (spread(|run| run.rows_per_second), spread(|run| run.first_byte_ms), spread(|run| run.added_mib));
+    writeln!(
+        out,
+        "| {database} | {what} | {:.0} ({:.0}–{:.0}) | {:.2} ({:.2}–{:.2}) | {:.1} | {:.1} ({:.1}–{:.1}) | {:.0} |",
+        rate.median,
+        rate.min,
+        rate.max,
+        ratio.median,
+        ratio.min,
+        ratio.max,
+        first.median,
+        memory.median,
+        memory.min,
+        memory.max,
+        spread(|run| run.bytes as f64 / 1e6).median,
+    )
+    .expect("a string takes all text");
+}

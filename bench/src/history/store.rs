@@ -1,0 +1,108 @@
+//! A database full of events, and what its own program needs to read it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use framecast_testkit::Postgres;
+
+/// Milliseconds from one event to the next: ten million make a month.
+const STEP_MS: u64 = 260;
+
+/// The time of the first event.
+const FIRST_MS: u64 = 1_790_000_000_000;
+
+/// What is read of a row.
+const COLUMNS: &str = "id, at, kind, camera, text, count";
+
+/// A database of events.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) name: String,
+    work: PathBuf,
+    postgres: Option<Postgres>,
+}
+
+impl Store {
+    /// Where Framecast will make tables: `sqlite` in a file in `work`, `postgres` in a server that is started.
+    pub(crate) fn new(name: &str, work: &Path) -> Result<Self> {
+        let postgres = (name == "postgres").then(Postgres::start);
+        let work = work.join(name);
+        fs::create_dir_all(&work).context("cannot make a folder for the database")?;
+        Ok(Self { name: name.to_owned(), work, postgres })
+    }
+
+    /// Lines of Framecast's configuration.
+    pub(crate) fn settings(&self) -> String {
+        let history = match &self.postgres {
+            Some(postgres) => postgres.url(),
+            None => self.file().display().to_string(),
+        };
+        format!(
+            "state_dir = {:?}\nhistory = {history:?}\nhistory_max_age = \"never\"\nhistory_max_rows = 1000000000",
+            self.work.display().to_string()
+        )
+    }
+
+    fn file(&self) -> PathBuf {
+        self.work.join("bench.db")
+    }
+
+    /// Puts `rows` events into the tables, in the place of what is there.
+    pub(crate) fn fill(&self, rows: u64) -> Result<()> {
+        let text = "CASE n % 10 WHEN 0 THEN 'no answer from 192.168.1.' || (n % 200) END";
+        let kind = "CASE n % 10 WHEN 0 THEN 'lost' WHEN 1 THEN 'opened' WHEN 2 THEN 'mark' ELSE 'live' END";
+        let select = format!(
+            "SELECT {FIRST_MS} + n * {STEP_MS}, n, {kind}, 'camera-' || (n % 20), {text}, NULL FROM numbers"
+        );
+        let state = format!(
+            "UPDATE state SET value = {rows} WHERE key = 'rows'; UPDATE state SET value = {rows} WHERE key = 'reserved';"
+        );
+        match &self.postgres {
+            Some(postgres) => {
+                postgres.ask(&format!(
+                    "SET search_path TO framecast; DELETE FROM events;
+                     INSERT INTO events WITH numbers AS (SELECT generate_series(1, {rows}::bigint) AS n) {select};
+                     {state} VACUUM ANALYZE events"
+                ));
+            }
+            None => self.sqlite(&format!(
+                "PRAGMA cache_size = -1000000; PRAGMA synchronous = OFF; DELETE FROM events;
+                 INSERT INTO events WITH RECURSIVE numbers(n) AS (
+                     SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows}
+                 ) {select};
+                 {state} PRAGMA wal_checkpoint(TRUNCATE);"
+            ))?,
+        }
+        Ok(())
+    }
+
+    fn sqlite(&self, sql: &str) -> Result<()> {
+        let status = Command::new("sqlite3").arg(self.file()).arg(sql).stdout(Stdio::null()).status();
+        ensure!(status.context("cannot run sqlite3")?.success(), "sqlite3 failed");
+        Ok(())
+    }
+
+    /// The database's own program, which writes the whole table as CSV.
+    pub(crate) fn peer(&self) -> Command {
+        let order = "ORDER BY at DESC, id DESC";
+        match &self.postgres {
+            Some(postgres) => {
+                let mut command = Command::new("psql");
+                let query = format!("SELECT {COLUMNS} FROM framecast.events {order}");
+                command.args(["-U", "framecast", "-d", "postgres", "--csv", "-c", &query, "-h"]);
+                command.arg(postgres.socket());
+                command
+            }
+            None => {
+                let mut command = Command::new("sqlite3");
+                command.arg("-csv").arg("-header").arg(self.file());
+                command.arg(format!("SELECT {COLUMNS} FROM events {order}"));
+                command
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! What clients ask of the history: any query is refused with a short sentence or understood, and a cursor made for it is
+//! taken again.
+#![no_main]
+
+use framecast_history::{Key, Request};
+use libfuzzer_sys::fuzz_target;
+
+const KNOWN: [&str; 11] =
+    ["camera", "kind", "from", "to", "since", "order", "limit", "cursor", "after", "zone", "format"];
+
+fuzz_target!(|query: &str| {
+    let parse = |query: &str| Request::parse(query, &KNOWN, 1_795_442_400_000, |name| name.len() < 9);
+    match parse(query) {
+        Ok(request) => {
+            let key = Key { at_ms: 1_795_442_400_000, id: i64::try_from(query.len()).unwrap_or_default() };
+            // A later cursor counts in place of an earlier one.
+            let again = format!("{query}&cursor={}", request.cursor(key));
+            let again = parse(&again).expect("a cursor of a query is taken by it");
+            assert_eq!(again.after, Some(key));
+            assert_eq!(again.query, request.query);
+        }
+        Err(problem) => assert!(problem.to_string().len() < 2000, "{problem}"),
+    }
+});

@@ -71,7 +71,7 @@ impl<S, P> Table<S, P> {
         if let Some(coding) = content_encoding {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         // nginx would gather the rows otherwise.

@@ -1,10 +1,15 @@
 //! The bytes that are being filled.
 
-use std::fmt;
+use std::{fmt, mem};
+
+use bytes::Bytes;
 
 /// So much rendered text makes a chunk full, 64 KiB: large enough that what each chunk costs does not count, small
 /// enough that many downloads at once do not count either.
 pub const CHUNK_BYTES: usize = 64 << 10;
+
+/// Room for a full chunk, with the row that made it full.
+const CAPACITY_BYTES: usize = CHUNK_BYTES + (4 << 10);
 
 /// The text that leaves next. Pages write into it, by `write!` or by a template's `render_into`; that never fails.
 #[derive(Debug, Default)]
@@ -24,6 +29,27 @@ impl Chunk {
     /// What is in it.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    pub(super) fn allocate(&mut self) {
+        self.0.reserve(CAPACITY_BYTES);
+    }
+
+    /// Takes the text as it is. A full chunk is given away; of a small one it is a copy, so that the large buffer serves
+    /// on.
+    pub(super) fn take(&mut self) -> Bytes {
+        if self.len() > CHUNK_BYTES / 2 {
+            return Bytes::from(mem::replace(&mut self.0, Vec::with_capacity(CAPACITY_BYTES)));
+        }
+        let bytes = Bytes::copy_from_slice(&self.0);
+        self.clear();
+        bytes
+    }
+
+    /// Leaves nothing in it, and no more room than a chunk needs, however long a row was.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+        self.0.shrink_to(CAPACITY_BYTES);
     }
 
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {

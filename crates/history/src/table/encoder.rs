@@ -8,6 +8,7 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
+use super::chunk::Chunk;
 use super::coding::Coding;
 
 /// gzip's effort: the least that still looks for the codes that suit the text.
@@ -37,6 +38,13 @@ enum State {
     Zstd(ZstdEncoder<'static, Vec<u8>>),
 }
 
+/// What follows a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Flush,
+    Finish,
+}
+
 impl Encoder {
     pub(super) fn new(coding: Coding) -> Self {
         Self { coding, state: State::None }
@@ -51,8 +59,8 @@ impl Encoder {
     /// # Errors
     ///
     /// The coding has no memory, or fails.
-    pub(super) fn flush(&mut self, text: &mut Vec<u8>) -> io::Result<Bytes> {
-        self.encode(text, false)
+    pub(super) fn flush(&mut self, text: &mut Chunk) -> io::Result<Bytes> {
+        self.encode(text, Then::Flush)
     }
 
     /// Codes `text` and the coding's end.
@@ -60,20 +68,20 @@ impl Encoder {
     /// # Errors
     ///
     /// As [`flush`](Self::flush).
-    pub(super) fn finish(&mut self, text: &mut Vec<u8>) -> io::Result<Bytes> {
-        let bytes = self.encode(text, true);
+    pub(super) fn finish(&mut self, text: &mut Chunk) -> io::Result<Bytes> {
+        let bytes = self.encode(text, Then::Finish);
         self.state = State::None;
         bytes
     }
 
-    fn encode(&mut self, text: &mut Vec<u8>, is_last: bool) -> io::Result<Bytes> {
+    fn encode(&mut self, text: &mut Chunk, then: Then) -> io::Result<Bytes> {
         if matches!(self.state, State::None) {
             self.state = State::new(self.coding)?;
         }
         let bytes = match &mut self.state {
-            State::None => return Ok(plain(text)),
-            State::Gzip(compress) => gzip(compress, text, is_last)?,
-            State::Zstd(encoder) => zstd(encoder, text, is_last)?,
+            State::None => return Ok(text.take()),
+            State::Gzip(compress) => gzip(compress, text.as_bytes(), then)?,
+            State::Zstd(encoder) => zstd(encoder, text.as_bytes(), then)?,
         };
         text.clear();
         Ok(bytes)
@@ -98,19 +106,11 @@ impl State {
     }
 }
 
-/// Text as it is. A full chunk is given away; of a small one a copy, so that its large buffer serves on.
-fn plain(text: &mut Vec<u8>) -> Bytes {
-    if text.len() > text.capacity() / 2 {
-        let capacity = text.capacity();
-        return Bytes::from(mem::replace(text, Vec::with_capacity(capacity)));
-    }
-    let bytes = Bytes::copy_from_slice(text);
-    text.clear();
-    bytes
-}
-
-fn gzip(compress: &mut Compress, text: &[u8], is_last: bool) -> io::Result<Bytes> {
-    let flush = if is_last { FlushCompress::Finish } else { FlushCompress::Sync };
+fn gzip(compress: &mut Compress, text: &[u8], then: Then) -> io::Result<Bytes> {
+    let flush = match then {
+        Then::Flush => FlushCompress::Sync,
+        Then::Finish => FlushCompress::Finish,
+    };
     let mut out = Vec::new();
     let mut done = 0;
     loop {
@@ -119,20 +119,22 @@ fn gzip(compress: &mut Compress, text: &[u8], is_last: bool) -> io::Result<Bytes
         let before = compress.total_in();
         let status = compress.compress_vec(&text[done..], &mut out, flush)?;
         done += usize::try_from(compress.total_in() - before).map_err(io::Error::other)?;
-        // Room that is left over says that nothing more was to come.
-        let is_flushed = done == text.len() && out.len() < out.capacity();
-        if status == Status::StreamEnd || is_flushed && !is_last {
+        // Room that is left over says that nothing more is to come.
+        let is_through = done == text.len() && out.len() < out.capacity();
+        if status == Status::StreamEnd || is_through && then == Then::Flush {
             return Ok(out.into());
+        }
+        if is_through && status == Status::BufError {
+            return Err(io::Error::other("gzip does not come to its end"));
         }
     }
 }
 
-fn zstd(encoder: &mut ZstdEncoder<'static, Vec<u8>>, text: &[u8], is_last: bool) -> io::Result<Bytes> {
+fn zstd(encoder: &mut ZstdEncoder<'static, Vec<u8>>, text: &[u8], then: Then) -> io::Result<Bytes> {
     encoder.write_all(text)?;
-    if is_last {
-        encoder.do_finish()?;
-    } else {
-        encoder.flush()?;
+    match then {
+        Then::Flush => encoder.flush()?,
+        Then::Finish => encoder.do_finish()?,
     }
     Ok(mem::take(encoder.get_mut()).into())
 }

@@ -1,6 +1,6 @@
 //! Records in, bytes of a table out.
 
-use std::{fmt, mem};
+use std::{fmt, io};
 
 use bytes::Bytes;
 
@@ -12,9 +12,6 @@ use super::json::Keys;
 use super::page::{End, Page};
 use super::record::Record;
 use super::{csv, html, json};
-
-/// Room for the row that makes a chunk full.
-const ROW_BYTES: usize = 4 << 10;
 
 /// Renders records into the chunk that leaves next. It neither waits nor sends: who has it does.
 ///
@@ -72,7 +69,7 @@ impl<P> Writer<P> {
             return;
         }
         self.stage = Stage::Begun;
-        self.chunk.bytes().reserve(CHUNK_BYTES + ROW_BYTES);
+        self.chunk.allocate();
         match self.format {
             Format::Html => self.render("the header", P::header),
             Format::Csv => csv::header::<R>(&mut self.chunk),
@@ -142,7 +139,7 @@ impl<P> Writer<P> {
         if self.chunk.is_empty() {
             return Bytes::new();
         }
-        let bytes = self.encoder.flush(self.chunk.bytes());
+        let bytes = self.encoder.flush(&mut self.chunk);
         self.or_fail(bytes)
     }
 
@@ -156,21 +153,18 @@ impl<P> Writer<P> {
         if self.stage == Stage::Ended {
             return Bytes::new();
         }
-        let end = End::Whole { rows: self.rows };
-        match self.format {
-            Format::Html if self.failure.is_none() => {
-                self.render("the footer", |page, out| page.footer(&end, out))
-            }
-            Format::Json => self.chunk.push("\n]\n"),
-            Format::Html | Format::Csv | Format::Ndjson => {}
+        if self.format == Format::Html && self.failure.is_none() {
+            let end = End::Whole { rows: self.rows };
+            self.render("the footer", |page, out| page.footer(&end, out));
         }
-        if let Some(reason) = self.failure.take() {
-            let bytes = self.break_off::<R>(&reason);
-            self.failure = Some(reason);
-            return bytes;
+        if let Some(failure) = self.failure.clone() {
+            return self.break_off::<R>(&failure);
+        }
+        if self.format == Format::Json {
+            self.chunk.push("\n]\n");
         }
         self.stage = Stage::Ended;
-        let bytes = self.encoder.finish(self.chunk.bytes());
+        let bytes = self.encoder.finish(&mut self.chunk);
         self.or_fail(bytes)
     }
 
@@ -204,9 +198,11 @@ impl<P> Writer<P> {
         }
     }
 
-    fn or_fail(&mut self, bytes: std::io::Result<Bytes>) -> Bytes {
+    /// A coding that failed is over: what came after would be read wrongly.
+    fn or_fail(&mut self, bytes: io::Result<Bytes>) -> Bytes {
         bytes.unwrap_or_else(|error| {
-            mem::take(self.chunk.bytes());
+            self.stage = Stage::Ended;
+            self.chunk.clear();
             self.failure = Some(format!("the table could not be compressed: {error}"));
             Bytes::new()
         })

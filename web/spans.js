@@ -12,6 +12,7 @@ const SERVER_STATE = { started: "idle", stopped: "off" };
 const WORDS = { live: "live", lost: "lost", opening: "opening", idle: "idle", off: "server off", unknown: "not known" };
 // What is shown of a column however short it was.
 const GRAVE = ["lost", "off"];
+const LEAST_MS = 1000;
 const HOUR_MS = 3600000;
 
 export const timeOf = (event) => Date.parse(event.at);
@@ -56,7 +57,10 @@ export function sumUp(spans) {
   return Object.keys(WORDS).flatMap((state) => {
     const those = spans.filter((span) => span.state === state);
     if (those.length === 0) return [];
-    const total = lasting(those.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0));
+    const totalMs = those.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0);
+    const total = lasting(totalMs);
+    // To be opening for a moment is not worth a word.
+    if (totalMs < LEAST_MS && !GRAVE.includes(state)) return [];
     if (!GRAVE.includes(state)) return [{ state, text: `${WORDS[state]} ${total}` }];
     const all = those.length > 1 ? " in all" : "";
     return [{ state, text: `${WORDS[state]} ${times(those.length)}, ${total}${all}` }];

@@ -20,7 +20,7 @@ const TICK_PX = 28;
 // How much of the history around a mark its link leads to.
 const AROUND_MS = 300000;
 // An hour nearer to an end of the bar has no room for its label.
-const LABEL_MS = 1800000;
+const LABEL_PX = 20;
 
 async function ask(parameters) {
   const url = `${address("api/events")}?${new URLSearchParams(parameters)}`;
@@ -207,8 +207,7 @@ export class Timeline {
       return line;
     });
     this.#lines.replaceChildren(...lines);
-    const width = this.#figure.clientWidth || TICK_PX;
-    const groups = groupMarks(marks, (TICK_PX / width) * WINDOW_MS);
+    const groups = groupMarks(marks, this.#lasting(TICK_PX));
     // Who has the focus on one keeps it.
     const kept = new Map();
     groups.forEach((group, n) => {
@@ -235,8 +234,14 @@ export class Timeline {
     link.href = `${address("history")}?${new URLSearchParams(query)}#e${group[0].id}`;
   }
 
+  /** How much time so many pixels of the bar are. */
+  #lasting(px) {
+    return (px / Math.max(px, this.#bar.clientWidth)) * WINDOW_MS;
+  }
+
   #drawHours(fromMs, toMs, place) {
-    const labels = hours(fromMs + LABEL_MS, toMs - LABEL_MS).filter(({ hour }) => hour % 3 === 0).map(({ atMs, hour }) => {
+    const marginMs = this.#lasting(LABEL_PX);
+    const labels = hours(fromMs + marginMs, toMs - marginMs).filter(({ hour }) => hour % 3 === 0).map(({ atMs, hour }) => {
       const label = make("span", "", clock(atMs));
       label.dataset.hour = hour;
       label.style.left = place(atMs);

@@ -3,10 +3,12 @@
 import { isQuiet, open } from "../lib/browser.mjs";
 import { lookAt } from "../lib/look.mjs";
 import { tabTo } from "../lib/panel.mjs";
-import { ensure, until } from "../lib/wait.mjs";
+import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
 const HOUR_MS = 3600000;
+// Beyond the ids of what truly happens meanwhile.
+const FIRST_ID = 1000000;
 
 /** A day as the API would tell it: newest first, ids grow with time. */
 function someDay(nowMs) {
@@ -19,7 +21,7 @@ function someDay(nowMs) {
     [4, "mark", null, "the power went"], [3, "started", null], [2.9, "opened", "front"], [2.8, "live", "front"],
   ];
   const events = told.map(([ago, kind, camera, text = null], n) => ({
-    id: n + 1, at: new Date(nowMs - ago * HOUR_MS).toISOString(), kind, camera, text, count: null,
+    id: FIRST_ID + n, at: new Date(nowMs - ago * HOUR_MS).toISOString(), kind, camera, text, count: null,
   }));
   return events.reverse();
 }
@@ -65,6 +67,10 @@ async function drawsTheDay(stage) {
   ensure(/^\d\d:\d\d a fox\n\d\d:\d\d the same fox$/.test(label), `the first tick says: ${label}`);
   const isSeen = await page.$eval(".ticks a:focus-visible .label", (element) => getComputedStyle(element).clipPath === "none");
   ensure(isSeen, "the label of the tick with the focus is not seen");
+  await page.setViewport({ width: 400, height: 800 });
+  await sleep(500);
+  ensure(await page.evaluate(() => document.activeElement.matches(".ticks a")), "the tick loses the focus when the day is drawn anew");
+  await page.screenshot({ path: stage.out("day-tick.png") });
   await lookAt(stage, page, "day", "chromium");
   const isWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   ensure(!isWide, "the page is wider than the window");

@@ -20,6 +20,7 @@ import { checks as panels } from "./checks/panel.mjs";
 import { checks as rtsp } from "./checks/rtsp.mjs";
 import { checks as sizes } from "./checks/sizes.mjs";
 import { checks as stills } from "./checks/still.mjs";
+import { checks as stocks } from "./checks/stock.mjs";
 import { checks as walls } from "./checks/wall.mjs";
 import { checks as words } from "./checks/words.mjs";
 import { checks as inVm } from "./checks/vm/all.mjs";
@@ -29,7 +30,7 @@ import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...days, ...histories, ...sizes, ...panels, ...films, ...stills, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
+const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...days, ...histories, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;

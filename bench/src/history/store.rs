@@ -66,8 +66,10 @@ impl Store {
                 postgres.ask(&format!(
                     "SET search_path TO framecast; DELETE FROM events;
                      INSERT INTO events WITH numbers AS (SELECT generate_series(1, {rows}::bigint) AS n) {select};
-                     {state} VACUUM ANALYZE events"
+                     {state}"
                 ));
+                // Not in a transaction; what the first one left would be done in the middle of a measurement.
+                postgres.ask("VACUUM ANALYZE framecast.events");
             }
             None => self.sqlite(&format!(
                 "PRAGMA cache_size = -1000000; PRAGMA synchronous = OFF; DELETE FROM events;

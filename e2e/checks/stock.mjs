@@ -1,0 +1,68 @@
+// The example of a long table: every row comes, in little memory, and a browser scrolls through what is there already.
+
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import { open } from "../lib/browser.mjs";
+import { BINARY, freePort } from "../lib/framecast.mjs";
+import { ensure, until } from "../lib/wait.mjs";
+
+const ROWS = 1_000_000;
+const MOST_KIB = 32 * 1024;
+const EXAMPLE = path.join(path.dirname(BINARY), "examples/stock_table");
+
+const shell = promisify(execFile);
+
+async function start(stage) {
+  ensure(existsSync(EXAMPLE), `there is no ${EXAMPLE}: cargo build --release -p framecast --example stock_table`);
+  const folder = mkdtempSync(path.join(tmpdir(), "framecast-stock-"));
+  const address = `127.0.0.1:${await freePort()}`;
+  const child = spawn(EXAMPLE, [address, path.join(folder, "stock.db")], { stdio: "ignore" });
+  stage.defer(async () => {
+    const exit = once(child, "exit");
+    child.kill("SIGKILL");
+    await exit;
+    rmSync(folder, { recursive: true });
+  });
+  await until("the example is there, its table filled", async () => {
+    ensure(child.exitCode === null, `the example ended with ${child.exitCode}`);
+    return (await fetch(`http://${address}/nothing`)).status === 404;
+  }, { everyMs: 200 });
+  return { url: `http://${address}`, peakKib: () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`))[1]) };
+}
+
+async function everyRow(stage) {
+  const example = await start(stage);
+  for (const [format, lines] of [["csv", ROWS + 1], ["ndjson", ROWS]]) {
+    const { stdout } = await shell("sh", ["-c", `curl -s --fail ${example.url}/stock-table.${format} | wc -l`]);
+    ensure(Number(stdout) === lines, `${format}: ${stdout.trim()} lines, and not ${lines}`);
+  }
+  const { stdout } = await shell("sh", ["-c", `curl -s --fail ${example.url}/stock-table | grep -o '<tr' | wc -l`]);
+  ensure(Number(stdout) >= ROWS, `html: ${stdout.trim()} rows`);
+  ensure(example.peakKib() < MOST_KIB, `it took ${example.peakKib()} KiB at the most`);
+}
+
+async function scrolls(stage) {
+  const example = await start(stage);
+  const browser = await stage.browser("chromium");
+  const page = await open(browser, "about:blank");
+  // Navigation ends with the table, and is not waited for.
+  page.goto(`${example.url}/stock-table`).catch(() => {});
+  await until("the first rows are on the screen", () => page.$$eval("tr", (rows) => rows.length > 100), { everyMs: 100 });
+  const seen = await page.evaluate(() => {
+    scrollTo(0, 2000);
+    return { y: scrollY, state: document.readyState, rows: document.querySelectorAll("tr").length };
+  });
+  ensure(seen.state === "loading", `the table is there already: ${seen.state}`);
+  ensure(seen.y === 2000 && seen.rows < ROWS, `scrolled to ${seen.y}, ${seen.rows} rows`);
+  await until("more rows come", async () => (await page.$$eval("tr", (rows) => rows.length)) > seen.rows);
+  await page.screenshot({ path: stage.out("stock-table.png") });
+}
+
+export const checks = [
+  { name: "stock-table-curl", needs: ["curl"], run: everyRow },
+  { name: "stock-table-chromium", needs: ["chromium"], run: scrolls },
+];

@@ -110,7 +110,6 @@ struct Header {
     source = r#"<tr><td>{{ stock.id }}</td><td>{{ stock.day }}</td><td>{{ stock.symbol }}</td>
 {%- for price in prices %}<td>{{ price|fmt("{:.2}") }}</td>{% endfor -%}
 <td>{{ stock.volume }}</td></tr>
-{# The line's end is part of the row. #}
 "#
 )]
 struct StockRow<'a> {

@@ -22,7 +22,7 @@ const GZIP_WINDOW_BITS: u8 = 12;
 const ZSTD_LEVEL: i32 = 1;
 
 /// How far back zstd looks, and how many places it remembers, as powers of two. This costs memory for as long as a client
-/// takes, 190 KiB; twice of each would be 270 KiB for a fourteenth less text.
+/// takes, 190 KiB; twice the window and zstd's own choice of places were 260 KiB, for a twelfth less to send.
 const ZSTD_WINDOW_LOG: u32 = 15;
 const ZSTD_HASH_LOG: u32 = 13;
 

@@ -89,6 +89,8 @@ pub struct Export<P> {
     ready: VecDeque<Bytes>,
     reading: Option<Reading<P>>,
     failed: Option<Error>,
+    /// Whether there was a pause before the failure is told.
+    has_paused: bool,
     rows: usize,
 }
 
@@ -111,6 +113,7 @@ where
             ready: VecDeque::from([head]),
             reading: None,
             failed: None,
+            has_paused: false,
             rows: FIRST_ROWS,
         };
         export.read(Pieces { writer, stamp: Stamp::utc(), pieces: VecDeque::new() }, None);
@@ -185,6 +188,12 @@ where
                     let read = ready!(reading.as_mut().poll(cx));
                     this.reading = None;
                     this.take(read);
+                }
+                None if this.failed.is_some() && !this.has_paused => {
+                    // hyper closes a connection at an error with what it has gathered: the last piece goes first.
+                    this.has_paused = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 None => return Poll::Ready(this.failed.take().map(Err)),
             }

@@ -165,37 +165,21 @@ impl Request {
         is_camera: &impl Fn(&str) -> bool,
     ) -> Result<(), BadParameter> {
         let wrong = |problem: &str| bad(name, value, problem);
-        let Filter { cameras, kinds, from_ms, to_ms } = &mut self.query.filter;
+        let time = |value: &str, zone: Option<&TimeZone>| {
+            moment::parse(value, zone).map(Some).map_err(|problem| wrong(&problem))
+        };
         match name {
-            "camera" => {
-                for camera in value.split(',') {
-                    if !is_camera(camera) {
-                        return Err(bad(name, camera, "there is no such camera, as in camera=front"));
-                    }
-                    if !cameras.iter().any(|known| known == camera) {
-                        cameras.push(camera.to_owned());
-                    }
-                }
-                if cameras.len() > MAX_CAMERAS {
-                    return Err(wrong(&format!(
-                        "there may be {MAX_CAMERAS} cameras at most; leave it out for all"
-                    )));
-                }
-            }
+            "camera" => self.take_cameras(value, is_camera)?,
             "kind" => {
                 for text in value.split(',') {
                     let kind = EventKind::from_name(text).ok_or_else(|| unknown_kind(text))?;
-                    if !kinds.contains(&kind) {
-                        kinds.push(kind);
+                    if !self.query.filter.kinds.contains(&kind) {
+                        self.query.filter.kinds.push(kind);
                     }
                 }
             }
-            "from" => {
-                *from_ms = Some(moment::parse(value, self.zone.as_ref()).map_err(|problem| wrong(&problem))?)
-            }
-            "to" => {
-                *to_ms = Some(moment::parse(value, self.zone.as_ref()).map_err(|problem| wrong(&problem))?)
-            }
+            "from" => self.query.filter.from_ms = time(value, self.zone.as_ref())?,
+            "to" => self.query.filter.to_ms = time(value, self.zone.as_ref())?,
             "since" => {
                 let since = humantime::parse_duration(value).ok().filter(|since| *since <= MAX_SINCE);
                 self.since =
@@ -218,6 +202,23 @@ impl Request {
             "format" => self.format = Some(value.to_owned()),
             // The zone is read before all else.
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_cameras(&mut self, value: &str, is_camera: &impl Fn(&str) -> bool) -> Result<(), BadParameter> {
+        let cameras = &mut self.query.filter.cameras;
+        for camera in value.split(',') {
+            if !is_camera(camera) {
+                return Err(bad("camera", camera, "there is no such camera, as in camera=front"));
+            }
+            if !cameras.iter().any(|known| known == camera) {
+                cameras.push(camera.to_owned());
+            }
+        }
+        if cameras.len() > MAX_CAMERAS {
+            let problem = format!("there may be {MAX_CAMERAS} cameras at most; leave it out for all");
+            return Err(bad("camera", value, &problem));
         }
         Ok(())
     }

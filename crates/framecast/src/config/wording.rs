@@ -19,7 +19,11 @@ const TOP_KEYS: &[&str] = &[
     "writers",
     "drop_in",
     "state_dir",
+    "history",
+    "history_max_age",
+    "history_max_rows",
     "camera",
+    "webhook",
 ];
 
 /// The keys of a camera.
@@ -36,6 +40,9 @@ const CAMERA_KEYS: &[&str] = &[
     "controls",
 ];
 
+/// The keys of a webhook.
+const WEBHOOK_KEYS: &[&str] = &["url", "kinds", "cameras"];
+
 /// Keys that are further away than this share nothing with what was meant.
 const LEAST_SIMILARITY: f64 = 0.7;
 
@@ -45,7 +52,8 @@ pub(super) fn reword(message: &str) -> String {
         return unknown_key(rest).unwrap_or_else(|| message.to_owned());
     }
     if let Some(key) = message.strip_prefix("missing field ") {
-        return format!("this camera has no {key}");
+        let table = if key == "`url`" { "webhook" } else { "camera" };
+        return format!("this {table} has no {key}");
     }
     if message == "invalid type: map, expected a sequence" {
         return "found one table, expected a list; a camera begins with [[camera]], in two brackets"
@@ -54,6 +62,7 @@ pub(super) fn reword(message: &str) -> String {
     match message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
         Some(found) => {
             let found = found.replace("expected usize", "expected a whole number");
+            let found = found.replace("expected u64", "expected a whole number");
             // The one key of this kind is `quality`.
             let found = found.replace("expected u8", "expected a whole number from 1 to 100");
             let found = found.replace("expected f64", "expected a number").replace("a map", "a table");
@@ -115,7 +124,7 @@ fn unknown_key(rest: &str) -> Option<String> {
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
     let known: Vec<&str> = names.collect();
-    let (other, place) = if known.contains(&"source") {
+    let (other, place) = if known.contains(&"source") || known == WEBHOOK_KEYS {
         (TOP_KEYS, "the top of the file, before the first [[camera]]")
     } else {
         (CAMERA_KEYS, "a camera, below its [[camera]]")
@@ -143,6 +152,7 @@ fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
 mod tests {
     use super::*;
     use crate::config::file::{CameraFile, File};
+    use crate::config::webhook::WebhookFile;
 
     /// The keys that the deserialiser of `T` names when it meets an unknown one.
     fn keys_of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
@@ -155,6 +165,7 @@ mod tests {
     fn the_keys_named_here_are_those_of_the_file() {
         assert_eq!(keys_of::<File>(), TOP_KEYS);
         assert_eq!(keys_of::<CameraFile>(), CAMERA_KEYS);
+        assert_eq!(keys_of::<WebhookFile>(), WEBHOOK_KEYS);
     }
 
     #[test]
@@ -163,6 +174,13 @@ mod tests {
         for line in ["a = 1.2.3", "a = 'x", "a = [x]", "a =", "[[camera]", ""] {
             assert_eq!(unquoted(line, line.len()), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_webhook_is_not_taken_for_a_camera() {
+        assert_eq!(reword("missing field `url`"), "this webhook has no `url`");
+        let message = reword("unknown field `listen`, expected one of `url`, `kinds`, `cameras`");
+        assert_eq!(message, "`listen` belongs to the top of the file, before the first [[camera]]");
     }
 
     #[test]

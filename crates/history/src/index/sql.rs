@@ -68,14 +68,9 @@ impl Select {
         self.text.push_str(COLUMNS);
         self.text.push_str(" FROM events");
         let mut word = " WHERE ";
-        let mut condition = |select: &mut Self, text: &str| {
-            select.text.push_str(word);
-            select.text.push_str(text);
-            word = " AND ";
-        };
         for (column, value) in [("camera = ", camera), ("kind = ", kind)] {
             if let Some(value) = value {
-                condition(self, column);
+                self.condition(&mut word, column);
                 self.value(Value::Text(value.to_owned()), mark);
             }
         }
@@ -84,30 +79,31 @@ impl Select {
             Order::Newest => (after, None),
             Order::Oldest => (None, after),
         };
-        match above {
-            Some(key) => {
-                condition(self, "(at, id) > (");
-                self.key(key, mark);
-            }
-            None => {
-                if let Some(from_ms) = filter.from_ms {
-                    condition(self, "at >= ");
-                    self.number(from_ms, mark);
-                }
-            }
+        self.bound(&mut word, (">", above), (">=", filter.from_ms), mark);
+        self.bound(&mut word, ("<", below), ("<", filter.to_ms), mark);
+    }
+
+    /// The bound on one side: by a key, or else by a time.
+    fn bound(
+        &mut self,
+        word: &mut &str,
+        (by_key, key): (&str, Option<Key>),
+        (by_time, at_ms): (&str, Option<i64>),
+        mark: char,
+    ) {
+        if let Some(key) = key {
+            self.condition(word, &format!("(at, id) {by_key} ("));
+            self.key(key, mark);
+        } else if let Some(at_ms) = at_ms {
+            self.condition(word, &format!("at {by_time} "));
+            self.number(at_ms, mark);
         }
-        match below {
-            Some(key) => {
-                condition(self, "(at, id) < (");
-                self.key(key, mark);
-            }
-            None => {
-                if let Some(to_ms) = filter.to_ms {
-                    condition(self, "at < ");
-                    self.number(to_ms, mark);
-                }
-            }
-        }
+    }
+
+    fn condition(&mut self, word: &mut &str, text: &str) {
+        self.text.push_str(word);
+        self.text.push_str(text);
+        *word = " AND ";
     }
 
     fn key(&mut self, key: Key, mark: char) {

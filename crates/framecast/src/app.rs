@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::camera::Camera;
-use crate::config::{ConfigError, Listen, Settings};
+use crate::config::{ConfigError, Listen, Secret, Settings};
 use crate::controls::StateFile;
 use crate::encoding;
 use crate::history;
@@ -136,7 +136,7 @@ impl Cameras {
             tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone()).run());
             tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(&pool), shutdown.clone()));
         }
-        let secret = settings.webhook_secret.as_deref();
+        let secret = settings.webhook_secret.as_ref().map(Secret::expose);
         webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
         let (settings, codec) = (Arc::new(settings), pool.backend());
         let state = state.map(Arc::new);

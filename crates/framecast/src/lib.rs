@@ -78,7 +78,8 @@ mod webhook;
 pub use app::{App, Cameras, StartError};
 #[doc(inline)]
 pub use config::{
-    Account, CameraSettings, ConfigError, HistoryPlace, HistorySettings, Listen, Settings, WebhookSettings,
+    Account, CameraSettings, ConfigError, HistoryPlace, HistorySettings, Listen, Secret, Settings,
+    WebhookSettings,
 };
 pub use framecast_drivers::{
     BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Door, Driver,

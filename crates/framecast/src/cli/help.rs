@@ -32,6 +32,8 @@ Environment:
                                  pi, pi2, v4l2 and opencv, as in the Flask app
   OPENCV_CAMERA_SOURCE           for CAMERA=opencv: a number, a URL or a film
   FRAMECAST_PASSWORD             the password of --user
+  FRAMECAST_HISTORY_PASSWORD     the password of history = \"postgres://…\"
+  FRAMECAST_WEBHOOK_SECRET       signs what is sent to each [[webhook]]
   STATE_DIRECTORY                where what must outlive a restart is kept, or
   XDG_STATE_HOME                 else here [default: ~/.local/state/framecast]
   FRAMECAST_LOG                  the same as --log

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, DriverError, Drivers, HistoryPlace, Settings, SourceUrl, mask_secrets};
+use framecast::{Account, DriverError, Drivers, HistoryPlace, Secret, Settings, SourceUrl, mask_secrets};
 
 use super::{PlanArgs, flask};
 
@@ -92,7 +92,7 @@ impl Plan {
         if settings.state_dir.is_none() {
             settings.state_dir.clone_from(&environment.state_dir);
         }
-        settings.webhook_secret.clone_from(&environment.webhook_secret);
+        settings.webhook_secret = environment.webhook_secret.clone().map(Secret::new);
         if let (HistoryPlace::Postgres(address), Some(password)) =
             (&mut settings.history.place, &environment.history_password)
         {

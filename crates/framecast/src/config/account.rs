@@ -37,7 +37,7 @@ impl fmt::Debug for Account {
 
 #[cfg(test)]
 mod tests {
-    use crate::Settings;
+    use crate::config::{Secret, Settings, WebhookSettings};
 
     use super::*;
 
@@ -45,6 +45,8 @@ mod tests {
     fn settings_can_be_printed_without_their_secrets() {
         let mut settings = Settings::with_cameras([("a", "http://me:s3cr3t@host/?token=s3cr3t")]).unwrap();
         settings.account = Some(Account::new("me", "s3cr3t").unwrap());
+        settings.webhook_secret = Some(Secret::new("s3cr3t"));
+        settings.webhooks.push(WebhookSettings::new("https://hook.example/s3cr3t?s3cr3t".parse().unwrap()));
         let shown = format!("{settings:?}");
         assert!(shown.contains("***") && !shown.contains("s3cr3t"), "{shown}");
     }

@@ -21,4 +21,4 @@ pub use error::ConfigError;
 pub use history::{HistoryPlace, HistorySettings};
 pub use listen::Listen;
 pub use settings::{CameraSettings, Settings};
-pub use webhook::WebhookSettings;
+pub use webhook::{Secret, WebhookSettings};

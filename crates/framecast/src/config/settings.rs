@@ -15,7 +15,9 @@ use toml::Spanned;
 use super::check::{check_camera_name, check_control_id, parse_host, parse_origin};
 use super::file::{CameraFile, File};
 use super::value::{DurationValue, LONGEST};
-use super::{Account, ConfigError, HistoryPlace, HistorySettings, Listen, WebhookSettings, state_dir};
+use super::{
+    Account, ConfigError, HistoryPlace, HistorySettings, Listen, Secret, WebhookSettings, state_dir,
+};
 
 /// The address that the server listens on until told otherwise: this machine alone.
 const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000));
@@ -65,7 +67,7 @@ pub struct Settings {
     /// The addresses that events are sent to.
     pub webhooks: Vec<WebhookSettings>,
     /// What these are signed with, if anything.
-    pub webhook_secret: Option<String>,
+    pub webhook_secret: Option<Secret>,
     /// The cameras; the first is the default one.
     pub cameras: Vec<CameraSettings>,
 }

@@ -1,5 +1,7 @@
 //! A `[[webhook]]` of the file: an address that events are sent to.
 
+use std::fmt;
+
 use framecast_hub::EventKind;
 use serde::Deserialize;
 use toml::Spanned;
@@ -19,8 +21,29 @@ pub(super) struct WebhookFile {
     pub(super) cameras: Option<Vec<Spanned<String>>>,
 }
 
+/// What webhooks are signed with; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// An address that events are sent to by POST.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebhookSettings {
     /// Where: `http:` or `https:`.
@@ -29,6 +52,19 @@ pub struct WebhookSettings {
     pub kinds: Vec<EventKind>,
     /// Of which cameras; all, and the server, where it is empty.
     pub cameras: Vec<String>,
+}
+
+/// With the host alone: paths and parameters of such addresses are often secrets.
+impl fmt::Debug for WebhookSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, kinds, cameras } = self;
+        let host = url.host_str().unwrap_or_default();
+        f.debug_struct("WebhookSettings")
+            .field("host", &host)
+            .field("kinds", kinds)
+            .field("cameras", cameras)
+            .finish()
+    }
 }
 
 impl WebhookSettings {

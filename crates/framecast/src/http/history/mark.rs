@@ -75,14 +75,16 @@ async fn read(body: Body) -> Result<Mark, Refusal> {
         }
         Err(_) => return bad(StatusCode::REQUEST_TIMEOUT, "the mark did not come in time".to_owned()),
     };
-    match serde_json::from_slice(&bytes) {
-        Ok(mark) => Ok(mark),
-        Err(error) => {
-            let message =
-                format!(r#"{error}; a mark is an object, as in {{"label": "parcel", "camera": "front"}}"#);
-            bad(StatusCode::BAD_REQUEST, message)
-        }
+    let wrong = |problem: String| {
+        let message =
+            format!(r#"{problem}; a mark is an object, as in {{"label": "parcel", "camera": "front"}}"#);
+        bad(StatusCode::BAD_REQUEST, message)
+    };
+    // A list of the values would be read as one, too.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return wrong("a list is no object".to_owned());
     }
+    serde_json::from_slice(&bytes).or_else(|error| wrong(error.to_string()))
 }
 
 /// Refuses a label that says nothing or cannot be kept as it is.

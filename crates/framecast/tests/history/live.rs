@@ -1,0 +1,183 @@
+//! Events as they happen: each once, whatever becomes of the connection.
+
+use std::collections::BTreeSet;
+
+use framecast_testkit::soon;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::ear::Ear;
+use crate::server::{Server, ask, labelled};
+
+async fn websocket(
+    server: &Server,
+    query: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<WebSocketStream<TcpStream>, Error> {
+    let mut request =
+        format!("ws://{}/api/events/live?{query}", server.address).into_client_request().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    Ok(client_async(request, stream).await?.0)
+}
+
+async fn next_message(ws: &mut WebSocketStream<TcpStream>) -> Option<Value> {
+    loop {
+        match soon("a message", ws.next()).await?.unwrap() {
+            Message::Text(text) => return Some(serde_json::from_str(&text).unwrap()),
+            Message::Close(_) => return None,
+            _ => {}
+        }
+    }
+}
+
+/// Four programs that set `count` marks each.
+fn markers(server: &Server, count: usize) -> JoinSet<()> {
+    let mut markers = JoinSet::new();
+    for program in 0..4 {
+        let (client, url) = (server.client.clone(), server.url("/api/events"));
+        markers.spawn(async move {
+            for n in 0..count {
+                let answer = ask(client.post(&url).body(labelled(&format!("{program}/{n}")))).await.unwrap();
+                assert_eq!(answer.status, 201);
+            }
+        });
+    }
+    markers
+}
+
+/// Fails unless `heard` are the marks of [`markers`], each once, in the order of their ids.
+fn each_once(heard: &[(i64, String)], count: usize) {
+    assert!(heard.is_sorted_by(|(a, _), (b, _)| a < b), "{heard:?}");
+    let expected: BTreeSet<String> =
+        (0..4).flat_map(|p| (0..count).map(move |n| format!("{p}/{n}"))).collect();
+    assert_eq!(heard.iter().map(|(_, label)| label.clone()).collect::<BTreeSet<_>>(), expected);
+}
+
+fn mark(event: &Value) -> (i64, String) {
+    (event["id"].as_i64().unwrap(), event["text"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_is_cut_off_twenty_times_misses_nothing_and_hears_nothing_twice() {
+    const COUNT: usize = 150;
+    let server = Server::start().await;
+    let markers = markers(&server, COUNT);
+    let (mut heard, mut cut) = (Vec::new(), 0);
+    while heard.len() < 4 * COUNT {
+        let last = heard.last().map_or(0, |(id, _)| *id);
+        let request = match cut % 2 {
+            0 => server.client.get(server.url(&format!("/api/events/live?kind=mark&after={last}"))),
+            // As a browser does, which repeats the address that it was given first.
+            _ => server
+                .client
+                .get(server.url("/api/events/live?kind=mark&after=0"))
+                .header("Last-Event-ID", last),
+        };
+        let mut ear = Ear::open(request).await;
+        let stays = if cut < 20 { fastrand::usize(0..20) } else { usize::MAX };
+        for _ in 0..stays.min(4 * COUNT - heard.len()) {
+            heard.push(mark(&ear.next().await.unwrap()));
+        }
+        cut += 1;
+    }
+    assert!(cut >= 20, "{cut}");
+    markers.join_all().await;
+    each_once(&heard, COUNT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_told_the_same() {
+    const COUNT: usize = 40;
+    let server = Server::start().await;
+    let mut ear = Ear::open(server.client.get(server.url("/api/events/live?after=0"))).await;
+    let mut ws = websocket(&server, "after=0", &[]).await.unwrap();
+    let markers = markers(&server, COUNT);
+    let mut heard = Vec::new();
+    assert_eq!(next_message(&mut ws).await.unwrap()["kind"], "started");
+    assert_eq!(ear.next().await.unwrap()["kind"], "started");
+    while heard.len() < 4 * COUNT {
+        if heard.len() == COUNT {
+            // It comes back.
+            let last = heard.last().map(|(id, _): &(i64, String)| id.to_string()).unwrap();
+            ws = websocket(&server, "after=0", &[("last-event-id", &last)]).await.unwrap();
+        }
+        let event = next_message(&mut ws).await.unwrap();
+        assert_eq!(ear.next().await.unwrap(), event);
+        heard.push(mark(&event));
+    }
+    markers.join_all().await;
+    each_once(&heard, COUNT);
+    ws.send(Message::text("what it says is not read")).await.unwrap();
+    server.mark("and it still listens").await;
+    for event in [next_message(&mut ws).await, ear.next().await] {
+        assert_eq!(event.unwrap()["text"], "and it still listens");
+    }
+    server.stop().await;
+    // The last that may be heard is that the server ends.
+    while let Some(event) = next_message(&mut ws).await {
+        assert_eq!(event["kind"], "stopped");
+    }
+    while let Some(event) = ear.next().await {
+        assert_eq!(event["kind"], "stopped");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_hears_nothing_over_a_websocket() {
+    let server =
+        Server::with(|settings| settings.cors_origins = vec!["http://wall.example".parse().unwrap()]).await;
+    let own = format!("http://{}", server.address);
+    for (origin, is_told) in
+        [("http://evil.example", false), ("null", false), ("http://wall.example", true), (own.as_str(), true)]
+    {
+        let opened = websocket(&server, "", &[("origin", origin)]).await;
+        match opened {
+            Ok(_) => assert!(is_told, "{origin}"),
+            Err(Error::Http(response)) => {
+                assert!(!is_told && response.status() == 403, "{origin}: {response:?}")
+            }
+            Err(error) => panic!("{origin}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_listens_hears_what_it_asked_for() {
+    let server = Server::start().await;
+    let listen = async |query: &str| {
+        Ear::open(server.client.get(server.url(&format!("/api/events/live?{query}")))).await
+    };
+    let (mut front, mut yard, mut all) =
+        (listen("camera=front").await, listen("camera=yard&kind=mark").await, listen("").await);
+    for (label, camera) in [("1", Some("front")), ("2", None), ("3", Some("yard")), ("4", Some("front"))] {
+        assert_eq!(server.post(json!({"label": label, "camera": camera}).to_string()).await.status, 201);
+    }
+    for (ear, expected) in
+        [(&mut front, &["1", "4"][..]), (&mut yard, &["3"]), (&mut all, &["1", "2", "3", "4"])]
+    {
+        for label in expected {
+            assert_eq!(ear.next().await.unwrap()["text"], *label);
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_nothing_happens_something_is_sent_every_fifteen_seconds() {
+    let server = Server::start().await;
+    let mut ear = Ear::open(server.client.get(server.url("/api/events/live"))).await;
+    assert_eq!(ear.piece().await.unwrap(), "retry: 1000");
+    tokio::time::pause();
+    assert_eq!(ear.piece().await.unwrap(), ":");
+    let begun = Instant::now();
+    assert_eq!(ear.piece().await.unwrap(), ":");
+    assert_eq!(begun.elapsed().as_secs(), 15, "by the paused clock");
+}

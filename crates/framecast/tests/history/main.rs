@@ -1,0 +1,18 @@
+//! The history as programs and people meet it: marks, pages, tables, events as they happen, webhooks, and where it is
+//! kept, over real sockets and with the real program.
+#![allow(clippy::unwrap_used)]
+
+mod ear;
+mod kill;
+mod killed;
+mod live;
+mod mark;
+mod place;
+#[allow(dead_code, reason = "shared with the tests of the program")]
+#[path = "../cli/program.rs"]
+mod program;
+mod query;
+mod server;
+mod silent;
+mod table;
+mod webhook;

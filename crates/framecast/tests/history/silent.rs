@@ -1,0 +1,69 @@
+//! Who asks for events and never reads them: disconnected, while others hear each of them.
+
+use std::io::ErrorKind;
+use std::time::{Duration, SystemTime};
+
+use framecast::{Event, EventKind};
+use framecast_testkit::soon;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::ear::Ear;
+use crate::server::Server;
+
+/// Some six megabytes as they are sent.
+const EVENTS: u64 = 20_000;
+
+/// A client that sends `request` and reads nothing.
+async fn silent(server: &Server, headers: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let request =
+        format!("GET /api/events/live?after=0 HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", server.address);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// What `stream` gives to its end, however that comes.
+async fn rest(mut stream: TcpStream) -> usize {
+    let (mut len, mut bytes) = (0, vec![0; 65536]);
+    loop {
+        match soon("the end", stream.read(&mut bytes)).await {
+            Ok(0) => return len,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return len,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_reads_is_disconnected_and_others_hear_each_event() {
+    let server = Server::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
+    let mut ear = Ear::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    let (sse, ws) = (silent(&server, "").await, silent(&server, upgrade).await);
+    let text = "x".repeat(200);
+    for n in 0..EVENTS {
+        let event = Event::new(EventKind::Controls, SystemTime::now()).of("front");
+        server.events.tell(event.saying(text.as_str()).counting(n));
+        // Whoever tells them waits for nobody, but may not tell more at once than are read between.
+        if n % 200 == 199 {
+            for heard in n - 199..=n {
+                assert_eq!(ear.next().await.unwrap()["count"], heard);
+            }
+        }
+    }
+    while server.metric("framecast_failed_connections_total{why=\"broken_off\"}").await == 0.0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let all = usize::try_from(EVENTS).unwrap() * text.len();
+    for (name, stream) in [("SSE", sse), ("a WebSocket", ws)] {
+        let len = rest(stream).await;
+        assert!(len < all / 2, "{name} was sent {len} bytes");
+    }
+    server.mark("the ear is as before").await;
+    assert_eq!(server.metric("framecast_history_dropped_events_total").await, 0.0);
+}

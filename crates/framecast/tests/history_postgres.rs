@@ -1,0 +1,25 @@
+//! The real program with a real PostgreSQL, which this starts: Debian's package `postgresql`.
+//!
+//! ```text
+//! cargo test -p framecast --test history_postgres
+//! FRAMECAST_KILLS=100        how often the program is killed; 5 without it
+//! ```
+#![allow(clippy::unwrap_used)]
+
+#[path = "history/kill.rs"]
+mod kill;
+#[allow(dead_code, reason = "shared with the tests of the program")]
+#[path = "cli/program.rs"]
+mod program;
+#[path = "history/server.rs"]
+mod server;
+
+use framecast_testkit::Postgres;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_kills_and_nothing_is_there_twice() {
+    let (database, folder) = (Postgres::start(), tempfile::tempdir().unwrap());
+    kill::kill_while_writing(&kill::config(folder.path(), &database.url())).await;
+    let rows = database.ask("SELECT count(*) FROM framecast.events");
+    assert_eq!(database.ask("SELECT value FROM framecast.state WHERE key = 'rows'"), rows);
+}

@@ -1,0 +1,122 @@
+//! A PostgreSQL that is away while events come: nothing is lost that finds a place, and what finds none is counted.
+//!
+//! ```text
+//! cargo test -p framecast --test outage
+//! FRAMECAST_OUTAGE_SECONDS=30        how long it is away; 3 without it
+//! ```
+#![allow(clippy::unwrap_used)]
+
+#[path = "history/ear.rs"]
+mod ear;
+#[path = "history/server.rs"]
+mod server;
+
+use std::time::{Duration, SystemTime};
+
+use ear::Ear;
+use framecast::{Event, EventKind, HistoryPlace, Settings};
+use framecast_history::Address;
+use framecast_testkit::{Postgres, soon};
+use server::{Server, labelled};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Two hundred events a second.
+const EVERY: Duration = Duration::from_millis(5);
+
+/// As many events as may wait for the database.
+const QUEUE: u64 = 10_000;
+
+async fn server(database: &Postgres) -> Server {
+    let address = Address::parse(&database.url(), None).unwrap();
+    Server::with(|settings: &mut Settings| settings.history.place = HistoryPlace::Postgres(address)).await
+}
+
+/// Tells `count` events from the number `first` on, one each [`EVERY`].
+async fn tell(server: &Server, first: u64, count: u64) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for n in first..first + count {
+        ticks.tick().await;
+        let event = Event::new(EventKind::Controls, SystemTime::now()).of("front");
+        server.events.tell(event.counting(n));
+    }
+}
+
+/// Waits until nothing waits for the database.
+async fn written(server: &Server) {
+    let nothing_waits = async {
+        while server.metric("framecast_history_waiting_events").await > 0.0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("all is written", nothing_waits).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_events_a_second_outlive_an_outage_in_their_order() {
+    let seconds = std::env::var("FRAMECAST_OUTAGE_SECONDS").map_or(3, |text| text.parse().unwrap());
+    let mut database = Postgres::start();
+    let server = server(&database).await;
+    let mut ear = Ear::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
+    tell(&server, 0, 200).await;
+    database.stop();
+    let away = seconds * 200;
+    let (marked, ()) = tokio::join!(server.post(labelled("while it is away")), tell(&server, 200, away));
+    assert_eq!(marked.status, 202, "it waits: {}", marked.text());
+    assert_eq!(server.metric("framecast_history_up").await, 0.0);
+    assert_eq!(server.get("/api/events").await.status, 503);
+    // Who listens hears what waits, too.
+    for n in 0..200 + away {
+        assert_eq!(ear.next().await.unwrap()["count"], n);
+    }
+    database.resume();
+    tell(&server, 200 + away, 200).await;
+    written(&server).await;
+    assert_eq!(server.metric("framecast_history_up").await, 1.0);
+    assert_eq!(server.metric("framecast_history_dropped_events_total").await, 0.0);
+    let counts = database.ask("SELECT count FROM framecast.events WHERE kind = 'controls' ORDER BY id");
+    let expected: Vec<String> = (0..400 + away).map(|n| n.to_string()).collect();
+    assert_eq!(counts.lines().collect::<Vec<_>>(), expected);
+    let mark = database.ask("SELECT id, text FROM framecast.events WHERE kind = 'mark'");
+    assert_eq!(mark, format!("{}|while it is away", marked.json()["id"]));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_finds_no_place_during_an_outage_is_counted_and_told_where_it_is_missing() {
+    let mut database = Postgres::start();
+    let server = server(&database).await;
+    written(&server).await;
+    database.stop();
+    let mut ear = Ear::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
+    let more = QUEUE + 2_000;
+    for n in 0..more {
+        let event = Event::new(EventKind::Controls, SystemTime::now()).of("front");
+        server.events.tell(event.counting(n));
+        // Not more at once than the history reads between.
+        if n % 100 == 99 && n < QUEUE {
+            while ear.next().await.unwrap()["count"] != n {}
+        } else if n % 100 == 99 {
+            while server.metric("framecast_history_dropped_events_total").await < (n + 1 - QUEUE) as f64 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+    let refused = server.post(labelled("no place")).await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.error().starts_with("not marked: the history's database is away"), "{}", refused.error());
+    let dropped = server.metric("framecast_history_dropped_events_total").await;
+    assert_eq!(dropped, (more - QUEUE + 1) as f64, "and the mark");
+    database.resume();
+    written(&server).await;
+    let last = server.post(labelled("and on")).await;
+    assert_eq!(last.status, 201, "{}", last.text());
+    let told = database.ask("SELECT sum(count) FROM framecast.events WHERE kind = 'dropped'");
+    assert_eq!(told, dropped.to_string());
+    let kept = "SELECT count(*), min(count), max(count) FROM framecast.events WHERE kind = 'controls'";
+    assert_eq!(database.ask(kept), format!("{QUEUE}|0|{}", QUEUE - 1));
+    let order = "SELECT string_agg(kind, ' ') FROM
+        (SELECT kind FROM framecast.events WHERE kind IN ('dropped', 'mark') ORDER BY id) AS told";
+    assert_eq!(database.ask(order), "dropped mark", "it stands where they are missing");
+    server.stop().await;
+}

@@ -22,6 +22,19 @@ export async function freePort() {
   return port;
 }
 
+// What servers keep, by port: one that is started again on its port finds what was kept.
+const states = new Map();
+const folders = [];
+process.once("exit", () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+function stateOf(port) {
+  if (!states.has(port)) {
+    states.set(port, mkdtempSync(path.join(tmpdir(), "framecast-state-")));
+    folders.push(states.get(port));
+  }
+  return states.get(port);
+}
+
 /** A running Framecast, asked over HTTP. */
 export class Api {
   constructor(url) {
@@ -55,24 +68,23 @@ export class Api {
 export class Framecast extends Api {
   #child;
   #log = "";
-  #state;
 
   /** Runs `framecast --listen 127.0.0.1:PORT …cameras`, where a camera is `name=SOURCE`. */
   static async start(cameras, port) {
     const chosen = port ?? (await freePort());
     const framecast = new Framecast(`http://127.0.0.1:${chosen}`);
     framecast.port = chosen;
+    // A port of its own may have been another server's before.
+    if (port === undefined) states.delete(chosen);
     await framecast.#run(cameras);
     return framecast;
   }
 
   async #run(cameras) {
     if (!existsSync(BINARY)) throw new Error(`there is no program at ${BINARY}; build it, or set FRAMECAST_BIN`);
-    // A history of its own: another one on this machine may be running.
-    this.#state = mkdtempSync(path.join(tmpdir(), "framecast-e2e-"));
     const child = spawn(BINARY, ["--listen", `127.0.0.1:${this.port}`, ...cameras], {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, XDG_STATE_HOME: this.#state },
+      env: { ...process.env, XDG_STATE_HOME: stateOf(this.port) },
     });
     this.#child = child;
     const keep = (bytes) => (this.#log = (this.#log + bytes).slice(-4000));
@@ -117,12 +129,10 @@ export class Framecast extends Api {
 
   async #end(signal) {
     const child = this.#child;
-    if (child.exitCode === null && child.signalCode === null) {
-      const exit = once(child, "exit");
-      child.kill(signal);
-      await Promise.race([exit, sleep(5000)]);
-      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-    }
-    rmSync(this.#state, { recursive: true, force: true });
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill(signal);
+    await Promise.race([exit, sleep(5000)]);
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
   }
 }

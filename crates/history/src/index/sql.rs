@@ -24,6 +24,15 @@ pub(super) struct Select {
 
 const COLUMNS: &str = "at, id, kind, camera, text, count";
 
+/// Each name once, from one to the next in the index: not a walk over all rows.
+pub(super) const CAMERAS: &str = "
+WITH RECURSIVE name(camera) AS (
+    SELECT min(camera) FROM events WHERE camera IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(events.camera) FROM events WHERE events.camera > name.camera) FROM name
+    WHERE name.camera IS NOT NULL
+) SELECT camera FROM name WHERE camera IS NOT NULL";
+
 impl Select {
     /// `limit` rows of `query` after `after`, with a `mark` before the number of each parameter (`?`, `$`).
     pub(super) fn new(query: &Query, after: Option<Key>, limit: usize, mark: char) -> Self {

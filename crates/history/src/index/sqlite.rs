@@ -15,7 +15,7 @@ use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params, params_from_iter};
 use tokio::sync::oneshot;
 
-use super::sql::{Select, Value};
+use super::sql::{self, Select, Value};
 use super::{Filled, Found, PRUNE_ROWS, Progress, Retention, Row, Sink, VERSION};
 use crate::Error;
 use crate::entry::Entry;
@@ -253,7 +253,7 @@ fn take_over(connection: &mut Connection, reserve: i64) -> rusqlite::Result<Foun
     set(&transaction, "reserved", reserved + reserve)?;
     let mut cameras = Vec::new();
     {
-        let mut statement = transaction.prepare(CAMERAS)?;
+        let mut statement = transaction.prepare(sql::CAMERAS)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             cameras.push(row.get(0)?);
@@ -262,15 +262,6 @@ fn take_over(connection: &mut Connection, reserve: i64) -> rusqlite::Result<Foun
     transaction.commit()?;
     Ok(Found { reserved, cameras })
 }
-
-/// Each name once, from one to the next in the index: not a walk over all rows.
-const CAMERAS: &str = "
-WITH RECURSIVE name(camera) AS (
-    SELECT min(camera) FROM events WHERE camera IS NOT NULL
-    UNION ALL
-    SELECT (SELECT min(events.camera) FROM events WHERE events.camera > name.camera) FROM name
-    WHERE name.camera IS NOT NULL
-) SELECT camera FROM name WHERE camera IS NOT NULL";
 
 fn set(transaction: &Transaction<'_>, key: &str, value: i64) -> rusqlite::Result<()> {
     let mut statement =

@@ -19,7 +19,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement, Transaction};
 use tracing::debug;
 
-use super::sql::{Select, Value};
+use super::sql::{self, Select, Value};
 use super::{Filled, Found, PRUNE_ROWS, Progress, Retention, Row, Sink, VERSION};
 use crate::Error;
 use crate::entry::Entry;
@@ -297,18 +297,9 @@ async fn take_over(transaction: &Transaction<'_>, reserve: i64) -> Result<Found,
         "SELECT greatest((SELECT value FROM state WHERE key = 'reserved'), (SELECT max(id) FROM events))";
     let reserved: i64 = transaction.query_one(text, &[]).await?.get(0);
     set_reserved(transaction, reserved + reserve).await?;
-    let rows = transaction.query(CAMERAS, &[]).await?;
+    let rows = transaction.query(sql::CAMERAS, &[]).await?;
     Ok(Found { reserved, cameras: rows.iter().map(|row| row.get(0)).collect() })
 }
-
-/// Each name once, from one to the next in the index: not a walk over all rows.
-const CAMERAS: &str = "
-WITH RECURSIVE name(camera) AS (
-    SELECT min(camera) FROM events WHERE camera IS NOT NULL
-    UNION ALL
-    SELECT (SELECT min(events.camera) FROM events WHERE events.camera > name.camera) FROM name
-    WHERE name.camera IS NOT NULL
-) SELECT camera FROM name WHERE camera IS NOT NULL";
 
 async fn set_reserved(transaction: &Transaction<'_>, reserved: i64) -> Result<(), tokio_postgres::Error> {
     transaction

@@ -7,6 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { checks as accesses } from "./checks/access.mjs";
+import { checks as brokens } from "./checks/broken.mjs";
 import { checks as clients } from "./checks/client.mjs";
 import { checks as days } from "./checks/day.mjs";
 import { checks as dropIns } from "./checks/drop_in.mjs";
@@ -30,7 +31,7 @@ import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...days, ...histories, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
+const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;

@@ -34,16 +34,19 @@ impl Ear {
 
     /// The next event, whose id must be that of its message; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Value> {
-        loop {
-            let piece = soon("an event", self.piece()).await?;
-            let Some(message) = piece.strip_prefix("id: ") else {
-                assert!(piece == ":" || piece == "retry: 1000", "{piece}");
-                continue;
-            };
-            let (id, data) = message.split_once("\ndata: ").unwrap();
-            let event: Value = serde_json::from_str(data).unwrap();
-            assert_eq!(event["id"].to_string(), id);
-            return Some(event);
-        }
+        soon("an event", async {
+            loop {
+                let piece = self.piece().await?;
+                let Some(message) = piece.strip_prefix("id: ") else {
+                    assert!(piece == ":" || piece == "retry: 1000", "{piece}");
+                    continue;
+                };
+                let (id, data) = message.split_once("\ndata: ").unwrap();
+                let event: Value = serde_json::from_str(data).unwrap();
+                assert_eq!(event["id"].to_string(), id);
+                return Some(event);
+            }
+        })
+        .await
     }
 }

@@ -1,0 +1,143 @@
+// A database that is killed while a table is read from it: whoever reads is told that the table is not whole.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { open } from "../lib/browser.mjs";
+import { lackingPostgres, Postgres } from "../lib/postgres.mjs";
+import { inVenv, lackingInVenv } from "../lib/venv.mjs";
+import { ensure, until } from "../lib/wait.mjs";
+
+const ROWS = 300000;
+
+// Of a table in CSV it makes some 60 MB, which gzip makes little smaller: more than what waits on its way to who reads
+// slowly. Its ids are far above those that the server gives meanwhile.
+const FILL = `
+INSERT INTO framecast.events (at, id, kind, camera, text, count)
+  SELECT 1700000000000 + n, 1000000000 + n, 'lost', 'front', md5(n::text) || md5((-n)::text) || md5(n || 'a') || md5(n || 'b'), n
+  FROM generate_series(1, ${ROWS}) AS n;
+UPDATE framecast.state SET value = value + ${ROWS} WHERE key = 'rows'`;
+
+// What a slow line takes in a second.
+const SLOW_BYTES = 500000;
+
+const REQUESTS = ["requests", ["requests==2.32.5"], "python3"];
+
+function folderFor(stage) {
+  const folder = mkdtempSync(path.join(tmpdir(), "framecast-broken-"));
+  stage.defer(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A Framecast with many events in a database that can be killed. */
+async function filled(stage, folder) {
+  const postgres = await Postgres.start(stage);
+  const config = path.join(folder, "site.toml");
+  const lines = [`history = "${postgres.url}"`, 'history_max_age = "100y"', "[[camera]]", 'name = "front"', 'source = "emulated"'];
+  writeFileSync(config, lines.join("\n"));
+  const framecast = await stage.framecast(["--config", config]);
+  await postgres.ask(FILL);
+  return { postgres, framecast };
+}
+
+/** Ends with the lines that `child` has written, or with its exit code. */
+function told(child) {
+  const state = { lines: [], code: null };
+  let text = "";
+  child.stdout.on("data", (bytes) => {
+    text += bytes;
+    state.lines = text.split("\n").slice(0, -1);
+  });
+  child.on("close", (code) => (state.code = code));
+  return state;
+}
+
+async function curl(stage) {
+  const folder = folderFor(stage);
+  const { postgres, framecast } = await filled(stage, folder);
+  const file = path.join(folder, "events.csv");
+  const args = ["--silent", "--show-error", "--limit-rate", "4M", "--output", file, `${framecast.url}/api/events.csv`];
+  const child = spawn("curl", args, { stdio: ["ignore", "ignore", "pipe"] });
+  stage.defer(() => child.kill("SIGKILL"));
+  let complaint = "";
+  child.stderr.on("data", (bytes) => (complaint += bytes));
+  const ended = once(child, "close");
+  await until("the first megabyte is here", () => statSync(file).size > 1 << 20, { everyMs: 20 });
+  postgres.kill();
+  const [code] = await ended;
+  ensure(code === 18, `curl ends with ${code}, not with 18 for a part of a file: ${complaint}`);
+  ensure(statSync(file).size > 1 << 20, "what came before is gone");
+}
+
+async function requests(stage) {
+  const { postgres, framecast } = await filled(stage, folderFor(stage));
+  const script = fileURLToPath(new URL("./requests_client.py", import.meta.url));
+  for (const coding of ["identity", "gzip"]) {
+    const args = [script, `${framecast.url}/api/events.csv`, coding];
+    const child = spawn(inVenv(...REQUESTS), args, { stdio: ["pipe", "pipe", "inherit"] });
+    stage.defer(() => child.kill("SIGKILL"));
+    const state = told(child);
+    await until("it reads", () => state.lines.includes("reading") || state.code !== null);
+    if (coding === "gzip") postgres.kill();
+    // With the database alive the table is whole: it is the kill that is told.
+    child.stdin.end("go on\n");
+    await until("it ends", () => state.code !== null, { withinMs: 60000 });
+    const expected = coding === "gzip" ? "ChunkedEncodingError" : "whole";
+    ensure(state.code === 0 && state.lines.at(-1) === expected, `with ${coding}: ${state.lines.join(" | ")}`);
+  }
+}
+
+/** Reads a table in a page; `window.goOn()` lets it read on after its first megabyte. */
+const READ = `new Promise((started) => {
+  window.read = (async () => {
+    const goOn = new Promise((done) => { window.goOn = done; });
+    const response = await fetch("/api/events.csv");
+    const reader = response.body.getReader();
+    let bytes = 0;
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return "whole: " + bytes;
+        bytes += value.length;
+        if (bytes > 1 << 20) {
+          started(bytes);
+          await goOn;
+        }
+      }
+    } catch (error) {
+      return error.name;
+    }
+  })();
+})`;
+
+async function chromium(stage) {
+  const { postgres, framecast } = await filled(stage, folderFor(stage));
+  const browser = await stage.browser("chromium");
+  const reader = await open(browser, `${framecast.url}/cameras/front`);
+  await reader.evaluate(READ);
+  const page = await browser.newPage();
+  await page.emulateNetworkConditions({ download: SLOW_BYTES, upload: SLOW_BYTES, latency: 0 });
+  // It goes on loading until it is broken off, which is an error of the load.
+  page.goto(`${framecast.url}/history`).catch(() => {});
+  const seen = () => page.evaluate(() => document.querySelectorAll(".events tbody tr[data-kind]").length);
+  await until("rows are seen while more come", async () => (await seen()) > 50, { everyMs: 20 });
+  postgres.kill();
+  await reader.evaluate("window.goOn()");
+  const error = await reader.evaluate("window.read");
+  ensure(error === "TypeError", `the fetch of a table that broke off says: ${error}`);
+  const sentence = await until("the page says that it is broken off", () => page.$eval(".events tr.broken", ({ textContent }) => textContent));
+  ensure(/This table is not whole: .+ Load the page again\./.test(sentence), sentence);
+  const rows = await seen();
+  ensure(rows > 50 && rows < ROWS, `${rows} rows`);
+  await page.screenshot({ path: stage.out("broken-chromium.png") });
+  return `after ${rows} rows`;
+}
+
+export const checks = [
+  { name: "broken-curl", needs: ["curl"], lacking: lackingPostgres, run: curl },
+  { name: "broken-chromium", needs: ["chromium"], lacking: lackingPostgres, run: chromium },
+  { name: "broken-requests", needs: ["python3"], lacking: () => [...lackingPostgres(), ...lackingInVenv(...REQUESTS)], run: requests },
+];

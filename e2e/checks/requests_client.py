@@ -1,0 +1,21 @@
+"""Reads a table as Python programs do: some of it, then, once a line comes, all the rest. Says how that ends."""
+
+import sys
+
+import requests
+
+url, coding = sys.argv[1:]
+response = requests.get(url, headers={"Accept-Encoding": coding}, stream=True, timeout=60)
+response.raise_for_status()
+pieces = response.iter_content(65536)
+read = 0
+while read < 1 << 20:
+    read += len(next(pieces))
+print("reading", flush=True)
+sys.stdin.readline()
+try:
+    for piece in pieces:
+        read += len(piece)
+    print("whole", flush=True)
+except requests.exceptions.ChunkedEncodingError:
+    print("ChunkedEncodingError", flush=True)

@@ -16,7 +16,7 @@ use futures_core::Stream;
 use crate::entry::{EntryRef, Key};
 use crate::index::{Filled, Index, Sink};
 use crate::moment::Stamp;
-use crate::table::{Cells, Page, Record, Writer};
+use crate::table::{Cells, Departure, Page, Record, Writer};
 use crate::{Error, Query};
 
 /// How many rows the first page has: few, so that they come soon.
@@ -88,9 +88,8 @@ pub struct Export<P> {
     query: Query,
     ready: VecDeque<Bytes>,
     reading: Option<Reading<P>>,
-    failed: Option<Error>,
-    /// Whether there was a pause before the failure is told.
-    has_paused: bool,
+    /// What is told once the last piece has left.
+    failed: Option<(Error, Departure)>,
     rows: usize,
 }
 
@@ -113,7 +112,6 @@ where
             ready: VecDeque::from([head]),
             reading: None,
             failed: None,
-            has_paused: false,
             rows: FIRST_ROWS,
         };
         export.read(Pieces { writer, stamp: Stamp::utc(), pieces: VecDeque::new() }, None);
@@ -129,7 +127,7 @@ where
     fn take(&mut self, read: (Option<Pieces<P>>, Result<Filled, Error>)) {
         let (pieces, filled) = read;
         let Some(mut pieces) = pieces else {
-            self.failed = filled.err().or(Some(Error::Closed));
+            self.fail(Bytes::new(), filled.err().unwrap_or(Error::Closed));
             return;
         };
         match filled {
@@ -143,16 +141,24 @@ where
             }
             Ok(_) => {
                 self.ready.append(&mut pieces.pieces);
-                self.ready.push_back(pieces.writer.end::<Row<'_>>());
-                let failure = pieces.writer.failure();
-                self.failed = failure.map(|reason| Error::Table { reason: reason.to_owned() });
+                let end = pieces.writer.end::<Row<'_>>();
+                match pieces.writer.failure() {
+                    Some(reason) => self.fail(end, Error::Table { reason: reason.to_owned() }),
+                    None => self.ready.push_back(end),
+                }
             }
             Err(error) => {
                 self.ready.append(&mut pieces.pieces);
-                self.ready.push_back(pieces.writer.break_off::<Row<'_>>(&error.to_string()));
-                self.failed = Some(error);
+                self.fail(pieces.writer.break_off::<Row<'_>>(&error.to_string()), error);
             }
         }
+    }
+
+    /// Ends with `last` and then with `error`.
+    fn fail(&mut self, last: Bytes, error: Error) {
+        let (last, departure) = Departure::of(last);
+        self.ready.push_back(last);
+        self.failed = Some((error, departure));
     }
 
     /// Sets the length of the next page by that of the last one.
@@ -189,13 +195,12 @@ where
                     this.reading = None;
                     this.take(read);
                 }
-                None if this.failed.is_some() && !this.has_paused => {
-                    // hyper closes a connection at an error with what it has gathered: the last piece goes first.
-                    this.has_paused = true;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                None => {
+                    if let Some((_, departure)) = &mut this.failed {
+                        ready!(departure.poll(cx));
+                    }
+                    return Poll::Ready(this.failed.take().map(|(error, _)| Err(error)));
                 }
-                None => return Poll::Ready(this.failed.take().map(Err)),
             }
         }
     }

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Response, header};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::departure::Departure;
 use super::page::Page;
 use super::record::Record;
 use super::writer::Writer;
@@ -50,7 +51,8 @@ pub struct Table<S, P> {
 enum Stage<S> {
     New(Pin<Box<S>>),
     Rows(Pin<Box<S>>),
-    Broken(Broken),
+    /// What is told once the last bytes have left.
+    Broken(Broken, Departure),
     Ended,
 }
 
@@ -102,7 +104,13 @@ where
                 }
                 polled.map(|(bytes, _)| Some(Ok(bytes)))
             }
-            Stage::Broken(broken) => Poll::Ready(Some(Err(broken))),
+            Stage::Broken(broken, mut departure) => match departure.poll(context) {
+                Poll::Ready(()) => Poll::Ready(Some(Err(broken))),
+                Poll::Pending => {
+                    self.stage = Stage::Broken(broken, departure);
+                    Poll::Pending
+                }
+            },
             Stage::Ended => Poll::Ready(None),
         }
     }
@@ -148,16 +156,22 @@ where
 
     fn end(&mut self) -> Bytes {
         let bytes = self.writer.end::<R>();
-        if let Some(failure) = self.writer.failure() {
-            self.stage = Stage::Broken(Broken { rows: self.writer.rows(), source: failure.into() });
+        match self.writer.failure().map(Into::into) {
+            Some(source) => self.fail(bytes, source),
+            None => bytes,
         }
-        bytes
     }
 
     fn break_off(&mut self, source: Box<dyn Error + Send + Sync>) -> Bytes {
         let bytes = self.writer.break_off::<R>(&source.to_string());
-        self.stage = Stage::Broken(Broken { rows: self.writer.rows(), source });
-        bytes
+        self.fail(bytes, source)
+    }
+
+    /// `last`, after which the table ends for the reason `source`.
+    fn fail(&mut self, last: Bytes, source: Box<dyn Error + Send + Sync>) -> Bytes {
+        let (last, departure) = Departure::of(last);
+        self.stage = Stage::Broken(Broken { rows: self.writer.rows(), source }, departure);
+        last
     }
 }
 

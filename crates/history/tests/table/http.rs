@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use framecast_history::table::{Coding, Format, Plain, Table};
 use futures_util::{Stream, StreamExt, stream};
@@ -13,7 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::{CODINGS, Note, writer};
@@ -23,7 +24,11 @@ async fn serve<S>(format: Format, coding: Coding, rows: S) -> SocketAddr
 where
     S: Stream<Item = io::Result<Note<'static>>> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    // What waits, waits in the program.
+    socket.set_send_buffer_size(4096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
@@ -88,6 +93,28 @@ async fn a_table_that_breaks_off_is_an_incomplete_body_with_all_rows_so_far() {
         assert_eq!(text.matches("some text").count(), 20_000, "{format:?}");
         assert_eq!(text.contains("after 20000 rows: the disk is gone"), format == Format::Html);
     }
+}
+
+#[tokio::test]
+async fn who_reads_slowly_is_told_that_a_table_broke_off() {
+    let rows = many(2_000).chain(stream::iter([Err(io::Error::other("the disk is gone"))]));
+    let address = serve(Format::Html, Coding::Identity, rows).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut socket = socket.connect(address).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let len = socket.read(&mut piece).await.unwrap();
+        if len == 0 {
+            break;
+        }
+        answer.extend_from_slice(&piece[..len]);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.contains("after 2000 rows: the disk is gone"), "{}", &answer[answer.len() - 300..]);
+    assert!(!answer.ends_with("0\r\n\r\n"), "it has no end");
 }
 
 #[tokio::test]

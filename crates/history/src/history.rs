@@ -227,10 +227,12 @@ impl History {
         Ok((entries.unwrap_or_default(), !filled.is_end))
     }
 
-    /// Events as they happen, from after the id `after` on; from now on without one.
+    /// Events as they happen, from after the id `after` on; from now on without one, or after one that was never given:
+    /// it was another history's.
     pub fn listen(&self, filter: crate::Filter, after: Option<i64>) -> Listener {
         let newest = self.0.newest.subscribe();
-        let after = after.unwrap_or_else(|| *newest.borrow());
+        let newest_id = *newest.borrow();
+        let after = after.map_or(newest_id, |after| after.min(newest_id));
         Listener::new(self.clone(), filter, after, newest)
     }
 

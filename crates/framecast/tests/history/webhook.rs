@@ -1,6 +1,6 @@
 //! Webhooks: signed, in order, and again until they are taken.
 
-use framecast::WebhookSettings;
+use framecast::{Secret, WebhookSettings};
 use framecast_testkit::soon;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
@@ -74,7 +74,7 @@ async fn events_are_sent_signed_in_their_order_and_again_until_they_are_taken() 
     let hook = Hook::listen().await;
     let server = Server::with(|settings| {
         settings.webhooks = vec![hook.settings()];
-        settings.webhook_secret = Some(SECRET.to_owned());
+        settings.webhook_secret = Some(Secret::new(SECRET));
     })
     .await;
     let mut ids = Vec::new();

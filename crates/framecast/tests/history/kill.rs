@@ -4,10 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use framecast_testkit::soon;
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::program::{Running, framecast};
@@ -20,14 +23,17 @@ const MARKERS: usize = 6;
 type Marks = BTreeMap<String, i64>;
 
 /// Sets marks until the server is gone: those that were acknowledged, in their order.
-async fn mark(url: String, name: String) -> Vec<(String, i64)> {
+async fn mark(url: String, name: String, first: Arc<Notify>) -> Vec<(String, i64)> {
     let client = client();
     let mut acknowledged = Vec::new();
     for n in 0.. {
         let label = format!("{name}/{n}");
         let Ok(answer) = ask(client.post(&url).body(labelled(&label))).await else { break };
         match answer.status {
-            201 => acknowledged.push((label, answer.json()["id"].as_i64().unwrap())),
+            201 => {
+                acknowledged.push((label, answer.json()["id"].as_i64().unwrap()));
+                first.notify_one();
+            }
             // The database was slow, and nothing was promised.
             202 => {}
             status => panic!("{label}: {status} {}", answer.text()),
@@ -45,11 +51,12 @@ pub(crate) async fn kill_while_writing(config: &Path) {
     for run in 0..kills {
         let mut program = start();
         let url = format!("http://{}/api/events", program.address());
-        let mut markers = JoinSet::new();
+        let (mut markers, first) = (JoinSet::new(), Arc::new(Notify::new()));
         for marker in 0..MARKERS {
-            markers.spawn(mark(url.clone(), format!("{run}/{marker}")));
+            markers.spawn(mark(url.clone(), format!("{run}/{marker}"), Arc::clone(&first)));
         }
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(50..400))).await;
+        soon("a mark is acknowledged", first.notified()).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(0..400))).await;
         program.signal(Signal::KILL);
         program.wait();
         let highest = acknowledged.values().max().copied().unwrap_or(0);

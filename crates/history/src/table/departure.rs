@@ -1,24 +1,26 @@
-//! When the last piece of a table that broke off has left.
+//! The last piece of a table that broke off, and when its error may follow.
 //!
 //! hyper closes a connection at an error of the body with what it still holds, and that would be the row that says so
-//! wherever a client reads slowly. A piece is dropped when it has been written, so that the error can wait for that.
+//! wherever a client reads slowly. A piece is dropped when it has been written, so that the error can wait for that. And a
+//! browser throws away what comes together with the end of what is not whole.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{sleep, timeout};
 
-/// How long it is waited for: someone may gather all pieces and keep them.
+/// How long the piece is waited for: someone may gather all pieces and keep them.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Word of when a piece is gone.
-pub(crate) struct Departure {
-    gone: oneshot::Receiver<()>,
-    limit: Option<Pin<Box<Sleep>>>,
-}
+/// What a browser has to show the piece before the end comes.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Word of when the error may follow.
+pub(crate) struct Departure(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
 struct Piece {
     bytes: Bytes,
@@ -34,21 +36,23 @@ impl AsRef<[u8]> for Piece {
 impl Departure {
     /// The same `bytes`, whose departure will be known.
     pub(crate) fn of(bytes: Bytes) -> (Bytes, Self) {
-        let (sender, gone) = oneshot::channel();
-        (Bytes::from_owner(Piece { bytes, _gone: sender }), Self { gone, limit: None })
+        let (sender, gone) = oneshot::channel::<()>();
+        let departure = async move {
+            // Its end is dropped; nothing is ever sent.
+            timeout(LIMIT, gone).await.map(drop).unwrap_or_default();
+            sleep(PAUSE).await;
+        };
+        (Bytes::from_owner(Piece { bytes, _gone: sender }), Self(Box::pin(departure)))
     }
 
-    /// Ready when they are gone, or not even after [`LIMIT`]; never at first, since they may have been copied and wait to be
-    /// written all the same. Must be called within a Tokio runtime.
+    /// Ready when the error may follow. Must be called within a Tokio runtime.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(limit) = &mut self.limit else {
-            self.limit = Some(Box::pin(sleep(LIMIT)));
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        };
-        match Pin::new(&mut self.gone).poll(context) {
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending => limit.as_mut().poll(context),
-        }
+        self.0.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for Departure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Departure").finish_non_exhaustive()
     }
 }

@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,7 +23,7 @@ INSERT INTO framecast.events (at, id, kind, camera, text, count)
 UPDATE framecast.state SET value = value + ${ROWS} WHERE key = 'rows'`;
 
 // What a slow line takes in a second.
-const SLOW_BYTES = 500000;
+const SLOW_BYTES = 1000000;
 
 const REQUESTS = ["requests", ["requests==2.32.5"], "python3"];
 
@@ -43,7 +44,27 @@ async function filled(stage, folder) {
   return { postgres, framecast };
 }
 
-/** Ends with the lines that `child` has written, or with its exit code. */
+/** The address of `port` behind a slow line, which passes on how a connection ends. */
+async function slowLine(stage, port) {
+  const server = net.createServer((near) => {
+    const far = net.connect(port, "127.0.0.1");
+    near.pipe(far);
+    far.on("data", (bytes) => {
+      near.write(bytes);
+      far.pause();
+      setTimeout(() => far.resume(), (bytes.length / SLOW_BYTES) * 1000);
+    });
+    far.on("end", () => near.end());
+    for (const [end, other] of [[near, far], [far, near]]) end.on("error", () => other.destroy());
+    stage.defer(() => near.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  stage.defer(() => server.close());
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** The lines that `child` has written so far, and its exit code once it has ended. */
 function told(child) {
   const state = { lines: [], code: null };
   let text = "";
@@ -119,9 +140,8 @@ async function chromium(stage) {
   const reader = await open(browser, `${framecast.url}/cameras/front`);
   await reader.evaluate(READ);
   const page = await browser.newPage();
-  await page.emulateNetworkConditions({ download: SLOW_BYTES, upload: SLOW_BYTES, latency: 0 });
   // It goes on loading until it is broken off, which is an error of the load.
-  page.goto(`${framecast.url}/history`).catch(() => {});
+  page.goto(`${await slowLine(stage, framecast.port)}/history`).catch(() => {});
   const seen = () => page.evaluate(() => document.querySelectorAll(".events tbody tr[data-kind]").length);
   await until("rows are seen while more come", async () => (await seen()) > 50, { everyMs: 20 });
   postgres.kill();

@@ -25,6 +25,9 @@ use crate::http::{self, Context, Listener, Server};
 use crate::supervisor::Supervisor;
 use crate::webhook;
 
+/// What is said of the server that starts.
+const VERSION: &str = concat!("Framecast ", env!("CARGO_PKG_VERSION"));
+
 /// What is given to cameras and viewers to end by themselves at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
 
@@ -132,12 +135,13 @@ impl Cameras {
             cameras.push(Arc::new(Camera::new(feed, drivers.clone(), camera.clone(), &kept)));
         }
         let pool = encoder_pool()?;
+        let secret = settings.webhook_secret.as_ref().map(Secret::expose);
+        webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
+        hub.events().tell(Event::new(EventKind::Started, SystemTime::now()).saying(VERSION));
         for camera in &cameras {
             tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone()).run());
             tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(&pool), shutdown.clone()));
         }
-        let secret = settings.webhook_secret.as_ref().map(Secret::expose);
-        webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
         let (settings, codec) = (Arc::new(settings), pool.backend());
         let state = state.map(Arc::new);
         let (cameras, listing) = (cameras.into(), Arc::default());

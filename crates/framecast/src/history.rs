@@ -1,10 +1,10 @@
 //! Opens the history that the settings ask for, and closes it.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use framecast_history::{Error, History, Location, Settings as Kept, Tasks};
-use framecast_hub::{Event, EventKind, Hub};
+use framecast_hub::Hub;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
@@ -48,23 +48,22 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<Opened, OpenE
         None => None,
         Some(location) => match wait_for(settings, &location, hub).await {
             Ok(opened) => Some(opened),
-            // Nobody asked for this file by name.
-            Err(error) if *place == HistoryPlace::Default => {
+            // Nobody asked for this file by name, and another server may have it.
+            Err(error @ (Error::Unwritable { .. } | Error::Locked { .. }))
+                if *place == HistoryPlace::Default =>
+            {
                 warn!("{error}; events are kept as long as this server runs");
                 None
             }
             Err(error) => return Err(error.into()),
         },
     };
-    let opened = match opened {
+    match opened {
         Some((history, tasks)) => {
-            Opened { history, is_temporary: false, tasks: Mutex::new(Some(tasks)), _folder: None }
+            Ok(Opened { history, is_temporary: false, tasks: Mutex::new(Some(tasks)), _folder: None })
         }
-        None => temporary(settings, hub).await?,
-    };
-    let version = concat!("Framecast ", env!("CARGO_PKG_VERSION"));
-    hub.events().tell(Event::new(EventKind::Started, SystemTime::now()).saying(version));
-    Ok(opened)
+        None => temporary(settings, hub).await,
+    }
 }
 
 /// Opens the database at `location`; one that cannot be reached is waited for.

@@ -1,13 +1,13 @@
 //! Webhooks: events sent to an address by POST, signed, and again until they are taken.
 //!
-//! Each webhook is a position in the history. An address that is away is behind, not forgotten: what it missed comes
-//! from the history, in its order. What is sent is what `/api/events/live` tells.
+//! Each webhook is a position in the history, from the start of the server on. An address that is away is behind, not
+//! forgotten: what it missed comes from the history, in its order. What is sent is what `/api/events/live` tells.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use framecast_drivers::tls_of_system;
-use framecast_history::{Filter, History, Kept, Listener};
+use framecast_history::{Filter, Heard, History, Kept, Listener};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, StatusCode, redirect};
 use sha2::Sha256;
@@ -27,6 +27,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 
 /// After this long an event is given up, and the next one has its turn.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
+
+/// What is left at the end of the server, that it ends among it, is sent for so long.
+const LAST_WORDS: Duration = Duration::from_millis(700);
 
 /// One address.
 struct Webhook {
@@ -70,17 +73,30 @@ pub(crate) fn start(
         let webhook = Webhook { url: url.clone(), client: client.clone(), secret: secret.clone() };
         let (listener, shutdown) = (history.listen(filter, None), shutdown.clone());
         tasks.spawn(async move {
-            // The last event is that the server ends, which others tell.
-            shutdown.run_until_cancelled(webhook.run(listener)).await;
+            tokio::select! {
+                () = webhook.run(listener) => {}
+                () = ends(&shutdown) => {}
+            }
         });
     }
     Ok(())
 }
 
+/// Waits until the server ends, and then as long as its last events may take.
+async fn ends(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    sleep(LAST_WORDS).await;
+}
+
 impl Webhook {
     async fn run(self, mut listener: Listener) {
-        while let Some(kept) = listener.next().await {
-            self.send(&kept).await;
+        while let Some(heard) = listener.next().await {
+            match heard {
+                Heard::Event(kept) => self.send(&kept).await,
+                Heard::Missed => {
+                    warn!(host = self.host(), "events that a webhook has not taken are not kept any more")
+                }
+            }
         }
     }
 

@@ -60,6 +60,14 @@ pub enum Error {
         /// What is wrong, and what would be right; never a password.
         problem: String,
     },
+    /// The database cannot hold every text.
+    #[error("history: {place} is encoded as {encoding}; make a database with ENCODING 'UTF8'")]
+    Encoding {
+        /// The database's address, without a password.
+        place: String,
+        /// Its encoding.
+        encoding: String,
+    },
     /// PostgreSQL failed, or cannot be reached.
     #[error("history: {place}: {}", with_causes(.source))]
     Postgres {
@@ -97,16 +105,27 @@ impl Error {
     /// Whether trying again later can help, with nothing changed but the database.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Postgres { source, .. } => {
-                // Without a code it is the connection that failed; class 57 is a server that ends or starts.
-                source
-                    .code()
-                    .is_none_or(|code| code.code().starts_with("57") || code.code().starts_with("53"))
-            }
+            // Classes 08, 53 and 57 are connections, too little of something, and a server that ends or starts.
+            Self::Postgres { source, .. } => match source.code() {
+                Some(code) => ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)),
+                None => source.is_closed() || is_of_system(source),
+            },
             Self::Silent { .. } => true,
             _ => false,
         }
     }
+}
+
+/// Whether a connection failed, and not what it was asked for.
+fn is_of_system(error: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        if source.is::<io::Error>() {
+            return true;
+        }
+        cause = source.source();
+    }
+    error.to_string().starts_with("timeout")
 }
 
 /// An error of PostgreSQL with its causes, which alone say what happened.

@@ -74,6 +74,9 @@ where
         if self.writer.is_full() {
             self.pieces.push_back(self.writer.take());
         }
+        if self.writer.failure().is_some() {
+            return ControlFlow::Break(());
+        }
         // A page whose rows are much longer than those before ends early.
         let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
         if bytes > 2 * PAGE_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -131,7 +134,7 @@ where
             return;
         };
         match filled {
-            Ok(Filled { last: Some(last), is_end: false }) => {
+            Ok(Filled { last: Some(last), is_end: false }) if pieces.writer.failure().is_none() => {
                 if !pieces.writer.is_empty() {
                     pieces.pieces.push_back(pieces.writer.take());
                 }

@@ -22,6 +22,9 @@ use crate::{Error, Export, Key, Listener, Query};
 /// How many events wait for the database at most.
 pub(crate) const QUEUE: usize = 10_000;
 
+/// How many may wait before a mark finds no place more.
+const MARKS: usize = QUEUE / 4 * 3;
+
 /// How many events that are written stay at hand for who listens.
 const RECENT: usize = 1_000;
 
@@ -78,8 +81,6 @@ pub struct Kept {
 struct State {
     /// The next id.
     next_id: i64,
-    /// The last id that may be given before the index is told.
-    reserved: i64,
     /// The newest events, the last `waiting` of which are not written.
     recent: VecDeque<Arc<Kept>>,
     waiting: usize,
@@ -90,14 +91,22 @@ struct State {
     /// Who waits for an event to be written.
     acks: VecDeque<(i64, oneshot::Sender<()>)>,
     cameras: BTreeSet<String>,
+    /// The highest id of those that were taken away.
+    pruned: i64,
     is_away: bool,
     is_closed: bool,
 }
 
-/// No event more can wait for the database.
+/// Why an event is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the history's database is away, and as many events wait for it as may")]
-pub struct Full;
+pub enum NotKept {
+    /// As many wait for the database as may.
+    #[error("the history's database is away, and as many events wait for it as may")]
+    Full,
+    /// The history is closed.
+    #[error("the server ends")]
+    Closed,
+}
 
 /// What was counted since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -141,13 +150,13 @@ impl History {
         let (index, found) = Index::open(&settings.location, RESERVE).await?;
         let state = State {
             next_id: found.reserved + 1,
-            reserved: found.reserved + RESERVE,
             recent: VecDeque::new(),
             waiting: 0,
             before_recent: found.reserved,
             untold: 0,
             acks: VecDeque::new(),
             cameras: found.cameras.into_iter().collect(),
+            pruned: found.pruned,
             is_away: false,
             is_closed: false,
         };
@@ -193,13 +202,23 @@ impl History {
     /// Gives `event` its id and a place in the queue. Never waits.
     ///
     /// # Errors
-    /// [`Full`] when there is no place; the event is counted as dropped.
-    pub fn record(&self, event: Event) -> Result<Recorded, Full> {
-        let recorded = self.0.lock().record(event);
-        self.0.counts.recorded.fetch_add(1, Ordering::Relaxed);
+    /// [`NotKept`] when there is no place; the event is counted as dropped. Marks find none while what is left of the queue is
+    /// needed for what happens to the cameras; whoever sets one is told, and it is not counted.
+    pub fn record(&self, event: Event) -> Result<Recorded, NotKept> {
+        let is_mark = event.kind == EventKind::Mark;
+        let (recorded, given) = {
+            let mut state = self.0.lock();
+            let before = state.next_id;
+            (state.record(event), state.next_id - before)
+        };
+        self.0.counts.recorded.fetch_add(given.unsigned_abs(), Ordering::Relaxed);
         match &recorded {
             Ok(recorded) => self.0.tell(recorded.kept.entry.id),
-            Err(Full) => drop(self.0.counts.dropped.fetch_add(1, Ordering::Relaxed)),
+            Err(_) if is_mark => {}
+            Err(_) => {
+                self.0.counts.recorded.fetch_add(1, Ordering::Relaxed);
+                self.0.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
         recorded
     }
@@ -212,7 +231,7 @@ impl History {
         Export::new(self.index().clone(), query, writer)
     }
 
-    /// At most `limit` events of `query` after `after`, and whether there are more.
+    /// At most `limit` events of `query` after `after`, and after which there are more, if there are.
     ///
     /// # Errors
     /// What the database says.
@@ -221,18 +240,19 @@ impl History {
         query: &Query,
         after: Option<Key>,
         limit: usize,
-    ) -> Result<(Vec<Entry>, bool), Error> {
+    ) -> Result<(Vec<Entry>, Option<Key>), Error> {
         let (entries, filled) = self.index().fill(query, after, limit, Vec::new()).await;
         let filled = filled?;
-        Ok((entries.unwrap_or_default(), !filled.is_end))
+        Ok((entries.unwrap_or_default(), filled.last.filter(|_| !filled.is_end)))
     }
 
     /// Events as they happen, from after the id `after` on; from now on without one, or after one that was never given:
     /// it was another history's.
     pub fn listen(&self, filter: crate::Filter, after: Option<i64>) -> Listener {
         let newest = self.0.newest.subscribe();
-        let newest_id = *newest.borrow();
-        let after = after.map_or(newest_id, |after| after.min(newest_id));
+        // What has an id is at hand, told or not.
+        let last = self.0.lock().next_id - 1;
+        let after = after.map_or(last, |after| after.min(last));
         Listener::new(self.clone(), filter, after, newest)
     }
 
@@ -265,12 +285,15 @@ impl History {
         }
     }
 
-    /// Waits until all that was recorded is written.
+    /// Waits until all that was recorded is written, or the history is closed.
     pub async fn written(&self) {
         loop {
             let idle = self.0.idle.notified();
-            if self.0.lock().waiting == 0 {
-                return;
+            {
+                let state = self.0.lock();
+                if state.waiting == 0 || state.is_closed {
+                    return;
+                }
             }
             idle.await;
         }
@@ -288,6 +311,11 @@ impl History {
         }
         let begin = state.recent.partition_point(|kept| kept.entry.id <= after);
         Some(state.recent.range(begin..).take(limit).cloned().collect())
+    }
+
+    /// The highest id of those that were taken away.
+    pub(crate) fn pruned(&self) -> i64 {
+        self.0.lock().pruned
     }
 
     /// The id up to which events are in the index alone.
@@ -345,6 +373,7 @@ impl Shared {
     fn close(&self) {
         self.lock().is_closed = true;
         self.work.notify_one();
+        self.idle.notify_waiters();
     }
 
     /// Counts events that were lost before they came here.
@@ -373,14 +402,20 @@ impl Shared {
 }
 
 impl State {
-    fn record(&mut self, event: Event) -> Result<Recorded, Full> {
+    fn record(&mut self, event: Event) -> Result<Recorded, NotKept> {
+        if self.is_closed {
+            return Err(NotKept::Closed);
+        }
+        if event.kind == EventKind::Mark && self.waiting >= MARKS {
+            return Err(NotKept::Full);
+        }
         // What was dropped before stands before what comes after.
         if self.untold > 0 && self.waiting + 1 < QUEUE {
             self.record_dropped();
         }
-        if self.waiting >= QUEUE || self.is_closed {
+        if self.waiting >= QUEUE {
             self.untold += 1;
-            return Err(Full);
+            return Err(NotKept::Full);
         }
         let kept = self.push(event);
         let (ack, written) = oneshot::channel();
@@ -411,17 +446,16 @@ impl State {
         kept
     }
 
-    /// The first `limit` events that wait, and up to which id there will be none given before the next batch.
+    /// The first `limit` events that wait, and an id beyond all that can be given before the next batch.
     fn batch(&self, limit: usize) -> (Vec<Arc<Entry>>, i64) {
         let begin = self.recent.len() - self.waiting;
         let batch = self.recent.range(begin..).take(limit).map(|kept| Arc::clone(&kept.entry));
         (batch.collect(), self.next_id + RESERVE)
     }
 
-    /// The first `count` events that waited are written, and no id up to `reserved` is given by another run.
-    fn written(&mut self, count: usize, reserved: i64) {
+    /// The first `count` events that waited are written.
+    fn written(&mut self, count: usize) {
         self.waiting -= count;
-        self.reserved = self.reserved.max(reserved);
         let last = self.recent.len() - self.waiting;
         let last_id = last.checked_sub(1).and_then(|at| self.recent.get(at)).map_or(0, |kept| kept.entry.id);
         while self.acks.front().is_some_and(|(id, _)| *id <= last_id) {

@@ -1,13 +1,14 @@
 //! Events as they happen, from a place on: a cursor over what is at hand, and over the index for what is not any more.
 //!
-//! A listener that is slow, or comes back after a while, costs no memory: it falls back to the index, and misses nothing
-//! that was kept.
+//! A listener that is slow, or comes back after a while, costs no memory: it falls back to the index, misses nothing that is
+//! kept, and is told where something is not kept any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use framecast_hub::EventKind;
 use tokio::sync::watch;
 use tracing::debug;
 
@@ -16,10 +17,19 @@ use crate::query::Filter;
 use crate::{Entry, Error, History};
 
 /// How many events are taken at once.
-const PAGE: usize = 200;
+const PAGE: usize = 500;
 
 /// The wait before the index is asked again after it failed.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// What a listener hears.
+#[derive(Debug)]
+pub enum Heard {
+    /// An event.
+    Event(Arc<Kept>),
+    /// There were events before the next one that are not kept any more; how many is not known.
+    Missed,
+}
 
 /// A position in the events of a history.
 #[derive(Debug)]
@@ -27,53 +37,75 @@ pub struct Listener {
     history: History,
     filter: Filter,
     after: i64,
+    /// Up to which id it was told that events are missing.
+    missed: i64,
     newest: watch::Receiver<i64>,
     ready: VecDeque<Arc<Kept>>,
 }
 
 impl Listener {
     pub(crate) fn new(history: History, filter: Filter, after: i64, newest: watch::Receiver<i64>) -> Self {
-        Self { history, filter, after, newest, ready: VecDeque::new() }
+        // From the beginning on is from what there is.
+        let missed = if after == 0 { i64::MAX } else { after };
+        Self { history, filter, after, missed, newest, ready: VecDeque::new() }
     }
 
-    /// The next event. Cancel safe. `None` when the history is gone.
-    pub async fn next(&mut self) -> Option<Arc<Kept>> {
+    /// The id of the last event that it has looked at, wanted or not: where one that comes back may begin.
+    pub fn position(&self) -> i64 {
+        self.ready.front().map_or(self.after, |kept| kept.entry.id - 1)
+    }
+
+    /// What it hears next. Cancel safe. `None` when the history is gone.
+    pub async fn next(&mut self) -> Option<Heard> {
         loop {
             if let Some(kept) = self.ready.pop_front() {
-                return Some(kept);
+                return Some(Heard::Event(kept));
             }
             // Marked as seen first: what comes while this looks is looked for again.
             self.newest.mark_unchanged();
             match self.history.recent_after(self.after, PAGE) {
                 Some(page) if page.is_empty() => self.newest.changed().await.ok()?,
-                Some(page) => self.take(page),
-                None => match self.older().await {
-                    Ok(page) => self.take(page),
-                    Err(error) => {
+                Some(page) => {
+                    let last = page.last().map(|kept| kept.entry.id);
+                    self.take(page, last);
+                }
+                None if self.has_missed() => return Some(Heard::Missed),
+                None => {
+                    if let Err(error) = self.look_back().await {
                         debug!("events cannot be read again: {error}");
                         tokio::time::sleep(RETRY).await;
                     }
-                },
+                }
             }
         }
     }
 
-    /// What the index has after this position. Where that is nothing, what is at hand comes next.
-    async fn older(&mut self) -> Result<Vec<Arc<Kept>>, Error> {
-        let until = self.history.before_recent();
-        let entries = self.history.index().after_id(self.after, PAGE).await?;
-        if entries.is_empty() {
-            self.after = self.after.max(until);
+    /// Whether events were taken away that would be next; once.
+    fn has_missed(&mut self) -> bool {
+        let pruned = self.history.pruned();
+        let has_missed = self.missed < i64::MAX && self.after.max(self.missed) < pruned;
+        if has_missed {
+            self.missed = pruned;
         }
-        Ok(entries.into_iter().map(kept).collect())
+        has_missed
     }
 
-    fn take(&mut self, page: Vec<Arc<Kept>>) {
-        if let Some(last) = page.last() {
-            self.after = last.entry.id;
-        }
+    /// Takes what the index has after this position. Where that is nothing, what is at hand comes next.
+    async fn look_back(&mut self) -> Result<(), Error> {
+        let until = self.history.before_recent();
+        let (entries, last) = self.history.index().after_id(self.after, PAGE).await?;
+        let page = entries.into_iter().map(kept).collect();
+        self.take(page, last.or(Some(until)));
+        Ok(())
+    }
+
+    /// Takes a page, which ends with the id `last`. That events were dropped is for all to know.
+    fn take(&mut self, page: Vec<Arc<Kept>>, last: Option<i64>) {
+        self.after = last.unwrap_or(self.after).max(self.after);
         let filter = &self.filter;
-        self.ready.extend(page.into_iter().filter(|kept| filter.wants(&kept.entry.by_ref())));
+        let is_wanted =
+            |kept: &Arc<Kept>| kept.entry.kind == EventKind::Dropped || filter.wants(&kept.entry.by_ref());
+        self.ready.extend(page.into_iter().filter(is_wanted));
     }
 }
 

@@ -78,8 +78,8 @@ async fn what_finds_no_place_while_the_database_is_away_is_counted_and_told() {
     let mut database = database();
     let (history, _tasks) = open_at(database.location()).await.unwrap();
     database.0.stop();
-    let mark = |n| Event::new(EventKind::Mark, SystemTime::now()).counting(n);
-    let kept = (0..10_500).filter(|n| history.record(mark(*n)).is_ok()).count();
+    let told = |n| Event::new(EventKind::Controls, SystemTime::now()).counting(n);
+    let kept = (0..10_500).filter(|n| history.record(told(*n)).is_ok()).count();
     let figures = history.figures();
     assert_eq!((kept as u64 + figures.dropped, figures.waiting), (10_500, 10_000));
     database.0.resume();
@@ -90,8 +90,9 @@ async fn what_finds_no_place_while_the_database_is_away_is_counted_and_told() {
     }
     let dropped = database.0.ask("SELECT count FROM framecast.events ORDER BY id DESC LIMIT 1");
     assert_eq!(dropped, figures.dropped.to_string());
-    let marks =
-        database.0.ask("SELECT count(*), min(count), max(count) FROM framecast.events WHERE kind = 'mark'");
+    let marks = database
+        .0
+        .ask("SELECT count(*), min(count), max(count) FROM framecast.events WHERE kind = 'controls'");
     assert_eq!(marks, format!("{kept}|0|{}", kept - 1));
 }
 

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use behaviour::{Place, open_and_close, open_at};
-use framecast_history::{Error, Location};
+use framecast_history::{Error, Location, NotKept};
+use framecast_hub::EventKind;
 use tempfile::TempDir;
 
 struct Folder(TempDir);
@@ -67,6 +68,36 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_path() {
     let below = folder.path().join("file/x.db");
     let told = refusal(&below).await;
     assert!(told.starts_with(&format!("history: {} cannot be written: ", below.display())), "{told}");
+}
+
+#[tokio::test]
+async fn a_file_is_locked_by_whatever_name_it_is_reached() {
+    let folder = Folder::new();
+    let (_history, _tasks) = open_at(folder.location()).await.unwrap();
+    let link = folder.0.path().join("link.db");
+    std::os::unix::fs::symlink(folder.file(), &link).unwrap();
+    let error = open_at(Location::File(link)).await.map(drop).unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_mark_finds_no_place_where_what_happens_still_does() {
+    let folder = Folder::new();
+    let (history, _tasks) = open_at(folder.location()).await.unwrap();
+    let mark = || history.record(behaviour::event(0, EventKind::Mark));
+    let other = || history.record(behaviour::event(0, EventKind::Lost));
+    // Nothing is written while another program writes.
+    let blocking = rusqlite::Connection::open(folder.file()).unwrap();
+    blocking.execute_batch("BEGIN IMMEDIATE").unwrap();
+    while mark().is_ok() {}
+    assert_eq!(mark().unwrap_err(), NotKept::Full);
+    let before = history.figures();
+    assert!(other().is_ok());
+    let figures = history.figures();
+    assert_eq!((figures.dropped, before.dropped), (0, 0), "whoever marks is told, and it is not counted");
+    blocking.execute_batch("ROLLBACK").unwrap();
+    history.written().await;
+    assert!(mark().is_ok());
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -84,6 +85,20 @@ impl From<TcpStream> for Socket {
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
         Self::Unix(stream)
+    }
+}
+
+impl Socket {
+    /// Ends the connection so that the client sees an error, and not an end; what is still to be sent is lost. A UNIX socket
+    /// has no such thing.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn reset(self) -> io::Result<()> {
+        match &self {
+            Self::Tcp(stream) => Ok(rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?),
+            Self::Unix(_) => Ok(()),
+        }
     }
 }
 

@@ -179,9 +179,12 @@ async fn run(plan: Plan, drivers: Drivers) -> u8 {
         warn!("{warning}");
     }
     let (is_local, has_account) = (plan.settings.listen.is_local(), plan.settings.account.is_some());
-    let app = match App::start(plan.settings, drivers).await {
-        Ok(app) => app,
-        Err(error) => {
+    // A database may be waited for.
+    let started = shutdown.run_until_cancelled(App::start(plan.settings, drivers)).await;
+    let app = match started {
+        None => return OK,
+        Some(Ok(app)) => app,
+        Some(Err(error)) => {
             error!("{error}");
             return FAILED;
         }

@@ -79,6 +79,11 @@ impl WebhookSettings {
             |place: &Spanned<String>, problem: String| ConfigError::at(text, Some(place.span()), problem);
         let url = parse_url(file.url.get_ref()).map_err(|problem| at(&file.url, problem))?;
         let mut webhook = Self::new(url);
+        if file.kinds.as_ref().is_some_and(Vec::is_empty) || file.cameras.as_ref().is_some_and(Vec::is_empty)
+        {
+            let problem = "kinds and cameras name at least one; leave them out for all".to_owned();
+            return Err(at(&file.url, problem));
+        }
         for kind in file.kinds.iter().flatten() {
             let name = kind.get_ref();
             let known = || EventKind::ALL.map(EventKind::as_str).join(", ");

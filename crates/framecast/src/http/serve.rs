@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, Version};
 use framecast_outputs::{Handover, Peer, Place, Seldom, Socket, Taken};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -158,9 +158,10 @@ async fn serve(
 ) {
     let io = TokioIo::new(Connection::new(socket, rules.settings.write_timeout));
     let handover = Handover::new();
-    let (word, was_asked) = (handover.clone(), AtomicBool::new(false));
+    let (word, was_asked, is_old) = (handover.clone(), AtomicBool::new(false), AtomicBool::new(false));
     let service = service_fn(|request: Request<Incoming>| {
         was_asked.store(true, Ordering::Relaxed);
+        is_old.store(request.version() < Version::HTTP_11, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(word.clone());
@@ -183,11 +184,11 @@ async fn serve(
     };
     let parts = connection.into_parts();
     let socket = parts.io.into_inner();
-    let late = match parts.read_buf.is_empty() {
-        false => Some(Fate::LateHead),
-        true if was_asked.load(Ordering::Relaxed) => None,
-        true => Some(Fate::Silent),
-    };
+    // The end of such a body is the connection's: one that broke off must not look whole.
+    if is_old.load(Ordering::Relaxed) && served.as_ref().is_err_and(hyper::Error::is_user) {
+        return break_off(socket.into_inner(), &rules.counts);
+    }
+    let late = late_fate(&parts.read_buf, was_asked.load(Ordering::Relaxed));
     match handover.take().filter(|_| served.is_ok()) {
         Some(taker) => taker(Taken { socket: socket.into_inner(), read: parts.read_buf, place }),
         None => tokio::select! {
@@ -196,6 +197,23 @@ async fn serve(
             () = ends_late => {}
         },
     }
+}
+
+/// The fate of a connection if it ended because no head came in time: some of one had come, none ever, or none after others.
+fn late_fate(read: &[u8], was_asked: bool) -> Option<Fate> {
+    match read.is_empty() {
+        false => Some(Fate::LateHead),
+        true if was_asked => None,
+        true => Some(Fate::Silent),
+    }
+}
+
+/// Ends an answer of HTTP/1.0 that broke off.
+fn break_off(socket: Socket, counts: &Counts) {
+    debug!("reset: an answer of HTTP/1.0 broke off");
+    counts.count(Fate::BrokenOff);
+    // Where that fails, the client has gone.
+    socket.reset().ok();
 }
 
 /// Waits until the server ends, and then as long as a client may take to take its end.

@@ -1,8 +1,12 @@
 //! Tables of events: whatever their format and however they are compressed, they say what the pages say.
 
-use std::io::Read;
+use std::fs;
+use std::io::{ErrorKind, Read};
 
+use framecast::HistoryPlace;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::server::{Answer, Server, ask};
 
@@ -122,4 +126,26 @@ async fn what_is_compressed_is_the_same() {
         assert_eq!(zstd::decode_all(&*zstd.body).unwrap(), plain.body, "{path}");
         assert!(zstd.body.len() < plain.body.len() / 2, "{path}: {}", zstd.body.len());
     }
+}
+
+#[tokio::test]
+async fn one_that_breaks_off_is_no_whole_one_for_who_speaks_http_1_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.db");
+    let server = Server::with(|settings| settings.history.place = HistoryPlace::File(file.clone())).await;
+    let database = rusqlite::Connection::open(&file).unwrap();
+    let rows = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 400000)
+        INSERT INTO events SELECT n, n, 'live', 'front', 'number ' || n, NULL FROM n";
+    database.execute_batch(&format!("{rows}; PRAGMA wal_checkpoint(TRUNCATE)")).unwrap();
+    drop(database);
+    let mut client = TcpStream::connect(server.address).await.unwrap();
+    client.write_all(b"GET /api/events.csv HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut first = [0; 1024];
+    client.read_exact(&mut first).await.unwrap();
+    assert!(!first.windows(7).any(|bytes| bytes == b"chunked"), "its end is the connection's");
+    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(8192).unwrap();
+    let mut rest = Vec::new();
+    let error = client.read_to_end(&mut rest).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    server.stop().await;
 }

@@ -14,58 +14,79 @@ use crate::entry::millis;
 /// How many events are written in one go.
 const BATCH: usize = 1_000;
 
+/// How many batches are written in a row.
+const BATCHES: usize = 20;
+
 /// The first and the longest wait after a failed attempt.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// How often what is too old, or too much, is looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
+/// How soon there is more of it to be taken away.
+const PRUNE_PAUSE: Duration = Duration::from_millis(20);
+
+/// How far writing has come.
+enum Written {
+    /// Nothing waits.
+    All,
+    /// There is more.
+    Some,
+    /// The history was closed, and the database does not take the rest.
+    Never,
+}
+
 /// Writes what waits until the history is closed and nothing waits, or cannot be written.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut prune_at = Instant::now();
     loop {
-        if !write_all(&shared).await {
-            return;
+        let written = write(&shared).await;
+        let is_closed = shared.lock().is_closed;
+        match written {
+            Written::Never => return,
+            Written::All if is_closed => return,
+            Written::All => shared.idle.notify_waiters(),
+            Written::Some => {}
         }
-        shared.idle.notify_waiters();
-        if shared.lock().is_closed {
-            return;
-        }
-        // Either there is something to write, or it is time to look for what is too old.
-        if timeout_at(prune_at, shared.work.notified()).await.is_err() {
-            let more = prune(&shared).await;
-            prune_at = Instant::now() + if more { Duration::from_millis(20) } else { PRUNE_EVERY };
+        // Events may come for ever: what is too old is looked for all the same.
+        if Instant::now() >= prune_at {
+            let pause = if prune(&shared).await { PRUNE_PAUSE } else { PRUNE_EVERY };
+            prune_at = Instant::now() + pause;
+        } else if matches!(written, Written::All) {
+            // Either there is something to write, or it is time.
+            timeout_at(prune_at, shared.work.notified()).await.ok();
         }
     }
 }
 
-/// Writes all that waits; false where the history was closed before that could be done.
-async fn write_all(shared: &Shared) -> bool {
-    let mut pause = PAUSES.0;
-    loop {
+/// Writes what waits, a number of batches at most.
+async fn write(shared: &Shared) -> Written {
+    let (mut pause, mut batches) = (PAUSES.0, 0);
+    while batches < BATCHES {
         let (batch, reserved) = shared.lock().batch(BATCH);
         let count = batch.len();
         if count == 0 {
-            return true;
+            return Written::All;
         }
         match shared.index.write(batch, reserved).await {
             Ok(()) => {
                 back(shared);
-                pause = PAUSES.0;
-                shared.lock().written(count, reserved);
+                (pause, batches) = (PAUSES.0, batches + 1);
+                shared.lock().written(count);
                 shared.counts.written.fetch_add(count as u64, Ordering::Relaxed);
                 shared.tell_dropped();
             }
             Err(error) => {
                 away(shared, &error);
                 if shared.lock().is_closed {
-                    return false;
+                    return Written::Never;
                 }
                 wait(shared, pause).await;
                 pause = (pause * 2).min(PAUSES.1);
             }
         }
     }
+    Written::Some
 }
 
 /// Waits before the next attempt; not at all once the history is closed.
@@ -104,7 +125,11 @@ async fn prune(shared: &Shared) -> bool {
         return false;
     }
     match shared.index.prune(retention).await {
-        Ok(more) => more,
+        Ok(pruned) => {
+            back(shared);
+            shared.lock().pruned = pruned.up_to;
+            pruned.has_more
+        }
         Err(error) => {
             away(shared, &error);
             false

@@ -10,6 +10,7 @@ mod sqlite;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use framecast_hub::EventKind;
 
@@ -63,8 +64,19 @@ pub(crate) struct Filled {
 pub(crate) struct Found {
     /// The highest id that may have been given before.
     pub(crate) reserved: i64,
+    /// The highest id of those that were taken away.
+    pub(crate) pruned: i64,
     /// The names of all cameras that events are kept of.
     pub(crate) cameras: Vec<String>,
+}
+
+/// What taking away came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pruned {
+    /// The highest id of those that were taken away, ever.
+    pub(crate) up_to: i64,
+    /// Whether there is more.
+    pub(crate) has_more: bool,
 }
 
 /// What is to be taken away.
@@ -108,8 +120,8 @@ impl Index {
         }
     }
 
-    /// Takes some of what is not to be kept away; true when there is more.
-    pub(crate) async fn prune(&self, retention: Retention) -> Result<bool, Error> {
+    /// Takes some of what is not to be kept away.
+    pub(crate) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.prune(retention).await,
             Self::Postgres(postgres) => postgres.prune(retention).await,
@@ -137,8 +149,8 @@ impl Index {
         }
     }
 
-    /// At most `limit` events whose id is above `id`, in the order of their ids.
-    pub(crate) async fn after_id(&self, id: i64, limit: usize) -> Result<Vec<Entry>, Error> {
+    /// At most `limit` events whose id is above `id`, in the order of their ids, and the last id that was looked at.
+    pub(crate) async fn after_id(&self, id: i64, limit: usize) -> Result<(Vec<Entry>, Option<i64>), Error> {
         let (entries, filled) = match self {
             Self::Sqlite(sqlite) => {
                 sqlite.fill(sql::Select::after_id(id, limit, '?'), limit, Vec::new()).await
@@ -147,8 +159,16 @@ impl Index {
                 postgres.fill(sql::Select::after_id(id, limit, '$'), limit, Vec::new()).await
             }
         };
-        filled.map(|_| entries.unwrap_or_default())
+        let last = filled?.last.map(|key| key.id);
+        Ok((entries.unwrap_or_default(), last))
     }
+}
+
+/// Ids of a new database begin where those of an older one, which it may have replaced, have not come to: clients remember
+/// them. A thousand for each second since 1970; programs that know whole numbers as floating ones can hold them.
+fn first_id() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(0).saturating_mul(1000)
 }
 
 /// Counts what a page has given.

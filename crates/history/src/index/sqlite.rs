@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -14,9 +15,10 @@ use std::time::Duration;
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params, params_from_iter};
 use tokio::sync::oneshot;
+use tracing::error;
 
 use super::sql::{self, Select, Value};
-use super::{Filled, Found, PRUNE_ROWS, Progress, Retention, Row, Sink, VERSION};
+use super::{Filled, Found, PRUNE_ROWS, Progress, Pruned, Retention, Row, Sink, VERSION};
 use crate::Error;
 use crate::entry::Entry;
 
@@ -47,7 +49,7 @@ CREATE UNIQUE INDEX events_id ON events (id);
 CREATE INDEX events_kind ON events (kind, at, id);
 CREATE INDEX events_camera ON events (camera, kind, at, id) WHERE camera IS NOT NULL;
 CREATE TABLE state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-INSERT INTO state VALUES ('reserved', 0), ('rows', 0);
+INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 ";
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -97,12 +99,12 @@ impl Sqlite {
         self.told(written.await)
     }
 
-    pub(super) async fn prune(&self, retention: Retention) -> Result<bool, Error> {
+    pub(super) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         let pruned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
-            let more = prune(&transaction, retention)?;
+            let pruned = prune(&transaction, retention)?;
             transaction.commit()?;
-            Ok(more)
+            Ok(pruned)
         });
         self.told(pruned.await)
     }
@@ -147,7 +149,10 @@ impl Worker {
                 loop {
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = job else { break };
-                    job(&mut connection);
+                    // Whoever waits for a job that panics is told; the next ones are done all the same.
+                    if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
+                        error!("a job of the history panicked");
+                    }
                 }
             };
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
@@ -188,10 +193,18 @@ impl Drop for Worker {
 /// Takes the file for this process: two that write would give the same ids. A lock of its own, since SQLite's are for
 /// single transactions.
 fn lock(path: &Path) -> Result<File, Error> {
-    let mut name = path.as_os_str().to_owned();
+    let unwritable = |source| Error::Unwritable { path: path.to_owned(), source };
+    // By whichever way it is named, it is one file.
+    let real = match fs::canonicalize(path) {
+        Ok(real) => real,
+        Err(_) => {
+            let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+            fs::canonicalize(folder).map_err(unwritable)?.join(path.file_name().unwrap_or_default())
+        }
+    };
+    let mut name = real.into_os_string();
     name.push(".lock");
     let name = PathBuf::from(name);
-    let unwritable = |source| Error::Unwritable { path: path.to_owned(), source };
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(name).map_err(unwritable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -246,11 +259,10 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 /// Takes ids for this run, and tells what there is.
 fn take_over(connection: &mut Connection, reserve: i64) -> rusqlite::Result<Found> {
     let transaction = connection.transaction()?;
-    let kept: i64 =
-        transaction.query_row("SELECT value FROM state WHERE key = 'reserved'", [], |row| row.get(0))?;
     let highest: Option<i64> = transaction.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
-    let reserved = kept.max(highest.unwrap_or(0));
+    let reserved = get(&transaction, "reserved")?.max(highest.unwrap_or(0)).max(super::first_id());
     set(&transaction, "reserved", reserved + reserve)?;
+    let pruned = get(&transaction, "pruned")?;
     let mut cameras = Vec::new();
     {
         let mut statement = transaction.prepare(sql::CAMERAS)?;
@@ -260,7 +272,12 @@ fn take_over(connection: &mut Connection, reserve: i64) -> rusqlite::Result<Foun
         }
     }
     transaction.commit()?;
-    Ok(Found { reserved, cameras })
+    Ok(Found { reserved, pruned, cameras })
+}
+
+fn get(transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<i64> {
+    let mut statement = transaction.prepare_cached("SELECT value FROM state WHERE key = ?1")?;
+    statement.query_row([key], |row| row.get(0))
 }
 
 fn set(transaction: &Transaction<'_>, key: &str, value: i64) -> rusqlite::Result<()> {
@@ -287,26 +304,35 @@ fn insert(transaction: &Transaction<'_>, batch: &[Arc<Entry>]) -> rusqlite::Resu
     add_rows(transaction, i64::try_from(rows).unwrap_or(i64::MAX))
 }
 
-fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusqlite::Result<bool> {
-    let mut gone = match retention.before_ms {
-        Some(before_ms) => delete_oldest(transaction, before_ms, PRUNE_ROWS)?,
-        None => 0,
-    };
+fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusqlite::Result<Pruned> {
+    let (mut up_to, mut gone) = (get(transaction, "pruned")?, 0);
+    if let Some(before_ms) = retention.before_ms {
+        gone = delete_oldest(transaction, before_ms, PRUNE_ROWS, &mut up_to)?;
+    }
     if let Some(max_rows) = retention.max_rows.and_then(|rows| i64::try_from(rows).ok()) {
-        let rows: i64 =
-            transaction.query_row("SELECT value FROM state WHERE key = 'rows'", [], |row| row.get(0))?;
-        gone += delete_oldest(transaction, i64::MAX, (rows - gone - max_rows).clamp(0, PRUNE_ROWS))?;
+        let surplus = (get(transaction, "rows")? - gone - max_rows).clamp(0, PRUNE_ROWS);
+        gone += delete_oldest(transaction, i64::MAX, surplus, &mut up_to)?;
     }
     add_rows(transaction, -gone)?;
-    Ok(gone >= PRUNE_ROWS)
+    set(transaction, "pruned", up_to)?;
+    Ok(Pruned { up_to, has_more: gone >= PRUNE_ROWS })
 }
 
-/// Takes the oldest events before `before_ms` away, `limit` at most; how many.
-fn delete_oldest(transaction: &Transaction<'_>, before_ms: i64, limit: i64) -> rusqlite::Result<i64> {
-    let mut statement = transaction.prepare_cached(
-        "DELETE FROM events WHERE (at, id) IN (SELECT at, id FROM events WHERE at < ?1 ORDER BY at, id LIMIT ?2)",
-    )?;
-    let gone = statement.execute([before_ms, limit])?;
+/// Takes the oldest events before `before_ms` away, `limit` at most; how many. `up_to` is the highest of their ids, or what
+/// it was.
+fn delete_oldest(
+    transaction: &Transaction<'_>,
+    before_ms: i64,
+    limit: i64,
+    up_to: &mut i64,
+) -> rusqlite::Result<i64> {
+    let oldest = "SELECT at, id FROM events WHERE at < ?1 ORDER BY at, id LIMIT ?2";
+    let text = format!("SELECT max(id) FROM ({oldest})");
+    let highest: Option<i64> =
+        transaction.prepare_cached(&text)?.query_row([before_ms, limit], |row| row.get(0))?;
+    *up_to = highest.unwrap_or(0).max(*up_to);
+    let text = format!("DELETE FROM events WHERE (at, id) IN ({oldest})");
+    let gone = transaction.prepare_cached(&text)?.execute([before_ms, limit])?;
     Ok(i64::try_from(gone).unwrap_or(i64::MAX))
 }
 

@@ -3,12 +3,15 @@
 //! `tests!` makes them for one kind of place.
 #![allow(dead_code, reason = "each place uses some of it")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use framecast_history::table::{Coding, Format, Plain, Writer};
 use framecast_history::{
-    Entry, Error, Export, Filter, History, Key, Location, Order, Query, Settings, Tasks,
+    Entry, Error, Export, Filter, Heard, History, Kept, Key, Listener, Location, Order, Query, Settings,
+    Tasks,
 };
 use framecast_hub::{Event, EventKind, Events};
 use futures_util::StreamExt;
@@ -71,13 +74,15 @@ pub(crate) async fn next_piece(export: &mut Export<Plain>) -> Option<Result<Byte
 pub(crate) async fn all(history: &History, query: &Query, limit: usize) -> Vec<Entry> {
     let (mut entries, mut after) = (Vec::new(), None);
     loop {
-        let (page, has_more) = history.page(query, after, limit).await.unwrap();
+        let (page, next) = history.page(query, after, limit).await.unwrap();
         assert!(page.len() <= limit);
-        after = page.last().map(|entry| Key { at_ms: entry.at_ms, id: entry.id });
+        let last = page.last().map(|entry| Key { at_ms: entry.at_ms, id: entry.id });
         entries.extend(page);
-        if !has_more {
+        if next.is_none() {
             return entries;
         }
+        assert_eq!(next, last);
+        after = next;
     }
 }
 
@@ -261,7 +266,7 @@ pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_
             if heard.len() == usize::try_from(total).unwrap() {
                 break;
             }
-            let kept = listener.next().await.unwrap();
+            let kept = hear(&mut listener).await;
             after = kept.entry.id;
             heard.push(kept.entry.count.unwrap());
         }
@@ -271,6 +276,65 @@ pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_
     assert_eq!(heard, (0..i64::try_from(total).unwrap()).collect::<Vec<_>>());
 }
 
+/// The event that is heard next.
+async fn hear(listener: &mut Listener) -> Arc<Kept> {
+    match listener.next().await {
+        Some(Heard::Event(kept)) => kept,
+        other => panic!("heard {other:?}"),
+    }
+}
+
+pub(crate) async fn a_listener_is_told_that_events_are_not_kept_any_more(place: impl Place) {
+    let location = place.location();
+    let first = {
+        let (history, tasks) = open_at(location.clone()).await.unwrap();
+        fill(&history, 7_000).await;
+        let first = all(&history, &query(Order::Oldest, |_| {}), 1).await[0].id;
+        tasks.close().await;
+        first
+    };
+    let (history, _tasks) = open_with(location, None, Some(100)).await.unwrap();
+    until_left(&history, 100).await;
+    let mut listener = history.listen(Filter::default(), Some(first));
+    assert!(matches!(listener.next().await, Some(Heard::Missed)));
+    assert_eq!(
+        hear(&mut listener).await.entry.text.as_deref(),
+        Some("number 6900"),
+        "and then what there is"
+    );
+    assert_eq!(hear(&mut listener).await.entry.text.as_deref(), Some("number 6901"), "it is told once");
+    let mut all_of_it = history.listen(Filter::default(), Some(0));
+    assert_eq!(hear(&mut all_of_it).await.entry.text.as_deref(), Some("number 6900"));
+}
+
+pub(crate) async fn too_many_go_while_events_come_without_a_pause(place: impl Place) {
+    let location = place.location();
+    {
+        let (history, tasks) = open_at(location.clone()).await.unwrap();
+        fill(&history, 12_000).await;
+        tasks.close().await;
+    }
+    let (history, _tasks) = open_with(location, None, Some(1_000)).await.unwrap();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let telling = tokio::spawn({
+        let (history, is_over) = (history.clone(), Arc::clone(&is_over));
+        async move {
+            while !is_over.load(Ordering::Relaxed) {
+                // What finds no place is told again.
+                history.record(Event::new(EventKind::Controls, SystemTime::now())).ok();
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    // The first five thousand go at once, at the start; the others while events come.
+    let old = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Live, EventKind::Lost]);
+    while !all(&history, &old, 1000).await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    telling.await.unwrap();
+}
+
 pub(crate) async fn a_listener_hears_what_it_wants_from_now_on(place: impl Place) {
     let (history, _tasks) = open_at(place.location()).await.unwrap();
     fill(&history, 5).await;
@@ -278,7 +342,7 @@ pub(crate) async fn a_listener_hears_what_it_wants_from_now_on(place: impl Place
     let mut listener = history.listen(filter, None);
     history.record(event(0, EventKind::Live)).unwrap();
     history.record(event(0, EventKind::Mark).saying("a fox")).unwrap();
-    let kept = listener.next().await.unwrap();
+    let kept = hear(&mut listener).await;
     assert_eq!(kept.entry.text.as_deref(), Some("a fox"));
     assert!(kept.json.starts_with(b"{\"id\":"));
 }
@@ -296,6 +360,8 @@ macro_rules! tests {
             a_table_has_all_events
             a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
             a_listener_hears_what_it_wants_from_now_on
+            a_listener_is_told_that_events_are_not_kept_any_more
+            too_many_go_while_events_come_without_a_pause
         );
     };
     ($place:expr; $($name:ident)*) => {

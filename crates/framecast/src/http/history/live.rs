@@ -14,7 +14,7 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use framecast_history::{Kept, Listener};
+use framecast_history::{Heard, Kept, Listener};
 use framecast_outputs::{Refusal, websocket};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::timeout;
@@ -29,6 +29,12 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// When a browser shall come back after its connection was lost, before the first event.
 const OPENING: &[u8] = b"retry: 1000\n\n";
+
+/// What a client is told that missed events which are not kept any more.
+pub(super) const MISSED: &str = r#"{"missed":null}"#;
+
+/// The same as a piece of the answer.
+const MISSED_PIECE: &[u8] = b"data: {\"missed\":null}\n\n";
 
 #[derive(Clone)]
 struct Live {
@@ -85,12 +91,21 @@ fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
     let opening = stream::once(async { Bytes::from_static(OPENING) });
     let events = stream::unfold(listener, |mut listener| async {
         let piece = match timeout(HEARTBEAT, listener.next()).await {
-            Ok(kept) => piece(&*kept?),
-            Err(_) => Bytes::from_static(b":\n\n"),
+            Ok(heard) => match heard? {
+                Heard::Event(kept) => piece(&kept),
+                Heard::Missed => Bytes::from_static(MISSED_PIECE),
+            },
+            Err(_) => beat(&listener),
         };
         Some((piece, listener))
     });
     opening.chain(events)
+}
+
+/// A sign of life. With the id alone nothing is told, but a client that comes back says it: what it did not want to hear of
+/// need not be looked through again.
+fn beat(listener: &Listener) -> Bytes {
+    format!(":\nid: {}\n\n", listener.position()).into()
 }
 
 fn piece(kept: &Kept) -> Bytes {

@@ -6,7 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use framecast_history::{Entry, TEXT_CHARS};
+use framecast_history::{Entry, NotKept, TEXT_CHARS};
 use framecast_hub::{Event, EventKind};
 use framecast_outputs::Refusal;
 use serde::Deserialize;
@@ -45,11 +45,11 @@ pub(super) async fn post(State(context): State<Context>, body: Body) -> Result<R
         context.camera(&name).map_err(|refusal| Refusal { status: StatusCode::BAD_REQUEST, ..refusal })?;
         event = event.of(name);
     }
-    let full = |error: framecast_history::Full| Refusal {
+    let not_kept = |error: NotKept| Refusal {
         status: StatusCode::SERVICE_UNAVAILABLE,
         message: format!("not marked: {error}"),
     };
-    let mut recorded = context.history.history.record(event).map_err(full)?;
+    let mut recorded = context.history.history.record(event).map_err(not_kept)?;
     let status = match timeout(WRITE_TIMEOUT, recorded.written()).await {
         Ok(true) => StatusCode::CREATED,
         Ok(false) => {

@@ -59,16 +59,15 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
-    let known = [&FILTERS[..], &["limit", "cursor", "format"]].concat();
+    let known = [&FILTERS[..], &["limit", "cursor", "zone", "format"]].concat();
     let request = read(&context, &query, &known)?;
     if let Some(format) = table_format(&request, &headers)? {
         return table::answer(&context, &query, format, &headers).await;
     }
     let limit = request.limit.unwrap_or(LIMIT);
     let page = context.history.history.page(&request.query, request.after, limit).await;
-    let (events, has_more) = page.map_err(|error| unavailable(&error))?;
-    let last = events.last().filter(|_| has_more).map(|entry| entry.by_ref().key());
-    let next = last.map(|key| request.cursor(key));
+    let (events, next) = page.map_err(|error| unavailable(&error))?;
+    let next = next.map(|key| request.cursor(key));
     let mut response = json(Page { now: rfc3339(SystemTime::now()), events, next });
     response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("accept"));
     Ok(response)
@@ -79,14 +78,9 @@ fn table_format(request: &Request, headers: &HeaderMap) -> Result<Option<Format>
     if request.format.is_some() {
         return choose(None, request.format.as_deref(), headers).map(Some);
     }
-    let accept = text(headers, &header::ACCEPT);
-    let is_table = accept.is_some_and(|accept| accept.contains("csv") || accept.contains("ndjson"));
-    match is_table {
-        true => {
-            choose(None, None, headers).map(|format| Some(format).filter(|format| *format != Format::Json))
-        }
-        false => Ok(None),
-    }
+    // Whoever takes anything, a page of HTML, or nothing that there is, gets the JSON that is here.
+    let format = Format::choose(None, None, text(headers, &header::ACCEPT)).ok();
+    Ok(format.filter(|format| matches!(format, Format::Csv | Format::Ndjson)))
 }
 
 /// The format that a path's extension, the parameter `format`, or the client's `Accept` names.

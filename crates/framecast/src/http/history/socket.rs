@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use framecast_history::{Kept, Listener};
+use framecast_history::{Heard, Kept, Listener};
 use framecast_outputs::websocket;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::live::HEARTBEAT;
+use super::live::{HEARTBEAT, MISSED};
 
 /// Nothing is expected of the client but what the protocol itself needs.
 const MAX_MESSAGE_BYTES: usize = 4096;
@@ -57,8 +57,9 @@ impl Client {
         let mut beat_at = Instant::now() + HEARTBEAT;
         loop {
             let message = tokio::select! {
-                kept = self.listener.next() => match kept {
-                    Some(kept) => Message::Text(text(&kept)),
+                heard = self.listener.next() => match heard {
+                    Some(Heard::Event(kept)) => Message::Text(text(&kept)),
+                    Some(Heard::Missed) => Message::Text(MISSED.into()),
                     None => return self.close(&mut ws).await,
                 },
                 received = ws.next() => match received {

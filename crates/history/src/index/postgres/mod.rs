@@ -8,6 +8,7 @@ mod address;
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use tokio_postgres::{Client, NoTls, Statement, Transaction};
 use tracing::debug;
 
 use super::sql::{self, Select, Value};
-use super::{Filled, Found, PRUNE_ROWS, Progress, Retention, Row, Sink, VERSION};
+use super::{Filled, Found, PRUNE_ROWS, Progress, Pruned, Retention, Row, Sink, VERSION};
 use crate::Error;
 use crate::entry::Entry;
 
@@ -47,6 +48,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The number of the lock that a writing Framecast holds in a database: "Framcast" as bytes.
 const LOCK: i64 = 0x4672_616d_6361_7374;
 
+/// How many ids a batch that is not known to be written may have taken.
+const OWN_IDS: i64 = 20_000;
+
 /// The tables of SQLite, with PostgreSQL's types, in a schema of their own.
 const TABLES: &str = "
 CREATE TABLE events (
@@ -62,7 +66,7 @@ CREATE UNIQUE INDEX events_id ON events (id);
 CREATE INDEX events_kind ON events (kind, at, id);
 CREATE INDEX events_camera ON events (camera, kind, at, id) WHERE camera IS NOT NULL;
 CREATE TABLE state (key text PRIMARY KEY, value bigint NOT NULL);
-INSERT INTO state VALUES ('reserved', 0), ('rows', 0);
+INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 UPDATE version SET number = 1;
 ";
 
@@ -79,7 +83,9 @@ struct Shared {
     address: Address,
     writer: tokio::sync::Mutex<Option<Client>>,
     readers: Mutex<Vec<Reader>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
+    /// The last id that this process has taken.
+    reserved: AtomicI64,
 }
 
 /// A connection that reads, with what it was asked before.
@@ -105,12 +111,14 @@ impl Postgres {
             address,
             writer: tokio::sync::Mutex::default(),
             readers: Mutex::default(),
-            turns: Semaphore::new(READERS),
+            turns: Arc::new(Semaphore::new(READERS)),
+            reserved: AtomicI64::new(0),
         });
         let postgres = Self { shared, runtime: Some(runtime) };
         let found = postgres
             .run(move |shared| async move {
                 let (client, found) = shared.open_writer(reserve).await?;
+                shared.reserved.store(found.reserved + reserve, Ordering::Relaxed);
                 *shared.writer.lock().await = Some(client);
                 Ok(found)
             })
@@ -131,12 +139,14 @@ impl Postgres {
 
     pub(super) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<(), Error> {
         self.run(move |shared| async move {
-            shared.with_writer(async |transaction| write(transaction, &batch, reserved).await).await
+            shared.with_writer(async |transaction| write(transaction, &batch, reserved).await).await?;
+            shared.reserved.fetch_max(reserved, Ordering::Relaxed);
+            Ok(())
         })
         .await
     }
 
-    pub(super) async fn prune(&self, retention: Retention) -> Result<bool, Error> {
+    pub(super) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         self.run(move |shared| async move {
             shared.with_writer(async |transaction| prune(transaction, retention).await).await
         })
@@ -149,8 +159,15 @@ impl Postgres {
         limit: usize,
         mut sink: S,
     ) -> (Option<S>, Result<Filled, Error>) {
+        // Waited for here, so that whoever leaves waits no more; what was begun comes to its end, a page later.
+        let turn = match timeout(CALL_TIMEOUT, Arc::clone(&self.shared.turns).acquire_owned()).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) => return (Some(sink), Err(Error::Closed)),
+            Err(_) => return (Some(sink), Err(self.shared.silent())),
+        };
         let filled = self.run(move |shared| async move {
             let filled = shared.fill(&select, limit, &mut sink).await;
+            drop(turn);
             Ok((sink, filled))
         });
         match filled.await {
@@ -180,11 +197,12 @@ impl Shared {
     ) -> Result<T, Error> {
         match timeout(CALL_TIMEOUT, call).await {
             Ok(result) => result.map_err(|source| self.failed(source)),
-            Err(_) => {
-                let seconds = CALL_TIMEOUT.as_secs();
-                Err(Error::Silent { place: self.address.to_string(), seconds })
-            }
+            Err(_) => Err(self.silent()),
         }
+    }
+
+    fn silent(&self) -> Error {
+        Error::Silent { place: self.address.to_string(), seconds: CALL_TIMEOUT.as_secs() }
     }
 
     async fn connect(&self) -> Result<Client, Error> {
@@ -195,7 +213,8 @@ impl Shared {
                     debug!(%error, "a connection to the database ended");
                 }
             });
-            client.batch_execute("SET search_path TO framecast").await?;
+            // A mark that is acknowledged is on the disk, whatever is usual for this account.
+            client.batch_execute("SET search_path TO framecast; SET synchronous_commit TO on").await?;
             Ok(client)
         };
         self.in_time(connecting).await
@@ -205,6 +224,11 @@ impl Shared {
     async fn open_writer(&self, reserve: i64) -> Result<(Client, Found), Error> {
         let mut client = self.connect().await?;
         self.lock(&client).await?;
+        let encoding = self.in_time(client.query_one("SHOW server_encoding", &[])).await?;
+        if encoding.get::<_, &str>(0) != "UTF8" {
+            let encoding = encoding.get(0);
+            return Err(Error::Encoding { place: self.address.to_string(), encoding });
+        }
         let found_version = self.in_time(version(&client)).await?;
         if found_version > VERSION {
             let place = self.address.to_string();
@@ -237,6 +261,20 @@ impl Shared {
         locked.unwrap_or_else(|_| Err(Error::Locked { place: self.address.to_string() }))
     }
 
+    /// A connection that holds the lock again, if nobody else had it meanwhile: another Framecast would have given the ids that
+    /// this one has taken.
+    async fn connect_again(&self) -> Result<Client, Error> {
+        let client = self.connect().await?;
+        self.lock(&client).await?;
+        let text = "SELECT value FROM state WHERE key = 'reserved'";
+        let reserved: i64 = self.in_time(client.query_one(text, &[])).await?.get(0);
+        // A batch that was committed without our being told has taken more, too, but no more than that.
+        if reserved > self.reserved.load(Ordering::Relaxed) + OWN_IDS {
+            return Err(Error::Locked { place: self.address.to_string() });
+        }
+        Ok(client)
+    }
+
     /// Does `work` in a transaction of the writing connection; one that failed is thrown away.
     async fn with_writer<T>(
         &self,
@@ -245,11 +283,7 @@ impl Shared {
         let mut writer = self.writer.lock().await;
         let mut client = match writer.take().filter(|client| !client.is_closed()) {
             Some(client) => client,
-            None => {
-                let client = self.connect().await?;
-                self.lock(&client).await?;
-                client
-            }
+            None => self.connect_again().await?,
         };
         let working = async {
             let transaction = client.transaction().await?;
@@ -263,15 +297,23 @@ impl Shared {
     }
 
     async fn fill<S: Sink>(&self, select: &Select, limit: usize, sink: &mut S) -> Result<Filled, Error> {
-        let Ok(_turn) = self.turns.acquire().await else { return Err(Error::Closed) };
-        let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut reader = match kept.filter(|reader| !reader.client.is_closed()) {
-            Some(reader) => reader,
-            None => Reader { client: self.connect().await?, statements: HashMap::new() },
-        };
-        let filled = self.in_time(reader.fill(select, limit, sink)).await?;
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        Ok(filled)
+        loop {
+            let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let (mut reader, is_kept) = match kept.filter(|reader| !reader.client.is_closed()) {
+                Some(reader) => (reader, true),
+                None => (Reader { client: self.connect().await?, statements: HashMap::new() }, false),
+            };
+            let mut progress = Progress::new(limit);
+            match self.in_time(reader.fill(select, &mut progress, sink)).await {
+                Ok(()) => {
+                    self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+                    return Ok(progress.filled());
+                }
+                // One that was kept may have ended with a server that is back by now.
+                Err(error) if is_kept && progress.rows == 0 && error.is_transient() => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -294,11 +336,16 @@ async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
 /// Takes ids for this run, and tells what there is.
 async fn take_over(transaction: &Transaction<'_>, reserve: i64) -> Result<Found, tokio_postgres::Error> {
     let text =
-        "SELECT greatest((SELECT value FROM state WHERE key = 'reserved'), (SELECT max(id) FROM events))";
-    let reserved: i64 = transaction.query_one(text, &[]).await?.get(0);
+        "SELECT greatest((SELECT value FROM state WHERE key = 'reserved'), (SELECT max(id) FROM events), $1)";
+    let reserved: i64 = transaction.query_one(text, &[&super::first_id()]).await?.get(0);
     set_reserved(transaction, reserved + reserve).await?;
+    let pruned = get(transaction, "pruned").await?;
     let rows = transaction.query(sql::CAMERAS, &[]).await?;
-    Ok(Found { reserved, cameras: rows.iter().map(|row| row.get(0)).collect() })
+    Ok(Found { reserved, pruned, cameras: rows.iter().map(|row| row.get(0)).collect() })
+}
+
+async fn get(transaction: &Transaction<'_>, key: &str) -> Result<i64, tokio_postgres::Error> {
+    Ok(transaction.query_one("SELECT value FROM state WHERE key = $1", &[&key]).await?.get(0))
 }
 
 async fn set_reserved(transaction: &Transaction<'_>, reserved: i64) -> Result<(), tokio_postgres::Error> {
@@ -332,40 +379,44 @@ async fn write(
     set_reserved(transaction, reserved).await
 }
 
-async fn prune(transaction: &Transaction<'_>, retention: Retention) -> Result<bool, tokio_postgres::Error> {
-    let mut gone = match retention.before_ms {
-        Some(before_ms) => delete_oldest(transaction, before_ms, PRUNE_ROWS).await?,
-        None => 0,
-    };
+async fn prune(transaction: &Transaction<'_>, retention: Retention) -> Result<Pruned, tokio_postgres::Error> {
+    let (mut up_to, mut gone) = (get(transaction, "pruned").await?, 0);
+    if let Some(before_ms) = retention.before_ms {
+        gone = delete_oldest(transaction, before_ms, PRUNE_ROWS, &mut up_to).await?;
+    }
     if let Some(max_rows) = retention.max_rows.and_then(|rows| i64::try_from(rows).ok()) {
-        let rows: i64 =
-            transaction.query_one("SELECT value FROM state WHERE key = 'rows'", &[]).await?.get(0);
-        let surplus = (rows - gone - max_rows).clamp(0, PRUNE_ROWS);
-        gone += delete_oldest(transaction, i64::MAX, surplus).await?;
+        let surplus = (get(transaction, "rows").await? - gone - max_rows).clamp(0, PRUNE_ROWS);
+        gone += delete_oldest(transaction, i64::MAX, surplus, &mut up_to).await?;
     }
     add_rows(transaction, -gone).await?;
-    Ok(gone >= PRUNE_ROWS)
+    transaction.execute("UPDATE state SET value = $1 WHERE key = 'pruned'", &[&up_to]).await?;
+    Ok(Pruned { up_to, has_more: gone >= PRUNE_ROWS })
 }
 
-/// Takes the oldest events before `before_ms` away, `limit` at most; how many.
+/// Takes the oldest events before `before_ms` away, `limit` at most; how many. `up_to` is the highest of their ids, or what
+/// it was.
 async fn delete_oldest(
     transaction: &Transaction<'_>,
     before_ms: i64,
     limit: i64,
+    up_to: &mut i64,
 ) -> Result<i64, tokio_postgres::Error> {
-    let text = "DELETE FROM events
-        WHERE (at, id) IN (SELECT at, id FROM events WHERE at < $1 ORDER BY at, id LIMIT $2)";
-    let gone = transaction.execute(text, &[&before_ms, &limit]).await?;
-    Ok(i64::try_from(gone).unwrap_or(i64::MAX))
+    let text = "WITH gone AS (
+            DELETE FROM events
+            WHERE (at, id) IN (SELECT at, id FROM events WHERE at < $1 ORDER BY at, id LIMIT $2) RETURNING id
+        ) SELECT count(*), max(id) FROM gone";
+    let row = transaction.query_one(text, &[&before_ms, &limit]).await?;
+    *up_to = row.get::<_, Option<i64>>(1).unwrap_or(0).max(*up_to);
+    Ok(row.get(0))
 }
 
 impl Reader {
     async fn fill<S: Sink>(
         &mut self,
         select: &Select,
-        limit: usize,
+        progress: &mut Progress,
         sink: &mut S,
-    ) -> Result<Filled, tokio_postgres::Error> {
+    ) -> Result<(), tokio_postgres::Error> {
         let values = select.values.iter().map(|value| match value {
             Value::Integer(number) => number as &(dyn ToSql + Sync),
             Value::Text(text) => text as &(dyn ToSql + Sync),
@@ -373,7 +424,6 @@ impl Reader {
         let values: Vec<&(dyn ToSql + Sync)> = values.collect();
         let statement = self.statement(&select.text).await?;
         let mut rows = pin!(self.client.query_raw(&statement, values).await?);
-        let mut progress = Progress::new(limit);
         while let Some(row) = rows.try_next().await? {
             let row = Row {
                 at_ms: row.try_get(0)?,
@@ -387,7 +437,7 @@ impl Reader {
                 break;
             }
         }
-        Ok(progress.filled())
+        Ok(())
     }
 
     /// What the server has prepared for `text`: once for all pages of a query.

@@ -1,7 +1,8 @@
 //! One whole table, read by a program into a pipe at whose end rows are counted.
 
 use std::{
-    io::Read as _,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     process::{Command, Stdio},
     time::Instant,
 };
@@ -81,6 +82,15 @@ fn curl(server: &Server, what: &str) -> Command {
         .args(["-s", "--fail", "-H", "Accept: text/html"])
         .arg(format!("http://{}{path}", server.address()));
     command
+}
+
+/// Asks for `path`, and waits for the whole answer.
+pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// The resident memory of an idle server in KiB, from which the peak counts from now on.

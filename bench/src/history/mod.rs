@@ -87,7 +87,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let store = Store::new(database, work.path())?;
         let program = options.server.display().to_string();
         let candidate = Candidate::framecast(&program)?.with_settings(database, &store.settings());
-        let start = || Server::start_unpinned(&candidate, &pictures, 30, work.path());
+        let start = || {
+            let server = Server::start_unpinned(&candidate, &pictures, 30, work.path())?;
+            // It listens before its tables are there.
+            download::ask(server.address(), "/healthz")?;
+            Ok(server)
+        };
         // The first one makes the tables.
         drop(start()?);
         eprintln!("{database}: filling {} rows", options.rows);

@@ -342,6 +342,17 @@ mod tests {
     }
 
     #[test]
+    fn zones_of_the_system_are_known() {
+        // Where the system has any.
+        let expected = std::path::Path::new("/usr/share/zoneinfo/Europe/Berlin").exists();
+        let request = parse("from=2026-11-23T15:00&zone=Europe/Berlin");
+        assert_eq!(request.is_ok(), expected);
+        if let Ok(request) = request {
+            assert_eq!(request.query.filter.from_ms, Some(NOW_MS));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_is_named_with_an_example() {
         for (query, told) in [
             ("camera=attic", "camera=attic: there is no such camera, as in camera=front"),

@@ -47,7 +47,13 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<Opened, OpenE
     let opened = match location {
         None => None,
         Some(location) => match wait_for(settings, &location, hub).await {
-            Ok(opened) => Some(opened),
+            Ok(opened) => {
+                match &location {
+                    Location::File(path) => info!("events are kept in {}", path.display()),
+                    Location::Postgres(address) => info!("events are kept in {address}"),
+                }
+                Some(opened)
+            }
             // Nobody asked for this file by name, and another server may have it.
             Err(error @ (Error::Unwritable { .. } | Error::Locked { .. }))
                 if *place == HistoryPlace::Default =>
@@ -74,7 +80,7 @@ async fn wait_for(settings: &Settings, location: &Location, hub: &Hub) -> Result
         match History::open(kept(settings, location.clone()), hub.events().subscribe()).await {
             Err(error) if error.is_transient() && Instant::now() < until => {
                 if !is_told {
-                    info!("{error}; waiting for it for a minute");
+                    warn!("{error}; waiting for it for a minute");
                     is_told = true;
                 }
                 sleep(PAUSE).await;

@@ -1,6 +1,6 @@
 // What happens, on the page: states change without being asked for, and what was missed is seen afterwards.
 
-import { hide, moves, open, show } from "../lib/browser.mjs";
+import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
@@ -107,13 +107,6 @@ async function missesNothing(stage, name) {
   await again.mark("afterwards", "front");
   await until("a mark made afterwards is there", () => page.$$eval(".ticks .label", (all) => all.some(({ textContent }) => /afterwards/.test(textContent))));
 }
-
-const inBoth = (title, check) =>
-  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
-    name: `${title}-${name}`,
-    needs: [program],
-    run: (stage) => check(stage, name),
-  }));
 
 export const checks = [
   { name: "events-overview", needs: ["chromium"], run: (stage) => comesByEvent(stage, "", ".tile .state") },

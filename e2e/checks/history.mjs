@@ -1,6 +1,6 @@
 // Marks and the history, by keyboard alone.
 
-import { isQuiet, moves, open } from "../lib/browser.mjs";
+import { inBoth, isQuiet, moves, open } from "../lib/browser.mjs";
 import { DESKTOP, lookAt, PHONE } from "../lib/look.mjs";
 import { tabBackTo, tabTo } from "../lib/panel.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
@@ -115,13 +115,6 @@ async function showsHistory(stage, name) {
   );
   isQuiet(page);
 }
-
-const inBoth = (title, check) =>
-  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
-    name: `${title}-${name}`,
-    needs: [program],
-    run: (stage) => check(stage, name),
-  }));
 
 export const checks = [
   ...inBoth("mark", marks),

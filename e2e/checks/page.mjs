@@ -1,7 +1,7 @@
 // The page in real browsers: pictures move, on it and on pages of other origins; streams end when
 // nobody sees them and come back; a server that goes away is said, and forgotten when it is back.
 
-import { hide, moves, open, show } from "../lib/browser.mjs";
+import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const DESKTOP = { width: 1280, height: 800 };
@@ -112,13 +112,6 @@ async function comeBack(stage, name) {
   );
   await moves(page, ".picture");
 }
-
-const inBoth = (title, check) =>
-  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
-    name: `${title}-${name}`,
-    needs: [program],
-    run: (stage) => check(stage, name),
-  }));
 
 export const checks = [
   ...inBoth("page", showPage),

@@ -1,7 +1,7 @@
 // Renditions as pages ask for them: screens of many sizes share few, and who finds as many as there may be sees a
 // picture all the same.
 
-import { moves, open } from "../lib/browser.mjs";
+import { inBoth, moves, open } from "../lib/browser.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 import { Viewer } from "../lib/watch.mjs";
 
@@ -46,12 +46,5 @@ async function areAllTaken(stage, name) {
   const width = await elsewhere.$eval("img", (element) => element.naturalWidth);
   ensure(width === 1280, `the image is ${width} wide`);
 }
-
-const inBoth = (title, check) =>
-  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
-    name: `${title}-${name}`,
-    needs: [program],
-    run: (stage) => check(stage, name),
-  }));
 
 export const checks = [...inBoth("few-sizes", areFew), ...inBoth("sizes-taken", areAllTaken)];

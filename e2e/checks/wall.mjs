@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { hide, moves, open, show } from "../lib/browser.mjs";
+import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
 import { measureWall, quantile, watchWall } from "../lib/wall.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
@@ -178,13 +178,6 @@ async function leaveTheDead(stage, name) {
   await until("another connection is open", async () => (await sockets(page)).filter((state) => state === OPEN).length === 1 && (await sockets(page)).length === 2);
   await moves(page, ".tile:last-child .picture");
 }
-
-const inBoth = (title, check, ...needs) =>
-  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
-    name: `${title}-${name}`,
-    needs: [program, ...needs],
-    run: (stage) => check(stage, name),
-  }));
 
 export const checks = [
   ...inBoth("wall", showWall, "ffmpeg"),

@@ -1,6 +1,6 @@
 // What the pages say: of a picture that stands, of cameras that are lost, and at an address with nothing behind it.
 
-import { moves, open } from "../lib/browser.mjs";
+import { inBoth, moves, open } from "../lib/browser.mjs";
 import { lookAt } from "../lib/look.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
@@ -62,13 +62,6 @@ async function findsTheWay(stage, name) {
     await page.close();
   }
 }
-
-const inBoth = (title, check) =>
-  [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
-    name: `${title}-${name}`,
-    needs: [program],
-    run: (stage) => check(stage, name),
-  }));
 
 export const checks = [
   ...inBoth("stalled", stalls),

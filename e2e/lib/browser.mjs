@@ -32,6 +32,15 @@ export async function launch(name, { isNice = false } = {}) {
   });
 }
 
+/** A check for each browser, called `title-BROWSER`, that needs the programs `needs` besides. */
+export function inBoth(title, check, ...needs) {
+  return [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
+    name: `${title}-${name}`,
+    needs: [program, ...needs],
+    run: (stage) => check(stage, name),
+  }));
+}
+
 /** A program that runs `program` with the least of the processors. */
 function politely(program) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-nice-"));

@@ -71,6 +71,7 @@ mod controls;
 mod encoding;
 mod history;
 mod http;
+mod reason;
 mod signal;
 mod supervisor;
 mod webhook;

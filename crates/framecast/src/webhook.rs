@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::config::{ConfigError, WebhookSettings};
+use crate::reason::one_line;
 
 /// How long an address may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ const LAST_WORDS: Duration = Duration::from_millis(700);
 
 /// One address.
 struct Webhook {
+    /// Its place in the configuration, from 1.
+    number: usize,
     url: Url,
     client: Client,
     secret: Option<Arc<str>>,
@@ -68,9 +71,10 @@ pub(crate) fn start(
         .build()
         .map_err(|error| ConfigError::new(format!("webhooks cannot be sent: {error}")))?;
     let secret: Option<Arc<str>> = secret.map(Arc::from);
-    for WebhookSettings { url, kinds, cameras } in webhooks {
+    for (number, webhook) in (1..).zip(webhooks) {
+        let WebhookSettings { url, kinds, cameras } = webhook;
         let filter = Filter { kinds: kinds.clone(), cameras: cameras.clone(), ..Filter::default() };
-        let webhook = Webhook { url: url.clone(), client: client.clone(), secret: secret.clone() };
+        let webhook = Webhook { number, url: url.clone(), client: client.clone(), secret: secret.clone() };
         let (listener, shutdown) = (history.listen(filter, None), shutdown.clone());
         tasks.spawn(async move {
             tokio::select! {
@@ -120,7 +124,7 @@ impl Webhook {
                 );
             }
             if !is_told {
-                warn!(host, problem, "the webhook does not answer; events are sent again until it does");
+                warn!(host, problem, "the webhook does not answer; each event is sent again, for an hour");
                 is_told = true;
             }
             // A little apart from all others that wait for the same host.
@@ -140,13 +144,14 @@ impl Webhook {
         }
         match request.send().await {
             Ok(response) => judge(response.status()),
-            Err(error) => Sent::Failed(without_url(error)),
+            Err(error) => Sent::Failed(one_line(&error.without_url())),
         }
     }
 
-    /// The host alone: a path may be a secret.
-    fn host(&self) -> &str {
-        self.url.host_str().unwrap_or_default()
+    /// Where it is, and which of several: a path may be a secret.
+    fn host(&self) -> String {
+        let (host, port) = (self.url.host_str().unwrap_or_default(), self.url.port_or_known_default());
+        format!("{host}:{} (webhook {})", port.unwrap_or_default(), self.number)
     }
 }
 
@@ -158,18 +163,6 @@ fn judge(status: StatusCode) -> Sent {
         status if status.is_client_error() && !is_busy => Sent::Refused(status),
         status => Sent::Failed(format!("it answers {status}")),
     }
-}
-
-/// An error in one line, with its causes, which alone say what happened.
-fn without_url(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }
 
 /// `sha256=` and the HMAC of `body` in hexadecimal.

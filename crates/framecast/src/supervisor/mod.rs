@@ -15,7 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_drivers::{Capture, Error};
+use framecast_drivers::Capture;
 use framecast_hub::{Event, EventKind, Feed, State, Stats, Status};
 use framecast_media::Frame;
 use tokio::sync::watch;
@@ -26,6 +26,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use crate::camera::Camera;
 use crate::config::CameraSettings;
+use crate::reason::one_line;
 use backoff::Backoff;
 use notice::Notices;
 use passage::Passage;
@@ -184,7 +185,9 @@ impl Supervisor {
                         continue;
                     }
                     let reason = opening.stall_reason(&self.settings, &self.feed.stats());
-                    self.tell(EventKind::Stalled, Some(&reason));
+                    if status.reason.as_ref() != Some(&reason) {
+                        self.tell(EventKind::Stalled, Some(&reason));
+                    }
                     return Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true };
                 }
                 () = sleep_until_some(quiet_at), if !opening.is_quiet => {
@@ -205,7 +208,10 @@ impl Supervisor {
                 opening.longest_pause = longest_pause;
                 opening.last_sign = Instant::now();
                 self.feed.count_opened();
-                self.tell(EventKind::Opened, None);
+                // As in the log: a lost camera stays lost until a frame comes.
+                if self.feed.status().state != State::Lost {
+                    self.tell(EventKind::Opened, None);
+                }
                 None
             }
             Some(Report::Capture(capture)) => {
@@ -455,19 +461,4 @@ async fn sleep_until_some(at: Option<Instant>) {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error with all that caused it, as one line.
-fn one_line(error: &Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        let text = source.to_string();
-        // Most messages contain their cause's already.
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = source.source();
-    }
-    line.replace(['\r', '\n'], " ")
 }

@@ -1,7 +1,9 @@
 //! What can be asked for, and what is refused by the name of what is wrong with it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use framecast::SourceUrl;
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -123,4 +125,24 @@ async fn camera_kind_and_time_choose() {
     let before_last = events.iter().filter(|event| event["at"].as_str().unwrap() < at(3).as_str()).count();
     assert_eq!(count(&format!("kind=mark&to={}", at(3))).await, before_last);
     assert_eq!(count(&format!("kind=mark&from={}", at(3))).await, 4 - before_last);
+}
+
+#[tokio::test]
+async fn a_camera_that_is_tried_again_and_again_does_not_fill_the_history() {
+    let server = Server::with(|settings| {
+        let camera = &mut settings.cameras[0];
+        camera.source = SourceUrl::parse("exec:sleep 1000").unwrap();
+        camera.stall_timeout = Duration::from_millis(50);
+        camera.idle_timeout = None;
+    })
+    .await;
+    let opened = async || server.json("/api/cameras/front").await["opened"].as_u64().unwrap();
+    while opened().await < 3 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let page = server.json("/api/events?camera=front&order=oldest").await;
+    let kinds: Vec<&str> =
+        page["events"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["opened", "stalled", "lost"]);
+    server.stop().await;
 }

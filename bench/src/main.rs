@@ -26,6 +26,7 @@ mod shards;
 mod slow;
 mod stats;
 mod table;
+mod tables;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ enum Cli {
     Ceiling(ceiling::Options),
     /// Measure long tables, many at once, and events told to many listeners (needs sqlite3, curl, and PostgreSQL).
     History(history::Options),
+    /// Measure what rendering tables costs, without a database.
+    Tables(tables::Options),
     /// Measure the JPEG encoder beside the tools of libjpeg-turbo; prints a table.
     Encode(encode::Options),
     /// Make the source pictures.
@@ -93,6 +96,7 @@ fn run(cli: &Cli) -> Result<()> {
             }
         }
         Cli::Ceiling(options) => ceiling::run(options)?,
+        Cli::Tables(options) => tables::run(options)?,
         Cli::History(options) => history::run(options)?,
         Cli::Encode(options) => encode::run(options)?,
         Cli::Pictures(options) => {

@@ -139,5 +139,8 @@ fn with_causes(error: &tokio_postgres::Error) -> String {
         }
         cause = source.source();
     }
+    if text.contains("password missing") {
+        text.push_str("; set FRAMECAST_HISTORY_PASSWORD");
+    }
     text
 }

@@ -71,15 +71,18 @@ where
 {
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()> {
         self.writer.row(&Row { entry: *entry, at: self.stamp.text(entry.at_ms) });
-        if self.writer.is_full() {
-            self.pieces.push_back(self.writer.take());
-        }
         if self.writer.failure().is_some() {
             return ControlFlow::Break(());
         }
-        // A page whose rows are much longer than those before ends early.
-        let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
-        if bytes > 2 * PAGE_BYTES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.writer.is_full() {
+            self.pieces.push_back(self.writer.take());
+            // A page whose rows are much longer than those before ends early.
+            let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
+            if bytes > 2 * PAGE_BYTES {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -81,7 +81,11 @@ impl fmt::Display for Hours {
 /// # Errors
 /// What is wrong, and what would be right.
 pub(crate) fn parse(text: &str, zone: Option<&TimeZone>) -> Result<i64, String> {
-    let at = match (text.parse::<Timestamp>(), zone) {
+    // A plus that was not written %2B comes as a blank.
+    let zoned = text.rsplit_once(' ').map(|(time, offset)| format!("{time}+{offset}"));
+    let parsed = text.parse::<Timestamp>();
+    let parsed = parsed.or_else(|error| zoned.ok_or(error).and_then(|text| text.parse::<Timestamp>()));
+    let at = match (parsed, zone) {
         (Ok(at), _) => at,
         (Err(_), Some(zone)) => civil_time(text)
             .and_then(|there| zone.to_ambiguous_timestamp(there).compatible().ok())
@@ -140,6 +144,7 @@ mod tests {
         let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
         assert_eq!(parse("2026-11-23T14:00:00Z", None), Ok(1_795_442_400_000));
         assert_eq!(parse("2026-11-23T15:00:00.5+01:00", None), Ok(1_795_442_400_500));
+        assert_eq!(parse("2026-11-23T15:00:00 01:00", None), Ok(1_795_442_400_000));
         assert_eq!(parse("2026-11-23T15:00", Some(&berlin)), Ok(1_795_442_400_000));
         assert_eq!(parse("2026-11-23", Some(&berlin)), Ok(1_795_388_400_000));
         for (text, told) in [

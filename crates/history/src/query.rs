@@ -114,17 +114,12 @@ fn shown(value: &str) -> String {
 }
 
 impl Request {
-    /// Reads `query`, the part of a URL after `?`, of which the parameters in `known` are taken. `is_camera` says whether
-    /// there is or was a camera of a name.
+    /// Reads `query`, the part of a URL after `?`, of which the parameters in `known` are taken. `cameras` are the names of
+    /// those that there are or were.
     ///
     /// # Errors
     /// The first parameter that cannot be used.
-    pub fn parse(
-        query: &str,
-        known: &[&str],
-        now_ms: i64,
-        is_camera: impl Fn(&str) -> bool,
-    ) -> Result<Self, BadParameter> {
+    pub fn parse(query: &str, known: &[&str], now_ms: i64, cameras: &[String]) -> Result<Self, BadParameter> {
         let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query.as_bytes()).collect();
         if let Some((name, value)) = pairs.iter().find(|(name, _)| !known.contains(&&**name)) {
             let problem = format!("there is no such parameter here; known are {}", known.join(", "));
@@ -148,7 +143,7 @@ impl Request {
             }
             match &**name {
                 "cursor" => cursor = Some(value),
-                _ => request.take(name, value, &is_camera)?,
+                _ => request.take(name, value, cameras)?,
             }
         }
         request.check_times(now_ms, &pairs)?;
@@ -158,18 +153,13 @@ impl Request {
         Ok(request)
     }
 
-    fn take(
-        &mut self,
-        name: &str,
-        value: &str,
-        is_camera: &impl Fn(&str) -> bool,
-    ) -> Result<(), BadParameter> {
+    fn take(&mut self, name: &str, value: &str, known: &[String]) -> Result<(), BadParameter> {
         let wrong = |problem: &str| bad(name, value, problem);
         let time = |value: &str, zone: Option<&TimeZone>| {
             moment::parse(value, zone).map(Some).map_err(|problem| wrong(&problem))
         };
         match name {
-            "camera" => self.take_cameras(value, is_camera)?,
+            "camera" => self.take_cameras(value, known)?,
             "kind" => {
                 for text in value.split(',') {
                     let kind = EventKind::from_name(text).ok_or_else(|| unknown_kind(text))?;
@@ -206,11 +196,11 @@ impl Request {
         Ok(())
     }
 
-    fn take_cameras(&mut self, value: &str, is_camera: &impl Fn(&str) -> bool) -> Result<(), BadParameter> {
+    fn take_cameras(&mut self, value: &str, known: &[String]) -> Result<(), BadParameter> {
         let cameras = &mut self.query.filter.cameras;
         for camera in value.split(',') {
-            if !is_camera(camera) {
-                return Err(bad("camera", camera, "there is no such camera, as in camera=front"));
+            if !known.iter().any(|name| name == camera) {
+                return Err(unknown_camera(camera, known));
             }
             if !cameras.iter().any(|known| known == camera) {
                 cameras.push(camera.to_owned());
@@ -298,6 +288,16 @@ fn zone(name: &str) -> Option<TimeZone> {
     if name == "UTC" { Some(TimeZone::UTC) } else { TimeZone::get(name).ok() }
 }
 
+/// Names some of the cameras that there are, and shows how one is asked for.
+fn unknown_camera(name: &str, known: &[String]) -> BadParameter {
+    let Some(first) = known.first() else { return bad("camera", name, "there is no camera") };
+    let some: Vec<&str> = known.iter().take(MAX_CAMERAS).map(String::as_str).collect();
+    let more = if known.len() > some.len() { ", and more" } else { "" };
+    let problem =
+        format!("there is no such camera; there are: {}{more}; as in camera={first}", some.join(", "));
+    bad("camera", name, &problem)
+}
+
 fn unknown_kind(text: &str) -> BadParameter {
     let known = EventKind::ALL.map(EventKind::as_str).join(", ");
     bad("kind", text, &format!("there is no such kind; known are {known}"))
@@ -317,7 +317,7 @@ mod tests {
         ["camera", "kind", "from", "to", "since", "order", "limit", "cursor", "after", "zone", "format"];
 
     fn parse(query: &str) -> Result<Request, BadParameter> {
-        Request::parse(query, &KNOWN, NOW_MS, |name| ["front", "yard", "näh"].contains(&name))
+        Request::parse(query, &KNOWN, NOW_MS, &["front", "yard", "näh"].map(str::to_owned))
     }
 
     #[test]
@@ -355,7 +355,10 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named_with_an_example() {
         for (query, told) in [
-            ("camera=attic", "camera=attic: there is no such camera, as in camera=front"),
+            (
+                "camera=attic",
+                "camera=attic: there is no such camera; there are: front, yard, näh; as in camera=front",
+            ),
             ("camera=front,", "camera=: there is no such camera"),
             ("camera=x';DROP TABLE events;--", "camera=x';DROP TABLE events;--: there is no such camera"),
             ("kind=Lost", "kind=Lost: there is no such kind; known are started, stopped,"),
@@ -393,11 +396,12 @@ mod tests {
         let key = Key { at_ms: NOW_MS, id: 42 };
         let request = parse("camera=front,yard&since=24h").unwrap();
         let cursor = request.cursor(key);
+        let cameras = ["front", "yard"].map(str::to_owned);
         let later = Request::parse(
             &format!("cursor={cursor}&since=24h&camera=yard,front"),
             &KNOWN,
             NOW_MS + 5,
-            |_| true,
+            &cameras,
         );
         assert_eq!(later.unwrap().after, Some(key));
         for other in [
@@ -420,8 +424,13 @@ mod tests {
             text: None,
             count: None,
         };
-        let wants =
-            |query: &str| Request::parse(query, &KNOWN, 0, |_| true).unwrap().query.filter.wants(&entry);
+        let wants = |query: &str| {
+            Request::parse(query, &KNOWN, 0, &["front", "yard"].map(str::to_owned))
+                .unwrap()
+                .query
+                .filter
+                .wants(&entry)
+        };
         assert!(wants("") && wants("camera=front,yard") && wants("kind=lost"));
         assert!(!wants("camera=front") && !wants("kind=live"));
         assert!(wants("from=1970-01-01T00:00:01Z") && !wants("to=1970-01-01T00:00:01Z"));

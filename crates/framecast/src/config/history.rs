@@ -50,7 +50,7 @@ impl HistoryPlace {
     /// # Errors
     /// What is wrong, and what would be right.
     pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<Self, String> {
-        if text == "temporary" {
+        if text.eq_ignore_ascii_case("temporary") {
             return Ok(Self::Temporary);
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {

@@ -34,6 +34,7 @@ const TABLE: [(&str, &[&str]); 12] = [
     (
         "framecast-bench",
         &[
+            "framecast-history",
             "framecast-hub",
             "framecast-media",
             "framecast-testkit",

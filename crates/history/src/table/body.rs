@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderName, HeaderValue, Response, header};
+use http::Response;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -65,19 +65,9 @@ impl<S, P> Table<S, P> {
 
     /// The answer with this body and the headers that go with it.
     pub fn respond(self) -> Response<Self> {
-        let content_type = self.writer.format().content_type();
-        let content_encoding = self.writer.coding().content_encoding();
+        let head = self.writer.head();
         let mut response = Response::new(self);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if let Some(coding) = content_encoding {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
-        }
-        headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // nginx would gather the rows otherwise.
-        headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        *response.headers_mut() = head;
         response
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::chunk::{CHUNK_BYTES, Chunk};
 use super::coding::Coding;
@@ -58,6 +59,21 @@ impl<P> Writer<P> {
     /// How that is compressed.
     pub fn coding(&self) -> Coding {
         self.encoder.coding()
+    }
+
+    /// The headers that an answer with this table has.
+    pub fn head(&self) -> HeaderMap {
+        let mut head = HeaderMap::new();
+        head.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()));
+        if let Some(coding) = self.coding().content_encoding() {
+            head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        head.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+        head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // nginx would gather the rows otherwise.
+        head.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+        head
     }
 
     /// Writes what stands before the first row.

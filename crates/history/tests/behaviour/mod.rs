@@ -174,7 +174,7 @@ pub(crate) async fn after_a_restart_all_is_there_and_no_id_is_given_twice(place:
     for run in 1..=3 {
         let (history, tasks) = open_at(place.location()).await.unwrap();
         let name = format!("camera-{run}");
-        assert!(!history.knows_camera(&name));
+        assert!(!history.cameras().contains(&name));
         let recorded = history.record(event(run, EventKind::Live).of(name.as_str())).unwrap();
         assert!(recorded.kept.entry.id > highest);
         highest = recorded.kept.entry.id;
@@ -182,7 +182,7 @@ pub(crate) async fn after_a_restart_all_is_there_and_no_id_is_given_twice(place:
         assert!(history.record(event(run, EventKind::Lost)).is_err(), "it is closed");
         drop(history);
         let (history, tasks) = open_at(place.location()).await.unwrap();
-        assert!(history.knows_camera(&name));
+        assert!(history.cameras().contains(&name));
         let kept = all(&history, &query(Order::Oldest, |_| {}), 10).await;
         assert_eq!(kept.len(), usize::try_from(run).unwrap());
         assert_eq!(kept.last().unwrap().id, highest);

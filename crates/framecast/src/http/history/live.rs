@@ -20,8 +20,8 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::read;
 use super::socket::Client;
-use super::{no_store, read};
 use crate::http::{Context, guard};
 
 /// How often something is sent where nothing happens: proxies close what is silent.
@@ -58,10 +58,11 @@ async fn open(State(live): State<Live>, request: Request) -> Result<Response, Re
         return Ok(websocket::open(request, Client { listener, write_timeout, shutdown: live.shutdown }));
     }
     let shutdown = live.shutdown.cancelled_owned();
-    let mut response =
-        no_store(Body::from_stream(events(listener).take_until(shutdown).map(Ok::<_, Infallible>)));
+    let events = events(listener).take_until(shutdown).map(Ok::<_, Infallible>);
+    let mut response = Response::new(Body::from_stream(events));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // nginx gathers what it passes on unless it is told not to.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use framecast_history::table::Format;
 use framecast_history::{Entry, Error, Request};
@@ -36,9 +36,9 @@ pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
     let live = live::routes(context.clone(), shutdown.clone());
     Router::new()
         .route("/api/events", get(events).post(mark::post).options(mark::options))
-        .route("/api/events.csv", get(table::csv).options(super::options))
-        .route("/api/events.ndjson", get(table::ndjson).options(super::options))
-        .route("/api/events.json", get(table::json).options(super::options))
+        .route("/api/events.csv", table::of(Format::Csv))
+        .route("/api/events.ndjson", table::of(Format::Ndjson))
+        .route("/api/events.json", table::of(Format::Json))
         .route("/history", get(table::history).options(super::options))
         .with_state(context)
         .merge(live)
@@ -76,16 +76,16 @@ async fn events(
 /// The table that is asked for in the place of a page: by `format`, or by a client that takes no JSON but a table.
 fn table_format(request: &Request, headers: &HeaderMap) -> Result<Option<Format>, Refusal> {
     if request.format.is_some() {
-        return choose(None, request.format.as_deref(), headers).map(Some);
+        return choose(request.format.as_deref(), headers).map(Some);
     }
     // Whoever takes anything, a page of HTML, or nothing that there is, gets the JSON that is here.
     let format = Format::choose(None, None, text(headers, &header::ACCEPT)).ok();
     Ok(format.filter(|format| matches!(format, Format::Csv | Format::Ndjson)))
 }
 
-/// The format that a path's extension, the parameter `format`, or the client's `Accept` names.
-fn choose(extension: Option<&str>, parameter: Option<&str>, headers: &HeaderMap) -> Result<Format, Refusal> {
-    let format = Format::choose(extension, parameter, text(headers, &header::ACCEPT));
+/// The format that the parameter `format`, or the client's `Accept` names.
+fn choose(parameter: Option<&str>, headers: &HeaderMap) -> Result<Format, Refusal> {
+    let format = Format::choose(None, parameter, text(headers, &header::ACCEPT));
     format.map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, message: error.to_string() })
 }
 
@@ -95,9 +95,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
 
 /// What `query` asks for.
 fn read(context: &Context, query: &str, known: &[&str]) -> Result<Request, Refusal> {
-    let is_camera =
-        |name: &str| context.hub.get(name).is_some() || context.history.history.knows_camera(name);
-    Request::parse(query, known, Timestamp::now().as_millisecond(), is_camera)
+    Request::parse(query, known, Timestamp::now().as_millisecond(), &cameras(context))
         .map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, message: error.to_string() })
 }
 
@@ -105,7 +103,10 @@ fn unavailable(error: &Error) -> Refusal {
     Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
 }
 
-/// What is never to be kept by a browser or a proxy.
-fn no_store(response: impl IntoResponse) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], response).into_response()
+/// The names of all cameras, those that there are first, then those that there were.
+fn cameras(context: &Context) -> Vec<String> {
+    let mut cameras: Vec<String> = context.hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
+    let earlier = context.history.history.cameras();
+    cameras.extend(earlier.into_iter().filter(|name| context.hub.get(name).is_none()));
+    cameras
 }

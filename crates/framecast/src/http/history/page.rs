@@ -73,17 +73,9 @@ impl HistoryPage {
             let at = at_ms.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
             at.map(|at| format!("{:.0}", zone.to_datetime(at))).unwrap_or_default()
         };
-        let history = &context.history.history;
-        let mut cameras: Vec<String> =
-            context.hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
-        for camera in history.cameras() {
-            if !cameras.contains(&camera) {
-                cameras.push(camera);
-            }
-        }
         let links = SPANS.map(|(since, text)| Link { query: with_since(query, since), text });
         let head = Head {
-            cameras,
+            cameras: super::cameras(context),
             wanted_cameras: filter.cameras.clone(),
             kinds: EventKind::ALL.map(EventKind::as_str),
             wanted_kinds: filter.kinds.iter().map(|kind| kind.as_str()).collect(),

@@ -4,37 +4,22 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
+use axum::routing::{MethodRouter, get};
 use framecast_history::Row;
 use framecast_history::table::{Coding, Format, Page, Plain, Writer};
 use framecast_outputs::Refusal;
 
 use super::page::HistoryPage;
-use super::{FILTERS, choose, no_store, read, text};
+use super::{FILTERS, choose, read, text};
 use crate::http::Context;
 use crate::http::page::set_head;
 
-pub(super) async fn csv(
-    State(context): State<Context>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    answer(&context, &query.unwrap_or_default(), Format::Csv, &headers).await
-}
-
-pub(super) async fn ndjson(
-    State(context): State<Context>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    answer(&context, &query.unwrap_or_default(), Format::Ndjson, &headers).await
-}
-
-pub(super) async fn json(
-    State(context): State<Context>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    answer(&context, &query.unwrap_or_default(), Format::Json, &headers).await
+/// Answers with the table in `format`.
+pub(super) fn of(format: Format) -> MethodRouter<Context> {
+    get(async move |State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap| {
+        answer(&context, &query.unwrap_or_default(), format, &headers).await
+    })
+    .options(crate::http::options)
 }
 
 /// The page of the history; the same as a table where that is asked for.
@@ -46,7 +31,7 @@ pub(super) async fn history(
     let query = query.unwrap_or_default();
     let known = [&FILTERS[..], &["zone", "format"]].concat();
     let request = read(&context, &query, &known)?;
-    match choose(None, request.format.as_deref(), &headers)? {
+    match choose(request.format.as_deref(), &headers)? {
         Format::Html => {
             let page = HistoryPage::new(&context, request.clone(), &query);
             let mut response = stream(&context, request, Format::Html, &headers, page);
@@ -88,18 +73,13 @@ where
 {
     let coding = Coding::choose(text(headers, &header::ACCEPT_ENCODING));
     let writer = Writer::new(format, coding, page);
+    let head = writer.head();
     let export = context.history.history.export(request.query, writer);
-    let mut response = no_store(Body::from_stream(export));
-    let head = response.headers_mut();
-    head.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    if let Some(coding) = coding.content_encoding() {
-        head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
-    }
-    head.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
-    head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut response = Response::new(Body::from_stream(export));
+    *response.headers_mut() = head;
     if matches!(format, Format::Csv) {
         let name = "attachment; filename=\"framecast-events.csv\"";
-        head.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
     }
     response
 }

@@ -256,11 +256,6 @@ impl History {
         Listener::new(self.clone(), filter, after, newest)
     }
 
-    /// Whether events of a camera of this name are kept.
-    pub fn knows_camera(&self, name: &str) -> bool {
-        self.0.lock().cameras.contains(name)
-    }
-
     /// The names of all cameras that events are kept of.
     pub fn cameras(&self) -> Vec<String> {
         self.0.lock().cameras.iter().cloned().collect()

@@ -1,0 +1,177 @@
+//! What rendering tables costs: rows a second of one CPU in each format and coding, and what a table holds while it waits for
+//! its client. No database and no sockets.
+
+use std::{fmt::Write as _, path::PathBuf, time::Instant};
+
+use anyhow::Result;
+use framecast_history::table::{Cells, Coding, Format, Plain, Record, Writer};
+use serde::Serialize;
+
+use crate::{
+    proc::{Sample, pin_to_cpu},
+    server::LOAD_CPU,
+    setup,
+    stats::Spread,
+};
+
+const CODINGS: [Coding; 3] = [Coding::Identity, Coding::Gzip, Coding::Zstd];
+
+/// Tables that wait at once.
+const HELD: usize = 50;
+
+/// Rows of each of them.
+const HELD_ROWS: i64 = 50_000;
+
+/// How much, and how often.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// Rows of each table.
+    #[arg(long, default_value_t = 3_000_000, value_parser = clap::value_parser!(i64).range(1..))]
+    rows: i64,
+    /// Passes.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    runs: u32,
+    /// A line for the report.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Write DATE-HOSTCLASS-tables.md and .json to this folder.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    when: setup::When,
+    rows: i64,
+    runs: Vec<Run>,
+    held: Vec<Held>,
+}
+
+#[derive(Debug, Serialize)]
+struct Run {
+    pass: u32,
+    format: &'static str,
+    coding: &'static str,
+    million_rows_per_second: f64,
+    bytes: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Held {
+    coding: &'static str,
+    kib: f64,
+}
+
+/// Six short cells.
+struct Event<'a> {
+    id: i64,
+    camera: &'a str,
+    kind: &'a str,
+    area: f64,
+    seconds: i64,
+    is_seen: bool,
+}
+
+impl Record for Event<'_> {
+    const COLUMNS: &'static [&'static str] = &["id", "camera", "kind", "area", "seconds", "seen"];
+
+    fn tell<C: Cells>(&self, cells: &mut C) {
+        cells.integer(self.id);
+        cells.text(self.camera);
+        cells.text(self.kind);
+        cells.real(self.area);
+        cells.integer(self.seconds);
+        cells.boolean(self.is_seen);
+    }
+}
+
+fn event(id: i64) -> Event<'static> {
+    Event {
+        id,
+        camera: ["front door", "yard", "workshop"][(id % 3).unsigned_abs() as usize],
+        kind: if id % 5 == 0 { "connection lost" } else { "motion" },
+        area: (id * 7919 % 10_000) as f64 / 100.0,
+        seconds: 1_790_000_000 + id * 13,
+        is_seen: id % 2 == 0,
+    }
+}
+
+/// Measures and reports.
+///
+/// # Errors
+///
+/// A CPU that cannot be had, or a folder that cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    pin_to_cpu(LOAD_CPU)?;
+    let when = setup::When::now(options.note.clone());
+    let held = CODINGS.map(hold).into_iter().collect::<Result<_>>()?;
+    let mut runs = Vec::new();
+    for pass in 0..options.runs {
+        for coding in CODINGS {
+            runs.extend(Format::ALL.map(|format| measure(pass, options.rows, format, coding)));
+        }
+    }
+    let outcome = Outcome { when, rows: options.rows, runs, held };
+    let markdown = markdown(&outcome);
+    setup::publish(options.out.as_deref(), &outcome.when, "tables", &markdown, &outcome)
+}
+
+/// Renders `rows` rows; how many bytes left.
+fn render(writer: &mut Writer<Plain>, rows: i64) -> usize {
+    let mut bytes = 0;
+    for id in 0..rows {
+        writer.row(&event(id));
+        if writer.is_full() {
+            bytes += writer.take().len();
+        }
+    }
+    bytes
+}
+
+fn measure(pass: u32, rows: i64, format: Format, coding: Coding) -> Run {
+    let begun = Instant::now();
+    let mut writer = Writer::new(format, coding, Plain::new("Events"));
+    let bytes = render(&mut writer, rows) + writer.end::<Event<'_>>().len();
+    let million_rows_per_second = rows as f64 / begun.elapsed().as_secs_f64() / 1e6;
+    Run { pass, format: format.extension(), coding: name(coding), million_rows_per_second, bytes }
+}
+
+fn name(coding: Coding) -> &'static str {
+    coding.content_encoding().unwrap_or("none")
+}
+
+/// What a table holds in the middle of its rows.
+fn hold(coding: Coding) -> Result<Held> {
+    let pid = std::process::id();
+    let before = Sample::of(pid)?.rss_kib;
+    let writers: Vec<_> = (0..HELD)
+        .map(|_| {
+            let mut writer = Writer::new(Format::Csv, coding, Plain::new("Events"));
+            render(&mut writer, HELD_ROWS);
+            writer
+        })
+        .collect();
+    let kib = Sample::of(pid)?.rss_kib.saturating_sub(before) as f64 / writers.len() as f64;
+    Ok(Held { coding: name(coding), kib })
+}
+
+fn markdown(outcome: &Outcome) -> String {
+    let method = format!("- Rendered: {} rows of six short cells, on CPU {LOAD_CPU} alone.\n", outcome.rows);
+    let mut out = outcome.when.head("Rendering tables", &method);
+    out.push_str("| coding | format | million rows a second | MB | a table that waits, as CSV, KiB |\n|---|---|---|---|---|\n");
+    for coding in CODINGS.map(name) {
+        let held = outcome.held.iter().find(|held| held.coding == coding).map_or(0.0, |held| held.kib);
+        for format in Format::ALL.map(Format::extension) {
+            let of = || outcome.runs.iter().filter(move |run| run.coding == coding && run.format == format);
+            let Spread { median, min, max } = Spread::of(of().map(|run| run.million_rows_per_second));
+            let megabytes = Spread::of(of().map(|run| run.bytes as f64 / 1e6)).median;
+            writeln!(
+                out,
+                "| {coding} | {format} | {median:.1} ({min:.1}–{max:.1}) | {megabytes:.0} | {held:.0} |"
+            )
+            .expect("a string takes all text");
+        }
+    }
+    out
+}

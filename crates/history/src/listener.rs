@@ -37,8 +37,8 @@ pub struct Listener {
     history: History,
     filter: Filter,
     after: i64,
-    /// Up to which id it was told that events are missing.
-    missed: i64,
+    /// The id up to which nothing, or what is missing, was told; `None` where all that there is was asked for.
+    told: Option<i64>,
     newest: watch::Receiver<i64>,
     ready: VecDeque<Arc<Kept>>,
 }
@@ -46,8 +46,8 @@ pub struct Listener {
 impl Listener {
     pub(crate) fn new(history: History, filter: Filter, after: i64, newest: watch::Receiver<i64>) -> Self {
         // From the beginning on is from what there is.
-        let missed = if after == 0 { i64::MAX } else { after };
-        Self { history, filter, after, missed, newest, ready: VecDeque::new() }
+        let told = (after > 0).then_some(after);
+        Self { history, filter, after, told, newest, ready: VecDeque::new() }
     }
 
     /// The id of the last event that it has looked at, wanted or not: where one that comes back may begin.
@@ -83,9 +83,9 @@ impl Listener {
     /// Whether events were taken away that would be next; once.
     fn has_missed(&mut self) -> bool {
         let pruned = self.history.pruned();
-        let has_missed = self.missed < i64::MAX && self.after.max(self.missed) < pruned;
+        let has_missed = self.told.is_some_and(|told| self.after.max(told) < pruned);
         if has_missed {
-            self.missed = pruned;
+            self.told = Some(pruned);
         }
         has_missed
     }

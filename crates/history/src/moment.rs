@@ -66,7 +66,7 @@ impl Stamp {
 
 /// An offset from UTC, as in `+01:00`.
 #[derive(Debug, Clone, Copy)]
-pub struct Hours(pub Offset);
+struct Hours(Offset);
 
 impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -261,11 +261,6 @@ impl History {
         self.0.lock().cameras.iter().cloned().collect()
     }
 
-    /// Where events are kept, without a password.
-    pub fn settings(&self) -> &Settings {
-        &self.0.settings
-    }
-
     /// What was counted since the start.
     pub fn figures(&self) -> Figures {
         let Counts { recorded, written, dropped, failures } = &self.0.counts;
@@ -431,7 +426,9 @@ impl State {
     fn push(&mut self, event: Event) -> Arc<Kept> {
         let entry = Arc::new(Entry::new(self.next_id, event));
         self.next_id += 1;
-        if let Some(camera) = entry.camera.as_ref().filter(|camera| !self.cameras.contains(*camera)) {
+        if let Some(camera) = &entry.camera
+            && !self.cameras.contains(camera)
+        {
             self.cameras.insert(camera.clone());
         }
         let json = serde_json::to_vec(&*entry).expect("an entry is an object of texts and numbers");

@@ -81,11 +81,11 @@ pub(crate) struct Pruned {
 
 /// What is to be taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
+pub(crate) struct Retention {
     /// Events before this time, in milliseconds since 1970.
-    pub before_ms: Option<i64>,
+    pub(crate) before_ms: Option<i64>,
     /// The oldest ones beyond so many.
-    pub max_rows: Option<u64>,
+    pub(crate) max_rows: Option<u64>,
 }
 
 /// The events in their database. Cheap to clone.

@@ -54,6 +54,14 @@ impl Door {
         Ok(self.frame(data, captured_at, format))
     }
 
+    /// The same for a picture all of whose declared length has come.
+    ///
+    /// # Errors
+    /// As [`admit`](Self::admit).
+    pub fn admit_complete(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
+        self.admit(data, captured_at)
+    }
+
     /// Makes a frame of a picture that was admitted before and is shown once more, captured at `captured_at` as it were.
     pub fn readmit(&mut self, picture: &Frame, captured_at: SystemTime) -> Frame {
         self.offered += 1;

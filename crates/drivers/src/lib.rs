@@ -17,6 +17,7 @@ mod error;
 mod exec;
 mod frames;
 mod http;
+pub mod http1;
 mod images;
 mod libcamera;
 mod mask;

@@ -7,10 +7,9 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use digest_auth::{AuthContext, Charset, Qop, WwwAuthenticateHeader};
-use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use url::Url;
 
-use super::challenge::{self, Challenge};
+use crate::http1::{Challenge, Head, parse_challenges};
 
 /// User and password, percent-decoded.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +41,8 @@ impl std::fmt::Debug for Credentials {
 pub(super) struct Login {
     credentials: Credentials,
     method: Option<Method>,
+    /// Whether the server has refused a nonce that it took before, without a new one: each request then begins without.
+    is_nonce_used_once: bool,
 }
 
 #[derive(Debug)]
@@ -63,35 +64,43 @@ pub(super) enum Lesson {
 
 impl Login {
     pub(super) fn new(credentials: Credentials) -> Self {
-        Self { credentials, method: None }
+        Self { credentials, method: None, is_nonce_used_once: false }
+    }
+
+    /// Forgets how to log in, so that the next request is challenged again.
+    pub(super) fn forget(&mut self) {
+        self.is_nonce_used_once |= matches!(self.method, Some(Method::Digest(_)));
+        self.method = None;
+    }
+
+    /// Takes note that a request has succeeded.
+    pub(super) fn succeeded(&mut self) {
+        if self.is_nonce_used_once {
+            self.method = None;
+        }
     }
 
     /// The `Authorization` header for a GET of `url`; `None` before the server has asked.
-    pub(super) fn authorization(&mut self, url: &Url) -> Option<HeaderValue> {
+    pub(super) fn authorization(&mut self, url: &Url) -> Option<String> {
         let Credentials { user, password } = &self.credentials;
-        let text = match self.method.as_mut()? {
-            Method::Basic => format!("Basic {}", BASE64.encode(format!("{user}:{password}"))),
+        match self.method.as_mut()? {
+            Method::Basic => Some(format!("Basic {}", BASE64.encode(format!("{user}:{password}")))),
             Method::Digest(prompt) => {
                 let mut context = AuthContext::new(user, password, request_target(url));
                 let has_auth = prompt.qop.as_ref().is_none_or(|qop| qop.contains(&Qop::AUTH));
                 if !has_auth {
                     context.body = Some(Cow::Borrowed(b""));
                 }
-                prompt.respond(&context).ok()?.to_string()
+                prompt.respond(&context).ok().map(|answer| answer.to_string())
             }
-        };
-        let mut value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        }
     }
 
-    /// Reads the challenges of an answer 401: Digest if there is one that we can do, else Basic.
-    pub(super) fn learn(&mut self, headers: &HeaderMap) -> Lesson {
-        let challenges: Vec<Challenge> = headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .flat_map(|value| challenge::parse(&String::from_utf8_lossy(value.as_bytes())))
-            .collect();
+    /// Reads the challenges of an answer 401: Digest if there is one that we can do, else Basic. Without any of these
+    /// nothing changes.
+    pub(super) fn learn(&mut self, head: &Head) -> Lesson {
+        let challenges: Vec<Challenge> =
+            head.get_all("WWW-Authenticate").flat_map(parse_challenges).collect();
         let digest = challenges.iter().filter(|c| c.scheme == "digest").find_map(prompt);
         if let Some(prompt) = digest {
             let lesson = if prompt.stale { Lesson::Stale } else { Lesson::Method };
@@ -101,10 +110,20 @@ impl Login {
             self.method = Some(Method::Basic);
             Lesson::Method
         } else {
-            self.method = None;
             Lesson::Nothing
         }
     }
+}
+
+/// The schemes that a server asks for, as it writes them: at most three, short.
+pub(super) fn schemes(head: &Head) -> String {
+    let schemes: Vec<String> = head
+        .get_all("WWW-Authenticate")
+        .flat_map(parse_challenges)
+        .map(|challenge| challenge.scheme.chars().filter(char::is_ascii_graphic).take(20).collect())
+        .take(3)
+        .collect();
+    schemes.join(", ")
 }
 
 /// What a Digest challenge asks for; `None` for hashes that we do not have.
@@ -173,13 +192,16 @@ fn percent_decode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http1::HeadReader;
 
     fn login() -> Login {
         Login::new(Credentials { user: "me".into(), password: "p@ß".into() })
     }
 
-    fn headers(values: &[&'static str]) -> HeaderMap {
-        values.iter().map(|value| (WWW_AUTHENTICATE, HeaderValue::from_static(value))).collect()
+    fn head(challenges: &[&str]) -> Head {
+        let lines: String = challenges.iter().map(|value| format!("WWW-Authenticate: {value}\r\n")).collect();
+        let text = format!("HTTP/1.1 401 Unauthorized\r\n{lines}\r\n");
+        HeadReader::default().read(text.as_bytes()).unwrap().unwrap().0
     }
 
     #[test]
@@ -190,11 +212,10 @@ mod tests {
             &[r#"Digest realm="a", nonce="m", algorithm=WHIRL"#, r#"digest nonce="n",realm="a",qop=auth"#],
         ] {
             let mut login = login();
-            assert_eq!(login.learn(&headers(values)), Lesson::Method);
+            assert_eq!(login.learn(&head(values)), Lesson::Method);
             let url = Url::parse("http://cam/v?x=1").unwrap();
             for count in ["nc=00000001", "nc=00000002"] {
-                let value = login.authorization(&url).unwrap();
-                let text = std::str::from_utf8(value.as_bytes()).unwrap();
+                let text = login.authorization(&url).unwrap();
                 assert!(text.starts_with("Digest "), "{text}");
                 for part in [count, r#"nonce="n""#, r#"uri="/v?x=1""#, "qop=auth,"] {
                     assert!(text.contains(part), "{part} in {text}");
@@ -206,7 +227,7 @@ mod tests {
     #[test]
     fn basic_is_used_where_digest_cannot_be() {
         let mut login = login();
-        let odd = headers(&[r#"Digest realm="a", nonce="n", algorithm=TOKEN, Basic realm="a""#]);
+        let odd = head(&[r#"Digest realm="a", nonce="n", algorithm=TOKEN, Basic realm="a""#]);
         assert_eq!(login.learn(&odd), Lesson::Method);
         let value = login.authorization(&Url::parse("http://cam/").unwrap()).unwrap();
         assert_eq!(value, format!("Basic {}", BASE64.encode("me:p@ß")));
@@ -217,9 +238,33 @@ mod tests {
         let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
         assert_eq!(login.authorization(&url), None);
         for odd in ["Negotiate", "Bearer realm=\"x\"", "Digest realm=\"x\"", ""] {
-            assert_eq!(login.learn(&headers(&[odd])), Lesson::Nothing, "{odd}");
+            assert_eq!(login.learn(&head(&[odd])), Lesson::Nothing, "{odd}");
             assert_eq!(login.authorization(&url), None);
         }
+    }
+
+    #[test]
+    fn a_nonce_that_was_good_once_is_not_tried_again() {
+        let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
+        let challenge = head(&[r#"Digest realm="a", nonce="n", qop="auth""#]);
+        login.learn(&challenge);
+        login.succeeded();
+        assert!(login.authorization(&url).is_some());
+        login.forget();
+        assert_eq!(login.authorization(&url), None);
+        login.learn(&challenge);
+        assert!(login.authorization(&url).is_some());
+        login.succeeded();
+        assert_eq!(login.authorization(&url), None, "the next request is challenged");
+    }
+
+    #[test]
+    fn the_schemes_of_a_server_are_named_shortly() {
+        let long = "x".repeat(100);
+        assert_eq!(
+            schemes(&head(&["Bearer realm=\"a\", NTLM", &long, "Basic"])),
+            format!("bearer, ntlm, {}", &long[..20])
+        );
     }
 
     #[test]

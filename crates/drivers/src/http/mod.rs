@@ -2,15 +2,18 @@
 //!
 //! `http://user:password@host/path?query#options`. Path and query go to the server as they are. Options of our own
 //! stand in the fragment, which is never sent: `#timeout=10s` (connection, and after that the first picture),
-//! `#silence=10s` (longest pause of a stream, or of polls that fail), `#fps=2` (rate of polling, in place of the query's `fps=`) and
-//! `#insecure` (any TLS certificate will do).
+//! `#silence=10s` (longest pause of a stream, or of polls that fail), `#fps=2` (rate of polling, in place of the query's
+//! `fps=`), `#redirect=same` (no redirect to another server) and `#insecure` (any TLS certificate will do).
 //!
-//! [`Session`] asks, with authentication and redirects; what is answered is sorted by [`answer`] into [`stream`] and
-//! [`still`]. Proxies from the environment are not used: cameras are neighbours, and a proxy cannot see them.
+//! [`Session`] asks, with login, cookies and redirects, by way of a [`client`] that reads HTTP/1 as cameras write it;
+//! what is answered is sorted by [`answer`] into [`stream`] and [`still`]. Proxies from the environment are not used:
+//! cameras are neighbours, and a proxy cannot see them.
 
 mod answer;
 mod auth;
-mod challenge;
+mod client;
+mod cookie;
+mod place;
 mod redirect;
 mod session;
 mod still;
@@ -21,13 +24,19 @@ mod tls;
 pub use tls::tls_of_system;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::answer::Kind;
+use self::client::Response;
 use self::session::Session;
 use self::still::Still;
 use self::stream::{Reader, Stream};
 use self::target::Target;
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
+
+/// A camera may have no picture for the first who asks after a pause, and one a moment later.
+const FIRST_ASKED: usize = 4;
+const FIRST_ASKED_AGAIN_AFTER: Duration = Duration::from_millis(300);
 
 /// The driver for `http:` and, made a second time, for `https:`.
 pub(crate) struct Http(pub(crate) &'static str);
@@ -43,25 +52,36 @@ impl Driver for Http {
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let mut session = Session::new(Target::parse(url)?)?;
-            let mut response = session.get().await?;
+            let mut session = Session::new(Target::parse(url)?);
+            let (response, kind) = first_answer(&mut session).await?;
             let target = Arc::clone(session.target());
-            Ok(match answer::sort(&target, &mut response).await? {
+            Ok(match kind {
                 Kind::Multipart { boundary, head } => {
                     tracing::debug!(boundary, "a multipart stream");
                     let reader = Reader::multipart(&target, boundary.as_deref(), &head);
-                    Box::new(Stream::new(url, target, response, reader))
+                    Box::new(Stream::new(url, target, response, reader)) as Box<dyn Source>
                 }
-                Kind::BackToBack { head } => {
-                    tracing::debug!("pictures back to back");
-                    let reader = Reader::back_to_back(&target, &head);
-                    Box::new(Stream::new(url, target, response, reader))
+                Kind::Pictures { head, is_endless } => {
+                    tracing::debug!(every = ?target.interval, "a still picture, or pictures without boundaries");
+                    Box::new(Still::new(url, session, response, head, is_endless))
                 }
-                Kind::Still { head } => {
-                    tracing::debug!(every = ?target.interval, "a still picture");
-                    Box::new(Still::new(url, session, response, head)) as Box<dyn Source>
-                }
+                Kind::Nothing { error, .. } => return Err(error),
             })
         })
+    }
+}
+
+/// The first answer; a few times more where there is nothing in a picture's place.
+async fn first_answer(session: &mut Session) -> Result<(Response, Kind), Error> {
+    let mut asked = 0;
+    loop {
+        let mut response = session.get().await?;
+        let kind = answer::sort(session.target(), &mut response).await?;
+        asked += 1;
+        if !matches!(kind, Kind::Nothing { is_hiccup: true, .. }) || asked == FIRST_ASKED {
+            return Ok((response, kind));
+        }
+        session.give_back(response);
+        tokio::time::sleep(FIRST_ASKED_AGAIN_AFTER).await;
     }
 }

@@ -1,38 +1,31 @@
-//! Where an answer sends us, and whether the password may come along.
+//! Where an answer sends us, and whether login and cookies may come along.
 
-use reqwest::header::LOCATION;
-use reqwest::{Response, StatusCode};
 use url::Url;
 
 use super::target::Target;
-use crate::{Error, mask_secrets};
+use crate::Error;
+use crate::http1::Head;
 
-/// Where `response` to a request for `from` sends us: `None` when it is an answer.
+/// Where `head`, the answer to a request for `from`, sends us: `None` when it is an answer.
 ///
 /// # Errors
 /// [`Error::Answer`] when the place is missing or not a web address.
-pub(super) fn location(target: &Target, response: &Response, from: &Url) -> Result<Option<Url>, Error> {
-    use StatusCode as S;
-    let status = response.status();
-    if ![S::MOVED_PERMANENTLY, S::FOUND, S::SEE_OTHER, S::TEMPORARY_REDIRECT, S::PERMANENT_REDIRECT]
-        .contains(&status)
-    {
+pub(super) fn location(target: &Target, head: &Head, from: &Url) -> Result<Option<Url>, Error> {
+    if !matches!(head.status(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
-    let Some(location) = response.headers().get(LOCATION) else {
+    let Some(text) = head.get("Location") else {
         return Err(target.answered(
-            format!("{status} without saying where to"),
+            format!("{} without saying where to", head.status_line()),
             "open the address in a browser and use the one that it ends up at",
         ));
     };
-    let text = String::from_utf8_lossy(location.as_bytes());
-    let next = from.join(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let Some(mut next) = next else {
-        // Secrets are looked for in much more than is shown, but not in all that a server may send.
-        let start: String = text.chars().filter(|c| !c.is_control()).take(2000).collect();
-        let shown: String = mask_secrets(&start).chars().take(200).collect();
+    let next = from.join(text).ok();
+    let is_web = |url: &&Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+    let Some(mut next) = next.as_ref().filter(is_web).cloned() else {
+        let place = next.map_or("an address that cannot be read".to_owned(), |url| place(&url));
         return Err(target.answered(
-            format!("{status} to `{shown}`"),
+            format!("{} to {place}", head.status_line()),
             "only http: and https: addresses are followed; use the camera's own address",
         ));
     };
@@ -41,6 +34,13 @@ pub(super) fn location(target: &Target, response: &Response, from: &Url) -> Resu
     next.set_password(None).ok();
     next.set_fragment(None);
     Ok(Some(next))
+}
+
+/// What may be told of the place that a URL names: scheme and host.
+pub(super) fn place(url: &Url) -> String {
+    const MAX_SHOWN_CHARS: usize = 100;
+    let host: String = url.host_str().unwrap_or_default().chars().take(MAX_SHOWN_CHARS).collect();
+    format!("{}://{host}", url.scheme())
 }
 
 /// Whether what `from` may know, `to` may know too: the same server, or the same host over TLS.
@@ -73,5 +73,11 @@ mod tests {
             let (from, to) = (Url::parse(from).unwrap(), Url::parse(to).unwrap());
             assert_eq!(is_same_server(&from, &to), is_same, "{from} {to}");
         }
+    }
+
+    #[test]
+    fn of_a_place_scheme_and_host_are_told() {
+        let url = Url::parse("https://me:s3cret@other.lan:8443/token/abc?k=v#f").unwrap();
+        assert_eq!(place(&url), "https://other.lan");
     }
 }

@@ -1,46 +1,54 @@
-//! One source's requests: a connection kept alive, logged in, redirects followed.
+//! One source's requests: logged in, with its cookies, redirects followed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Response, StatusCode, redirect as client_redirect};
-use rustls::ClientConfig;
 use url::Url;
 
-use super::auth::{Lesson, Login};
-use super::target::Target;
+use super::auth::{Lesson, Login, schemes};
+use super::client::{Client, Fault, Request, Response};
+use super::cookie::Cookies;
+use super::place::Reach;
+use super::target::{Redirects, Target};
 use super::{redirect, tls};
 use crate::Error;
 
 const MAX_REDIRECTS: usize = 5;
-/// For one request: with what the server asked for, and once more if its nonce was too old by then.
-const MAX_LOGINS: usize = 2;
-const USER_AGENT: &str = concat!("framecast/", env!("CARGO_PKG_VERSION"));
+
+/// Challenges that one request answers: the server's first, and once more if its nonce was too old by then.
+const MAX_ANSWERED: usize = 2;
 
 /// Asks the target's server again and again. Dropping it closes the connection.
 pub(super) struct Session {
     target: Arc<Target>,
-    open: Client,
-    /// Made at the first `https:` URL: reading the system's root certificates takes a moment.
-    protected: Option<Client>,
+    client: Client,
     login: Option<Login>,
-    /// Whether a request was answered: then a kept connection may have been closed from the other side.
-    has_answer: bool,
+    cookies: Cookies,
+    /// Where the camera is: a redirect to its own machine is no trap.
+    address: Option<IpAddr>,
     /// What the last request came to; `None` where there was no answer of the camera itself.
-    status: Option<StatusCode>,
+    status: Option<u16>,
+}
+
+/// What came of asking one address, with the login where it was asked for.
+struct Answer {
+    response: Response,
+    /// Whether the camera has refused the answer to a challenge of its own.
+    is_login_wrong: bool,
 }
 
 impl Session {
     /// A session that has not connected yet.
-    ///
-    /// # Errors
-    /// [`Error::Connection`] when the client cannot be set up.
-    pub(super) fn new(target: Target) -> Result<Self, Error> {
-        // Never used for TLS, yet the client wants to know: with no root, nothing is trusted.
-        let open = client(&target, tls::verified_by(rustls::RootCertStore::empty()))?;
-        let login = target.credentials.clone().map(Login::new);
-        Ok(Self { target: Arc::new(target), open, protected: None, login, has_answer: false, status: None })
+    pub(super) fn new(target: Target) -> Self {
+        Self {
+            client: Client::new(target.connect_timeout()),
+            login: target.credentials.clone().map(Login::new),
+            cookies: Cookies::default(),
+            address: None,
+            status: None,
+            target: Arc::new(target),
+        }
     }
 
     /// What the session asks for.
@@ -54,115 +62,149 @@ impl Session {
     /// [`Error::Connection`], [`Error::TimedOut`], or [`Error::Answer`] for any status but success.
     pub(super) async fn get(&mut self) -> Result<Response, Error> {
         let target = Arc::clone(&self.target);
-        // The connection has its own bound; what is left of this one is for the answer.
-        let after = target.timeout * 2;
+        let limit = target.answer_timeout();
         self.status = None;
-        let response = tokio::time::timeout(after, self.follow())
+        let answer = tokio::time::timeout(limit, self.follow())
             .await
-            .map_err(|_| target.timed_out("an answer", after))??;
-        self.has_answer = true;
-        self.status = Some(response.status());
-        if response.status().is_success() {
-            return Ok(response);
+            .map_err(|_| target.timed_out("an answer", limit))??;
+        let status = answer.response.head().status();
+        self.status = Some(status);
+        if matches!(status, 200..300) {
+            if let Some(login) = &mut self.login {
+                login.succeeded();
+            }
+            return Ok(answer.response);
         }
-        Err(self.refusal(response.status()))
+        Err(self.refusal(&answer))
+    }
+
+    /// Takes back an answer that is read, so that its connection serves the next request.
+    pub(super) fn give_back(&mut self, response: Response) {
+        self.client.give_back(response);
     }
 
     /// Whether `error`, which the last request ended with, may have passed at the next one: a connection that broke, a
-    /// server that was busy; not one that refuses.
+    /// server that was busy or sent something else than a picture; not one that refuses.
     pub(super) fn may_pass(&self, error: &Error) -> bool {
         match error {
             Error::Connection { .. } | Error::TimedOut { .. } => true,
-            Error::Answer { .. } => self.status.is_some_and(|status| {
-                let is_busy = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-                is_busy || status.is_server_error()
-            }),
+            Error::Answer { .. } => {
+                self.status.is_some_and(|status| matches!(status, 200..300 | 408 | 429 | 500..600))
+            }
             _ => false,
         }
     }
 
-    async fn follow(&mut self) -> Result<Response, Error> {
+    async fn follow(&mut self) -> Result<Answer, Error> {
         let target = Arc::clone(&self.target);
         let mut url = target.url.clone();
         let mut is_trusted = true;
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.log_in(&url, is_trusted).await?;
-            let Some(next) = redirect::location(&target, &response, &url)? else {
-                if response.status() == StatusCode::UNAUTHORIZED && self.login.is_some() && !is_trusted {
+            let answer = self.log_in(&url, is_trusted).await?;
+            let head = answer.response.head();
+            let Some(next) = redirect::location(&target, head, &url)? else {
+                if head.status() == 401 && self.login.is_some() && !is_trusted {
                     return Err(target.answered(
-                        format!("{} from another host, to which it redirects", response.status()),
+                        format!("{} from {}, to which it redirects", head.status_line(), redirect::place(&url)),
                         "the password is sent to no host but the one in the URL; write there the address that it \
                          redirects to",
                     ));
                 }
-                return Ok(response);
+                return Ok(answer);
             };
+            let is_same = redirect::is_same_server(&url, &next);
             if is_trusted && self.login.is_some() && redirect::is_downgrade(&url, &next) {
                 return Err(target.answered(
-                    format!("{} from https: to http:", response.status()),
+                    format!("{} to {}", head.status_line(), redirect::place(&next)),
                     "the password is not sent in the clear; use http: in the URL if that is what you want",
                 ));
             }
-            tracing::debug!(status = %response.status(), host = next.host_str(), "redirected");
-            is_trusted &= redirect::is_same_server(&url, &next);
+            if !is_same && target.redirects == Redirects::Same {
+                return Err(target.answered(
+                    format!("{} to {}", head.status_line(), redirect::place(&next)),
+                    "#redirect=same allows no other server; write the address that it redirects to, or #redirect=any",
+                ));
+            }
+            tracing::debug!(status = head.status(), to = redirect::place(&next), "redirected");
+            self.give_back(answer.response);
+            is_trusted &= is_same;
             url = next;
         }
         Err(target.answered(
-            format!("more than {MAX_REDIRECTS} redirects"),
+            format!("more than {MAX_REDIRECTS} redirects, the last one to {}", redirect::place(&url)),
             "the server sends us round in circles; open the address in a browser and use the one it ends up at",
         ))
     }
 
     /// One request for `url`, repeated with user and password when the server asks and `is_trusted`.
-    async fn log_in(&mut self, url: &Url, is_trusted: bool) -> Result<Response, Error> {
-        let mut logins = 0;
+    ///
+    /// A login that is remembered may have run out, which servers say in many ways: with a new challenge, with none, with
+    /// 403. Only the answer to a fresh challenge shows whether the password is right.
+    async fn log_in(&mut self, url: &Url, is_trusted: bool) -> Result<Answer, Error> {
+        let mut answered = 0;
+        let mut was_forgotten = false;
         loop {
             let login = self.login.as_mut().filter(|_| is_trusted);
             let authorization = login.and_then(|login| login.authorization(url));
-            let response = self.send(url, authorization).await?;
-            let login = self.login.as_mut().filter(|_| is_trusted);
-            let (StatusCode::UNAUTHORIZED, Some(login)) = (response.status(), login) else {
-                return Ok(response);
+            let is_remembered = authorization.is_some() && answered == 0;
+            let response = self.send(url, is_trusted, authorization).await?;
+            let status = response.head().status();
+            let is_refused = status == 401 || (status == 403 && is_remembered);
+            let is_login_wrong = answered > 0;
+            let Some(login) = self.login.as_mut().filter(|_| is_trusted && is_refused) else {
+                return Ok(Answer { response, is_login_wrong: false });
             };
-            // The first refusal may also mean that a nonce has run out, whether the server says so or not.
-            let allowed = match login.learn(response.headers()) {
+            let allowed = match login.learn(response.head()) {
+                Lesson::Nothing if is_remembered && !was_forgotten => {
+                    login.forget();
+                    was_forgotten = true;
+                    self.give_back(response);
+                    continue;
+                }
                 Lesson::Nothing => 0,
                 Lesson::Method => 1,
-                Lesson::Stale => MAX_LOGINS,
+                Lesson::Stale => MAX_ANSWERED,
             };
-            if logins >= allowed {
-                return Ok(response);
+            if answered >= allowed {
+                return Ok(Answer { response, is_login_wrong });
             }
-            logins += 1;
+            answered += 1;
+            self.give_back(response);
         }
     }
 
-    async fn send(&mut self, url: &Url, authorization: Option<HeaderValue>) -> Result<Response, Error> {
-        let client = self.client_for(url)?;
-        let request = || {
-            let request = client.get(url.clone());
-            match &authorization {
-                Some(value) => request.header(AUTHORIZATION, value.clone()),
-                None => request,
+    async fn send(
+        &mut self,
+        url: &Url,
+        is_trusted: bool,
+        authorization: Option<String>,
+    ) -> Result<Response, Error> {
+        self.set_up_tls(url)?;
+        let mut headers = Vec::new();
+        headers.extend(authorization.map(|value| ("Authorization", value)));
+        headers.extend(self.cookies.header().filter(|_| is_trusted).map(|value| ("Cookie", value)));
+        let reach = if is_trusted { Reach::Anywhere } else { Reach::RedirectedBy(self.address) };
+        let response = match self.client.get(&Request { url, reach, headers: &headers }).await {
+            Ok(response) => response,
+            Err(Fault::Forbidden) => {
+                return Err(self.target.answered(
+                    format!("a redirect to {}", redirect::place(url)),
+                    "redirects to this machine, its link and its cloud are not followed; write that address if you mean it",
+                ));
             }
+            Err(fault) => return Err(fault_of(&self.target, fault)),
         };
-        match request().send().await {
-            // A kept connection that the server closed meanwhile tells only when it is used.
-            Err(error) if self.has_answer && error.is_request() && !error.is_connect() => {
-                tracing::debug!("asking again on a new connection: {}", chain(&error));
-                request().send().await
-            }
-            result => result,
+        if is_trusted {
+            self.address = Some(response.address());
+            response.head().get_all("Set-Cookie").for_each(|cookie| self.cookies.set(cookie));
         }
-        .map_err(|error| connection_error(&self.target, error))
+        Ok(response)
     }
 
-    fn client_for(&mut self, url: &Url) -> Result<Client, Error> {
-        if url.scheme() == "http" {
-            return Ok(self.open.clone());
-        }
-        if let Some(client) = &self.protected {
-            return Ok(client.clone());
+    /// Makes ready for `https:` at the first such URL: reading the system's root certificates takes a moment.
+    fn set_up_tls(&mut self, url: &Url) -> Result<(), Error> {
+        if url.scheme() != "https" || self.client.has_tls() {
+            return Ok(());
         }
         let config = if self.target.is_insecure {
             tracing::debug!("any TLS certificate is accepted: who answers is not known");
@@ -177,86 +219,45 @@ impl Session {
             }
             tls::verified_by(roots)
         };
-        let client = client(&self.target, config)?;
-        self.protected = Some(client.clone());
-        Ok(client)
+        self.client.set_tls(config);
+        Ok(())
     }
 
-    fn refusal(&self, status: StatusCode) -> Error {
-        let advice = match status {
-            StatusCode::UNAUTHORIZED if self.login.is_none() => {
+    fn refusal(&self, answer: &Answer) -> Error {
+        let head = answer.response.head();
+        let advice = match head.status() {
+            401 if self.login.is_none() => {
                 "the camera asks for a user and a password: http://user:password@host/…"
             }
-            StatusCode::UNAUTHORIZED => {
-                "user or password is wrong, or the camera wants neither Basic nor Digest authentication; in a \
-                 password write `@` as %40, `%` as %25"
+            401 if answer.is_login_wrong => {
+                "user or password is wrong; in a password write `@` as %40, `%` as %25. Some cameras lock an account \
+                 after a few tries"
             }
-            StatusCode::FORBIDDEN => "the camera refuses this user or this address; look at its settings",
-            StatusCode::NOT_FOUND => {
+            401 => {
+                tracing::debug!(
+                    schemes = schemes(head),
+                    "the camera asks for another login than Basic or Digest"
+                );
+                "the camera wants neither Basic nor Digest authentication; switch one of them on in its settings"
+            }
+            403 => "the camera refuses this user or this address; look at its settings",
+            404 => {
                 "check the path; mjpg-streamer has /?action=stream, uStreamer /stream, ESP32-CAM :81/stream, \
                  Framecast /video_feed"
             }
-            status if status.is_server_error() => {
-                "the server is there but has no pictures now; it may serve only one viewer at a time"
-            }
+            500..600 => "the server is there but has no pictures now; it may serve only one viewer at a time",
             _ => "open the address in a browser to see what it is",
         };
-        self.target.answered(status.to_string(), advice)
+        self.target.answered(head.status_line(), advice)
     }
 }
 
-fn client(target: &Target, tls: ClientConfig) -> Result<Client, Error> {
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(USER_AGENT)
-        .no_proxy()
-        .redirect(client_redirect::Policy::none())
-        .connect_timeout(target.timeout)
-        .pool_max_idle_per_host(1)
-        .http1_only()
-        // The web servers in cameras are old and made in a hurry.
-        .http1_title_case_headers()
-        .http1_ignore_invalid_headers_in_responses(true)
-        .http1_allow_spaces_after_header_name_in_responses(true)
-        .http1_allow_obsolete_multiline_headers_in_responses(true)
-        .build()
-        .map_err(|error| target.failed(chain(&error.without_url())))
-}
-
-/// What went wrong with a connection, in one line.
-pub(super) fn connection_error(target: &Target, error: reqwest::Error) -> Error {
-    if error.is_timeout() && error.is_connect() {
-        return target.timed_out("a connection", target.timeout);
+/// What went wrong with a connection, as an error of the source.
+pub(super) fn fault_of(target: &Target, fault: Fault) -> Error {
+    match fault {
+        Fault::ConnectTimedOut => target.timed_out("a connection", target.connect_timeout()),
+        fault => target.failed(fault.to_string()),
     }
-    let mut problem = chain(&error.without_url());
-    if problem.contains("invalid peer certificate") {
-        problem.push_str(
-            "; if this is your own camera, accept any certificate by #insecure at the end of the URL",
-        );
-    } else if problem.contains("InvalidContentType") {
-        "the server does not speak TLS here; try http://".clone_into(&mut problem);
-    } else if problem.starts_with("dns error") {
-        "no such host; check the name, or write the camera's address in numbers".clone_into(&mut problem);
-    } else if problem.contains("Connection refused") {
-        problem.push_str("; nothing listens there: is the camera on, and is the port right?");
-    }
-    target.failed(problem)
-}
-
-/// The causes of `error`, outermost first, without the client's own headings.
-fn chain(error: &reqwest::Error) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        let is_heading =
-            text.starts_with("client error") || texts.last().is_some_and(|last| last.contains(&text));
-        if !is_heading {
-            texts.push(text);
-        }
-        cause = error.source();
-    }
-    if texts.is_empty() { error.to_string() } else { texts.join(": ") }
 }
 
 /// How long the parts of an answer may take to come.
@@ -264,11 +265,11 @@ pub(super) async fn within<T>(
     target: &Target,
     limit: Duration,
     awaited: &'static str,
-    work: impl Future<Output = Result<T, reqwest::Error>>,
+    work: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Error> {
     match tokio::time::timeout(limit, work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(connection_error(target, error)),
+        Ok(Err(fault)) => Err(fault_of(target, fault)),
         Err(_) => Err(target.timed_out(awaited, limit)),
     }
 }

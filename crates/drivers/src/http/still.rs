@@ -1,20 +1,31 @@
 //! A still picture, asked for again and again. A poll that fails does not lose the camera at once: it is asked on until
 //! its pictures have been silent for too long.
+//!
+//! The picture's own end counts, not that of the body: what its server sends behind it, or how long it keeps the
+//! connection open, does not hold the picture back. Where another picture follows in the same body, this is a stream.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::BytesMut;
+use framecast_media::codec::jpeg::Finder;
 use framecast_media::container::multipart::parse_unix_seconds;
 use framecast_media::{Bytes, Frame};
-use reqwest::Response;
-use reqwest::header::{HeaderValue, LAST_MODIFIED};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::answer::{self, Kind};
+use super::client::{Fault, Response};
 use super::session::{Session, within};
+use super::stream::{Reader, Stream};
 use super::target::Target;
 use crate::stream::captured_at;
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
+
+/// SOI and the first byte of the marker behind it.
+const PICTURE_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
+
+/// So much is searched behind a picture for the start of another.
+const MAX_SEARCHED_BYTES: usize = 1024 * 1024;
 
 /// A picture that is polled on a schedule which a slow answer does not shift. Dropping it closes the connection.
 pub(super) struct Still {
@@ -22,9 +33,14 @@ pub(super) struct Still {
     /// `None` while a poll has it, and after a failure that is final.
     session: Option<Session>,
     /// Kept here so that a caller who gives up waiting loses nothing.
-    poll: Option<BoxFuture<'static, (Session, Result<Poll, Error>)>>,
+    poll: Option<BoxFuture<'static, (Session, Result<Answer, Error>)>>,
+    /// The body behind the last picture, while it is open.
+    following: Option<Following>,
     ticks: Interval,
-    door: Door,
+    /// `None` once this is known to be a stream.
+    door: Option<Door>,
+    stream: Option<Stream>,
+    pictures: u64,
     /// Until when polls may fail; `None` before the first picture.
     patient_until: Option<Instant>,
     has_failed: bool,
@@ -32,38 +48,69 @@ pub(super) struct Still {
     last: Option<Dated>,
 }
 
+/// What one poll found.
+enum Answer {
+    Picture(Box<Poll>),
+    /// A stream where a picture was before.
+    Stream,
+}
+
 /// What one poll yielded.
 struct Poll {
     picture: Result<Bytes, framecast_media::Error>,
+    /// Whether all of the length that the server declared has come.
+    is_complete: bool,
     read_at: SystemTime,
     /// When it was captured, in the words of its server.
     told: Option<SystemTime>,
-    last_modified: Option<HeaderValue>,
+    last_modified: Option<String>,
+    response: Response,
+    /// What has come behind the picture.
+    rest: BytesMut,
+    /// Whether more pictures are to be expected in the same body.
+    is_endless: bool,
+}
+
+/// The body behind a picture, in which another one may begin.
+struct Following {
+    response: Response,
+    rest: BytesMut,
+    is_endless: bool,
+    searched_bytes: usize,
 }
 
 /// A picture that the next poll may bring once more.
 struct Dated {
     data: Bytes,
-    last_modified: HeaderValue,
+    last_modified: String,
     captured_at: SystemTime,
 }
 
 impl Still {
     /// The picture in `response` is the first one; `head` was read of it already.
-    pub(super) fn new(url: &SourceUrl, session: Session, response: Response, head: Bytes) -> Self {
+    pub(super) fn new(
+        url: &SourceUrl,
+        session: Session,
+        response: Response,
+        head: Bytes,
+        is_endless: bool,
+    ) -> Self {
         let target = Arc::clone(session.target());
         let mut ticks = interval_at(Instant::now() + target.interval, target.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let first = async move {
-            let poll = read(session.target(), response, head).await;
-            (session, poll)
+            let poll = read(session.target(), response, head, is_endless).await;
+            (session, poll.map(|poll| Answer::Picture(Box::new(poll))))
         };
         Self {
             target,
             session: None,
             poll: Some(Box::pin(first)),
+            following: None,
             ticks,
-            door: Door::new(url),
+            door: Some(Door::new(url)),
+            stream: None,
+            pictures: 0,
             patient_until: None,
             has_failed: false,
             last: None,
@@ -72,8 +119,11 @@ impl Still {
 
     async fn read_frame(&mut self) -> Result<Option<Frame>, Error> {
         loop {
-            if self.poll.is_none() {
-                self.ticks.tick().await;
+            if let Some(stream) = &mut self.stream {
+                return stream.read().await;
+            }
+            if self.poll.is_none() && !self.wait_for_poll().await {
+                continue;
             }
             let poll = match &mut self.poll {
                 Some(poll) => poll,
@@ -85,9 +135,13 @@ impl Still {
             let (session, result) = poll.await;
             self.poll = None;
             match result {
-                Ok(poll) => {
+                Ok(Answer::Picture(poll)) => {
                     self.session = Some(session);
-                    return self.admit(poll).map(Some);
+                    return self.take(*poll).map(Some);
+                }
+                Ok(Answer::Stream) => {
+                    tracing::debug!("a stream where a picture was before");
+                    return Ok(None);
                 }
                 Err(error) if self.is_patient() && session.may_pass(&error) => {
                     self.session = Some(session);
@@ -95,6 +149,46 @@ impl Still {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Waits until the next poll is due; false when this has become a stream before. Cancel safe.
+    async fn wait_for_poll(&mut self) -> bool {
+        let Some(following) = &mut self.following else {
+            self.ticks.tick().await;
+            return true;
+        };
+        // A body that by its type goes on is not given up for a poll.
+        let is_endless = following.is_endless;
+        // At random: a server that floods must not keep the clock from being looked at.
+        let has_begun = tokio::select! {
+            has_begun = following.next_begins() => has_begun,
+            _ = self.ticks.tick(), if !is_endless => {
+                self.end_following();
+                return true;
+            }
+        };
+        if has_begun {
+            self.become_stream();
+        } else {
+            self.end_following();
+        }
+        false
+    }
+
+    /// Ends with the body behind the last picture; its connection may serve the next poll.
+    fn end_following(&mut self) {
+        if let Some((session, following)) = self.session.as_mut().zip(self.following.take()) {
+            session.give_back(following.response);
+        }
+    }
+
+    fn become_stream(&mut self) {
+        if let Some((following, door)) = self.following.take().zip(self.door.take()) {
+            tracing::debug!("pictures back to back");
+            let reader = Reader::back_to_back(&self.target, &following.rest);
+            let target = Arc::clone(&self.target);
+            self.stream = Some(Stream::resume(target, following.response, reader, door, self.pictures));
         }
     }
 
@@ -111,23 +205,32 @@ impl Still {
         }
     }
 
-    fn admit(&mut self, poll: Poll) -> Result<Frame, Error> {
+    fn take(&mut self, poll: Poll) -> Result<Frame, Error> {
         // From when the next one is due.
         self.patient_until = Instant::now().checked_add(self.longest_silence());
-        let data = match poll.picture {
-            Ok(data) => data,
-            Err(error) => return Err(self.door.refuse(error)),
+        let Poll { picture, is_complete, read_at, told, last_modified, response, rest, is_endless } = poll;
+        if picture.is_ok() && !response.is_done() && !response.has_length() {
+            self.following = Some(Following { response, rest, is_endless, searched_bytes: 0 });
+        } else if let Some(session) = &mut self.session {
+            session.give_back(response);
+        }
+        let captured_at = match (&picture, told) {
+            (Ok(data), None) => self.first_seen(data, last_modified, read_at),
+            (_, told) => captured_at(told, read_at),
         };
-        let captured_at = match poll.told {
-            None => self.first_seen(&data, poll.last_modified, poll.read_at),
-            told => captured_at(told, poll.read_at),
+        let door = self.door.as_mut().expect("only a stream has taken the door");
+        let frame = match picture {
+            Ok(data) if is_complete => door.admit_complete(data, captured_at),
+            Ok(data) => door.admit(data, captured_at),
+            Err(error) => Err(door.refuse(error)),
         };
-        self.door.admit(data, captured_at)
+        self.pictures += u64::from(frame.is_ok());
+        frame
     }
 
     /// Since when this picture has been there: one that the server calls unchanged, and that is, must not pass for live
     /// only because it was asked for again.
-    fn first_seen(&mut self, data: &Bytes, changed: Option<HeaderValue>, read_at: SystemTime) -> SystemTime {
+    fn first_seen(&mut self, data: &Bytes, changed: Option<String>, read_at: SystemTime) -> SystemTime {
         let last = self.last.take();
         let Some(last_modified) = changed else { return read_at };
         let captured_at = last
@@ -138,48 +241,107 @@ impl Still {
     }
 
     fn longest_silence(&self) -> Duration {
-        self.target.interval.saturating_add(self.target.silence)
+        self.target.interval.saturating_add(self.target.patience())
     }
 }
 
-async fn poll_once(mut session: Session) -> (Session, Result<Poll, Error>) {
-    let poll = ask(&mut session).await;
-    (session, poll)
-}
-
-async fn ask(session: &mut Session) -> Result<Poll, Error> {
-    let mut response = session.get().await?;
-    let target = session.target();
-    match answer::sort(target, &mut response).await? {
-        Kind::Still { head } => read(target, response, head).await,
-        Kind::Multipart { .. } | Kind::BackToBack { .. } => {
-            Err(target
-                .answered("a stream where a picture was before", "it is read as what it is from now on"))
-        }
-    }
-}
-
-/// Reads the rest of a picture, up to the bound.
-async fn read(target: &Target, mut response: Response, head: Bytes) -> Result<Poll, Error> {
-    let limit_bytes = target.max_picture_bytes;
-    let body = async {
-        let mut body = Vec::from(head);
-        while body.len() <= limit_bytes {
-            match response.chunk().await? {
-                Some(chunk) => body.extend_from_slice(&chunk),
-                None => return Ok(Some(body)),
+impl Following {
+    /// Waits until another picture begins in the body; false when it has ended without one. Cancel safe.
+    async fn next_begins(&mut self) -> bool {
+        loop {
+            if let Some(start) = find_start(&self.rest) {
+                let _ = self.rest.split_to(start);
+                return true;
+            }
+            // A start may have come in part.
+            let _ = self.rest.split_to(self.rest.len().saturating_sub(PICTURE_START.len() - 1));
+            match self.response.chunk().await {
+                Ok(Some(chunk)) if self.searched_bytes < MAX_SEARCHED_BYTES => {
+                    self.searched_bytes += chunk.len();
+                    self.rest.extend_from_slice(&chunk);
+                }
+                _ => return false,
             }
         }
-        Ok(None)
+    }
+}
+
+fn find_start(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(PICTURE_START.len()).position(|window| window == PICTURE_START)
+}
+
+async fn poll_once(mut session: Session) -> (Session, Result<Answer, Error>) {
+    let answer = ask(&mut session).await;
+    (session, answer)
+}
+
+async fn ask(session: &mut Session) -> Result<Answer, Error> {
+    let mut response = session.get().await?;
+    match answer::sort(session.target(), &mut response).await? {
+        Kind::Pictures { head, is_endless } => {
+            let poll = read(session.target(), response, head, is_endless).await?;
+            Ok(Answer::Picture(Box::new(poll)))
+        }
+        Kind::Multipart { .. } => Ok(Answer::Stream),
+        Kind::Nothing { error, .. } => {
+            session.give_back(response);
+            Err(error)
+        }
+    }
+}
+
+/// Reads the rest of a picture: to its own end, or where it has none to that of the body, up to the bound.
+async fn read(target: &Target, mut response: Response, head: Bytes, is_endless: bool) -> Result<Poll, Error> {
+    let limit_bytes = target.max_picture_bytes;
+    let start = head.len() - head.trim_ascii_start().len();
+    let mut body = BytesMut::from(&head[start..]);
+    let look = look_for_end(&mut response, &mut body, limit_bytes);
+    let len = within(target, target.picture_timeout(), "the rest of the picture", look).await?;
+    let read_at = SystemTime::now();
+    let is_complete = len.is_none() && response.has_length() && response.is_done();
+    let picture = match len {
+        None if body.len() > limit_bytes => Err(framecast_media::Error::TooLarge { offset: 0, limit_bytes }),
+        None => Ok(body.split().freeze()),
+        Some(len) => Ok(body.split_to(len).freeze()),
     };
-    let body = within(target, target.timeout, "the rest of the picture", body).await?;
-    let x_timestamp = response.headers().get("x-timestamp").and_then(|value| value.to_str().ok());
+    let head = response.head();
     Ok(Poll {
-        picture: body.map(Bytes::from).ok_or(framecast_media::Error::TooLarge { offset: 0, limit_bytes }),
-        read_at: SystemTime::now(),
-        told: x_timestamp.and_then(parse_unix_seconds),
-        last_modified: response.headers().get(LAST_MODIFIED).cloned(),
+        picture,
+        is_complete,
+        read_at,
+        told: head.get("x-timestamp").and_then(parse_unix_seconds),
+        last_modified: head.get("last-modified").map(str::to_owned),
+        response,
+        rest: body,
+        is_endless,
     })
+}
+
+/// Reads on until the picture in `body` ends, and tells how long it is; `None` when the body has ended before, or is larger
+/// than the bound.
+async fn look_for_end(
+    response: &mut Response,
+    body: &mut BytesMut,
+    limit_bytes: usize,
+) -> Result<Option<usize>, Fault> {
+    let mut finder = Some(Finder::new());
+    loop {
+        if let Some(walk) = &mut finder {
+            match walk.advance(body) {
+                Ok(Some(len)) if len <= limit_bytes => return Ok(Some(len)),
+                Ok(None) => {}
+                // No end but the body's; the door says what is wrong with it.
+                Ok(Some(_)) | Err(_) => finder = None,
+            }
+        }
+        if body.len() > limit_bytes {
+            return Ok(None);
+        }
+        match response.chunk().await? {
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => return Ok(None),
+        }
+    }
 }
 
 impl Source for Still {
@@ -189,6 +351,6 @@ impl Source for Still {
 
     /// The polls watch over their own failures; where the URL allows long ones, they are normal.
     fn longest_pause(&self) -> Duration {
-        if self.target.has_own_silence { self.longest_silence() } else { self.target.interval }
+        if self.target.silence.is_some() { self.longest_silence() } else { self.target.interval }
     }
 }

@@ -7,10 +7,10 @@ use framecast_media::Frame;
 use framecast_media::container::Picture;
 use framecast_media::container::jpeg_stream::Splitter;
 use framecast_media::container::multipart::{Event, Limits, Parser, PartEnd};
-use reqwest::Response;
 use tokio::time::{Instant, timeout_at};
 
-use super::session::connection_error;
+use super::client::{Fault, Response};
+use super::session::fault_of;
 use super::target::Target;
 use crate::stream::{captured_at, is_final};
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
@@ -97,45 +97,75 @@ pub(super) struct Stream {
 impl Stream {
     /// The stream whose body goes on in `response`.
     pub(super) fn new(url: &SourceUrl, target: Arc<Target>, response: Response, reader: Reader) -> Self {
-        Self {
-            target,
-            response,
-            reader: Some(reader),
-            door: Door::new(url),
-            pictures: 0,
-            notices: 0,
-            waits_since: None,
-        }
+        Self::resume(target, response, reader, Door::new(url), 0)
     }
 
-    async fn read(&mut self) -> Result<Frame, Error> {
+    /// A stream of which `pictures` passed `door` before it was known to be one.
+    pub(super) fn resume(
+        target: Arc<Target>,
+        response: Response,
+        reader: Reader,
+        door: Door,
+        pictures: u64,
+    ) -> Self {
+        Self { target, response, reader: Some(reader), door, pictures, notices: 0, waits_since: None }
+    }
+
+    /// The next picture; `None` when the server has ended a stream that had some.
+    pub(super) async fn read(&mut self) -> Result<Option<Frame>, Error> {
         loop {
-            let Some(reader) = &mut self.reader else { return Err(self.closed()) };
+            let Some(reader) = &mut self.reader else { return self.ended() };
             match reader.next_picture() {
                 Ok(Some(picture)) if is_notice(&picture) => {
                     self.count_notice()?;
                     continue;
                 }
-                Ok(Some(picture)) => return self.admit(picture),
+                Ok(Some(picture)) => return self.admit(picture).map(Some),
                 Ok(None) => {}
                 Err(error) => return Err(self.broken(error)),
             }
             let (awaited, limit) = if self.pictures == 0 {
-                ("the first picture", self.target.timeout)
+                ("the first picture", Some(self.target.picture_timeout()))
             } else {
                 ("the next picture", self.target.silence)
             };
-            let deadline = *self.waits_since.get_or_insert_with(Instant::now) + limit;
-            match timeout_at(deadline, self.response.chunk()).await {
-                Ok(Ok(Some(bytes))) => reader.push(&bytes),
-                Ok(Ok(None)) => match self.reader.take().and_then(Reader::finish) {
-                    Some(picture) if !is_notice(&picture) => return self.admit(picture),
-                    _ => return Err(self.closed()),
+            let since = *self.waits_since.get_or_insert_with(Instant::now);
+            let chunk = self.response.chunk();
+            let read = match limit {
+                Some(limit) => match timeout_at(since + limit, chunk).await {
+                    Ok(read) => read,
+                    Err(_) => return Err(self.target.timed_out(awaited, limit)),
                 },
-                Ok(Err(error)) => return Err(connection_error(&self.target, error)),
-                Err(_) => return Err(self.target.timed_out(awaited, limit)),
+                // How long a stream may be silent is its supervisor's to judge.
+                None => chunk.await,
+            };
+            match read {
+                Ok(Some(bytes)) => reader.push(&bytes),
+                Ok(None) | Err(Fault::CutOff) => return self.finish(),
+                // Some servers reset what they have sent to its end.
+                Err(Fault::Io(error)) if self.pictures > 0 => {
+                    tracing::debug!(%error, "the connection broke");
+                    return self.finish();
+                }
+                Err(fault) => return Err(fault_of(&self.target, fault)),
             }
         }
+    }
+
+    /// The last picture, if only the end of the stream makes it whole; then the end.
+    fn finish(&mut self) -> Result<Option<Frame>, Error> {
+        match self.reader.take().and_then(Reader::finish) {
+            Some(picture) if !is_notice(&picture) => self.admit(picture).map(Some),
+            _ => self.ended(),
+        }
+    }
+
+    /// What the end of the stream means: servers end a stream for reasons of their own, but one without a picture is none.
+    fn ended(&self) -> Result<Option<Frame>, Error> {
+        if self.pictures > 0 {
+            return Ok(None);
+        }
+        Err(self.target.failed("the server ended the stream before its first picture"))
     }
 
     /// Leaves a notice out; the time that a picture is awaited goes on.
@@ -163,11 +193,6 @@ impl Stream {
         self.waits_since = None;
         self.door.refuse(error)
     }
-
-    fn closed(&self) -> Error {
-        let pictures = self.pictures;
-        self.target.failed(format!("the server closed the stream after {pictures} pictures"))
-    }
 }
 
 /// Whether a part may be a picture: some streams carry sound or text beside them.
@@ -186,11 +211,11 @@ fn is_notice(part: &Picture) -> bool {
 
 impl Source for Stream {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
-        Box::pin(async move { self.read().await.map(Some) })
+        Box::pin(self.read())
     }
 
-    /// The stream watches over its own pauses; where the URL allows long ones, they are normal.
+    /// Where the URL says how long a pause may be, the stream watches over its own pauses, and such ones are normal.
     fn longest_pause(&self) -> Duration {
-        if self.target.has_own_silence { self.target.silence } else { Duration::ZERO }
+        self.target.silence.unwrap_or_default()
     }
 }

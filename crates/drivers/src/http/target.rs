@@ -7,10 +7,21 @@ use url::Url;
 use super::auth::Credentials;
 use crate::{Error, SourceUrl, address};
 
-const OPTIONS: &[&str] = &["fps", "insecure", "silence", "timeout"];
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A camera may take its time over a picture; its supervisor waits as long for the first ones.
+const DEFAULT_PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_SILENCE: Duration = Duration::from_secs(10);
 const DEFAULT_FPS: f64 = 1.0;
+
+/// Which redirects are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Redirects {
+    /// To the same server alone.
+    Same,
+    /// To other hosts too, without login and cookies.
+    Any,
+}
 
 /// A URL taken apart.
 pub(super) struct Target {
@@ -20,12 +31,13 @@ pub(super) struct Target {
     pub(super) shown: String,
     /// User and password from the URL.
     pub(super) credentials: Option<Credentials>,
-    /// How long to wait for the connection, and after it for the first picture.
-    pub(super) timeout: Duration,
-    /// The longest pause between two pictures of a stream, and how long polls may fail once a picture is due.
-    pub(super) silence: Duration,
-    /// Whether the URL says how long the pause may be.
-    pub(super) has_own_silence: bool,
+    /// How long the URL wants to wait for the connection, and after it for the first picture.
+    timeout: Option<Duration>,
+    /// What the URL wants for the longest pause between two pictures of a stream, and for how long polls may fail once
+    /// a picture is due. Without it the supervisor judges how long a stream may be silent.
+    pub(super) silence: Option<Duration>,
+    /// Which redirects are followed.
+    pub(super) redirects: Redirects,
     /// Between two polls of a still picture.
     pub(super) interval: Duration,
     /// Whether any TLS certificate will do.
@@ -49,17 +61,45 @@ impl Target {
         } else {
             address::frame_interval(&url).unwrap_or(Duration::from_secs_f64(1.0 / DEFAULT_FPS))
         };
+        let redirects = match options.get("redirect") {
+            None | Some("any") => Redirects::Any,
+            Some("same") => Redirects::Same,
+            Some(_) => return Err(options.refuse("redirect", "must be `same` or `any`")),
+        };
+        let duration = |name: &'static str| {
+            options.get(name).map(|_| options.duration(name, Duration::ZERO)).transpose()
+        };
         Ok(Self {
             shown: source.to_string(),
             credentials,
-            timeout: options.duration("timeout", DEFAULT_TIMEOUT)?,
-            silence: options.duration("silence", DEFAULT_SILENCE)?,
-            has_own_silence: options.get("silence").is_some(),
+            timeout: duration("timeout")?,
+            silence: duration("silence")?,
+            redirects,
             interval,
             is_insecure: options.is_set("insecure")?,
             max_picture_bytes: source.max_picture_bytes(),
             url,
         })
+    }
+
+    /// How long a connection may take.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT)
+    }
+
+    /// How long the first picture of a stream, or the whole of a still one, may take.
+    pub(super) fn picture_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(DEFAULT_PICTURE_TIMEOUT)
+    }
+
+    /// How long an answer may take, the connection included.
+    pub(super) fn answer_timeout(&self) -> Duration {
+        self.connect_timeout() + self.picture_timeout()
+    }
+
+    /// How long polls may fail once a picture is due.
+    pub(super) fn patience(&self) -> Duration {
+        self.silence.unwrap_or(DEFAULT_SILENCE)
     }
 
     /// The error for an answer without pictures.
@@ -90,7 +130,8 @@ mod tests {
     fn the_server_gets_path_and_query_but_neither_password_nor_options() {
         let target = target("http://me:s%40crét@cam:81/a/../b?action=stream&x#timeout=3s&insecure");
         assert_eq!(target.url.as_str(), "http://cam:81/b?action=stream&x");
-        assert_eq!(target.timeout, Duration::from_secs(3));
+        assert_eq!(target.connect_timeout(), Duration::from_secs(3));
+        assert_eq!(target.redirects, Redirects::Any);
         assert!(target.is_insecure);
         assert_eq!(target.credentials.unwrap(), Credentials { user: "me".into(), password: "s@crét".into() });
     }
@@ -129,6 +170,7 @@ mod tests {
             "http://me:s3cret/x@cam/",
             "http://cam/#fps=0",
             "http://cam/#fast",
+            "http://cam/#redirect=never",
             "http://cam:x/",
         ] {
             let error = Target::parse(&SourceUrl::parse(bad).unwrap()).err().unwrap().to_string();

@@ -25,7 +25,7 @@ async fn another_host_is_asked_without_the_password() {
     for location in elsewhere {
         let server = Server::sending(sent_to(&location));
         let error = refusal(&server.url_for("me:s3cret", "/")).await.to_string();
-        assert!(error.contains("401 Unauthorized from another host"), "{error}");
+        assert!(error.contains("401 Unauthorized from http://"), "{error}");
     }
     assert_eq!(other.requests().len(), 3);
     assert!(other.requests().iter().all(|request| request.header("Authorization").is_none()));
@@ -63,6 +63,6 @@ async fn a_password_is_not_sent_from_https_to_http() {
         Then::Keep
     });
     let error = refusal(&server.url_for("me:s3cret", "/#insecure")).await.to_string();
-    assert!(error.contains("302 Found from https: to http:"), "{error}");
+    assert!(error.contains("302 Found to http://127.0.0.1; the password is not sent in the clear"), "{error}");
     assert!(open_server.requests().is_empty());
 }

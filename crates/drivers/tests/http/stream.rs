@@ -104,8 +104,10 @@ async fn every_variant_of_a_stream_yields_the_same_pictures() {
             open(&server.url("/")).await.unwrap_or_else(|error| panic!("{}: {error}", variant.name));
         assert!(picture(&mut source).await == ONE, "{}", variant.name);
         assert!(picture(&mut source).await == TWO, "{}", variant.name);
-        let end = source.next_frame().await.err().unwrap().to_string();
-        assert!(end.contains("the server closed the stream after 2 pictures"), "{}: {end}", variant.name);
+        // Pictures without boundaries are stills as long as none follows, and a still is polled again.
+        if !variant.name.starts_with("pictures back to back under") {
+            assert!(source.next_frame().await.unwrap().is_none(), "{}", variant.name);
+        }
     }
 }
 
@@ -236,7 +238,7 @@ async fn what_another_framecast_drew_is_not_passed_off_as_the_cameras() {
     for _ in 0..2 {
         assert!(picture(&mut source).await == ONE);
     }
-    assert!(matches!(source.next_frame().await, Err(Error::Connection { .. })));
+    assert!(source.next_frame().await.unwrap().is_none());
 }
 
 #[tokio::test]

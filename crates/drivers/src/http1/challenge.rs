@@ -2,20 +2,21 @@
 
 /// One challenge: a scheme and its parameters, quotes removed, names in lower case.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Challenge {
-    pub(super) scheme: String,
+pub struct Challenge {
+    /// The scheme in lower case: `digest`.
+    pub scheme: String,
     parameters: Vec<(String, String)>,
 }
 
 impl Challenge {
     /// The value of the first parameter called `name`, which is in lower case.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
 /// The challenges in one header's value, which may hold several: `Basic realm="a", Digest realm="a", nonce="b"`.
-pub(super) fn parse(header: &str) -> Vec<Challenge> {
+pub fn parse_challenges(header: &str) -> Vec<Challenge> {
     let mut challenges: Vec<Challenge> = Vec::new();
     for item in items(header) {
         // A blank before any `=` separates a scheme from its first parameter.
@@ -69,7 +70,7 @@ mod tests {
 
     #[test]
     fn several_challenges_in_one_header_are_told_apart() {
-        let challenges = parse(
+        let challenges = parse_challenges(
             r#"Basic realm="a, \"b\"" , Negotiate,DIGEST Realm = "c", nonce="d==", qop="auth,auth-int", stale=TRUE"#,
         );
         let schemes: Vec<_> = challenges.iter().map(|challenge| challenge.scheme.as_str()).collect();
@@ -84,7 +85,7 @@ mod tests {
     #[test]
     fn nonsense_yields_no_parameters_and_no_panic() {
         for odd in ["", ",,", "=", "\"", "a=b", "Digest \"", "Digest =", "é ü=\"ß", "Digest realm=\"\\"] {
-            assert!(parse(odd).iter().all(|challenge| challenge.get("nonce").is_none()), "{odd}");
+            assert!(parse_challenges(odd).iter().all(|challenge| challenge.get("nonce").is_none()), "{odd}");
         }
     }
 }

@@ -1,0 +1,97 @@
+//! From a URL to a connection: look up the name, try its addresses, shake hands where TLS is asked for.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsConnector;
+use url::{Host, Url};
+
+use super::connection::{Connection, Wire};
+use super::{Fault, Request};
+
+/// How much earlier one address is tried than the next (RFC 8305 §5): a host may have an address that nothing answers at.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// No more addresses of one name are tried.
+const MAX_ADDRESSES: usize = 16;
+
+/// A connection to the server of `request`, within `limit`.
+pub(super) async fn connect(
+    request: &Request<'_>,
+    limit: Duration,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<Connection, Fault> {
+    timeout(limit, reach(request, tls)).await.map_err(|_| Fault::ConnectTimedOut)?
+}
+
+async fn reach(request: &Request<'_>, tls: Option<&Arc<ClientConfig>>) -> Result<Connection, Fault> {
+    let url = request.url;
+    let found = addresses(url).await?;
+    let allowed: Vec<SocketAddr> =
+        found.into_iter().filter(|address| request.reach.allows(address.ip())).collect();
+    if allowed.is_empty() {
+        return Err(Fault::Forbidden);
+    }
+    let tcp = first_to_answer(allowed).await?;
+    let address = tcp.peer_addr()?.ip();
+    // A request is one small write, and must not wait for the answer to one before.
+    tcp.set_nodelay(true)?;
+    let wire: Box<dyn Wire> = match tls.filter(|_| url.scheme() == "https") {
+        None => Box::new(tcp),
+        Some(config) => {
+            let name =
+                ServerName::try_from(url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned())
+                    .map_err(|_| Fault::NoSuchHost)?;
+            let connector = TlsConnector::from(Arc::clone(config));
+            Box::new(connector.connect(name, tcp).await.map_err(Fault::of_tls)?)
+        }
+    };
+    Ok(Connection::new(wire, address))
+}
+
+/// The addresses of the URL's host, in the order in which the system prefers them.
+async fn addresses(url: &Url) -> Result<Vec<SocketAddr>, Fault> {
+    let port = url.port_or_known_default().unwrap_or(80);
+    match url.host() {
+        Some(Host::Ipv4(address)) => Ok(vec![(address, port).into()]),
+        Some(Host::Ipv6(address)) => Ok(vec![(address, port).into()]),
+        Some(Host::Domain(name)) => {
+            let found = lookup_host((name, port)).await.map_err(|_| Fault::NoSuchHost)?;
+            let found: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
+            if found.is_empty() { Err(Fault::NoSuchHost) } else { Ok(found) }
+        }
+        None => Err(Fault::NoSuchHost),
+    }
+}
+
+/// The first connection that comes about, each address tried a moment after the one before.
+async fn first_to_answer(addresses: Vec<SocketAddr>) -> Result<TcpStream, Fault> {
+    let mut attempts: FuturesUnordered<_> = (0u32..)
+        .zip(addresses)
+        .map(|(number, address)| async move {
+            sleep(NEXT_ADDRESS_AFTER * number).await;
+            TcpStream::connect(address).await
+        })
+        .collect();
+    let mut first_error = None;
+    while let Some(attempt) = attempts.next().await {
+        match attempt {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    Err(match first_error {
+        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => Fault::Refused,
+        Some(error) => Fault::Io(error),
+        None => Fault::NoSuchHost,
+    })
+}

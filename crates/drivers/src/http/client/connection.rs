@@ -1,0 +1,104 @@
+//! One connection to a server: requests out, heads and bytes of bodies in.
+
+use std::io;
+use std::net::IpAddr;
+
+use bytes::BytesMut;
+use futures_util::FutureExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::{Fault, Request};
+use crate::http1::{Head, HeadReader};
+
+/// What is read at once: most pictures in one or two pieces.
+const READ_BYTES: usize = 64 * 1024;
+
+/// A server may announce an answer (1xx) before it sends one, but not for ever.
+const MAX_ANNOUNCEMENTS: usize = 8;
+
+const USER_AGENT: &str = concat!("framecast/", env!("CARGO_PKG_VERSION"));
+
+/// TCP, with or without TLS on it.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// An open connection. Dropping it closes it.
+pub(super) struct Connection {
+    wire: Box<dyn Wire>,
+    address: IpAddr,
+    /// What was read and belongs to no answer yet.
+    pub(super) buf: BytesMut,
+}
+
+impl Connection {
+    pub(super) fn new(wire: Box<dyn Wire>, address: IpAddr) -> Self {
+        Self { wire, address, buf: BytesMut::new() }
+    }
+
+    /// The address at the other end.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Sends `request` and reads the head of the answer, what was announced before it apart.
+    pub(super) async fn ask(&mut self, request: &Request<'_>) -> Result<Head, Fault> {
+        self.wire.write_all(head_of(request).as_bytes()).await?;
+        self.wire.flush().await?;
+        for _ in 0..=MAX_ANNOUNCEMENTS {
+            let head = self.read_head().await?;
+            if head.status() >= 200 {
+                return Ok(head);
+            }
+        }
+        Err(Fault::Endless1xx)
+    }
+
+    async fn read_head(&mut self) -> Result<Head, Fault> {
+        let mut reader = HeadReader::default();
+        loop {
+            if let Some((head, len)) = reader.read(&self.buf)? {
+                let _ = self.buf.split_to(len);
+                return Ok(head);
+            }
+            if self.fill().await? == 0 {
+                return Err(Fault::ClosedEarly);
+            }
+        }
+    }
+
+    /// Waits for bytes and reads them into the buffer; 0 at the connection's end. Cancel safe.
+    pub(super) async fn fill(&mut self) -> Result<usize, Fault> {
+        self.buf.reserve(READ_BYTES);
+        match self.wire.read_buf(&mut self.buf).await {
+            // TLS without a farewell: what the picture is tells whether all of it came.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            read => read.map_err(Fault::of_tls),
+        }
+    }
+
+    /// Whether bytes could still come of an answer that is read: false where there are some already, or the connection
+    /// has ended.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        self.buf.is_empty() && self.fill().now_or_never().is_none()
+    }
+}
+
+/// The head of a request. Its values come from a URL and from [`Head`], which hold no line ends.
+fn head_of(request: &Request<'_>) -> String {
+    let url = request.url;
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let mut head = format!(
+        "GET {}{query} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n",
+        url.path()
+    );
+    for (name, value) in request.headers {
+        head.push_str(name);
+        head.push_str(": ");
+        head.extend(value.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0')));
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    head
+}

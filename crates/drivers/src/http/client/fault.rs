@@ -1,0 +1,122 @@
+//! Why there was no answer, or not all of it, and what to do about it.
+
+use std::io;
+
+use rustls::{AlertDescription, InvalidMessage};
+
+use crate::http1;
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::http) enum Fault {
+    /// No connection in time.
+    #[error("the connection was not accepted in time")]
+    ConnectTimedOut,
+    /// The name has no address.
+    #[error("no such host; check the name, or write the camera's address in numbers")]
+    NoSuchHost,
+    /// Nothing listens there.
+    #[error("the connection was refused; nothing listens there: is the camera on, and is the port right?")]
+    Refused,
+    /// A redirect leads where none may.
+    #[error("a redirect leads to an address of this machine or its link, and is not followed")]
+    Forbidden,
+    /// The connection failed.
+    #[error("{}", io_words(.0))]
+    Io(#[from] io::Error),
+    /// The connection was closed where an answer should have begun.
+    #[error("the server closed the connection without an answer")]
+    ClosedEarly,
+    /// The connection was closed before the body's end.
+    #[error("the server closed the connection in the middle of its answer")]
+    CutOff,
+    /// The answer is no HTTP.
+    #[error("{}", http_words(.0))]
+    Http(#[from] http1::Error),
+    /// A server that announces an answer again and again.
+    #[error("the server announces an answer again and again, and sends none")]
+    Endless1xx,
+    /// TLS failed.
+    #[error("{}", tls_words(.0))]
+    Tls(rustls::Error),
+}
+
+impl Fault {
+    /// What an error of a connection with TLS is: of TLS, or of the connection under it.
+    pub(super) fn of_tls(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(tls) => Self::Tls(tls.clone()),
+            None => Self::Io(error),
+        }
+    }
+}
+
+fn io_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "the server reset the connection".to_owned()
+        }
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "the host cannot be reached; is the camera on this network?".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn http_words(error: &http1::Error) -> String {
+    match error {
+        http1::Error::NotHttp { start } if start.starts_with("RTSP/") => {
+            "the server speaks RTSP; write rtsp:// in place of http://".to_owned()
+        }
+        // A TLS record: alert or handshake, of version 3.
+        http1::Error::NotHttp { start } if start.starts_with("..") && start.len() <= 7 => {
+            "the server speaks TLS here; write https:// in place of http://".to_owned()
+        }
+        http1::Error::NotHttp { .. } => format!(
+            "{error}; if curl can read it, leave it to curl: `exec:curl -sSN --http0.9 ADDRESS`, or check the port"
+        ),
+        http1::Error::BadStatus { .. } => {
+            format!("{error}; if curl can read it, leave it to curl: `exec:curl -sSN --http0.9 ADDRESS`")
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn tls_words(error: &rustls::Error) -> String {
+    use rustls::Error as E;
+    match error {
+        E::InvalidCertificate(problem) => format!(
+            "the server's certificate is not trusted ({problem}); if this is your own camera, accept any certificate by \
+             #insecure at the end of the URL"
+        ),
+        E::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "the server does not speak TLS here; try http://".to_owned()
+        }
+        E::AlertReceived(
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity,
+        )
+        | E::PeerIncompatible(_)
+        | E::InvalidMessage(_) => {
+            "the server's TLS is older than 1.2, which Framecast does not speak; leave it to curl: \
+             `exec:curl -sSkN --tlsv1.0 --ciphers DEFAULT@SECLEVEL=0 ADDRESS`"
+                .to_owned()
+        }
+        E::AlertReceived(alert) => format!("the server ended TLS with the alert {alert:?}"),
+        other => format!("TLS failed: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_http_is_named_for_what_it_is() {
+        let told = |start: &str| Fault::from(http1::Error::NotHttp { start: start.to_owned() }).to_string();
+        assert!(told("RTSP/1.0 200 OK").contains("rtsp://"));
+        assert!(told("......F").contains("https://"));
+        assert!(told("SSH-2.0-dropbear").contains("`exec:curl -sSN --http0.9 ADDRESS`"));
+    }
+}

@@ -1,0 +1,94 @@
+//! An answer: its head, and its body piece by piece.
+
+use std::net::IpAddr;
+
+use framecast_media::Bytes;
+use futures_util::FutureExt;
+
+use super::Fault;
+use super::connection::Connection;
+use crate::http1::{Body, Head};
+
+/// No more is read of a body only to use its connection again.
+const MAX_DRAINED_BYTES: usize = 64 * 1024;
+
+/// An answer whose head has come. Dropping it closes its connection.
+pub(in crate::http) struct Response {
+    origin: url::Origin,
+    connection: Connection,
+    head: Head,
+    body: Body,
+    has_ended: bool,
+}
+
+impl Response {
+    pub(super) fn new(origin: url::Origin, connection: Connection, head: Head) -> Self {
+        let body = Body::new(&head);
+        Self { origin, connection, head, body, has_ended: false }
+    }
+
+    /// Status and headers.
+    pub(in crate::http) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The address of the server that answered.
+    pub(in crate::http) fn address(&self) -> IpAddr {
+        self.connection.address()
+    }
+
+    /// Whether the head says in bytes how long the body is.
+    pub(in crate::http) fn has_length(&self) -> bool {
+        self.body.has_length()
+    }
+
+    /// Whether all of the body has come.
+    pub(in crate::http) fn is_done(&self) -> bool {
+        self.has_ended || self.body.is_done()
+    }
+
+    /// The next piece of the body; `None` at its end. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Fault::CutOff`] where the connection ends before the body does, and what can go wrong with a connection.
+    pub(in crate::http) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            if self.has_ended {
+                return Ok(None);
+            }
+            if let Some(bytes) = self.body.decode(&mut self.connection.buf)? {
+                return Ok(Some(bytes));
+            }
+            if self.body.is_done() {
+                return Ok(None);
+            }
+            if self.connection.fill().await? == 0 {
+                self.has_ended = true;
+                if self.body.is_cut_by_close() {
+                    return Err(Fault::CutOff);
+                }
+                return Ok(self.body.close(&mut self.connection.buf));
+            }
+        }
+    }
+
+    /// The connection, for the next request, where the answer has come to its end, or does with what is there already.
+    pub(super) fn into_kept(mut self) -> Option<(url::Origin, Connection)> {
+        let mut drained_bytes = 0;
+        while !self.is_done() {
+            let piece = self.chunk().now_or_never()?.ok()?;
+            drained_bytes += piece.map_or(0, |piece| piece.len());
+            if drained_bytes > MAX_DRAINED_BYTES {
+                return None;
+            }
+        }
+        let is_kept = if self.head.is_http_1_0() {
+            self.head.has_word("Connection", "keep-alive")
+        } else {
+            !self.head.has_word("Connection", "close")
+        };
+        // What comes behind an answer belongs to no request: its length was wrong.
+        let is_usable = is_kept && !self.has_ended && self.connection.is_quiet();
+        is_usable.then_some((self.origin, self.connection))
+    }
+}

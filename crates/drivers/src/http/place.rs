@@ -1,0 +1,122 @@
+//! Which addresses a redirect may lead to.
+//!
+//! A camera, or who speaks in its name, must not have us ask what only this machine can reach: services on loopback and
+//! the address at which clouds tell a machine its secrets. Only a camera that is there itself may lead there.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Where clouds tell a machine about itself, outside the link-local block.
+const METADATA: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xFD00, 0xEC2, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// The first 96 bits of addresses of IPv4 behind NAT64 (RFC 6052 §2.1).
+const NAT64: [u16; 6] = [0x64, 0xFF9B, 0, 0, 0, 0];
+
+/// Where a connection may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Where the source's own URL leads: anywhere.
+    Anywhere,
+    /// Where a redirect leads, by a camera at this address.
+    RedirectedBy(Option<IpAddr>),
+}
+
+impl Reach {
+    /// Whether `address` may be asked.
+    pub(super) fn allows(self, address: IpAddr) -> bool {
+        let address = without_wrapping(address);
+        match self {
+            Self::Anywhere => true,
+            Self::RedirectedBy(camera) => {
+                let camera = camera.map(without_wrapping);
+                if METADATA.contains(&address) {
+                    return camera == Some(address);
+                }
+                // All of 127.0.0.0/8 is this machine, but one link-local address is not another.
+                if is_this_machine(address) {
+                    return camera.is_some_and(is_this_machine);
+                }
+                !is_link_local(address) || camera == Some(address)
+            }
+        }
+    }
+}
+
+/// The address of IPv4 that one of IPv6 stands for, where it does.
+fn without_wrapping(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    if let Some(v4) = v6.to_ipv4_mapped() {
+        return IpAddr::V4(v4);
+    }
+    let segments = v6.segments();
+    if segments.starts_with(&NAT64) {
+        return IpAddr::V4(Ipv4Addr::from(u32::from(segments[6]) << 16 | u32::from(segments[7])));
+    }
+    address
+}
+
+fn is_this_machine(address: IpAddr) -> bool {
+    match address {
+        // All of 0.0.0.0/8 is this machine too.
+        IpAddr::V4(v4) => v4.is_loopback() || v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified(),
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_never_leads_to_this_machine_its_link_or_its_cloud() {
+        let camera = Reach::RedirectedBy(Some("192.168.1.20".parse().unwrap()));
+        for address in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "::1",
+            "::",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fd00:ec2::254",
+        ] {
+            let address = address.parse().unwrap();
+            assert!(!camera.allows(address), "{address}");
+            assert!(!Reach::RedirectedBy(None).allows(address), "{address}");
+            assert!(Reach::Anywhere.allows(address), "{address}");
+        }
+        for address in ["192.168.1.21", "10.0.0.1", "1.1.1.1", "fd00::1", "2001:db8::1", "64:ff9b::101:101"] {
+            assert!(camera.allows(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_camera_may_lead_to_where_it_is_itself() {
+        for (camera, address, is_allowed) in [
+            ("127.0.0.1", "127.0.0.2", true),
+            ("::1", "127.0.0.1", true),
+            ("127.0.0.1", "169.254.169.254", false),
+            ("169.254.7.7", "169.254.7.7", true),
+            ("169.254.7.7", "169.254.169.254", false),
+            ("100.100.100.200", "100.100.100.200", true),
+        ] {
+            let reach = Reach::RedirectedBy(Some(camera.parse().unwrap()));
+            assert_eq!(reach.allows(address.parse().unwrap()), is_allowed, "{camera} {address}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Where the body of an answer ends (RFC 9112 §6.3), also where its head is wrong about it.
+
+use bytes::{Bytes, BytesMut};
+
+use super::chunk::looks_chunked;
+use super::{ChunkDecoder, Error, Head};
+
+/// How a head says that the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none.
+    Empty,
+    /// After so many bytes.
+    Length(u64),
+    /// With the last chunk.
+    Chunked,
+    /// With the connection.
+    UntilClose,
+}
+
+impl Framing {
+    /// What `head` says. Lengths that are none, or that contradict each other, say nothing; neither does a length of
+    /// zero for a stream of parts, which some cameras send because they know none.
+    pub fn of(head: &Head) -> Self {
+        if matches!(head.status(), 100..200 | 204 | 304) {
+            return Self::Empty;
+        }
+        if head.has_word("Transfer-Encoding", "chunked") {
+            return Self::Chunked;
+        }
+        let mut lengths = head.get_all("Content-Length").flat_map(|value| value.split(',')).map(|text| {
+            let text = text.trim();
+            // `parse` takes a sign, which no length has.
+            text.parse::<u64>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        match lengths.next().flatten() {
+            Some(length) if lengths.all(|other| other == Some(length)) => {
+                if length == 0 && is_multipart(head) { Self::UntilClose } else { Self::Length(length) }
+            }
+            _ => Self::UntilClose,
+        }
+    }
+}
+
+fn is_multipart(head: &Head) -> bool {
+    head.get("Content-Type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/"))
+}
+
+/// Takes the body of one answer out of a buffer that fills.
+#[derive(Debug)]
+pub struct Body {
+    state: State,
+    /// Whether bytes behind the declared length belong to it: a stream's length is often a made-up number.
+    is_stream: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Length {
+        left: u64,
+    },
+    Chunked(ChunkDecoder),
+    /// Nothing has come yet of a body without a length: it may be chunked all the same.
+    Unknown,
+    UntilClose,
+}
+
+impl Body {
+    /// The body behind `head`.
+    pub fn new(head: &Head) -> Self {
+        let state = match Framing::of(head) {
+            Framing::Empty => State::Length { left: 0 },
+            Framing::Length(left) => State::Length { left },
+            Framing::Chunked => State::Chunked(ChunkDecoder::default()),
+            Framing::UntilClose => State::Unknown,
+        };
+        Self { state, is_stream: is_multipart(head) }
+    }
+
+    /// The next bytes of the body that are in `buf`; `None` when more are needed or the body [is done](Self::is_done).
+    ///
+    /// # Errors
+    /// A chunk that cannot be read; nothing follows it.
+    pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, Error> {
+        loop {
+            match &mut self.state {
+                State::Length { left: 0 } if self.is_stream && !buf.is_empty() => {
+                    self.state = State::UntilClose
+                }
+                State::Length { left } => {
+                    let len = usize::try_from(*left).map_or(buf.len(), |left| left.min(buf.len()));
+                    *left -= len as u64;
+                    return Ok((len > 0).then(|| buf.split_to(len).freeze()));
+                }
+                State::Chunked(decoder) => return decoder.decode(buf),
+                State::Unknown => match looks_chunked(buf) {
+                    None => return Ok(None),
+                    Some(true) => self.state = State::Chunked(ChunkDecoder::default()),
+                    Some(false) => self.state = State::UntilClose,
+                },
+                State::UntilClose => return Ok((!buf.is_empty()).then(|| buf.split().freeze())),
+            }
+        }
+    }
+
+    /// What a connection that closes leaves of the body in `buf`: bytes of which it was not yet known whether they are a
+    /// chunk's first line.
+    pub fn close(&mut self, buf: &mut BytesMut) -> Option<Bytes> {
+        let is_open = matches!(self.state, State::Unknown);
+        self.state = State::Length { left: 0 };
+        (is_open && !buf.is_empty()).then(|| buf.split().freeze())
+    }
+
+    /// Whether the whole body has come. Never true of one that ends with its connection.
+    pub fn is_done(&self) -> bool {
+        match &self.state {
+            State::Length { left } => *left == 0,
+            State::Chunked(decoder) => decoder.is_done(),
+            State::Unknown | State::UntilClose => false,
+        }
+    }
+
+    /// Whether its head declares in bytes how long it is.
+    pub fn has_length(&self) -> bool {
+        matches!(self.state, State::Length { .. })
+    }
+
+    /// Whether a connection that closes now cuts it off.
+    pub fn is_cut_by_close(&self) -> bool {
+        match &self.state {
+            State::Length { left } => *left > 0,
+            State::Chunked(decoder) => decoder.is_chunked() && !decoder.is_done(),
+            State::Unknown | State::UntilClose => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::HeadReader;
+    use super::*;
+
+    fn head(lines: &str) -> Head {
+        HeadReader::default().read(format!("HTTP/1.0 200 OK\r\n{lines}\r\n").as_bytes()).unwrap().unwrap().0
+    }
+
+    #[test]
+    fn lengths_that_are_none_say_nothing() {
+        for (lines, framing) in [
+            ("Content-Length: 5\r\n", Framing::Length(5)),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Framing::Length(5)),
+            ("Content-Length: 5, 5\r\n", Framing::Length(5)),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", Framing::UntilClose),
+            ("Content-Length: -1\r\n", Framing::UntilClose),
+            ("Content-Length: +5\r\n", Framing::UntilClose),
+            ("Content-Length:\r\n", Framing::UntilClose),
+            ("Content-Length: 99999999999999999999999\r\n", Framing::UntilClose),
+            ("Content-Length: 5\r\nTransfer-Encoding: gzip, Chunked\r\n", Framing::Chunked),
+            ("Content-Length: 0\r\n", Framing::Length(0)),
+            ("Content-Length: 0\r\nContent-Type: Multipart/x-mixed-replace\r\n", Framing::UntilClose),
+            ("", Framing::UntilClose),
+        ] {
+            assert_eq!(Framing::of(&head(lines)), framing, "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_what_it_is_whatever_its_head_says() {
+        for (lines, sent, body, is_done) in [
+            ("Content-Length: 3\r\n", &b"abcdef"[..], &b"abc"[..], true),
+            ("Content-Length: 3\r\nContent-Type: multipart/x\r\n", b"abcdef", b"abcdef", false),
+            ("", b"8\r\n--frame\n\r\n0\r\n\r\n", b"--frame\n", true),
+            ("", b"8\r\nother", b"8\r\nother", false),
+            ("Transfer-Encoding: chunked\r\n", b"--frame\n", b"--frame\n", false),
+            ("Transfer-Encoding: chunked\r\n", b"2\r\nab\r\n0\r\n\r\n", b"ab", true),
+        ] {
+            for len in [1, 2, 1000] {
+                let (mut decoder, mut buf, mut found) =
+                    (Body::new(&head(lines)), BytesMut::new(), Vec::new());
+                for piece in sent.chunks(len) {
+                    buf.extend_from_slice(piece);
+                    while let Some(data) = decoder.decode(&mut buf).unwrap() {
+                        found.extend_from_slice(&data);
+                    }
+                }
+                assert_eq!((&*found, decoder.is_done()), (body, is_done), "{lines} {sent:?} by {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_yet_told_apart_when_the_connection_closes_belongs_to_the_body() {
+        let (mut body, mut buf) = (Body::new(&head("")), BytesMut::from(&b"ab"[..]));
+        assert_eq!(body.decode(&mut buf), Ok(None));
+        assert_eq!(body.close(&mut buf).as_deref(), Some(&b"ab"[..]));
+    }
+}

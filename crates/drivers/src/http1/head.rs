@@ -1,0 +1,231 @@
+//! The head of an answer: status line and headers (RFC 9112 §4 and §5), and what cameras send in their place.
+
+use super::{Error, printable};
+
+/// The longest head that is read, in bytes.
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// The most headers in a head.
+pub const MAX_HEADERS: usize = 256;
+
+/// How an answer may begin: HTTP, or as SHOUTcast and cameras made after it say.
+const STARTS: [&[u8]; 2] = [b"HTTP/", b"ICY "];
+
+/// More blank lines before the status line are no answer.
+const MAX_BLANK_BYTES: usize = 16;
+
+/// Status and headers of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    status: u16,
+    reason: String,
+    is_http_1_0: bool,
+    headers: Vec<(String, String)>,
+}
+
+impl Head {
+    /// The status, from 100 to 999.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Status and reason as people know them: `404 Not Found`. At most 60 printable characters.
+    pub fn status_line(&self) -> String {
+        format!("{} {}", self.status, self.reason).trim_end().to_owned()
+    }
+
+    /// Whether the server speaks HTTP/1.0, which closes the connection behind each answer unless it says otherwise.
+    pub fn is_http_1_0(&self) -> bool {
+        self.is_http_1_0
+    }
+
+    /// The value of the first header called `name`, in any case, without blanks around it.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let is_called = |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
+        self.headers.iter().find(is_called).map(|(_, value)| value.as_str())
+    }
+
+    /// The values of all headers called `name`, in any case and in their order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let is_called = move |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(is_called).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether one of the words of the header `name`, between commas, is `word` in any case.
+    pub fn has_word(&self, name: &str, word: &str) -> bool {
+        self.get_all(name)
+            .flat_map(|value| value.split(','))
+            .any(|found| found.trim().eq_ignore_ascii_case(word))
+    }
+}
+
+/// Finds the end of a head in a buffer that grows, so that each byte is looked at once.
+#[derive(Debug, Default)]
+pub struct HeadReader {
+    scanned: usize,
+}
+
+impl HeadReader {
+    /// The head at the start of `bytes` and its length in bytes; `None` while more bytes are needed. `bytes` must be
+    /// what it was at the call before, with more behind it.
+    ///
+    /// Header lines without a name and bytes NUL and CR within a line are left out, folded lines are joined. All other
+    /// bytes stay as they are, because a Digest is made of them; what is not UTF-8 is replaced.
+    ///
+    /// # Errors
+    /// [`Error::NotHttp`] as soon as the first bytes show it, and what exceeds [`MAX_HEAD_BYTES`] or [`MAX_HEADERS`].
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
+        let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        check_start(&bytes[blanks..], blanks)?;
+        let from = self.scanned.max(blanks);
+        let Some(end) = find_end(bytes, from) else {
+            if bytes.len() > MAX_HEAD_BYTES {
+                return Err(Error::HeadTooLong { limit_bytes: MAX_HEAD_BYTES });
+            }
+            // The end may have come in part.
+            self.scanned = bytes.len().saturating_sub(2);
+            return Ok(None);
+        };
+        if end > MAX_HEAD_BYTES {
+            return Err(Error::HeadTooLong { limit_bytes: MAX_HEAD_BYTES });
+        }
+        parse(&bytes[blanks..end]).map(|head| Some((head, end)))
+    }
+}
+
+/// Refuses what cannot become HTTP any more, whatever follows.
+fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
+    let may_begin = |start: &[u8]| {
+        let len = start.len().min(bytes.len());
+        bytes[..len].eq_ignore_ascii_case(&start[..len])
+    };
+    if blanks <= MAX_BLANK_BYTES && STARTS.into_iter().any(may_begin) {
+        return Ok(());
+    }
+    Err(Error::NotHttp { start: printable(bytes) })
+}
+
+/// Where the blank line ends that ends a head, searched for from `from` on.
+fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(feed) = bytes[at..].iter().position(|byte| *byte == b'\n') {
+        at += feed + 1;
+        match bytes[at..] {
+            [b'\n', ..] => return Some(at + 1),
+            [b'\r', b'\n', ..] => return Some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn parse(bytes: &[u8]) -> Result<Head, Error> {
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut head = parse_status(lines.next().unwrap_or_default())?;
+    for line in lines {
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            // RFC 9112 §5.2: what is folded belongs to the header before.
+            if let Some((_, value)) = head.headers.last_mut() {
+                value.push(' ');
+                value.push_str(text(line).trim());
+            }
+            continue;
+        }
+        let line = text(line);
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let name = name.trim();
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            continue;
+        }
+        if head.headers.len() == MAX_HEADERS {
+            return Err(Error::TooManyHeaders { limit: MAX_HEADERS });
+        }
+        head.headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    Ok(head)
+}
+
+/// Reads `HTTP/1.1 200 OK`, where the reason may be missing and blanks may be too many.
+fn parse_status(line: &[u8]) -> Result<Head, Error> {
+    let bad = || Error::BadStatus { line: printable(line) };
+    let line_text = text(line);
+    let (version, rest) = line_text.split_once(' ').ok_or_else(bad)?;
+    let rest = rest.trim_start();
+    let (code, reason) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
+    let status = code.parse().ok().filter(|status| is_code && *status >= 100).ok_or_else(bad)?;
+    Ok(Head {
+        status,
+        reason: reason.trim().chars().filter(|c| matches!(c, ' '..='~')).take(56).collect(),
+        is_http_1_0: version.eq_ignore_ascii_case("ICY") || version.ends_with("/1.0"),
+        headers: Vec::new(),
+    })
+}
+
+fn text(line: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(line).into_owned();
+    text.retain(|c| !matches!(c, '\0' | '\r'));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
+        HeadReader::default().read(bytes)
+    }
+
+    #[test]
+    fn a_head_is_the_same_however_it_is_cut() {
+        let bytes = b"\r\nHTTP/1.1 401  Who are you?\r\nServer:  cam \nX-Odd : 1\r\n folded\r\n: nameless\r\n\
+                      no colon\r\nWWW-Authenticate: Digest opaque=\"\x01\"\r\nwww-authenticate: Basic\r\n\r\nbody";
+        let (head, len) = read(bytes).unwrap().unwrap();
+        assert_eq!(&bytes[len..], b"body");
+        assert_eq!((head.status(), head.status_line().as_str()), (401, "401 Who are you?"));
+        assert_eq!((head.get("SERVER"), head.get("x-odd")), (Some("cam"), Some("1 folded")));
+        let challenges: Vec<&str> = head.get_all("WWW-Authenticate").collect();
+        assert_eq!(challenges, ["Digest opaque=\"\u{1}\"", "Basic"]);
+        assert_eq!(head.headers.len(), 4);
+        let mut reader = HeadReader::default();
+        for end in 0..len {
+            assert_eq!(reader.read(&bytes[..end]), Ok(None), "{end}");
+        }
+        assert_eq!(reader.read(bytes), Ok(Some((head, len))));
+    }
+
+    #[test]
+    fn the_version_may_be_old_or_another_protocols() {
+        for (bytes, is_http_1_0) in [
+            (&b"ICY 200 OK\r\n\r\n"[..], true),
+            (b"HTTP/1.0 200 OK\n\n", true),
+            (b"http/1.1 200\r\n\r\n", false),
+            (b"HTTP/1.1 200 \r\nA: b\n\r\n", false),
+        ] {
+            let (head, _) = read(bytes).unwrap().unwrap();
+            assert_eq!((head.status(), head.is_http_1_0()), (200, is_http_1_0));
+        }
+    }
+
+    #[test]
+    fn what_is_not_http_is_refused_at_its_first_bytes() {
+        for bytes in
+            [&b"SSH-2.0-dropbear"[..], b"\0", b"HTTQ", b"--frame", b"\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\nHTTP/"]
+        {
+            assert!(matches!(read(bytes), Err(Error::NotHttp { .. })), "{bytes:?}");
+        }
+        for bytes in
+            [&b"HTTP/1.1 OK\r\n\r\n"[..], b"HTTP/1.1 999\xFF\r\n\r\n", b"HTTP/1.1 99 x\n\n", b"HTTP/\n\n"]
+        {
+            assert!(matches!(read(bytes), Err(Error::BadStatus { .. })), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_without_end_is_refused_at_its_bound() {
+        let long = [b"HTTP/1.1 200 OK\r\nA: ".to_vec(), vec![b'a'; MAX_HEAD_BYTES]].concat();
+        assert_eq!(read(&long), Err(Error::HeadTooLong { limit_bytes: MAX_HEAD_BYTES }));
+        let many = ["HTTP/1.1 200 OK\r\n", &"a:b\r\n".repeat(MAX_HEADERS + 1), "\r\n"].concat();
+        assert_eq!(read(many.as_bytes()), Err(Error::TooManyHeaders { limit: MAX_HEADERS }));
+    }
+}

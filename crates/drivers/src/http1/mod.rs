@@ -1,0 +1,65 @@
+//! HTTP/1 as cameras write it: bytes in; heads, bodies and challenges out.
+//!
+//! The web servers in cameras are old and made in a hurry, so what can be understood is understood: a status line that
+//! says `ICY`, control bytes in a header, lengths that are none, chunks under HTTP/1.0. What a body is counts for more
+//! than what its head says. Every bound is in bytes and stands in this module.
+//!
+//! Sockets, time, logins and redirects do not belong here: see the `http` driver.
+
+mod body;
+mod challenge;
+mod chunk;
+mod head;
+
+pub use body::{Body, Framing};
+pub use challenge::{Challenge, parse_challenges};
+pub use chunk::{ChunkDecoder, MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES};
+pub use head::{Head, HeadReader, MAX_HEAD_BYTES, MAX_HEADERS};
+
+/// Why an answer cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The answer does not begin as HTTP does.
+    #[error("the answer begins with `{start}`, which is not HTTP")]
+    NotHttp {
+        /// How it begins, printable characters alone.
+        start: String,
+    },
+    /// A status line without a status.
+    #[error("the status line `{line}` holds no status")]
+    BadStatus {
+        /// The line, printable characters alone.
+        line: String,
+    },
+    /// A head that goes on and on.
+    #[error("the head of the answer is longer than {limit_bytes} bytes")]
+    HeadTooLong {
+        /// The bound.
+        limit_bytes: usize,
+    },
+    /// A head with very many lines.
+    #[error("the head of the answer has more than {limit} headers")]
+    TooManyHeaders {
+        /// The bound.
+        limit: usize,
+    },
+    /// A chunk whose size cannot be read.
+    #[error("a chunk begins with `{line}`, which is not a size")]
+    BadChunk {
+        /// The line, printable characters alone.
+        line: String,
+    },
+    /// A chunk's first line goes on and on.
+    #[error("the first line of a chunk is longer than {limit_bytes} bytes")]
+    ChunkLineTooLong {
+        /// The bound.
+        limit_bytes: usize,
+    },
+}
+
+/// The start of `bytes` for people: printable characters of ASCII, a dot for each other byte.
+fn printable(bytes: &[u8]) -> String {
+    const SHOWN_BYTES: usize = 40;
+    let shown = bytes.iter().take(SHOWN_BYTES);
+    shown.map(|byte| if matches!(byte, b' '..=b'~') { char::from(*byte) } else { '.' }).collect()
+}

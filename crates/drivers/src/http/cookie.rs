@@ -26,12 +26,16 @@ impl Cookies {
         {
             return;
         }
-        self.0.retain(|(known, _)| known != name);
         let is_deleted = attributes.any(|attribute| {
             let (key, age) = attribute.split_once('=').unwrap_or((attribute, ""));
             key.trim().eq_ignore_ascii_case("Max-Age") && age.trim().parse::<i64>().is_ok_and(|age| age <= 0)
         });
         if is_deleted {
+            self.0.retain(|(known, _)| known != name);
+            return;
+        }
+        if let Some((_, held)) = self.0.iter_mut().find(|(known, _)| known == name) {
+            value.clone_into(held);
             return;
         }
         if self.0.len() == MAX_COOKIES {
@@ -77,7 +81,7 @@ mod tests {
         ] {
             cookies.set(header);
         }
-        assert_eq!(cookies.header().as_deref(), Some("lang=\"en\"; session=def=ghi"));
+        assert_eq!(cookies.header().as_deref(), Some("session=def=ghi; lang=\"en\""));
     }
 
     #[test]

@@ -15,7 +15,11 @@ async fn what_is_not_a_picture_is_named_with_what_to_do() {
         (answer("200 OK", &[], b"hello"), "something without a type", "neither"),
         (answer("200 OK", &["Content-Type: image/jpeg"], b""), "an empty page", "path"),
         (answer("302 Found", &[], b""), "302 Found without saying where to", "browser"),
-        (answer("302 Found", &["Location: rtsp://u:s3cret@cam/"], b""), "302 Found to rtsp://cam;", "followed"),
+        (
+            answer("302 Found", &["Location: rtsp://u:s3cret@cam/"], b""),
+            "302 Found to rtsp://cam;",
+            "followed",
+        ),
     ] {
         let server = Server::sending(bytes);
         let error = refusal(&server.url("/x?token=s3cret")).await;

@@ -104,3 +104,127 @@ async fn a_wrong_password_is_tried_once_and_never_shown() {
         assert_eq!(server.requests().len(), 2);
     }
 }
+
+#[tokio::test]
+async fn a_nonce_that_is_good_for_one_request_is_asked_for_each_time() {
+    for (refused_again, requests_per_poll) in [("401 Unauthorized", 2), ("403 Forbidden", 2)] {
+        let good = std::sync::Mutex::new(String::new());
+        let server = Server::start(move |request, out| {
+            let mut good = good.lock().unwrap();
+            let is_proven = !good.is_empty() && is_proven(request, AlgorithmType::MD5, &good);
+            let answer = match request.header("Authorization") {
+                Some(_) if is_proven => {
+                    good.clear();
+                    jpeg(ONE)
+                }
+                Some(_) => answer(refused_again, &[], b"used"),
+                None => {
+                    *good = format!("n{}", request.number);
+                    refuse(&[&format!("Digest realm=\"cam\", nonce=\"{good}\", qop=\"auth\"")])
+                }
+            };
+            out.write_all(&answer).unwrap();
+            Then::Keep
+        });
+        let mut source = open(&server.url_for(USER, "/#fps=500")).await.unwrap();
+        for _ in 0..4 {
+            assert!(picture(&mut source).await == ONE, "{refused_again}");
+        }
+        // The second poll found out; from then on each one begins without a login.
+        assert_eq!(server.requests().len(), 2 + 3 + 2 * requests_per_poll, "{refused_again}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_or_goes_wrong_behind_a_challenge_is_replaced() {
+    const PAGE: &[u8] = b"<html>401 Unauthorized</html>";
+    let head = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"cam\"\r\n";
+    for (name, lines, then) in [
+        ("closes without a word", format!("Content-Length: {}\r\n\r\n", PAGE.len()), Then::Close),
+        (
+            "says that it closes",
+            format!("Connection: close\r\nContent-Length: {}\r\n\r\n", PAGE.len()),
+            Then::Close,
+        ),
+        ("sends more than its length", format!("Content-Length: {}\r\n\r\n", PAGE.len() - 9), Then::Keep),
+        ("sends no length and stays open", "\r\n".to_owned(), Then::Keep),
+        ("announces more than it sends", "Content-Length: 5000\r\n\r\n".to_owned(), Then::Keep),
+    ] {
+        let closes = then == Then::Close;
+        let server = Server::start(move |request, out| {
+            if request.header("Authorization").is_some() {
+                out.write_all(&jpeg(ONE)).unwrap();
+                return Then::Keep;
+            }
+            out.write_all(&[head.as_bytes(), lines.as_bytes(), PAGE].concat()).unwrap();
+            if closes { Then::Close } else { Then::Keep }
+        });
+        let mut source = open(&server.url_for("me:pw", "/#fps=500")).await.unwrap();
+        for _ in 0..2 {
+            assert!(picture(&mut source).await == ONE, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn control_bytes_in_a_challenge_do_not_hide_it() {
+    let server = Server::start(|request, out| {
+        let challenge = "Digest qop=\"auth\", realm=\"cam\", nonce=\"n\", opaque=\"\u{1}\"";
+        let is_known = is_proven(request, AlgorithmType::MD5, "n");
+        out.write_all(&if is_known { jpeg(ONE) } else { refuse(&[challenge]) }).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url_for(USER, "/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    assert_eq!(parameter(server.requests()[1].header("Authorization").unwrap(), "opaque"), "\u{1}");
+}
+
+#[tokio::test]
+async fn a_login_that_we_do_not_have_is_not_called_a_wrong_password() {
+    for challenge in ["Bearer realm=\"cam\"", "Digest realm=\"cam\", nonce=\"n\", algorithm=WHIRLPOOL"] {
+        let server = Server::sending(refuse(&[challenge]));
+        let error = refusal(&server.url_for("me:pw", "/")).await.to_string();
+        assert!(error.contains("wants neither Basic nor Digest") && !error.contains("wrong"), "{error}");
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_log_in_page_is_not_called_a_wrong_password() {
+    let page = b"<html><form><input name=pw\ntype = 'Password'></form></html>";
+    let server = Server::start(|request, out| {
+        let page = answer("200 OK", &["Content-Type: text/html"], page);
+        let moved = answer("302 Found", &["Location: /login.html"], b"");
+        out.write_all(&if request.target == "/login.html" { page } else { moved }).unwrap();
+        Then::Keep
+    });
+    let error = refusal(&server.url_for("me:pw", "/")).await.to_string();
+    assert!(error.contains("a log-in page") && !error.contains("wrong"), "{error}");
+}
+
+#[tokio::test]
+async fn cookies_of_a_challenge_a_redirect_or_a_page_are_sent_back() {
+    let server = Server::start(|request, out| {
+        let has = |cookie: &str| request.header("Cookie").is_some_and(|cookies| cookies.contains(cookie));
+        let refused = answer(
+            "401 Unauthorized",
+            &["WWW-Authenticate: Basic realm=\"cam\"", "Set-Cookie: first=1; Path=/"],
+            b"",
+        );
+        let answer = match request.target.as_str() {
+            _ if !has("first=1") || request.header("Authorization").is_none() => refused,
+            "/" => answer("302 Found", &["Location: /shot", "Set-Cookie: second=2"], b""),
+            _ if has("second=2") => {
+                answer("200 OK", &["Content-Type: image/jpeg", "Set-Cookie: third=3"], ONE)
+            }
+            _ => answer("403 Forbidden", &[], b""),
+        };
+        out.write_all(&answer).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url_for("me:pw", "/#fps=500")).await.unwrap();
+    for _ in 0..2 {
+        assert!(picture(&mut source).await == ONE);
+    }
+    assert_eq!(server.requests().last().unwrap().header("Cookie"), Some("first=1; second=2; third=3"));
+}

@@ -4,6 +4,7 @@
 
 mod answers;
 mod login;
+mod odd;
 mod redirects;
 mod server;
 mod still;

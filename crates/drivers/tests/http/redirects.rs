@@ -63,6 +63,50 @@ async fn a_password_is_not_sent_from_https_to_http() {
         Then::Keep
     });
     let error = refusal(&server.url_for("me:s3cret", "/#insecure")).await.to_string();
-    assert!(error.contains("302 Found to http://127.0.0.1; the password is not sent in the clear"), "{error}");
+    assert!(
+        error.contains("302 Found to http://127.0.0.1; the password is not sent in the clear"),
+        "{error}"
+    );
     assert!(open_server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn another_host_gets_no_cookies_and_may_set_none() {
+    let other = Server::start(|_, out| {
+        out.write_all(&answer("200 OK", &["Content-Type: image/jpeg", "Set-Cookie: planted=1"], ONE))
+            .unwrap();
+        Then::Keep
+    });
+    let location = format!("Location: {}", other.url("/"));
+    let server = Server::start(move |_, out| {
+        out.write_all(&answer("302 Found", &[&location, "Set-Cookie: session=s3cret"], b"")).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/#fps=500")).await.unwrap();
+    for _ in 0..2 {
+        assert!(picture(&mut source).await == ONE);
+    }
+    assert!(other.requests().iter().all(|request| request.header("Cookie").is_none()));
+    assert_eq!(server.requests()[1].header("Cookie"), Some("session=s3cret"));
+}
+
+#[tokio::test]
+async fn the_url_may_forbid_other_servers() {
+    let other = Server::start(ask);
+    let server = Server::sending(sent_to(&other.url("/token/s3cret")));
+    let error = refusal(&server.url("/#redirect=same")).await.to_string();
+    assert!(error.contains("302 Found to http://127.0.0.1;") && error.contains("#redirect=any"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+    assert!(other.requests().is_empty());
+}
+
+#[tokio::test]
+async fn no_redirect_leads_to_a_clouds_metadata() {
+    for location in
+        ["http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/", "http://[::ffff:169.254.169.254]/"]
+    {
+        let server = Server::sending(sent_to(location));
+        let error = refusal(&server.url("/#timeout=2s")).await.to_string();
+        assert!(error.contains("a redirect to http://") && error.contains("are not followed"), "{error}");
+    }
 }

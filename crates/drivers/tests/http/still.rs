@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use framecast_drivers::Error;
 use framecast_media::container::multipart::write_unix_seconds;
 
-use crate::server::{STREAM_HEAD, Server, Then, answer, jpeg};
+use crate::server::{STREAM_HEAD, Server, Then, answer, jpeg, part};
 use crate::{ONE, TWO, open, open_bounded, picture};
 
 #[tokio::test]
@@ -119,18 +119,46 @@ async fn a_caller_who_gives_up_waiting_loses_no_poll() {
 }
 
 #[tokio::test]
-async fn a_still_picture_that_becomes_something_else_is_an_error() {
-    let page = answer("200 OK", &["Content-Type: text/html"], b"<html>log in</html>");
-    for later in [page, STREAM_HEAD.into()] {
+async fn a_still_picture_that_becomes_a_stream_ends_so_that_it_is_opened_as_one() {
+    let server = Server::start(move |request, out| {
+        let stream = [STREAM_HEAD.as_bytes(), &part("", TWO)].concat();
+        out.write_all(&if request.number == 0 { jpeg(ONE) } else { stream }).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/#fps=500")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    assert!(source.next_frame().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn answers_without_a_picture_are_forgiven_until_the_silence_is_too_long() {
+    for (kind, body) in
+        [("image/jpeg", ""), ("text/plain", "Device Busy"), ("text/html", "<html>wait</html>")]
+    {
+        let nothing = answer("200 OK", &[&format!("Content-Type: {kind}")], body.as_bytes());
         let server = Server::start(move |request, out| {
-            out.write_all(&if request.number == 0 { jpeg(ONE) } else { later.clone() }).unwrap();
+            let is_picture = request.number % 5 != 4 && request.number < 10;
+            out.write_all(&if is_picture { jpeg(ONE) } else { nothing.clone() }).unwrap();
             Then::Keep
         });
-        let mut source = open(&server.url("/#fps=500")).await.unwrap();
-        assert!(picture(&mut source).await == ONE);
+        let mut source = open(&server.url("/#fps=500&silence=50ms")).await.unwrap();
+        for _ in 0..8 {
+            assert!(picture(&mut source).await == ONE, "{kind}");
+        }
         let error = source.next_frame().await.err().unwrap();
-        assert!(error.is_transient() && !error.is_picture(), "{error}");
+        assert!(matches!(error, Error::Answer { .. }), "{kind}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_camera_that_has_nothing_for_the_first_who_asks_is_asked_again() {
+    let server = Server::start(|request, out| {
+        let nothing = answer("200 OK", &["Content-Type: image/jpeg"], b"");
+        out.write_all(&if request.number == 0 { nothing } else { jpeg(ONE) }).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
 }
 
 #[tokio::test]

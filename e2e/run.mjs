@@ -23,6 +23,7 @@ import { checks as sizes } from "./checks/sizes.mjs";
 import { checks as stills } from "./checks/still.mjs";
 import { checks as stocks } from "./checks/stock.mjs";
 import { checks as walls } from "./checks/wall.mjs";
+import { checks as waysOut } from "./checks/way_out.mjs";
 import { checks as words } from "./checks/words.mjs";
 import { checks as inVm } from "./checks/vm/all.mjs";
 import { launch } from "./lib/browser.mjs";
@@ -31,7 +32,7 @@ import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...dropIns, ...rtsp];
+const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...dropIns, ...rtsp, ...waysOut];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;

@@ -23,6 +23,7 @@ use crate::encoding;
 use crate::history;
 use crate::http::{self, Context, Listener, Server};
 use crate::supervisor::Supervisor;
+use crate::wake::Wake;
 use crate::webhook;
 
 /// What is said of the server that starts.
@@ -138,8 +139,10 @@ impl Cameras {
         let secret = settings.webhook_secret.as_ref().map(Secret::expose);
         webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
         hub.events().tell(Event::new(EventKind::Started, SystemTime::now()).saying(VERSION));
+        let wake = Wake::new();
+        tasks.spawn(wake.clone().run(shutdown.clone()));
         for camera in &cameras {
-            tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone()).run());
+            tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone(), wake.clone()).run());
             tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(&pool), shutdown.clone()));
         }
         let (settings, codec) = (Arc::new(settings), pool.backend());

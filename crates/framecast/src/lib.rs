@@ -74,6 +74,7 @@ mod http;
 mod reason;
 mod signal;
 mod supervisor;
+mod wake;
 mod webhook;
 
 pub use app::{App, Cameras, StartError};

@@ -82,8 +82,9 @@ pub struct CameraSettings {
     pub source: SourceUrl,
     /// How long it stays open without viewer; `None` keeps it open for ever.
     pub idle_timeout: Option<Duration>,
-    /// How long it may yield nothing before it counts as lost.
-    pub stall_timeout: Duration,
+    /// How long it may yield nothing before it counts as lost. `None` goes by the camera: 30 s until three pictures came;
+    /// then 5 s, or four times its usual interval if that is longer, at most ten minutes.
+    pub stall_timeout: Option<Duration>,
     /// The most frames per second that are taken from it.
     pub max_fps: f64,
     /// The JPEG quality at which its raw pictures, and its renditions, are encoded: 1 to 100.
@@ -127,7 +128,7 @@ impl CameraSettings {
             name: name.into(),
             source,
             idle_timeout: Some(Duration::from_secs(10)),
-            stall_timeout: Duration::from_secs(5),
+            stall_timeout: None,
             max_fps: 120.0,
             quality: 80,
             max_viewers: None,
@@ -358,7 +359,7 @@ impl CameraSettings {
         if let Some(idle_timeout) = self.idle_timeout.filter(|idle| !idle.is_zero()) {
             check_timeout("idle_timeout", idle_timeout)?;
         }
-        check_timeout("stall_timeout", self.stall_timeout)?;
+        self.stall_timeout.map_or(Ok(Duration::ZERO), |timeout| check_timeout("stall_timeout", timeout))?;
         check_max_fps(self.max_fps)?;
         check_quality(self.quality)?;
         check_limit("max_viewers", self.max_viewers)?;
@@ -463,8 +464,7 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     if let Some(idle) = &file.idle_timeout {
         camera.idle_timeout = idle.get_ref().0;
     }
-    camera.stall_timeout = positive(text, "stall_timeout", file.stall_timeout.as_ref(), |v| v.0)?
-        .unwrap_or(camera.stall_timeout);
+    camera.stall_timeout = positive(text, "stall_timeout", file.stall_timeout.as_ref(), |v| v.0)?;
     if let Some(max_fps) = &file.max_fps {
         camera.max_fps = located(text, max_fps, |max_fps| check_max_fps(*max_fps))?;
     }
@@ -517,7 +517,10 @@ mod tests {
         type Change = fn(&mut Settings);
         let changes: [(Change, &str); 12] = [
             (|s| s.cameras[0].quality = 0, "camera `front`: quality must be from 1 to 100"),
-            (|s| s.cameras[0].stall_timeout = Duration::ZERO, "camera `front`: stall_timeout must be longer"),
+            (
+                |s| s.cameras[0].stall_timeout = Some(Duration::ZERO),
+                "camera `front`: stall_timeout must be longer",
+            ),
             (
                 |s| s.cameras[0].idle_timeout = Some(Duration::MAX),
                 "camera `front`: idle_timeout must be at most",

@@ -10,6 +10,7 @@ use framecast_transcode::Error;
 use tracing::warn;
 
 use crate::camera::Camera;
+use crate::supervisor::DEFAULT_STALL_TIMEOUT;
 
 /// A picture that says so is drawn this often.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,7 +54,8 @@ impl Failures {
                 warn!(camera, rendition, %error, "a picture cannot be encoded; later ones are only counted");
                 Row { since: now, told_at: None }
             });
-            let is_quiet = now.duration_since(row.since) >= camera.settings.stall_timeout / 2;
+            let stall_timeout = camera.settings.stall_timeout.unwrap_or(DEFAULT_STALL_TIMEOUT);
+            let is_quiet = now.duration_since(row.since) >= stall_timeout / 2;
             if !is_quiet || row.told_at.is_some_and(|told| now.duration_since(told) < NOTICE_INTERVAL) {
                 return None;
             }

@@ -1,36 +1,39 @@
 //! A camera's life: idle → opening → live → lost → live, and idle again when nobody watches.
 //!
 //! [`Supervisor::run`] is the only retry policy; `run_once` is one opening of the camera, from the first byte to the
-//! last. Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics hurts
+//! last, however many connections that takes. [`reading`] publishes what comes and judges silence, [`lost`] waits for the
+//! next attempt. Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics hurts
 //! nobody else.
 
 mod backoff;
+mod lost;
 mod notice;
+mod opening;
 mod passage;
+mod patience;
 mod reader;
+mod reading;
+mod rhythm;
 mod throttle;
 
-use std::future::pending;
-use std::pin::pin;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_drivers::Capture;
-use framecast_hub::{Event, EventKind, Feed, State, Stats, Status};
-use framecast_media::Frame;
+use framecast_hub::{Event, EventKind, Feed, State, Status};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
-use tracing::{Instrument, debug, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span};
 
 use crate::camera::Camera;
 use crate::config::CameraSettings;
-use crate::reason::one_line;
+use crate::wake::Wake;
 use backoff::Backoff;
 use notice::Notices;
-use passage::Passage;
-use reader::{Reader, Report};
+use opening::Opening;
+pub(crate) use patience::USUAL as DEFAULT_STALL_TIMEOUT;
+use reader::Reader;
 
 /// How long a driver may take to let go of its device before the camera goes on without it.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -48,6 +51,7 @@ pub(crate) struct Supervisor {
     notices: Notices,
     /// Readers whose driver did not let go in time.
     stuck: Vec<Reader>,
+    wake: Wake,
 }
 
 /// How one opening of the camera ended.
@@ -61,11 +65,11 @@ enum Outcome {
 }
 
 impl Supervisor {
-    pub(crate) fn new(camera: Arc<Camera>, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(camera: Arc<Camera>, shutdown: CancellationToken, wake: Wake) -> Self {
         let (feed, settings) = (Arc::clone(&camera.feed), camera.settings.clone());
         let demand = feed.demand();
         let notices = Notices::new(Arc::clone(&feed));
-        Self { camera, feed, settings, shutdown, demand, notices, stuck: Vec::new() }
+        Self { camera, feed, settings, shutdown, demand, notices, stuck: Vec::new(), wake }
     }
 
     /// Runs until shutdown.
@@ -116,15 +120,8 @@ impl Supervisor {
         }
     }
 
-    /// One opening of the camera.
+    /// One opening of the camera: sources that end in order after a picture follow each other within it.
     async fn run_once(&mut self) -> Outcome {
-        self.stuck.retain_mut(|reader| !reader.has_ended());
-        if self.stuck.len() >= MAX_STUCK_READERS {
-            let reason =
-                format!("the driver hangs in {} threads; waiting for one to return", self.stuck.len());
-            self.mark_lost(&reason);
-            return Outcome::Failed { reason, live_for: Duration::ZERO, is_transient: true };
-        }
         // A lost camera stays lost until a frame comes, and its attempts do not fill the log.
         if self.feed.status().state == State::Lost {
             debug!(source = %self.settings.source, "trying again");
@@ -132,127 +129,17 @@ impl Supervisor {
             info!(source = %self.settings.source, "opening");
             self.feed.set_status(Status::new(State::Opening, SystemTime::now()));
         }
-        let mut reader = match Reader::spawn(&self.camera) {
-            Ok(reader) => reader,
-            Err(error) => {
-                let reason = format!("cannot start a thread: {error}");
-                self.mark_lost(&reason);
-                return Outcome::Failed { reason, live_for: Duration::ZERO, is_transient: true };
-            }
-        };
-        let outcome = self.read(&mut reader).await;
-        reader.passage().close();
-        if let Outcome::Failed { reason, .. } = &outcome {
-            // Before the device is closed, which may take a while: its last picture must not pass for live.
-            self.mark_lost(reason);
-        }
-        self.close(reader).await;
-        outcome
-    }
-
-    /// Publishes what the reader reports until the camera fails or is no longer wanted.
-    async fn read(&mut self, reader: &mut Reader) -> Outcome {
-        let mut opening = Opening::new(self.feed.stats().broken);
         self.notices.begin_opening();
+        let mut opening = Opening::new(&self.settings, self.feed.stats().broken);
         loop {
-            let (viewers, was_asked) = self.viewers();
-            opening.note_viewers(viewers, was_asked, Instant::now());
-            opening.note_passed(reader.passage().passed_at());
-            let idle_at = opening.idle_at(&self.settings);
-            let stalled_at = opening.stalled_at(&self.settings);
-            let quiet_at = opening.quiet_at(&self.settings);
-            let status = self.feed.status();
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return Outcome::Shutdown,
-                report = reader.next() => {
-                    let is_frame = matches!(report, Some(Report::Frame(_)));
-                    if let Some(outcome) = self.take(report, &mut opening) {
-                        return outcome;
-                    }
-                    if is_frame {
-                        reader.passage().published();
-                        reader.passage().open();
-                    }
-                }
-                // Marked again, for the look at the top of the loop.
-                _ = self.demand.changed() => self.demand.mark_changed(),
-                () = sleep_until_some(idle_at) => {
-                    return Outcome::Unwatched { live_for: opening.live_for() };
-                }
-                () = sleep_until_some(stalled_at) => {
-                    if opening.has_passed(reader.passage()) {
-                        continue;
-                    }
-                    let reason = opening.stall_reason(&self.settings, &self.feed.stats());
-                    if status.reason.as_ref() != Some(&reason) {
-                        self.tell(EventKind::Stalled, Some(&reason));
-                    }
-                    return Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true };
-                }
-                () = sleep_until_some(quiet_at), if !opening.is_quiet => {
-                    if !opening.has_passed(reader.passage()) {
-                        opening.is_quiet = true;
-                        self.notices.begin();
-                    }
-                }
-                () = self.notices.show(&status), if opening.is_quiet && viewers > 0 => {}
+            let due_at = match self.read_once(&mut opening).await {
+                ControlFlow::Continue(due_at) => due_at,
+                ControlFlow::Break(outcome) => return outcome,
+            };
+            if let ControlFlow::Break(outcome) = self.wait_for_next_source(&mut opening, due_at).await {
+                return outcome;
             }
-        }
-    }
-
-    /// Takes one report; an outcome ends this opening.
-    fn take(&mut self, report: Option<Report>, opening: &mut Opening) -> Option<Outcome> {
-        match report {
-            Some(Report::Opened { longest_pause }) => {
-                opening.longest_pause = longest_pause;
-                opening.last_sign = Instant::now();
-                self.feed.count_opened();
-                // As in the log: a lost camera stays lost until a frame comes.
-                if self.feed.status().state != State::Lost {
-                    self.tell(EventKind::Opened, None);
-                }
-                None
-            }
-            Some(Report::Capture(capture)) => {
-                log_capture(&capture);
-                self.camera.set_capture(Some(capture));
-                None
-            }
-            Some(Report::Frame(frame)) => {
-                self.publish(frame, opening);
-                None
-            }
-            Some(Report::Ended(result)) => {
-                let (reason, is_transient) = match result {
-                    Ok(()) => ("the source has ended".to_owned(), true),
-                    Err(error) => (one_line(&error), error.is_transient()),
-                };
-                Some(Outcome::Failed { reason, live_for: opening.live_for(), is_transient })
-            }
-            None => {
-                let reason = "the driver's thread ended without a word".to_owned();
-                Some(Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true })
-            }
-        }
-    }
-
-    fn publish(&mut self, frame: Frame, opening: &mut Opening) {
-        let now = Instant::now();
-        opening.last_sign = now;
-        opening.frames += 1;
-        if opening.is_quiet {
-            opening.is_quiet = false;
-            self.notices.end();
-        }
-        let format = Arc::clone(&frame.format);
-        // Published first: whoever sees the camera live finds a picture of this opening.
-        self.feed.publish(frame);
-        if opening.live_since.is_none() {
-            opening.live_since = Some(now);
-            info!(width = format.width_px, height = format.height_px, "live");
-            self.feed.set_status(Status::new(State::Live, SystemTime::now()));
-            self.tell(EventKind::Live, None);
+            opening.is_again = true;
         }
     }
 
@@ -260,19 +147,6 @@ impl Supervisor {
     fn viewers(&mut self) -> (usize, bool) {
         let was_asked = self.demand.has_changed().unwrap_or(false);
         (*self.demand.borrow_and_update(), was_asked)
-    }
-
-    /// Ends the reader and waits a moment for its driver to let go of the device.
-    async fn close(&mut self, mut reader: Reader) {
-        let was_opened = reader.was_opened();
-        reader.cancel();
-        if timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
-            warn!("the driver does not let go of its device; going on without it");
-            self.stuck.push(reader);
-        }
-        if was_opened {
-            self.feed.count_closed();
-        }
     }
 
     fn go_idle(&mut self) {
@@ -287,171 +161,6 @@ impl Supervisor {
     /// Tells whoever keeps events that this happened to the camera.
     fn tell(&self, kind: EventKind, text: Option<&str>) {
         self.feed.tell(Event { text: text.map(str::to_owned), ..Event::new(kind, SystemTime::now()) });
-    }
-
-    /// Tells viewers and the log that the camera is lost.
-    fn mark_lost(&mut self, reason: &str) {
-        let earlier = self.feed.status();
-        if earlier.reason.as_deref() == Some(reason) {
-            debug!(%reason, "still lost");
-        } else {
-            warn!(%reason, "lost");
-            self.tell(EventKind::Lost, Some(reason));
-        }
-        let since = if earlier.state == State::Lost { earlier.since } else { SystemTime::now() };
-        let reason = Some(reason.to_owned());
-        self.feed.set_status(Status { state: State::Lost, since, reason, next_try: None });
-        self.feed.suspend();
-        self.notices.begin();
-    }
-
-    /// Waits for the next attempt, with notices to whoever watches; false when nobody has watched for
-    /// `idle_timeout`.
-    async fn wait_lost(&mut self, reason: String, delay: Duration, backoff: &mut Backoff) -> bool {
-        debug!(retry_in = ?delay, "waiting");
-        let next_try = Some(SystemTime::now() + delay);
-        let status = Status { reason: Some(reason), next_try, ..self.feed.status() };
-        self.feed.set_status(status.clone());
-        let retry_at = Instant::now() + delay;
-        let mut unwatched_since = None;
-        let mut until_back = pin!(until_back(Arc::clone(&self.camera)));
-        loop {
-            let (viewers, was_asked) = self.viewers();
-            unwatched_since = unwatched(unwatched_since, viewers, was_asked, Instant::now());
-            let idle_at =
-                self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
-            tokio::select! {
-                () = self.shutdown.cancelled() => return true,
-                // With nobody to show it to, a camera is not tried again but becomes idle.
-                () = sleep_until(retry_at), if viewers > 0 || self.settings.idle_timeout.is_none() => {
-                    self.feed.set_status(Status { next_try: None, ..status });
-                    return true;
-                }
-                () = &mut until_back => {
-                    info!("the device is back");
-                    *backoff = Backoff::default();
-                    self.feed.set_status(Status { next_try: None, ..status });
-                    // With nobody to show it to, it is not lost any more, but idle.
-                    return viewers > 0 || self.settings.idle_timeout.is_none();
-                }
-                () = sleep_until_some(idle_at) => return false,
-                // Marked again, for the look at the top of the loop.
-                _ = self.demand.changed() => self.demand.mark_changed(),
-                () = self.notices.show(&status), if viewers > 0 => {}
-            }
-        }
-    }
-}
-
-/// Waits for the device of a lost camera, in a task of its own: of a driver that panics there nothing more is heard.
-async fn until_back(camera: Arc<Camera>) {
-    let waiting = AbortOnDropHandle::new(tokio::spawn(async move {
-        match camera.drivers.find(&camera.settings.source) {
-            Ok(driver) => driver.until_back(&camera.settings.source).await,
-            Err(_) => pending().await,
-        }
-    }));
-    if waiting.await.is_err() {
-        pending().await
-    }
-}
-
-/// Says what the device gave, and what it was asked for where that is something else.
-fn log_capture(capture: &Capture) {
-    let Capture { device, given, asked } = capture;
-    if given.differs_from(asked) {
-        info!(%device, %given, %asked, "the device gave something else than it was asked for");
-    } else {
-        info!(%device, %given, "capturing");
-    }
-}
-
-/// What one opening of the camera has brought so far.
-struct Opening {
-    live_since: Option<Instant>,
-    /// When the source last showed that it lives: it opened, or yielded a frame.
-    last_sign: Instant,
-    longest_pause: Duration,
-    unwatched_since: Option<Instant>,
-    /// Whether notices are shown: no frame has come yet, or none for a while.
-    is_quiet: bool,
-    frames: u64,
-    /// How many broken pictures the camera had had before.
-    broken_before: u64,
-}
-
-impl Opening {
-    fn new(broken_before: u64) -> Self {
-        Self {
-            live_since: None,
-            last_sign: Instant::now(),
-            longest_pause: Duration::ZERO,
-            unwatched_since: None,
-            is_quiet: true,
-            frames: 0,
-            broken_before,
-        }
-    }
-
-    fn note_viewers(&mut self, viewers: usize, was_asked: bool, now: Instant) {
-        self.unwatched_since = unwatched(self.unwatched_since, viewers, was_asked, now);
-    }
-
-    /// Notes when the last frame went to the viewers by itself.
-    fn note_passed(&mut self, passed_at: Option<Instant>) {
-        self.last_sign = passed_at.map_or(self.last_sign, |passed_at| passed_at.max(self.last_sign));
-    }
-
-    /// Whether a frame has gone to the viewers by itself since the last sign. Otherwise the passage is closed now: what
-    /// follows is decided about a camera that is silent.
-    fn has_passed(&mut self, passage: &Passage) -> bool {
-        let before = self.last_sign;
-        passage.close();
-        self.note_passed(passage.passed_at());
-        if self.last_sign > before {
-            passage.open();
-        }
-        self.last_sign > before
-    }
-
-    fn idle_at(&self, settings: &CameraSettings) -> Option<Instant> {
-        settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
-    }
-
-    /// When the camera counts as stalled; never for one whose pauses only the outside world bounds.
-    fn stalled_at(&self, settings: &CameraSettings) -> Option<Instant> {
-        let allowed = self.longest_pause.checked_add(settings.stall_timeout)?;
-        self.last_sign.checked_add(allowed)
-    }
-
-    /// When viewers are told that nothing comes: half-way to the stall, while the last picture might still pass for live.
-    fn quiet_at(&self, settings: &CameraSettings) -> Option<Instant> {
-        let allowed = self.longest_pause.checked_add(settings.stall_timeout / 2)?;
-        self.last_sign.checked_add(allowed)
-    }
-
-    fn stall_reason(&self, settings: &CameraSettings, stats: &Stats) -> String {
-        let within = humantime::format_duration(settings.stall_timeout);
-        let broken = stats.broken - self.broken_before;
-        match &stats.last_broken {
-            Some(problem) if self.frames == 0 && broken > 0 => {
-                format!("no whole picture within {within}, {broken} broken ones: {problem}")
-            }
-            _ => format!("no picture for {within}"),
-        }
-    }
-
-    fn live_for(&self) -> Duration {
-        self.live_since.map(|since| since.elapsed()).unwrap_or_default()
-    }
-}
-
-/// Since when nobody watches: a request for one picture, come and gone, counts as watching until now.
-fn unwatched(since: Option<Instant>, viewers: usize, was_asked: bool, now: Instant) -> Option<Instant> {
-    match (viewers, was_asked) {
-        (0, true) => Some(now),
-        (0, false) => since.or(Some(now)),
-        _ => None,
     }
 }
 

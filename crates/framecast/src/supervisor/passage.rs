@@ -10,6 +10,8 @@ use framecast_hub::Feed;
 use framecast_media::Frame;
 use tokio::time::Instant;
 
+use super::rhythm::Rhythm;
+
 /// Closed at first.
 #[derive(Debug, Default)]
 pub(crate) struct Passage(Mutex<Door>);
@@ -20,18 +22,26 @@ struct Door {
     /// Frames that were given back and are not published yet: none may overtake them.
     given_back: usize,
     passed_at: Option<Instant>,
+    rhythm: Rhythm,
 }
 
 impl Passage {
+    /// A passage for a camera whose pictures came as in `rhythm` until now.
+    pub(crate) fn new(rhythm: Rhythm) -> Self {
+        Self(Mutex::new(Door { rhythm, ..Door::default() }))
+    }
+
     /// Publishes `frame`, or gives it back where the passage is closed: whoever publishes it then says so by
     /// [`published`](Self::published).
     pub(crate) fn publish(&self, feed: &Feed, frame: Frame) -> Option<Frame> {
         let mut door = self.lock();
+        let now = Instant::now();
+        door.rhythm.note(now);
         if !door.is_open || door.given_back > 0 {
             door.given_back += 1;
             return Some(frame);
         }
-        door.passed_at = Some(Instant::now());
+        door.passed_at = Some(now);
         // Under the lock: once the passage is closed, nothing comes through any more.
         feed.publish(frame);
         None
@@ -55,6 +65,11 @@ impl Passage {
     /// When the last frame passed.
     pub(crate) fn passed_at(&self) -> Option<Instant> {
         self.lock().passed_at
+    }
+
+    /// How the pictures came so far, passed or given back.
+    pub(crate) fn rhythm(&self) -> Rhythm {
+        self.lock().rhythm
     }
 
     fn lock(&self) -> MutexGuard<'_, Door> {

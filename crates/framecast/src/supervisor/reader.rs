@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
 
 use super::passage::Passage;
+use super::rhythm::Rhythm;
 use super::throttle::Throttle;
 use crate::camera::Camera;
 
@@ -45,16 +46,19 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn spawn(camera: &Arc<Camera>) -> io::Result<Self> {
+    /// Starts to open and read `camera`, whose pictures came as in `rhythm` until now. `is_again`: it was read before
+    /// within the same opening, and the log says of it what it has to say.
+    pub(crate) fn spawn(camera: &Arc<Camera>, rhythm: Rhythm, is_again: bool) -> io::Result<Self> {
         let (reports_to, reports) = mpsc::channel(2);
         let (end, ended) = oneshot::channel();
         let cancel = CancellationToken::new();
-        let passage = Arc::new(Passage::default());
+        let passage = Arc::new(Passage::new(rhythm));
         let work = Work {
             camera: Arc::clone(camera),
             reports: reports_to,
             cancel: cancel.clone(),
             passage: Arc::clone(&passage),
+            is_again,
         };
         let span = Span::current();
         // Linux shows fifteen characters of a thread's name.
@@ -105,6 +109,7 @@ struct Work {
     reports: mpsc::Sender<Report>,
     cancel: CancellationToken,
     passage: Arc<Passage>,
+    is_again: bool,
 }
 
 impl Work {
@@ -145,12 +150,13 @@ impl Work {
             Ok(source) => source,
             Err(error) => return Some(Err(error)),
         };
-        self.report(Report::Opened { longest_pause: source.longest_pause() }).await?;
+        let longest_pause = source.longest_pause().max(shortest_interval(settings.max_fps));
+        self.report(Report::Opened { longest_pause }).await?;
         if let Ok(driver) = drivers.find(&settings.source) {
             controls.apply(&*driver, &settings.source).await;
         }
         let mut frames = Frames::new(source, settings.max_fps);
-        let mut told = Told::default();
+        let mut told = Told { broken: self.is_again, ..Told::default() };
         loop {
             let next = frames.next(feed).await;
             feed.count_lost(told.newly_lost(&*frames.source));
@@ -181,6 +187,11 @@ impl Work {
     async fn report(&self, report: Report) -> Option<()> {
         self.reports.send(report).await.ok()
     }
+}
+
+/// The time that a bound on the rate itself leaves between two pictures, where that is long.
+fn shortest_interval(max_fps: f64) -> Duration {
+    if max_fps < 1.0 { Duration::from_secs_f64(1.0 / max_fps) } else { Duration::ZERO }
 }
 
 /// What has been told of an open source.

@@ -132,7 +132,7 @@ async fn a_camera_that_is_tried_again_and_again_does_not_fill_the_history() {
     let server = Server::with(|settings| {
         let camera = &mut settings.cameras[0];
         camera.source = SourceUrl::parse("exec:sleep 1000").unwrap();
-        camera.stall_timeout = Duration::from_millis(50);
+        camera.stall_timeout = Some(Duration::from_millis(50));
         camera.idle_timeout = None;
     })
     .await;

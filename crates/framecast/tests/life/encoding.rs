@@ -225,7 +225,7 @@ async fn viewers_are_told_of_pictures_that_come_and_cannot_be_encoded() {
     let camera = Camera::new("door", PLAY);
     camera.give(include_bytes!("../../../../testdata/imagemagick-cmyk.jpg"));
     let mut settings = settings(&[&camera]);
-    settings.cameras[0].stall_timeout = Duration::from_secs(1);
+    settings.cameras[0].stall_timeout = Some(Duration::from_secs(1));
     let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed?quality=50").await.unwrap();
     while !soon("a notice", viewer.next()).await.unwrap().is_notice() {}
@@ -242,7 +242,7 @@ async fn a_notice_is_not_counted_as_an_encoded_picture() {
     let camera = Camera::new("door", PLAY);
     camera.act(crate::camera::Act::Deaf);
     let mut settings = settings(&[&camera]);
-    settings.cameras[0].stall_timeout = Duration::from_millis(100);
+    settings.cameras[0].stall_timeout = Some(Duration::from_millis(100));
     let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed?width=160").await.unwrap();
     for _ in 0..2 {

@@ -13,7 +13,7 @@ async fn survives(fault: Act, reason: &str) {
     let (broken, sound) = (Camera::new("broken", PLAY), Camera::new("sound", PLAY));
     let mut settings = settings(&[&broken, &sound]);
     if matches!(fault, Act::Silent | Act::Block) {
-        settings.cameras[0].stall_timeout = SOON_STALLED;
+        settings.cameras[0].stall_timeout = Some(SOON_STALLED);
     }
     let server = Server::start(settings, &[&broken, &sound]).await;
     let mut at_broken = Viewer::open(server.address, "/cameras/broken/stream.mjpg").await.unwrap();
@@ -88,7 +88,7 @@ async fn a_camera_whose_driver_panics_comes_back() {
 async fn a_camera_that_never_opens_is_lost_and_comes_when_it_does() {
     let camera = Camera::new("door", Act::Deaf);
     let mut settings = settings(&[&camera]);
-    settings.cameras[0].stall_timeout = SOON_STALLED;
+    settings.cameras[0].stall_timeout = Some(SOON_STALLED);
     let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     let status = server.wait_state("door", State::Lost).await;

@@ -160,7 +160,7 @@ async fn who_comes_while_the_camera_closes_gets_pictures() {
 async fn a_camera_that_falls_silent_says_so_before_it_is_lost() {
     let camera = Camera::new("door", PLAY);
     let mut settings = settings(&[&camera]);
-    settings.cameras[0].stall_timeout = Duration::from_secs(4);
+    settings.cameras[0].stall_timeout = Some(Duration::from_secs(4));
     let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();

@@ -38,7 +38,7 @@ pub(crate) fn settings(cameras: &[&Camera]) -> Settings {
     settings.listen.set_port(0);
     for camera in &mut settings.cameras {
         camera.idle_timeout = Some(Duration::from_millis(200));
-        camera.stall_timeout = AN_HOUR;
+        camera.stall_timeout = Some(AN_HOUR);
     }
     settings
 }

@@ -278,7 +278,7 @@ async fn a_viewer_that_comes_back_in_time_finds_the_camera_open() {
 async fn garbage_is_counted_named_and_got_over() {
     let camera = Camera::new("door", PLAY);
     let mut settings = settings(&[&camera]);
-    settings.cameras[0].stall_timeout = SOON_STALLED;
+    settings.cameras[0].stall_timeout = Some(SOON_STALLED);
     let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();

@@ -48,7 +48,7 @@ pub(crate) async fn measure(report: &mut Report) {
     let bad = cameras[2];
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(&cameras);
-    settings.cameras[2].stall_timeout = SOON_STALLED;
+    settings.cameras[2].stall_timeout = Some(SOON_STALLED);
     settings.add_camera("killed", &mortal_program(folder.path())).unwrap();
     let server = Server::start(settings, &cameras).await;
 

@@ -28,7 +28,7 @@ pub(crate) async fn measure(report: &mut Report) {
     let mut settings = settings(&[&camera]);
     settings.write_timeout = A_DAY;
     settings.cameras[0].max_fps = 10_000.0;
-    settings.cameras[0].stall_timeout = A_DAY;
+    settings.cameras[0].stall_timeout = Some(A_DAY);
     let server = Server::start(settings, &[&camera]).await;
     let mut stalled = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
     soon("a first picture", stalled.next_number()).await.unwrap();

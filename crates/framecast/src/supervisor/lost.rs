@@ -1,0 +1,84 @@
+//! A camera that is lost: what is told of it, and the wait for the next attempt.
+
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use framecast_hub::{EventKind, State, Status};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info, warn};
+
+use super::backoff::Backoff;
+use super::opening::unwatched;
+use super::{Supervisor, sleep_until_some};
+use crate::camera::Camera;
+
+impl Supervisor {
+    /// Tells viewers and the log that the camera is lost.
+    pub(super) fn mark_lost(&mut self, reason: &str) {
+        let earlier = self.feed.status();
+        if earlier.reason.as_deref() == Some(reason) {
+            debug!(%reason, "still lost");
+        } else {
+            warn!(%reason, "lost");
+            self.tell(EventKind::Lost, Some(reason));
+        }
+        let since = if earlier.state == State::Lost { earlier.since } else { SystemTime::now() };
+        let reason = Some(reason.to_owned());
+        self.feed.set_status(Status { state: State::Lost, since, reason, next_try: None });
+        self.feed.suspend();
+        self.notices.begin();
+    }
+
+    /// Waits for the next attempt, with notices to whoever watches; false when nobody has watched for
+    /// `idle_timeout`.
+    pub(super) async fn wait_lost(&mut self, reason: String, delay: Duration, backoff: &mut Backoff) -> bool {
+        debug!(retry_in = ?delay, "waiting");
+        let next_try = Some(SystemTime::now() + delay);
+        let status = Status { reason: Some(reason), next_try, ..self.feed.status() };
+        self.feed.set_status(status.clone());
+        let retry_at = Instant::now() + delay;
+        let mut unwatched_since = None;
+        let mut until_back = pin!(until_back(Arc::clone(&self.camera)));
+        loop {
+            let (viewers, was_asked) = self.viewers();
+            unwatched_since = unwatched(unwatched_since, viewers, was_asked, Instant::now());
+            let idle_at =
+                self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
+            tokio::select! {
+                () = self.shutdown.cancelled() => return true,
+                // With nobody to show it to, a camera is not tried again but becomes idle.
+                () = sleep_until(retry_at), if viewers > 0 || self.settings.idle_timeout.is_none() => {
+                    self.feed.set_status(Status { next_try: None, ..status });
+                    return true;
+                }
+                () = &mut until_back => {
+                    info!("the device is back");
+                    *backoff = Backoff::default();
+                    self.feed.set_status(Status { next_try: None, ..status });
+                    // With nobody to show it to, it is not lost any more, but idle.
+                    return viewers > 0 || self.settings.idle_timeout.is_none();
+                }
+                () = sleep_until_some(idle_at) => return false,
+                // Marked again, for the look at the top of the loop.
+                _ = self.demand.changed() => self.demand.mark_changed(),
+                () = self.notices.show(&status), if viewers > 0 => {}
+            }
+        }
+    }
+}
+
+/// Waits for the device of a lost camera, in a task of its own: of a driver that panics there nothing more is heard.
+async fn until_back(camera: Arc<Camera>) {
+    let waiting = AbortOnDropHandle::new(tokio::spawn(async move {
+        match camera.drivers.find(&camera.settings.source) {
+            Ok(driver) => driver.until_back(&camera.settings.source).await,
+            Err(_) => pending().await,
+        }
+    }));
+    if waiting.await.is_err() {
+        pending().await
+    }
+}

@@ -1,0 +1,261 @@
+//! What one opening of the camera has brought so far: pictures, viewers, silence.
+//!
+//! A source that ends in order after a picture is opened again within the same opening, as its viewers see it: these
+//! figures go on.
+
+use std::time::Duration;
+
+use framecast_hub::Stats;
+use tokio::time::Instant;
+
+use super::passage::Passage;
+use super::patience::{Patience, shown};
+use super::rhythm::Rhythm;
+use crate::config::CameraSettings;
+
+/// Sources are opened again this often at most, however fast their pictures come.
+const REOPENING_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The next try after a failure for which a stop of the program is to blame: a network takes a moment to come back.
+const FORGIVEN_RETRY: Duration = Duration::from_secs(1);
+
+/// One opening of the camera.
+pub(super) struct Opening {
+    pub(super) live_since: Option<Instant>,
+    /// When the source last showed that it lives: it opened, or yielded a frame; or when the program woke.
+    last_sign: Instant,
+    pub(super) patience: Patience,
+    /// How the pictures came until the source that is open now was opened.
+    rhythm: Rhythm,
+    unwatched_since: Option<Instant>,
+    /// Whether notices are shown: no frame has come yet, or none for a while.
+    pub(super) is_quiet: bool,
+    /// How many broken pictures the camera had had before.
+    broken_before: u64,
+    /// When the source was opened last.
+    begun_at: Instant,
+    /// Whether it was opened again since the camera was opened.
+    pub(super) is_again: bool,
+    /// Whether the log says that the source ends again and again.
+    has_told_ends: bool,
+}
+
+impl Opening {
+    pub(super) fn new(settings: &CameraSettings, broken_before: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            live_since: None,
+            last_sign: now,
+            patience: Patience::of(settings),
+            rhythm: Rhythm::default(),
+            unwatched_since: None,
+            is_quiet: true,
+            broken_before,
+            begun_at: now,
+            is_again: false,
+            has_told_ends: false,
+        }
+    }
+
+    /// Notes that a source begins to be opened; how the pictures came until now.
+    pub(super) fn begin_source(&mut self) -> Rhythm {
+        self.begun_at = Instant::now();
+        self.rhythm.interrupt();
+        self.rhythm
+    }
+
+    /// Notes that the source is open.
+    pub(super) fn note_opened(&mut self, longest_pause: Duration) {
+        self.patience.set_longest_pause(longest_pause);
+        // A source that is opened again owes a picture since its last one.
+        if !self.is_again {
+            self.last_sign = Instant::now();
+        }
+    }
+
+    /// Notes a frame that the supervisor published.
+    pub(super) fn note_frame(&mut self, now: Instant) {
+        self.last_sign = now;
+    }
+
+    pub(super) fn note_viewers(&mut self, viewers: usize, was_asked: bool, now: Instant) {
+        self.unwatched_since = unwatched(self.unwatched_since, viewers, was_asked, now);
+    }
+
+    /// Notes when the last frame went to the viewers by itself.
+    pub(super) fn note_passed(&mut self, passed_at: Option<Instant>) {
+        self.last_sign = passed_at.map_or(self.last_sign, |passed_at| passed_at.max(self.last_sign));
+    }
+
+    /// Notes when the program woke: silence counts from there; whether that is news.
+    pub(super) fn note_woke(&mut self, woke_at: Option<Instant>) -> bool {
+        let before = self.last_sign;
+        self.last_sign = woke_at.map_or(before, |woke_at| woke_at.max(before));
+        self.last_sign > before
+    }
+
+    /// Whether a frame has gone to the viewers by itself since the last sign. Otherwise the passage is closed now: what
+    /// follows is decided about a camera that is silent.
+    pub(super) fn has_passed(&mut self, passage: &Passage) -> bool {
+        let before = self.last_sign;
+        passage.close();
+        self.note_passed(passage.passed_at());
+        if self.last_sign > before {
+            passage.open();
+        }
+        self.last_sign > before
+    }
+
+    /// Keeps how the pictures came to the end of a source; whether there were any of this one.
+    pub(super) fn end_source(&mut self, rhythm: Rhythm) -> bool {
+        let new = rhythm.pictures() - self.rhythm.pictures();
+        self.rhythm = rhythm;
+        new > 0
+    }
+
+    /// When a source that ended in order is opened again: when its next picture would be due.
+    pub(super) fn reopen_at(&self, max_fps: f64) -> Instant {
+        let usual = self.rhythm.interval_within_opening().unwrap_or(REOPENING_INTERVAL);
+        let usual = usual.max(Duration::from_secs_f64(1.0 / max_fps));
+        let due_at = self.rhythm.last_at().unwrap_or(self.begun_at) + usual;
+        due_at.max(self.begun_at + REOPENING_INTERVAL)
+    }
+
+    /// When a source is opened again that did not outlive a stop of the program.
+    pub(super) fn retry_at(&self) -> Instant {
+        Instant::now().max(self.begun_at + FORGIVEN_RETRY)
+    }
+
+    /// Whether the log is to say that the source ends after each so many pictures, which it says once.
+    pub(super) fn tells_ends(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_told_ends, true)
+    }
+
+    pub(super) fn idle_at(&self, settings: &CameraSettings) -> Option<Instant> {
+        settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
+    }
+
+    /// When the camera counts as stalled, with pictures that came as in `rhythm`; never for one whose pauses only the
+    /// outside world bounds.
+    pub(super) fn stalled_at(&self, rhythm: &Rhythm) -> Option<Instant> {
+        self.last_sign.checked_add(self.patience.until_lost(rhythm)?)
+    }
+
+    /// When viewers are told that nothing comes: while the last picture might still pass for live.
+    pub(super) fn quiet_at(&self) -> Option<Instant> {
+        self.last_sign.checked_add(self.patience.until_told()?)
+    }
+
+    pub(super) fn stall_reason(&self, rhythm: &Rhythm, stats: &Stats) -> String {
+        let broken = stats.broken - self.broken_before;
+        match (&stats.last_broken, self.patience.until_lost(rhythm)) {
+            (Some(problem), Some(within)) if rhythm.pictures() == 0 && broken > 0 => {
+                format!("no whole picture within {}, {broken} broken ones: {problem}", shown(within))
+            }
+            _ => self.patience.reason(rhythm),
+        }
+    }
+
+    /// How the pictures came until the source that is open now was opened.
+    pub(super) fn rhythm(&self) -> Rhythm {
+        self.rhythm
+    }
+
+    pub(super) fn live_for(&self) -> Duration {
+        self.live_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+}
+
+/// Since when nobody watches: a request for one picture, come and gone, counts as watching until now.
+pub(super) fn unwatched(
+    since: Option<Instant>,
+    viewers: usize,
+    was_asked: bool,
+    now: Instant,
+) -> Option<Instant> {
+    match (viewers, was_asked) {
+        (0, true) => Some(now),
+        (0, false) => since.or(Some(now)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framecast_drivers::SourceUrl;
+
+    use super::*;
+
+    const ANY_RATE: f64 = 120.0;
+
+    fn opening() -> Opening {
+        Opening::new(&CameraSettings::new("door", SourceUrl::parse("http://cam/").unwrap()), 0)
+    }
+
+    /// Opens the source once more and has it yield `pictures`, `every` so often, the first `after` so long; then it ends.
+    async fn open_once(opening: &mut Opening, pictures: u32, every: Duration, after: Duration) {
+        let mut rhythm = opening.begin_source();
+        tokio::time::advance(after).await;
+        for n in 0..pictures {
+            if n > 0 {
+                tokio::time::advance(every).await;
+            }
+            rhythm.note(Instant::now());
+        }
+        assert_eq!(opening.end_source(rhythm), pictures > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_ends_is_opened_again_when_its_next_picture_would_be_due() {
+        let (mut opening, second) = (opening(), Duration::from_secs(1));
+        for _ in 0..5 {
+            open_once(&mut opening, 5, second, second / 5).await;
+            assert_eq!(opening.reopen_at(ANY_RATE), Instant::now() + second);
+            tokio::time::advance(second).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_picture_each_opening_is_fetched_ten_times_a_second_and_that_never_slows_down() {
+        let mut opening = opening();
+        for _ in 0..20 {
+            let begun_at = Instant::now();
+            open_once(&mut opening, 1, Duration::ZERO, Duration::from_millis(30)).await;
+            assert_eq!(opening.reopen_at(ANY_RATE), begun_at + Duration::from_millis(130));
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_is_never_opened_more_than_ten_times_a_second_nor_faster_than_max_fps() {
+        let mut opening = opening();
+        let begun_at = Instant::now();
+        open_once(&mut opening, 9, Duration::from_millis(1), Duration::ZERO).await;
+        assert_eq!(opening.reopen_at(ANY_RATE), begun_at + REOPENING_INTERVAL);
+        assert_eq!(opening.reopen_at(0.5), Instant::now() + Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_between_two_openings_is_silence() {
+        let mut opening = opening();
+        open_once(&mut opening, 3, Duration::from_secs(1), Duration::ZERO).await;
+        opening.note_frame(Instant::now());
+        let stalled_at = opening.stalled_at(&opening.rhythm());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        opening.is_again = true;
+        let rhythm = opening.begin_source();
+        opening.note_opened(Duration::ZERO);
+        assert_eq!(opening.stalled_at(&rhythm), stalled_at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_counts_from_when_the_program_woke() {
+        let mut opening = opening();
+        let allowed = Duration::from_secs(30);
+        assert_eq!(opening.stalled_at(&Rhythm::default()), Some(Instant::now() + allowed));
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let woke_at = Instant::now();
+        assert!(opening.note_woke(Some(woke_at)) && !opening.note_woke(Some(woke_at)));
+        assert_eq!(opening.stalled_at(&Rhythm::default()), Some(woke_at + allowed));
+    }
+}

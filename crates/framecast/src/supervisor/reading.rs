@@ -1,0 +1,271 @@
+//! An open camera: its sources one after the other, each read until it ends, and the waits between them.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use framecast_drivers::{Capture, Error};
+use framecast_hub::{EventKind, State, Status};
+use framecast_media::Frame;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use super::opening::Opening;
+use super::reader::{Reader, Report};
+use super::rhythm::Rhythm;
+use super::{CLOSE_TIMEOUT, MAX_STUCK_READERS, Outcome, Supervisor, sleep_until_some};
+use crate::reason::one_line;
+
+/// What an open camera waits for.
+enum Awaited<'a> {
+    /// What its source gives.
+    Reports(&'a mut Reader),
+    /// The time at which its source is opened again.
+    Reopening(Instant),
+}
+
+/// How a source, or a wait, ended: the camera's next source is due at this time, or the opening is over.
+type Next = ControlFlow<Outcome, Instant>;
+
+/// What came of the waiting.
+enum Came {
+    Report(Option<Report>),
+    Due,
+}
+
+impl Awaited<'_> {
+    /// Cancel safe.
+    async fn next(&mut self) -> Came {
+        match self {
+            Self::Reports(reader) => Came::Report(reader.next().await),
+            Self::Reopening(due_at) => {
+                sleep_until(*due_at).await;
+                Came::Due
+            }
+        }
+    }
+
+    /// How the pictures came so far.
+    fn rhythm(&self, opening: &Opening) -> Rhythm {
+        match self {
+            Self::Reports(reader) => reader.passage().rhythm(),
+            Self::Reopening(_) => opening.rhythm(),
+        }
+    }
+
+    /// Whether a frame has gone to the viewers by itself since the last sign; see [`Opening::has_passed`].
+    fn has_passed(&self, opening: &mut Opening) -> bool {
+        match self {
+            Self::Reports(reader) => opening.has_passed(reader.passage()),
+            Self::Reopening(_) => false,
+        }
+    }
+}
+
+impl Supervisor {
+    /// One source of the camera, from its opening to its closing.
+    pub(super) async fn read_once(&mut self, opening: &mut Opening) -> Next {
+        let mut reader = match self.spawn_reader(opening) {
+            Ok(reader) => reader,
+            Err(reason) => {
+                self.mark_lost(&reason);
+                return failed(reason, opening);
+            }
+        };
+        let next = self.attend(opening, Awaited::Reports(&mut reader)).await;
+        reader.passage().close();
+        // Before the device is closed, which may take a while: its last picture must not pass for live.
+        self.mark_failed(&next);
+        self.close(reader).await;
+        next
+    }
+
+    /// Waits until the source is opened again, which is to be at `due_at`.
+    pub(super) async fn wait_for_next_source(&mut self, opening: &mut Opening, due_at: Instant) -> Next {
+        let next = self.attend(opening, Awaited::Reopening(due_at)).await;
+        self.mark_failed(&next);
+        next
+    }
+
+    /// A thread that reads the camera, or why there is none.
+    fn spawn_reader(&mut self, opening: &mut Opening) -> Result<Reader, String> {
+        self.stuck.retain_mut(|reader| !reader.has_ended());
+        let hangs = self.stuck.len();
+        if hangs >= MAX_STUCK_READERS {
+            return Err(format!("the driver hangs in {hangs} threads; waiting for one to return"));
+        }
+        let reader = Reader::spawn(&self.camera, opening.begin_source(), opening.is_again);
+        reader.map_err(|error| format!("cannot start a thread: {error}"))
+    }
+
+    fn mark_failed(&mut self, next: &Next) {
+        if let ControlFlow::Break(Outcome::Failed { reason, .. }) = next {
+            self.mark_lost(reason);
+        }
+    }
+
+    /// Publishes what comes until the source ends, or it is time to open it again, or the camera fails or is no longer
+    /// wanted.
+    async fn attend(&mut self, opening: &mut Opening, mut awaited: Awaited<'_>) -> Next {
+        loop {
+            let (viewers, was_asked) = self.viewers();
+            opening.note_viewers(viewers, was_asked, Instant::now());
+            if let Awaited::Reports(reader) = &awaited {
+                opening.note_passed(reader.passage().passed_at());
+            }
+            opening.note_woke(self.wake.woke_at());
+            let idle_at = opening.idle_at(&self.settings);
+            let stalled_at = opening.stalled_at(&awaited.rhythm(opening));
+            let quiet_at = opening.quiet_at();
+            let status = self.feed.status();
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return ControlFlow::Break(Outcome::Shutdown),
+                came = awaited.next() => match (came, &mut awaited) {
+                    (Came::Report(report), Awaited::Reports(reader)) => {
+                        if let Some(next) = self.take(report, opening, reader) {
+                            return next;
+                        }
+                    }
+                    _ => return ControlFlow::Continue(Instant::now()),
+                },
+                // Marked again, for the look at the top of the loop.
+                _ = self.demand.changed() => self.demand.mark_changed(),
+                () = sleep_until_some(idle_at) => {
+                    return ControlFlow::Break(Outcome::Unwatched { live_for: opening.live_for() });
+                }
+                () = sleep_until_some(stalled_at) => {
+                    if let Some(next) = self.stall(opening, &awaited, &status) {
+                        return next;
+                    }
+                }
+                () = sleep_until_some(quiet_at), if !opening.is_quiet => self.fall_quiet(opening, &awaited),
+                () = self.notices.show(&status), if opening.is_quiet && viewers > 0 => {}
+            }
+        }
+    }
+
+    /// The camera has been silent for too long, unless a frame passed, or the program stood still, meanwhile.
+    fn stall(&mut self, opening: &mut Opening, awaited: &Awaited<'_>, status: &Status) -> Option<Next> {
+        if awaited.has_passed(opening) || opening.note_woke(self.wake.woke_at()) {
+            return None;
+        }
+        let reason = opening.stall_reason(&awaited.rhythm(opening), &self.feed.stats());
+        if status.reason.as_ref() != Some(&reason) {
+            self.tell(EventKind::Stalled, Some(&reason));
+        }
+        Some(failed(reason, opening))
+    }
+
+    /// The camera has been silent for so long that viewers are told, with the same exceptions.
+    fn fall_quiet(&mut self, opening: &mut Opening, awaited: &Awaited<'_>) {
+        if awaited.has_passed(opening) || opening.note_woke(self.wake.woke_at()) {
+            return;
+        }
+        opening.is_quiet = true;
+        self.notices.begin();
+    }
+
+    /// Takes one report; what comes next where that was the last of this source.
+    fn take(&mut self, report: Option<Report>, opening: &mut Opening, reader: &mut Reader) -> Option<Next> {
+        match report {
+            Some(Report::Opened { longest_pause }) => {
+                opening.note_opened(longest_pause);
+                self.feed.count_opened();
+                // As in the log: a lost camera stays lost until a frame comes.
+                if self.feed.status().state != State::Lost && !opening.is_again {
+                    self.tell(EventKind::Opened, None);
+                }
+                None
+            }
+            Some(Report::Capture(capture)) => {
+                if !opening.is_again {
+                    log_capture(&capture);
+                }
+                self.camera.set_capture(Some(capture));
+                None
+            }
+            Some(Report::Frame(frame)) => {
+                self.publish(frame, opening);
+                reader.passage().published();
+                reader.passage().open();
+                None
+            }
+            Some(Report::Ended(result)) => {
+                let rhythm = reader.passage().rhythm();
+                Some(self.end_of_source(result, opening, rhythm))
+            }
+            None => Some(failed("the driver's thread ended without a word".to_owned(), opening)),
+        }
+    }
+
+    /// What becomes of the camera whose source has ended, with pictures that came as in `rhythm`.
+    fn end_of_source(&mut self, result: Result<(), Error>, opening: &mut Opening, rhythm: Rhythm) -> Next {
+        let pictures = rhythm.pictures() - opening.rhythm().pictures();
+        let gave_pictures = opening.end_source(rhythm);
+        if result.is_ok() && gave_pictures {
+            if opening.tells_ends() {
+                info!(pictures, "the source has ended in order; it is opened again, now and each time");
+            } else {
+                debug!(pictures, "the source has ended in order");
+            }
+            return ControlFlow::Continue(opening.reopen_at(self.settings.max_fps));
+        }
+        let (reason, is_transient) = match result {
+            Ok(()) => ("the source has ended".to_owned(), true),
+            Err(error) => (one_line(&error), error.is_transient()),
+        };
+        // A lost camera was lost before the program stood still.
+        if is_transient && self.feed.status().state != State::Lost && self.wake.is_recent() {
+            info!(%reason, "the source did not outlive the stop; it is opened again");
+            return ControlFlow::Continue(opening.retry_at());
+        }
+        ControlFlow::Break(Outcome::Failed { reason, live_for: opening.live_for(), is_transient })
+    }
+
+    fn publish(&mut self, frame: Frame, opening: &mut Opening) {
+        let now = Instant::now();
+        opening.note_frame(now);
+        if opening.is_quiet {
+            opening.is_quiet = false;
+            self.notices.end();
+        }
+        let format = Arc::clone(&frame.format);
+        // Published first: whoever sees the camera live finds a picture of this opening.
+        self.feed.publish(frame);
+        if opening.live_since.is_none() {
+            opening.live_since = Some(now);
+            info!(width = format.width_px, height = format.height_px, "live");
+            self.feed.set_status(Status::new(State::Live, SystemTime::now()));
+            self.tell(EventKind::Live, None);
+        }
+    }
+
+    /// Ends the reader and waits a moment for its driver to let go of the device.
+    async fn close(&mut self, mut reader: Reader) {
+        let was_opened = reader.was_opened();
+        reader.cancel();
+        if timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
+            warn!("the driver does not let go of its device; going on without it");
+            self.stuck.push(reader);
+        }
+        if was_opened {
+            self.feed.count_closed();
+        }
+    }
+}
+
+/// The end of an opening that may go better next time.
+fn failed(reason: String, opening: &Opening) -> Next {
+    ControlFlow::Break(Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true })
+}
+
+/// Says what the device gave, and what it was asked for where that is something else.
+fn log_capture(capture: &Capture) {
+    let Capture { device, given, asked } = capture;
+    if given.differs_from(asked) {
+        info!(%device, %given, %asked, "the device gave something else than it was asked for");
+    } else {
+        info!(%device, %given, "capturing");
+    }
+}

@@ -20,6 +20,7 @@ import { checks as pages } from "./checks/page.mjs";
 import { checks as panels } from "./checks/panel.mjs";
 import { checks as rtsp } from "./checks/rtsp.mjs";
 import { checks as sizes } from "./checks/sizes.mjs";
+import { checks as slow } from "./checks/slow.mjs";
 import { checks as stills } from "./checks/still.mjs";
 import { checks as stocks } from "./checks/stock.mjs";
 import { checks as walls } from "./checks/wall.mjs";
@@ -32,7 +33,7 @@ import { Proxy } from "./lib/proxy.mjs";
 import { find } from "./lib/tool.mjs";
 import { Vm } from "./lib/vm.mjs";
 
-const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...dropIns, ...rtsp, ...waysOut];
+const HERE = [...pages, ...accesses, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...dropIns, ...rtsp, ...slow, ...waysOut];
 const ALL = [...HERE, ...inVm];
 const LIMIT_MS = 120000;
 let machine = null;
@@ -121,8 +122,9 @@ class Stage {
 async function runOne(check) {
   const stage = new Stage();
   let timer;
+  const limitMs = check.limitMs ?? LIMIT_MS;
   const limit = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
+    timer = setTimeout(() => reject(new Error(`not done after ${limitMs / 1000} s`)), limitMs);
   });
   const startedAt = Date.now();
   try {

@@ -70,15 +70,16 @@ pub trait Driver: Send + Sync {
 
 /// An open device or connection that yields frames. Dropping it releases the device.
 pub trait Source: Send {
-    /// The next frame, or `None` when the source has ended for good. Cancel safe.
+    /// The next frame, or `None` when the source has ended in order: after a frame it is opened again when the next one
+    /// would be due, and the camera stays live; before any it is a failure. Cancel safe.
     ///
     /// # Errors
     /// An error whose [`is_picture`](Error::is_picture) is true concerns one picture alone: call again. After any
     /// other error the source is of no further use.
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>>;
 
-    /// The longest time without a frame that is normal for this source, beyond which its supervisor's
-    /// `stall_timeout` begins to count: the frame interval of a slow one, [`Duration::MAX`] where only the outside
+    /// The longest time without a frame that is normal for this source, beyond which its supervisor
+    /// begins to count: the frame interval of a slow one, [`Duration::MAX`] where only the outside
     /// world decides (a watched folder).
     fn longest_pause(&self) -> Duration {
         Duration::ZERO

@@ -25,8 +25,10 @@ pub(crate) enum Act {
     Deaf,
     /// Fails, open or not, with this reason.
     Fail(&'static str),
-    /// Ends, as a film does.
+    /// Ends before the first picture.
     End,
+    /// Yields so many pictures each time that it is opened, so many a second, and ends, as a film does.
+    Film { pictures: u64, fps: u32 },
     /// Panics in the driver.
     Panic,
     /// Blocks the thread that asks for a picture.
@@ -200,7 +202,7 @@ impl Driver for Camera {
                 return Err(DriverError::Custom(reason.into()));
             }
             self.shared.opened.send_modify(|opened| *opened += 1);
-            let source = Open { camera: self.clone(), acts, door: Door::new(url), due_at: Instant::now() };
+            let source = Open { camera: self.clone(), acts, door: Door::new(url), due_at: Instant::now(), given: 0 };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }
@@ -219,6 +221,8 @@ struct Open {
     acts: watch::Receiver<Act>,
     door: Door,
     due_at: Instant,
+    /// How many pictures of a film were given.
+    given: u64,
 }
 
 impl Drop for Open {
@@ -234,10 +238,16 @@ impl Source for Open {
         Box::pin(async move {
             loop {
                 let act = *self.acts.borrow_and_update();
+                if matches!(act, Act::Film { pictures, .. } if self.given >= pictures) {
+                    return Ok(None);
+                }
                 tokio::select! {
                     biased;
                     changed = self.acts.changed() => changed.expect("the camera holds the sender"),
-                    result = perform(act, &self.camera.shared, &mut self.door, &mut self.due_at) => return result,
+                    result = perform(act, &self.camera.shared, &mut self.door, &mut self.due_at) => {
+                        self.given += u64::from(matches!(result, Ok(Some(_))));
+                        return result;
+                    }
                 }
             }
         })
@@ -254,6 +264,10 @@ async fn perform(
         Act::Play { fps, len_bytes } => {
             pace(due_at, fps).await;
             shared.picture(door, len_bytes).map(Some)
+        }
+        Act::Film { fps, .. } => {
+            pace(due_at, fps).await;
+            shared.picture(door, 2048).map(Some)
         }
         Act::Follow { ahead, len_bytes } => {
             let next = *shared.newest.borrow() + 1;

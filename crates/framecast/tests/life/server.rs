@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use framecast::{App, CancellationToken, Drivers, Feed, Hub, Settings, State, Status};
+use framecast::{App, CancellationToken, Drivers, EventReader, Feed, Hub, Settings, State, Status};
 use framecast_testkit::soon;
 use tokio::task::JoinHandle;
 
@@ -61,6 +61,11 @@ impl Server {
 
     pub(crate) fn feed(&self, name: &str) -> Arc<Feed> {
         self.hub.get(name).unwrap()
+    }
+
+    /// What happens from now on.
+    pub(crate) fn events(&self) -> EventReader {
+        self.hub.events().subscribe()
     }
 
     /// Waits until the camera is in `state`, and says with what circumstances.

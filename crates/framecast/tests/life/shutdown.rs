@@ -1,66 +1,18 @@
 //! The program is told to end.
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use framecast_testkit::{Viewer, get, jpeg, soon, until};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
 
 use crate::camera::{Act, Camera, PLAY};
+use crate::program::Program;
 use crate::server::{Server, settings};
-
-/// The program, running.
-struct Program {
-    child: Child,
-    log: Lines<BufReader<ChildStderr>>,
-    address: SocketAddr,
-}
-
-impl Program {
-    async fn start(source: &str, folder: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
-            .args([source, "--listen", "127.0.0.1:0", "--log", "info"])
-            .current_dir(folder)
-            .env_remove("CAMERA")
-            .env_remove("FRAMECAST_PASSWORD")
-            .env("XDG_STATE_HOME", folder)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = soon("it says where it listens", log.next_line()).await.unwrap().unwrap();
-            if let Some((_, rest)) = line.split_once("listening on ") {
-                break rest.split(';').next().unwrap().parse().unwrap();
-            }
-        };
-        Self { child, log, address }
-    }
-
-    fn tell(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-    }
-
-    /// Its exit code, once it has ended; what it logs meanwhile is read, so that it never waits for us.
-    async fn end(mut self) -> Option<i32> {
-        let log = tokio::spawn(async move { while let Ok(Some(_)) = self.log.next_line().await {} });
-        let status = soon("the program ends", self.child.wait()).await.unwrap();
-        log.await.unwrap();
-        status.code()
-    }
-}
 
 /// Tells the program to end while it is watched, and returns how long it took.
 async fn ends_its_streams(signal: Signal) -> Duration {
     let folder = tempfile::tempdir().unwrap();
-    let program = Program::start("emulated:?fps=20", folder.path()).await;
+    let program = Program::start(&["emulated:?fps=20"], folder.path()).await;
     let mut viewers = Vec::new();
     for framing in ["", "?advance_headers=1", "?fps=1"] {
         let mut viewer = Viewer::open(program.address, &format!("/video_feed{framing}")).await.unwrap();
@@ -98,7 +50,7 @@ async fn sigterm_ends_the_programs_that_cameras_run_and_their_children() {
                   while cat picture.jpg; do sleep 0.05; done";
     let script_path = folder.path().join("camera.sh");
     std::fs::write(&script_path, script).unwrap();
-    let program = Program::start("exec:sh camera.sh", folder.path()).await;
+    let program = Program::start(&["exec:sh camera.sh"], folder.path()).await;
     let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
     assert_eq!(soon("a picture", viewer.next_number()).await, Some(7));
     let pids = ["program", "child"].map(|name| {
@@ -141,7 +93,7 @@ async fn a_camera_that_blocks_does_not_hold_up_the_end() {
 #[tokio::test]
 async fn a_log_that_nobody_takes_neither_stops_the_cameras_nor_holds_up_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    let Program { mut child, log, address } = Program::start("emulated:", folder.path()).await;
+    let Program { mut child, log, address } = Program::start(&["emulated:"], folder.path()).await;
     // As in `framecast 2>&1 | head -3`: from here on every line of the log fails.
     drop(log);
     let answer = soon("a picture", get(address, "/snapshot.jpg")).await.unwrap();

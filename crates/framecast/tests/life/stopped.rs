@@ -1,0 +1,93 @@
+//! The program itself stands still for a while: no camera is blamed for that.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use framecast::Listen;
+use framecast_testkit::{Viewer, get, soon};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::camera::{Camera, PLAY};
+use crate::program::Program;
+use crate::server::{Server, settings};
+
+/// How long the program stands still: longer than the `stall_timeout` of its camera.
+const STOP: Duration = Duration::from_secs(5);
+
+/// The program shows the camera of the server at `address`.
+async fn program(address: SocketAddr, folder: &Path) -> Program {
+    let file = format!(
+        "[[camera]]\nname = \"gate\"\nsource = \"http://{address}/video_feed\"\nstall_timeout = \"4s\"\n"
+    );
+    std::fs::write(folder.join("gate.toml"), file).unwrap();
+    Program::start(&["--config", "gate.toml"], folder).await
+}
+
+async fn json(address: SocketAddr, path: &str) -> Value {
+    let answer = get(address, path).await.unwrap();
+    serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
+}
+
+/// The program's camera is live, and neither was nor is said to be anything else.
+async fn is_not_blamed(program: &Program) {
+    let events = json(program.address, "/api/events?camera=gate").await;
+    let kinds: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"live"), "{kinds:?}");
+    assert!(!kinds.iter().any(|kind| ["lost", "stalled"].contains(kind)), "{events}");
+    assert_eq!(json(program.address, "/api/cameras/gate").await["state"], "live");
+}
+
+#[tokio::test]
+async fn a_camera_is_not_blamed_when_the_program_was_stopped() {
+    let camera = Camera::new("door", PLAY);
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let program = program(server.address, folder.path()).await;
+    let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    for _ in 0..2 {
+        soon("a picture", viewer.next_number()).await.unwrap();
+        program.tell(Signal::STOP);
+        sleep(STOP).await;
+        program.tell(Signal::CONT);
+        let before = camera.newest();
+        let new = viewer.next_where(|seen| {
+            assert!(!seen.is_notice(), "no picture says that the camera is silent");
+            seen.number.is_some_and(|number| number > before)
+        });
+        soon("new pictures", new).await.unwrap();
+    }
+    is_not_blamed(&program).await;
+    server.stop().await;
+    program.tell(Signal::TERM);
+    assert_eq!(program.end().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_camera_whose_connection_did_not_outlive_the_stop_is_opened_again_without_a_word() {
+    let camera = Camera::new("door", PLAY);
+    let server = Server::start(settings(&[&camera]), &[&camera]).await;
+    let address = server.address;
+    let folder = tempfile::tempdir().unwrap();
+    let program = program(address, folder.path()).await;
+    let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    program.tell(Signal::STOP);
+    server.stop().await;
+    let mut restarted = settings(&[&camera]);
+    restarted.listen = Listen::Tcp(address);
+    let server = Server::start(restarted, &[&camera]).await;
+    sleep(STOP).await;
+    program.tell(Signal::CONT);
+    let before = camera.newest();
+    let new = viewer.next_where(|seen| seen.number.is_some_and(|number| number > before));
+    soon("new pictures", new).await.unwrap();
+    assert!(camera.opened() >= 2);
+    is_not_blamed(&program).await;
+    server.stop().await;
+    program.tell(Signal::TERM);
+    assert_eq!(program.end().await, Some(0));
+}

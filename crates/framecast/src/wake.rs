@@ -52,7 +52,12 @@ impl Wake {
     pub(crate) fn woke_at(&self) -> Option<Instant> {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stood_still) = beats.note(clock(), Instant::now()) {
-            info!(?stood_still, "the program was stopped or the machine slept; no camera is blamed for that");
+            // Whichever camera's supervisor finds it out, it concerns all.
+            info!(
+                parent: None,
+                ?stood_still,
+                "the program did not run: it was stopped, the machine slept or is overloaded; no camera is blamed for it"
+            );
         }
         beats.woke_at
     }

@@ -155,7 +155,9 @@ impl Work {
         if let Ok(driver) = drivers.find(&settings.source) {
             controls.apply(&*driver, &settings.source).await;
         }
-        let mut frames = Frames::new(source, settings.max_fps);
+        let throttle = Throttle::new(settings.max_fps, Instant::now());
+        let throttle = if self.is_again { throttle.without_burst() } else { throttle };
+        let mut frames = Frames::new(source, throttle);
         let mut told = Told { broken: self.is_again, ..Told::default() };
         loop {
             let next = frames.next(feed).await;
@@ -231,8 +233,8 @@ struct Frames {
 }
 
 impl Frames {
-    fn new(source: Box<dyn Source>, max_fps: f64) -> Self {
-        Self { source, throttle: Throttle::new(max_fps, Instant::now()), kept: None, end: None }
+    fn new(source: Box<dyn Source>, throttle: Throttle) -> Self {
+        Self { source, throttle, kept: None, end: None }
     }
 
     /// The next frame that may pass. Cancel safe, as the source is.

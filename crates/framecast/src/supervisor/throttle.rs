@@ -18,6 +18,11 @@ impl Throttle {
         Self { per_second, credit: BURST, refilled_at: now }
     }
 
+    /// The same for a source that is opened again: not everything may come at once again.
+    pub(crate) fn without_burst(self) -> Self {
+        Self { credit: 1.0, ..self }
+    }
+
     /// Whether a frame that comes at `now` may pass.
     pub(crate) fn admits(&mut self, now: Instant) -> bool {
         let elapsed: Duration = now.saturating_duration_since(self.refilled_at);
@@ -52,6 +57,13 @@ mod tests {
     fn a_flood_is_held_to_the_limit() {
         let passed = admitted(10_000, 120.0);
         assert!((1195..=1205).contains(&passed), "{passed} in ten seconds");
+    }
+
+    #[test]
+    fn a_source_that_is_opened_again_has_no_burst() {
+        let now = Instant::now();
+        let mut throttle = Throttle::new(10.0, now).without_burst();
+        assert!(throttle.admits(now) && !throttle.admits(now));
     }
 
     #[test]

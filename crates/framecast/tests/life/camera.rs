@@ -202,7 +202,8 @@ impl Driver for Camera {
                 return Err(DriverError::Custom(reason.into()));
             }
             self.shared.opened.send_modify(|opened| *opened += 1);
-            let source = Open { camera: self.clone(), acts, door: Door::new(url), due_at: Instant::now(), given: 0 };
+            let source =
+                Open { camera: self.clone(), acts, door: Door::new(url), due_at: Instant::now(), given: 0 };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }

@@ -101,8 +101,9 @@ impl Patience {
 fn own_duration(source: &SourceUrl, option: &str) -> Option<Duration> {
     let address = source.rest().strip_prefix("//")?;
     let (_, fragment) = address.split_once('#')?;
-    let pairs = fragment.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.filter(|(name, _)| *name == option).last()?;
+    let mut pairs = fragment.split('&').filter_map(|pair| pair.split_once('='));
+    // The last one counts, as it does for the driver.
+    let (_, value) = pairs.rfind(|(name, _)| *name == option)?;
     humantime::parse_duration(value).ok()
 }
 

@@ -108,6 +108,16 @@ fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     Ok(Arc::new(pool))
 }
 
+/// Starts what keeps each camera open and encodes for it, and the one watch over the program's own running.
+fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    let wake = Wake::new();
+    tasks.spawn(wake.clone().run(shutdown.clone()));
+    for camera in cameras {
+        tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone(), wake.clone()).run());
+        tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(pool), shutdown.clone()));
+    }
+}
+
 impl Cameras {
     /// Starts a supervisor for each camera of `settings`; cameras open when someone watches.
     ///
@@ -139,12 +149,7 @@ impl Cameras {
         let secret = settings.webhook_secret.as_ref().map(Secret::expose);
         webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
         hub.events().tell(Event::new(EventKind::Started, SystemTime::now()).saying(VERSION));
-        let wake = Wake::new();
-        tasks.spawn(wake.clone().run(shutdown.clone()));
-        for camera in &cameras {
-            tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone(), wake.clone()).run());
-            tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(&pool), shutdown.clone()));
-        }
+        supervise(&cameras, &pool, &tasks, &shutdown);
         let (settings, codec) = (Arc::new(settings), pool.backend());
         let state = state.map(Arc::new);
         let (cameras, listing) = (cameras.into(), Arc::default());

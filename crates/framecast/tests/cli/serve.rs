@@ -134,6 +134,8 @@ fn json_log_lines_are_all_json() {
     let mut program = Running::start(framecast(&ANY).args(["--log-format", "json", "front=emulated"]));
     let mut stream = Stream::open(program.address(), "/video_feed", &[]);
     stream.next();
+    // That may have been a notice which says that the camera is being opened.
+    program.line_with("\"live\"");
     drop(stream);
     let (status, lines) = program.terminate();
     assert!(status.success());

@@ -2,6 +2,8 @@
 //!
 //! Each measurement starts its server anew (so that memory is that run's own) on one CPU and loads it from another.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
@@ -26,6 +28,19 @@ pub(crate) struct Options {
     /// Seconds measured each time.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
     seconds: u64,
+    /// Seconds before that, at least until each viewer has a picture.
+    #[arg(long, default_value = "0.5", value_name = "SECONDS", value_parser = load::seconds)]
+    warmup: Duration,
+    /// How often the ceiling is measured in a pass: 2 shows beside the servers how far the machine's noise goes. Without it
+    /// once for one server, else twice.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
+    ceilings: Option<u8>,
+}
+
+impl Options {
+    fn has_ceiling_again(&self) -> bool {
+        self.ceilings.map_or(self.setup.server.len() != 1, |ceilings| ceilings == 2)
+    }
 }
 
 /// All that was measured.
@@ -45,6 +60,7 @@ pub(crate) struct Method {
     pub(crate) viewers: Vec<usize>,
     pub(crate) runs: u32,
     pub(crate) seconds: u64,
+    pub(crate) warmup_seconds: f64,
 }
 
 /// One measurement.
@@ -69,14 +85,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn compare(options: &Options) -> Result<Comparison> {
-    let setup = Setup::new(&options.setup)?;
+    let candidates = setup::line_up(&options.setup.server, options.has_ceiling_again())?;
+    let setup = Setup::with(&options.setup, candidates)?;
     let mut runs = Vec::new();
     for pass in 0..options.runs {
         for &viewers in &options.viewers {
             for candidate in setup.turns(pass) {
                 let measure = || {
                     let server = setup.start(candidate)?;
-                    load::run(&load::Options::full(server.url(), viewers, options.seconds, server.pid()))
+                    load::run(&load::Options {
+                        warmup: options.warmup,
+                        ..load::Options::full(server.url(), viewers, options.seconds, server.pid())
+                    })
                 };
                 let report =
                     measure().with_context(|| format!("{} with {viewers} viewers", candidate.name))?;
@@ -85,6 +105,11 @@ fn compare(options: &Options) -> Result<Comparison> {
             }
         }
     }
-    let method = Method { viewers: options.viewers.clone(), runs: options.runs, seconds: options.seconds };
+    let method = Method {
+        viewers: options.viewers.clone(),
+        runs: options.runs,
+        seconds: options.seconds,
+        warmup_seconds: options.warmup.as_secs_f64(),
+    };
     Ok(Comparison { about: setup.about, method, runs })
 }

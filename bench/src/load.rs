@@ -57,8 +57,8 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
     /// Seconds before it.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) warmup: u64,
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) warmup: Duration,
     /// Copy every byte, as a browser does, instead of dropping pictures in the kernel.
     #[arg(long)]
     pub(crate) read_all: bool,
@@ -80,7 +80,7 @@ impl Options {
             rate: 1,
             stall: 0,
             seconds,
-            warmup: 1,
+            warmup: Duration::from_secs(1),
             read_all: false,
             server_pid: Some(server_pid),
             json: false,
@@ -107,7 +107,7 @@ pub(crate) fn run_and<T>(options: &Options, at_end: impl FnOnce() -> Result<T>) 
     let (server, path) = parse_url(&options.url)?;
     let idle = options.server_pid.map(Sample::of).transpose()?;
     let mut load = Load::connect(server, &path, options)?;
-    load.warm_up(Duration::from_secs(options.warmup))?;
+    load.warm_up(options.warmup)?;
     let window = Window::open(&mut load, options.server_pid, idle)?;
     load.run_until(window.started + Duration::from_secs(options.seconds))?;
     let report = window.close(&load)?;
@@ -155,6 +155,16 @@ impl Window {
             elapsed,
         ))
     }
+}
+
+/// Seconds of an option, which need not be whole.
+///
+/// # Errors
+///
+/// What is no number, negative or larger than any length of time.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse().map_err(|_| format!("{text} is not a number of seconds"))?;
+    Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 
 /// Splits `http://HOST:PORT/PATH` into where to connect and what to ask for.
@@ -374,6 +384,14 @@ mod tests {
         assert_eq!(parse_url("http://127.0.0.1:80").unwrap().1, "/");
         assert!(parse_url("https://127.0.0.1:80/").is_err());
         assert!(parse_url("http://127.0.0.1/").is_err());
+    }
+
+    #[test]
+    fn seconds_need_not_be_whole_and_are_a_length_of_time() {
+        assert_eq!(seconds("1"), Ok(Duration::from_secs(1)));
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("soon"), Err("soon is not a number of seconds".to_owned()));
+        assert!(seconds("-1").is_err() && seconds("1e40").is_err() && seconds("NaN").is_err());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
+mod api;
+mod cameras;
 mod capacity;
 mod ceiling;
 mod churn;
@@ -43,6 +45,8 @@ enum Cli {
     Capacity(capacity::Options),
     /// Measure the resident memory of a viewer.
     Memory(memory::Options),
+    /// Measure what reading many network cameras costs, of several Framecasts in turns.
+    Cameras(cameras::Options),
     /// Have viewers come and go beside steady ones.
     Churn(churn::Options),
     /// Compare one writing thread with two on one core.
@@ -82,6 +86,7 @@ fn run(cli: &Cli) -> Result<()> {
         Cli::Compare(options) => compare::run(options)?,
         Cli::Capacity(options) => capacity::run(options)?,
         Cli::Memory(options) => memory::run(options)?,
+        Cli::Cameras(options) => cameras::run(options)?,
         Cli::Churn(options) => churn::run(options)?,
         Cli::Shards(options) => shards::run(options)?,
         Cli::Slow(options) => slow::run(options)?,

@@ -35,6 +35,8 @@ pub(crate) struct Candidate {
     arguments: Vec<String>,
     /// Lines for the head of Framecast's configuration.
     settings: String,
+    /// Streams that Framecast reads as its cameras, all the time. Without any it shows the pictures.
+    streams: Vec<String>,
     kind: Kind,
 }
 
@@ -56,6 +58,7 @@ impl Candidate {
             program: std::env::current_exe().context("cannot tell where this program is")?,
             arguments: vec!["ceiling".to_owned()],
             settings: String::new(),
+            streams: Vec::new(),
             kind: Kind::Ceiling,
         })
     }
@@ -76,8 +79,30 @@ impl Candidate {
             program,
             arguments,
             settings: String::new(),
+            streams: Vec::new(),
             kind: Kind::Framecast,
         })
+    }
+
+    /// Several of them. Those that would have the same name are called by the whole path of their program, and by their
+    /// number too where that is the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`framecast`](Self::framecast).
+    pub(crate) fn framecasts(commands: &[String]) -> Result<Vec<Self>> {
+        let mut all = commands.iter().map(|command| Self::framecast(command)).collect::<Result<Vec<_>>>()?;
+        let short: Vec<String> = all.iter().map(|candidate| candidate.name.clone()).collect();
+        for (place, candidate) in all.iter_mut().enumerate() {
+            let is_shared =
+                |names: &[String], name: &String| names.iter().filter(|one| *one == name).count() > 1;
+            if is_shared(commands, &commands[place]) {
+                candidate.name = format!("{} ({})", commands[place], place + 1);
+            } else if is_shared(&short, &short[place]) {
+                candidate.name.clone_from(&commands[place]);
+            }
+        }
+        Ok(all)
     }
 
     /// The same server with more `settings`, as lines of its configuration, under another name.
@@ -85,6 +110,11 @@ impl Candidate {
         self.name = name.to_owned();
         settings.clone_into(&mut self.settings);
         self
+    }
+
+    /// The same server with `streams` as its cameras, which it reads although nobody watches.
+    pub(crate) fn reading(&self, streams: Vec<String>) -> Self {
+        Self { streams, ..self.clone() }
     }
 
     /// Whether this is a Framecast.
@@ -112,16 +142,34 @@ impl Candidate {
             }
             Kind::Framecast => {
                 let config = work.join("bench.toml");
-                let source = format!("images:{}?fps={fps}", pictures.display());
-                let text = format!(
-                    "max_connections = {MAX_CONNECTIONS}\n{}\n\n[[camera]]\nname = \"bench\"\nsource = {source:?}\n",
-                    self.settings
-                );
+                let text = self.configuration(pictures, fps);
                 fs::write(&config, text).context("cannot write a configuration")?;
                 command.arg("--config").arg(config)
             }
         };
         Ok(command)
+    }
+
+    fn configuration(&self, pictures: &Path, fps: u32) -> String {
+        let mut text = format!("max_connections = {MAX_CONNECTIONS}\n{}\n", self.settings);
+        let mut add = |name: &str, source: &str, more: &str| {
+            text.push_str(&format!("\n[[camera]]\nname = {name:?}\nsource = {source:?}\n{more}"));
+        };
+        if self.streams.is_empty() {
+            add("bench", &format!("images:{}?fps={fps}", pictures.display()), "");
+        }
+        for (number, stream) in self.streams.iter().enumerate() {
+            add(&format!("bench-{}", number + 1), stream, "idle_timeout = \"never\"\n");
+        }
+        text
+    }
+
+    /// The file that its output goes to.
+    fn log_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Ceiling => "ceiling.log",
+            Kind::Framecast => "server.log",
+        }
     }
 }
 
@@ -147,10 +195,26 @@ impl Server {
         fps: u32,
         work: &Path,
     ) -> Result<Self> {
+        Self::start_on(SERVER_CPU, candidate, address, pictures, fps, work)
+    }
+
+    /// As [`start`](Self::start), on the CPU of this number.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub(crate) fn start_on(
+        cpu: usize,
+        candidate: &Candidate,
+        address: IpAddr,
+        pictures: &Path,
+        fps: u32,
+        work: &Path,
+    ) -> Result<Self> {
         let several_cpus = proc::cpu_count() > 1;
         if several_cpus {
             // A child has its parent's CPUs from its first instruction on, before it counts them.
-            proc::pin_to_cpu(SERVER_CPU)?;
+            proc::pin_to_cpu(cpu)?;
         }
         let server = Self::spawn(candidate, address, pictures, fps, work);
         if several_cpus {
@@ -178,7 +242,7 @@ impl Server {
     fn spawn(candidate: &Candidate, address: IpAddr, pictures: &Path, fps: u32, work: &Path) -> Result<Self> {
         let address = TcpListener::bind((address, 0))?.local_addr()?;
         let mut command = candidate.command(address, pictures, fps, work)?;
-        let log = work.join("server.log");
+        let log = work.join(candidate.log_name());
         let log_file = File::create(&log).context("cannot write a server's log")?;
         let child = command
             .stdin(Stdio::null())
@@ -261,6 +325,7 @@ mod tests {
             program: "/bin/sh".into(),
             arguments: vec!["-c".to_owned(), "echo no such option >&2; exit 3".to_owned()],
             settings: String::new(),
+            streams: Vec::new(),
             kind: Kind::Framecast,
         };
         let localhost = Ipv4Addr::LOCALHOST.into();
@@ -275,5 +340,25 @@ mod tests {
         let candidate = Candidate::framecast("/bin/sh --shards 2").unwrap();
         assert_eq!(candidate.name, "sh --shards 2");
         assert!(Candidate::framecast("/nowhere/framecast").is_err());
+    }
+
+    #[test]
+    fn candidates_of_one_name_are_told_apart_by_their_path_and_then_by_their_number() {
+        let names = |commands: &[&str]| -> Vec<String> {
+            let commands: Vec<String> = commands.iter().map(|&command| command.to_owned()).collect();
+            Candidate::framecasts(&commands).unwrap().into_iter().map(|candidate| candidate.name).collect()
+        };
+        assert_eq!(names(&["/bin/sh", "/bin/cat"]), ["sh", "cat"]);
+        assert_eq!(names(&["/bin/sh", "/usr/bin/sh", "/bin/cat"]), ["/bin/sh", "/usr/bin/sh", "cat"]);
+        assert_eq!(names(&["/bin/sh", "/bin/sh"]), ["/bin/sh (1)", "/bin/sh (2)"]);
+    }
+
+    #[test]
+    fn a_candidate_that_reads_streams_keeps_each_open_and_shows_no_pictures() {
+        let streams = vec!["http://127.0.0.1:1/a".to_owned(), "http://127.0.0.1:1/b".to_owned()];
+        let text =
+            Candidate::framecast("/bin/sh").unwrap().reading(streams).configuration(Path::new("/p"), 30);
+        assert_eq!(text.matches("idle_timeout = \"never\"").count(), 2, "{text}");
+        assert!(text.contains("source = \"http://127.0.0.1:1/b\"") && !text.contains("images:"), "{text}");
     }
 }

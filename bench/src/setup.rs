@@ -14,8 +14,14 @@ use crate::{
     netns,
     pictures::{self, Options as PictureOptions},
     proc::Host,
-    server::{Candidate, Server},
+    server::{Candidate, LOAD_CPU, SERVER_CPU, Server},
 };
+
+/// What the ceiling is called.
+pub(crate) const CEILING: &str = "ceiling";
+
+/// What the ceiling is called where it is measured a second time, beside itself.
+pub(crate) const CEILING_AGAIN: &str = "ceiling again";
 
 /// What to measure and where to write it.
 #[derive(Debug, Clone, clap::Args)]
@@ -100,14 +106,7 @@ impl Setup {
     ///
     /// A program that is missing, a namespace that cannot be had, a folder that cannot be written.
     pub(crate) fn new(options: &Options) -> Result<Self> {
-        let mut candidates = vec![Candidate::ceiling("ceiling")?];
-        for server in &options.server {
-            candidates.push(Candidate::framecast(server)?);
-        }
-        if options.server.is_empty() {
-            candidates.push(Candidate::ceiling("ceiling again")?);
-        }
-        Self::with(options, candidates)
+        Self::with(options, line_up(&options.server, options.server.is_empty())?)
     }
 
     /// As [`new`](Self::new), for servers of the caller's choice.
@@ -161,6 +160,29 @@ impl Setup {
     pub(crate) fn start(&self, candidate: &Candidate) -> Result<Server> {
         Server::start(candidate, self.address, &self.pictures, self.fps, self.work.path())
     }
+
+    /// Starts a server beside the one that is measured, on the CPU of the load.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(crate) fn start_beside(&self, candidate: &Candidate) -> Result<Server> {
+        Server::start_on(LOAD_CPU, candidate, self.address, &self.pictures, self.fps, self.work.path())
+    }
+}
+
+/// The ceiling, the Framecasts of `servers`, and the ceiling once more where it is to be compared with itself.
+///
+/// # Errors
+///
+/// A program that is missing.
+pub(crate) fn line_up(servers: &[String], has_ceiling_again: bool) -> Result<Vec<Candidate>> {
+    let mut candidates = vec![Candidate::ceiling(CEILING)?];
+    candidates.extend(Candidate::framecasts(servers)?);
+    if has_ceiling_again {
+        candidates.push(Candidate::ceiling(CEILING_AGAIN)?);
+    }
+    Ok(candidates)
 }
 
 impl When {
@@ -185,8 +207,8 @@ impl About {
              from CPU {}.\n",
             self.mean_picture_bytes as f64 / 1000.0,
             self.fps,
-            crate::server::SERVER_CPU,
-            crate::server::LOAD_CPU,
+            SERVER_CPU,
+            LOAD_CPU,
         );
         self.when.head(title, &method)
     }

@@ -1,31 +1,19 @@
 //! What a second shard costs: Framecast with one writing thread and with two, all on the same core, and how evenly the
 //! two share their viewers.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    load,
+    api, load,
     report::{self, Report},
     server::Candidate,
     setup::{self, About, Setup},
     stats::Spread,
 };
-
-/// Longest answer that is read; a viewer takes some hundred bytes of it.
-const ANSWER_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
-
-/// How long the server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many viewers, and how often.
 #[derive(Debug, Clone, clap::Args)]
@@ -97,18 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// How many viewers each shard has, by the server's own account.
 fn shards(server: SocketAddr) -> Result<BTreeMap<u64, usize>> {
-    let context = || format!("cannot ask {server} for its viewers");
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE).with_context(context)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let request = format!("GET /api/viewers HTTP/1.0\r\nHost: {server}\r\n\r\n");
-    stream.write_all(request.as_bytes()).with_context(context)?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_LIMIT_BYTES).read_to_end(&mut answer).with_context(context)?;
-    let answer = String::from_utf8(answer).with_context(context)?;
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(context)?;
-    let status = head.lines().next().unwrap_or_default();
-    ensure!(status.split(' ').nth(1) == Some("200"), "/api/viewers answers {status:?}");
-    let counts = count_shards(&serde_json::from_str(body).with_context(context)?);
+    let counts = count_shards(&api::get(server, "/api/viewers")?);
     ensure!(!counts.is_empty(), "/api/viewers tells no viewer's shard");
     Ok(counts)
 }
@@ -146,11 +123,9 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
     let first = &outcome.about.servers[0];
     let cost = |report: &Report| report.of_server(|server| server.cpu_seconds_per_gb);
     for server in &outcome.about.servers {
-        let runs = || outcome.runs.iter().filter(|run| run.server == *server);
-        let ratios = runs().filter_map(|run| {
-            let base = outcome.runs.iter().find(|base| base.server == *first && base.pass == run.pass)?;
-            Some(cost(&run.report) / cost(&base.report))
-        });
+        let of = |name: &String| outcome.runs.iter().filter(|run| run.server == *name).collect::<Vec<_>>();
+        let runs = || of(server).into_iter();
+        let costs = |name: &String| of(name).into_iter().map(|run| (run.pass, cost(&run.report)));
         let share = |choose: fn(&BTreeMap<u64, usize>) -> Option<usize>| {
             Spread::of(runs().map(|run| {
                 let all: usize = run.shards.values().sum();
@@ -162,7 +137,7 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
             out,
             "| {server} | {} | {} | {} | {} | {} | {} | {} |",
             Spread::of(runs().map(|run| cost(&run.report))).show(3),
-            Spread::of(ratios).show(2),
+            Spread::of_ratios(costs(server), costs(first)).show(2),
             share(|shards| shards.values().min().copied()).show(0),
             share(|shards| shards.values().max().copied()).show(0),
             figure(|report| report.full.fps_min),

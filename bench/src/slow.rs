@@ -3,7 +3,7 @@
 //!
 //! Their receive buffers are the kernel's own choice, as a browser's are.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let load = load::Options {
                 slow: options.slow.into(),
                 rate: options.rate,
-                warmup: options.warmup,
+                warmup: Duration::from_secs(options.warmup),
                 ..load::Options::full(server.url(), options.viewers, options.seconds, server.pid())
             };
             let report = load::run(&load).with_context(|| candidate.name.clone())?;

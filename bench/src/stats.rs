@@ -1,5 +1,7 @@
 //! Medians, percentiles and the like over small sets of measurements.
 
+use std::collections::HashMap;
+
 /// Middle, smallest and largest of several runs.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub(crate) struct Spread {
@@ -21,6 +23,16 @@ impl Spread {
             min: values.first().copied().unwrap_or_default(),
             max: values.last().copied().unwrap_or_default(),
         }
+    }
+
+    /// Sums up the ratios of `values` to those of `base`, each to the one of the same pass. A pass that `base` lacks, or in
+    /// which it is zero, is left out.
+    pub(crate) fn of_ratios(
+        values: impl IntoIterator<Item = (u32, f64)>,
+        base: impl IntoIterator<Item = (u32, f64)>,
+    ) -> Self {
+        let base: HashMap<u32, f64> = base.into_iter().filter(|&(_, divisor)| divisor > 0.0).collect();
+        Self::of(values.into_iter().filter_map(|(pass, value)| Some(value / base.get(&pass)?)))
     }
 
     /// `median (min–max)` with so many decimals; the median alone where there was one run.
@@ -67,6 +79,15 @@ mod tests {
     fn nothing_measured_is_zero_not_a_panic() {
         assert_eq!(percentile(&[], 50.0), 0.0);
         assert_eq!(Spread::of([]).median, 0.0);
+    }
+
+    #[test]
+    fn ratios_are_formed_within_a_pass_and_only_then_summed_up() {
+        // The machine was twice as slow in the second pass, and the third lacks what it would be compared with.
+        let values = [(0, 1.1), (1, 2.4), (2, 9.0), (3, 9.0)];
+        let base = [(1, 2.0), (0, 1.0), (3, 0.0)];
+        let ratios = Spread::of_ratios(values, base);
+        assert_eq!((ratios.min, ratios.max), (1.1, 1.2));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     compare::{Comparison, Run},
     report::Report,
+    setup::CEILING_AGAIN,
     stats::Spread,
 };
 
@@ -14,9 +15,9 @@ pub(crate) fn markdown(comparison: &Comparison) -> String {
     let mut out = comparison.about.head("Fan-out beside the ceiling");
     writeln!(
         out,
-        "{} passes of {} s each, servers in turns, pictures dropped in the kernel. Median (min–max) over the passes; age \
+        "{} passes of {} s each after {} s, servers in turns, pictures dropped in the kernel. Median (min–max) over the passes; age \
          is from `X-Timestamp` to the last byte.\n",
-        method.runs, method.seconds,
+        method.runs, method.seconds, method.warmup_seconds,
     )
     .expect("a string takes all text");
     figures(&mut out, comparison);
@@ -60,30 +61,47 @@ fn figures(out: &mut String, comparison: &Comparison) {
         .expect("a string takes all text");
 }
 
+/// Each server beside the ceiling, then each beside the first, with what the ceiling is beside itself as the noise.
 fn ratios(out: &mut String, comparison: &Comparison) {
     let Some((ceiling, others)) = comparison.about.servers.split_first() else {
         return;
     };
-    out.push_str(
-        "Against the ceiling of the same pass, median (min–max):\n\n\
-         | viewers | server | CPU s/GB | fps | RSS | age p50 |\n|---|---|---|---|---|---|\n",
-    );
+    if others.is_empty() {
+        return;
+    }
+    let to_ceiling: Vec<_> = others.iter().map(|server| (server, ceiling)).collect();
+    ratio_table(out, comparison, "Against the ceiling of the same pass, median (min–max):", &to_ceiling);
+    let framecasts: Vec<_> = others.iter().filter(|server| *server != CEILING_AGAIN).collect();
+    let Some((first, further)) = framecasts.split_first().filter(|(_, further)| !further.is_empty()) else {
+        return;
+    };
+    let mut pairs: Vec<_> = further.iter().map(|server| (*server, *first)).collect();
+    pairs.extend(others.iter().filter(|server| *server == CEILING_AGAIN).map(|again| (again, ceiling)));
+    let title = "Against another server of the same pass, median (min–max); what the ceiling shows against itself is noise:";
+    out.push('\n');
+    ratio_table(out, comparison, title, &pairs);
+}
+
+/// A table of ratios pass by pass, of each pair's first server to its second.
+fn ratio_table(out: &mut String, comparison: &Comparison, title: &str, pairs: &[(&String, &String)]) {
+    writeln!(
+        out,
+        "{title}\n\n| viewers | server | against | CPU s/GB | fps | RSS | age p50 |\n|---|---|---|---|---|---|---|"
+    )
+    .expect("a string takes all text");
     for &viewers in &comparison.method.viewers {
-        let base = select(comparison, viewers, ceiling);
-        for server in others {
-            let runs = select(comparison, viewers, server);
+        for (server, base) in pairs {
             let ratio = |figure: fn(&Report) -> f64| {
-                let ratios = runs.iter().filter_map(|run| {
-                    let base = base.iter().find(|base| base.pass == run.pass)?;
-                    let divisor = figure(&base.report);
-                    (divisor > 0.0).then(|| figure(&run.report) / divisor)
-                });
-                let Spread { median, min, max } = Spread::of(ratios);
-                format!("{median:.2} ({min:.2}–{max:.2})")
+                let of = |name| {
+                    let runs = select(comparison, viewers, name);
+                    runs.into_iter().map(move |run| (run.pass, figure(&run.report)))
+                };
+                let Spread { median, min, max } = Spread::of_ratios(of(server), of(base));
+                format!("{median:.3} ({min:.2}–{max:.2})")
             };
             writeln!(
                 out,
-                "| {viewers} | {server} | {} | {} | {} | {} |",
+                "| {viewers} | {server} | {base} | {} | {} | {} | {} |",
                 ratio(cost),
                 ratio(fps),
                 ratio(rss_mib),

@@ -92,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 let server = setup.start(candidate)?;
                 let url = format!("{}{query}", server.url());
                 let load = load::Options {
-                    warmup: options.warmup,
+                    warmup: Duration::from_secs(options.warmup),
                     ..load::Options::full(url, 1, options.seconds, server.pid())
                 };
                 let name = format!("{}{query}", candidate.name);

@@ -1,0 +1,246 @@
+//! What reading network cameras costs: one Framecast that holds many `http:` streams open all the time, beside others that
+//! do the same in turns.
+//!
+//! The cameras are the ceiling on the CPU of the load: each is a connection of its own to it. Nobody watches, so that
+//! what is measured is the way of a picture into Framecast, and not out of it.
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    api,
+    proc::Sample,
+    server::Candidate,
+    setup::{self, About, Setup},
+    stats::Spread,
+};
+
+/// Frames that each camera must give: 29 of 30.
+const LEAST: f64 = 29.0 / 30.0;
+
+/// How long all cameras may take to give their first picture.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+const POLL: Duration = Duration::from_millis(50);
+
+/// From the first picture of the last camera to the window.
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// How many cameras, and how often.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    setup: setup::Options,
+    /// Cameras.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    cameras: u32,
+    #[command(flatten)]
+    passes: setup::Passes,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    about: About,
+    cameras: u32,
+    runs: Vec<Run>,
+}
+
+/// One window of one server.
+#[derive(Debug, Serialize)]
+struct Run {
+    pass: u32,
+    server: String,
+    /// CPU seconds of the server's process in a second.
+    cpu_share: f64,
+    /// CPU microseconds for each frame that it took.
+    cpu_us_per_frame: f64,
+    /// Share of the window in which its threads waited for a CPU that others had.
+    waited_share: f64,
+    rss_kib: u64,
+    /// Frames a second of each camera, in ascending order.
+    fps: Vec<f64>,
+    /// Pictures that were refused, and openings beyond the first, of all cameras: none in a run that counts.
+    faults: u64,
+}
+
+impl Run {
+    fn fps_min(&self) -> f64 {
+        self.fps.first().copied().unwrap_or_default()
+    }
+}
+
+/// Measures and reports.
+///
+/// # Errors
+///
+/// Without `--server`; a server that does not start or does not read its cameras; a camera that gave too few frames, broken
+/// ones, or had to be opened again; a folder that cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    ensure!(!options.setup.server.is_empty(), "--server must be given; several are compared with the first");
+    let setup = Setup::with(&options.setup, Candidate::framecasts(&options.setup.server)?)?;
+    let mut runs = Vec::new();
+    for pass in 0..options.passes.runs {
+        for candidate in setup.turns(pass) {
+            let run = measure(options, &setup, candidate, pass).with_context(|| candidate.name.clone())?;
+            eprintln!(
+                "pass {} {}: CPU {:.1} %, {:.0} µs/frame, fps min {:.1}",
+                pass + 1,
+                run.server,
+                100.0 * run.cpu_share,
+                run.cpu_us_per_frame,
+                run.fps_min()
+            );
+            runs.push(run);
+        }
+    }
+    let outcome = Outcome { about: setup.about, cameras: options.cameras, runs };
+    let markdown = markdown(options, &outcome);
+    setup::publish(options.setup.out.as_deref(), &outcome.about.when, "cameras", &markdown, &outcome)?;
+    ensure_whole(&outcome)
+}
+
+fn ensure_whole(outcome: &Outcome) -> Result<()> {
+    let least = f64::from(outcome.about.fps) * LEAST;
+    for run in &outcome.runs {
+        let Run { pass, server, faults, .. } = run;
+        let pass = pass + 1;
+        ensure!(
+            *faults == 0,
+            "pass {pass}, {server}: {faults} broken pictures or reopened cameras: the run is void"
+        );
+        let fps = run.fps_min();
+        ensure!(
+            fps >= least,
+            "pass {pass}, {server}: a camera gave {fps:.1} frames a second, not {least:.1}: the run is void"
+        );
+    }
+    Ok(())
+}
+
+fn measure(options: &Options, setup: &Setup, candidate: &Candidate, pass: u32) -> Result<Run> {
+    let source = setup.start_beside(&Candidate::ceiling(setup::CEILING)?)?;
+    let streams = (1..=options.cameras).map(|number| format!("{}camera-{number}", source.url())).collect();
+    let server = setup.start(&candidate.reading(streams))?;
+    await_pictures(server.address(), options.cameras as usize)?;
+    std::thread::sleep(WARM_UP);
+    let first = Look::at(server.address())?;
+    let (started, before) = (Instant::now(), Sample::of(server.pid())?);
+    std::thread::sleep(Duration::from_secs(options.passes.seconds));
+    let (elapsed, after) = (started.elapsed().as_secs_f64(), Sample::of(server.pid())?);
+    let last = Look::at(server.address())?;
+    let mut fps = last.fps_since(&first);
+    fps.sort_by(f64::total_cmp);
+    let cpu_share = after.cpu_seconds_since(&before) / elapsed;
+    Ok(Run {
+        pass,
+        server: candidate.name.clone(),
+        cpu_share,
+        cpu_us_per_frame: cpu_share * 1e6 / fps.iter().sum::<f64>().max(1.0),
+        waited_share: after.waited_seconds_since(&before) / elapsed,
+        rss_kib: after.rss_kib,
+        fps,
+        faults: last.faults,
+    })
+}
+
+/// Waits until each of `count` cameras has given a picture.
+fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let Look { frames, .. } = Look::at(server)?;
+        ensure!(frames.len() == count, "it has {} cameras, not {count}", frames.len());
+        let without = frames.iter().filter(|frames| **frames == 0).count();
+        if without == 0 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < give_up, "{without} of {count} cameras gave no picture");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// What a server knows of its cameras at some moment.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    /// Pictures of each camera since the server started.
+    frames: Vec<u64>,
+    faults: u64,
+}
+
+impl Look {
+    fn at(server: SocketAddr) -> Result<Self> {
+        let answer = api::get(server, "/api/cameras")?;
+        let at = Instant::now();
+        let cameras = answer["cameras"].as_array().context("/api/cameras tells of no cameras")?;
+        let count = |camera: &Value, field: &str| {
+            camera[field].as_u64().with_context(|| format!("/api/cameras tells no {field} of a camera"))
+        };
+        let mut look = Self { at, frames: Vec::new(), faults: 0 };
+        for camera in cameras {
+            look.frames.push(count(camera, "frames")?);
+            look.faults += count(camera, "broken")? + count(camera, "opened")?.saturating_sub(1);
+        }
+        Ok(look)
+    }
+
+    /// Frames a second of each camera since `earlier`.
+    fn fps_since(&self, earlier: &Self) -> Vec<f64> {
+        let seconds = self.at.duration_since(earlier.at).as_secs_f64();
+        self.frames
+            .iter()
+            .zip(&earlier.frames)
+            .map(|(now, then)| now.saturating_sub(*then) as f64 / seconds)
+            .collect()
+    }
+}
+
+fn markdown(options: &Options, outcome: &Outcome) -> String {
+    let mut out = outcome.about.head("Reading network cameras");
+    writeln!(
+        out,
+        "{} cameras by `http:`, read all the time and watched by nobody; {} passes of {} s, servers in turns, median \
+         (min–max). The ratio is formed within each pass.\n\n\
+         | server | CPU % | CPU µs/frame | CPU against the first row | fps min | RSS MiB | server waited % |\n\
+         |---|---|---|---|---|---|---|",
+        outcome.cameras, options.passes.runs, options.passes.seconds,
+    )
+    .expect("a string takes all text");
+    let of = |name: &String| outcome.runs.iter().filter(|run| run.server == *name).collect::<Vec<_>>();
+    let costs = |name: &String| of(name).into_iter().map(|run| (run.pass, run.cpu_us_per_frame));
+    for server in &outcome.about.servers {
+        let figure = |figure: fn(&Run) -> f64| Spread::of(of(server).into_iter().map(figure));
+        writeln!(
+            out,
+            "| {server} | {} | {} | {} | {} | {} | {} |",
+            figure(|run| 100.0 * run.cpu_share).show(1),
+            figure(|run| run.cpu_us_per_frame).show(0),
+            Spread::of_ratios(costs(server), costs(&outcome.about.servers[0])).show(3),
+            figure(Run::fps_min).show(1),
+            figure(|run| run.rss_kib as f64 / 1024.0).show(1),
+            figure(|run| 100.0 * run.waited_share).show(1),
+        )
+        .expect("a string takes all text");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_camera_decides_and_each_has_its_own_rate() {
+        let at = Instant::now();
+        let first = Look { at, frames: vec![10, 100, 7], faults: 0 };
+        let last = Look { at: at + Duration::from_secs(2), frames: vec![70, 160, 65], faults: 0 };
+        assert_eq!(last.fps_since(&first), [30.0, 30.0, 29.0]);
+    }
+}

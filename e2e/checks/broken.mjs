@@ -7,6 +7,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { alone } from "../lib/alone.mjs";
 import { open } from "../lib/browser.mjs";
 import { lackingPostgres, Postgres } from "../lib/postgres.mjs";
 import { inVenv, lackingInVenv } from "../lib/venv.mjs";
@@ -158,6 +159,7 @@ async function chromium(stage) {
 
 export const checks = [
   { name: "broken-curl", needs: ["curl"], lacking: lackingPostgres, run: curl },
-  { name: "broken-chromium", needs: ["chromium"], lacking: lackingPostgres, run: chromium },
+  // The page must have drawn all that was on its way when the database was killed.
+  alone({ name: "broken-chromium", needs: ["chromium"], lacking: lackingPostgres, run: chromium }),
   { name: "broken-requests", needs: ["python3"], lacking: () => [...lackingPostgres(), ...lackingInVenv(...REQUESTS)], run: requests },
 ];

@@ -1,5 +1,6 @@
 // What happens, on the page: states change without being asked for, and what was missed is seen afterwards.
 
+import { alone } from "../lib/alone.mjs";
 import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
@@ -109,8 +110,8 @@ async function missesNothing(stage, name) {
 }
 
 export const checks = [
-  { name: "events-overview", needs: ["chromium"], run: (stage) => comesByEvent(stage, "", ".tile .state") },
-  { name: "events-camera", needs: ["chromium"], run: (stage) => comesByEvent(stage, "cameras/front", "#state") },
+  alone({ name: "events-overview", needs: ["chromium"], run: (stage) => comesByEvent(stage, "", ".tile .state") }),
+  alone({ name: "events-camera", needs: ["chromium"], run: (stage) => comesByEvent(stage, "cameras/front", "#state") }),
   { name: "events-seldom", needs: ["chromium"], run: asksSeldom },
   ...inBoth("events-missed", missesNothing),
 ];

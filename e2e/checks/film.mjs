@@ -1,5 +1,6 @@
 // A real film through `exec:ffmpeg`: shown at its own rate, and relayed by a second Framecast byte for byte.
 
+import { alone } from "../lib/alone.mjs";
 import { moves, open } from "../lib/browser.mjs";
 import { digest, readStream } from "../lib/multipart.mjs";
 import { film, probe } from "../lib/tool.mjs";
@@ -93,7 +94,7 @@ async function relay(stage) {
 }
 
 export const checks = [
-  { name: "film-chromium", needs: ["chromium", "ffmpeg", "ffprobe", "python3"], run: showAtItsOwnRate },
+  alone({ name: "film-chromium", needs: ["chromium", "ffmpeg", "ffprobe", "python3"], run: showAtItsOwnRate }),
   { name: "film-firefox", needs: ["firefox-esr", "ffmpeg", "python3"], run: showMoving },
   { name: "relay", needs: ["ffmpeg", "python3"], run: relay },
 ];

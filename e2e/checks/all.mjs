@@ -1,0 +1,34 @@
+// All checks, in the order in which they run. A check is `{ name, needs, lacking, limitMs, isAlone, run }`: `needs` names programs,
+// `lacking` returns what else is not there, `limitMs` is for one that may last longer than others, and one with `isAlone`
+// measures, so that no other runs at the same time.
+
+import { alone } from "../lib/alone.mjs";
+import { checks as accesses } from "./access.mjs";
+import { checks as brokens } from "./broken.mjs";
+import { checks as clients } from "./client.mjs";
+import { checks as days } from "./day.mjs";
+import { checks as dropIns } from "./drop_in.mjs";
+import { checks as events } from "./events.mjs";
+import { checks as examples } from "./example.mjs";
+import { checks as films } from "./film.mjs";
+import { checks as full } from "./full.mjs";
+import { checks as histories } from "./history.mjs";
+import { checks as pages } from "./page.mjs";
+import { checks as panels } from "./panel.mjs";
+import { checks as rtsp } from "./rtsp.mjs";
+import { checks as sizes } from "./sizes.mjs";
+import { checks as slow } from "./slow.mjs";
+import { checks as stills } from "./still.mjs";
+import { checks as stocks } from "./stock.mjs";
+import { checks as walls } from "./wall.mjs";
+import { checks as waysOut } from "./way_out.mjs";
+import { checks as words } from "./words.mjs";
+import { checks as guests } from "./vm/all.mjs";
+
+/** Those on this machine. */
+export const here = [...dropIns, ...slow, ...accesses, ...pages, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...rtsp, ...waysOut];
+
+/** Those in the virtual machine. There is one machine, and it is slow: each has it for itself. */
+export const inVm = guests.map(alone);
+
+export const all = [...here, ...inVm];

@@ -1,0 +1,113 @@
+// What a check is given: everything started through it ends with the check.
+
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import http from "node:http";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { launch } from "./browser.mjs";
+import { Framecast } from "./framecast.mjs";
+import { Proxy } from "./proxy.mjs";
+import { Vm } from "./vm.mjs";
+
+const OUT = fileURLToPath(new URL("../out/", import.meta.url));
+
+let machine = null;
+
+/** Boots the virtual machine, if that has not begun yet. */
+export function bootMachine() {
+  machine ??= Vm.boot();
+  return machine;
+}
+
+/** Ends the virtual machine, if there is one; returns what went wrong. */
+export async function endMachine() {
+  const vm = await machine?.catch(() => null);
+  machine = null;
+  return vm?.down().catch((error) => error.message);
+}
+
+export class Stage {
+  #ends = [];
+  #servers = [];
+  #isOver = false;
+
+  /** Has `end` called at the end of the check, or now if that is over already. */
+  defer(end) {
+    if (this.#isOver) end();
+    else this.#ends.push(end);
+  }
+
+  async framecast(cameras = [], port = undefined) {
+    const framecast = await Framecast.start(cameras, port);
+    this.#servers.push(framecast);
+    this.defer(() => framecast.stop());
+    return framecast;
+  }
+
+  /** The virtual machine with all its devices as after boot: `{ vm, single, multi, webcam }`, the latter their nodes. */
+  async machine() {
+    const vm = await bootMachine();
+    return { vm, ...(await vm.fresh()) };
+  }
+
+  /** Framecast in the virtual machine. */
+  async guestFramecast(args, options) {
+    const framecast = await (await bootMachine()).framecast(args, options);
+    this.#servers.push(framecast);
+    this.defer(() => framecast.stop());
+    return framecast;
+  }
+
+  async browser(name, options) {
+    const browser = await launch(name, options);
+    this.defer(() => browser.close());
+    return browser;
+  }
+
+  /** A proxy before `framecast` that lets no WebSocket pass, until its `isOpen` is set. */
+  async proxy(framecast) {
+    const proxy = await Proxy.start(framecast.port);
+    this.defer(() => proxy.stop());
+    return proxy;
+  }
+
+  /** Serves `html` from another origin than any Framecast; returns its address. */
+  async page(html) {
+    const server = http.createServer((_, response) => {
+      response.setHeader("Content-Type", "text/html; charset=utf-8");
+      response.end(`<!doctype html><title>elsewhere</title><body style="margin:0">${html}`);
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    this.defer(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return `http://localhost:${server.address().port}/`;
+  }
+
+  /** Where a picture for people to look at goes. */
+  out(name) {
+    mkdirSync(OUT, { recursive: true });
+    return path.join(OUT, name);
+  }
+
+  get logs() {
+    return this.#servers.map((framecast) => framecast.log.trim()).filter(Boolean).join("\n---\n");
+  }
+
+  /** Ends all; returns what went wrong on the way, a line each. */
+  async end() {
+    const complaints = [];
+    this.#isOver = true;
+    for (const end of this.#ends.splice(0).reverse()) {
+      try {
+        await end();
+      } catch (error) {
+        complaints.push(`  while ending: ${error.message}`);
+      }
+    }
+    return complaints;
+  }
+}

@@ -1,0 +1,64 @@
+// Runs checks, one after the other, as `run.mjs` asks for them by messages. It is a process of its own, so that a check
+// that waits for a program does not hold up what another one measures.
+
+import { all } from "./checks/all.mjs";
+import { bootMachine, endMachine, Stage } from "./lib/stage.mjs";
+import { find } from "./lib/tool.mjs";
+import { sleep } from "./lib/wait.mjs";
+
+const LIMIT_MS = 180000;
+const END_LIMIT_MS = 10000;
+
+// What runs now.
+let stage = new Stage();
+
+async function runOne(check) {
+  stage = new Stage();
+  let timer;
+  const limitMs = check.limitMs ?? LIMIT_MS;
+  const limit = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${limitMs / 1000} s`)), limitMs);
+  });
+  const startedAt = Date.now();
+  const told = [];
+  let isOk = true;
+  try {
+    const note = await Promise.race([check.run(stage), limit]);
+    const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
+    told.push(`ok ${check.name} (${[note, `${seconds} s`].filter(Boolean).join(", ")})`);
+  } catch (error) {
+    isOk = false;
+    told.push(`not ok ${check.name}: ${error.message}`);
+    if (stage.logs) told.push(stage.logs.replaceAll(/^/gm, "  | "));
+  } finally {
+    clearTimeout(timer);
+    told.push(...(await stage.end()));
+  }
+  return { isOk, text: told.join("\n") };
+}
+
+/** Runs the check called `name`: `{ isOk, text }`, or `{ missing }`, what it needs and is not there. */
+async function perform(name) {
+  const check = all.find((known) => known.name === name);
+  const missing = check.needs.filter((program) => find(program) === null);
+  if (missing.length === 0) missing.push(...(check.lacking?.() ?? []));
+  return missing.length > 0 ? { missing } : runOne(check);
+}
+
+// Why it does not boot is told by each check that needs it.
+const boot = () => bootMachine().then(() => ({}), () => ({}));
+
+/** Ends all that was started here; a browser that will not go must not keep this from ending. */
+async function end() {
+  await Promise.race([stage.end(), sleep(END_LIMIT_MS)]);
+  return endMachine();
+}
+
+process.on("message", async (message) => {
+  if (message === "end") return process.send({ complaint: await end() }, () => process.exit(0));
+  return process.send(message === "boot" ? await boot() : await perform(message.run));
+});
+
+// The terminal tells this process and the one that asks it, which then asks this one to end.
+for (const signal of ["SIGINT", "SIGHUP"]) process.on(signal, () => {});
+process.once("disconnect", () => end().finally(() => process.exit(1)));

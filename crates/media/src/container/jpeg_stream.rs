@@ -8,10 +8,7 @@ use bytes::{Buf, BytesMut};
 use super::Picture;
 use super::multipart::Headers;
 use crate::Error;
-use crate::codec::jpeg::{Finder, Problem};
-
-/// SOI, and the first byte of the marker that follows it in every picture.
-pub(super) const PICTURE_START: &[u8] = &[0xFF, 0xD8, 0xFF];
+use crate::codec::jpeg::{Finder, PICTURE_START, Problem};
 
 /// Takes the bytes of a stream as they come and yields its pictures.
 ///
@@ -111,6 +108,7 @@ impl Splitter {
             data: self.buf.split_to(len).freeze(),
             offset: self.offset,
             headers: Headers::default(),
+            is_complete: false,
         };
         self.offset += len as u64;
         self.last_picture_bytes = len;

@@ -15,6 +15,8 @@ pub struct Picture {
     pub offset: u64,
     /// What came with it in a multipart stream; empty in others.
     pub headers: Headers,
+    /// Whether its sender declared its length and all of it came: a picture that lacks EOI then came so from the camera.
+    pub is_complete: bool,
 }
 
 impl Picture {
@@ -26,6 +28,7 @@ impl Picture {
 
 impl From<Part> for Picture {
     fn from(part: Part) -> Self {
-        Self { data: part.body, offset: part.offset, headers: part.headers }
+        let Part { headers, body, offset, is_complete } = part;
+        Self { data: body, offset, headers, is_complete }
     }
 }

@@ -5,11 +5,12 @@
 
 use bytes::BytesMut;
 
-use super::jpeg_stream::{PICTURE_START, Splitter};
+use super::jpeg_stream::Splitter;
 use super::multipart::{Event, Limits, Parser, PartEnd};
 use super::sniff::Content;
 use super::{DEFAULT_MAX_PICTURE_BYTES, Picture};
 use crate::Error;
+use crate::codec::jpeg::PICTURE_START;
 
 /// A banner may come before the first picture, but not more than that.
 const MAX_BANNER_BYTES: usize = 4096;
@@ -80,6 +81,14 @@ impl PictureReader {
                     return Err(Error::NotPictures { looks_like: looks_like.clone() });
                 }
             }
+        }
+    }
+
+    /// How many pictures so far had bytes behind them that belong to nothing; see [`Parser::foreign_tails`].
+    pub fn foreign_tails(&self) -> u64 {
+        match &self.mode {
+            Mode::Multipart(parser) => parser.foreign_tails(),
+            Mode::Sniffing(_) | Mode::BackToBack(_) | Mode::Failed(_) => 0,
         }
     }
 

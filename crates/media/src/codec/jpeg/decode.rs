@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_picture_without_tables_looks_like_the_one_with_them_once_admitted() {
-        let (admitted, _) = admit(samples::NO_DHT.into()).unwrap();
+        let admitted = admit(samples::NO_DHT.into()).unwrap().data;
         assert_eq!(decode(&admitted, MAX_PIXELS).unwrap(), decode(samples::PLAIN, MAX_PIXELS).unwrap());
         assert!(decode(samples::NO_DHT, MAX_PIXELS).is_err());
     }

@@ -118,6 +118,16 @@ impl Finder {
         })
     }
 
+    /// Whether a scan has begun: what was read so far is a picture, and no bytes that happen to look like a start.
+    pub(super) fn has_scan(&self) -> bool {
+        self.first_scan.is_some()
+    }
+
+    /// Whether everything that was read makes a picture, and only EOI is missing behind its coded data.
+    pub(super) fn is_in_data(&self) -> bool {
+        matches!(self.expect, Expect::Data { start } if start < self.offset)
+    }
+
     fn soi(&mut self, buffer: &[u8]) -> Result<bool, Error> {
         let soi = [0xFF, Marker::SOI.0];
         let have = buffer.len().min(2);

@@ -1,15 +1,17 @@
 //! JPEG images (ITU-T T.81): found in a stream, checked at the door, encoded and decoded.
 //!
 //! Coded bytes come in through [`Finder`] (where does the picture end?), [`scan`] (is it whole and plausible?)
-//! and [`admit`] (make it complete for every decoder). All three walk the same markers in the same way, so they
-//! never disagree. Entropy-coded data is stepped over, not decoded: the door costs a fraction of a decode.
-//! [`encode`] and [`decode`] are for pictures that are drawn or looked at, not for those that pass through.
+//! and [`admit`] (take it out of what is around it and make it complete for every decoder). All three walk the same
+//! markers in the same way, so they never disagree. Entropy-coded data is stepped over, not decoded: the door costs a
+//! fraction of a decode. [`encode`] and [`decode`] are for pictures that are drawn or looked at, not for those that pass
+//! through.
 
 mod admit;
 mod decode;
 mod encode;
 mod find;
 mod huffman;
+mod locate;
 mod marker;
 mod problem;
 #[cfg(test)]
@@ -17,10 +19,16 @@ mod samples;
 mod scan;
 mod segment;
 
-pub use admit::admit;
+pub use admit::{Admitted, admit, admit_complete};
 pub use decode::decode;
 pub use encode::encode;
 pub use find::Finder;
 pub use marker::Marker;
 pub use problem::Problem;
 pub use scan::{Header, Process, scan};
+
+/// SOI, and the first byte of the marker that follows it in every picture.
+pub(crate) const PICTURE_START: &[u8] = &[0xFF, 0xD8, 0xFF];
+
+/// The marker EOI, which ends every picture.
+pub(crate) const PICTURE_END: &[u8] = &[0xFF, 0xD9];

@@ -8,11 +8,16 @@ use memchr::memmem;
 /// No boundary line is longer: RFC 2046 allows 70 characters, and dashes come on top.
 const MAX_LINE_BYTES: usize = 200;
 
+/// What nearly every header block begins with.
+pub(super) const HEADER_START: &[u8] = b"content-";
+
 /// The literal text of the boundary line, dashes included.
 #[derive(Debug)]
 pub(super) struct Delimiter {
     /// A line feed and the text. The carriage return before it is optional, so it is not part of the needle.
     finder: memmem::Finder<'static>,
+    /// The text alone.
+    text_finder: memmem::Finder<'static>,
 }
 
 /// Whether bytes begin with the delimiter.
@@ -28,12 +33,15 @@ pub(super) enum Match {
 impl Delimiter {
     pub(super) fn new(text: &[u8]) -> Self {
         let needle = [b"\n", text].concat();
-        Self { finder: memmem::Finder::new(&needle).into_owned() }
+        Self {
+            finder: memmem::Finder::new(&needle).into_owned(),
+            text_finder: memmem::Finder::new(text).into_owned(),
+        }
     }
 
     /// The delimiter without line ends.
     pub(super) fn text(&self) -> &[u8] {
-        &self.finder.needle()[1..]
+        self.text_finder.needle()
     }
 
     /// Length of the delimiter with the line feed before it, in bytes.
@@ -44,6 +52,11 @@ impl Delimiter {
     /// Where the line feed is that begins the first delimiter at or after `from`.
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         self.finder.find(&bytes[from..]).map(|at| from + at)
+    }
+
+    /// Where the first delimiter is, with or without a line end before it.
+    pub(super) fn find_text(&self, bytes: &[u8]) -> Option<usize> {
+        self.text_finder.find(bytes)
     }
 
     /// Whether the delimiter stands at the very start of `bytes`.
@@ -100,17 +113,16 @@ impl Search {
     pub(super) fn line(&mut self, line: &[u8]) -> Line {
         let dashes = line.iter().take_while(|&&b| b == b'-').count();
         if let Some(declared) = &self.declared
-            && line[dashes..].starts_with(declared)
-            && (dashes > 0 || line.len() == declared.len())
+            && let Some(text) = declared_text(line, dashes, declared)
         {
-            return Line::Boundary(Delimiter::new(&line[..dashes + declared.len()]));
+            return Line::Boundary(Delimiter::new(text));
         }
         if let Some(candidate) = self.candidate.take()
-            && line.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
+            && line.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(HEADER_START))
         {
             return Line::Header(Delimiter::new(&candidate));
         }
-        let text = line.trim_ascii_end();
+        let text = without_header(line).trim_ascii_end();
         if dashes < 2
             || !(3..=MAX_LINE_BYTES).contains(&text.len())
             || !text.iter().all(|b| matches!(b, b' '..=b'~'))
@@ -123,6 +135,21 @@ impl Search {
         self.candidate = Some(text.into());
         Line::Preamble
     }
+}
+
+/// The text at the start of `line`, which begins with `dashes`, if it is the boundary that was `declared`. Dashes that
+/// were declared at its end may be missing.
+fn declared_text<'a>(line: &'a [u8], dashes: usize, declared: &[u8]) -> Option<&'a [u8]> {
+    let core = &line[dashes..];
+    let without_dashes = &declared[..declared.iter().rposition(|&b| b != b'-').map_or(0, |last| last + 1)];
+    let known = [declared, without_dashes].into_iter().find(|known| core.starts_with(known))?;
+    (dashes > 0 || line.trim_ascii_end().len() == known.len()).then(|| &line[..dashes + known.len()])
+}
+
+/// A line without the header that some cameras write right behind the boundary.
+fn without_header(line: &[u8]) -> &[u8] {
+    let is_header = |window: &[u8]| window.eq_ignore_ascii_case(HEADER_START);
+    &line[..line.windows(HEADER_START.len()).position(is_header).unwrap_or(line.len())]
 }
 
 #[cfg(test)]
@@ -163,6 +190,25 @@ mod tests {
         assert_eq!(learned(Some("foo"), &["--bar", "some text", "--bar"]), None);
         assert_eq!(learned(Some("foo"), &["--bar", "content-type: image/jpeg"]).as_deref(), Some("--bar"));
         assert_eq!(learned(None, &["--bar--", "Content-Type: image/jpeg"]).as_deref(), Some("--bar--"));
+    }
+
+    #[test]
+    fn dashes_at_the_end_may_be_declared_and_not_sent_and_sent_and_not_declared() {
+        assert_eq!(learned(Some("foo--"), &["--foo"]).as_deref(), Some("--foo"));
+        assert_eq!(learned(Some("foo--"), &["--foo--"]).as_deref(), Some("--foo--"));
+        assert_eq!(learned(Some("--a b--"), &["--a b--"]).as_deref(), Some("--a b--"));
+        assert_eq!(learned(Some("foo"), &["--foo--"]).as_deref(), Some("--foo"));
+        assert_eq!(learned(Some("foo"), &["foo \t"]).as_deref(), Some("foo"));
+    }
+
+    #[test]
+    fn a_header_on_the_line_of_the_boundary_does_not_belong_to_it() {
+        for declared in [None, Some("foo"), Some("--foo")] {
+            assert_eq!(learned(declared, &["--fooContent-Length: 5"]).as_deref(), Some("--foo"));
+        }
+        let undeclared = learned(Some("bar"), &["--foocontent-type: image/jpeg", "Content-Length: 5"]);
+        assert_eq!(undeclared.as_deref(), Some("--foo"));
+        assert_eq!(learned(None, &["--content-type: image/jpeg"]), None);
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! Reads a multipart stream in whatever variant a camera sends it.
 //!
-//! A part with a `Content-Length` ends when it is complete, without a look at what follows, because in a live stream
-//! what follows is a frame away. The length is checked against the boundary behind it, and a camera that counts wrong
-//! is not believed again. All other parts end at the boundary. How the stream is cut into pushes never
-//! changes what is found in it: each decision looks at the bytes alone.
+//! A part ends as soon as that is certain, because in a live stream what follows it is a frame away. A part of any kind
+//! with a `Content-Length` ends there, without a look at what follows; the length is checked against the boundary
+//! behind it, and a camera that counts wrong is not believed again. Where the parts are known to be pictures, the end of
+//! the picture counts for more than the length. All other parts end at the boundary. How the stream is cut into pushes
+//! never changes what is found in it: each decision looks at the bytes alone.
 
 mod body;
+mod head;
+mod picture;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
-use super::delimiter::{Delimiter, Line, Match, Search};
+use super::delimiter::{Delimiter, Match, Search};
 use super::{Headers, Part, Problem};
 use crate::Error;
-use crate::codec::jpeg::Finder;
 use crate::container::DEFAULT_MAX_PICTURE_BYTES;
+use picture::{Tail, Walk};
 
 /// What a stream may ask of memory. More than that is an error; the parser goes on at the next boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +35,15 @@ impl Default for Limits {
     }
 }
 
-/// Where a part without a (true) `Content-Length` ends.
+/// Where a part ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PartEnd {
-    /// At the boundary: right for every content type.
+    /// At its `Content-Length` if that is true, otherwise at the boundary: right for every content type.
     #[default]
     AtBoundary,
-    /// Where the JPEG image in it ends, or at the boundary if there is none in it. Many cameras send the boundary only in
-    /// front of the next picture; this shows a picture a whole frame earlier. Line ends before the picture are skipped.
+    /// Where the JPEG image in it ends, whatever its `Content-Length` says; like other parts if there is none in it.
+    /// Many cameras send the boundary only in front of the next picture; this shows a picture a whole frame earlier.
+    /// Line ends before the picture are skipped; other bytes before it stay in the body.
     AtJpegEoi,
 }
 
@@ -72,19 +76,26 @@ pub struct Parser {
     /// Of the part that is being read.
     headers: Headers,
     length_trust: LengthTrust,
-    /// Walks the picture in a body that has no known length.
-    finder: Finder,
+    /// The picture in the body that is being read.
+    walk: Walk,
+    /// Whether a picture without EOI had the length that its part declared.
+    lacks_eoi: bool,
+    foreign_tails: u64,
     /// The size of the body before, as a guess at the next.
     last_body_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Before the first boundary.
-    Preamble { read_bytes: usize },
+    /// Before the first boundary. `false_pictures`: so many starts of pictures there led to none.
+    Preamble { read_bytes: usize, false_pictures: u8 },
+    /// A picture before the first boundary.
+    EarlyPicture { read_bytes: usize, false_pictures: u8 },
     /// Right behind a boundary. `has_empty_part`: a part without a body ended there, which may have been the sender's
     /// way to end a stream whose next headers were out already.
     AfterBoundary { has_empty_part: bool },
+    /// Behind the two dashes that say that no part follows.
+    AfterEnd,
     /// The boundary's line is the first of the block.
     Headers { read_bytes: usize, is_boundary_line: bool },
     /// A body of this length, if the header is right.
@@ -95,6 +106,16 @@ enum State {
     OpenBody,
     /// Bytes that belong to no part, up to the next boundary.
     Gap { expects_boundary: bool, is_after_sized: bool },
+    /// The start of a body that should be a picture.
+    PictureStart { declared: Option<usize> },
+    /// A picture that should be `len` bytes long, and may end before.
+    SizedPicture { len: usize },
+    /// As many bytes of a picture as were declared, without an EOI: the next bytes will tell.
+    SuspectPicture { len: usize },
+    /// A body with a picture in it, perhaps, that ends at the picture's end or at the boundary.
+    OpenPicture { declared: Option<usize> },
+    /// What is behind a picture, up to the next boundary.
+    Tail(Tail),
     /// No boundary was found.
     Failed,
 }
@@ -126,12 +147,14 @@ impl Parser {
             buf: BytesMut::new(),
             offset: 0,
             scanned: 0,
-            state: State::Preamble { read_bytes: 0 },
+            state: State::Preamble { read_bytes: 0, false_pictures: 0 },
             search: Search::new(boundary),
             delimiter: None,
             headers: Headers::default(),
             length_trust: LengthTrust::Unknown,
-            finder: Finder::new(),
+            walk: Walk::default(),
+            lacks_eoi: false,
+            foreign_tails: 0,
             last_body_bytes: 0,
         }
     }
@@ -143,7 +166,7 @@ impl Parser {
         self
     }
 
-    /// The same parser with another rule for the end of parts without a length.
+    /// The same parser with another rule for the end of parts.
     #[must_use]
     pub fn with_part_end(mut self, part_end: PartEnd) -> Self {
         self.part_end = part_end;
@@ -165,8 +188,14 @@ impl Parser {
     pub fn next_event(&mut self) -> Result<Option<Event>, Error> {
         loop {
             let step = match self.state {
-                State::Preamble { read_bytes } => self.preamble(read_bytes)?,
+                State::Preamble { read_bytes, false_pictures } => {
+                    self.preamble(read_bytes, false_pictures)?
+                }
+                State::EarlyPicture { read_bytes, false_pictures } => {
+                    self.early_picture(read_bytes, false_pictures)
+                }
                 State::AfterBoundary { has_empty_part } => self.after_boundary(has_empty_part),
+                State::AfterEnd => self.after_end(),
                 State::Headers { read_bytes, is_boundary_line } => {
                     self.header_line(read_bytes, is_boundary_line)?
                 }
@@ -177,6 +206,11 @@ impl Parser {
                     self.expected_boundary(is_after_sized)
                 }
                 State::Gap { .. } => self.gap(),
+                State::PictureStart { declared } => self.picture_start(declared),
+                State::SizedPicture { len } => self.sized_picture(len),
+                State::SuspectPicture { len } => self.suspect_picture(len),
+                State::OpenPicture { declared } => self.open_picture(declared)?,
+                State::Tail(tail) => self.tail(tail),
                 State::Failed => return Err(self.no_boundary()),
             };
             match step {
@@ -187,101 +221,24 @@ impl Parser {
         }
     }
 
+    /// How many pictures so far had bytes behind them that belong to nothing, blanks and zeros apart, and were handed out
+    /// without these. Counted when the bytes come, and only where parts end [at EOI](PartEnd::AtJpegEoi).
+    pub fn foreign_tails(&self) -> u64 {
+        self.foreign_tails
+    }
+
     /// Ends the stream: the last part, if only its boundary was missing. One that is shorter than its
     /// `Content-Length` is dropped. Call it when [`next_event`](Self::next_event) yields `None`.
     pub fn finish(mut self) -> Option<Part> {
-        let len = match self.state {
-            State::SizedBody { len } | State::SuspectBody { len } if self.buf.len() >= len => len,
-            State::OpenBody => without_line_end(&self.buf).min(self.limits.max_body_bytes),
-            _ => 0,
-        };
-        (len > 0).then(|| self.take_part(len))
-    }
-
-    fn preamble(&mut self, read_bytes: usize) -> Result<Step, Error> {
-        let line_len = self.find_line();
-        let read_bytes = read_bytes + line_len.unwrap_or(self.buf.len());
-        if read_bytes > self.limits.max_body_bytes {
-            self.state = State::Failed;
-            self.buf = BytesMut::new();
-            return Err(self.no_boundary());
-        }
-        let Some(line_len) = line_len else {
-            return Ok(Step::NeedBytes);
-        };
-        match self.search.line(trim_line(&self.buf[..line_len])) {
-            Line::Preamble => {
-                self.consume(line_len);
-                self.state = State::Preamble { read_bytes };
+        let (len, is_complete) = match self.state {
+            State::SizedBody { len } | State::SuspectBody { len } if self.buf.len() >= len => (len, true),
+            State::SuspectPicture { len } => (len, true),
+            State::OpenBody | State::OpenPicture { .. } => {
+                (without_line_end(&self.buf).min(self.limits.max_body_bytes), false)
             }
-            Line::Boundary(delimiter) => {
-                self.consume(delimiter.text().len());
-                self.delimiter = Some(delimiter);
-                self.state = State::AfterBoundary { has_empty_part: false };
-            }
-            Line::Header(delimiter) => {
-                self.scanned = 0;
-                self.delimiter = Some(delimiter);
-                self.state = State::Headers { read_bytes: 0, is_boundary_line: false };
-            }
-        }
-        Ok(Step::Again)
-    }
-
-    fn after_boundary(&mut self, has_empty_part: bool) -> Step {
-        if self.buf.is_empty() || self.buf[..] == *b"-" {
-            return Step::NeedBytes;
-        }
-        if self.buf.starts_with(b"--") {
-            self.consume(2);
-            self.headers = Headers::default();
-            self.state = State::Gap { expects_boundary: false, is_after_sized: false };
-            return Step::Event(Event::End);
-        }
-        self.state = State::Headers { read_bytes: 0, is_boundary_line: true };
-        let headers = std::mem::take(&mut self.headers);
-        if has_empty_part && !headers.is_empty() {
-            return Step::Event(Event::Part(Part { headers, body: Bytes::new(), offset: self.offset }));
-        }
-        Step::Again
-    }
-
-    fn header_line(&mut self, read_bytes: usize, is_boundary_line: bool) -> Result<Step, Error> {
-        if !is_boundary_line && self.buf.starts_with(&[0xFF]) {
-            // A picture without a blank line before it, or nonsense that is no header either.
-            return if self.buf.len() < 2 { Ok(Step::NeedBytes) } else { self.begin_body() };
-        }
-        let line_len = self.find_line();
-        let read_bytes = read_bytes + line_len.unwrap_or(self.buf.len());
-        if read_bytes > self.limits.max_header_bytes {
-            let limit_bytes = self.limits.max_header_bytes;
-            return Err(self.skip_part(Problem::HeaderTooLong { limit_bytes }));
-        }
-        let Some(line_len) = line_len else {
-            return Ok(Step::NeedBytes);
+            _ => (0, false),
         };
-        let line = trim_line(&self.buf[..line_len]);
-        if is_boundary_line {
-            self.consume(line_len);
-        } else if line.is_empty() {
-            self.consume(line_len);
-            return self.begin_body();
-        } else if line.starts_with(b"--")
-            && self.delimiter().match_text(line) == Match::Yes(self.delimiter().text().len())
-        {
-            self.consume(self.delimiter().text().len());
-            self.headers = Headers::default();
-            self.state = State::AfterBoundary { has_empty_part: false };
-            return Ok(Step::Again);
-        } else if self.headers.len() == self.limits.max_headers {
-            let limit = self.limits.max_headers;
-            return Err(self.skip_part(Problem::TooManyHeaders { limit }));
-        } else {
-            self.headers.add_line(line);
-            self.consume(line_len);
-        }
-        self.state = State::Headers { read_bytes, is_boundary_line: false };
-        Ok(Step::Again)
+        (len > 0).then(|| self.take_part(len, is_complete))
     }
 
     fn expected_boundary(&mut self, is_after_sized: bool) -> Step {
@@ -319,11 +276,12 @@ impl Parser {
         }
     }
 
-    fn take_part(&mut self, body_bytes: usize) -> Part {
+    fn take_part(&mut self, body_bytes: usize, is_complete: bool) -> Part {
         let part = Part {
             headers: std::mem::take(&mut self.headers),
             body: self.buf.split_to(body_bytes).freeze(),
             offset: self.offset,
+            is_complete,
         };
         self.offset += body_bytes as u64;
         self.scanned = 0;
@@ -348,17 +306,23 @@ impl Parser {
         self.delimiter.as_ref().expect("the preamble ends when the delimiter is known")
     }
 
-    fn skip_part(&mut self, problem: Problem) -> Error {
+    /// Goes on behind the next boundary.
+    fn skip_to_boundary(&mut self, expects_boundary: bool) {
         self.headers = Headers::default();
         self.scanned = 0;
-        self.state = State::Gap { expects_boundary: false, is_after_sized: false };
+        self.state = match self.part_end {
+            PartEnd::AtBoundary => State::Gap { expects_boundary, is_after_sized: false },
+            PartEnd::AtJpegEoi => State::Tail(Tail::Skipped),
+        };
+    }
+
+    fn skip_part(&mut self, problem: Problem) -> Error {
+        self.skip_to_boundary(false);
         Error::Multipart { offset: self.offset, problem }
     }
 
     fn skip_too_large(&mut self) -> Error {
-        self.headers = Headers::default();
-        self.scanned = 0;
-        self.state = State::Gap { expects_boundary: true, is_after_sized: false };
+        self.skip_to_boundary(true);
         Error::TooLarge { offset: self.offset, limit_bytes: self.limits.max_body_bytes }
     }
 
@@ -379,4 +343,9 @@ fn trim_line(line: &[u8]) -> &[u8] {
 fn without_line_end(bytes: &[u8]) -> usize {
     let trimmed = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     trimmed.strip_suffix(b"\r").unwrap_or(trimmed).len()
+}
+
+/// How many bytes at the start are line ends.
+fn line_ends(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()
 }

@@ -27,6 +27,18 @@ impl Headers {
         self.0.is_empty()
     }
 
+    /// The length of the body that the part declares in `Content-Length`; `None` if it declares none, or several that
+    /// differ. Some cameras send a second header with the true length behind one with zero.
+    pub(super) fn declared_len(&self) -> Option<usize> {
+        let lengths = self.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let mut lengths: Vec<Option<usize>> = lengths.map(|(_, value)| leading_number(value)).collect();
+        if lengths.len() > 1 {
+            lengths.retain(|len| *len != Some(0));
+            lengths.dedup();
+        }
+        if let [len] = lengths[..] { len } else { None }
+    }
+
     /// Takes one line without its end. A line without a colon is dropped: some cameras put a status line there.
     pub(super) fn add_line(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
@@ -34,6 +46,13 @@ impl Headers {
             self.0.push((name.trim().into(), value.trim().into()));
         }
     }
+}
+
+/// The number that `text` begins with: some cameras write a unit or a comma behind it.
+fn leading_number(text: &str) -> Option<usize> {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().ok()
 }
 
 /// One part of a multipart stream.
@@ -45,6 +64,8 @@ pub struct Part {
     pub body: Bytes,
     /// Where the body begins, in bytes from the start of the stream.
     pub offset: u64,
+    /// Whether the part declared its length and all of it came.
+    pub is_complete: bool,
 }
 
 impl Part {

@@ -1,5 +1,8 @@
 //! Streams as the servers that are named in the tests send them, and the rules that hold for all.
 
+mod odd;
+mod picture;
+
 use super::*;
 use crate::Error;
 
@@ -331,62 +334,6 @@ fn what_the_writer_wrote_ahead_of_time_comes_back() {
     assert_eq!(found.last(), Some(&Ok(Event::End)));
 }
 
-/// The old Flask app, ESP32-CAM and others: the boundary stands in front of the next picture.
-fn late_boundaries(pictures: &[&[u8]]) -> Vec<u8> {
-    stream("", "--frame\r\nContent-Type: image/jpeg\r\n\r\n{P}\r\n", pictures, "")
-}
-
-fn at_jpeg_eoi() -> Parser {
-    Parser::new(Some("frame")).with_part_end(PartEnd::AtJpegEoi)
-}
-
-const PICTURE: &[u8] = include_bytes!("../../../../../testdata/ffmpeg-mjpeg.jpg");
-const THUMBNAIL: &[u8] = include_bytes!("../../../../../testdata/ffmpeg-exif-thumbnail.jpg");
-
-#[test]
-fn a_picture_is_complete_at_its_end_though_the_boundary_comes_a_frame_late() {
-    let mut parser = at_jpeg_eoi();
-    let bytes = late_boundaries(&[THUMBNAIL]);
-    let end = bytes.len() - 2;
-    parser.push(&bytes[..end - 1]);
-    assert_eq!(parser.next_event(), Ok(None));
-    parser.push(&bytes[end - 1..end]);
-    let Ok(Some(Event::Part(part))) = parser.next_event() else { panic!("the picture is complete") };
-    assert_eq!(part.body, THUMBNAIL);
-}
-
-#[test]
-fn a_part_that_is_no_whole_picture_still_ends_at_the_boundary() {
-    let cut = &PICTURE[..700];
-    let bytes = late_boundaries(&[PICTURE, cut, b"text", THUMBNAIL]);
-    let found = parse_with(at_jpeg_eoi, &bytes);
-    assert_eq!(bodies(&found), [PICTURE, cut, b"text", THUMBNAIL]);
-}
-
-#[test]
-fn a_blank_line_too_many_before_a_picture_costs_neither_the_picture_nor_a_frame_of_time() {
-    let open =
-        stream("", "--frame\r\nContent-Type: image/jpeg\r\n\r\n\r\n{P}\r\n", &[PICTURE, b"", THUMBNAIL], "");
-    assert_eq!(bodies(&parse_with(at_jpeg_eoi, &open)), [PICTURE, b"", THUMBNAIL]);
-    // The length is that of the picture alone.
-    let sized = stream("", "--frame\r\nContent-Length: {N}\r\n\r\n\r\n{P}\r\n", &[PICTURE, THUMBNAIL], "");
-    assert_eq!(bodies(&parse_with(at_jpeg_eoi, &sized)), [PICTURE, THUMBNAIL]);
-    let mut parser = at_jpeg_eoi();
-    parser.push(sized.strip_suffix(b"\r\n").unwrap());
-    assert_eq!(
-        [parser.next_event(), parser.next_event()].map(|found| found.unwrap().is_some()),
-        [true, true]
-    );
-}
-
-#[test]
-fn a_picture_over_the_bound_is_left_out_wherever_it_would_have_ended() {
-    let limits = Limits { max_body_bytes: PICTURE.len() - 1, ..Limits::default() };
-    let found = parse_with(|| at_jpeg_eoi().with_limits(limits), &late_boundaries(&[PICTURE, A, PICTURE, A]));
-    assert_eq!(found.iter().filter(|event| matches!(event, Err(Error::TooLarge { .. }))).count(), 2);
-    assert_eq!(bodies(&found), [A, A]);
-}
-
 #[test]
 fn a_body_is_handed_out_from_the_buffer_it_was_copied_to() {
     let part = "--frame\r\nContent-Length: {N}\r\n\r\n{P}\r\n";
@@ -402,18 +349,4 @@ fn a_body_is_handed_out_from_the_buffer_it_was_copied_to() {
             assert!(held < 60_000, "{held} bytes are held for a picture of {}", picture.len());
         }
     }
-}
-
-/// Does not end within minutes if each byte that arrives has the body searched from its start.
-#[test]
-fn a_body_that_comes_byte_by_byte_is_searched_once() {
-    let body = vec![b'-'; 2 << 20];
-    let mut parser = at_jpeg_eoi();
-    let bytes = late_boundaries(&[&body, b""]);
-    let mut found = Vec::new();
-    for byte in bytes.chunks(1) {
-        parser.push(byte);
-        drain(&mut parser, &mut found);
-    }
-    assert_eq!(bodies(&found), [body]);
 }

@@ -1,26 +1,26 @@
-//! Where the body of a part ends: at its length, at the boundary, or at the end of the picture in it.
+//! Where the body of a part of any kind ends: at its length, or at the boundary.
 
-use super::{Event, LengthTrust, Parser, PartEnd, State, Step, without_line_end};
+use super::{Event, LengthTrust, Parser, PartEnd, State, Step, line_ends, without_line_end};
 use crate::Error;
-use crate::codec::jpeg::Finder;
 use crate::container::multipart::delimiter::Match;
 
 impl Parser {
     pub(super) fn begin_body(&mut self) -> Result<Step, Error> {
         self.scanned = 0;
-        let len = self.headers.get("content-length").and_then(|text| text.parse::<usize>().ok());
-        let expected_bytes = match len {
-            Some(len) if self.length_trust != LengthTrust::Refuted => {
+        let declared = self.headers.declared_len();
+        self.state = match (self.part_end, declared) {
+            (PartEnd::AtJpegEoi, declared) => State::PictureStart { declared },
+            (PartEnd::AtBoundary, Some(len)) if self.length_trust != LengthTrust::Refuted => {
                 if len > self.limits.max_body_bytes {
                     return Err(self.skip_too_large());
                 }
-                self.state = State::SizedBody { len };
-                len
+                State::SizedBody { len }
             }
-            _ => {
-                self.state = State::OpenBody;
-                self.last_body_bytes
-            }
+            (PartEnd::AtBoundary, _) => State::OpenBody,
+        };
+        let expected_bytes = match self.state {
+            State::OpenBody => self.last_body_bytes,
+            _ => declared.unwrap_or(self.last_body_bytes),
         };
         // Room for the body and the next headers, so that nothing is moved while it grows. A header alone, which may
         // lie, does not get more than a megabyte.
@@ -38,7 +38,7 @@ impl Parser {
             return Step::Again;
         }
         self.state = State::Gap { expects_boundary: true, is_after_sized: true };
-        Step::Event(Event::Part(self.take_part(len)))
+        Step::Event(Event::Part(self.take_part(len, true)))
     }
 
     /// Whether the first `len` bytes of the buffer look like one whole body.
@@ -59,7 +59,7 @@ impl Parser {
             Match::Open => Step::NeedBytes,
             Match::Yes(_) => {
                 self.state = State::Gap { expects_boundary: true, is_after_sized: true };
-                Step::Event(Event::Part(self.take_part(len)))
+                Step::Event(Event::Part(self.take_part(len, true)))
             }
             Match::No => {
                 self.length_trust = LengthTrust::Refuted;
@@ -71,66 +71,47 @@ impl Parser {
 
     pub(super) fn open_body(&mut self) -> Result<Step, Error> {
         if self.scanned == 0 {
-            if self.part_end == PartEnd::AtJpegEoi {
-                // Some cameras send one blank line more than they should.
-                self.consume(line_ends(&self.buf));
-            }
             match self.delimiter().match_text(&self.buf) {
                 Match::Open => return Ok(Step::NeedBytes),
-                Match::Yes(len) => return Ok(self.end_at_boundary(0, len)),
-                Match::No => self.finder = Finder::new(),
+                Match::Yes(len) => return Ok(self.end_at_boundary(0, len, false)),
+                Match::No => {}
             }
         }
         let needle_len = self.delimiter().needle_len();
         let from = self.scanned.saturating_sub(needle_len - 1);
         let boundary = self.delimiter().find(&self.buf, from);
-        let picture_bytes = self.picture_len(boundary.unwrap_or(self.buf.len()));
-        let body_bytes = match (picture_bytes, boundary) {
-            (Some(picture_bytes), _) => picture_bytes,
-            (None, Some(line_feed)) => without_line_end(&self.buf[..=line_feed]),
+        let body_bytes = match boundary {
+            Some(line_feed) => without_line_end(&self.buf[..=line_feed]),
             // At least so many bytes belong to the body, wherever it ends.
-            (None, None) => self.buf.len().saturating_sub(needle_len),
+            None => self.buf.len().saturating_sub(needle_len),
         };
         if body_bytes > self.limits.max_body_bytes {
             return Err(self.skip_too_large());
         }
-        match (picture_bytes, boundary) {
-            (Some(_), _) => {
-                self.state = State::Gap { expects_boundary: true, is_after_sized: false };
-                Ok(Step::Event(Event::Part(self.take_part(body_bytes))))
-            }
-            (None, Some(line_feed)) => Ok(self.end_at_boundary(body_bytes, line_feed + needle_len)),
-            (None, None) => {
+        match boundary {
+            Some(line_feed) => Ok(self.end_at_boundary(body_bytes, line_feed + needle_len, false)),
+            None => {
                 self.scanned = self.buf.len();
                 Ok(Step::NeedBytes)
             }
         }
     }
 
-    /// Length of the picture at the start of the buffer, if it ends within the first `len` bytes and that is asked for.
-    /// A broken picture has no end but the boundary; whether it is any good is for others to say.
-    fn picture_len(&mut self, len: usize) -> Option<usize> {
-        match self.part_end {
-            PartEnd::AtBoundary => None,
-            PartEnd::AtJpegEoi => self.finder.advance(&self.buf[..len]).ok().flatten(),
-        }
-    }
-
     /// Ends the part after `body_bytes`, where the boundary is that reaches to `boundary_end`.
-    fn end_at_boundary(&mut self, body_bytes: usize, boundary_end: usize) -> Step {
+    pub(super) fn end_at_boundary(
+        &mut self,
+        body_bytes: usize,
+        boundary_end: usize,
+        is_complete: bool,
+    ) -> Step {
         if body_bytes == 0 {
             self.consume(boundary_end);
             self.state = State::AfterBoundary { has_empty_part: true };
             return Step::Again;
         }
-        let part = self.take_part(body_bytes);
+        let part = self.take_part(body_bytes, is_complete);
         self.consume(boundary_end - body_bytes);
         self.state = State::AfterBoundary { has_empty_part: false };
         Step::Event(Event::Part(part))
     }
-}
-
-/// How many bytes at the start are line ends.
-fn line_ends(bytes: &[u8]) -> usize {
-    bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()
 }

@@ -1,0 +1,129 @@
+//! Where in bytes of any kind a JPEG image is.
+//!
+//! The picture is nearly always at the front. Behind other bytes the first start is taken that leads to an EOI. Bytes
+//! that only look like a start may claim a segment that reaches over the true one, so the search goes back behind a few
+//! of these; it never goes back into a picture that broke off, whose thumbnail would pass for it.
+
+use memchr::memmem;
+
+use super::find::Finder;
+use super::scan::Header;
+use super::{PICTURE_START, Problem};
+use crate::Error;
+
+/// Behind so many false starts the search goes back, which costs a pass over the bytes each.
+const MAX_FALSE_STARTS: usize = 16;
+
+/// A whole picture.
+pub(super) struct Place {
+    /// Offset of its SOI in bytes.
+    pub(super) start: usize,
+    /// What its markers say; offsets count from SOI.
+    pub(super) header: Header,
+}
+
+/// No whole picture.
+pub(super) struct Missing {
+    /// What is wrong with the first picture that there seemed to be.
+    pub(super) error: Error,
+    /// Offset of the SOI of a picture that lacks nothing but EOI at the end of the bytes.
+    pub(super) open_start: Option<usize>,
+}
+
+/// Finds the first whole picture in `data`.
+pub(super) fn locate(data: &[u8]) -> Result<Place, Missing> {
+    let front = data.len() - data.trim_ascii_start().len();
+    let (mut missing, mut false_starts) = (None, 0);
+    let mut next = Some(front);
+    while let Some(start) = next {
+        let mut finder = Finder::new();
+        let (offset, problem) = match finder.advance(&data[start..]) {
+            Err(Error::Jpeg { offset, problem }) => (start + offset, problem),
+            _ => match finder.header() {
+                Some(header) => return Ok(Place { start, header }),
+                None => (data.len(), Problem::Truncated),
+            },
+        };
+        let open_start = (problem == Problem::Truncated && finder.is_in_data()).then_some(start);
+        note(&mut missing, Error::Jpeg { offset, problem }, open_start);
+        let is_false_start = start > front && !finder.has_scan() && false_starts < MAX_FALSE_STARTS;
+        let from = if is_false_start { start + 1 } else { offset.max(start + 1) };
+        false_starts += usize::from(is_false_start);
+        next = find_start(data, from);
+    }
+    Err(missing.expect("there was one attempt at least"))
+}
+
+/// Keeps the first error, unless it only says that there is no picture at the front.
+fn note(missing: &mut Option<Missing>, error: Error, open_start: Option<usize>) {
+    match missing {
+        Some(noted) if !matches!(noted.error, Error::Jpeg { problem: Problem::NoSoi, .. }) => {
+            noted.open_start = open_start.or(noted.open_start);
+        }
+        _ => *missing = Some(Missing { error, open_start }),
+    }
+}
+
+fn find_start(data: &[u8], from: usize) -> Option<usize> {
+    memmem::find(data.get(from..)?, PICTURE_START).map(|at| from + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    fn start(data: &[u8]) -> Option<usize> {
+        locate(data).ok().map(|place| place.start)
+    }
+
+    #[test]
+    fn a_picture_is_found_behind_bytes_of_any_kind() {
+        let nearly_start = [0xFF, 0xD8];
+        let false_start = [0xFF, 0xD8, 0xFF, 0xFE, 0x10, 0x00, 1, 2];
+        let cut = &samples::PLAIN[..samples::PLAIN.len() / 2];
+        let all: Vec<u8> = (0..=255).collect();
+        for before in
+            [&b""[..], b"\r\n", &[0xFF], &nearly_start, &all, &[0; 4096], cut, b"HTTP/1.0 200 OK\r\n\r\n"]
+        {
+            for picture in samples::ALL {
+                let place = locate(&[before, picture, b"behind"].concat()).ok().expect("there is a picture");
+                assert_eq!(
+                    (place.start, place.header.len_bytes),
+                    (before.len(), picture.len()),
+                    "{before:?}"
+                );
+            }
+        }
+        // What looks like a start at the very front counts as a picture that broke off, unless there is something before.
+        assert_eq!(start(&[b"x", &false_start[..], samples::PLAIN].concat()), Some(9));
+    }
+
+    #[test]
+    fn the_thumbnail_of_a_picture_that_breaks_off_does_not_pass_for_it() {
+        let cut = &samples::THUMBNAIL[..samples::THUMBNAIL.len() - 2];
+        assert_eq!(start(cut), None);
+        assert_eq!(start(&[b"\r\n", cut].concat()), None);
+        assert_eq!(start(&[&[1, 2, 3][..], cut].concat()), None);
+    }
+
+    #[test]
+    fn the_error_is_that_of_the_picture_and_not_of_what_is_before_it() {
+        let cut = [b"noise", &samples::PLAIN[..1000]].concat();
+        let missing = locate(&cut).err().expect("the picture is cut");
+        assert_eq!(missing.error, Error::Jpeg { offset: 1005, problem: Problem::Truncated });
+        assert_eq!(missing.open_start, Some(5));
+        let nothing = locate(b"noise").err().expect("there is no picture");
+        assert_eq!(nothing.error, Error::Jpeg { offset: 0, problem: Problem::NoSoi });
+    }
+
+    /// Does not end within minutes if each false start costs a walk to the end.
+    #[test]
+    fn bytes_full_of_starts_cost_a_few_passes() {
+        // Each start begins a chain of comments that never ends; the next one hides in the comment before.
+        let chain = b"\xFF\xFE\x00\x07\xFF\xD8\xFF\x00\x00".repeat(1 << 17);
+        assert_eq!(start(&[b"x\xFF\xD8", &chain[..]].concat()), None);
+        let short = b"\xFF\xD8\xFF\xFE\x00\x02".repeat(1 << 17);
+        assert_eq!(start(&[b"x", &short[..]].concat()), None);
+    }
+}

@@ -1,0 +1,208 @@
+//! Where a part ends that should be a picture.
+//!
+//! The picture's own end counts for more than the length that its part declares. A picture that begins where it should
+//! is only searched for the two bytes of EOI up to its length, which costs next to nothing; it is walked marker by
+//! marker where these come too early or not at all, and where there is no length or something before the picture.
+
+use memchr::memmem;
+
+use super::{Event, Parser, State, Step, line_ends, without_line_end};
+use crate::Error;
+use crate::codec::jpeg::{Finder, PICTURE_END, PICTURE_START};
+use crate::container::multipart::delimiter::Match;
+
+/// What is behind a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// The next boundary, and blanks or zeros before it; other bytes have yet to be counted.
+    Clean,
+    /// The same behind a picture that ended without EOI at the length that its part declared.
+    Unended,
+    /// Bytes that were counted already or need not be.
+    Skipped,
+}
+
+/// The walk over the picture in a body.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// Where in the buffer the picture begins; `None` while its start is looked for.
+    start: Option<usize>,
+    /// How far the start was looked for in vain.
+    searched: usize,
+    /// Walks the picture from its start on.
+    pub(super) finder: Finder,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self { start: None, searched: 0, finder: Finder::new() }
+    }
+}
+
+impl Walk {
+    /// A picture begins at `start`.
+    pub(super) fn begin(&mut self, start: usize) {
+        *self = Self { start: Some(start), searched: start, finder: Finder::new() };
+    }
+
+    /// Goes on in `body`, which holds what it held before and perhaps more, or perhaps less if it ends there. Returns
+    /// where the first whole picture ends, if it does.
+    fn advance(&mut self, body: &[u8]) -> Option<usize> {
+        loop {
+            let Some(start) = self.start else {
+                let unsearched = body.get(self.searched..).unwrap_or_default();
+                let Some(at) = memmem::find(unsearched, PICTURE_START) else {
+                    // The start may have come in part.
+                    self.searched = self.searched.max(body.len().saturating_sub(PICTURE_START.len() - 1));
+                    return None;
+                };
+                self.begin(self.searched + at);
+                continue;
+            };
+            match self.finder.advance(body.get(start..).unwrap_or_default()) {
+                Ok(len) => return len.map(|len| start + len),
+                // Another picture may begin where this one breaks off.
+                Err(Error::Jpeg { offset, .. }) => self.search_from(start + offset.max(1)),
+                Err(_) => self.search_from(start + 1),
+            }
+        }
+    }
+
+    fn search_from(&mut self, searched: usize) {
+        *self = Self { start: None, searched, finder: Finder::new() };
+    }
+}
+
+impl Parser {
+    /// Skips the blank lines that some cameras send too many, and looks how the body begins.
+    pub(super) fn picture_start(&mut self, declared: Option<usize>) -> Step {
+        let blanks = line_ends(&self.buf);
+        self.consume(blanks);
+        let declared = declared.map(|len| len.saturating_sub(blanks));
+        self.state = State::PictureStart { declared };
+        match self.delimiter().match_text(&self.buf) {
+            Match::Open => return Step::NeedBytes,
+            Match::Yes(len) => return self.end_at_boundary(0, len, false),
+            Match::No if PICTURE_START.starts_with(&self.buf) && self.buf.len() < PICTURE_START.len() => {
+                return Step::NeedBytes;
+            }
+            Match::No => {}
+        }
+        match declared {
+            Some(len @ 1..) if self.buf.starts_with(PICTURE_START) && len <= self.limits.max_body_bytes => {
+                self.walk.begin(0);
+                self.state = State::SizedPicture { len };
+            }
+            _ => self.begin_open_picture(declared),
+        }
+        Step::Again
+    }
+
+    pub(super) fn sized_picture(&mut self, len: usize) -> Step {
+        let within = self.buf.len().min(len);
+        while let Some(at) = memmem::find(&self.buf[self.scanned.min(within)..within], PICTURE_END) {
+            let end = self.scanned + at + PICTURE_END.len();
+            if end == len {
+                return self.end_at_eoi(end, true);
+            }
+            match self.walk.finder.advance(&self.buf[..end]) {
+                Ok(Some(end)) => return self.end_at_eoi(end, false),
+                // Inside a segment: a thumbnail ends there.
+                Ok(None) => self.scanned = end,
+                Err(_) => {
+                    self.begin_open_picture(Some(len));
+                    return Step::Again;
+                }
+            }
+        }
+        // EOI may have come in part.
+        self.scanned = self.scanned.max(within.saturating_sub(1));
+        if self.buf.len() < len {
+            return Step::NeedBytes;
+        }
+        if self.lacks_eoi {
+            return self.end_at_length(len);
+        }
+        self.state = State::SuspectPicture { len };
+        Step::Again
+    }
+
+    pub(super) fn suspect_picture(&mut self, len: usize) -> Step {
+        match self.delimiter().match_after_line_end(&self.buf[len..]) {
+            Match::Open => return Step::NeedBytes,
+            Match::Yes(_) => {
+                self.lacks_eoi = true;
+                return self.end_at_length(len);
+            }
+            Match::No => self.begin_open_picture(Some(len)),
+        }
+        Step::Again
+    }
+
+    fn begin_open_picture(&mut self, declared: Option<usize>) {
+        self.scanned = 0;
+        self.walk = Walk::default();
+        self.state = State::OpenPicture { declared };
+    }
+
+    pub(super) fn open_picture(&mut self, declared: Option<usize>) -> Result<Step, Error> {
+        let needle_len = self.delimiter().needle_len();
+        let from = self.scanned.saturating_sub(needle_len - 1);
+        let boundary = self.delimiter().find(&self.buf, from);
+        let picture_end = self.walk.advance(&self.buf[..boundary.unwrap_or(self.buf.len())]);
+        let body_bytes = match (picture_end, boundary) {
+            (Some(end), _) => end,
+            (None, Some(line_feed)) => without_line_end(&self.buf[..=line_feed]),
+            // At least so many bytes belong to the body, wherever it ends.
+            (None, None) => self.buf.len().saturating_sub(needle_len),
+        };
+        if body_bytes > self.limits.max_body_bytes {
+            return Err(self.skip_too_large());
+        }
+        let is_complete = declared == Some(body_bytes);
+        match (picture_end, boundary) {
+            (Some(end), _) => Ok(self.end_at_eoi(end, is_complete)),
+            (None, Some(line_feed)) => {
+                Ok(self.end_at_boundary(body_bytes, line_feed + needle_len, is_complete))
+            }
+            (None, None) => {
+                self.scanned = self.buf.len();
+                Ok(Step::NeedBytes)
+            }
+        }
+    }
+
+    fn end_at_eoi(&mut self, end: usize, is_complete: bool) -> Step {
+        // What is before the picture is in the body, where it is seen; once is enough.
+        let tail = if self.walk.start == Some(0) { Tail::Clean } else { Tail::Skipped };
+        self.state = State::Tail(tail);
+        Step::Event(Event::Part(self.take_part(end, is_complete)))
+    }
+
+    fn end_at_length(&mut self, len: usize) -> Step {
+        self.state = State::Tail(Tail::Unended);
+        Step::Event(Event::Part(self.take_part(len, true)))
+    }
+
+    /// Looks for the next boundary, which need not stand at the start of a line.
+    pub(super) fn tail(&mut self, tail: Tail) -> Step {
+        let text_len = self.delimiter().text().len();
+        let found = self.delimiter().find_text(&self.buf);
+        let end = found.unwrap_or(self.buf.len().saturating_sub(text_len - 1));
+        let is_padding = |byte: &u8| *byte == 0 || byte.is_ascii_whitespace();
+        if tail != Tail::Skipped && !self.buf[..end].iter().all(is_padding) {
+            match tail {
+                Tail::Unended => self.lacks_eoi = false,
+                _ => self.foreign_tails += 1,
+            }
+            self.state = State::Tail(Tail::Skipped);
+        }
+        self.consume(end);
+        if found.is_none() {
+            return Step::NeedBytes;
+        }
+        self.consume(text_len);
+        self.state = State::AfterBoundary { has_empty_part: false };
+        Step::Again
+    }
+}

@@ -148,6 +148,7 @@ function showDetails(camera, nowMs) {
   detail("Pictures", camera.frames.toLocaleString("en"));
   detail("Encoded", camera.encoded > 0 ? camera.encoded.toLocaleString("en") : "");
   detail("Lost by the device", camera.lost > 0 ? camera.lost.toLocaleString("en") : "");
+  detail("Repaired", camera.repaired > 0 ? camera.repaired.toLocaleString("en") : "");
   detail("Broken", camera.broken > 0 ? camera.broken.toLocaleString("en") : "");
   detail("Last broken", camera.last_broken);
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use framecast_media::Bytes;
-use framecast_media::codec::jpeg::{Finder, Problem, admit, decode, scan};
+use framecast_media::codec::jpeg::{Admitted, Finder, Problem, admit, admit_complete, decode, scan};
 use libfuzzer_sys::fuzz_target;
 
 /// Small enough that a decoded picture costs the fuzzer little.
@@ -19,7 +19,15 @@ fuzz_target!(|data: &[u8]| {
         (Err(scanned), Some(Err(found))) => assert_eq!(*scanned, found),
         (scanned, found) => panic!("scan: {scanned:?}, finder: {found:?}"),
     }
-    if let Ok((admitted, header)) = admit(Bytes::copy_from_slice(data)) {
+    let whole = Bytes::copy_from_slice(data);
+    let (found, completed) = (admit(whole.clone()), admit_complete(whole));
+    match (&scanned, &found) {
+        (Ok(_), Err(error)) => panic!("the scanner takes what the door refuses: {error}"),
+        (_, Ok(found)) => assert_eq!(completed.as_ref(), Ok(found)),
+        (Err(_), Err(_)) => {}
+    }
+    if let Ok(Admitted { data: admitted, header, is_repaired }) = completed {
+        assert!(is_repaired || found.is_ok());
         let again = scan(&admitted).expect("what was admitted is whole");
         assert!(again.has_huffman_tables);
         assert_eq!(again.len_bytes, admitted.len());

@@ -4,6 +4,7 @@
 
 use framecast_fuzz::pieces;
 use framecast_media::Error;
+use framecast_media::codec::jpeg::scan;
 use framecast_media::container::multipart::{
     Event, Limits, Parser, PartEnd, Problem, Writer, boundary_from_content_type,
 };
@@ -44,6 +45,41 @@ fn any_stream(choice: u8, seed: u8, stream: &[u8]) {
         // A byte that is no UTF-8 is replaced by a character of three.
         assert!(written <= 3 * LIMITS.max_header_bytes);
         assert_eq!(stream[part.offset as usize..][..part.body.len()], part.body);
+        // A part that begins with a picture ends with it.
+        if part_end == PartEnd::AtJpegEoi
+            && let Ok(header) = scan(&part.body)
+        {
+            assert_eq!(header.len_bytes, part.body.len());
+        }
+    }
+}
+
+/// Pictures as any camera sends them come out whole, whatever is around them.
+fn odd_parts(choice: u8, seed: u8, around: &[u8]) {
+    const PICTURE: &[u8] = include_bytes!("../../testdata/ffmpeg-mjpeg.jpg");
+    let has = |what: &[u8]| around.windows(what.len()).any(|bytes| bytes == what);
+    if has(b"--frame") || has(b"\xFF\xD8") || around.ends_with(b"\xFF") || around.len() > 300 {
+        return; // Then the picture may rightly be taken to begin or to end elsewhere.
+    }
+    let length = match choice & 3 {
+        0 => String::new(),
+        1 => format!("Content-Length: {}\r\n", PICTURE.len() + around.len()),
+        2 => format!("Content-Length: {}\r\n", usize::from(seed) * 37),
+        _ => format!("Content-Length: 0\r\nContent-Length: {}\r\n", PICTURE.len()),
+    };
+    let head = format!("--frame\r\nContent-Type: image/jpeg\r\n{length}\r\n");
+    let part = match choice & 4 {
+        0 => [head.as_bytes(), around, PICTURE, b"\r\n"].concat(),
+        _ => [head.as_bytes(), PICTURE, around, b"\r\n"].concat(),
+    };
+    let stream = part.repeat(3);
+    let limits = Limits { max_body_bytes: 1 << 16, ..LIMITS };
+    let parser = Parser::new(Some("frame")).with_limits(limits).with_part_end(PartEnd::AtJpegEoi);
+    let found = parse(parser, pieces(&stream, seed));
+    assert_eq!(found.len(), 3);
+    for event in found {
+        let Ok(Event::Part(part)) = event else { panic!("{event:?}") };
+        assert!(part.body.ends_with(PICTURE));
     }
 }
 
@@ -87,4 +123,5 @@ fuzz_target!(|data: &[u8]| {
     let &[choice, seed, ref stream @ ..] = data else { return };
     any_stream(choice, seed, stream);
     round_trip(seed, stream);
+    odd_parts(choice, seed, stream);
 });

@@ -4,7 +4,8 @@
 //! its reader (a device that overruns) drops frames itself. The thread works in the span of whoever spawned it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc as sync_mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc as sync_mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The thread's end: where it puts frames.
 #[derive(Debug)]
-pub struct Sink(mpsc::Sender<Result<Frame, Error>>);
+pub struct Sink {
+    frames: mpsc::Sender<Result<Frame, Error>>,
+    repaired: Arc<AtomicU64>,
+}
 
 /// The source was dropped: the thread should return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +36,12 @@ impl Sink {
     /// # Errors
     /// [`Closed`] when the source was dropped.
     pub fn send(&self, frame: Result<Frame, Error>) -> Result<(), Closed> {
-        self.0.blocking_send(frame).map_err(|_| Closed)
+        self.frames.blocking_send(frame).map_err(|_| Closed)
+    }
+
+    /// Tells how many frames so far were made of repaired pictures, for [`Source::repaired_frames`].
+    pub fn tell_repaired(&self, repaired: u64) {
+        self.repaired.store(repaired, Ordering::Relaxed);
     }
 
     /// Sleeps until `deadline`, less when the source is dropped. To be called on the thread that was spawned.
@@ -54,7 +63,7 @@ impl Sink {
 
     /// Whether the source was dropped.
     pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.frames.is_closed()
     }
 }
 
@@ -63,6 +72,7 @@ impl Sink {
 #[derive(Debug)]
 pub struct Blocking {
     frames: mpsc::Receiver<Result<Frame, Error>>,
+    repaired: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
     /// Disconnected once the thread has returned.
     returned: sync_mpsc::Receiver<()>,
@@ -76,11 +86,12 @@ pub fn spawn(name: &str, work: impl FnOnce(&Sink) + Send + 'static) -> Result<Bl
     let (sender, frames) = mpsc::channel(1);
     let (running, returned) = sync_mpsc::channel();
     let span = Span::current();
+    let repaired = Arc::new(AtomicU64::new(0));
+    let sink = Sink { frames: sender, repaired: Arc::clone(&repaired) };
     let thread = thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || {
             let _running: sync_mpsc::Sender<()> = running;
-            let sink = Sink(sender);
             let run = AssertUnwindSafe(|| span.in_scope(|| work(&sink)));
             if let Err(panic) = catch_unwind(run) {
                 let message = panic_message(panic.as_ref());
@@ -89,12 +100,16 @@ pub fn spawn(name: &str, work: impl FnOnce(&Sink) + Send + 'static) -> Result<Bl
             }
         })
         .map_err(|source| Error::CannotRun { program: format!("thread {name}"), source })?;
-    Ok(Blocking { frames, thread: Some(thread), returned })
+    Ok(Blocking { frames, repaired, thread: Some(thread), returned })
 }
 
 impl Source for Blocking {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(async move { self.frames.recv().await.transpose() })
+    }
+
+    fn repaired_frames(&self) -> u64 {
+        self.repaired.load(Ordering::Relaxed)
     }
 }
 

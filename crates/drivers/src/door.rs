@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use framecast_media::codec::jpeg;
+use framecast_media::codec::jpeg::{self, Admitted};
 use framecast_media::{Bytes, Codec, Error as MediaError, Format, Frame, PixelFormat, Range, Timestamp};
 
 use crate::{Error, SourceUrl};
@@ -18,6 +18,7 @@ pub struct Door {
     max_picture_bytes: usize,
     opened_at: Instant,
     offered: u64,
+    repaired: u64,
     last_pts: Timestamp,
     format: Option<Arc<Format>>,
 }
@@ -29,19 +30,38 @@ impl Door {
             max_picture_bytes: url.max_picture_bytes(),
             opened_at: Instant::now(),
             offered: 0,
+            repaired: 0,
             last_pts: Timestamp::default(),
             format: None,
         }
     }
 
-    /// Makes a frame of the JPEG image in `data`, captured at `captured_at` by the wall clock.
+    /// Makes a frame of the first whole JPEG image in `data`, captured at `captured_at` by the wall clock.
     ///
-    /// Padding after the picture is cut off and missing Huffman tables are put in; otherwise the bytes are shared,
-    /// not copied.
+    /// Whatever is before or behind the picture is cut off and missing Huffman tables are put in; otherwise the bytes are
+    /// shared, not copied. A picture that had more around it than blanks and zeros counts as [repaired](Self::repaired).
     ///
     /// # Errors
     /// [`Error::Picture`] with the byte offset when the picture is broken or too large; the next one may be whole.
     pub fn admit(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
+        self.pass(data, captured_at, jpeg::admit)
+    }
+
+    /// Does what [`admit`](Self::admit) does with a body of which every byte came that its sender declared: a picture that
+    /// lacks nothing but EOI is shown too. EOI is added, which costs a copy, and the picture counts as repaired.
+    ///
+    /// # Errors
+    /// Those of [`admit`](Self::admit).
+    pub fn admit_complete(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
+        self.pass(data, captured_at, jpeg::admit_complete)
+    }
+
+    fn pass(
+        &mut self,
+        data: Bytes,
+        captured_at: SystemTime,
+        admit: fn(Bytes) -> Result<Admitted, MediaError>,
+    ) -> Result<Frame, Error> {
         self.offered += 1;
         let number = self.offered;
         if data.len() > self.max_picture_bytes {
@@ -49,17 +69,16 @@ impl Door {
             let source = MediaError::TooLarge { offset: 0, limit_bytes };
             return Err(Error::Picture { number, source });
         }
-        let (data, header) = jpeg::admit(data).map_err(|source| Error::Picture { number, source })?;
+        let Admitted { data, header, is_repaired } =
+            admit(data).map_err(|source| Error::Picture { number, source })?;
+        self.repaired += u64::from(is_repaired);
         let format = Format { codec: Codec::Jpeg, width_px: header.width_px, height_px: header.height_px };
         Ok(self.frame(data, captured_at, format))
     }
 
-    /// The same for a picture all of whose declared length has come.
-    ///
-    /// # Errors
-    /// As [`admit`](Self::admit).
-    pub fn admit_complete(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
-        self.admit(data, captured_at)
+    /// How many pictures so far had bytes around them that belong to nothing, or lacked EOI, and were made frames of.
+    pub fn repaired(&self) -> u64 {
+        self.repaired
     }
 
     /// Makes a frame of a picture that was admitted before and is shown once more, captured at `captured_at` as it were.
@@ -151,6 +170,25 @@ mod tests {
     fn missing_huffman_tables_are_put_in() {
         let frame = admit(&mut door(), NO_DHT).unwrap();
         assert!(jpeg::scan(&frame.data).unwrap().has_huffman_tables);
+    }
+
+    #[test]
+    fn pictures_with_something_around_them_or_without_an_end_are_shown_and_counted() {
+        let mut door = door();
+        let now = SystemTime::UNIX_EPOCH;
+        for whole in [PLAIN.to_vec(), [PLAIN, &[0; 40]].concat(), [b"\r\n", PLAIN, b"\r\n"].concat()] {
+            assert_eq!(admit(&mut door, &whole).unwrap().data, PLAIN);
+        }
+        assert_eq!(door.repaired(), 0);
+        for odd in [[b"\xFF", PLAIN].concat(), [PLAIN, b"dhav"].concat(), [&PLAIN[..900], PLAIN].concat()] {
+            assert_eq!(admit(&mut door, &odd).unwrap().data, PLAIN);
+        }
+        assert_eq!(door.repaired(), 3);
+        let without_end = Bytes::from_static(&PLAIN[..PLAIN.len() - 2]);
+        assert!(door.admit(without_end.clone(), now).unwrap_err().is_picture());
+        assert_eq!(door.repaired(), 3);
+        assert_eq!(door.admit_complete(without_end, now).unwrap().data, PLAIN);
+        assert_eq!(door.repaired(), 4);
     }
 
     #[test]

@@ -95,4 +95,10 @@ pub trait Source: Send {
     fn lost_frames(&self) -> u64 {
         0
     }
+
+    /// How many frames since it was opened were made of pictures that had bytes around them which belong to nothing, or
+    /// lacked their end; see [`Door::repaired`](crate::Door::repaired).
+    fn repaired_frames(&self) -> u64 {
+        0
+    }
 }

@@ -48,4 +48,8 @@ impl Source for Program {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<framecast_media::Frame>, Error>> {
         Box::pin(self.next())
     }
+
+    fn repaired_frames(&self) -> u64 {
+        self.count_repaired()
+    }
 }

@@ -68,6 +68,7 @@ where
                         .into_picture()
                         .map_err(Error::Custom)
                         .and_then(|data| door.admit(data, SystemTime::now()));
+                    sink.tell_repaired(door.repaired());
                     if sink.send(frame).is_err() {
                         break;
                     }
@@ -128,6 +129,10 @@ where
                 None => Ok(None),
             }
         })
+    }
+
+    fn repaired_frames(&self) -> u64 {
+        self.door.repaired()
     }
 }
 
@@ -214,6 +219,20 @@ mod tests {
         let mut source = open(Drivers::default().with_frames("mine", items)).await;
         assert!(source.next_frame().await.unwrap_err().is_picture());
         assert_eq!(count(&mut source).await, 1);
+        assert_eq!(source.repaired_frames(), 0);
+    }
+
+    #[tokio::test]
+    async fn pictures_with_something_around_them_are_shown_and_counted() {
+        let items = || [PICTURE.to_vec(), [b"\xFF", PICTURE].concat(), [PICTURE, b"dhav"].concat()];
+        let drivers = Drivers::default()
+            .with_frames("mine", items)
+            .with_frame_stream("streamed", move || stream::iter(items()));
+        for url in ["mine", "streamed"] {
+            let mut source = drivers.open(&SourceUrl::parse(url).unwrap()).await.unwrap();
+            assert_eq!(count(&mut source).await, 3, "{url}");
+            assert_eq!(source.repaired_frames(), 2, "{url}");
+        }
     }
 
     #[tokio::test]

@@ -119,6 +119,10 @@ impl Source for PipeSource {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         self.frames.next_frame()
     }
+
+    fn repaired_frames(&self) -> u64 {
+        self.frames.repaired_frames()
+    }
 }
 
 /// The input while one camera reads it; dropping it leaves the place for the next.
@@ -230,6 +234,7 @@ fn hand_over(stream: &mut PictureStream, sink: &Sink) -> Result<bool, Error> {
             Err(error) if !error.is_picture() => return Err(error),
             next => {
                 let Some(next) = next.transpose() else { return Ok(true) };
+                sink.tell_repaired(stream.repaired_frames());
                 if sink.send(next).is_err() {
                     return Ok(false);
                 }

@@ -16,6 +16,8 @@ pub(crate) struct PictureStream {
     door: Door,
     /// When the bytes that were pushed last came.
     read_at: SystemTime,
+    /// How many pictures with something behind them `reader` had counted before this opening.
+    tails_before: u64,
     is_finished: bool,
     has_yielded: bool,
 }
@@ -28,8 +30,14 @@ impl PictureStream {
 
     /// A stream that `reader` was reading before.
     pub(crate) fn resume(url: &SourceUrl, reader: PictureReader) -> Self {
-        let (door, read_at) = (Door::new(url), SystemTime::now());
-        Self { reader, door, read_at, is_finished: false, has_yielded: false }
+        Self {
+            tails_before: reader.foreign_tails(),
+            reader,
+            door: Door::new(url),
+            read_at: SystemTime::now(),
+            is_finished: false,
+            has_yielded: false,
+        }
     }
 
     /// The reader, to go on from this place later.
@@ -53,6 +61,11 @@ impl PictureStream {
         self.has_yielded
     }
 
+    /// How many pictures of this opening were repaired, by the door or by the reader before it.
+    pub(crate) fn repaired_frames(&self) -> u64 {
+        self.door.repaired() + self.reader.foreign_tails().saturating_sub(self.tails_before)
+    }
+
     /// The next frame in what was pushed; `None` when more bytes are needed, or all was read. Its time of capture is
     /// what its sender says, if that is plausible, or when its last byte came.
     ///
@@ -70,7 +83,11 @@ impl PictureStream {
             Err(error) => return Err(self.door.refuse(error)),
         };
         let captured_at = captured_at(picture.captured_at(), self.read_at);
-        let frame = self.door.admit(picture.data, captured_at)?;
+        let frame = if picture.is_complete {
+            self.door.admit_complete(picture.data, captured_at)?
+        } else {
+            self.door.admit(picture.data, captured_at)?
+        };
         self.has_yielded = true;
         Ok(Some(frame))
     }

@@ -61,6 +61,7 @@ pub struct Feed {
 struct Counts {
     frames: AtomicU64,
     broken: AtomicU64,
+    repaired: AtomicU64,
     over_rate: AtomicU64,
     lost: AtomicU64,
     encoded: AtomicU64,
@@ -80,6 +81,8 @@ pub struct Stats {
     pub broken: u64,
     /// Why the last broken picture was, with the byte offset.
     pub last_broken: Option<String>,
+    /// Pictures that had bytes around them which belong to nothing, or lacked their end, and were published all the same.
+    pub repaired: u64,
     /// Pictures left out because they came faster than the camera's `max_fps`.
     pub over_rate: u64,
     /// Frames that the device itself lost: gaps in its count.
@@ -275,6 +278,11 @@ impl Feed {
         *lock(&self.last_broken) = Some(problem);
     }
 
+    /// Counts pictures that were repaired.
+    pub fn count_repaired(&self, pictures: u64) {
+        self.counts.repaired.fetch_add(pictures, Ordering::Relaxed);
+    }
+
     /// Counts a picture that came too early for the camera's `max_fps`.
     pub fn count_over_rate(&self) {
         self.counts.over_rate.fetch_add(1, Ordering::Relaxed);
@@ -318,6 +326,7 @@ impl Feed {
             frames: self.counts.frames.load(Ordering::Relaxed),
             broken: self.counts.broken.load(Ordering::Relaxed),
             last_broken: lock(&self.last_broken).clone(),
+            repaired: self.counts.repaired.load(Ordering::Relaxed),
             over_rate: self.counts.over_rate.load(Ordering::Relaxed),
             lost: self.counts.lost.load(Ordering::Relaxed),
             encoded: self.counts.encoded.load(Ordering::Relaxed),

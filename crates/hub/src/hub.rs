@@ -105,11 +105,12 @@ mod tests {
         yard.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
         yard.publish(frame(1));
         yard.count_broken("byte 7: no end".to_owned());
+        yard.count_repaired(2);
         assert_eq!((front.channel().subscribers(), front.status().state), (0, State::Idle));
         assert_eq!((front.stats().frames, front.stats().broken), (0, 0));
         assert!(front.channel().newest().is_none());
         let stats = yard.stats();
-        assert_eq!((stats.frames, stats.broken), (1, 1));
+        assert_eq!((stats.frames, stats.broken, stats.repaired), (1, 1, 2));
         assert_eq!(stats.last_broken.as_deref(), Some("byte 7: no end"));
     }
 

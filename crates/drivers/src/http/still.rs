@@ -349,6 +349,11 @@ impl Source for Still {
         Box::pin(self.read_frame())
     }
 
+    fn repaired_frames(&self) -> u64 {
+        let by_the_door = self.door.as_ref().map_or(0, Door::repaired);
+        self.stream.as_ref().map_or(by_the_door, |stream| stream.repaired_frames())
+    }
+
     /// The polls watch over their own failures; where the URL allows long ones, they are normal.
     fn longest_pause(&self) -> Duration {
         if self.target.silence.is_some() { self.longest_silence() } else { self.target.interval }

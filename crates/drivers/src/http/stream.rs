@@ -71,6 +71,14 @@ impl Reader {
         }
     }
 
+    /// How many pictures had something behind them that belongs to nothing.
+    fn foreign_tails(&self) -> u64 {
+        match self {
+            Self::Multipart(parser) => parser.foreign_tails(),
+            Self::BackToBack(_) => 0,
+        }
+    }
+
     /// What the end of the stream completes, if anything.
     fn finish(self) -> Option<Picture> {
         match self {
@@ -182,7 +190,11 @@ impl Stream {
         self.notices = 0;
         self.pictures += 1;
         let captured_at = captured_at(picture.captured_at(), SystemTime::now());
-        self.door.admit(picture.data, captured_at)
+        if picture.is_complete {
+            self.door.admit_complete(picture.data, captured_at)
+        } else {
+            self.door.admit(picture.data, captured_at)
+        }
     }
 
     /// The error for what the reader refused: one picture, or all that follows.
@@ -212,6 +224,10 @@ fn is_notice(part: &Picture) -> bool {
 impl Source for Stream {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(self.read())
+    }
+
+    fn repaired_frames(&self) -> u64 {
+        self.door.repaired() + self.reader.as_ref().map_or(0, Reader::foreign_tails)
     }
 
     /// Where the URL says how long a pause may be, the stream watches over its own pauses, and such ones are normal.

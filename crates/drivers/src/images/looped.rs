@@ -178,6 +178,10 @@ impl Source for Looped {
         Box::pin(self.next())
     }
 
+    fn repaired_frames(&self) -> u64 {
+        self.door.repaired()
+    }
+
     fn longest_pause(&self) -> Duration {
         self.interval
     }

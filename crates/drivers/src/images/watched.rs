@@ -215,6 +215,10 @@ impl Source for Watched {
         Box::pin(self.next())
     }
 
+    fn repaired_frames(&self) -> u64 {
+        self.door.repaired()
+    }
+
     fn longest_pause(&self) -> Duration {
         Duration::MAX
     }

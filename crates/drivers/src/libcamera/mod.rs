@@ -129,6 +129,10 @@ impl Source for Camera {
         Box::pin(self.next())
     }
 
+    fn repaired_frames(&self) -> u64 {
+        self.program.count_repaired()
+    }
+
     fn capture(&self) -> Option<Capture> {
         let (width, height) = self.given?;
         let given = Mode {

@@ -182,6 +182,11 @@ impl Program {
         self.pictures.has_yielded()
     }
 
+    /// How many pictures so far were repaired.
+    pub(crate) fn count_repaired(&self) -> u64 {
+        self.pictures.repaired_frames()
+    }
+
     /// The last lines that it wrote on standard error, secrets masked. To be called when it has ended. Cancel safe.
     pub(crate) async fn last_lines(&mut self) -> Vec<String> {
         self.stderr.last_lines().await

@@ -133,6 +133,10 @@ impl Source for Stream {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(self.next())
     }
+
+    fn repaired_frames(&self) -> u64 {
+        self.program.count_repaired()
+    }
 }
 
 impl Drop for Stream {

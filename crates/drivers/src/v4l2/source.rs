@@ -182,6 +182,10 @@ impl Source for Camera {
     fn lost_frames(&self) -> u64 {
         self.gaps.lost
     }
+
+    fn repaired_frames(&self) -> u64 {
+        self.door.repaired()
+    }
 }
 
 /// Sets the device up and starts it.

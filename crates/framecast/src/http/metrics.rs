@@ -57,9 +57,14 @@ struct Scrape(Context);
 /// What is read of a camera's counters.
 type OfStats = fn(&Stats) -> u64;
 
-const CAMERA_COUNTERS: [(&str, &str, OfStats); 8] = [
+const CAMERA_COUNTERS: [(&str, &str, OfStats); 9] = [
     ("camera_frames", "Frames that came from the camera", |stats| stats.frames),
     ("camera_broken_frames", "Pictures refused as broken", |stats| stats.broken),
+    (
+        "camera_repaired_frames",
+        "Pictures shown without bytes that do not belong to them, or with an end added",
+        |stats| stats.repaired,
+    ),
     ("camera_over_rate_frames", "Pictures left out because of max_fps", |stats| stats.over_rate),
     ("camera_lost_frames", "Frames that the device itself lost", |stats| stats.lost),
     ("camera_encoded_frames", "Pictures that were encoded, renditions included", |stats| stats.encoded),

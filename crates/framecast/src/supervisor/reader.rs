@@ -162,6 +162,7 @@ impl Work {
         loop {
             let next = frames.next(feed).await;
             feed.count_lost(told.newly_lost(&*frames.source));
+            feed.count_repaired(told.newly_repaired(&*frames.source));
             match next {
                 Ok(Some(frame)) => {
                     if let Some(capture) = told.new_capture(&*frames.source, &frame) {
@@ -201,6 +202,7 @@ fn shortest_interval(max_fps: f64) -> Duration {
 struct Told {
     broken: bool,
     lost_frames: u64,
+    repaired_frames: u64,
     /// The format at which the device's capture was told.
     format: Option<Arc<Format>>,
 }
@@ -210,6 +212,12 @@ impl Told {
     fn newly_lost(&mut self, source: &dyn Source) -> u64 {
         let before = std::mem::replace(&mut self.lost_frames, source.lost_frames());
         self.lost_frames.saturating_sub(before)
+    }
+
+    /// How many frames were made of repaired pictures since this was asked last.
+    fn newly_repaired(&mut self, source: &dyn Source) -> u64 {
+        let before = std::mem::replace(&mut self.repaired_frames, source.repaired_frames());
+        self.repaired_frames.saturating_sub(before)
     }
 
     /// What the device gives, if `frame` is the first one or of another format than the one before.

@@ -1,5 +1,7 @@
 //! The JSON API, and how cameras are named in addresses.
 
+use std::time::Duration;
+
 use framecast::{Drivers, Settings};
 use framecast_testkit::client::Stream;
 use serde_json::Value;
@@ -12,7 +14,7 @@ pub(crate) fn keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-const CAMERA_KEYS: [&str; 27] = [
+const CAMERA_KEYS: [&str; 28] = [
     "age_ms",
     "broken",
     "capture",
@@ -34,6 +36,7 @@ const CAMERA_KEYS: [&str; 27] = [
     "page",
     "reason",
     "renditions",
+    "repaired",
     "since",
     "snapshot",
     "state",
@@ -67,9 +70,18 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     for key in ["reason", "next_try", "fps", "width", "height", "age_ms", "last_broken", "capture"] {
         assert_eq!(camera[key], Value::Null, "{key}");
     }
-    for key in
-        ["viewers", "frames", "broken", "over_rate", "lost", "encoded", "encode_skipped", "opened", "closed"]
-    {
+    for key in [
+        "viewers",
+        "frames",
+        "broken",
+        "repaired",
+        "over_rate",
+        "lost",
+        "encoded",
+        "encode_skipped",
+        "opened",
+        "closed",
+    ] {
         assert_eq!(camera[key], 0, "{key}");
     }
     let mut stream = Stream::open(server.address, "/video_feed", &[]);
@@ -78,6 +90,26 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     assert_eq!((&camera["state"], &camera["viewers"]), (&"live".into(), &1.into()));
     assert_eq!((&camera["width"], &camera["height"]), (&64.into(), &64.into()));
     assert_eq!((&camera["opened"], &camera["closed"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn pictures_with_something_around_them_are_shown_and_counted_as_repaired() {
+    let picture = [b"\xFF", &framecast_testkit::jpeg(64, 64, 1)[..]].concat();
+    let drivers = Drivers::builtin().with_frames("odd", move || {
+        let picture = picture.clone();
+        std::iter::repeat_with(move || {
+            std::thread::sleep(Duration::from_millis(10));
+            picture.clone()
+        })
+    });
+    let server = Server::start(Settings::with_cameras([("front", "odd:")]).unwrap(), drivers);
+    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    stream.next();
+    let camera = server.json("/api/cameras/front");
+    assert_eq!((&camera["state"], &camera["broken"]), (&"live".into(), &0.into()));
+    assert!(camera["repaired"].as_u64().is_some_and(|repaired| repaired >= 1), "{camera}");
+    let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
+    assert!(metrics.contains("framecast_camera_repaired_frames_total{camera=\"front\"}"), "{metrics}");
 }
 
 #[test]

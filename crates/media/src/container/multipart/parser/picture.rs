@@ -11,6 +11,9 @@ use crate::Error;
 use crate::codec::jpeg::{Finder, PICTURE_END, PICTURE_START};
 use crate::container::multipart::delimiter::Match;
 
+/// The marker that a body should begin with. Behind other bytes, where the two may mean nothing, a marker must follow.
+const SOI: &[u8] = &[0xFF, 0xD8];
+
 /// What is behind a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tail {
@@ -83,13 +86,11 @@ impl Parser {
         match self.delimiter().match_text(&self.buf) {
             Match::Open => return Step::NeedBytes,
             Match::Yes(len) => return self.end_at_boundary(0, len, false),
-            Match::No if PICTURE_START.starts_with(&self.buf) && self.buf.len() < PICTURE_START.len() => {
-                return Step::NeedBytes;
-            }
+            Match::No if self.buf[..] == SOI[..1] => return Step::NeedBytes,
             Match::No => {}
         }
         match declared {
-            Some(len @ 1..) if self.buf.starts_with(PICTURE_START) && len <= self.limits.max_body_bytes => {
+            Some(len @ 1..) if self.buf.starts_with(SOI) && len <= self.limits.max_body_bytes => {
                 self.walk.begin(0);
                 self.state = State::SizedPicture { len };
             }
@@ -142,6 +143,9 @@ impl Parser {
     fn begin_open_picture(&mut self, declared: Option<usize>) {
         self.scanned = 0;
         self.walk = Walk::default();
+        if self.buf.starts_with(SOI) {
+            self.walk.begin(0);
+        }
         self.state = State::OpenPicture { declared };
     }
 

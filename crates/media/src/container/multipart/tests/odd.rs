@@ -291,6 +291,23 @@ fn a_picture_is_complete_at_its_end_whatever_its_length_says() {
 }
 
 #[test]
+fn a_picture_that_is_padded_behind_soi_is_complete_at_its_end() {
+    let padded = [&PICTURE[..2], &[0; 3], &PICTURE[2..]].concat();
+    for lengths in [&[][..], &[padded.len()], &[padded.len() + 9]] {
+        let part = frame(lengths, &padded);
+        for piece_bytes in [1, 100, part.len()] {
+            let mut parser = at_jpeg_eoi();
+            let mut found = Vec::new();
+            for piece in part[..part.len() - 2].chunks(piece_bytes) {
+                parser.push(piece);
+                drain(&mut parser, &mut found);
+            }
+            assert_eq!(bodies(&found), [&padded], "{lengths:?} in pieces of {piece_bytes}");
+        }
+    }
+}
+
+#[test]
 fn a_picture_without_eoi_is_complete_at_its_length_once_one_was() {
     let mut parser = at_jpeg_eoi();
     let cut = &PICTURE[..PICTURE.len() - 2];

@@ -145,6 +145,29 @@ mod tests {
     }
 
     #[test]
+    fn pictures_with_something_around_them_or_without_an_end_are_shown_and_counted() {
+        let picture = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
+        let mut stream = PictureStream::new(&SourceUrl::parse("test").unwrap());
+        let without_end = &picture[..picture.len() - 2];
+        let bodies: [&[u8]; 4] =
+            [picture, &[b"noise", &picture[..]].concat(), &[&picture[..], b"noise"].concat(), without_end];
+        for body in bodies {
+            stream.push(format!("--b\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+            stream.push(body);
+            stream.push(b"\r\n");
+        }
+        stream.push(b"--b");
+        for _ in bodies {
+            assert_eq!(stream.next_frame().unwrap().unwrap().data, &picture[..]);
+        }
+        assert!(stream.next_frame().unwrap().is_none());
+        assert_eq!(stream.repaired_frames(), 3);
+        // What was counted before does not count again for the next opening.
+        let resumed = PictureStream::resume(&SourceUrl::parse("test").unwrap(), stream.into_reader());
+        assert_eq!(resumed.repaired_frames(), 0);
+    }
+
+    #[test]
     fn a_stream_that_never_shows_a_boundary_is_not_read_on() {
         let url = SourceUrl::parse("test").unwrap().with_max_picture_bytes(1000);
         let mut stream = PictureStream::new(&url);

@@ -1,5 +1,5 @@
 //! What the kernel knows of a connected socket, made safe: how much of what was written is still on its way, and how
-//! fast it goes.
+//! fast it goes; and how the allocator gives memory back.
 //!
 //! Each question is one system call and is answered with `None` where the kernel, or the kind of socket, has no answer;
 //! on systems other than Linux always. Kernels grow: what an older one does not tell is absent, not zero.
@@ -8,6 +8,7 @@
 #![cfg_attr(target_os = "linux", allow(unsafe_code))]
 
 mod cache;
+mod heap;
 #[cfg(target_os = "linux")]
 mod linux;
 mod tcp_info;
@@ -15,6 +16,7 @@ mod tcp_info;
 use std::os::fd::BorrowedFd;
 
 pub use cache::prefetch;
+pub use heap::return_large_blocks;
 pub use tcp_info::TcpInfo;
 
 /// Bytes that were written to `socket` and have not been acknowledged by the other end, sent or not (`SIOCOUTQ`). Of a

@@ -1,7 +1,5 @@
 //! Answers that break the rules of HTTP as cameras break them, and hold a picture all the same.
 
-use std::io::Write;
-
 use crate::server::{STREAM_HEAD, Server, Then, jpeg, part};
 use crate::{ONE, TWO, open, picture, refusal};
 

@@ -19,6 +19,7 @@ const TABLE: [(&str, &[&str]); 12] = [
             "framecast-hub",
             "framecast-drivers",
             "framecast-outputs",
+            "framecast-sys",
             "framecast-transcode",
             "framecast-history",
         ],

@@ -26,7 +26,7 @@ pub(super) enum Tail {
 }
 
 /// The walk over the picture in a body.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Walk {
     /// Where in the buffer the picture begins; `None` while its start is looked for.
     start: Option<usize>,
@@ -34,12 +34,6 @@ pub(super) struct Walk {
     searched: usize,
     /// Walks the picture from its start on.
     pub(super) finder: Finder,
-}
-
-impl Default for Walk {
-    fn default() -> Self {
-        Self { start: None, searched: 0, finder: Finder::new() }
-    }
 }
 
 impl Walk {

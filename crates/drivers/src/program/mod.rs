@@ -23,7 +23,7 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tracing::Level;
 
-pub(crate) use self::ask::{Answer, ask};
+pub(crate) use self::ask::ask;
 use self::group::Group;
 use self::stderr::Stderr;
 use crate::stream::PictureStream;

@@ -6,69 +6,161 @@
 use std::io;
 use std::time::Duration;
 
-use super::target::Target;
+use super::target::{Target, Transport};
 use crate::Error;
-use crate::program::{Answer, Launch};
+use crate::program::Launch;
+
+/// A run of ffmpeg or ffprobe that ended without what it was run for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) target: &'a Target,
+    pub(super) transport: Transport,
+    /// The last lines of its standard error.
+    pub(super) lines: &'a [String],
+    pub(super) elapsed: Duration,
+    /// The silence after which it was to give up, where it was told one.
+    pub(super) silence: Option<Duration>,
+}
 
 /// The error for ffmpeg or ffprobe, where it could not be started.
 pub(super) fn cannot_run(launch: &Launch, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::NotFound {
-        let advice = "RTSP cameras are read through ffmpeg (5.1 or newer): `apt install ffmpeg`, or for your system \
-                      from ffmpeg.org";
-        return launch.not_installed(advice);
+        return launch.not_installed(INSTALL);
     }
     launch.cannot_run(source)
 }
 
-/// The error for an ffprobe that named no codec after `elapsed`.
-pub(super) fn of_probe(target: &Target, answer: &Answer, elapsed: Duration) -> Error {
-    if answer.output.contains("codec_type=") {
-        return no_pictures(target);
+/// What to do about an ffmpeg that is not there.
+pub(super) const INSTALL: &str = "RTSP cameras are read through ffmpeg (5.1 or newer): `apt install ffmpeg`, or for your \
+                                  system from ffmpeg.org";
+
+impl Run<'_> {
+    fn has(&self, words: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(words))
     }
-    of_start(target, &answer.last_lines, elapsed)
+
+    /// Whether the camera answered, but not to this transport: by a status of its own (RFC 2326 §11.3.14), by another one
+    /// that servers give to a `Transport` that they do not know, or by naming another transport than it was asked for.
+    pub(super) fn is_transport_refused(&self) -> bool {
+        let is_status = |refusal: Refusal<'_>| {
+            refusal.method == "SETUP" && matches!(refusal.code, 400 | 406 | 451 | 456 | 461 | 501 | 551)
+        };
+        self.is_other_transport() || refusal(self.lines).is_some_and(is_status)
+    }
+
+    fn is_other_transport(&self) -> bool {
+        self.has("Nonmatching transport")
+    }
+
+    /// The error for an ffprobe that named no codec, but wrote `output`.
+    pub(super) fn probe_error(&self, output: &str) -> Error {
+        if output.contains("codec_type=") { no_pictures(self.target) } else { self.start_error() }
+    }
+
+    /// The error for an ffmpeg that yielded no picture.
+    pub(super) fn start_error(&self) -> Error {
+        let target = self.target;
+        if let Some(refusal) = refusal(self.lines) {
+            return self.refused(&refusal);
+        }
+        if self.is_other_transport() {
+            return self.wants_other_transport();
+        }
+        if let Some(problem) = self.unreachable() {
+            return target.failed(problem);
+        }
+        // ffmpeg's words for an end before the first packet.
+        if self.has("dimensions not set") {
+            return match self.silence {
+                Some(silence) if self.elapsed >= silence => nothing_came(target, self.transport, silence),
+                _ => target.failed("the camera has ended the stream before its first picture"),
+            };
+        }
+        if self.has("timed out") || self.silence.is_some_and(|silence| self.elapsed >= silence) {
+            return target.timed_out();
+        }
+        if self.has("matches no streams") || self.has("does not contain any stream") {
+            return no_pictures(target);
+        }
+        if self.has("Unrecognized option")
+            || self.has("Unknown keyword")
+            || self.has("unknown keyword")
+            || self.has("Option not found")
+        {
+            let problem = "is too old; Framecast needs 5.1 or newer".to_owned();
+            return Error::Nothing { what: "`ffmpeg`".to_owned(), problem };
+        }
+        if self.has("tls @") {
+            return target
+                .failed("no TLS connection; the camera may speak plain RTSP: rtsp:// in place of rtsps://");
+        }
+        if self.has("Invalid data found") {
+            return target
+                .failed("no RTSP server answers there; check the port: 554 is usual, and 322 for rtsps://");
+        }
+        ended(target, self.lines, "without a picture")
+    }
+
+    /// Why nothing could be asked at all.
+    fn unreachable(&self) -> Option<&'static str> {
+        if self.has("Failed to resolve hostname") {
+            Some("no such host; check the name, or write the camera's address in numbers")
+        } else if self.has("Connection refused") {
+            Some(
+                "nothing answers there: the connection was refused; RTSP may be switched off in the camera, or be on \
+                 another port (554 is usual)",
+            )
+        } else if self.has("No route to host") || self.has("Network is unreachable") {
+            Some("the camera cannot be reached; check its address, and whether it is switched on")
+        } else {
+            None
+        }
+    }
+
+    /// What a refusal by the camera means (RFC 2326 §7.1.1).
+    fn refused(&self, refusal: &Refusal<'_>) -> Error {
+        let target = self.target;
+        let advice = match refusal.code {
+            401 if !target.has_login => {
+                "the camera asks for a user and a password: rtsp://user:password@host/…"
+            }
+            401 => "user or password is wrong; in a password write `@` as %40, `%` as %25",
+            403 => "the camera refuses this user or this address; look at its settings",
+            400 | 404 => "check the path: the camera's manual names it, often as `RTSP URL` or `main stream`",
+            // What is left after a request for pictures alone, where there is sound alone.
+            454 | 455 => return no_pictures(target),
+            453 | 503 => "the camera has no room for another viewer; close one",
+            461 => return self.wants_other_transport(),
+            500..600 => "the camera is there but has no pictures now",
+            _ => "look at the camera's settings",
+        };
+        target.answered(refusal.answer, advice)
+    }
+
+    fn wants_other_transport(&self) -> Error {
+        let told = match (self.target.transports, self.transport) {
+            ([_], Transport::Tcp) if self.target.is_encrypted() => {
+                "will not send over TCP, as `rtsps:` must; write rtsp:// in place of rtsps://"
+            }
+            ([_], Transport::Tcp) => "will not send over TCP; leave `#transport=tcp` out",
+            ([_], Transport::Udp) => "will not send over UDP; leave `#transport=udp` out",
+            (_, Transport::Tcp) => "will not send over TCP; UDP is tried next",
+            (_, Transport::Udp) => "will send neither over TCP nor over UDP; look at its settings",
+        };
+        self.target.failed(format!("the camera answered, but {told}"))
+    }
 }
 
-/// The error for an ffmpeg that ended after `elapsed` and yielded no picture.
-pub(super) fn of_start(target: &Target, lines: &[String], elapsed: Duration) -> Error {
-    let has = |words: &str| lines.iter().any(|line| line.contains(words));
-    if let Some((code, answer)) = refusal(lines) {
-        return of_status(target, code, answer);
+/// The error for a camera that answered and of which nothing more came for `after`.
+pub(super) fn nothing_came(target: &Target, transport: Transport, after: Duration) -> Error {
+    if transport == Transport::Tcp {
+        return Error::TimedOut { what: target.shown.clone(), awaited: "the first picture", after };
     }
-    if has("Failed to resolve hostname") {
-        return target.failed("no such host; check the name, or write the camera's address in numbers");
-    }
-    if has("Connection refused") {
-        return target.failed(
-            "the connection was refused; RTSP may be switched off in the camera, or be on another port (554 is usual)",
-        );
-    }
-    if has("No route to host") || has("Network is unreachable") {
-        return target
-            .failed("the camera cannot be reached; check its address, and whether it is switched on");
-    }
-    if has("timed out") || elapsed >= target.timeout {
-        return target.timed_out();
-    }
-    if has("matches no streams") || has("does not contain any stream") {
-        return no_pictures(target);
-    }
-    if has("Unrecognized option")
-        || has("Unknown keyword")
-        || has("unknown keyword")
-        || has("Option not found")
-    {
-        let problem = "is too old; Framecast needs 5.1 or newer".to_owned();
-        return Error::Nothing { what: "`ffmpeg`".to_owned(), problem };
-    }
-    if has("tls @") {
-        return target
-            .failed("no TLS connection; the camera may speak plain RTSP: rtsp:// in place of rtsps://");
-    }
-    if has("Invalid data found") {
-        return target
-            .failed("no RTSP server answers there; check the port: 554 is usual, and 322 for rtsps://");
-    }
-    ended(target, lines, "without a picture")
+    let or_tcp = if target.transports.len() == 1 { ", or leave `#transport=udp` out" } else { "" };
+    target.failed(format!(
+        "the camera answered, but nothing came over UDP within {after:?}; a firewall on the way may drop it: let UDP \
+         from the camera in{or_tcp}"
+    ))
 }
 
 /// The error for an ffmpeg that ended after it had yielded pictures.
@@ -77,36 +169,27 @@ pub(super) fn of_end(target: &Target, lines: &[String]) -> Error {
         return Error::TimedOut {
             what: target.shown.clone(),
             awaited: "the next picture",
-            after: target.timeout,
+            after: target.answer_timeout(),
         };
     }
     target.failed("the camera has ended the stream")
 }
 
-/// Status and reason in the line of the request that the camera refused, as in `method DESCRIBE failed: 404 Not Found`.
-fn refusal(lines: &[String]) -> Option<(u16, &str)> {
-    lines.iter().find_map(|line| {
-        let (_, answer) = line.split_once("method ")?.1.split_once(" failed: ")?;
-        let code = answer.split_whitespace().next()?.parse().ok()?;
-        Some((code, answer.trim()))
-    })
+/// A request that the camera refused.
+struct Refusal<'a> {
+    method: &'a str,
+    code: u16,
+    /// Status and reason.
+    answer: &'a str,
 }
 
-/// What a refusal by the camera means (RFC 2326 §7.1.1).
-fn of_status(target: &Target, code: u16, answer: &str) -> Error {
-    let advice = match code {
-        401 if !target.has_login => "the camera asks for a user and a password: rtsp://user:password@host/…",
-        401 => "user or password is wrong; in a password write `@` as %40, `%` as %25",
-        403 => "the camera refuses this user or this address; look at its settings",
-        400 | 404 => "check the path: the camera's manual names it, often as `RTSP URL` or `main stream`",
-        // What is left after a request for pictures alone, where there is sound alone.
-        454 | 455 => return no_pictures(target),
-        453 | 503 => "the camera has no room for another viewer; close one",
-        461 => "the camera does not send over TCP; look at its settings",
-        500..600 => "the camera is there but has no pictures now",
-        _ => "look at the camera's settings",
-    };
-    target.answered(answer, advice)
+/// The refusal in a line as `method DESCRIBE failed: 404 Not Found`.
+fn refusal(lines: &[String]) -> Option<Refusal<'_>> {
+    lines.iter().find_map(|line| {
+        let (method, answer) = line.split_once("method ")?.1.split_once(" failed: ")?;
+        let code = answer.split_whitespace().next()?.parse().ok()?;
+        Some(Refusal { method, code, answer: answer.trim() })
+    })
 }
 
 fn no_pictures(target: &Target) -> Error {
@@ -126,12 +209,19 @@ mod tests {
     use super::*;
     use crate::SourceUrl;
 
-    fn told(url: &str, lines: &str, elapsed: Duration) -> String {
+    /// Whether the lines refuse the transport, and the error that they make.
+    fn read(url: &str, transport: Transport, lines: &str, elapsed: Duration) -> (bool, String) {
         let target = Target::parse(&SourceUrl::parse(url).unwrap()).unwrap();
         let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
-        let error = of_start(&target, &lines, elapsed);
+        let silence = Some(target.answer_timeout());
+        let run = Run { target: &target, transport, lines: &lines, elapsed, silence };
+        let error = run.start_error();
         assert!(error.is_transient());
-        error.to_string()
+        (run.is_transport_refused(), error.to_string())
+    }
+
+    fn told(url: &str, lines: &str, elapsed: Duration) -> String {
+        read(url, Transport::Tcp, lines, elapsed).1
     }
 
     /// As ffmpeg 5.1 writes them.
@@ -151,7 +241,7 @@ mod tests {
             (
                 "[tcp @ 0x1] Connection to tcp://cam:554?timeout=4500000 failed: Connection refused\n\
                  pipe:0: Connection refused",
-                "the connection was refused; RTSP may be switched off",
+                "nothing answers there: the connection was refused",
             ),
             (
                 "[tcp @ 0x1] Failed to resolve hostname cam: Name or service not known\n\
@@ -185,5 +275,60 @@ mod tests {
         let line = "pipe:0: Invalid data found when processing input";
         let told = told("rtsp://cam/1#timeout=2s", line, Duration::from_secs(2));
         assert!(told.ends_with("nothing for 2s while waiting for the camera's answer"), "{told}");
+    }
+
+    const REFUSED: &str = "[rtsp @ 0x1] method SETUP failed: 461 Unsupported Transport\n\
+                           pipe:0: Protocol not supported";
+    const OTHER: &str = "[rtsp @ 0x1] Nonmatching transport in server reply\n\
+                         pipe:0: Invalid data found when processing input";
+
+    #[test]
+    fn a_camera_that_answers_but_will_not_send_so_is_told_from_one_that_is_not_there() {
+        use Transport::{Tcp, Udp};
+        for (url, transport, expected) in [
+            ("rtsp://cam/1", Tcp, "will not send over TCP; UDP is tried next"),
+            ("rtsp://cam/1", Udp, "will send neither over TCP nor over UDP"),
+            ("rtsp://cam/1#transport=tcp", Tcp, "will not send over TCP; leave `#transport=tcp` out"),
+            ("rtsp://cam/1#transport=udp", Udp, "will not send over UDP; leave `#transport=udp` out"),
+            ("rtsps://cam/1", Tcp, "write rtsp:// in place of rtsps://"),
+        ] {
+            for lines in [REFUSED, OTHER] {
+                let (is_refused, told) = read(url, transport, lines, Duration::ZERO);
+                assert!(is_refused && told.contains("the camera answered, but "), "{told}");
+                assert!(told.contains(expected), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_refusal_of_the_first_transport_lets_the_second_be_tried_but_keeps_its_words() {
+        let line = |method: &str, answer: &str| format!("[rtsp @ 0x1] method {method} failed: {answer}");
+        let read = |line: &str| read("rtsp://cam/1", Transport::Tcp, line, Duration::ZERO);
+        let (is_refused, told) = read(&line("SETUP", "400 Bad Request"));
+        assert!(is_refused && told.contains("answered 400 Bad Request; check the path"), "{told}");
+        for (method, answer) in [("SETUP", "453 Not Enough Bandwidth"), ("DESCRIBE", "400 Bad Request")] {
+            assert!(!read(&line(method, answer)).0, "{method} {answer}");
+        }
+        assert!(!read("[tcp @ 0x1] Connection to tcp://cam:554 failed: Connection refused").0);
+    }
+
+    #[test]
+    fn datagrams_that_do_not_come_are_told_with_what_may_keep_them() {
+        let line = "[mjpeg @ 0x1] dimensions not set";
+        let read = |url: &str, transport, seconds| read(url, transport, line, Duration::from_secs(seconds)).1;
+        let udp = read("rtsp://cam/1", Transport::Udp, 5);
+        assert!(
+            udp.ends_with(
+                "nothing came over UDP within 4s; a firewall on the way may drop it: let UDP \
+                               from the camera in"
+            ),
+            "{udp}"
+        );
+        let udp_alone = read("rtsp://cam/1#transport=udp", Transport::Udp, 5);
+        assert!(udp_alone.ends_with("or leave `#transport=udp` out"), "{udp_alone}");
+        let tcp = read("rtsp://cam/1", Transport::Tcp, 5);
+        assert!(tcp.ends_with("nothing for 4s while waiting for the first picture"), "{tcp}");
+        let ended = read("rtsp://cam/1", Transport::Udp, 1);
+        assert!(ended.ends_with("ended the stream before its first picture"), "{ended}");
     }
 }

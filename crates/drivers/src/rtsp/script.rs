@@ -4,7 +4,9 @@
 //! Text in, text out. The script is of ffmpeg's concat demuxer (<https://ffmpeg.org/ffmpeg-formats.html#concat>), whose
 //! one file is the camera. It adds no delay; its options need ffmpeg 5.1.
 
-use super::target::Target;
+use std::time::Duration;
+
+use super::target::{Target, Transport};
 
 /// Whether pictures alone are asked for, or sound as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +27,21 @@ const QUALITY: &str = "4";
 const LOW_DELAY: [&str; 8] =
     ["-fflags", "nobuffer", "-flags", "low_delay", "-probesize", "32", "-analyzeduration", "0"];
 
-/// What both programs read on standard input.
-pub(super) fn input(target: &Target, media: Media) -> String {
-    // Longer than our own time-out, which says better what is wrong.
-    let timeout_us = target.timeout.as_micros() + 500_000;
-    let address = &target.address;
+/// The longest silence that ffmpeg can be told to bear: it counts microseconds in 31 bits. That is longer than any camera
+/// may be silent, so that whoever reads the pictures judges the silence.
+const LONGEST_SILENCE: Duration = Duration::from_secs(2000);
+
+/// What both programs read on standard input. They give up after `silence` without a byte from the camera.
+pub(super) fn input(
+    target: &Target,
+    transport: Transport,
+    media: Media,
+    silence: Option<Duration>,
+) -> String {
+    let timeout_us = silence.unwrap_or(LONGEST_SILENCE).min(LONGEST_SILENCE).as_micros();
+    let (address, transport) = (&target.address, transport.name());
     let mut script = format!(
-        "ffconcat version 1.0\nfile '{address}'\noption rtsp_transport tcp\noption timeout {timeout_us}\n\
+        "ffconcat version 1.0\nfile '{address}'\noption rtsp_transport {transport}\noption timeout {timeout_us}\n\
          option fflags nobuffer\noption probesize 32\noption analyzeduration 0\n"
     );
     if media == Media::Video {
@@ -40,9 +50,10 @@ pub(super) fn input(target: &Target, media: Media) -> String {
     script
 }
 
-/// How ffprobe is asked for the codecs.
+/// How ffprobe is asked for the codecs. What the camera says of its streams is enough: a slow one need not send a picture
+/// first.
 pub(super) fn probe_arguments() -> Vec<String> {
-    let mut arguments = vec!["-v", "error"];
+    let mut arguments = vec!["-v", "error", "-nofind_stream_info"];
     arguments.extend(&LOW_DELAY[4..]);
     arguments.extend(["-f", "concat", "-safe", "0", "-protocol_whitelist", PROTOCOLS]);
     arguments.extend(["-show_entries", "stream=codec_name,codec_type", "-of", "compact=p=0", "-i", "pipe:0"]);
@@ -162,9 +173,25 @@ mod tests {
     }
 
     #[test]
+    fn only_an_explicit_time_bounds_the_silence() {
+        let target = target("rtsp://cam/1");
+        let timeout = |silence| {
+            let script = input(&target, Transport::Udp, Media::All, silence);
+            assert!(script.contains("\noption rtsp_transport udp\n"), "{script}");
+            let (_, rest) = script.split_once("option timeout ").unwrap();
+            rest.split_whitespace().next().unwrap().parse::<u64>().unwrap()
+        };
+        assert_eq!(timeout(Some(Duration::from_millis(1500))), 1_500_000);
+        for longest in [None, Some(Duration::from_secs(3600))] {
+            assert!((600_000_000..=i32::MAX as u64).contains(&timeout(longest)), "{longest:?}");
+        }
+    }
+
+    #[test]
     fn the_password_is_in_the_script_and_not_among_the_arguments() {
         let target = target("rtsp://me:s3cret@cam/1#fps=5&size=640x360");
-        assert!(input(&target, Media::Video).contains("\nfile 'rtsp://me:s3cret@cam/1'\noption "));
+        let script = input(&target, Transport::Tcp, Media::Video, None);
+        assert!(script.contains("\nfile 'rtsp://me:s3cret@cam/1'\noption "));
         for arguments in
             [probe_arguments(), read_arguments(&target, "h264"), read_arguments(&target, "mjpeg")]
         {

@@ -2,14 +2,37 @@
 
 use std::time::Duration;
 
-use url::Url;
+use url::{Host, Url};
 
-use crate::{Error, SourceUrl, address};
+use crate::{Error, Options, SourceUrl, address};
 
-const OPTIONS: &[&str] = &["fps", "size", "timeout"];
+const OPTIONS: &[&str] = &["fps", "size", "timeout", "transport"];
 
-/// Less than the `stall_timeout` that a camera has unless told otherwise, so that this says first what is wrong.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a camera may take to answer, unless told otherwise. One that answers may then take longer for its first
+/// picture.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The ports of `rtsp:` and `rtsps:` where a URL names none.
+const PORTS: (u16, u16) = (554, 322);
+
+/// How a camera's packets come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// Within the connection that the camera is asked on.
+    Tcp,
+    /// As datagrams of their own.
+    Udp,
+}
+
+impl Transport {
+    /// Its name in a URL and in ffmpeg's script.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
 
 /// What is encoded again may be this large a side; smaller than 16 pixels is no picture.
 const SIDES_PX: (u32, u32) = (16, 8192);
@@ -26,8 +49,12 @@ pub(super) struct Target {
     pub(super) fps: Option<f64>,
     /// Width and height in pixels that are wanted.
     pub(super) size_px: Option<(u32, u32)>,
-    /// How long the camera may take to answer, and afterwards to send anything.
-    pub(super) timeout: Duration,
+    /// How the camera may be asked to send, in the order in which it is asked.
+    pub(super) transports: &'static [Transport],
+    /// How long the camera may take to answer, and to send anything, where the URL says so.
+    pub(super) timeout: Option<Duration>,
+    /// Host and port that are connected to.
+    pub(super) place: (String, u16),
 }
 
 impl Target {
@@ -54,12 +81,29 @@ impl Target {
             has_login: !url.username().is_empty() || url.password().is_some(),
             fps: interval.map(|interval| 1.0 / interval.as_secs_f64()),
             size_px,
-            timeout: options.duration("timeout", DEFAULT_TIMEOUT)?,
+            transports: transports(&options, url.scheme() == "rtsps")?,
+            timeout: options
+                .get("timeout")
+                .map(|_| options.duration("timeout", ANSWER_TIMEOUT))
+                .transpose()?,
+            place: place(&url),
         })
     }
 
+    /// How long the camera may take to answer.
+    pub(super) fn answer_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(ANSWER_TIMEOUT)
+    }
+
+    /// Whether the connection is by TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.address.starts_with("rtsps:")
+    }
+
+    /// The error for a camera that does not answer.
     pub(super) fn timed_out(&self) -> Error {
-        Error::TimedOut { what: self.shown.clone(), awaited: "the camera's answer", after: self.timeout }
+        let after = self.answer_timeout();
+        Error::TimedOut { what: self.shown.clone(), awaited: "the camera's answer", after }
     }
 
     /// The error for an answer without pictures.
@@ -71,6 +115,29 @@ impl Target {
     pub(super) fn failed(&self, problem: impl Into<String>) -> Error {
         Error::Connection { url: self.shown.clone(), problem: problem.into() }
     }
+}
+
+/// The transports that may be tried, first come first. Encrypted packets come over TCP alone.
+fn transports(options: &Options<'_>, is_encrypted: bool) -> Result<&'static [Transport], Error> {
+    match (options.get("transport"), is_encrypted) {
+        (None | Some("auto"), false) => Ok(&[Transport::Tcp, Transport::Udp]),
+        (None | Some("auto" | "tcp"), _) => Ok(&[Transport::Tcp]),
+        (Some("udp"), false) => Ok(&[Transport::Udp]),
+        (Some("udp"), true) => {
+            Err(options.refuse("transport", "must be tcp or auto: `rtsps:` comes over TCP alone"))
+        }
+        (Some(_), _) => Err(options.refuse("transport", "must be tcp, udp or auto")),
+    }
+}
+
+/// Host and port to connect to.
+fn place(url: &Url) -> (String, u16) {
+    let usual = if url.scheme() == "rtsps" { PORTS.1 } else { PORTS.0 };
+    let host = match url.host() {
+        Some(Host::Ipv6(address)) => address.to_string(),
+        host => host.map(|host| host.to_string()).unwrap_or_default(),
+    };
+    (host, url.port().unwrap_or(usual))
 }
 
 /// The size in the query, if it is one that can be made: the query is the camera's, so anything may stand there.
@@ -117,6 +184,32 @@ mod tests {
     }
 
     #[test]
+    fn tcp_is_tried_first_and_udp_where_packets_are_not_encrypted() {
+        use Transport::{Tcp, Udp};
+        for (text, transports) in [
+            ("rtsp://cam/1", &[Tcp, Udp][..]),
+            ("rtsp://cam/1#transport=auto", &[Tcp, Udp]),
+            ("rtsp://cam/1#transport=tcp", &[Tcp]),
+            ("rtsp://cam/1#transport=udp", &[Udp]),
+            ("rtsps://cam/1", &[Tcp]),
+            ("rtsps://cam/1#transport=auto", &[Tcp]),
+        ] {
+            assert_eq!(parse(text).unwrap().transports, transports, "{text}");
+        }
+    }
+
+    #[test]
+    fn host_and_port_are_known_without_the_port_being_named() {
+        for (text, host, port) in [
+            ("rtsp://cam/1", "cam", 554),
+            ("rtsps://me:s3cret@10.0.0.5/1", "10.0.0.5", 322),
+            ("rtsp://[fe80::1]:8554/1", "fe80::1", 8554),
+        ] {
+            assert_eq!(parse(text).unwrap().place, (host.to_owned(), port), "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_asked_for_is_refused_without_showing_the_password() {
         for (bad, told) in [
             ("rtsp://", "names no host"),
@@ -126,7 +219,9 @@ mod tests {
             ("rtsp://me:s3cret@cam:x/1", "cannot be read"),
             ("rtsp://me:s3cret@cam/1#fps=0", "frames per second from"),
             ("rtsp://me:s3cret@cam/1#size=1x1", "each side from 16 to 8192"),
-            ("rtsp://me:s3cret@cam/1#transport=udp", "known are fps, size, timeout"),
+            ("rtsp://me:s3cret@cam/1#transport=http", "must be tcp, udp or auto"),
+            ("rtsps://me:s3cret@cam/1#transport=udp", "`rtsps:` comes over TCP alone"),
+            ("rtsp://me:s3cret@cam/1#latency=0", "known are fps, size, timeout, transport"),
         ] {
             let error = parse(bad).unwrap_err();
             assert!(!error.is_transient());

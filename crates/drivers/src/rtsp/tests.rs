@@ -137,12 +137,96 @@ async fn a_camera_that_does_not_answer_is_given_up() {
 
 #[tokio::test]
 async fn a_missing_ffmpeg_is_named_with_its_package() {
-    let stage = Stage::new(H264, PICTURES);
+    let mut stage = Stage::new(H264, PICTURES);
     for name in ["ffmpeg", "ffprobe"] {
         fs::remove_file(stage.path().join(name)).unwrap();
-        stage.driver.codecs.lock().unwrap().clear();
+        stage.driver.memory = Memory::default();
         let failure = stage.failure(CAMERA).await;
         assert!(failure.starts_with(&format!("`{name}` is not installed; ")), "{failure}");
         assert!(failure.contains("`apt install ffmpeg`"), "{failure}");
     }
+}
+
+/// An ffprobe that finds a codec over UDP alone; over TCP the camera's refusal reads as `words`.
+fn over_udp_alone(words: &str) -> String {
+    format!(
+        "tail -n 8 ffprobe.log | grep -q 'rtsp_transport udp' || {{ echo '{words}' >&2; exit 1; }}; {H264}"
+    )
+}
+
+const REFUSED: &str = "[rtsp @ 0x1] method SETUP failed: 461 Unsupported Transport";
+const OTHER: &str = "[rtsp @ 0x1] Nonmatching transport in server reply";
+
+#[tokio::test]
+async fn a_camera_that_refuses_tcp_is_read_over_udp_and_not_asked_for_tcp_again() {
+    for words in [REFUSED, OTHER] {
+        let stage = Stage::new(&over_udp_alone(words), PICTURES);
+        for _ in 0..2 {
+            let mut source = stage.open(CAMERA).await.unwrap();
+            assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
+        }
+        assert_eq!(stage.probes(), 2, "one for each transport, at the first opening");
+        let log = stage.log("ffmpeg");
+        assert_eq!(log.matches("rtsp_transport udp").count(), 2, "{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_fails_is_forgotten() {
+    let stage = Stage::new(&over_udp_alone(REFUSED), "echo 'pipe:0: Connection timed out' >&2; exit 1");
+    for probes in [2, 4] {
+        stage.failure(CAMERA).await;
+        assert_eq!(stage.probes(), probes, "TCP is tried first again");
+    }
+}
+
+#[tokio::test]
+async fn a_transport_that_the_url_names_is_the_only_one_that_is_tried() {
+    let stage = Stage::new(&over_udp_alone(REFUSED), PICTURES);
+    let failure = stage.failure("rtsp://cam/1#transport=tcp").await;
+    assert!(failure.ends_with("will not send over TCP; leave `#transport=tcp` out"), "{failure}");
+    assert_eq!(stage.probes(), 1);
+    let mut source = stage.open("rtsp://cam/1#transport=udp").await.unwrap();
+    source.next_frame().await.unwrap().unwrap();
+    assert_eq!(stage.probes(), 2);
+    // What is known of the camera now is of no use to who wants TCP.
+    let failure = stage.failure("rtsp://cam/1#transport=tcp").await;
+    assert!(failure.contains("will not send over TCP"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_camera_that_refuses_both_transports_is_told_so() {
+    let stage = Stage::new(&format!("echo '{REFUSED}' >&2; exit 1"), PICTURES);
+    let failure = stage.failure(CAMERA).await;
+    assert!(
+        failure.contains("the camera answered, but will send neither over TCP nor over UDP"),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn a_camera_whose_datagrams_do_not_come_is_told_from_one_that_is_not_there() {
+    let stage = Stage::new(&over_udp_alone(REFUSED), "exec sleep 1000");
+    let mut source = stage.open(CAMERA).await.unwrap();
+    tokio::time::pause();
+    let failure = source.next_frame().await.unwrap_err().to_string();
+    assert!(failure.contains("the camera answered, but nothing came over UDP within 25s"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_camera_that_was_there_before_and_takes_no_connection_now_is_told_before_the_first_picture_is_given_up()
+ {
+    let port = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let url = format!("rtsp://127.0.0.1:{port}/1#timeout=500ms");
+    let stage = Stage::new(H264, PICTURES);
+    stage.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
+    stage.program("ffmpeg", "exec sleep 1000");
+    let failure = stage.failure(&url).await;
+    assert!(failure.contains("the camera cannot be reached any more"), "{failure}");
+    assert_eq!(stage.probes(), 1);
+    stage.open(&url).await.unwrap();
+    assert_eq!(stage.probes(), 2, "what was known is forgotten");
 }

@@ -1,0 +1,117 @@
+//! An ffmpeg that reads a camera, as a source of frames.
+//!
+//! How long a camera may be silent is for whoever reads the frames to judge. Before the first picture two cases are told
+//! here, because only here they can be told apart: a camera that was there at an earlier opening and does not answer any
+//! more, and one that answers but whose datagrams do not come.
+
+use std::future::pending;
+use std::time::Duration;
+
+use framecast_media::Frame;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::complaint::{self, Run};
+use super::memory::Memory;
+use super::target::{Target, Transport};
+use crate::program::Program;
+use crate::{BoxFuture, Error, Source};
+
+/// How long the first picture may take over UDP: less than the 30 s that a camera is given for it, so that this says first
+/// what may be wrong.
+const DATAGRAMS_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// A camera that is open.
+pub(super) struct Stream {
+    program: Program,
+    target: Target,
+    transport: Transport,
+    memory: Memory,
+    /// Whether this opening relies on what an earlier one found out: whether the camera answers is then not known.
+    was_remembered: bool,
+    opened_at: Instant,
+    last_picture_at: Option<Instant>,
+}
+
+impl Stream {
+    /// `program` reads `target` over `transport`, as of now.
+    pub(super) fn new(
+        program: Program,
+        target: Target,
+        transport: Transport,
+        memory: Memory,
+        was_remembered: bool,
+    ) -> Self {
+        let opened_at = Instant::now();
+        Self { program, target, transport, memory, was_remembered, opened_at, last_picture_at: None }
+    }
+
+    /// Cancel safe: only the program is read from.
+    async fn next(&mut self) -> Result<Option<Frame>, Error> {
+        let is_first = !self.program.has_yielded();
+        let look_at = self.opened_at + self.target.answer_timeout();
+        let give_up_at = self.opened_at + DATAGRAMS_TIMEOUT;
+        let result = tokio::select! {
+            biased;
+            result = self.program.next() => result,
+            error = no_answer(&self.target, look_at), if is_first && self.was_remembered => return Err(error),
+            () = sleep_until(give_up_at), if is_first && self.transport == Transport::Udp => {
+                return Err(complaint::nothing_came(&self.target, self.transport, DATAGRAMS_TIMEOUT));
+            }
+        };
+        match result {
+            Ok(None) | Err(Error::Exited { .. }) => Err(self.end().await),
+            Ok(Some(frame)) => {
+                self.last_picture_at = Some(Instant::now());
+                Ok(Some(frame))
+            }
+            result => result,
+        }
+    }
+
+    /// Why ffmpeg has ended.
+    async fn end(&mut self) -> Error {
+        let lines = &self.program.last_lines().await;
+        let (target, transport) = (&self.target, self.transport);
+        if self.program.has_yielded() {
+            return complaint::of_end(target, lines);
+        }
+        let elapsed = self.opened_at.elapsed();
+        Run { target, transport, lines, elapsed, silence: target.timeout }.start_error()
+    }
+
+    /// Whether what is known of the camera may not hold any more: it was silent until the end.
+    fn is_silent(&self) -> bool {
+        self.last_picture_at.is_none_or(|at| at.elapsed() > self.target.answer_timeout())
+    }
+}
+
+/// Looks, at `look_at`, whether the camera still takes connections; resolves only when it does not.
+async fn no_answer(target: &Target, look_at: Instant) -> Error {
+    sleep_until(look_at).await;
+    let (host, port) = &target.place;
+    let connecting = TcpStream::connect((host.as_str(), *port));
+    match timeout(target.answer_timeout(), connecting).await {
+        Ok(Ok(_)) => pending().await,
+        Ok(Err(error)) => target.failed(format!("the camera cannot be reached any more: {error}")),
+        Err(_) => target.timed_out(),
+    }
+}
+
+impl Source for Stream {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+        Box::pin(self.next())
+    }
+
+    fn repaired_frames(&self) -> u64 {
+        self.program.count_repaired()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.is_silent() {
+            self.memory.forget(&self.target);
+        }
+    }
+}

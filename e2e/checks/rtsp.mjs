@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { alone } from "../lib/alone.mjs";
 import { digest, jpegSize, readStream } from "../lib/multipart.mjs";
-import { lacking, RtspServer, watchCommandLines } from "../lib/rtsp.mjs";
+import { lacking, RtspServer, UdpCamera, watchCommandLines } from "../lib/rtsp.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const PASSWORD = "s3cr#t/w@rd";
@@ -98,6 +98,47 @@ async function restart(stage) {
   return `back after ${seconds.toFixed(1)} s`;
 }
 
+/** A camera that will not send over TCP is shown over UDP, soon and whole. */
+async function udp(stage) {
+  const delays = [];
+  for (const kind of ["refusing", "other"]) {
+    const server = await UdpCamera.start(stage, kind);
+    const framecast = await framecastWith(stage, [["cam", `rtsp://127.0.0.1:${server.port}/onvif1`]]);
+    const startedAt = Date.now();
+    const pictures = watch(stage, framecast, "cam", { width: 640, height: 360 });
+    await until(`${kind}: the first picture`, () => pictures.length > 0);
+    delays.push((pictures[0].at - startedAt) / 1000);
+    const [shownBefore, sentBefore] = [pictures.length, server.sent];
+    const fps = await moves(pictures);
+    const [shown, sent] = [pictures.length - shownBefore, server.sent - sentBefore];
+    ensure(shown >= 0.9 * (sent - 2), `${kind}: ${shown} pictures of ${sent} that were sent`);
+    ensure(fps > 9 && fps < 11, `${kind}: ${fps.toFixed(1)} pictures a second in place of 10`);
+    const { broken } = await framecast.camera("cam");
+    ensure(broken === 0, `${kind}: ${broken} broken pictures`);
+    ensure(!framecast.log.includes("lost"), `${kind}: the camera was lost`);
+  }
+  return `first pictures after ${delays.map((delay) => delay.toFixed(1)).join(" and ")} s`;
+}
+
+/** What is said of a camera that will not, and of one whose datagrams do not come. */
+async function transport(stage) {
+  const refusing = await UdpCamera.start(stage, "refusing");
+  const silent = await UdpCamera.start(stage, "silent");
+  const expected = {
+    "tcp-alone": [`rtsp://127.0.0.1:${refusing.port}/1#transport=tcp`, "answered, but will not send over TCP"],
+    firewall: [`rtsp://127.0.0.1:${silent.port}/1#timeout=3s`, "nothing came over UDP"],
+    nobody: ["rtsp://127.0.0.1:9/1", "nothing answers there"],
+  };
+  const framecast = await framecastWith(stage, Object.entries(expected).map(([name, [source]]) => [name, source]));
+  for (const [name, [, words]] of Object.entries(expected)) {
+    const reader = readStream(`${framecast.url}/cameras/${name}/stream.mjpg`, () => false);
+    stage.defer(() => reader.stop());
+    let reason = "";
+    await until(`${name} is lost`, async () => (reason = (await framecast.camera(name)).reason ?? ""));
+    ensure(reason.includes(words), `${name}: the reason is: ${reason}`);
+  }
+}
+
 async function refusals(stage) {
   const server = await RtspServer.start(stage, `digest me ${PASSWORD}`);
   const at = `127.0.0.1:${server.port}`;
@@ -129,4 +170,6 @@ export const checks = [
   alone({ name: "rtsp-mjpeg", needs, lacking, run: mjpeg }),
   { name: "rtsp-restart", needs, lacking, run: restart },
   { name: "rtsp-refusals", needs, lacking, run: refusals },
+  { name: "rtsp-udp", needs, run: udp },
+  { name: "rtsp-transport", needs, run: transport },
 ];

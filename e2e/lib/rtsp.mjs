@@ -9,6 +9,7 @@ import { find } from "./tool.mjs";
 import { within } from "./wait.mjs";
 
 const SCRIPT = fileURLToPath(new URL("./rtsp_server.py", import.meta.url));
+const UDP_SCRIPT = fileURLToPath(new URL("./rtsp_udp_server.py", import.meta.url));
 
 /** A Python that has GStreamer's RTSP server: the one on PATH or Debian's own; null without one. */
 function python() {
@@ -55,6 +56,25 @@ export class RtspServer {
     const exit = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
     await exit;
+  }
+}
+
+/** A camera that sends over UDP alone; `kind` as in the head of its script. */
+export class UdpCamera {
+  /** How many pictures it has sent. */
+  sent = 0;
+
+  static async start(stage, kind) {
+    const camera = new UdpCamera();
+    camera.port = await freePort();
+    const arguments_ = [UDP_SCRIPT, String(camera.port), kind];
+    const child = spawn(find("python3"), arguments_, { stdio: ["ignore", "pipe", "inherit"] });
+    stage.defer(() => child.kill("SIGKILL"));
+    const ready = Promise.race([once(child.stdout, "data"), once(child, "exit")]);
+    await within("the start of the UDP camera", ready, 20000);
+    if (child.exitCode !== null) throw new Error("the UDP camera did not start");
+    child.stdout.on("data", (text) => (camera.sent = Number(String(text).trim().split("\n").at(-1))));
+    return camera;
   }
 }
 

@@ -22,6 +22,17 @@ pub trait Driver: Send + Sync {
         Ok(())
     }
 
+    /// Looks whether the device, file, folder or program of `url` is there, without opening it: for a warning at the start,
+    /// long before anybody watches. Blocks as long as a disk or a network share takes. What only a connection can tell is
+    /// not asked.
+    ///
+    /// # Errors
+    /// What is missing and what to do. It may come later.
+    fn look(&self, url: &SourceUrl) -> Result<(), Error> {
+        let _ = url;
+        Ok(())
+    }
+
     /// Opens the device, file, program or connection. Cancel safe: a dropped future releases what it took.
     ///
     /// # Errors
@@ -83,6 +94,12 @@ pub trait Source: Send {
     /// world decides (a watched folder).
     fn longest_pause(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// What this source waits for, as a sentence for those who watch, where it was opened without a picture and the outside
+    /// world decides when there will be one. Asked once, before the first frame.
+    fn awaited(&self) -> Option<String> {
+        None
     }
 
     /// What the device really gave, beside what it was asked for; `None` for sources that are not asked. May be another

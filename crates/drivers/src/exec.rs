@@ -19,6 +19,12 @@ impl Driver for Exec {
         words(url).map(drop)
     }
 
+    fn look(&self, url: &SourceUrl) -> Result<(), Error> {
+        let (program, arguments) = words(url)?;
+        let launch = Launch::new(program, arguments);
+        launch.look().map_err(|source| launch.cannot_run(source))
+    }
+
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let (program, arguments) = words(url)?;

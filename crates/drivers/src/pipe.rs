@@ -51,6 +51,17 @@ impl Pipe {
     fn over(input: impl Fn() -> io::Result<OwnedFd> + Send + Sync + 'static) -> Self {
         Self { input: Box::new(input), place: Arc::new(Mutex::new(Place::Start)) }
     }
+
+    /// The input, unless somebody would have to type pictures into it.
+    fn input(&self) -> Result<OwnedFd, Error> {
+        let input = (self.input)().map_err(cannot_read)?;
+        if input.is_terminal() {
+            return Err(nothing(
+                "is a terminal; pipe pictures into it: `ffmpeg … -f mjpeg - | framecast pipe:-`",
+            ));
+        }
+        Ok(input)
+    }
 }
 
 impl Driver for Pipe {
@@ -70,15 +81,14 @@ impl Driver for Pipe {
         }
     }
 
+    fn look(&self, _url: &SourceUrl) -> Result<(), Error> {
+        self.input().map(drop)
+    }
+
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             self.check(url)?;
-            let input = (self.input)().map_err(cannot_read)?;
-            if input.is_terminal() {
-                return Err(nothing(
-                    "is a terminal; pipe pictures into it: `ffmpeg … -f mjpeg - | framecast pipe:-`",
-                ));
-            }
+            let input = self.input()?;
             Ok(Box::new(PipeSource::spawn(url, input, &self.place)?) as Box<dyn Source>)
         })
     }

@@ -8,6 +8,7 @@ use futures_core::Stream;
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::blocking::panic_message;
 use crate::frames::{IterDriver, StreamDriver};
 use crate::http::Http;
 use crate::libcamera::Libcamera;
@@ -19,6 +20,9 @@ use crate::{
 
 /// How long a driver may take to list its devices. USB devices hang, and one must not hide the others.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long the system may take to say whether something is there.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The drivers that a program has, by scheme. Cheap to clone.
 #[derive(Clone, Default)]
@@ -95,6 +99,27 @@ impl Drivers {
         })?;
         driver.check(url)?;
         Ok(Arc::clone(driver))
+    }
+
+    /// Looks whether what `url` names is there, without opening it; for a warning, since it may come later.
+    ///
+    /// # Errors
+    /// What is missing and what to do; after two seconds, that the system does not say.
+    pub async fn look(&self, url: &SourceUrl) -> Result<(), Error> {
+        let (driver, looked_at) = (self.find(url)?, url.clone());
+        let looking = tokio::task::spawn_blocking(move || driver.look(&looked_at));
+        match timeout(LOOK_TIMEOUT, looking).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(failed)) => match failed.try_into_panic() {
+                Ok(panic) => Err(Error::Panicked { message: panic_message(panic.as_ref()) }),
+                // The program ends.
+                Err(_) => Ok(()),
+            },
+            Err(_) => {
+                let problem = "the system does not say whether it is there; a disk or a network share hangs";
+                Err(Error::Nothing { what: url.to_string(), problem: problem.to_owned() })
+            }
+        }
     }
 
     /// The devices that are plugged in now, of all drivers; of one that does not answer within eight seconds none, which

@@ -118,6 +118,14 @@ fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shu
     }
 }
 
+/// Says in the log which cameras lack what they are to show. Beside the start: a disk may be slow to answer.
+async fn warn_of_missing(settings: Arc<Settings>, drivers: Drivers, shutdown: CancellationToken) {
+    let missing = shutdown.run_until_cancelled(settings.missing(&drivers)).await;
+    for sentence in missing.into_iter().flatten() {
+        warn!("{sentence}");
+    }
+}
+
 impl Cameras {
     /// Starts a supervisor for each camera of `settings`; cameras open when someone watches.
     ///
@@ -151,6 +159,7 @@ impl Cameras {
         hub.events().tell(Event::new(EventKind::Started, SystemTime::now()).saying(VERSION));
         supervise(&cameras, &pool, &tasks, &shutdown);
         let (settings, codec) = (Arc::new(settings), pool.backend());
+        tasks.spawn(warn_of_missing(Arc::clone(&settings), drivers.clone(), shutdown.clone()));
         let state = state.map(Arc::new);
         let (cameras, listing) = (cameras.into(), Arc::default());
         let limits = Limits { server: settings.max_viewers, address: settings.max_viewers_per_address };

@@ -41,7 +41,7 @@ pub struct Status {
     pub state: State,
     /// Wall clock since when.
     pub since: SystemTime,
-    /// Why it is lost, secrets masked; `None` in other states.
+    /// Why it is lost, or what one that is being opened waits for, secrets masked; `None` in other states.
     pub reason: Option<String>,
     /// Wall clock of the next attempt to open it; `None` unless lost.
     pub next_try: Option<SystemTime>,

@@ -1,17 +1,18 @@
 //! Which files a path means: a folder's JPEG images, those that a pattern matches, or one file.
 
 use std::cmp::Ordering;
-use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use glob::{MatchOptions, Pattern};
-
+use super::tree::{OPTIONS, Tree};
 use crate::{Error, meant};
 
 /// A bound on the files of one loop: a picture every ten seconds for four months.
 const MAX_FILES: usize = 1_000_000;
+
+/// A bound on the files and folders that are looked through for what to say of a folder without pictures.
+const MAX_LOOKED_THROUGH: usize = 20_000;
 
 /// What `images:PATH` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(super) enum Place {
     /// All `.jpg` and `.jpeg` files of a folder.
     Folder(PathBuf),
     /// All files that a pattern matches.
-    Glob { text: String, pattern: Pattern },
+    Glob { text: String, tree: Tree },
     /// One file.
     File(PathBuf),
 }
@@ -61,40 +62,60 @@ impl Place {
             Ok(metadata) if metadata.is_dir() => Ok(Self::Folder(path.into())),
             Ok(_) => Ok(Self::File(path.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '[']) => {
-                let pattern = Pattern::new(path).map_err(|error| Error::Nothing {
+                let tree = Tree::parse(path).map_err(|error| Error::Nothing {
                     what: path.to_owned(),
                     problem: format!("is no pattern: {error}"),
                 })?;
-                Ok(Self::Glob { text: path.to_owned(), pattern })
+                Ok(Self::Glob { text: path.to_owned(), tree })
             }
             Err(source) => Err(Error::File { doing: "find", path: path.into(), source }),
         }
     }
 
-    /// The folder in which to watch for files; `None` for a pattern that spans folders.
-    pub(super) fn folder(&self) -> Option<PathBuf> {
-        let path = match self {
-            Self::Folder(path) => return Some(path.clone()),
-            Self::File(path) => path.as_path(),
-            Self::Glob { text, .. } => Path::new(text),
-        };
-        let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-        let has_pattern =
-            matches!(self, Self::Glob { .. }) && parent.to_string_lossy().contains(['*', '[', '?']);
-        (!has_pattern).then(|| parent.to_owned())
+    /// The folder in which to watch for files; for a pattern that spans folders, the one that all of them are below.
+    pub(super) fn folder(&self) -> PathBuf {
+        match self {
+            Self::Folder(path) => path.clone(),
+            Self::Glob { tree, .. } => tree.base().to_owned(),
+            Self::File(path) => {
+                let parent = path.parent().filter(|parent| *parent != Path::new(""));
+                parent.unwrap_or(Path::new(".")).to_owned()
+            }
+        }
     }
 
-    /// Whether a file in [`folder`](Self::folder) belongs here, by its path alone.
+    /// Whether a file in [`folder`](Self::folder) or below belongs here, by its path alone.
     pub(super) fn matches(&self, path: &Path) -> bool {
         match self {
             Self::Folder(_) => is_jpeg(path) && !is_hidden(path),
             Self::File(file) => path.file_name() == file.file_name(),
-            Self::Glob { text, .. } => {
-                let pattern = Path::new(text).file_name().and_then(OsStr::to_str).unwrap_or(text);
-                let name = path.file_name().and_then(OsStr::to_str);
-                let pattern = Pattern::new(pattern).ok();
-                name.zip(pattern).is_some_and(|(name, pattern)| pattern.matches_with(name, OPTIONS))
+            Self::Glob { tree, .. } => tree.matches(path),
+        }
+    }
+
+    /// Whether files that belong here may lie in or below the folder at `path`, which is below [`folder`](Self::folder).
+    pub(super) fn leads(&self, path: &Path) -> bool {
+        match self {
+            Self::Folder(_) | Self::File(_) => false,
+            Self::Glob { tree, .. } => tree.leads(path),
+        }
+    }
+
+    /// What is to be said while there is no picture yet; blocks.
+    pub(super) fn awaited(&self) -> String {
+        match self {
+            Self::Folder(top) => {
+                let shown = top.display();
+                match newest_below(top).as_ref().and_then(|newest| newest.path.parent()) {
+                    Some(folder) => format!(
+                        "no JPEG in {shown} yet; the newest below it is in {}: write `images:{shown}/**/*.jpg?watch`",
+                        folder.display()
+                    ),
+                    None => format!("no JPEG in {shown} yet"),
+                }
             }
+            Self::Glob { text, .. } => format!("no file matches {text} yet"),
+            Self::File(path) => format!("{} is not there yet", path.display()),
         }
     }
 
@@ -155,14 +176,42 @@ impl Place {
 
     /// The file that changed last, if there is any; blocks.
     pub(super) fn newest(&self) -> Result<Option<Entry>, Error> {
-        let newest =
-            |a: &Entry, b: &Entry| a.modified_at.cmp(&b.modified_at).then_with(|| natural(&a.path, &b.path));
-        Ok(self.files()?.into_iter().max_by(newest))
+        Ok(self.files()?.into_iter().max_by(by_time))
     }
 }
 
-const OPTIONS: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+fn by_time(a: &Entry, b: &Entry) -> Ordering {
+    a.modified_at.cmp(&b.modified_at).then_with(|| natural(&a.path, &b.path))
+}
+
+/// Whether `a` changed after `b`.
+pub(super) fn is_newer(a: &Entry, b: &Entry) -> bool {
+    by_time(a, b).is_gt()
+}
+
+/// The JPEG below `top` that changed last, as far as it is found soon.
+fn newest_below(top: &Path) -> Option<Entry> {
+    let (mut newest, mut looked_through) = (None::<Entry>, 0);
+    let mut ahead = vec![top.to_owned()];
+    while let Some(folder) = ahead.pop() {
+        for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = file.path();
+            looked_through += 1;
+            if looked_through > MAX_LOOKED_THROUGH || is_hidden(&path) {
+                continue;
+            }
+            if file.file_type().is_ok_and(|kind| kind.is_dir()) {
+                ahead.push(path);
+            } else if is_jpeg(&path) {
+                newest = newest.into_iter().chain(entry(path)).max_by(by_time);
+            }
+        }
+        if looked_through > MAX_LOOKED_THROUGH {
+            break;
+        }
+    }
+    newest
+}
 
 /// The file at `path`; `None` when it is none or vanished.
 pub(super) fn entry(path: PathBuf) -> Option<Entry> {
@@ -239,10 +288,10 @@ mod tests {
     fn a_pattern_is_watched_in_its_folder_and_only_there() {
         let place = |text: &str| Place::find(text).unwrap();
         let pattern = place("/nowhere/cam-*.jpg");
-        assert_eq!(pattern.folder(), Some("/nowhere".into()));
+        assert_eq!(pattern.folder(), Path::new("/nowhere"));
         assert!(pattern.matches(Path::new("/nowhere/cam-7.jpg")));
         assert!(!pattern.matches(Path::new("/nowhere/other.jpg")));
-        assert_eq!(place("*.nothing").folder(), Some(".".into()));
-        assert_eq!(place("/nowhere/*/cam.jpg").folder(), None);
+        assert_eq!(place("*.nothing").folder(), Path::new("."));
+        assert_eq!(place("/nowhere/*/cam.jpg").folder(), Path::new("/nowhere"));
     }
 }

@@ -1,8 +1,11 @@
 //! Pictures in files: a folder or pattern of JPEG images shown in a loop, or a folder that is watched for new ones,
 //! as printers' and timelapse tools write them.
 
+mod folders;
 mod list;
 mod looped;
+mod tree;
+mod unfinished;
 mod watched;
 
 use std::fs::File;
@@ -37,6 +40,11 @@ impl Driver for Images {
             return Err(options.refuse("watch", "shows files as they appear: leave `fps` and `order` out"));
         }
         Ok(())
+    }
+
+    fn look(&self, url: &SourceUrl) -> Result<(), Error> {
+        let (path, _) = url.path_and_options(OPTIONS)?;
+        Place::find(path).map(drop)
     }
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {

@@ -1,53 +1,36 @@
-//! A folder watched for new pictures.
+//! Folders watched for new pictures: one, or all that a pattern spans.
 //!
-//! The system tells of files that are created, written, closed and renamed. One that is not whole yet is looked at
-//! again at the next sign of it; what was shown last is not shown twice. Every two seconds the folder itself is
-//! looked at, for what the system does not tell: that it is gone, or that another machine wrote into it, be it into the
-//! one file that is watched or into one that was not whole before.
+//! The system tells of files that are created, written, closed and renamed, and of folders that come and go. A file that is
+//! not whole yet is looked at again at the next sign of it; what was shown last is not shown twice. Every two seconds the
+//! folders themselves are looked at, for what the system does not tell: that the top one is gone, or that another machine
+//! wrote into them, be it into the one file that is watched or into one that was not whole before.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use framecast_media::codec::jpeg;
 use framecast_media::{Bytes, Frame};
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-use super::list::Place;
+use super::folders::{Folders, Sign, Signs};
+use super::list::{Entry, Place};
+use super::unfinished::{Unfinished, Verdict};
 use super::{off_thread, read_file};
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
-
-/// Signs that the system may be ahead of us; when there are more, the newest file is looked for in their place.
-const MAX_SIGNS: usize = 1024;
 
 /// Files that wait to be read; where more come than can be read, the oldest are left out.
 const MAX_WAITING: usize = 256;
 
-/// How often the folder itself is looked at.
+/// How often the folders themselves are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How soon a file that was not whole is looked at again where the system only tells that it grows: each look reads all
-/// that is there.
-const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
-
-/// A sign that a file may have a new picture in it.
-#[derive(Debug, PartialEq, Eq)]
-struct Sign {
-    path: PathBuf,
-    /// Its writer has closed or renamed it: what is not whole now is broken.
-    is_final: bool,
-}
-
-/// What tells one state of the folder from another.
+/// What tells one state of the folders from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     device_and_inode: (u64, u64),
@@ -56,141 +39,182 @@ struct State {
     file: Option<(SystemTime, u64)>,
 }
 
+/// What was shown last.
+struct Shown {
+    path: PathBuf,
+    data: Bytes,
+    modified_at: SystemTime,
+}
+
 pub(super) struct Watched {
     place: Arc<Place>,
-    folder: PathBuf,
+    /// Locked where it may block only.
+    folders: Arc<Mutex<Folders>>,
     state: State,
-    signs: mpsc::Receiver<Sign>,
-    /// Signs were lost.
-    has_overflown: Arc<AtomicBool>,
-    _watcher: RecommendedWatcher,
-    waiting: VecDeque<Sign>,
-    /// The file that was not whole when it was read last.
-    unfinished: Option<PathBuf>,
+    signs: Signs,
+    /// Files to be read, and folders to be followed, in the order of their signs.
+    waiting: VecDeque<PathBuf>,
+    new_folders: VecDeque<PathBuf>,
+    unfinished: Unfinished,
     /// The newest file is to be looked for; kept where a caller gives up waiting for that.
     must_list: bool,
     /// Whether the system told of anything since the last check.
     was_told: bool,
     check_at: Instant,
-    /// Name and content of the file that was shown last.
-    last: Option<(OsString, Bytes)>,
+    last: Option<Shown>,
+    awaited: Option<String>,
     max_picture_bytes: usize,
     door: Door,
 }
 
 impl Watched {
     pub(super) async fn open(url: &SourceUrl, place: Place) -> Result<Self, Error> {
-        let Some(folder) = place.folder() else {
-            let problem = "cannot be watched: only the last part of its path may hold a pattern".to_owned();
-            return Err(Error::BadUrl { url: url.to_string(), problem });
-        };
         let place = Arc::new(place);
-        let state = look(folder.clone(), Arc::clone(&place)).await?;
-        let has_overflown = Arc::new(AtomicBool::new(false));
-        let (sender, signs) = mpsc::channel(MAX_SIGNS);
-        let watcher = watch(&folder, Arc::clone(&place), sender, Arc::clone(&has_overflown))?;
-        let mut source = Self {
+        let watched = Arc::clone(&place);
+        let (folders, signs) = off_thread(move || Folders::watch(watched)).await?;
+        let folders = Arc::new(Mutex::new(folders));
+        let newest = find_newest(&place, &folders).await?;
+        let state = look(&place, &folders).await?;
+        let awaited = match newest {
+            Some(_) => None,
+            None => {
+                let place = Arc::clone(&place);
+                Some(off_thread(move || place.awaited()).await)
+            }
+        };
+        Ok(Self {
             place,
-            folder,
+            folders,
             state,
             signs,
-            has_overflown,
-            _watcher: watcher,
-            waiting: VecDeque::new(),
-            unfinished: None,
+            waiting: newest.into_iter().map(|entry| entry.path).collect(),
+            new_folders: VecDeque::new(),
+            unfinished: Unfinished::default(),
             must_list: false,
             was_told: false,
             check_at: Instant::now() + CHECK_INTERVAL,
             last: None,
+            awaited,
             max_picture_bytes: url.max_picture_bytes(),
             door: Door::new(url),
-        };
-        source.find_newest().await?;
-        Ok(source)
+        })
     }
 
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         loop {
-            while let Ok(sign) = self.signs.try_recv() {
-                self.enqueue(sign);
+            while let Ok(sign) = self.signs.receiver.try_recv() {
+                self.take(sign);
             }
-            if let Some(sign) = self.waiting.front() {
-                let read = read_file(sign.path.clone(), self.max_picture_bytes).await;
-                let sign = self.waiting.pop_front().expect("nothing was taken out while the file was read");
-                // A file that vanished was replaced or tidied away.
-                if let Ok((data, modified_at)) = read
-                    && let Some(frame) = self.consider(&sign, data, modified_at)?
-                {
-                    return Ok(Some(frame));
+            for path in self.unfinished.due(Instant::now()) {
+                self.enqueue(path);
+            }
+            if let Some(folder) = self.new_folders.front() {
+                let newest = follow(&self.folders, folder.clone()).await;
+                self.new_folders.pop_front();
+                self.take_newest(newest?);
+                continue;
+            }
+            if let Some(path) = self.waiting.front() {
+                let read = read_file(path.clone(), self.max_picture_bytes).await;
+                let path = self.waiting.pop_front().expect("nothing was taken out while the file was read");
+                match read {
+                    Ok((data, modified_at)) => {
+                        if let Some(frame) = self.consider(path, data, modified_at)? {
+                            return Ok(Some(frame));
+                        }
+                    }
+                    // A file that vanished was replaced or tidied away.
+                    Err(_) => self.unfinished.forget(&path),
                 }
                 continue;
             }
+            let wake_at = self.unfinished.due_at().map_or(self.check_at, |due_at| due_at.min(self.check_at));
             tokio::select! {
-                sign = self.signs.recv() => match sign {
-                    Some(sign) => self.enqueue(sign),
+                sign = self.signs.receiver.recv() => match sign {
+                    Some(sign) => self.take(sign),
                     None => return Err(self.lost(io::Error::other("the system stopped telling of changes"))),
                 },
-                () = sleep_until(self.check_at) => self.check().await?,
+                () = sleep_until(wake_at) => if Instant::now() >= self.check_at { self.check().await? },
             }
         }
     }
 
-    /// Puts a sign in the queue, together with an earlier one of the same file.
-    fn enqueue(&mut self, sign: Sign) {
+    fn take(&mut self, sign: Sign) {
         self.was_told = true;
-        if !sign.is_final && self.unfinished.as_ref() == Some(&sign.path) {
-            self.check_at = self.check_at.min(Instant::now() + LOOK_AGAIN_AFTER);
+        match sign {
+            Sign::File(path) => {
+                if !self.unfinished.hasten(&path) {
+                    self.enqueue(path);
+                }
+            }
+            Sign::Folder(path) => self.new_folders.push_back(path),
+            Sign::Gone(path) => {
+                self.new_folders.retain(|folder| !folder.starts_with(&path));
+                lock(&self.folders).forget(&path);
+            }
+        }
+    }
+
+    /// Puts a file in the queue, unless it is there.
+    fn enqueue(&mut self, path: PathBuf) {
+        if self.waiting.contains(&path) {
             return;
         }
-        match self.waiting.iter_mut().find(|waiting| waiting.path == sign.path) {
-            Some(waiting) => waiting.is_final |= sign.is_final,
-            None => {
-                if self.waiting.len() == MAX_WAITING {
-                    self.waiting.pop_front();
-                }
-                self.waiting.push_back(sign);
-            }
+        if self.waiting.len() == MAX_WAITING {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(path);
+    }
+
+    /// Puts a file that was found in the queue, unless a newer one was shown.
+    fn take_newest(&mut self, newest: Option<Entry>) {
+        let shown_at = self.last.as_ref().map(|shown| shown.modified_at);
+        if let Some(entry) =
+            newest.filter(|entry| shown_at.is_none_or(|shown_at| entry.modified_at >= shown_at))
+        {
+            self.enqueue(entry.path);
         }
     }
 
     /// The frame in a file, unless it was shown already or is still being written.
     fn consider(
         &mut self,
-        sign: &Sign,
+        path: PathBuf,
         data: Bytes,
         modified_at: SystemTime,
     ) -> Result<Option<Frame>, Error> {
-        self.unfinished.take_if(|path| *path == sign.path);
-        let name = sign.path.file_name().unwrap_or_default();
-        let is_shown = self.last.as_ref().is_some_and(|(last, shown)| last == name && *shown == data);
-        if data.is_empty() || is_shown {
+        if self.last.as_ref().is_some_and(|last| last.path == path && last.data == data) {
+            self.unfinished.forget(&path);
             return Ok(None);
         }
-        if !sign.is_final && jpeg::scan(&data).is_err() {
-            self.unfinished = Some(sign.path.clone());
-            return Ok(None);
+        if jpeg::scan(&data).is_err() {
+            let verdict = self.unfinished.note(&path, data.len(), modified_at, Instant::now());
+            // An empty file is a place that is kept for one.
+            if verdict == Verdict::Wait || data.is_empty() {
+                return Ok(None);
+            }
+        } else {
+            self.unfinished.forget(&path);
         }
         let frame = self.door.admit(data.clone(), modified_at);
         if let Err(error) = &frame {
-            warn!("{:?}: {error}", sign.path);
+            warn!("{path:?}: {error}");
         }
-        self.last = Some((name.to_owned(), data));
+        self.last = Some(Shown { path, data, modified_at });
         frame.map(Some)
     }
 
     async fn check(&mut self) -> Result<(), Error> {
-        let state = look(self.folder.clone(), Arc::clone(&self.place)).await?;
+        let state = look(&self.place, &self.folders).await?;
         if state.device_and_inode != self.state.device_and_inode {
             return Err(self.lost(io::Error::new(io::ErrorKind::NotFound, "another folder is in its place")));
         }
         let is_missed = state != self.state && !self.was_told;
-        self.must_list |= is_missed || self.has_overflown.swap(false, Ordering::Relaxed);
+        self.must_list |= is_missed || self.signs.has_overflown.swap(false, Ordering::Relaxed);
         if self.must_list {
-            self.find_newest().await?;
+            let newest = find_newest(&self.place, &self.folders).await?;
+            self.waiting.extend(newest.map(|entry| entry.path));
             self.must_list = false;
-        }
-        if let Some(path) = self.unfinished.take() {
-            self.waiting.push_back(Sign { path, is_final: false });
         }
         self.state = state;
         self.was_told = false;
@@ -198,15 +222,8 @@ impl Watched {
         Ok(())
     }
 
-    async fn find_newest(&mut self) -> Result<(), Error> {
-        let place = Arc::clone(&self.place);
-        let newest = off_thread(move || place.newest()).await?;
-        self.waiting.extend(newest.map(|entry| Sign { path: entry.path, is_final: false }));
-        Ok(())
-    }
-
     fn lost(&self, source: io::Error) -> Error {
-        Error::File { doing: "watch", path: self.folder.clone(), source }
+        Error::File { doing: "watch", path: self.place.folder(), source }
     }
 }
 
@@ -222,107 +239,62 @@ impl Source for Watched {
     fn longest_pause(&self) -> Duration {
         Duration::MAX
     }
+
+    fn awaited(&self) -> Option<String> {
+        self.awaited.clone()
+    }
 }
 
-/// Looks at the folder itself, and at the file where it is one that is watched.
-async fn look(folder: PathBuf, place: Arc<Place>) -> Result<State, Error> {
-    let path = folder.clone();
-    let looked = off_thread(move || (std::fs::metadata(path), place.file())).await;
-    match looked {
-        (Ok(metadata), file) => Ok(State {
+fn lock(folders: &Mutex<Folders>) -> MutexGuard<'_, Folders> {
+    folders.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Watches `folder` and those below it; their newest file.
+async fn follow(folders: &Arc<Mutex<Folders>>, folder: PathBuf) -> Result<Option<Entry>, Error> {
+    let folders = Arc::clone(folders);
+    off_thread(move || lock(&folders).follow(&folder)).await
+}
+
+/// The newest file of all; folders that are new are watched from now on.
+async fn find_newest(place: &Arc<Place>, folders: &Arc<Mutex<Folders>>) -> Result<Option<Entry>, Error> {
+    match &**place {
+        Place::Glob { .. } => follow(folders, place.folder()).await,
+        Place::Folder(_) | Place::File(_) => {
+            let place = Arc::clone(place);
+            off_thread(move || place.newest()).await
+        }
+    }
+}
+
+/// Looks at the folders themselves, and at the file where it is one that is watched.
+async fn look(place: &Arc<Place>, folders: &Arc<Mutex<Folders>>) -> Result<State, Error> {
+    let (place, folders) = (Arc::clone(place), Arc::clone(folders));
+    off_thread(move || {
+        let folder = place.folder();
+        let metadata = std::fs::metadata(&folder);
+        let metadata = metadata.map_err(|source| Error::File { doing: "watch", path: folder, source })?;
+        Ok(State {
             device_and_inode: (metadata.dev(), metadata.ino()),
-            modified_at: metadata.modified().ok(),
-            file: file.map(|entry| (entry.modified_at, entry.len_bytes)),
-        }),
-        (Err(source), _) => Err(Error::File { doing: "watch", path: folder, source }),
-    }
-}
-
-/// Has the system tell of changes in `folder` until the watcher is dropped.
-fn watch(
-    folder: &Path,
-    place: Arc<Place>,
-    signs: mpsc::Sender<Sign>,
-    has_overflown: Arc<AtomicBool>,
-) -> Result<RecommendedWatcher, Error> {
-    let tell = move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else {
-            has_overflown.store(true, Ordering::Relaxed);
-            return;
-        };
-        let sign = sign(&event).filter(|sign| place.matches(&sign.path));
-        let is_lost = sign.is_some_and(|sign| signs.try_send(sign).is_err());
-        if is_lost || event.need_rescan() {
-            has_overflown.store(true, Ordering::Relaxed);
-        }
-    };
-    notify::recommended_watcher(tell)
-        .and_then(|mut watcher| watcher.watch(folder, RecursiveMode::NonRecursive).map(|()| watcher))
-        .map_err(|error| Error::File { doing: "watch", path: folder.to_owned(), source: io_error(error) })
-}
-
-/// What an event of the system means for the file that it is about; of the two in a renaming, the new name.
-fn sign(event: &notify::Event) -> Option<Sign> {
-    let is_final = match event.kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => {
-            true
-        }
-        EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) | EventKind::Any => {
-            false
-        }
-        _ => return None,
-    };
-    event.paths.last().map(|path| Sign { path: path.clone(), is_final })
-}
-
-fn io_error(error: notify::Error) -> io::Error {
-    match error.kind {
-        notify::ErrorKind::Io(error) => error,
-        notify::ErrorKind::MaxFilesWatch => {
-            io::Error::other("the system has no watch left; raise fs.inotify.max_user_watches")
-        }
-        _ => io::Error::other(error),
-    }
+            modified_at: lock(&folders).changed_at(),
+            file: place.file().map(|entry| (entry.modified_at, entry.len_bytes)),
+        })
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn open(folder: &Path) -> Watched {
-        let url = SourceUrl::parse(&format!("images:{}?watch", folder.display())).unwrap();
-        Watched::open(&url, Place::Folder(folder.to_owned())).await.unwrap()
-    }
-
-    fn sign(path: &str, is_final: bool) -> Sign {
-        Sign { path: path.into(), is_final }
-    }
-
     #[tokio::test]
     async fn of_more_files_than_can_be_read_the_newest_wait() {
         let folder = tempfile::tempdir().unwrap();
-        let mut source = open(folder.path()).await;
-        let sign = |number: usize| sign(&format!("{number}.jpg"), true);
-        (0..MAX_WAITING + 3).for_each(|number| source.enqueue(sign(number)));
+        let url = SourceUrl::parse(&format!("images:{}?watch", folder.path().display())).unwrap();
+        let mut source = Watched::open(&url, Place::Folder(folder.path().to_owned())).await.unwrap();
+        let path = |number: usize| PathBuf::from(format!("{number}.jpg"));
+        (0..MAX_WAITING + 3).for_each(|number| source.take(Sign::File(path(number))));
         assert_eq!(source.waiting.len(), MAX_WAITING);
-        assert_eq!(source.waiting.front(), Some(&sign(3)));
-        assert_eq!(source.waiting.back(), Some(&sign(MAX_WAITING + 2)));
-    }
-
-    #[tokio::test]
-    async fn a_file_that_grows_is_read_now_and_then_until_it_is_whole_and_once_when_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut source = open(folder.path()).await;
-        let picture = Bytes::from_static(include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg"));
-        let (growing, whole) = (sign("a.jpg", false), sign("a.jpg", true));
-        let now = SystemTime::now();
-        assert!(source.consider(&growing, picture.slice(..500), now).unwrap().is_none());
-        source.enqueue(sign("a.jpg", false));
-        assert!(source.waiting.is_empty(), "not read for each sign");
-        assert!(source.check_at <= Instant::now() + LOOK_AGAIN_AFTER);
-        source.enqueue(sign("a.jpg", true));
-        assert_eq!(source.waiting, [sign("a.jpg", true)]);
-        assert!(source.consider(&whole, picture, now).unwrap().is_some());
-        assert_eq!(source.unfinished, None, "not looked at again");
+        assert_eq!(source.waiting.front(), Some(&path(3)));
+        assert_eq!(source.waiting.back(), Some(&path(MAX_WAITING + 2)));
     }
 }

@@ -82,6 +82,14 @@ impl Driver for Libcamera {
         Request::parse(url).map(drop)
     }
 
+    fn look(&self, _url: &SourceUrl) -> Result<(), Error> {
+        let is_there = |program| self.launch(program, Vec::new()).look().is_ok();
+        if PROGRAMS.into_iter().any(is_there) {
+            return Ok(());
+        }
+        Err(complaint::not_installed(&self.launch(PROGRAMS[0], Vec::new())))
+    }
+
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let request = Request::parse(url)?;

@@ -93,6 +93,26 @@ impl Launch {
         Error::NotInstalled { program: self.name.clone(), advice }
     }
 
+    /// Looks whether there is such a program, which this account may run.
+    ///
+    /// # Errors
+    /// What the system would say to its start.
+    pub(crate) fn look(&self) -> io::Result<()> {
+        if self.path.components().count() > 1 || self.path.is_absolute() {
+            return look_at(&self.path);
+        }
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let mut result = Err(Errno::NOENT.into());
+        for folder in std::env::split_paths(&folders) {
+            match look_at(&folder.join(&self.path)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Ok(()) => return Ok(()),
+                refused => result = refused,
+            }
+        }
+        result
+    }
+
     /// Starts it. Cancel safe: a dropped future ends what was started.
     async fn start(&self) -> io::Result<Child> {
         let mut child = Command::new(&self.path)
@@ -122,6 +142,14 @@ impl Launch {
         }
         Ok(child)
     }
+}
+
+/// Looks whether `path` is a file that this account may run.
+fn look_at(path: &Path) -> io::Result<()> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Errno::ACCESS.into());
+    }
+    Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
 }
 
 /// A program that was started.

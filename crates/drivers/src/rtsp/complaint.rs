@@ -31,7 +31,7 @@ pub(super) fn cannot_run(launch: &Launch, source: io::Error) -> Error {
 }
 
 /// What to do about an ffmpeg that is not there.
-pub(super) const INSTALL: &str = "RTSP cameras are read through ffmpeg (5.1 or newer): `apt install ffmpeg`, or for your \
+const INSTALL: &str = "RTSP cameras are read through ffmpeg (5.1 or newer): `apt install ffmpeg`, or for your \
                                   system from ffmpeg.org";
 
 impl Run<'_> {

@@ -108,6 +108,13 @@ impl Driver for Rtsp {
         Target::parse(url).map(drop)
     }
 
+    fn look(&self, _url: &SourceUrl) -> Result<(), Error> {
+        ["ffmpeg", "ffprobe"].into_iter().try_for_each(|program| {
+            let launch = self.launch(program, Vec::new());
+            launch.look().map_err(|source| complaint::cannot_run(&launch, source))
+        })
+    }
+
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let target = Target::parse(url)?;

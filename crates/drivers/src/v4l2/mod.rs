@@ -47,6 +47,17 @@ impl Driver for V4l2 {
         target::parse(url).map(drop)
     }
 
+    fn look(&self, url: &SourceUrl) -> Result<(), Error> {
+        let (target, _) = target::parse(url)?;
+        let nodes = Places::system().nodes();
+        let missing = match &target {
+            Target::Path(path) => (!Path::new(path).exists()).then(|| node::none(&nodes)),
+            target => node::find(target, &nodes).err(),
+        };
+        let device = named(&target, url);
+        missing.map_or(Ok(()), |problem| Err(Error::NoDevice { device, problem }))
+    }
+
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let (target, wish) = target::parse(url)?;
@@ -221,6 +232,7 @@ mod tests {
     async fn a_device_that_is_not_there_is_named_with_what_is() {
         let url = SourceUrl::parse("v4l2:usb=ffff:fffe?size=640x480").unwrap();
         for error in [
+            V4l2.look(&url).unwrap_err(),
             V4l2.open(&url).await.err().unwrap(),
             V4l2.controls(&url).await.err().unwrap(),
             V4l2.set_controls(&url, &[("brightness".to_owned(), None)]).await.err().unwrap(),

@@ -70,12 +70,92 @@ async fn a_file_that_is_still_being_written_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_closed_half_written_is_an_error_of_its_own() {
+async fn a_file_that_stays_broken_is_an_error_of_its_own_and_that_once() {
     let album = Album::new();
     let mut source = album.open("?watch").await.unwrap();
     album.write("broken.jpg", &picture(1)[..300]);
     assert!(source.next_frame().await.unwrap_err().is_picture());
+    album.write("other-broken.jpg", &picture(3)[..300]);
+    assert!(source.next_frame().await.unwrap_err().is_picture());
     album.write("whole.jpg", &picture(2));
+    assert_eq!(next(&mut source).await, 2);
+}
+
+#[tokio::test]
+async fn a_file_that_is_closed_and_written_on_is_no_broken_picture() {
+    let album = Album::new();
+    let mut source = album.open("?watch").await.unwrap();
+    let data = picture(5);
+    for end in [0, 100, data.len() / 2, data.len() - 1] {
+        album.write("slow.jpg", &data[..end]);
+        album.write(&format!("{end}.jpg"), &picture(6));
+        assert_eq!(next(&mut source).await, 6, "another file meanwhile");
+    }
+    let mut file = File::options().append(true).open(album.path("slow.jpg")).unwrap();
+    file.write_all(&data[data.len() - 1..]).unwrap();
+    assert_eq!(next(&mut source).await, 5);
+}
+
+#[tokio::test]
+async fn a_pattern_that_spans_folders_shows_the_newest_and_follows_new_folders() {
+    let album = Album::new();
+    for (day, number, ago) in [("1", 1, 30), ("2", 2, 10), ("2/deep", 3, 20)] {
+        std::fs::create_dir(album.path(day)).unwrap();
+        album.write(&format!("{day}/a.jpg"), &picture(number));
+        set_modified(&album.path(&format!("{day}/a.jpg")), ago);
+    }
+    let mut source = album.open("/**/*.jpg?watch").await.unwrap();
+    assert_eq!(next(&mut source).await, 2);
+    album.write("1/b.jpg", &picture(4));
+    assert_eq!(next(&mut source).await, 4);
+    // The file may be there before its folder is watched, and the folder before its own.
+    std::fs::create_dir_all(album.path("3/x/y")).unwrap();
+    album.write("3/x/y/a.jpg", &picture(5));
+    assert_eq!(next(&mut source).await, 5);
+    album.write("3/x/b.jpg", &picture(6));
+    assert_eq!(next(&mut source).await, 6);
+    std::fs::remove_dir_all(album.path("3")).unwrap();
+    std::fs::create_dir_all(album.path("3/x")).unwrap();
+    album.write("3/x/a.jpg", &picture(7));
+    assert_eq!(next(&mut source).await, 7);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_moved_into_place_is_followed_with_what_is_in_it() {
+    let (album, elsewhere) = (Album::new(), Album::new());
+    let mut source = album.open("/day-*/*.jpg?watch").await.unwrap();
+    std::fs::create_dir(elsewhere.path("new")).unwrap();
+    elsewhere.write("new/a.jpg", &picture(1));
+    std::fs::create_dir(album.path("other")).unwrap();
+    album.write("other/a.jpg", &picture(9));
+    std::fs::rename(elsewhere.path("new"), album.path("day-1")).unwrap();
+    assert_eq!(next(&mut source).await, 1);
+    album.write("day-1/b.jpg", &picture(2));
+    assert_eq!(next(&mut source).await, 2);
+    // Moved out of sight, it is watched no more.
+    std::fs::rename(album.path("day-1"), album.path("old")).unwrap();
+    std::fs::create_dir(album.path("day-2")).unwrap();
+    album.write("old/c.jpg", &picture(9));
+    album.write("day-2/a.jpg", &picture(3));
+    assert_eq!(next(&mut source).await, 3);
+}
+
+#[tokio::test]
+async fn a_folder_without_pictures_says_so_and_where_there_are_some_and_waits() {
+    let album = Album::new();
+    let mut source = album.open("?watch").await.unwrap();
+    let top = album.0.path().display();
+    assert_eq!(source.awaited().unwrap(), format!("no JPEG in {top} yet"));
+    for (day, ago) in [("2026-01-01", 20), ("2026-01-02", 10)] {
+        std::fs::create_dir(album.path(day)).unwrap();
+        album.write(&format!("{day}/a.jpg"), &picture(1));
+        set_modified(&album.path(&format!("{day}/a.jpg")), ago);
+    }
+    let told = album.open("?watch").await.unwrap().awaited().unwrap();
+    let newest = format!("the newest below it is in {top}/2026-01-02: write `images:{top}/**/*.jpg?watch`");
+    assert!(told.contains(&newest), "{told}");
+    assert!(album.open("/**/*.jpg?watch").await.unwrap().awaited().is_none());
+    album.write("first.jpg", &picture(2));
     assert_eq!(next(&mut source).await, 2);
 }
 
@@ -108,8 +188,7 @@ async fn a_file_that_was_not_whole_is_looked_at_again_where_the_system_does_not_
     elsewhere.write("real.jpg", &picture(5)[..300]);
     symlink(elsewhere.path("real.jpg"), album.path("slow.jpg")).unwrap();
     let mut source = album.open("?watch").await.unwrap();
-    let looked = tokio::time::timeout(Duration::from_secs(5), source.next_frame()).await;
-    assert!(looked.is_err(), "neither picture nor error");
+    assert!(source.next_frame().await.unwrap_err().is_picture());
     elsewhere.write("real.jpg", &picture(5));
     assert_eq!(next(&mut source).await, 5);
 }

@@ -125,7 +125,7 @@ fn check(args: &ServeArgs) -> u8 {
             for camera in &plan.settings.cameras {
                 say(&format!("  {}  {}", camera.name, camera.source));
             }
-            for warning in plan.settings.warnings() {
+            for warning in plan.settings.warnings().into_iter().chain(missing(&plan, &drivers)) {
                 complain_of("33", "warning:", &warning);
             }
             OK
@@ -134,6 +134,19 @@ fn check(args: &ServeArgs) -> u8 {
             complain(&format!("{error:#}"));
             BAD_USAGE
         }
+    }
+}
+
+/// What the cameras need and is not there, a sentence each.
+fn missing(plan: &Plan, drivers: &Drivers) -> Vec<String> {
+    match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => {
+            let missing = runtime.block_on(plan.settings.missing(drivers));
+            // A look that hangs must not keep the program alive.
+            runtime.shutdown_background();
+            missing
+        }
+        Err(error) => vec![format!("cannot look for what the cameras need: {error}")],
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod history;
 mod listen;
+mod look;
 mod settings;
 mod state_dir;
 mod value;

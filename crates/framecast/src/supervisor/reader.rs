@@ -25,8 +25,8 @@ use crate::camera::Camera;
 /// What the reader tells its supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// The device is open.
-    Opened { longest_pause: Duration },
+    /// The device is open; what it waits for, where it has no picture yet.
+    Opened { longest_pause: Duration, awaited: Option<String> },
     /// What the device gives from now on.
     Capture(Capture),
     /// The next frame, where it may not go to the viewers by itself.
@@ -151,7 +151,8 @@ impl Work {
             Err(error) => return Some(Err(error)),
         };
         let longest_pause = source.longest_pause().max(shortest_interval(settings.max_fps));
-        self.report(Report::Opened { longest_pause }).await?;
+        let awaited = source.awaited();
+        self.report(Report::Opened { longest_pause, awaited }).await?;
         if let Ok(driver) = drivers.find(&settings.source) {
             controls.apply(&*driver, &settings.source).await;
         }

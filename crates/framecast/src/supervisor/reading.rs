@@ -166,12 +166,24 @@ impl Supervisor {
         self.notices.begin();
     }
 
+    /// Tells viewers and the log what a source that is open waits for.
+    fn show_awaited(&self, awaited: Option<String>) {
+        if let Some(awaited) = awaited {
+            info!("{awaited}");
+            let status = Status::new(State::Opening, SystemTime::now());
+            self.feed.set_status(Status { reason: Some(awaited), ..status });
+        }
+    }
+
     /// Takes one report; what comes next where that was the last of this source.
     fn take(&mut self, report: Option<Report>, opening: &mut Opening, reader: &mut Reader) -> Option<Next> {
         match report {
-            Some(Report::Opened { longest_pause }) => {
+            Some(Report::Opened { longest_pause, awaited }) => {
                 opening.note_opened(longest_pause);
                 self.feed.count_opened();
+                if !opening.is_again {
+                    self.show_awaited(awaited);
+                }
                 // As in the log: a lost camera stays lost until a frame comes.
                 if self.feed.status().state != State::Lost && !opening.is_again {
                     self.tell(EventKind::Opened, None);

@@ -136,7 +136,9 @@ fn every_file_is_checked_by_the_program() {
             command.env("FRAMECAST_PASSWORD", "pw");
         }
         let (code, stdout, stderr) = run(&mut command);
-        assert_eq!((code, stderr.as_str()), (0, ""), "{name}");
+        assert_eq!(code, 0, "{name}: {stderr}");
+        // What is only missing here may be there elsewhere.
+        assert!(stderr.lines().all(|line| line.starts_with("warning: camera `")), "{name}: {stderr}");
         assert!(stdout.starts_with("nothing wrong in "), "{stdout}");
     }
 }

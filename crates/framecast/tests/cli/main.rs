@@ -5,6 +5,7 @@ mod config;
 mod devices;
 mod example;
 mod help;
+mod missing;
 mod pi;
 mod program;
 mod secret;

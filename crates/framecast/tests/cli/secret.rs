@@ -15,8 +15,10 @@ fn a_check_shows_sources_without_their_passwords() {
         "exec:ffmpeg -i rtsp://me:s3cr3t@cam.example/live -f mjpeg -",
     ] {
         let (code, stdout, stderr) = run(&mut framecast(&["check", source]));
-        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert_eq!(code, 0, "{stderr}");
         assert!(stdout.contains("***") && !stdout.contains(SECRET), "{stdout}");
+        // There may be no ffmpeg.
+        assert!(!stderr.contains(SECRET), "{stderr}");
     }
 }
 

@@ -1,0 +1,227 @@
+//! The folders that the system watches for us, and what it tells of them.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
+
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use super::list::{Entry, Place, entry, is_newer};
+use crate::Error;
+
+/// Signs that the system may be ahead of us; when there are more, the newest file is looked for in their place.
+const MAX_SIGNS: usize = 1024;
+
+/// Folders that are watched at a time: a folder a day for three years. Those that changed last are kept.
+const MAX_WATCHED: usize = 1024;
+
+/// Folders that are looked through for them.
+const MAX_WALKED: usize = 10_000;
+
+/// What the system tells.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// This file may have a new picture in it.
+    File(PathBuf),
+    /// This folder is new, and files below it may match.
+    Folder(PathBuf),
+    /// What was at this path is gone.
+    Gone(PathBuf),
+}
+
+/// The signs of all folders.
+pub(super) struct Signs {
+    pub(super) receiver: mpsc::Receiver<Sign>,
+    /// Some were lost.
+    pub(super) has_overflown: Arc<AtomicBool>,
+}
+
+/// The watched folders. Adding and walking block.
+pub(super) struct Folders {
+    place: Arc<Place>,
+    base: PathBuf,
+    watcher: RecommendedWatcher,
+    /// With the time of their last change when they were added.
+    watched: HashMap<PathBuf, SystemTime>,
+}
+
+impl Folders {
+    /// Watches the folder of `place`, but none below it yet.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the system does not watch it.
+    pub(super) fn watch(place: Arc<Place>) -> Result<(Self, Signs), Error> {
+        let base = place.folder();
+        let (sender, receiver) = mpsc::channel(MAX_SIGNS);
+        let has_overflown = Arc::new(AtomicBool::new(false));
+        let tell = teller(Arc::clone(&place), sender, Arc::clone(&has_overflown));
+        let watcher = notify::recommended_watcher(tell).map_err(|error| cannot_watch(&base, error))?;
+        let mut folders = Self { place, base: base.clone(), watcher, watched: HashMap::new() };
+        folders.add(&base)?;
+        Ok((folders, Signs { receiver, has_overflown }))
+    }
+
+    /// Watches `folder`, and those below it that lead to matching files. The newest matching file in them.
+    ///
+    /// Each folder is listed after its watch began: whatever is put into it then is either seen or told.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the system has no watch left.
+    pub(super) fn follow(&mut self, folder: &Path) -> Result<Option<Entry>, Error> {
+        let (mut newest, mut walked) = (None, 0);
+        let mut ahead = vec![folder.to_owned()];
+        while let Some(folder) = ahead.pop() {
+            walked += 1;
+            if walked > MAX_WALKED {
+                break;
+            }
+            self.add(&folder)?;
+            // One that vanished meanwhile has nothing to show.
+            for file in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = file.path();
+                let is_folder = file.file_type().is_ok_and(|kind| kind.is_dir());
+                if is_folder && self.place.leads(&path) {
+                    ahead.push(path);
+                } else if !is_folder && self.place.matches(&path) {
+                    let found = entry(path);
+                    newest = match (newest, found) {
+                        (Some(newest), Some(found)) if !is_newer(&found, &newest) => Some(newest),
+                        (newest, found) => found.or(newest),
+                    };
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    fn add(&mut self, folder: &Path) -> Result<(), Error> {
+        if self.watched.contains_key(folder) {
+            return Ok(());
+        }
+        let Ok(changed_at) = std::fs::metadata(folder).and_then(|metadata| metadata.modified()) else {
+            return Ok(());
+        };
+        if self.watched.len() >= MAX_WATCHED && !self.make_room(changed_at) {
+            return Ok(());
+        }
+        match self.watcher.watch(folder, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                self.watched.insert(folder.to_owned(), changed_at);
+                Ok(())
+            }
+            // It vanished meanwhile.
+            Err(_) if folder != self.base && !folder.exists() => Ok(()),
+            Err(error) => Err(cannot_watch(folder, error)),
+        }
+    }
+
+    /// Gives up the folder that has not changed for longest, if that is longer than one that changed at `changed_at`.
+    fn make_room(&mut self, changed_at: SystemTime) -> bool {
+        let below = self.watched.iter().filter(|(path, _)| **path != self.base);
+        let oldest = below.min_by_key(|(_, changed_at)| **changed_at);
+        let Some((path, _)) = oldest.filter(|(_, oldest)| **oldest <= changed_at) else { return false };
+        let path = path.clone();
+        self.forget(&path);
+        true
+    }
+
+    /// Gives up the folder at `path` and all below it.
+    pub(super) fn forget(&mut self, path: &Path) {
+        let gone: Vec<PathBuf> =
+            self.watched.keys().filter(|folder| folder.starts_with(path)).cloned().collect();
+        for folder in gone {
+            self.watched.remove(&folder);
+            // The system gave up a folder that was removed by itself.
+            self.watcher.unwatch(&folder).ok();
+        }
+    }
+
+    /// When any of the folders changed last; blocks.
+    pub(super) fn changed_at(&self) -> Option<SystemTime> {
+        let changed_at = |folder| std::fs::metadata(folder).and_then(|metadata| metadata.modified()).ok();
+        self.watched.keys().filter_map(changed_at).max()
+    }
+}
+
+/// Makes signs of what the system tells, on a thread of the watcher's.
+fn teller(
+    place: Arc<Place>,
+    signs: mpsc::Sender<Sign>,
+    has_overflown: Arc<AtomicBool>,
+) -> impl FnMut(notify::Result<notify::Event>) + Send + 'static {
+    move |event| {
+        let Ok(event) = event else {
+            has_overflown.store(true, Ordering::Relaxed);
+            return;
+        };
+        let is_lost = sign(&event, &place).is_some_and(|sign| signs.try_send(sign).is_err());
+        if is_lost || event.need_rescan() {
+            has_overflown.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What an event of the system means; of the two names in a renaming, the new one.
+fn sign(event: &notify::Event, place: &Place) -> Option<Sign> {
+    let path = event.paths.last()?;
+    let may_be_folder = matches!(
+        event.kind,
+        EventKind::Create(CreateKind::Folder | CreateKind::Any | CreateKind::Other)
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both | RenameMode::Any))
+    );
+    if may_be_folder && place.leads(path) && path.is_dir() {
+        return Some(Sign::Folder(path.clone()));
+    }
+    match event.kind {
+        EventKind::Remove(RemoveKind::Folder | RemoveKind::Any | RemoveKind::Other)
+        | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+            place.leads(path).then(|| Sign::Gone(path.clone()))
+        }
+        EventKind::Create(_)
+        | EventKind::Modify(ModifyKind::Name(_) | ModifyKind::Data(_) | ModifyKind::Any)
+        | EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Any => place.matches(path).then(|| Sign::File(path.clone())),
+        _ => None,
+    }
+}
+
+fn cannot_watch(folder: &Path, error: notify::Error) -> Error {
+    let source = match error.kind {
+        notify::ErrorKind::Io(error) => error,
+        notify::ErrorKind::MaxFilesWatch => {
+            io::Error::other("the system has no watch left; raise fs.inotify.max_user_watches")
+        }
+        _ => io::Error::other(error),
+    };
+    Error::File { doing: "watch", path: folder.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_more_folders_than_can_be_watched_those_that_changed_last_are() {
+        let top = tempfile::tempdir().unwrap();
+        let pattern = format!("{}/*/*.jpg", top.path().display());
+        let at = |days: u64| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400 * days);
+        let (mut folders, _signs) = Folders::watch(Arc::new(Place::find(&pattern).unwrap())).unwrap();
+        let day = |day: usize| top.path().join(day.to_string());
+        for number in 0..MAX_WATCHED + 2 {
+            std::fs::create_dir(day(number)).unwrap();
+            std::fs::File::open(day(number)).unwrap().set_modified(at(number as u64)).unwrap();
+        }
+        folders.follow(top.path()).unwrap();
+        assert_eq!(folders.watched.len(), MAX_WATCHED);
+        assert!(folders.watched.contains_key(top.path()), "for new folders");
+        assert!(folders.watched.contains_key(&day(MAX_WATCHED + 1)));
+        for number in 0..3 {
+            assert!(!folders.watched.contains_key(&day(number)), "{number}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Patterns taken apart at their slashes, so that it is known of each folder whether files that match may lie below it.
+
+use std::path::{Component, Path, PathBuf};
+
+use glob::{MatchOptions, Pattern, PatternError};
+
+/// How patterns match: as a shell's do.
+pub(super) const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// A pattern: the folder that all matching files are below, and what each name on the way from there must be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tree {
+    base: PathBuf,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Name(Pattern),
+    /// `**`: folders, any number of them or none.
+    AnyDepth,
+}
+
+impl Tree {
+    /// Takes `text` apart.
+    ///
+    /// # Errors
+    /// What is wrong with the pattern.
+    pub(super) fn parse(text: &str) -> Result<Self, PatternError> {
+        Pattern::new(text)?;
+        let (mut base, mut parts) = (PathBuf::new(), Vec::new());
+        for component in Path::new(text).components() {
+            let name = component.as_os_str().to_string_lossy();
+            match component {
+                Component::Normal(_) if name == "**" => parts.push(Part::AnyDepth),
+                Component::Normal(_) if !parts.is_empty() || name.contains(['*', '[', '?']) => {
+                    parts.push(Part::Name(Pattern::new(&name)?));
+                }
+                component => base.push(component),
+            }
+        }
+        if base.as_os_str().is_empty() {
+            base.push(".");
+        }
+        Ok(Self { base, parts })
+    }
+
+    /// The folder that all matching files are below.
+    pub(super) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// Whether the file at `path` matches; its path begins with that of the base.
+    pub(super) fn matches(&self, path: &Path) -> bool {
+        self.names(path).is_some_and(|names| fits(&names, &self.parts, Wanted::File))
+    }
+
+    /// Whether files below the folder at `path` may match; not so of the base itself.
+    pub(super) fn leads(&self, path: &Path) -> bool {
+        self.names(path)
+            .is_some_and(|names| !names.is_empty() && fits(&names, &self.parts, Wanted::FolderOnTheWay))
+    }
+
+    /// The names from the base to `path`.
+    fn names<'a>(&self, path: &'a Path) -> Option<Vec<&'a str>> {
+        path.strip_prefix(&self.base).ok()?.iter().map(|name| name.to_str()).collect()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    File,
+    FolderOnTheWay,
+}
+
+/// Whether `names` are those of a file that matches `parts`, or of a folder that something may match below.
+fn fits(names: &[&str], parts: &[Part], wanted: Wanted) -> bool {
+    match (names.split_first(), parts.split_first()) {
+        (None, _) => parts.is_empty() == (wanted == Wanted::File),
+        (Some(_), None) => false,
+        (Some((name, rest)), Some((Part::AnyDepth, after))) => {
+            fits(names, after, wanted) || (!name.starts_with('.') && fits(rest, parts, wanted))
+        }
+        (Some((name, rest)), Some((Part::Name(pattern), after))) => {
+            pattern.matches_with(name, OPTIONS) && fits(rest, after, wanted)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_match_and_folders_lead_to_them() {
+        for (pattern, base, files, folders, others) in [
+            ("/t/**/*.jpg", "/t", "a.jpg x/a.jpg x/y/a.jpg", "x x/y", "a.png .x/a.jpg x/.a.jpg .x"),
+            ("/t/2*/cam/*.jpg", "/t", "24/cam/a.jpg", "24 24/cam", "24/a.jpg 3/cam/a.jpg 24/x 24/cam/x/y 3"),
+            ("/t/cam-*.jpg", "/t", "cam-1.jpg", "", "x/cam-1.jpg x"),
+        ] {
+            let tree = Tree::parse(pattern).unwrap();
+            assert_eq!(tree.base(), Path::new(base));
+            let path = |name: &str| tree.base().join(name);
+            assert!(files.split_whitespace().all(|name| tree.matches(&path(name))), "{pattern}");
+            assert!(folders.split_whitespace().all(|name| tree.leads(&path(name))), "{pattern}");
+            for name in others.split_whitespace() {
+                assert!(!tree.matches(&path(name)), "{pattern} {name}");
+            }
+            assert!(!tree.leads(&path("3/x")) || pattern.contains("**"), "{pattern}");
+        }
+        assert_eq!(Tree::parse("*/a.jpg").unwrap().base(), Path::new("."));
+        assert!(Tree::parse("/t/[a/b].jpg").is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! Files that were not whole when they were read: still being written, or broken.
+//!
+//! Which of them it is, time tells: a file that did not change for two seconds is not being written. What is read and when
+//! comes in, what is to be read again and what is broken goes out; nothing here touches the disk.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// So long a file that is not whole must have stayed as it is to count as broken. Where the system does not tell of
+/// changes, it is looked at again as often.
+pub(super) const BROKEN_AFTER: Duration = Duration::from_secs(2);
+
+/// How soon a file is looked at again where the system tells that it grows: each look reads all that is there.
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// More files than tools write at a time.
+const MAX_FILES: usize = 16;
+
+/// What one look at a file found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may yet become whole.
+    Wait,
+    /// It stays as it is, and this is said for the first time.
+    Broken,
+}
+
+/// The files, by path.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished(HashMap<PathBuf, File>);
+
+#[derive(Debug)]
+struct File {
+    len_bytes: usize,
+    modified_at: SystemTime,
+    read_at: Instant,
+    unchanged_since: Instant,
+    look_at: Instant,
+    is_told: bool,
+}
+
+impl Unfinished {
+    /// Notes that the file at `path` was read at `now` and was not whole.
+    pub(super) fn note(
+        &mut self,
+        path: &Path,
+        len_bytes: usize,
+        modified_at: SystemTime,
+        now: Instant,
+    ) -> Verdict {
+        let look_at = now + BROKEN_AFTER;
+        let fresh =
+            File { len_bytes, modified_at, read_at: now, unchanged_since: now, look_at, is_told: false };
+        let Some(file) = self.0.get_mut(path) else {
+            if self.0.len() >= MAX_FILES {
+                self.drop_oldest();
+            }
+            self.0.insert(path.to_owned(), fresh);
+            return Verdict::Wait;
+        };
+        if (file.len_bytes, file.modified_at) != (len_bytes, modified_at) {
+            *file = fresh;
+            return Verdict::Wait;
+        }
+        file.read_at = now;
+        file.look_at = if file.is_told { look_at } else { file.unchanged_since + BROKEN_AFTER };
+        if file.is_told || now < file.look_at {
+            return Verdict::Wait;
+        }
+        file.is_told = true;
+        file.look_at = look_at;
+        Verdict::Broken
+    }
+
+    fn drop_oldest(&mut self) {
+        let oldest = self.0.iter().min_by_key(|(_, file)| file.unchanged_since);
+        if let Some(path) = oldest.map(|(path, _)| path.clone()) {
+            self.0.remove(&path);
+        }
+    }
+
+    /// Whether the file at `path`, of which the system told, was not whole before: it is then looked at soon.
+    pub(super) fn hasten(&mut self, path: &Path) -> bool {
+        let Some(file) = self.0.get_mut(path) else { return false };
+        file.look_at = file.look_at.min(file.read_at + LOOK_AGAIN_AFTER);
+        true
+    }
+
+    /// The file is whole, or gone.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.0.remove(path);
+    }
+
+    /// When the next file is to be looked at.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.0.values().map(|file| file.look_at).min()
+    }
+
+    /// The files that are to be looked at by `now`; they are given once.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<PathBuf> {
+        let due = self.0.iter_mut().filter(|(_, file)| file.look_at <= now);
+        due.map(|(path, file)| {
+            file.look_at = now + BROKEN_AFTER;
+            path.clone()
+        })
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: &str = "a.jpg";
+
+    fn after(start: Instant, millis: u64) -> Instant {
+        start + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn only_a_file_that_stays_as_it_is_is_broken_and_that_once() {
+        let (mut files, path, start) = (Unfinished::default(), Path::new(PATH), Instant::now());
+        let mut note = |len, millis| files.note(path, len, SystemTime::UNIX_EPOCH, after(start, millis));
+        assert_eq!(note(500, 0), Verdict::Wait);
+        assert_eq!(note(500, 1999), Verdict::Wait);
+        assert_eq!(note(700, 2000), Verdict::Wait, "it grew");
+        assert_eq!(note(700, 3999), Verdict::Wait);
+        assert_eq!(note(700, 4000), Verdict::Broken);
+        assert_eq!(note(700, 9000), Verdict::Wait, "told before");
+        assert_eq!(note(800, 9500), Verdict::Wait);
+        assert_eq!(note(800, 11_500), Verdict::Broken, "another content");
+    }
+
+    #[test]
+    fn a_file_that_grows_is_read_now_and_then() {
+        let (mut files, path, start) = (Unfinished::default(), Path::new(PATH), Instant::now());
+        assert!(!files.hasten(path));
+        files.note(path, 1, SystemTime::UNIX_EPOCH, start);
+        assert_eq!(files.due_at(), Some(start + BROKEN_AFTER));
+        for _ in 0..100 {
+            assert!(files.hasten(path));
+        }
+        assert_eq!(files.due_at(), Some(start + LOOK_AGAIN_AFTER));
+        assert!(files.due(start).is_empty());
+        assert_eq!(files.due(start + LOOK_AGAIN_AFTER), [path]);
+        assert!(files.due(start + LOOK_AGAIN_AFTER).is_empty(), "given once");
+        files.forget(path);
+        assert_eq!(files.due_at(), None);
+    }
+
+    #[test]
+    fn of_many_files_the_newest_are_kept() {
+        let (mut files, start) = (Unfinished::default(), Instant::now());
+        for number in 0..100 {
+            let path = PathBuf::from(number.to_string());
+            files.note(&path, 1, SystemTime::UNIX_EPOCH, after(start, number));
+        }
+        assert_eq!(files.0.len(), MAX_FILES);
+        assert!(files.hasten(Path::new("99")) && !files.hasten(Path::new("0")));
+    }
+}

@@ -1,0 +1,66 @@
+//! What a camera needs and is not there: a warning when the configuration is checked and at the start.
+
+use std::fs;
+
+use crate::program::{Running, framecast, run};
+use framecast_testkit::client::Stream;
+
+#[test]
+fn what_is_missing_is_a_warning_with_the_camera_and_what_to_do_and_no_error() {
+    for (source, expected) in [
+        ("exec:no-such-program --fast", "cannot run `no-such-program`: "),
+        ("images:/no/such/folder?watch", "cannot find /no/such/folder: "),
+        ("/no/such/picture.jpg", "cannot find /no/such/picture.jpg: "),
+        ("v4l2:usb=ffff:fffe", " is not plugged in"),
+        ("/dev/video987", " is not plugged in"),
+    ] {
+        let camera = format!("front={source}");
+        let (code, stdout, stderr) = run(&mut framecast(&["check", &camera]));
+        assert_eq!(code, 0, "{stderr}");
+        assert!(stdout.starts_with("nothing wrong in "), "{stdout}");
+        assert!(stderr.starts_with("warning: camera `front`: ") && stderr.contains(expected), "{stderr}");
+        assert!(stderr.contains("looked for again when someone watches"), "{stderr}");
+        let mut program = Running::start(&mut framecast(&["--listen", "127.0.0.1:0", &camera]));
+        let line = program.line_with(expected);
+        assert!(line.contains("WARN") && line.contains("camera `front`"), "{line}");
+        assert!(program.terminate().0.success());
+    }
+}
+
+#[test]
+fn a_program_that_other_sources_need_is_missed_too() {
+    for (source, expected) in
+        [("rtsp://cam.example/1", "`ffmpeg` is not installed"), ("pi:", "`rpicam-vid` is not")]
+    {
+        let (code, _, stderr) = run(framecast(&["check", source]).env("PATH", "/no/such/folder"));
+        assert_eq!(code, 0);
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+}
+
+#[test]
+fn what_is_there_is_no_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    for source in ["exec:sh -c true", "emulated", folder.path().to_str().unwrap()] {
+        let (code, _, stderr) = run(&mut framecast(&["check", source]));
+        assert_eq!((code, stderr.as_str()), (0, ""), "{source}");
+    }
+}
+
+#[test]
+fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = format!("front=images:{}?watch", folder.path().display());
+    let mut program = Running::start(&mut framecast(&["--listen", "127.0.0.1:0", &source]));
+    let address = program.address();
+    let mut stream = Stream::open(address, "/cameras/front/stream.mjpg", &[]);
+    program.line_with("no JPEG in ");
+    let told = format!("no JPEG in {} yet", folder.path().display());
+    // The log says so a moment before the API.
+    while !framecast_testkit::client::get(address, "/api/cameras/front").text().contains(&told) {}
+    let picture = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
+    fs::write(folder.path().join("first.jpg"), picture).unwrap();
+    while stream.next().unwrap().body != picture {}
+    let (_, lines) = program.terminate();
+    assert!(!lines.iter().any(|line| line.contains("lost")), "{lines:#?}");
+}

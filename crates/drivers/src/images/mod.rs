@@ -44,7 +44,9 @@ impl Driver for Images {
 
     fn look(&self, url: &SourceUrl) -> Result<(), Error> {
         let (path, _) = url.path_and_options(OPTIONS)?;
-        Place::find(path).map(drop)
+        let folder = Place::find(path)?.folder();
+        let found = std::fs::metadata(&folder).map(drop);
+        found.map_err(|source| Error::File { doing: "find", path: folder, source })
     }
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {

@@ -10,6 +10,7 @@ fn what_is_missing_is_a_warning_with_the_camera_and_what_to_do_and_no_error() {
     for (source, expected) in [
         ("exec:no-such-program --fast", "cannot run `no-such-program`: "),
         ("images:/no/such/folder?watch", "cannot find /no/such/folder: "),
+        ("images:/no/such/*/*.jpg?watch", "cannot find /no/such: "),
         ("/no/such/picture.jpg", "cannot find /no/such/picture.jpg: "),
         ("v4l2:usb=ffff:fffe", " is not plugged in"),
         ("/dev/video987", " is not plugged in"),
@@ -60,7 +61,7 @@ fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
     while !framecast_testkit::client::get(address, "/api/cameras/front").text().contains(&told) {}
     let picture = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
     fs::write(folder.path().join("first.jpg"), picture).unwrap();
-    while stream.next().unwrap().body != picture {}
+    while stream.next().unwrap().body != picture[..] {}
     let (_, lines) = program.terminate();
     assert!(!lines.iter().any(|line| line.contains("lost")), "{lines:#?}");
 }

@@ -13,12 +13,14 @@ const PASSWORD = "s3cr#t/w@rd";
 const WRITTEN = encodeURIComponent(PASSWORD);
 const SECRETS = [PASSWORD, WRITTEN];
 
-/** A Framecast whose cameras, `[name, source]`, are in a file: arguments can be seen by everyone. */
+/** A Framecast whose cameras, `[name, source, …more lines]`, are in a file: arguments can be seen by everyone. */
 async function framecastWith(stage, cameras) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-rtsp-"));
   stage.defer(() => rmSync(folder, { recursive: true, force: true }));
   const file = path.join(folder, "framecast.toml");
-  const tables = cameras.map(([name, source]) => `[[camera]]\nname = "${name}"\nsource = "${source}"\n`);
+  const tables = cameras.map(
+    ([name, source, ...lines]) => `[[camera]]\nname = "${name}"\nsource = "${source}"\n${lines.join("\n")}\n`,
+  );
   writeFileSync(file, tables.join("\n"));
   return stage.framecast(["--config", file]);
 }
@@ -109,10 +111,9 @@ async function udp(stage) {
     await until(`${kind}: the first picture`, () => pictures.length > 0);
     delays.push((pictures[0].at - startedAt) / 1000);
     const [shownBefore, sentBefore] = [pictures.length, server.sent];
-    const fps = await moves(pictures);
+    await moves(pictures);
     const [shown, sent] = [pictures.length - shownBefore, server.sent - sentBefore];
     ensure(shown >= 0.9 * (sent - 2), `${kind}: ${shown} pictures of ${sent} that were sent`);
-    ensure(fps > 9 && fps < 11, `${kind}: ${fps.toFixed(1)} pictures a second in place of 10`);
     const { broken } = await framecast.camera("cam");
     ensure(broken === 0, `${kind}: ${broken} broken pictures`);
     ensure(!framecast.log.includes("lost"), `${kind}: the camera was lost`);
@@ -126,10 +127,12 @@ async function transport(stage) {
   const silent = await UdpCamera.start(stage, "silent");
   const expected = {
     "tcp-alone": [`rtsp://127.0.0.1:${refusing.port}/1#transport=tcp`, "answered, but will not send over TCP"],
-    firewall: [`rtsp://127.0.0.1:${silent.port}/1#timeout=3s`, "nothing came over UDP"],
+    firewall: [`rtsp://127.0.0.1:${silent.port}/1#timeout=2s`, "nothing came over UDP"],
     nobody: ["rtsp://127.0.0.1:9/1", "nothing answers there"],
   };
-  const framecast = await framecastWith(stage, Object.entries(expected).map(([name, [source]]) => [name, source]));
+  const patient = 'stall_timeout = "20s"';
+  const cameras = Object.entries(expected).map(([name, [source]]) => [name, source, patient]);
+  const framecast = await framecastWith(stage, cameras);
   for (const [name, [, words]] of Object.entries(expected)) {
     const reader = readStream(`${framecast.url}/cameras/${name}/stream.mjpg`, () => false);
     stage.defer(() => reader.stop());

@@ -63,13 +63,14 @@ class Camera:
         self.sent = 0
 
     async def play(self, udp, viewer):
-        sequence = itertools.count()
+        sequence, clock = itertools.count(), asyncio.get_running_loop()
+        begun_at = clock.time()
         for number, picture in enumerate(itertools.cycle(self.pictures)):
             for packet in packets(picture, sequence, number * 90000 // RATE):
                 udp.sendto(packet, viewer)
             self.sent += 1
             print(self.sent, flush=True)
-            await asyncio.sleep(1 / RATE)
+            await asyncio.sleep(begun_at + (number + 1) / RATE - clock.time())
 
     async def serve(self, reader, writer):
         udp, viewer, playing = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), None, None

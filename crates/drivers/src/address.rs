@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::{Error, SourceUrl, mask_secrets};
+use crate::{Error, SourceUrl, meant};
 
 /// Reads `source` as the URL of a server.
 ///
@@ -23,6 +23,10 @@ pub(crate) fn parse(source: &SourceUrl) -> Result<Url, Error> {
              `%` in a password are written %2F, %3F, %23 and %25"
         ))
     })?;
+    let is_playlist = url.path().to_ascii_lowercase().ends_with(".m3u8");
+    if is_playlist && matches!(scheme, "http" | "https") {
+        return Err(bad(format!("is a playlist (HLS), which ffmpeg reads: `{}`", meant::STREAM_LINE)));
+    }
     if url.host_str().is_none_or(str::is_empty) {
         return Err(bad(format!("names no host; write it like {scheme}://user:password@host/path")));
     }
@@ -33,19 +37,15 @@ fn check(source: &SourceUrl) -> Result<(), Error> {
     let address = source.rest().trim_start_matches('/');
     let slashes = source.rest().len() - address.len();
     if slashes != 2 && !address.is_empty() {
-        let meant = mask_secrets(&format!("{}://{address}", source.scheme()));
-        // Only a URL that is whole has its password masked.
-        let url = meant.replacen("//", &"/".repeat(slashes), 1);
-        let problem = format!("needs two slashes before the host; did you mean `{meant}`?");
-        return Err(Error::BadUrl { url, problem });
+        let problem = format!("needs two slashes before the host; write `{}://ADDRESS`", source.scheme());
+        return Err(Error::BadUrl { url: source.to_string(), problem });
     }
     if has_cut_password(address) {
-        // Not shown: which of its parts is the password only its writer knows.
         let problem =
             "has an `@` behind its host. If that ends a password, write `@`, `/`, `?`, `#` and `%` in the \
                        password as %40, %2F, %3F, %23 and %25; if it belongs to the path, write it %40"
                 .to_owned();
-        return Err(Error::BadUrl { url: format!("{}://…", source.scheme()), problem });
+        return Err(Error::BadUrl { url: source.to_string(), problem });
     }
     if address.contains(char::is_whitespace) {
         let problem = "has a space in it; write it %20, and several sources one by one".to_owned();
@@ -57,7 +57,7 @@ fn check(source: &SourceUrl) -> Result<(), Error> {
 /// Whether a part of a password may stand where host and path are: in `me:12/s3cret@cam`, which reads as host and port,
 /// and in `me:pass@w/ord@cam`, which reads as host `w`.
 fn has_cut_password(address: &str) -> bool {
-    let end = address.find(['/', '?', '#']).unwrap_or(address.len());
+    let end = address.find(['/', '?', '#', '\\']).unwrap_or(address.len());
     let (authority, rest) = address.split_at(end);
     authority.contains(':') && rest.contains('@')
 }
@@ -90,5 +90,16 @@ mod tests {
         {
             assert!(parse(&SourceUrl::parse(text).unwrap()).is_ok(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_playlist_is_read_by_ffmpeg() {
+        let told =
+            parse(&SourceUrl::parse("http://me:s3cret@cam/live/A.M3U8?x").unwrap()).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "`http://cam` is a playlist (HLS), which ffmpeg reads: `exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"
+        );
+        assert!(parse(&SourceUrl::parse("http://cam/x.jpg?of=a.m3u8").unwrap()).is_ok());
     }
 }

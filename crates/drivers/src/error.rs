@@ -6,8 +6,10 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use crate::meant::nearest;
+use crate::shown;
 
-/// Why a source could not be opened or read. Texts name the device and what to do; secrets in URLs are masked.
+/// Why a source could not be opened or read. Texts name the device and what to do, and are shown to viewers: of a source
+/// they hold what its `Display` tells, and of what a program said nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -24,7 +26,7 @@ pub enum Error {
     /// The URL cannot be read.
     #[error("`{url}` {problem}")]
     BadUrl {
-        /// The URL, secrets masked.
+        /// The source, as its `Display` tells it.
         url: String,
         /// What is wrong, as what follows the URL in a sentence, and an example of what is right.
         problem: String,
@@ -34,20 +36,18 @@ pub enum Error {
     UnknownOption {
         /// The scheme of the driver.
         scheme: String,
-        /// The option as written.
+        /// The option as written, or `***` where it may be a part of a secret.
         option: String,
         /// The options that the driver has.
         known: Vec<&'static str>,
     },
     /// An option with a value that the driver cannot use.
-    #[error("{scheme}: option `{option}={value}`: {problem}")]
+    #[error("{scheme}: option `{option}`: {problem}")]
     BadOption {
         /// The scheme of the driver.
         scheme: String,
         /// The option's name.
         option: &'static str,
-        /// The value as written.
-        value: String,
         /// What the value must be.
         problem: String,
     },
@@ -63,7 +63,7 @@ pub enum Error {
     #[error("{0}")]
     Stream(#[from] framecast_media::Error),
     /// A file or device failed.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {source}", shown::file(path))]
     File {
         /// What was tried: "read", "watch".
         doing: &'static str,
@@ -97,14 +97,14 @@ pub enum Error {
         advice: &'static str,
     },
     /// A program ended.
-    #[error("`{program}` ended: {status}{}{}", advice(status), last_words.as_ref().map(|w| format!("; its last words: {w}")).unwrap_or_default())]
+    #[error("`{program}` ended: {status}{}{}", advice(status), if *has_last_words { "; its last words are in the log" } else { "" })]
     Exited {
         /// The program's name as given.
         program: String,
         /// Its exit status or the signal that ended it.
         status: ExitStatus,
-        /// The last line that it wrote on standard error, secrets masked.
-        last_words: Option<String>,
+        /// Whether it wrote anything on standard error, which the log has.
+        has_last_words: bool,
     },
     /// The bytes of a pipe failed.
     #[error("cannot read {what}: {source}")]
@@ -117,7 +117,7 @@ pub enum Error {
     /// A server could not be reached or broke off.
     #[error("{url}: {problem}")]
     Connection {
-        /// The URL, secrets masked.
+        /// The source, as its `Display` tells it.
         url: String,
         /// What failed and why, the whole chain in one line.
         problem: String,
@@ -125,7 +125,7 @@ pub enum Error {
     /// A server answered with something other than pictures.
     #[error("{url}: answered {answer}; {advice}")]
     Answer {
-        /// The URL, secrets masked.
+        /// The source, as its `Display` tells it.
         url: String,
         /// The status, or the type of what came.
         answer: String,
@@ -135,7 +135,7 @@ pub enum Error {
     /// Nothing came for too long.
     #[error("{what}: nothing for {after:?} while waiting for {awaited}")]
     TimedOut {
-        /// The device or URL, secrets masked.
+        /// The device or source, as its `Display` tells it.
         what: String,
         /// What should have come: "the connection", "the first picture".
         awaited: &'static str,

@@ -1,32 +1,53 @@
 //! What was probably meant by text that is no source: a film, a server's address, a driver's name with a slip.
 //!
-//! Text in, what to write in its place out, secrets masked. Nothing is opened or looked up, so these are guesses, and
-//! are offered as such.
+//! Text in, what to write in its place out, with `ADDRESS` or `FILM` where the source's own stands: it may hold secrets.
+//! Nothing is opened or looked up, so these are guesses, and are offered as such.
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use crate::mask_secrets;
-
 /// Films, which no decoder of ours reads.
 const FILMS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
 
+/// The source that plays a film over and over, for messages.
+pub(crate) const FILM_LINE: &str = "exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -";
+
+/// The source that reads a stream that only ffmpeg reads, for messages.
+pub(crate) const STREAM_LINE: &str = "exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -";
+
+/// The schemes of streams that ffmpeg reads and no driver of ours does.
+const STREAMS: [&str; 10] = ["rtmp", "rtmps", "rtmpt", "hls", "udp", "rtp", "srt", "tcp", "mms", "mmsh"];
+
 /// The source that plays the film at `path` over and over, by ffmpeg.
 pub fn film_source(path: &str) -> String {
-    let path = shell_words::quote(path);
-    format!("exec:ffmpeg -v error -re -stream_loop -1 -i {path} -q:v 5 -f mjpeg -")
+    FILM_LINE.replace("FILM", &shell_words::quote(path))
 }
 
-/// The source that plays `path`, if that is a film by its name.
-pub(crate) fn film_by_name(path: &str) -> Option<String> {
-    let extension = Path::new(path).extension().and_then(OsStr::to_str)?;
-    FILMS.iter().any(|name| extension.eq_ignore_ascii_case(name)).then(|| film_source(path))
+/// Whether `path` is a film by its name.
+pub(crate) fn is_film(path: &str) -> bool {
+    let extension = Path::new(path).extension().and_then(OsStr::to_str);
+    extension.is_some_and(|extension| FILMS.iter().any(|name| extension.eq_ignore_ascii_case(name)))
 }
 
-/// The URL of `text`, if that is a server's address without `http://`: with a port, with an address of four numbers,
-/// or with a path below a name with a dot.
-pub(crate) fn server_url(text: &str) -> Option<String> {
+/// What to write for a scheme of streams that no driver reads.
+pub(crate) fn stream(scheme: &str) -> Option<String> {
+    if scheme == "onvif" {
+        return Some(
+            "ONVIF is not spoken yet. A camera that speaks it has an RTSP address, which its manual or its own page names, \
+             often as `RTSP URL` or `main stream`: rtsp://USER:PASSWORD@HOST:554/PATH"
+                .to_owned(),
+        );
+    }
+    STREAMS.contains(&scheme).then(|| {
+        let address = if scheme == "hls" { "the http: address of the playlist" } else { "its own address" };
+        format!("ffmpeg reads such a stream: `{STREAM_LINE}`, with {address} for ADDRESS")
+    })
+}
+
+/// Whether `text` is a server's address without `http://`: with a port, with an address of four numbers, or with a path
+/// below a name with a dot.
+pub(crate) fn is_server(text: &str) -> bool {
     let (authority, path) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
     let server = authority.rsplit('@').next().unwrap_or_default();
     let (host, port) = server.split_once(':').map_or((server, None), |(host, port)| (host, Some(port)));
@@ -35,11 +56,9 @@ pub(crate) fn server_url(text: &str) -> Option<String> {
     let is_server = match port {
         Some(port) => port.parse::<u16>().is_ok(),
         None if host.parse::<Ipv4Addr>().is_ok() => true,
-        None => host.contains('.') && path.starts_with('/') && film_by_name(text).is_none(),
+        None => host.contains('.') && path.starts_with('/') && !is_film(text),
     };
-    let slash = if path.starts_with('/') { "" } else { "/" };
-    (is_name && is_server && !text.contains(char::is_whitespace))
-        .then(|| mask_secrets(&format!("http://{authority}{slash}{path}")))
+    is_name && is_server && !text.contains(char::is_whitespace)
 }
 
 /// What to write for a camera that is plugged in, if `text` is a device's number or name without its folder, or what
@@ -70,28 +89,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_without_its_scheme_is_a_url() {
-        for (text, url) in [
-            ("localhost:8080", Some("http://localhost:8080/")),
-            ("192.168.1.20", Some("http://192.168.1.20/")),
-            ("192.168.1.20:8080/x", Some("http://192.168.1.20:8080/x")),
-            ("cam.local/video", Some("http://cam.local/video")),
-            ("me:s3cret@cam.local/video?token=abc", Some("http://me:***@cam.local/video?token=***")),
-            ("cam:?action=stream", None),
-            ("film.mp4", None),
-            ("videos.d/film.mp4", None),
-            ("pictures/front", None),
-            ("a b:5", None),
-            ("", None),
+    fn an_address_without_its_scheme_is_a_server() {
+        for (text, is_one) in [
+            ("localhost:8080", true),
+            ("192.168.1.20", true),
+            ("192.168.1.20:8080/x", true),
+            ("cam.local/video", true),
+            ("me:s3cret@cam.local/video?token=abc", true),
+            ("cam:?action=stream", false),
+            ("film.mp4", false),
+            ("videos.d/film.mp4", false),
+            ("pictures/front", false),
+            ("a b:5", false),
+            ("", false),
         ] {
-            assert_eq!(server_url(text).as_deref(), url, "{text}");
+            assert_eq!(is_server(text), is_one, "{text}");
         }
     }
 
     #[test]
     fn a_film_is_told_by_its_name() {
-        assert!(film_by_name("my film.MP4").unwrap().contains("-i 'my film.MP4' "));
-        assert_eq!(film_by_name("pictures"), None);
+        assert!(is_film("my film.MP4") && !is_film("pictures"));
+        assert!(film_source("my film.MP4").contains("-i 'my film.MP4' "));
+    }
+
+    #[test]
+    fn streams_that_ffmpeg_reads_are_told_so() {
+        assert!(stream("rtmp").unwrap().contains("`exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"));
+        assert!(stream("hls").unwrap().contains("the playlist"));
+        assert!(stream("onvif").unwrap().contains("not spoken yet"));
+        assert_eq!(stream("http"), None);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Drivers, Error, mask_secrets, meant};
+use crate::{Drivers, Error, meant, shown};
 
 /// A bound on one picture: larger than any camera's, small enough for a Pi.
 const DEFAULT_MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A source's URL: `scheme:rest`. Shown with its secrets masked.
+/// A source's URL: `scheme:rest`. Its `Display` is what viewers may be told of it: scheme and host of a server, the node
+/// of a device, the name of a program.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceUrl {
     scheme: String,
@@ -55,6 +56,17 @@ impl SourceUrl {
         format!("{}:{}", self.scheme, self.rest)
     }
 
+    /// What the log says of it: the same as `Display`, and the port of a server.
+    pub fn for_log(&self) -> String {
+        shown::for_log(&self.scheme, &self.rest)
+    }
+
+    /// What the log says of it at level debug: paths and the names of parameters besides, each value and each part of a
+    /// path that may be a token as `***`.
+    pub fn for_debug(&self) -> String {
+        shown::for_debug(&self.scheme, &self.rest)
+    }
+
     /// The options of a driver that has nothing but options, of which it knows `known`.
     ///
     /// # Errors
@@ -76,11 +88,10 @@ impl SourceUrl {
     pub fn path_and_options(&self, known: &[&'static str]) -> Result<(&str, Options<'_>), Error> {
         let (path, query) = self.rest.split_once('?').unwrap_or((&self.rest, ""));
         // Paths and names may have a `#` in them, but hardly one with an option behind it.
-        if let Some((place, fragment)) = path.split_once('#')
-            && known.contains(&fragment.split(['=', '&']).next().unwrap_or_default())
+        if let Some((_, fragment)) = path.split_once('#')
+            && let Some(name) = fragment.split(['=', '&']).next().filter(|name| known.contains(name))
         {
-            let shown = mask_secrets(&format!("{}:{place}?{fragment}", self.scheme));
-            let problem = format!("has options behind a `#`; options stand behind `?`, as in `{shown}`");
+            let problem = format!("has options behind a `#`; write `?{name}` in place of `#{name}`");
             return Err(Error::BadUrl { url: self.to_string(), problem });
         }
         Ok((path, Options::parse(&self.scheme, query, known)?))
@@ -96,7 +107,7 @@ impl SourceUrl {
         Options::parse(&self.scheme, fragment, known).map_err(|error| match error {
             // What was taken for an option is the rest of a password, and must not be shown.
             Error::UnknownOption { .. } if fragment.contains('@') => Error::BadUrl {
-                url: format!("{}://…", self.scheme),
+                url: self.to_string(),
                 problem: "has a `#` before its `@`; in a user or password write it %23".to_owned(),
             },
             error => error,
@@ -105,7 +116,6 @@ impl SourceUrl {
 }
 
 /// The options of a source's URL: what follows its `?` or its `#`.
-#[derive(Debug)]
 pub struct Options<'a> {
     scheme: &'a str,
     pairs: Vec<(&'a str, &'a str)>,
@@ -116,10 +126,12 @@ impl<'a> Options<'a> {
         let mut pairs = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            // What stands alone and is like no option may be a part of a secret.
+            let is_name = pair.contains('=') || meant::nearest(name, known).is_some();
             if !known.contains(&name) {
                 return Err(Error::UnknownOption {
                     scheme: scheme.to_owned(),
-                    option: name.to_owned(),
+                    option: if is_name { shown::option(name) } else { shown::MASK }.to_owned(),
                     known: known.to_vec(),
                 });
             }
@@ -192,24 +204,26 @@ impl<'a> Options<'a> {
 
     /// The error for an option whose value is of no use.
     pub fn refuse(&self, option: &'static str, problem: &str) -> Error {
-        Error::BadOption {
-            scheme: self.scheme.to_owned(),
-            option,
-            value: self.get(option).unwrap_or_default().to_owned(),
-            problem: problem.to_owned(),
-        }
+        Error::BadOption { scheme: self.scheme.to_owned(), option, problem: problem.to_owned() }
     }
 }
 
 impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&mask_secrets(&self.expose()))
+        f.write_str(&shown::public(&self.scheme, &self.rest))
     }
 }
 
 impl fmt::Debug for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SourceUrl({self})")
+    }
+}
+
+/// Without the values.
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.pairs.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -234,35 +248,33 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
 /// The error for `text` that is no source, with what to write in its place.
 fn no_source(text: &str) -> Error {
     let bad = |url: String, problem: String| Error::BadUrl { url, problem };
-    if let Some(meant) = meant::server_url(text) {
-        let shown = mask_secrets(&format!("http://{text}"));
-        let shown = shown.trim_start_matches("http://").to_owned();
-        return bad(
-            shown,
-            format!("is not a source; did you mean `{meant}`? A file or folder begins with `./`"),
-        );
-    }
-    let shown = mask_secrets(text);
-    if let Some(hint) = meant::device(text) {
-        return bad(shown, format!("is not a source. {hint}"));
-    }
     let schemes = Drivers::builtin().schemes();
-    if let Some((scheme, options)) = text.split_once('?')
-        && schemes.contains(&scheme)
-    {
-        let meant = mask_secrets(&format!("{scheme}:?{options}"));
-        return bad(shown, format!("is not a source; did you mean `{meant}`?"));
+    if let Some((scheme, _)) = text.split_once("//").filter(|(scheme, _)| schemes.contains(scheme)) {
+        let problem = format!("lacks the colon behind `{scheme}`; write `{scheme}://ADDRESS`");
+        return bad(format!("{scheme}//…"), problem);
     }
-    if let Some(film) = meant::film_by_name(text) {
-        return bad(shown, format!("is not a source; a film is played by ffmpeg: `{film}`"));
+    if meant::is_server(text) {
+        let server = shown::for_log("http", &format!("//{text}"));
+        let server = server.trim_start_matches("http://").to_owned();
+        let problem = "is not a source; did you mean `http://ADDRESS`? A file or folder begins with `./`";
+        return bad(server, problem.to_owned());
     }
-    let is_plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c == ':');
-    let (path, host) = if is_plain { (text, text) } else { ("PATH", "HOST/…") };
-    let slash = if is_plain && !host.contains('/') { "/…" } else { "" };
+    if let Some((scheme, _)) = text.split_once('?').filter(|(scheme, _)| schemes.contains(scheme)) {
+        return bad(format!("{scheme}?…"), format!("is not a source; did you mean `{scheme}:?…`?"));
+    }
+    if let Some(hint) = meant::device(text) {
+        return bad(text.to_owned(), format!("is not a source. {hint}"));
+    }
+    if meant::is_film(text) && !text.contains(['@', ':']) {
+        let problem = format!("is not a source; a film is played by ffmpeg: `{}`", meant::FILM_LINE);
+        return bad(shown::path(text), problem);
+    }
+    // Whatever else it is, what of it may be a secret cannot be told.
+    let is_path = !text.contains(|c: char| c.is_whitespace() || "@:?#=&".contains(c));
+    let shown = if is_path { shown::path(text) } else { shown::MASK.to_owned() };
     let drivers = schemes.join(", ");
     let problem = format!(
-        "is not a source. A file or folder: `./{path}`; a camera on the network: `http://{host}{slash}`; \
-         drivers: {drivers}"
+        "is not a source. A file or folder: `./PATH`; a camera on the network: `http://ADDRESS`; drivers: {drivers}"
     );
     bad(shown, problem)
 }
@@ -293,24 +305,37 @@ mod tests {
     fn text_that_is_no_source_is_refused_with_what_to_write() {
         let refusal = |text: &str| SourceUrl::parse(text).unwrap_err().to_string();
         let drivers = Drivers::builtin().schemes().join(", ");
-        for (text, path, host) in [
-            ("", "./PATH", "http://HOST/…"),
-            ("x.y", "./x.y", "http://x.y/…"),
-            ("pictures/front", "./pictures/front", "http://pictures/front"),
-            ("1http://x", "./PATH", "http://HOST/…"),
-            ("a b:c", "./PATH", "http://HOST/…"),
+        for (text, shown) in [
+            ("", ""),
+            ("x.y", "x.y"),
+            ("pictures/front", "pictures/front"),
+            ("MadeUpToken5/front", "***/front"),
+            ("1http://me:s3cret@x", "***"),
+            ("a b:c", "***"),
         ] {
             let expected = format!(
-                "`{text}` is not a source. A file or folder: `{path}`; a camera on the network: `{host}`; \
+                "`{shown}` is not a source. A file or folder: `./PATH`; a camera on the network: `http://ADDRESS`; \
                  drivers: {drivers}"
             );
             assert_eq!(refusal(text), expected);
         }
-        assert!(refusal("film.mp4").contains("`exec:ffmpeg -v error -re -stream_loop -1 -i film.mp4 "));
-        assert_eq!(refusal("pi?camera=1"), "`pi?camera=1` is not a source; did you mean `pi:?camera=1`?");
+        let film = refusal("film.mp4");
+        assert!(film.contains("`exec:ffmpeg -v error -re -stream_loop -1 -i FILM "), "{film}");
+        assert_eq!(refusal("pi?camera=1"), "`pi?…` is not a source; did you mean `pi:?…`?");
         assert!(refusal("1").contains("`/dev/video1`"));
-        let server = refusal("192.168.1.20/x?token=abc");
-        assert!(server.starts_with("`192.168.1.20/x?token=***` is not a source; did you mean"), "{server}");
+        for (text, server) in
+            [("192.168.1.20/x?token=abc", "192.168.1.20"), ("me:s3cret@10.0.0.1:81/x", "***")]
+        {
+            let told = SourceUrl::parse(text).and_then(|url| Drivers::builtin().find(&url).map(drop));
+            let told = told.unwrap_err().to_string();
+            assert!(told.starts_with(&format!("`{server}")) && told.contains("`http://ADDRESS`"), "{told}");
+        }
+        for text in ["http//cam/x", "rtsp//me:s3cret@cam:554/x"] {
+            let (scheme, _) = text.split_once("//").unwrap();
+            let expected =
+                format!("`{scheme}//…` lacks the colon behind `{scheme}`; write `{scheme}://ADDRESS`");
+            assert_eq!(refusal(text), expected);
+        }
     }
 
     #[test]
@@ -318,6 +343,9 @@ mod tests {
         let url = SourceUrl::parse("test:?fsp=3").unwrap();
         let error = url.path_and_options(&["fps", "size"]).unwrap_err().to_string();
         assert_eq!(error, "test: unknown option `fsp`; known are fps, size. Did you mean `fps`?");
+        let url = SourceUrl::parse("test:?s3cret").unwrap();
+        let error = url.path_and_options(&["fps", "size"]).unwrap_err().to_string();
+        assert_eq!(error, "test: unknown option `***`; known are fps, size");
     }
 
     #[test]
@@ -346,14 +374,14 @@ mod tests {
         }
         let url = SourceUrl::parse("pi:?hflip=banana").unwrap();
         let error = url.options(&["hflip"]).unwrap().is_set("hflip").unwrap_err().to_string();
-        assert!(error.starts_with("pi: option `hflip=banana`: stands alone, or is one of 1, "), "{error}");
+        assert!(error.starts_with("pi: option `hflip`: stands alone, or is one of 1, "), "{error}");
     }
 
     #[test]
     fn options_behind_the_wrong_sign_are_refused() {
         let url = SourceUrl::parse("v4l2:/dev/video0#fps=10").unwrap();
         let error = url.path_and_options(&["size", "fps"]).unwrap_err().to_string();
-        assert!(error.ends_with("options stand behind `?`, as in `v4l2:/dev/video0?fps=10`"), "{error}");
+        assert_eq!(error, "`/dev/video0` has options behind a `#`; write `?fps` in place of `#fps`");
         let url = SourceUrl::parse("v4l2:name=Cam #2?fps=10").unwrap();
         assert_eq!(url.path_and_options(&["size", "fps"]).unwrap().0, "name=Cam #2");
     }
@@ -371,7 +399,7 @@ mod tests {
     fn a_forgotten_question_mark_is_refused() {
         let url = SourceUrl::parse("test:size=640x480").unwrap();
         let error = url.options(&["fps", "size"]).unwrap_err().to_string();
-        assert_eq!(error, "`test:size=640x480` takes options alone, after a `?`, as in `test:?fps=…`");
+        assert_eq!(error, "`test:` takes options alone, after a `?`, as in `test:?fps=…`");
     }
 
     #[test]
@@ -389,10 +417,13 @@ mod tests {
     }
 
     #[test]
-    fn a_shown_url_has_no_password() {
-        let url = SourceUrl::parse("http://me:s3cret@cam/v?token=abc").unwrap();
-        for shown in [url.to_string(), format!("{url:?}")] {
-            assert!(!shown.contains("s3cret") && !shown.contains("abc"), "{shown}");
-        }
+    fn a_shown_url_has_no_secret() {
+        let url = SourceUrl::parse("http://me:s3cret@cam:81/v?p=abc").unwrap();
+        assert_eq!(url.to_string(), "http://cam");
+        assert_eq!(format!("{url:?}"), "SourceUrl(http://cam)");
+        assert_eq!(url.for_log(), "http://cam:81");
+        assert_eq!(url.for_debug(), "http://***@cam:81/v?p=***");
+        let options = SourceUrl::parse("test:?fps=s3cret").unwrap();
+        assert_eq!(format!("{:?}", options.options(&["fps"]).unwrap()), "[\"fps\"]");
     }
 }

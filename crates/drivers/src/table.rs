@@ -14,8 +14,8 @@ use crate::http::Http;
 use crate::libcamera::Libcamera;
 use crate::rtsp::Rtsp;
 use crate::{
-    Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, test_pattern,
-    v4l2,
+    Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, shown,
+    test_pattern, v4l2,
 };
 
 /// How long a driver may take to list its devices. USB devices hang, and one must not hide the others.
@@ -92,11 +92,7 @@ impl Drivers {
     /// [`Error::UnknownScheme`] names the schemes in the table; otherwise what the driver says of the URL.
     pub fn find(&self, url: &SourceUrl) -> Result<Arc<dyn Driver>, Error> {
         let driver = self.0.iter().find(|driver| driver.scheme() == url.scheme());
-        let driver = driver.ok_or_else(|| Error::UnknownScheme {
-            scheme: url.scheme().to_owned(),
-            known: self.schemes(),
-            hint: hint(url, &self.schemes()),
-        })?;
+        let driver = driver.ok_or_else(|| unknown(url, self.schemes()))?;
         driver.check(url)?;
         Ok(Arc::clone(driver))
     }
@@ -144,18 +140,30 @@ impl Drivers {
     }
 }
 
+/// The error for a scheme that is not in the table.
+fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
+    let shown = url.to_string();
+    if shown.starts_with(shown::MASK) {
+        // A user, it seems, who stands where the scheme belongs.
+        let problem = "does not begin with the name of a driver; a camera on the network is `http://ADDRESS`, with a \
+                       login `http://USER:PASSWORD@HOST/…`";
+        return Error::BadUrl { url: shown, problem: problem.to_owned() };
+    }
+    let hint = hint(url, &known);
+    Error::UnknownScheme { scheme: url.scheme().to_owned(), known, hint }
+}
+
 /// What to write in place of a scheme that is not in this build.
 fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
-        "file" => Some(
-            "Write a file or folder by its path; for a film: \
-             exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -"
-                .to_owned(),
-        ),
+        "file" => Some(format!("Write a file or folder by its path; for a film: {}", meant::FILM_LINE)),
         scheme if url.rest().is_empty() && meant::device(scheme).is_some() => meant::device(scheme),
-        scheme => meant::server_url(&url.expose())
-            .or_else(|| meant::nearest(scheme, known).map(|name| format!("{name}:")))
-            .map(|meant| format!("Did you mean `{meant}`?")),
+        scheme => meant::stream(scheme).or_else(|| {
+            let server = meant::is_server(&url.expose()).then(|| "http://ADDRESS".to_owned());
+            server
+                .or_else(|| meant::nearest(scheme, known).map(|name| format!("{name}:")))
+                .map(|meant| format!("Did you mean `{meant}`?"))
+        }),
     }
 }
 
@@ -192,12 +200,18 @@ mod tests {
             ("emulted:?fps=1", "emulated:"),
             ("image:./x", "images:"),
             ("htp://cam/", "http:"),
-            ("localhost:8080", "http://localhost:8080/"),
-            ("cam.local:81/video", "http://cam.local:81/video"),
+            ("localhost:8080", "http://ADDRESS"),
+            ("cam.local:81/video", "http://ADDRESS"),
         ] {
             let refusal = refusal(text);
             assert!(refusal.ends_with(&format!(". Did you mean `{meant}`?")), "{refusal}");
         }
+        for scheme in ["rtmp", "hls", "udp"] {
+            let refusal = refusal(&format!("{scheme}://me:s3cret@cam/x"));
+            assert!(refusal.contains("`exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"), "{refusal}");
+            assert!(!refusal.contains("s3cret"), "{refusal}");
+        }
+        assert!(refusal("onvif://cam").contains("not spoken yet"));
         assert!(!refusal("nope").contains("Did you mean"));
         assert!(refusal("webcam").contains("`framecast devices`"));
         assert!(refusal("video2").contains(": `/dev/video2`; "));

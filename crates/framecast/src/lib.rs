@@ -86,7 +86,7 @@ pub use config::{
 pub use framecast_drivers::{
     BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Door, Driver,
     Drivers, Error as DriverError, IntoPicture, MenuEntry, Mode, Options as SourceOptions, Source, SourceUrl,
-    blocking, film_source, mask_secrets,
+    blocking, film_source,
 };
 pub use framecast_history::{History, table};
 pub use framecast_hub::{

@@ -35,7 +35,7 @@ async fn a_database_that_cannot_be_used_is_refused_with_its_address() {
     database.0.ask("UPDATE framecast.version SET number = 9");
     let told = open_at(database.location()).await.map(drop).unwrap_err();
     assert!(
-        matches!(&told, Error::Newer { place, found: 9, .. } if place.starts_with("postgres://framecast@/")),
+        matches!(&told, Error::Newer { place, found: 9, .. } if place.starts_with("postgres:/") && !place.contains("framecast@")),
         "{told}"
     );
     let url = database.0.url().replace("/postgres?", "/nowhere?");

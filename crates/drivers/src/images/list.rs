@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::tree::{OPTIONS, Tree};
-use crate::{Error, meant};
+use crate::{Error, meant, shown};
 
 /// A bound on the files of one loop: a picture every ten seconds for four months.
 const MAX_FILES: usize = 1_000_000;
@@ -49,9 +49,9 @@ pub(super) fn check(path: &str) -> Result<(), String> {
             "names no path; write for example `images:/srv/pictures` or `images:/srv/*.jpg`".to_owned()
         );
     }
-    match meant::film_by_name(path) {
-        Some(source) => Err(format!("is a film, not pictures; play it with ffmpeg: `{source}`")),
-        None => Ok(()),
+    match meant::is_film(path) {
+        true => Err(format!("is a film, not pictures; play it with ffmpeg: `{}`", meant::FILM_LINE)),
+        false => Ok(()),
     }
 }
 
@@ -63,7 +63,7 @@ impl Place {
             Ok(_) => Ok(Self::File(path.into())),
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '[']) => {
                 let tree = Tree::parse(path).map_err(|error| Error::Nothing {
-                    what: path.to_owned(),
+                    what: shown::path(path),
                     problem: format!("is no pattern: {error}"),
                 })?;
                 Ok(Self::Glob { text: path.to_owned(), tree })
@@ -156,7 +156,7 @@ impl Place {
                 Self::Glob { text, .. } => (text.clone(), "no file matches this pattern"),
                 Self::File(path) => (path.display().to_string(), "this file is gone"),
             };
-            return Err(Error::Nothing { what, problem: problem.to_owned() });
+            return Err(Error::Nothing { what: shown::path(&what), problem: problem.to_owned() });
         }
         match order {
             Order::Name => entries.sort_by(|a, b| natural(&a.path, &b.path)),
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn films_are_refused_with_the_line_that_plays_them() {
         let problem = check("my film.MP4").unwrap_err();
-        assert!(problem.contains("-i 'my film.MP4'"), "{problem}");
+        assert!(problem.contains("-i FILM "), "{problem}");
         assert!(check("").is_err());
         assert!(check("pictures").is_ok());
     }

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::list::{Entry, Order, Place};
 use super::{off_thread, read_file};
 use crate::ticks::Ticks;
-use crate::{BoxFuture, Door, Error, Source, SourceUrl};
+use crate::{BoxFuture, Door, Error, Source, SourceUrl, shown};
 
 /// A loop of files that are no larger together is read once and held in memory.
 const MAX_HELD_BYTES: u64 = 64 * 1024 * 1024;
@@ -53,7 +53,7 @@ struct Slot {
 impl Slot {
     fn report(&mut self, fault: &dyn std::fmt::Display) {
         if !self.is_reported {
-            warn!("{:?}: {fault}", self.entry.path);
+            warn!("{:?}: {fault}", shown::file(&self.entry.path));
             self.is_reported = true;
         }
     }

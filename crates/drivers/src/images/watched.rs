@@ -22,7 +22,7 @@ use super::folders::{Folders, Sign, Signs};
 use super::list::{Entry, Place};
 use super::unfinished::{Unfinished, Verdict};
 use super::{off_thread, read_file};
-use crate::{BoxFuture, Door, Error, Source, SourceUrl};
+use crate::{BoxFuture, Door, Error, Source, SourceUrl, shown};
 
 /// Files that wait to be read; where more come than can be read, the oldest are left out.
 const MAX_WAITING: usize = 256;
@@ -198,7 +198,7 @@ impl Watched {
         }
         let frame = self.door.admit(data.clone(), modified_at);
         if let Err(error) = &frame {
-            warn!("{path:?}: {error}");
+            warn!("{:?}: {error}", shown::file(&path));
         }
         self.last = Some(Shown { path, data, modified_at });
         frame.map(Some)

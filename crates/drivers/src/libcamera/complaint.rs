@@ -1,4 +1,4 @@
-//! What the program's last lines mean, and what to do. Its own words are kept: they are what people search for.
+//! What the program's last lines mean, and what to do. Its own words are in the log: they are what people search for.
 //!
 //! The texts are those of rpicam-apps (core/rpicam_app.cpp, core/options.cpp and apps/rpicam_vid.cpp in
 //! <https://github.com/raspberrypi/rpicam-apps>) and of libcamera (src/libcamera/camera.cpp); none was seen on a device.
@@ -53,14 +53,9 @@ const IN_USE: &str = "finds the camera used by another program; end that one: on
 
 /// What it means that `program` ended after these lines; `None` where they say nothing known.
 pub(super) fn of(request: &Request, program: &str, lines: &[String]) -> Option<Error> {
-    let (words, meaning) = MEANINGS.iter().find_map(|(text, meaning)| {
-        let line = lines.iter().rev().find(|line| line.contains(text))?;
-        Some((line.as_str(), *meaning))
-    })?;
-    // The line with the error itself, where another one before it gave the reason.
-    let words = lines.iter().rev().find(|line| line.contains("ERROR: ***")).map_or(words, String::as_str);
+    let (_, meaning) = MEANINGS.iter().find(|(text, _)| lines.iter().any(|line| line.contains(text)))?;
     Some(Error::Nothing {
         what: format!("camera {}", request.camera),
-        problem: format!("`{program}` {meaning}. It said: {words}"),
+        problem: format!("`{program}` {meaning}. Its last words are in the log"),
     })
 }

@@ -119,12 +119,12 @@ impl Camera {
                 self.given = Some((frame.format.width_px, frame.format.height_px));
                 Ok(Some(frame))
             }
-            Err(Error::Exited { program, status, last_words }) => {
+            Err(Error::Exited { program, status, has_last_words }) => {
                 let lines = self.program.last_lines().await;
                 Err(complaint::of(&self.request, &program, &lines).unwrap_or(Error::Exited {
                     program,
                     status,
-                    last_words,
+                    has_last_words,
                 }))
             }
             result => result,

@@ -84,47 +84,42 @@ async fn a_missing_program_is_named_with_its_package() {
 /// As people report them from their devices (raspberrypi/rpicam-apps 244 and 496, Gordon999/Pi_LIbCamera_GUI 4).
 #[tokio::test]
 async fn what_the_program_says_comes_with_what_to_do() {
-    for (lines, advice, words) in [
+    for (lines, advice) in [
         (
             "[0:15:00.576343596] [6374] INFO Camera camera_manager.cpp:299 libcamera v0.0.4+22-923f5d70\n\
              ERROR: *** no cameras available ***",
             "found no camera. Check the ribbon cable",
-            "It said: ERROR: *** no cameras available ***",
         ),
         (
             "[0:19:06.419783286] [2746]  INFO Camera camera.cpp:839 Pipeline handler in use by another process\n\
              ERROR: *** failed to acquire camera /base/soc/i2c0mux/i2c@1/ov5647@36 ***",
             "used by another program; end that one",
-            "It said: ERROR: *** failed to acquire camera /base/soc/i2c0mux/i2c@1/ov5647@36 ***",
         ),
-        (
-            "ERROR: *** selected camera is not available ***",
-            "`rpicam-vid` has no camera of this number",
-            "It said: ERROR: *** selected camera is not available ***",
-        ),
+        ("ERROR: *** selected camera is not available ***", "`rpicam-vid` has no camera of this number"),
         (
             "ERROR: the system appears to be configured for the legacy camera stack",
             "switch off Legacy Camera",
-            "legacy camera stack",
         ),
         (
             "ERROR: rpicam-apps currently only supports the Raspberry Pi platforms.\n\
              Contributions for other platforms are welcome at https://github.com/raspberrypi/rpicam-apps.",
             "v4l2:/dev/video0",
-            "It said: ERROR: rpicam-apps currently only supports the Raspberry Pi platforms.",
         ),
-        ("ERROR: *** unrecognised option '--nope' ***", "does not know an option", "'--nope'"),
+        ("ERROR: *** unrecognised option '--nope' ***", "does not know an option"),
         (
             "dmaHeap allocation failure for rpicam-apps2\n\
              ERROR: *** failed to allocate capture buffers for stream ***",
             "too little memory",
-            "failed to allocate capture buffers",
         ),
-        ("ERROR: *** something new ***", "`rpicam-vid` ended: exit status: 255", "*** something new ***"),
+        ("ERROR: *** something new ***", "`rpicam-vid` ended: exit status: 255"),
     ] {
         let script = format!("cat >&2 <<'END'\n{lines}\nEND\nexit 255");
         let failure = Stage::new("rpicam-vid", &script).failure("libcamera").await;
-        assert!(failure.contains(advice) && failure.contains(words), "{failure}");
+        assert!(
+            failure.contains(advice) && failure.to_lowercase().contains("last words are in the log"),
+            "{failure}"
+        );
+        assert!(!failure.contains("***"), "{failure}");
     }
 }
 

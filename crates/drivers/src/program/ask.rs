@@ -10,11 +10,10 @@ use super::{Child, Launch};
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
 /// What a program said before it ended.
-#[derive(Debug)]
 pub(crate) struct Answer {
     /// Its standard output, as far as it is text.
     pub(crate) output: String,
-    /// The last lines of its standard error, secrets masked.
+    /// The last lines of its standard error, secrets included: to be understood, never to be shown.
     pub(crate) last_lines: Vec<String>,
 }
 
@@ -24,7 +23,7 @@ pub(crate) struct Answer {
 /// # Errors
 /// What the system said, [`NotFound`](io::ErrorKind::NotFound) where there is no such program.
 pub(crate) async fn ask(launch: &Launch) -> io::Result<Answer> {
-    let Child { stdout, mut group, mut stderr } = launch.start().await?;
+    let Child { stdout, mut group, mut stderr } = launch.start(launch.redactor()).await?;
     let mut output = Vec::new();
     stdout.take(MAX_ANSWER_BYTES).read_to_end(&mut output).await?;
     group.wait().await?;

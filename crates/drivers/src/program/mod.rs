@@ -1,7 +1,7 @@
 //! Another program as a child process: what the drivers share that leave the work to one.
 //!
 //! [`Program`] reads pictures from a program's standard output, as fast as it writes; [`ask`] waits for a short answer
-//! instead. Standard error goes to the log. The program is a process group of its own, which ends with its owner,
+//! instead. Standard error goes to the log, without the secrets of the source. The program is a process group of its own, which ends with its owner,
 //! children included. What its words mean is the driver's business.
 
 mod ask;
@@ -10,6 +10,7 @@ mod group;
 pub(crate) mod stand_in;
 mod stderr;
 
+use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,9 @@ use tracing::Level;
 pub(crate) use self::ask::ask;
 use self::group::Group;
 use self::stderr::Stderr;
+use crate::redact::Redactor;
 use crate::stream::PictureStream;
-use crate::{Error, SourceUrl};
+use crate::{Error, SourceUrl, shown};
 
 /// What is read at once: at 10,000 pictures of 4 KiB a second some 640 calls in place of 10,000.
 const READ_BYTES: usize = 64 * 1024;
@@ -38,15 +40,15 @@ const PIPE_BYTES: usize = 1024 * 1024;
 /// How long a program that has closed its output may take to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The server's own password is none of a program's business.
-const SECRET_VARIABLE: &str = "FRAMECAST_PASSWORD";
+/// How the names of the server's own variables begin: its passwords are none of a program's business.
+const OWN_VARIABLES: &str = "FRAMECAST_";
 
 /// A program and what it is given.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Launch {
     /// What is run; a bare name is looked for on PATH.
     path: PathBuf,
-    /// Its name in errors and in the log.
+    /// Its name in errors and in the log: no folder.
     name: String,
     arguments: Vec<String>,
     /// What it reads on its standard input, which is then at its end; other users of the machine cannot see it, while
@@ -59,8 +61,9 @@ pub(crate) struct Launch {
 impl Launch {
     /// `program`, by path or by name, with nothing on its standard input.
     pub(crate) fn new(program: impl Into<String>, arguments: Vec<String>) -> Self {
-        let name = program.into();
-        Self { path: PathBuf::from(&name), name, arguments, input: None, level: Level::INFO }
+        let program = program.into();
+        let name = shown::program(&program);
+        Self { path: PathBuf::from(program), name, arguments, input: None, level: Level::INFO }
     }
 
     /// The program of this name in `folder`; on PATH without one.
@@ -113,11 +116,21 @@ impl Launch {
         result
     }
 
-    /// Starts it. Cancel safe: a dropped future ends what was started.
-    async fn start(&self) -> io::Result<Child> {
-        let mut child = Command::new(&self.path)
+    /// What hides the URLs of its input in what it says.
+    fn redactor(&self) -> Redactor {
+        self.input.as_deref().map(Redactor::of_urls).unwrap_or_default()
+    }
+
+    /// Starts it; `redactor` shows what it says. Cancel safe: a dropped future ends what was started.
+    async fn start(&self, redactor: Redactor) -> io::Result<Child> {
+        let mut command = Command::new(&self.path);
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(OWN_VARIABLES.as_bytes()) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args(&self.arguments)
-            .env_remove(SECRET_VARIABLE)
             .process_group(0)
             .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
@@ -134,7 +147,7 @@ impl Launch {
         let child = Child {
             stdout: Receiver::from_owned_fd(stdout)?,
             group,
-            stderr: Stderr::follow(self.name.clone(), self.level, stderr),
+            stderr: Stderr::follow(self.name.clone(), self.level, redactor, stderr),
         };
         if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
             // A program that does not want it ends, and says why.
@@ -150,6 +163,13 @@ fn look_at(path: &Path) -> io::Result<()> {
         return Err(Errno::ACCESS.into());
     }
     Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
+}
+
+/// Without what it is given.
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Launch").field(&self.name).finish()
+    }
 }
 
 /// A program that was started.
@@ -177,7 +197,8 @@ impl Program {
     /// # Errors
     /// What the system said, [`NotFound`](io::ErrorKind::NotFound) where there is no such program.
     pub(crate) async fn start(url: &SourceUrl, launch: &Launch) -> io::Result<Self> {
-        let Child { stdout, group, stderr } = launch.start().await?;
+        let redactor = launch.redactor().with(Redactor::of(url));
+        let Child { stdout, group, stderr } = launch.start(redactor).await?;
         Ok(Self {
             stdout: Some(stdout),
             group,
@@ -215,7 +236,8 @@ impl Program {
         self.pictures.repaired_frames()
     }
 
-    /// The last lines that it wrote on standard error, secrets masked. To be called when it has ended. Cancel safe.
+    /// The last lines that it wrote on standard error, secrets included: to be understood, never to be shown. To be called
+    /// when it has ended. Cancel safe.
     pub(crate) async fn last_lines(&mut self) -> Vec<String> {
         self.stderr.last_lines().await
     }
@@ -274,8 +296,8 @@ impl Program {
         if status.success() && self.has_yielded() {
             return Ok(None);
         }
-        let last_words = self.last_lines().await.pop();
-        Err(Error::Exited { program: self.name.clone(), status, last_words })
+        let has_last_words = !self.last_lines().await.is_empty();
+        Err(Error::Exited { program: self.name.clone(), status, has_last_words })
     }
 
     fn cannot_read(&self, source: io::Error) -> Error {

@@ -1,5 +1,5 @@
-//! What a program says on its standard error: to the log, line by line, and the last lines for the error when it
-//! ends. A program that floods it is slowed down and its lines are counted rather than logged.
+//! What a program says on its standard error: to the log, line by line and without secrets, and the last lines to
+//! whoever knows what they mean. A program that floods it is slowed down and its lines are counted rather than logged.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, Level, debug, info};
 
-use crate::mask_secrets;
+use crate::redact::Redactor;
 
 /// Bytes of a line that are kept, and characters that are shown. A secret that is cut through is not recognised, so
 /// much more is kept than shown.
@@ -41,18 +41,21 @@ pub(super) struct Stderr {
 type LastLines = Arc<Mutex<VecDeque<String>>>;
 
 impl Stderr {
-    /// Logs what comes out of `pipe` as lines of `program`, in the span of the caller.
+    /// Logs what comes out of `pipe` as lines of `program`, as `redactor` shows them, in the span of the caller.
     pub(super) fn follow(
         program: String,
         level: Level,
+        redactor: Redactor,
         pipe: impl AsyncRead + Unpin + Send + 'static,
     ) -> Self {
         let last_lines = LastLines::default();
-        let task = tokio::spawn(run(program, level, pipe, Arc::clone(&last_lines)).in_current_span());
+        let task =
+            tokio::spawn(run(program, level, redactor, pipe, Arc::clone(&last_lines)).in_current_span());
         Self { last_lines, task }
     }
 
-    /// The last lines with anything on them, secrets masked. To be called when the program has exited.
+    /// The last lines with anything on them, secrets included: to be understood, never to be shown. To be called when
+    /// the program has exited.
     pub(super) async fn last_lines(&mut self) -> Vec<String> {
         if !self.task.is_finished() {
             timeout(LAST_WORDS_TIMEOUT, &mut self.task).await.ok();
@@ -67,7 +70,13 @@ impl Drop for Stderr {
     }
 }
 
-async fn run(program: String, level: Level, mut pipe: impl AsyncRead + Unpin, last_lines: LastLines) {
+async fn run(
+    program: String,
+    level: Level,
+    redactor: Redactor,
+    mut pipe: impl AsyncRead + Unpin,
+    last_lines: LastLines,
+) {
     let mut lines = Lines::default();
     let mut quota = Quota::new(Instant::now());
     let mut buffer = vec![0; READ_BYTES];
@@ -75,10 +84,10 @@ async fn run(program: String, level: Level, mut pipe: impl AsyncRead + Unpin, la
     let log = |text: String, end: End, quota: &mut Quota| {
         // What is written over and over on one line is a display of progress.
         if end == End::CarriageReturn {
-            debug!("{program}: {text}");
+            debug!("{program}: {}", escape(&redactor.redact(&text)));
         } else {
             if quota.take() {
-                say(format!("{program}: {text}"));
+                say(format!("{program}: {}", escape(&redactor.redact(&text))));
             }
             let mut last_lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
             if last_lines.len() == KEPT_LINES {
@@ -118,7 +127,7 @@ enum End {
     CarriageReturn,
 }
 
-/// Cuts bytes into lines that can be shown: bounded, control characters escaped, secrets masked, none empty.
+/// Cuts bytes into lines: bounded, none empty.
 #[derive(Default)]
 struct Lines {
     line: Vec<u8>,
@@ -167,13 +176,13 @@ impl Lines {
         let text = String::from_utf8_lossy(&self.line);
         let text = text.trim();
         if !text.is_empty() {
-            each(escape(&mask_secrets(text)), end);
+            each(text.to_owned(), end);
         }
         self.line.clear();
     }
 }
 
-/// The beginning of `text`, control characters made visible: a program's output must not steer the terminal that
+/// The beginning of `text` as it is shown, control characters made visible: a program's output must not steer the terminal that
 /// shows the log.
 fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_LINE_CHARS));
@@ -278,22 +287,23 @@ mod tests {
     fn a_line_without_end_is_cut() {
         let flood = vec![b'x'; 100_000];
         let seen = texts(&[&flood, &flood, b"\nnext"]);
-        assert_eq!(seen[0].len(), MAX_LINE_CHARS + '…'.len_utf8());
+        assert_eq!(seen[0].len(), MAX_LINE_BYTES);
+        assert_eq!(escape(&seen[0]).len(), MAX_LINE_CHARS + '…'.len_utf8());
         assert_eq!(seen[1], "next");
     }
 
     #[test]
-    fn control_characters_and_secrets_are_not_shown() {
-        let seen = texts(&[b"\x1b[31mopening rtsp://u:pw@h/x\x07 \xff\n"]);
-        assert_eq!(seen, ["\\u{1b}[31mopening rtsp://u:***@h/x\\u{7} \u{fffd}"]);
-        assert_eq!(texts(&["a\u{202e}b\u{2028}c".as_bytes()]), ["a\\u{202e}b\\u{2028}c"]);
+    fn control_characters_are_not_shown() {
+        let seen = texts(&[b"\x1b[31mopening\x07 \xff\n"]);
+        assert_eq!(escape(&seen[0]), "\\u{1b}[31mopening\\u{7} \u{fffd}");
+        assert_eq!(escape("a\u{202e}b\u{2028}c"), "a\\u{202e}b\\u{2028}c");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_empty_lines_and_progress_is_slowed_down() {
         let flood: Vec<u8> = b"\n\rframe\r".iter().copied().cycle().take(10 * READ_BYTES).collect();
         let began_at = Instant::now();
-        run("cam".to_owned(), Level::INFO, flood.as_slice(), LastLines::default()).await;
+        run("cam".to_owned(), Level::INFO, Redactor::default(), flood.as_slice(), LastLines::default()).await;
         assert_eq!(began_at.elapsed(), 10 * FLOOD_PAUSE);
     }
 

@@ -1,7 +1,7 @@
 //! What ffmpeg's last lines mean: errors in words of our own, with what to do.
 //!
-//! Lines in, an error out. The lines are those of ffmpeg 5.1 to 7 at its level `error`; one that is not known is shown as
-//! it is.
+//! Lines in, an error out. The lines are those of ffmpeg 5.1 to 7 at its level `error`; none is shown, for it may repeat
+//! the camera's URL: the log has them.
 
 use std::io;
 use std::time::Duration;
@@ -134,7 +134,7 @@ impl Run<'_> {
             500..600 => "the camera is there but has no pictures now",
             _ => "look at the camera's settings",
         };
-        target.answered(refusal.answer, advice)
+        target.answered(format!("{}{}", refusal.code, reason(refusal.code)), advice)
     }
 
     fn wants_other_transport(&self) -> Error {
@@ -179,8 +179,6 @@ pub(super) fn of_end(target: &Target, lines: &[String]) -> Error {
 struct Refusal<'a> {
     method: &'a str,
     code: u16,
-    /// Status and reason.
-    answer: &'a str,
 }
 
 /// The refusal in a line as `method DESCRIBE failed: 404 Not Found`.
@@ -188,8 +186,25 @@ fn refusal(lines: &[String]) -> Option<Refusal<'_>> {
     lines.iter().find_map(|line| {
         let (method, answer) = line.split_once("method ")?.1.split_once(" failed: ")?;
         let code = answer.split_whitespace().next()?.parse().ok()?;
-        Some(Refusal { method, code, answer: answer.trim() })
+        Some(Refusal { method, code })
     })
+}
+
+/// What the protocol calls a status (RFC 2326 §7.1.1): a camera's own words may repeat its URL.
+fn reason(code: u16) -> &'static str {
+    match code {
+        400 => " Bad Request",
+        401 => " Unauthorized",
+        403 => " Forbidden",
+        404 => " Not Found",
+        453 => " Not Enough Bandwidth",
+        454 => " Session Not Found",
+        455 => " Method Not Valid in This State",
+        461 => " Unsupported Transport",
+        500 => " Internal Server Error",
+        503 => " Service Unavailable",
+        _ => "",
+    }
 }
 
 fn no_pictures(target: &Target) -> Error {
@@ -200,7 +215,7 @@ fn no_pictures(target: &Target) -> Error {
 }
 
 fn ended(target: &Target, lines: &[String], how: &str) -> Error {
-    let last_words = lines.last().map(|line| format!("; its last words: {line}")).unwrap_or_default();
+    let last_words = if lines.is_empty() { "" } else { "; its last words are in the log at level debug" };
     target.failed(format!("ffmpeg ended {how}{last_words}"))
 }
 
@@ -254,7 +269,7 @@ mod tests {
             ("Unrecognized option 'fps_mode'.", "`ffmpeg`: is too old"),
             ("[tls @ 0x1] An unexpected TLS packet was received.", "rtsp:// in place of rtsps://"),
             ("pipe:0: Invalid data found when processing input", "no RTSP server answers there"),
-            ("something new", "ffmpeg ended without a picture; its last words: something new"),
+            ("something new", "ffmpeg ended without a picture; its last words are in the log"),
             ("", "ffmpeg ended without a picture"),
         ] {
             let told = told(url, lines, Duration::from_millis(20));

@@ -1,5 +1,6 @@
 //! What a source's URL asks for.
 
+use std::fmt;
 use std::time::Duration;
 
 use url::{Host, Url};
@@ -38,11 +39,10 @@ impl Transport {
 const SIDES_PX: (u32, u32) = (16, 8192);
 
 /// A URL taken apart.
-#[derive(Debug)]
 pub(super) struct Target {
     /// The URL as ffmpeg is given it: password included, fragment not. Neither quotes nor white space are in it.
     pub(super) address: String,
-    /// The URL for messages, secrets masked.
+    /// The camera for messages: scheme and host.
     pub(super) shown: String,
     pub(super) has_login: bool,
     /// The most frames per second that are wanted.
@@ -55,6 +55,13 @@ pub(super) struct Target {
     pub(super) timeout: Option<Duration>,
     /// Host and port that are connected to.
     pub(super) place: (String, u16),
+}
+
+/// Without the address, which holds the password.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.shown)
+    }
 }
 
 impl Target {
@@ -161,7 +168,7 @@ mod tests {
         let target =
             parse("rtsp://me:s%40cr'et@cam:8554/live?channel=1&subtype=0#fps=5&size=640x360").unwrap();
         assert_eq!(target.address, "rtsp://me:s%40cr%27et@cam:8554/live?channel=1&subtype=0");
-        assert_eq!(target.shown, "rtsp://me:***@cam:8554/live?channel=1&subtype=0#fps=5&size=640x360");
+        assert_eq!(target.shown, "rtsp://cam");
         assert!(target.has_login);
         assert_eq!((target.fps, target.size_px), (Some(5.0), Some((640, 360))));
         let plain = parse("rtsps://cam").unwrap();

@@ -92,10 +92,7 @@ async fn an_opening_that_fails_has_the_codec_asked_for_again() {
     let stage = Stage::new(H264, refused);
     for probes in 1..=2 {
         let failure = stage.failure(CAMERA).await;
-        assert!(
-            failure.starts_with("rtsp://me:***@cam/1: answered 404 Not Found; check the path"),
-            "{failure}"
-        );
+        assert!(failure.starts_with("rtsp://cam: answered 404 Not Found; check the path"), "{failure}");
         assert_eq!(stage.probes(), probes);
     }
 }
@@ -107,7 +104,7 @@ async fn a_stream_that_ends_is_an_error_and_the_codec_stays_known() {
         let mut source = stage.open(CAMERA).await.unwrap();
         source.next_frame().await.unwrap().unwrap();
         let error = source.next_frame().await.unwrap_err().to_string();
-        assert_eq!(error, "rtsp://me:***@cam/1: the camera has ended the stream");
+        assert_eq!(error, "rtsp://cam: the camera has ended the stream");
     }
     assert_eq!(stage.probes(), 1);
 }
@@ -132,7 +129,7 @@ async fn a_wrong_password_is_named_and_shown_nowhere() {
 async fn a_camera_that_does_not_answer_is_given_up() {
     let stage = Stage::new("exec sleep 1000", PICTURES);
     let failure = stage.failure("rtsp://cam/1#timeout=50ms").await;
-    assert_eq!(failure, "rtsp://cam/1#timeout=50ms: nothing for 50ms while waiting for the camera's answer");
+    assert_eq!(failure, "rtsp://cam: nothing for 50ms while waiting for the camera's answer");
 }
 
 #[tokio::test]

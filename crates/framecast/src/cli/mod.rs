@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use framecast::{App, Drivers, Listen, shutdown_signal};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::log::{self, Format};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
@@ -123,7 +123,7 @@ fn check(args: &ServeArgs) -> u8 {
         Ok(plan) => {
             say(&format!("nothing wrong in {}", plan.origin));
             for camera in &plan.settings.cameras {
-                say(&format!("  {}  {}", camera.name, camera.source));
+                say(&format!("  {}  {}", camera.name, camera.source.for_log()));
             }
             for warning in plan.settings.warnings().into_iter().chain(missing(&plan, &drivers)) {
                 complain_of("33", "warning:", &warning);
@@ -186,7 +186,8 @@ async fn run(plan: Plan, drivers: Drivers) -> u8 {
     let shutdown = shutdown_signal();
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
-        info!(camera = camera.name, source = %camera.source, "configured");
+        info!(camera = camera.name, source = camera.source.for_log(), "configured");
+        debug!(camera = camera.name, source = camera.source.for_debug(), "its parts, without their values");
     }
     for warning in plan.settings.warnings() {
         warn!("{warning}");

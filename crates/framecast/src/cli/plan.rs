@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, DriverError, Drivers, HistoryPlace, Secret, Settings, SourceUrl, mask_secrets};
+use framecast::{Account, DriverError, Drivers, HistoryPlace, Secret, Settings, SourceUrl};
 
 use super::{PlanArgs, flask};
 
@@ -135,6 +135,9 @@ fn read_file(
         None => return Ok((Settings::default(), Vec::new())),
     };
     let shown = path.display().to_string();
+    if shown.contains("://") {
+        bail!("--config takes the path of a file; a source stands by itself: framecast http://ADDRESS");
+    }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
@@ -212,9 +215,10 @@ fn add_default(
         origin.push(why_emulated);
         return Ok(());
     };
-    if let (Some(_), source) = split_name(camera) {
-        let source = mask_secrets(source);
-        bail!("CAMERA in the environment takes a source without a name: CAMERA='{source}'");
+    if let (Some(_), _) = split_name(camera) {
+        bail!(
+            "CAMERA in the environment takes a source without a name: leave out what stands before its first `=`"
+        );
     }
     let source = flask::source(camera, environment.opencv_source.as_deref());
     settings

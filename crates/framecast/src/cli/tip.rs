@@ -3,8 +3,35 @@
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// What other servers call `--listen`.
-const NAMES_OF_LISTEN: [&str; 7] = ["--port", "-p", "-P", "--host", "--bind", "--addr", "--address"];
+/// What other servers call what is said otherwise here, and how.
+const OTHER_NAMES: [(&[&str], &str); 6] = [
+    (
+        &["--port", "-p", "-P", "--host", "--bind", "--addr", "--address", "-o"],
+        "use --listen ADDRESS:PORT, as in --listen 127.0.0.1:8080",
+    ),
+    (
+        &["--device", "-d", "--input", "-i", "--camera", "--source", "--url"],
+        "a source stands by itself, without an option: framecast /dev/video0, and framecast http://ADDRESS",
+    ),
+    (
+        &["--resolution", "-r", "--size", "--width", "--height", "-x", "-y"],
+        "the size is part of the source: framecast '/dev/video0?size=1280x720'",
+    ),
+    (
+        &["--fps", "-f", "--framerate", "--frame-rate", "--desired-fps"],
+        "the rate is part of the source: framecast '/dev/video0?fps=15', and framecast 'http://ADDRESS#fps=5'",
+    ),
+    (
+        &["--password", "--passwd", "--pass"],
+        "a password is not given here, where lists of processes show it: the server's is in FRAMECAST_PASSWORD, beside \
+         --user NAME; a camera's is part of its source, in a file for --config: source = \
+         \"http://USER:PASSWORD@HOST/…\"",
+    ),
+    (&["--username"], "use --user NAME, with the password in FRAMECAST_PASSWORD"),
+];
+
+/// How mjpg-streamer's input for webcams is called.
+const WEBCAM_PLUGIN: &str = "input_uvc";
 
 /// `error` with what `arguments` probably meant.
 pub(super) fn add(mut error: Error, arguments: &[String]) -> Error {
@@ -26,9 +53,13 @@ fn tip(unknown: &str, arguments: &[String]) -> Option<String> {
         let program = &arguments[at];
         return Some(format!("put a source with spaces in quotes: '{program} {unknown} …'"));
     }
-    NAMES_OF_LISTEN
-        .contains(&unknown)
-        .then(|| "use --listen ADDRESS:PORT, as in --listen 127.0.0.1:8080".to_owned())
+    if unknown == "-i" && arguments.iter().any(|argument| argument.contains(WEBCAM_PLUGIN)) {
+        let tip = "a webcam needs no plug-in here: framecast '/dev/video0?size=1280x720&fps=30', with --listen in place of \
+                   output_http.so";
+        return Some(tip.to_owned());
+    }
+    let (_, tip) = OTHER_NAMES.iter().find(|(names, _)| names.contains(&unknown))?;
+    Some((*tip).to_owned())
 }
 
 /// Whether `argument` is a source that runs a program, without any argument for the program.

@@ -2,6 +2,8 @@
 
 use axum::http::HeaderValue;
 
+use super::wording::typed;
+
 /// The bound on a camera's name, so that it fits URLs, logs and drawn pictures.
 const MAX_NAME_CHARS: usize = 64;
 
@@ -12,7 +14,8 @@ pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
             matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', ' '])
         });
     is_origin.then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
-        format!("`{text}` is no origin; write it like https://dashboard.example, without a path, or \"*\"")
+        let shown = text.rsplit('@').next().unwrap_or_default();
+        format!("`{shown}` is no origin; write it like https://dashboard.example, without a path, or \"*\"")
     })
 }
 
@@ -30,7 +33,7 @@ pub fn check_camera_name(name: &str) -> Result<(), String> {
     }
     Err(format!(
         "`{}` is no name for a camera; use up to {MAX_NAME_CHARS} letters, digits, `-`, `_` and `.`, as in `front-door`",
-        name.chars().take(MAX_NAME_CHARS).collect::<String>().escape_debug()
+        typed(&name.chars().take(MAX_NAME_CHARS).collect::<String>())
     ))
 }
 
@@ -52,9 +55,12 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
     let is_host = !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         && port.parse::<u16>().is_ok();
-    is_host
-        .then(|| text.to_ascii_lowercase())
-        .ok_or_else(|| format!("`{text}` is no host name; write it like cam.example or cam.example:8080"))
+    is_host.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
+        format!(
+            "`{}` is no host name; write it like cam.example or cam.example:8080",
+            text.rsplit('@').next().unwrap_or_default()
+        )
+    })
 }
 
 #[cfg(test)]

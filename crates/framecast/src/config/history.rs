@@ -61,6 +61,12 @@ impl HistoryPlace {
                 "history: there is no `{scheme}:` database; write a file's path, or postgres://user@host/database"
             ));
         }
+        // A slip in an address would be a file of that name, with the login in it.
+        if text.contains('@') && text.contains(':') {
+            return Err("history: this is neither a file nor an address; write postgres://user@host/database, and the \
+                        password into FRAMECAST_HISTORY_PASSWORD"
+                .to_owned());
+        }
         let path = state_dir::below_home("history", text, home)?;
         if text.ends_with('/') || path.is_dir() {
             return Err(format!(
@@ -115,6 +121,7 @@ mod tests {
                 "history: there is no `mysql:` database; write a file's path, or postgres://",
             ),
             ("postgres://cam:pw@db/site", "history: a password stands in the address"),
+            ("postgres:/cam:pw@db/site", "history: this is neither a file nor an address; write postgres://"),
             ("/", "history: / is a folder; name a file in it, as in /framecast.db"),
             ("~other/x.db", "history: `~other/x.db` is no folder of yours"),
         ] {

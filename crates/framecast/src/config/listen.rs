@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::wording::typed;
+
 /// What stands before the path of a UNIX socket.
 const UNIX: &str = "unix:";
 
@@ -119,7 +121,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         } else {
             "write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network".to_owned()
         };
-        format!("`{text}` is no address to listen on; {hint}")
+        format!("`{}` is no address to listen on; {hint}", typed(text))
     })
 }
 

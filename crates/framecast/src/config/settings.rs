@@ -15,6 +15,7 @@ use toml::Spanned;
 use super::check::{check_camera_name, check_control_id, parse_host, parse_origin};
 use super::file::{CameraFile, File};
 use super::value::{DurationValue, LONGEST};
+use super::wording::typed;
 use super::{
     Account, ConfigError, HistoryPlace, HistorySettings, Listen, Secret, WebhookSettings, state_dir,
 };
@@ -201,9 +202,9 @@ impl Settings {
         };
         of_server().map_err(ConfigError::new)?;
         for camera in &self.cameras {
-            camera
-                .validate()
-                .map_err(|problem| ConfigError::new(format!("camera `{}`: {problem}", camera.name)))?;
+            camera.validate().map_err(|problem| {
+                ConfigError::new(format!("camera `{}`: {problem}", typed(&camera.name)))
+            })?;
         }
         self.check_sources(drivers)
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::wording::typed;
+
 /// A duration: `"10s"`, `"200ms"`, `"1min 30s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DurationValue(pub(super) Duration);
@@ -89,6 +91,6 @@ impl<T, P: FnOnce(&str) -> Option<T>> Visitor<'_> for Text<P> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
         let expected = self.expected;
-        (self.parse)(text).ok_or_else(|| E::custom(format!("found `{text}`, expected {expected}")))
+        (self.parse)(text).ok_or_else(|| E::custom(format!("found `{}`, expected {expected}", typed(text))))
     }
 }

@@ -8,6 +8,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::ConfigError;
+use super::wording::typed;
 
 /// One webhook as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -88,14 +89,14 @@ impl WebhookSettings {
             let name = kind.get_ref();
             let known = || EventKind::ALL.map(EventKind::as_str).join(", ");
             let found = EventKind::from_name(name).ok_or_else(|| {
-                at(kind, format!("there is no kind of event `{name}`; known are {}", known()))
+                at(kind, format!("there is no kind of event `{}`; known are {}", typed(name), known()))
             })?;
             webhook.kinds.push(found);
         }
         for camera in file.cameras.iter().flatten() {
             let name = camera.get_ref();
             if !known.contains(&name.as_str()) {
-                return Err(at(camera, format!("there is no camera `{name}` in this file")));
+                return Err(at(camera, format!("there is no camera `{}` in this file", typed(name))));
             }
             webhook.cameras.push(name.clone());
         }
@@ -107,7 +108,9 @@ fn parse_url(text: &str) -> Result<Url, String> {
     let url: Url =
         text.parse().map_err(|error| format!("this is no URL ({error}); as in https://example.org/hook"))?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(format!("webhooks are sent by http: or https:, and not by {}:", url.scheme()));
+        return Err(
+            "webhooks are sent by http: or https: alone; write it like https://example.org/hook".to_owned()
+        );
     }
     Ok(url)
 }

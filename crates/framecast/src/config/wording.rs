@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use framecast_drivers::mask_secrets;
-
 /// The keys of the top of the file.
 const TOP_KEYS: &[&str] = &[
     "listen",
@@ -46,6 +44,12 @@ const WEBHOOK_KEYS: &[&str] = &["url", "kinds", "cameras"];
 /// Keys that are further away than this share nothing with what was meant.
 const LEAST_SIMILARITY: f64 = 0.7;
 
+/// `text` as a message repeats it: what may be a URL, or hold a login, is `***`.
+pub(super) fn typed(text: &str) -> String {
+    let may_be_secret = text.contains("://") || text.contains('@');
+    if may_be_secret { "***".to_owned() } else { text.escape_debug().to_string() }
+}
+
 /// `message` as the deserialiser has it, said so that it helps; an unknown key with the nearest known one.
 pub(super) fn reword(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
@@ -61,6 +65,7 @@ pub(super) fn reword(message: &str) -> String {
     }
     match message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
         Some(found) => {
+            let found = without_url(found);
             let found = found.replace("expected usize", "expected a whole number");
             let found = found.replace("expected u64", "expected a whole number");
             // The one key of this kind is `quality`.
@@ -116,7 +121,8 @@ pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
     let value = value.split(" #").next()?.trim();
     let is_text = value.contains(|c: char| c.is_alphabetic() || matches!(c, ':' | '/'))
         && !value.contains(['"', '\'', '\\', '[', ']', '{', '}']);
-    is_text.then(|| format!("text needs quotes: {} = \"{}\"", key.trim(), mask_secrets(value)))
+    let value = if value.contains([':', '/', '@']) { "…" } else { value };
+    is_text.then(|| format!("text needs quotes: {} = \"{value}\"", key.trim()))
 }
 
 /// Says a key that this table does not have: `rest` is the key and the known ones, each in back quotes.
@@ -124,6 +130,9 @@ fn unknown_key(rest: &str) -> Option<String> {
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
     let known: Vec<&str> = names.collect();
+    if let Some(place) = elsewhere(unknown, known.contains(&"source")) {
+        return Some(place.to_owned());
+    }
     let (other, place) = if known.contains(&"source") || known == WEBHOOK_KEYS {
         (TOP_KEYS, "the top of the file, before the first [[camera]]")
     } else {
@@ -134,9 +143,43 @@ fn unknown_key(rest: &str) -> Option<String> {
         return Some(format!("`{unknown}` belongs to {place}"));
     }
     Some(match nearest(unknown, &known).or_else(|| nearest(unknown, other)) {
-        Some(nearest) => format!("unknown key `{unknown}`; did you mean `{nearest}`?"),
-        None => format!("unknown key `{unknown}`; known are {}", known.join(", ")),
+        Some(nearest) => format!("unknown key `{}`; did you mean `{nearest}`?", typed(unknown)),
+        None => format!("unknown key `{}`; known are {}", typed(unknown), known.join(", ")),
     })
+}
+
+/// Where what people expect under the key `unknown` is said in fact.
+fn elsewhere(unknown: &str, is_camera: bool) -> Option<&'static str> {
+    Some(match (unknown, is_camera) {
+        ("fps", true) => {
+            "`fps` is part of the source: source = \"/dev/video0?fps=5\", or behind a camera's address \
+             \"http://ADDRESS#fps=5\"; max_fps bounds the rate of any source"
+        }
+        ("size" | "resolution" | "width" | "height", true) => {
+            "a size is part of the source: source = \"/dev/video0?size=1280x720\", or behind an RTSP camera's address \
+             \"rtsp://ADDRESS#size=640x360\""
+        }
+        ("enabled" | "enable" | "disabled", _) => {
+            "every camera in the file is served, and opens when someone watches; to leave one out, put a # before each \
+             line of its [[camera]]"
+        }
+        ("password" | "username", true) => {
+            "a camera's login is part of its source: source = \"http://USER:PASSWORD@HOST/…\""
+        }
+        ("password", false) => {
+            "the server's password is not in the file: set FRAMECAST_PASSWORD in the environment"
+        }
+        _ => return None,
+    })
+}
+
+/// `found`, in which a text in quotes may be a URL in the wrong place.
+fn without_url(found: &str) -> String {
+    let quoted = found.split_once("string \"").and_then(|(before, rest)| {
+        let (text, behind) = rest.rsplit_once("\", expected")?;
+        Some(format!("{before}string \"{}\", expected{behind}", typed(text)))
+    });
+    quoted.unwrap_or_else(|| found.to_owned())
 }
 
 fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {

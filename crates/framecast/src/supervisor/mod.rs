@@ -124,9 +124,9 @@ impl Supervisor {
     async fn run_once(&mut self) -> Outcome {
         // A lost camera stays lost until a frame comes, and its attempts do not fill the log.
         if self.feed.status().state == State::Lost {
-            debug!(source = %self.settings.source, "trying again");
+            debug!(source = self.settings.source.for_debug(), "trying again");
         } else {
-            info!(source = %self.settings.source, "opening");
+            info!(source = self.settings.source.for_log(), "opening");
             self.feed.set_status(Status::new(State::Opening, SystemTime::now()));
         }
         self.notices.begin_opening();

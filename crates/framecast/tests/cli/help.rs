@@ -78,6 +78,24 @@ fn a_source_that_the_shell_took_apart_is_to_be_quoted() {
 }
 
 #[test]
+fn what_is_said_otherwise_here_is_told_how() {
+    for (arguments, told) in [
+        (&["--resolution", "1280x720"][..], "framecast '/dev/video0?size=1280x720'"),
+        (&["--resolution=1280x720"], "framecast '/dev/video0?size=1280x720'"),
+        (&["--device", "/dev/video0"], "a source stands by itself, without an option: framecast /dev/video0"),
+        (&["--fps", "15"], "framecast '/dev/video0?fps=15'"),
+        (&["-i", "input_uvc.so -d /dev/video0", "-o", "output_http.so"], "a webcam needs no plug-in here"),
+        (&["--password", "s3cret"], "the server's is in FRAMECAST_PASSWORD, beside --user NAME"),
+        (&["check", "--password=s3cret"], "a camera's is part of its source"),
+    ] {
+        let (code, _, errors) = run(&mut framecast(arguments));
+        assert_eq!(code, 2);
+        assert!(errors.contains("tip: ") && errors.contains(told), "{errors}");
+        assert!(!errors.contains("s3cret"), "{errors}");
+    }
+}
+
+#[test]
 fn what_other_servers_call_the_address_is_told_what_it_is_here() {
     for argument in ["--port", "-p", "--host"] {
         let (code, _, errors) = run(&mut framecast(&["emulated", argument, "8080"]));

@@ -5,6 +5,7 @@ mod config;
 mod devices;
 mod example;
 mod help;
+mod marked;
 mod missing;
 mod pi;
 mod program;

@@ -52,7 +52,7 @@ fn a_camera_that_the_program_does_not_find_is_lost_with_what_to_do() {
         }
     };
     assert!(
-        answer.contains("Check the ribbon cable") && answer.contains("*** no cameras available ***"),
+        answer.contains("Check the ribbon cable") && answer.contains("Its last words are in the log"),
         "{answer}"
     );
     drop(stream);
@@ -67,9 +67,9 @@ fn the_names_of_the_flask_app_are_known() {
     };
     assert!(sources("pi", "").contains("  camera  pi:\n"));
     let url = sources("opencv", "rtsp://me:s3cret@cam/1");
-    assert!(url.contains("  camera  rtsp://me:***@cam/1\n"), "{url}");
+    assert!(url.contains("  camera  rtsp://cam\n"), "{url}");
     let film = sources("opencv", "film.mp4");
-    assert!(film.contains("  camera  exec:ffmpeg ") && film.contains(" film.mp4 "), "{film}");
+    assert!(film.contains("  camera  exec:ffmpeg\n"), "{film}");
     for (camera, opencv, device) in [("v4l2", "", 0), ("opencv", "", 0), ("opencv", "3", 3)] {
         let told = sources(camera, opencv);
         assert!(told.contains(&format!("/dev/video{device}")), "{told}");

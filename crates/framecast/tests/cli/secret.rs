@@ -1,7 +1,5 @@
 //! Passwords stand in no line that the program prints.
 
-use std::fs;
-
 use crate::program::{Running, framecast, run};
 use framecast_testkit::client::get;
 
@@ -9,38 +7,16 @@ const SECRET: &str = "s3cr3t";
 
 #[test]
 fn a_check_shows_sources_without_their_passwords() {
-    for source in [
-        "http://me:s3cr3t@cam.example/video",
-        "http://cam.example/video?token=s3cr3t",
-        "exec:ffmpeg -i rtsp://me:s3cr3t@cam.example/live -f mjpeg -",
+    for (source, shown) in [
+        ("http://me:s3cr3t@cam.example/video", "http://cam.example"),
+        ("http://cam.example:81/video?p=s3cr3t", "http://cam.example:81"),
+        ("exec:/opt/ffmpeg -i rtsp://me:s3cr3t@cam.example/live -f mjpeg -", "exec:ffmpeg"),
+        ("/dev/video0?size=640x480", "/dev/video0"),
     ] {
         let (code, stdout, stderr) = run(&mut framecast(&["check", source]));
         assert_eq!(code, 0, "{stderr}");
-        assert!(stdout.contains("***") && !stdout.contains(SECRET), "{stdout}");
+        assert_eq!(stdout, format!("nothing wrong in the command line\n  camera  {shown}\n"));
         // There may be no ffmpeg.
-        assert!(!stderr.contains(SECRET), "{stderr}");
-    }
-}
-
-#[test]
-fn errors_show_sources_without_their_passwords() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("site.toml");
-    for source in [
-        "nope://me:s3cr3t@cam.example/",
-        "1http://me:s3cr3t@cam.example/",
-        "rtsp://me:s3cr3t@cam.example/#nope",
-        "test:?password=s3cr3t",
-        "http://me:s3cr3t@cam example/",
-        "emulated:?token=s3cr3t",
-    ] {
-        fs::write(&file, format!("[[camera]]\nname = \"a\"\nsource = \"{source}\"\n")).unwrap();
-        for command in [&mut framecast(&["check", source]), framecast(&["check", "--config"]).arg(&file)] {
-            let (code, stdout, stderr) = run(command);
-            assert_eq!((code, stdout.as_str()), (2, ""), "{source}");
-            assert!(!stderr.contains(SECRET), "{stderr}");
-        }
-        let (_, _, stderr) = run(framecast(&["check"]).env("CAMERA", source));
         assert!(!stderr.contains(SECRET), "{stderr}");
     }
 }

@@ -11,7 +11,7 @@ use crate::Error;
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A PostgreSQL database that can be connected to. Shown without its password.
+/// A PostgreSQL database that can be connected to. Shown as scheme, host and port.
 #[derive(Clone, PartialEq)]
 pub struct Address {
     config: Box<Config>,
@@ -69,17 +69,13 @@ impl Address {
 }
 
 fn shown(config: &Config) -> String {
-    let user = config.get_user().unwrap_or_default();
-    let database = config.get_dbname().unwrap_or(user);
     let port = config.get_ports().first().copied().unwrap_or(5432);
     match config.get_hosts().first() {
-        Some(Host::Tcp(host)) if host.contains(':') => {
-            format!("postgres://{user}@[{host}]:{port}/{database}")
-        }
-        Some(Host::Tcp(host)) => format!("postgres://{user}@{host}:{port}/{database}"),
+        Some(Host::Tcp(host)) if host.contains(':') => format!("postgres://[{host}]:{port}"),
+        Some(Host::Tcp(host)) => format!("postgres://{host}:{port}"),
         #[cfg(unix)]
-        Some(Host::Unix(folder)) => format!("postgres://{user}@/{database}?host={}", folder.display()),
-        None => format!("postgres://{user}@/{database}"),
+        Some(Host::Unix(folder)) => format!("postgres:{}", folder.display()),
+        None => "postgres:".to_owned(),
     }
 }
 
@@ -100,13 +96,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_shown_without_its_password() {
+    fn an_address_is_shown_as_its_host_and_port() {
         let address =
             Address::parse("postgres://cam@db.lan:5433/site?sslmode=disable", Some("hunter2")).unwrap();
-        assert_eq!(address.to_string(), "postgres://cam@db.lan:5433/site");
+        assert_eq!(address.to_string(), "postgres://db.lan:5433");
         assert!(!format!("{address:?}").contains("hunter2"));
         let socket = Address::parse("postgres://cam@/site?host=/run/postgresql", None).unwrap();
-        assert_eq!(socket.to_string(), "postgres://cam@/site?host=/run/postgresql");
+        assert_eq!(socket.to_string(), "postgres:/run/postgresql");
     }
 
     #[test]

@@ -1,0 +1,302 @@
+//! What programs say, without what it may repeat of a source: every URL in it is cut down to its server, and every word
+//! of the source that can be a secret is masked.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use crate::SourceUrl;
+use crate::shown::{self, MASK, Server};
+
+/// Secrets from this length on are found within longer words too.
+const LONG_CHARS: usize = 6;
+
+/// What is shorter, or a number of fewer digits, is no secret but in a user or password: masking it would make every
+/// line of a log unreadable.
+const LEAST_CHARS: usize = 3;
+const LEAST_DIGITS: usize = 4;
+
+/// Words that programs write in most of their lines, which say nothing of a source.
+const COMMON_WORDS: [&str; 12] = [
+    "error",
+    "warning",
+    "info",
+    "mjpeg",
+    "jpeg",
+    "image2",
+    "image2pipe",
+    "pipe",
+    "tcp",
+    "udp",
+    "http",
+    "rtsp",
+];
+
+/// The words that are masked. Cheap to make: no look-up, no pattern is compiled.
+#[derive(Clone, Default)]
+pub(crate) struct Redactor {
+    /// The longest first, so that no part of it stands for the whole.
+    secrets: Vec<String>,
+}
+
+impl Redactor {
+    /// Masks what `url` holds.
+    pub(crate) fn of(url: &SourceUrl) -> Self {
+        let mut redactor = Self::default();
+        if url.rest().starts_with("//") {
+            redactor.add_url(url.scheme(), url.rest());
+        } else {
+            let words = shell_words::split(url.rest()).unwrap_or_else(|_| vec![url.rest().to_owned()]);
+            // The program's own name is in the log anyway.
+            redactor.add_words(words.iter().skip(usize::from(url.scheme() == "exec")));
+        }
+        redactor.sorted()
+    }
+
+    /// Masks what the URLs in `text` hold.
+    pub(crate) fn of_urls(text: &str) -> Self {
+        let mut redactor = Self::default();
+        redactor.add_urls(text);
+        redactor.sorted()
+    }
+
+    /// Masks what `other` masks besides.
+    pub(crate) fn with(mut self, other: Self) -> Self {
+        self.secrets.extend(other.secrets);
+        self.sorted()
+    }
+
+    /// `text` without secrets.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        cut_urls(&self.mask(text))
+    }
+
+    fn sorted(mut self) -> Self {
+        self.secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        self.secrets.dedup();
+        self
+    }
+
+    fn mask(&self, text: &str) -> String {
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            let before = text[..text.len() - rest.len()].chars().next_back();
+            let found = self.secrets.iter().find(|secret| stands_at_start(rest, secret, before));
+            let len = match found {
+                Some(secret) => {
+                    shown.push_str(MASK);
+                    secret.len()
+                }
+                None => {
+                    shown.push(first);
+                    first.len_utf8()
+                }
+            };
+            rest = &rest[len..];
+        }
+        shown
+    }
+
+    fn add_urls(&mut self, text: &str) {
+        for url in urls(text) {
+            let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+            self.add_url(scheme, rest);
+        }
+    }
+
+    /// Adds `scheme:rest`, the URL of a server.
+    fn add_url(&mut self, scheme: &str, rest: &str) {
+        let address = rest.trim_start_matches('/');
+        // Where the parts cannot be told from each other, each of them is a secret.
+        if shown::server(scheme, rest).is_none() {
+            address.split(|c: char| "/?#&=:@\\".contains(c)).for_each(|part| self.add_login(part));
+        }
+        let (authority, behind) = address.split_at(address.find(['/', '?', '#']).unwrap_or(address.len()));
+        if let Some((login, _)) = authority.rsplit_once('@') {
+            self.add_credentials(login);
+        }
+        // As libraries write it, which escape what was written plainly.
+        if let Ok(url) = Url::parse(&format!("{scheme}:{rest}")) {
+            self.add_login(url.username());
+            self.add_login(url.password().unwrap_or_default());
+            url.path_segments().into_iter().flatten().for_each(|part| self.add(part));
+        }
+        for part in behind.split(['/', '?', '#', '&', ';']).filter(|part| !part.is_empty()) {
+            match part.split_once('=') {
+                Some((_, value)) if !value.is_empty() => {
+                    self.add(value);
+                    self.add(&value.replace('+', " "));
+                }
+                _ => self.add(part),
+            }
+        }
+    }
+
+    /// Adds `login`, as in `user:password`, and how it is sent by HTTP.
+    fn add_credentials(&mut self, login: &str) {
+        for login in [login.to_owned(), shown::decode(login)] {
+            self.add_login(&STANDARD.encode(&login));
+            let (user, password) = login.split_once(':').unwrap_or((&login, ""));
+            self.add_login(user);
+            self.add_login(password);
+        }
+    }
+
+    fn add_words<'a>(&mut self, words: impl IntoIterator<Item = &'a String>) {
+        for word in words {
+            if !word.starts_with('-') {
+                self.add(word);
+            } else if let Some(glued) = word.get(2..).filter(|_| !word.starts_with("--")) {
+                self.add_whole(glued);
+            }
+            for (_, value) in [word.split_once('='), word.split_once(':')].into_iter().flatten() {
+                self.add(value.trim());
+            }
+            if word.contains(':') {
+                self.add(&STANDARD.encode(word));
+            }
+            self.add_urls(word);
+            // A script, or a header, in one argument. The names of its options are no secrets.
+            let pieces = word.split(|c: char| c.is_whitespace() || "'\"=:@,;&|?/<>()".contains(c));
+            pieces.filter(|piece| !piece.starts_with('-')).for_each(|piece| self.add(piece));
+        }
+    }
+
+    /// Adds a part of a user or password, of any length.
+    fn add_login(&mut self, part: &str) {
+        for part in [part.to_owned(), part.replace('\'', "%27"), shown::decode(part)] {
+            if !part.is_empty() {
+                self.secrets.push(part);
+            }
+        }
+    }
+
+    /// Adds `part` if it is long enough to be a secret.
+    fn add(&mut self, part: &str) {
+        let is_number = part.bytes().all(|b| b.is_ascii_digit());
+        let least = if is_number { LEAST_DIGITS } else { LEAST_CHARS };
+        let is_word = part.contains(char::is_alphanumeric);
+        if is_word && part.chars().count() >= least && !COMMON_WORDS.contains(&part) {
+            self.add_login(part);
+        }
+    }
+
+    /// Adds what may be the value in `-pVALUE`, unless that is the rest of an option's name.
+    fn add_whole(&mut self, glued: &str) {
+        if !glued.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') || glued.len() >= LONG_CHARS {
+            self.add(glued);
+        }
+    }
+}
+
+/// Whether `rest` begins with `secret`; with a short one as a word of its own, `before` being the character before it.
+fn stands_at_start(rest: &str, secret: &str, before: Option<char>) -> bool {
+    let Some(behind) = rest.strip_prefix(secret) else { return false };
+    let goes_on = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    secret.chars().count() >= LONG_CHARS || !(goes_on(before) || goes_on(behind.chars().next()))
+}
+
+/// `text` with each URL in it cut down to scheme, host and port.
+pub(crate) fn cut_urls(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(url) = urls(rest).next() {
+        let at = url.as_ptr().addr() - rest.as_ptr().addr();
+        shown.push_str(&rest[..at]);
+        rest = &rest[at + url.len()..];
+        let (scheme, behind) = url.split_once(':').unwrap_or((url, ""));
+        match shown::server(scheme, behind) {
+            Some(Server { host, port: Some(port) }) => shown.push_str(&format!("{scheme}://{host}:{port}")),
+            Some(Server { host, port: None }) => shown.push_str(&format!("{scheme}://{host}")),
+            None => shown.push_str(&format!("{scheme}:")),
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// The URLs in `text`, each up to white space, a quote or a bracket; what ends a sentence is no part of it.
+fn urls(text: &str) -> impl Iterator<Item = &str> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + text[from..].find("://")?;
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let begin = text[from..at].rfind(|c: char| !is_scheme(c)).map_or(from, |before| {
+            from + before + text[from + before..].chars().next().map_or(1, char::len_utf8)
+        });
+        let ends = |c: char| c.is_whitespace() || "'\"`<>()[]{}".contains(c);
+        let host = at + "://".len();
+        // The address of an IPv6 host is in brackets.
+        let skip = if text[host..].starts_with('[') { 1 } else { 0 };
+        let bracket = text[host + skip..].find(|c: char| if skip == 1 { c == ']' } else { ends(c) });
+        let end = match bracket {
+            Some(len) if skip == 1 => {
+                let behind = host + skip + len + 1;
+                behind + text[behind..].find(ends).unwrap_or(text.len() - behind)
+            }
+            Some(len) => host + len,
+            None => text.len(),
+        };
+        from = end;
+        Some(text[begin..end].trim_end_matches([':', ',', ';', '.']))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redact(source: &str, text: &str) -> String {
+        Redactor::of(&SourceUrl::parse(source).unwrap()).redact(text)
+    }
+
+    #[test]
+    fn every_url_is_cut_down_to_its_server() {
+        for (text, shown) in [
+            ("Connection to tcp://cam:554?timeout=4500000 failed", "Connection to tcp://cam:554 failed"),
+            ("open 'rtsp://me:pw@cam/1': no", "open 'rtsp://cam': no"),
+            ("http://cam/x: 404, (http://[::1]:80/x)", "http://cam: 404, (http://[::1])"),
+            ("a://b:c@d/e f://g:h@i.", "a://d f://i."),
+            ("://x é://y http://u:1/w@h", ": é: http:"),
+            ("nothing here", "nothing here"),
+        ] {
+            assert_eq!(cut_urls(text), shown);
+        }
+    }
+
+    #[test]
+    fn words_of_a_servers_url_are_masked_as_written_and_decoded() {
+        let source = "rtsp://me:s%40cr'et@cam:554/MadeUp/ch1?token=x%20yz&q=0&KEY#timeout=4s";
+        for (text, shown) in [
+            ("login me with s@cr'et", "login *** with ***"),
+            ("401 for s%40cr'et and s%40cr%27et", "401 for *** and ***"),
+            ("some men, q=0 at cam", "some men, q=0 at cam"),
+            ("path /MadeUp/ch1, x yz or x%20yz, KEY", "path /***/***, *** or ***, ***"),
+            ("sent bWU6c0BjcidldA==", "sent ***"),
+        ] {
+            assert_eq!(redact(source, text), shown);
+        }
+    }
+
+    #[test]
+    fn words_of_a_programs_arguments_are_masked() {
+        let source =
+            "exec:curl -v error -H 'X-Key: made-up' --password=hunter2 -u a:bcd -pglued1 http://h/tok/en";
+        for (text, shown) in [
+            ("header X-Key: made-up", "header ***"),
+            ("with made-up and hunter2", "with *** and ***"),
+            ("user bcd, a:bcd, glued1", "user ***, ***, ***"),
+            ("error: tok/en at http://h/tok/en", "error: *** at http://h"),
+            ("curl: abcd", "curl: abcd"),
+        ] {
+            assert_eq!(redact(source, text), shown);
+        }
+    }
+
+    #[test]
+    fn where_a_password_begins_is_of_no_matter() {
+        let shown = redact("http://me:12/s3c?ret@cam/", "no such host me, 12/s3c, ret@cam");
+        assert!(!shown.contains("s3c") && !shown.contains("ret") && !shown.contains("me"), "{shown}");
+    }
+}

@@ -287,7 +287,7 @@ mod tests {
             ("header X-Key: made-up", "header ***"),
             ("with made-up and hunter2", "with *** and ***"),
             ("user bcd, a:bcd, glued1", "user ***, ***, ***"),
-            ("error: tok/en at http://h/tok/en", "error: *** at http://h"),
+            ("error: token at http://h/tok/en", "error: token at ***"),
             ("curl: abcd", "curl: abcd"),
         ] {
             assert_eq!(redact(source, text), shown);

@@ -106,8 +106,13 @@ pub(crate) fn path(path: &str) -> String {
     if path.contains("://") {
         return MASK.to_owned();
     }
-    let parts: Vec<&str> = path.split('/').map(|part| if is_token(part) { MASK } else { part }).collect();
-    parts.join("/")
+    let (folder, name) =
+        path.rsplit_once('/').map_or(("", path), |(folder, _)| path.split_at(folder.len() + 1));
+    let folders: Vec<&str> = folder.split('/').map(|part| if is_token(part) { MASK } else { part }).collect();
+    // The digit of `film.mp4` is none of its name.
+    let stem =
+        name.rsplit_once('.').filter(|(_, extension)| extension.len() <= 4).map_or(name, |(stem, _)| stem);
+    format!("{}{}", folders.join("/"), if is_token(stem) { MASK } else { name })
 }
 
 /// A device as it is; any other path with what may be a token in it masked, but for a picture's own name.
@@ -207,25 +212,23 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
 }
 
-/// `text` with its `%` sequences decoded.
+/// `%20` and the like as what they stand for. Anything else stays as it is.
 pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let Some((&first, behind)) = rest.split_first() {
-        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let decoded = digits.filter(|digits| first == b'%' && digits.bytes().all(|b| b.is_ascii_hexdigit()));
-        match decoded.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &behind[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = behind;
-            }
-        }
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = match rest {
+            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &rest[3..] } else { tail };
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -255,6 +258,8 @@ mod tests {
             ("v4l2:http://u:p@h/", "v4l2:"),
             ("images:/srv/cam/*.jpg?fps=1", "images:/srv/cam/*.jpg"),
             ("images:/srv/MadeUpToken5/x?watch", "images:/srv/***/x"),
+            ("images:/srv/MadeUpToken5", "images:/srv/***"),
+            ("images:film.mp4", "images:film.mp4"),
             ("pipe:-", "pipe:-"),
             ("pi:?camera=1", "pi:"),
             ("nope://u:p@h:1/x", "nope://h"),

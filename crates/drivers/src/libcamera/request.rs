@@ -1,5 +1,6 @@
 //! What a source's URL asks for, and the program's arguments for it.
 
+use crate::shown::decode;
 use crate::{Error, Mode, SourceUrl};
 
 const OPTIONS: &[&str] = &["camera", "fps", "hflip", "options", "quality", "size", "vflip"];
@@ -67,8 +68,8 @@ impl Request {
         };
         let rest = shell_words::split(&decode(options.get("options").unwrap_or_default()))
             .map_err(|error| options.refuse("options", &format!("cannot be split into words: {error}")))?;
-        if let Some(word) = rest.iter().find(|word| is_reserved(word)) {
-            return Err(options.refuse("options", &format!("`{word}` is not for you to set here")));
+        if let Some(name) = rest.iter().find_map(|word| reserved(word)) {
+            return Err(options.refuse("options", &format!("`{name}` is not for you to set here")));
         }
         let size_px = options.size(DEFAULT_SIZE_PX, SIDES_PX.0, SIDES_PX.1)?;
         let fps = 1.0 / options.frame_interval(DEFAULT_FPS)?.as_secs_f64();
@@ -113,35 +114,16 @@ impl Request {
     }
 }
 
-/// Whether the word is one of those that are set here, be it joined to its value (`--output=x`, `-ox`).
-fn is_reserved(word: &str) -> bool {
+/// The one of the arguments that are set here that `word` is, be it joined to its value (`--output=x`, `-ox`).
+fn reserved(word: &str) -> Option<&'static str> {
     let name = word.split('=').next().unwrap_or_default();
-    RESERVED.iter().any(|reserved| {
+    RESERVED.into_iter().find(|reserved| {
         if reserved.starts_with("--") {
             name == *reserved
         } else {
             !word.starts_with("--") && word.starts_with(reserved)
         }
     })
-}
-
-/// `%20` and the like as what they stand for: `&` cannot be written otherwise. Anything else stays as it is.
-fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = match rest {
-            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        };
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &rest[3..] } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -186,8 +168,8 @@ mod tests {
             ("pi:?rotate=90", "known are camera, fps"),
             ("pi:0", "takes options alone, after a `?`"),
             ("pi:?options='", "cannot be split"),
-            ("pi:?options=--output=x", "`--output=x` is not for you"),
-            ("pi:?options=-ox", "`-ox` is not for you"),
+            ("pi:?options=--output=x", "`--output` is not for you"),
+            ("pi:?options=-ox", "`-o` is not for you"),
             ("pi:?options=--codec%20h264", "`--codec` is not for you"),
         ] {
             let error = parse(bad).unwrap_err();

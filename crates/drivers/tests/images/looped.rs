@@ -154,8 +154,10 @@ async fn what_cannot_be_shown_is_refused_by_name_and_with_a_remedy() {
     assert_eq!(nothing, format!("{folder}/*.jpg: no file matches this pattern"));
     let missing = refusal(&format!("images:{folder}/missing")).await;
     assert!(missing.starts_with(&format!("cannot find {folder}/missing: ")), "{missing}");
+    let token = refusal("images:/nowhere/MadeUpToken5/x").await;
+    assert!(token.starts_with("cannot find /nowhere/***/x: "), "{token}");
     let film = refusal("images:/srv/film.mp4").await;
-    assert!(film.contains("exec:ffmpeg") && film.contains("/srv/film.mp4"), "{film}");
+    assert!(film.contains("exec:ffmpeg") && film.contains("-i FILM "), "{film}");
     assert!(refusal("images:").await.contains("names no path"));
     assert!(refusal("images:.?order=size").await.contains("`name` or `time`"));
     assert!(refusal("images:.?watch&fps=2").await.contains("leave `fps` and `order` out"));

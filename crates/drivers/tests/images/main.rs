@@ -19,7 +19,8 @@ struct Album(TempDir);
 
 impl Album {
     fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        // Short, so that its name is not taken for a token.
+        Self(tempfile::Builder::new().prefix("al").rand_bytes(5).tempdir().unwrap())
     }
 
     fn with(names: &[(&str, u8)]) -> Self {

@@ -22,7 +22,7 @@ impl Supervisor {
         if earlier.reason.as_deref() == Some(reason) {
             debug!(%reason, "still lost");
         } else {
-            warn!(%reason, "lost");
+            warn!(source = self.settings.source.for_log(), %reason, "lost");
             self.tell(EventKind::Lost, Some(reason));
         }
         let since = if earlier.state == State::Lost { earlier.since } else { SystemTime::now() };

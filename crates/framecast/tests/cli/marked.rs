@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use framecast_testkit::client::{Stream, ask};
+use framecast_testkit::client::{Stream, head_of, send};
 
 use crate::program::{Running, framecast, run};
 
@@ -167,11 +167,19 @@ fn start(folder: &Path, sources: &[String], hook: SocketAddr, level: &str) -> Ru
     )
 }
 
+/// The answer to a GET request with the login, head and body, as HTTP/1.0, which has no chunks.
+fn fetch(address: SocketAddr, path: &str) -> String {
+    let mut answer = Vec::new();
+    let head = head_of(address, &format!("GET {path}"), &LOGIN, "1.0");
+    send(address, &head).read_to_end(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 /// Waits until each of `count` cameras is lost.
 fn until_all_are_lost(address: SocketAddr, count: usize) {
     let began_at = Instant::now();
     loop {
-        let told = ask(address, "GET /api/cameras", &LOGIN).text();
+        let told = fetch(address, "/api/cameras");
         if told.matches("\"state\":\"lost\"").count() == count {
             return;
         }
@@ -200,10 +208,10 @@ fn nobody_is_shown_a_mark_at(level: &str) {
         paths.push(format!("/cameras/c{number}"));
     }
     for path in &paths {
-        let told = ask(address, &format!("GET {path}"), &LOGIN).text();
+        let told = fetch(address, path);
         assert!(!is_marked(&told), "{path}: {told}");
     }
-    let events = ask(address, "GET /api/events", &LOGIN).text();
+    let events = fetch(address, "/api/events");
     assert!(events.contains("lost") && events.contains("last words are in the log"), "{events}");
     let mut heard = BTreeSet::new();
     while heard.len() < sources.len() {
@@ -268,7 +276,7 @@ const REFUSED: [&str; 36] = [
     "exec:TOKEN=quillwort' cam",
     "v4l2:http://quillwort:quillwort@cam.example",
     "v4l2:/dev/video0?quillwort",
-    "pi:?options=--width quillwort",
+    "pi:?options=--output=quillwort",
     "pi:?quality=quillwort",
     "images:/q7uillwort/film.mp4",
     "pipe:/q7uillwort/cam",

@@ -71,6 +71,13 @@ impl Redactor {
         cut_urls(&self.mask(text))
     }
 
+    /// The beginning of a longer text without secrets: what may be the beginning of one at its end is left out.
+    pub(crate) fn redact_beginning(&self, text: &str) -> String {
+        let shown = self.redact(text);
+        let longest = self.secrets.iter().map(|secret| secret.chars().count()).max().unwrap_or_default();
+        shown.chars().take(shown.chars().count().saturating_sub(longest)).collect()
+    }
+
     fn sorted(mut self) -> Self {
         self.secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         self.secrets.dedup();
@@ -121,6 +128,8 @@ impl Redactor {
             self.add_login(url.username());
             self.add_login(url.password().unwrap_or_default());
             url.path_segments().into_iter().flatten().for_each(|part| self.add(part));
+            let values = url.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+            values.for_each(|(_, value)| self.add(value));
         }
         for part in behind.split(['/', '?', '#', '&', ';']).filter(|part| !part.is_empty()) {
             match part.split_once('=') {
@@ -292,6 +301,13 @@ mod tests {
         ] {
             assert_eq!(redact(source, text), shown);
         }
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_through_is_not_shown() {
+        let redactor = Redactor::of(&SourceUrl::parse("http://me:hunter2hunter2@cam/").unwrap());
+        let shown = redactor.redact_beginning("a line that ends within hunter2hunt");
+        assert!(shown.starts_with("a line") && !shown.contains("hunter"), "{shown}");
     }
 
     #[test]

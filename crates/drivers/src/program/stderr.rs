@@ -12,8 +12,7 @@ use tracing::{Instrument, Level, debug, info};
 
 use crate::redact::Redactor;
 
-/// Bytes of a line that are kept, and characters that are shown. A secret that is cut through is not recognised, so
-/// much more is kept than shown.
+/// Bytes of a line that are kept, and characters that are shown.
 const MAX_LINE_BYTES: usize = 4096;
 const MAX_LINE_CHARS: usize = 400;
 
@@ -84,10 +83,10 @@ async fn run(
     let log = |text: String, end: End, quota: &mut Quota| {
         // What is written over and over on one line is a display of progress.
         if end == End::CarriageReturn {
-            debug!("{program}: {}", escape(&redactor.redact(&text)));
+            debug!("{program}: {}", shown(&text, &redactor));
         } else {
             if quota.take() {
-                say(format!("{program}: {}", escape(&redactor.redact(&text))));
+                say(format!("{program}: {}", shown(&text, &redactor)));
             }
             let mut last_lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
             if last_lines.len() == KEPT_LINES {
@@ -118,6 +117,12 @@ async fn run(
     if quota.left_out > 0 {
         say(format!("{program}: {} lines left out", quota.left_out));
     }
+}
+
+/// A line as it is logged.
+fn shown(line: &str, redactor: &Redactor) -> String {
+    let is_cut = line.len() >= MAX_LINE_BYTES;
+    escape(&if is_cut { redactor.redact_beginning(line) } else { redactor.redact(line) })
 }
 
 /// What ended a line.
@@ -174,7 +179,8 @@ impl Lines {
 
     fn flush(&mut self, end: End, each: &mut impl FnMut(String, End)) {
         let text = String::from_utf8_lossy(&self.line);
-        let text = text.trim();
+        // One that is full may have been cut, and is known by its length.
+        let text = if self.line.len() == MAX_LINE_BYTES { &text } else { text.trim() };
         if !text.is_empty() {
             each(text.to_owned(), end);
         }

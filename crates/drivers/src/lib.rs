@@ -43,6 +43,5 @@ pub use frames::IntoPicture;
 pub use futures_core::future::BoxFuture;
 pub use http::tls_of_system;
 pub use meant::film_source;
-pub(crate) use redact::cut_urls as mask_secrets;
 pub use source_url::{Options, SourceUrl};
 pub use table::Drivers;

@@ -207,7 +207,7 @@ fn stands_at_start(rest: &str, secret: &str, before: Option<char>) -> bool {
 }
 
 /// `text` with each URL in it cut down to scheme, host and port.
-pub(crate) fn cut_urls(text: &str) -> String {
+fn cut_urls(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(url) = urls(rest).next() {

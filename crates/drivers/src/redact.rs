@@ -215,11 +215,15 @@ fn cut_urls(text: &str) -> String {
         shown.push_str(&rest[..at]);
         rest = &rest[at + url.len()..];
         let (scheme, behind) = url.split_once(':').unwrap_or((url, ""));
-        match shown::server(scheme, behind) {
-            Some(Server { host, port: Some(port) }) => shown.push_str(&format!("{scheme}://{host}:{port}")),
-            Some(Server { host, port: None }) => shown.push_str(&format!("{scheme}://{host}")),
-            None => shown.push_str(&format!("{scheme}:")),
-        }
+        let cut = match shown::server(scheme, behind) {
+            Some(Server { host, port: Some(port) }) => format!("{scheme}://{host}:{port}"),
+            Some(Server { host, port: None }) => format!("{scheme}://{host}"),
+            // A scheme alone, as in a hint.
+            None if behind == "//" => url.to_owned(),
+            None => format!("{scheme}:"),
+        };
+        // As it was written, where nothing is left out.
+        shown.push_str(if cut.eq_ignore_ascii_case(url) { url } else { &cut });
     }
     shown.push_str(rest);
     shown
@@ -268,6 +272,7 @@ mod tests {
             ("http://cam/x: 404, (http://[::1]:80/x)", "http://cam: 404, (http://[::1])"),
             ("a://b:c@d/e f://g:h@i.", "a://d f://i."),
             ("://x é://y http://u:1/w@h", ": é: http:"),
+            ("try http://, or http://ADDRESS", "try http://, or http://ADDRESS"),
             ("nothing here", "nothing here"),
         ] {
             assert_eq!(cut_urls(text), shown);

@@ -14,7 +14,8 @@ use crate::Error;
 
 /// Blank lines before a boundary are common; more than this is no stream.
 const MAX_BLANK_BYTES: usize = 4096;
-const MAX_SHOWN_CHARS: usize = 80;
+/// No type that a camera sends is longer.
+const MAX_TYPE_CHARS: usize = 40;
 
 const SOI: [u8; 2] = [0xFF, 0xD8];
 
@@ -105,9 +106,23 @@ fn neither(target: &Target, essence: &str) -> Error {
         }
         _ => "this is neither a multipart stream nor a JPEG picture; check the path",
     };
-    let shown: String = essence.chars().filter(|c| !c.is_control()).take(MAX_SHOWN_CHARS).collect();
-    let answer = if shown.is_empty() { "something without a type".to_owned() } else { shown };
+    let answer = match essence {
+        "" => "something without a type",
+        essence if is_plain_type(essence) => essence,
+        _ => "something of an unknown type",
+    };
     target.answered(answer, advice)
+}
+
+/// Whether a type is one that people know, and nothing that a server repeats of what it was asked for.
+fn is_plain_type(essence: &str) -> bool {
+    let has_digits = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
+    essence.split_once('/').is_some_and(|(kind, subtype)| {
+        essence.len() <= MAX_TYPE_CHARS
+            && matches!(kind, "text" | "image" | "video" | "audio" | "application" | "multipart")
+            && subtype.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
+            && (subtype.len() < 8 || !has_digits(subtype))
+    })
 }
 
 /// The body up to its first two bytes that are not blank.

@@ -16,32 +16,37 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 pub(super) struct Cookies(Vec<(String, String)>);
 
 impl Cookies {
-    /// Takes the value of one `Set-Cookie` header.
-    pub(super) fn set(&mut self, header: &str) {
+    /// Takes the value of one `Set-Cookie` header; whether that changes what is sent back.
+    pub(super) fn set(&mut self, header: &str) -> bool {
         let mut attributes = header.split(';').map(str::trim);
-        let Some((name, value)) = attributes.next().and_then(|pair| pair.split_once('=')) else { return };
+        let Some((name, value)) = attributes.next().and_then(|pair| pair.split_once('=')) else {
+            return false;
+        };
         let (name, value) = (name.trim(), value.trim());
         let is_text = |text: &str| !text.contains(|c: char| c.is_control());
         if name.is_empty() || name.len() + value.len() > MAX_COOKIE_BYTES || !is_text(name) || !is_text(value)
         {
-            return;
+            return false;
         }
         let is_deleted = attributes.any(|attribute| {
             let (key, age) = attribute.split_once('=').unwrap_or((attribute, ""));
             key.trim().eq_ignore_ascii_case("Max-Age") && age.trim().parse::<i64>().is_ok_and(|age| age <= 0)
         });
         if is_deleted {
+            let before = self.0.len();
             self.0.retain(|(known, _)| known != name);
-            return;
+            return self.0.len() < before;
         }
         if let Some((_, held)) = self.0.iter_mut().find(|(known, _)| known == name) {
+            let is_other = held != value;
             value.clone_into(held);
-            return;
+            return is_other;
         }
         if self.0.len() == MAX_COOKIES {
             self.0.remove(0);
         }
         self.0.push((name.to_owned(), value.to_owned()));
+        true
     }
 
     /// The value of the header `Cookie`; `None` without cookies.

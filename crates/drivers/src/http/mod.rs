@@ -71,17 +71,22 @@ impl Driver for Http {
     }
 }
 
-/// The first answer; a few times more where there is nothing in a picture's place.
+/// The first answer; a few times more where there is nothing in a picture's place, or a page that came with a cookie.
 async fn first_answer(session: &mut Session) -> Result<(Response, Kind), Error> {
     let mut asked = 0;
     loop {
         let mut response = session.get().await?;
         let kind = answer::sort(session.target(), &mut response).await?;
         asked += 1;
-        if !matches!(kind, Kind::Nothing { is_hiccup: true, .. }) || asked == FIRST_ASKED {
+        let pause = match kind {
+            Kind::Nothing { .. } if session.has_new_cookie() => Duration::ZERO,
+            Kind::Nothing { is_hiccup: true, .. } => FIRST_ASKED_AGAIN_AFTER,
+            kind => return Ok((response, kind)),
+        };
+        if asked == FIRST_ASKED {
             return Ok((response, kind));
         }
         session.give_back(response);
-        tokio::time::sleep(FIRST_ASKED_AGAIN_AFTER).await;
+        tokio::time::sleep(pause).await;
     }
 }

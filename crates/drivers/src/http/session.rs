@@ -25,6 +25,8 @@ pub(super) struct Session {
     client: Client,
     login: Option<Login>,
     cookies: Cookies,
+    /// Whether the last request has brought a cookie that it did not send.
+    has_new_cookie: bool,
     /// Where the camera is: a redirect to its own machine is no trap.
     address: Option<IpAddr>,
     /// What the last request came to; `None` where there was no answer of the camera itself.
@@ -45,6 +47,7 @@ impl Session {
             client: Client::new(target.connect_timeout()),
             login: target.credentials.clone().map(Login::new),
             cookies: Cookies::default(),
+            has_new_cookie: false,
             address: None,
             status: None,
             target: Arc::new(target),
@@ -64,6 +67,7 @@ impl Session {
         let target = Arc::clone(&self.target);
         let limit = target.answer_timeout();
         self.status = None;
+        self.has_new_cookie = false;
         let answer = tokio::time::timeout(limit, self.follow())
             .await
             .map_err(|_| target.timed_out("an answer", limit))??;
@@ -81,6 +85,11 @@ impl Session {
     /// Takes back an answer that is read, so that its connection serves the next request.
     pub(super) fn give_back(&mut self, response: Response) {
         self.client.give_back(response);
+    }
+
+    /// Whether the last answer may be another once its cookie is sent back.
+    pub(super) fn has_new_cookie(&self) -> bool {
+        self.has_new_cookie
     }
 
     /// Whether `error`, which the last request ended with, may have passed at the next one: a connection that broke, a
@@ -196,7 +205,9 @@ impl Session {
         };
         if is_trusted {
             self.address = Some(response.address());
-            response.head().get_all("Set-Cookie").for_each(|cookie| self.cookies.set(cookie));
+            for cookie in response.head().get_all("Set-Cookie") {
+                self.has_new_cookie |= self.cookies.set(cookie);
+            }
         }
         Ok(response)
     }

@@ -27,7 +27,7 @@ pub(super) enum Redirects {
 pub(super) struct Target {
     /// What is asked of the server: without user, password and fragment.
     pub(super) url: Url,
-    /// The URL for messages, secrets masked.
+    /// The source for messages: scheme and host.
     pub(super) shown: String,
     /// User and password from the URL.
     pub(super) credentials: Option<Credentials>,
@@ -155,8 +155,8 @@ mod tests {
             Target::parse(&source).err().unwrap().to_string()
         };
         for text in ["http:/127.0.0.1/x", "http:127.0.0.1/x", "http:///127.0.0.1/x"] {
-            let expected = "needs two slashes before the host; did you mean `http://127.0.0.1/x`?";
-            assert_eq!(refusal(text), format!("`{text}` {expected}"));
+            let expected = "needs two slashes before the host; write `http://ADDRESS`";
+            assert!(refusal(text).ends_with(expected), "{}", refusal(text));
         }
         assert!(refusal("http://cam/my video").contains("a space in it; write it %20"));
     }

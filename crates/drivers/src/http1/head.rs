@@ -18,7 +18,6 @@ const MAX_BLANK_BYTES: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     status: u16,
-    reason: String,
     is_http_1_0: bool,
     headers: Vec<(String, String)>,
 }
@@ -29,9 +28,10 @@ impl Head {
         self.status
     }
 
-    /// Status and reason as people know them: `404 Not Found`. At most 60 printable characters.
+    /// The status as people know it: `404 Not Found`. The words are the protocol's: a server's own may repeat what it was
+    /// asked for.
     pub fn status_line(&self) -> String {
-        format!("{} {}", self.status, self.reason).trim_end().to_owned()
+        format!("{} {}", self.status, reason(self.status)).trim_end().to_owned()
     }
 
     /// Whether the server speaks HTTP/1.0, which closes the connection behind each answer unless it says otherwise.
@@ -151,15 +151,44 @@ fn parse_status(line: &[u8]) -> Result<Head, Error> {
     let line_text = text(line);
     let (version, rest) = line_text.split_once(' ').ok_or_else(bad)?;
     let rest = rest.trim_start();
-    let (code, reason) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let code = rest.split_whitespace().next().unwrap_or_default();
     let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
     let status = code.parse().ok().filter(|status| is_code && *status >= 100).ok_or_else(bad)?;
     Ok(Head {
         status,
-        reason: reason.trim().chars().filter(|c| matches!(c, ' '..='~')).take(56).collect(),
         is_http_1_0: version.eq_ignore_ascii_case("ICY") || version.ends_with("/1.0"),
         headers: Vec::new(),
     })
+}
+
+/// What the protocol calls a status that cameras answer (RFC 9110 §15); empty for others.
+fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        410 => "Gone",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
 }
 
 fn text(line: &[u8]) -> String {
@@ -182,7 +211,7 @@ mod tests {
                       no colon\r\nWWW-Authenticate: Digest opaque=\"\x01\"\r\nwww-authenticate: Basic\r\n\r\nbody";
         let (head, len) = read(bytes).unwrap().unwrap();
         assert_eq!(&bytes[len..], b"body");
-        assert_eq!((head.status(), head.status_line().as_str()), (401, "401 Who are you?"));
+        assert_eq!((head.status(), head.status_line().as_str()), (401, "401 Unauthorized"));
         assert_eq!((head.get("SERVER"), head.get("x-odd")), (Some("cam"), Some("1 folded")));
         let challenges: Vec<&str> = head.get_all("WWW-Authenticate").collect();
         assert_eq!(challenges, ["Digest opaque=\"\u{1}\"", "Basic"]);

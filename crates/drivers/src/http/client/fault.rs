@@ -72,12 +72,10 @@ fn http_words(error: &http1::Error) -> String {
         http1::Error::NotHttp { start } if start.starts_with("..") && start.len() <= 7 => {
             "the server speaks TLS here; write https:// in place of http://".to_owned()
         }
-        http1::Error::NotHttp { .. } => format!(
-            "{error}; if curl can read it, leave it to curl: `exec:curl -sSN --http0.9 ADDRESS`, or check the port"
+        http1::Error::NotHttp { .. } | http1::Error::BadStatus { .. } => format!(
+            "{error}; check the port, or leave it to curl, which reads pictures without HTTP: \
+             `exec:curl -sSN --http0.9 ADDRESS`"
         ),
-        http1::Error::BadStatus { .. } => {
-            format!("{error}; if curl can read it, leave it to curl: `exec:curl -sSN --http0.9 ADDRESS`")
-        }
         _ => error.to_string(),
     }
 }

@@ -1,5 +1,7 @@
 //! The real program as a child process, with its output line by line. Killed when dropped.
 
+#![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -85,6 +87,16 @@ impl Running {
         let after = line.split("open http://").nth(1).unwrap();
         let address = after.split(['/', '"']).next().unwrap().replace("localhost", "127.0.0.1");
         address.parse().unwrap_or_else(|_| panic!("no address in {line}"))
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Takes the lines that have come by now.
+    pub(crate) fn read_lines(&mut self) {
+        self.seen.extend(self.lines.try_iter());
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -1,0 +1,92 @@
+//! An opening that gave pictures is no failure, and neither is a poll that brings none now and then.
+
+use std::io;
+use std::thread;
+
+use crate::server::{INTERVAL, Request, STREAM_HEAD, Then, Wire, answer, part};
+use crate::show::{Case, show};
+
+/// A stream that ends in order after so many pictures.
+fn send_some(wire: &mut Wire, count: usize) -> io::Result<Then> {
+    wire.send(STREAM_HEAD)?;
+    for number in 0..count {
+        if number > 0 {
+            thread::sleep(INTERVAL);
+        }
+        let picture = wire.picture();
+        wire.send(part(&picture))?;
+    }
+    Ok(Then::Close)
+}
+
+#[test]
+fn a_stream_that_ends_in_order_is_opened_again_without_a_word() {
+    show(vec![
+        Case::new("one-a-connection", "/stream", |_, wire| send_some(wire, 1)),
+        Case::new("five-a-connection", "/stream", |_, wire| send_some(wire, 5)),
+        Case::new("closing-boundary", "/stream", |_, wire| {
+            send_some(wire, 5)?;
+            wire.send("--frame--\r\n")?;
+            Ok(Then::Close)
+        }),
+        Case::new("declared-length", "/stream", |_, wire| {
+            let picture = wire.picture();
+            let body = [part(&picture), b"--frame--\r\n".to_vec()].concat();
+            let kind = "Content-Type: multipart/x-mixed-replace;boundary=frame\r\n";
+            wire.send(answer("200 OK", kind, &body))?;
+            Ok(Then::Keep)
+        }),
+    ]);
+}
+
+/// One poll in five is answered by `other`, the first one by a picture.
+fn every_fifth(other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
+    move |request, wire| {
+        if request.number % 5 == 4 {
+            wire.send(&other)?;
+        } else {
+            wire.send_picture()?;
+        }
+        Ok(Then::Keep)
+    }
+}
+
+#[test]
+fn a_still_that_is_empty_or_busy_now_and_then_is_asked_again() {
+    let empty = answer("200 OK", "Content-Type: image/jpeg\r\n", b"");
+    let busy = answer("200 OK", "Content-Type: text/plain\r\n", b"Device Busy\r\n");
+    let page = answer("200 OK", "Content-Type: text/html\r\n", b"<html><body>Please wait</body></html>");
+    let status = b"<ResponseStatus><statusString>Device Busy</statusString></ResponseStatus>";
+    let unavailable = answer("503 Service Unavailable", "Content-Type: application/xml\r\n", status);
+    // Half of all polls are to be seen: of the eight in ten that bring a picture, five.
+    let share = 0.5 / 0.8;
+    show(vec![
+        Case::new("empty", "/picture/1/current/#fps=10", every_fifth(empty)).share(share),
+        Case::new("busy", "/picture/1/current/#fps=10", every_fifth(busy)).share(share),
+        Case::new("page", "/picture/1/current/#fps=10", every_fifth(page)).share(share),
+        Case::new("unavailable", "/picture/1/current/#fps=10", every_fifth(unavailable)),
+    ]);
+}
+
+#[test]
+fn a_first_answer_without_a_picture_does_not_lose_the_camera() {
+    let first = |other: Vec<u8>| {
+        move |request: &Request, wire: &mut Wire| {
+            if request.number == 1 {
+                wire.send(&other)?;
+            } else {
+                wire.send_picture()?;
+            }
+            Ok(Then::Keep)
+        }
+    };
+    show(vec![
+        Case::new("empty", "/#fps=10", first(answer("200 OK", "Content-Type: image/jpeg\r\n", b""))),
+        Case::new(
+            "busy",
+            "/#fps=10",
+            first(answer("200 OK", "Content-Type: text/plain\r\n", b"Device Busy")),
+        ),
+        Case::new("unavailable", "/#fps=10", first(answer("503 Service Unavailable", "", b"wait"))),
+    ]);
+}

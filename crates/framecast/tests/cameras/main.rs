@@ -1,0 +1,16 @@
+//! Cameras as public reports describe them, each a server of the test's own, through the whole program: what a viewer
+//! sees of them, and what is told of those that cannot be shown.
+#![allow(clippy::unwrap_used)]
+
+mod bodies;
+mod endings;
+mod heads;
+mod login;
+mod parts;
+#[path = "../cli/program.rs"]
+mod program;
+mod redirects;
+mod server;
+mod session;
+mod show;
+mod site;

@@ -1,0 +1,111 @@
+//! Redirects to other hosts: followed without login or cookies, and not to where a stranger must not send us.
+
+use std::net::{IpAddr, UdpSocket};
+
+use crate::server::{Server, Then, answer};
+use crate::show::{Case, Refusal, refuse, show};
+
+fn sent_to(location: &str) -> Vec<u8> {
+    answer("302 Found", &format!("Location: {location}\r\nSet-Cookie: session=4711\r\n"), b"")
+}
+
+/// A camera that sends every request to `location`.
+fn redirecting(ip: IpAddr, location: String) -> Server {
+    Server::start_at(ip, move |_, wire| {
+        wire.send(sent_to(&location))?;
+        Ok(Then::Keep)
+    })
+}
+
+/// A camera that shows pictures to whoever brings neither login nor cookie.
+fn pictures_for_strangers() -> Server {
+    Server::start(|request, wire| {
+        if request.has_login() || request.header("Cookie").is_some() {
+            wire.send(answer("500 Internal Server Error", "", b"a secret came along"))?;
+        } else {
+            wire.send_picture()?;
+        }
+        Ok(Then::Keep)
+    })
+}
+
+fn loopback() -> IpAddr {
+    [127, 0, 0, 1].into()
+}
+
+/// An address of this machine in a network. Nothing is sent: the system only looks up the way.
+fn address_in_a_network() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("198.51.100.1:9").ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+}
+
+#[test]
+fn another_host_is_asked_without_login_and_cookies() {
+    let other = pictures_for_strangers();
+    // Another name of the same machine is another host.
+    let camera = redirecting(loopback(), format!("http://localhost:{}/shot", other.address.port()));
+    show(vec![Case::at("another-host", camera.url_for("admin:made-up", "/#fps=10"), other)]);
+}
+
+#[test]
+fn a_redirect_that_is_not_followed_says_where_it_would_have_led() {
+    let other = pictures_for_strangers();
+    let port = other.address.port();
+    let elsewhere = redirecting(loopback(), format!("http://localhost:{port}/shot"));
+    let link_local = redirecting(loopback(), "http://169.254.10.20/shot".to_owned());
+    let metadata = redirecting(loopback(), "http://169.254.169.254/latest/meta-data/".to_owned());
+    let mapped = redirecting(loopback(), "http://[::ffff:169.254.169.254]/latest/meta-data/".to_owned());
+    let file = redirecting(loopback(), "file:///etc/hostname".to_owned());
+    refuse(&[
+        Refusal {
+            name: "same",
+            source: elsewhere.url("/#redirect=same"),
+            says: &["localhost", "#redirect"],
+            never: &[],
+        },
+        Refusal {
+            name: "link-local",
+            source: link_local.url("/"),
+            says: &["169.254.10.20", "#redirect"],
+            never: &[],
+        },
+        Refusal {
+            name: "metadata",
+            source: metadata.url("/"),
+            says: &["169.254.169.254", "#redirect"],
+            never: &[],
+        },
+        Refusal {
+            name: "mapped",
+            source: mapped.url("/"),
+            says: &["#redirect"],
+            never: &["timed out", "unreachable"],
+        },
+        Refusal { name: "file", source: file.url("/"), says: &["file"], never: &[] },
+    ]);
+    assert!(other.requests().is_empty(), "{:?}", other.requests());
+}
+
+#[test]
+fn a_camera_in_the_network_sends_us_to_this_machine_only_when_its_source_allows_it() {
+    let Some(ip) = address_in_a_network() else {
+        println!("not run: this machine has no address but loopback");
+        return;
+    };
+    for host in ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433"] {
+        let inside = pictures_for_strangers();
+        let camera = redirecting(ip, format!("http://{host}:{}/shot", inside.address.port()));
+        refuse(&[Refusal {
+            name: "to-loopback",
+            source: camera.url("/"),
+            says: &["redirect"],
+            never: &["refused; nothing"],
+        }]);
+        assert!(inside.requests().is_empty(), "{host}: {:?}", inside.requests());
+    }
+    let inside = pictures_for_strangers();
+    let camera = redirecting(ip, format!("http://127.0.0.1:{}/shot", inside.address.port()));
+    show(vec![Case::at("allowed", camera.url("/#redirect=any&fps=10"), inside)]);
+}

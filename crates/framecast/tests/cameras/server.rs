@@ -1,0 +1,230 @@
+//! A camera's web server of a few lines: every byte on the wire is the test's own, and it knows which pictures it sent.
+
+#![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use framecast_testkit::jpeg;
+use socket2::SockRef;
+
+/// The most that is read of a request's head.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// What becomes of the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Waits for the next request, or for the client to go.
+    Keep,
+    Close,
+    /// Ends it by a reset, behind what was sent.
+    Reset,
+    /// Leaves it open, and answers nothing more on it.
+    Linger,
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The number of the request at this server, from 1.
+    pub(crate) number: usize,
+    /// The number of the connection, from 1.
+    pub(crate) connection: usize,
+    /// What follows `GET `.
+    pub(crate) target: String,
+    head: String,
+}
+
+impl Request {
+    /// The value of a header, whose name may be in any case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let named = |line: &str| line.split(':').next().is_some_and(|known| known.eq_ignore_ascii_case(name));
+        let line = self.head.lines().find(|line| named(line))?;
+        Some(line.split_once(':')?.1.trim())
+    }
+
+    /// Whether it brings user and password in any way.
+    pub(crate) fn has_login(&self) -> bool {
+        self.header("Authorization").is_some()
+    }
+}
+
+/// What a server has seen and sent.
+#[derive(Debug, Default)]
+struct Record {
+    requests: Vec<Request>,
+    pictures: BTreeSet<u64>,
+}
+
+/// One connection, to write on.
+pub(crate) struct Wire {
+    pub(crate) tcp: TcpStream,
+    record: Arc<Mutex<Record>>,
+}
+
+impl Wire {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.tcp.write_all(bytes.as_ref())
+    }
+
+    /// The next picture, which carries its number; from now on it counts as sent.
+    pub(crate) fn picture(&mut self) -> Bytes {
+        let mut record = self.record.lock().unwrap();
+        let number = record.pictures.last().map_or(1, |last| last + 1);
+        record.pictures.insert(number);
+        jpeg(64, 48, number)
+    }
+
+    /// Sends a whole answer with this picture, as a well-made camera does.
+    pub(crate) fn send_picture(&mut self) -> io::Result<()> {
+        let picture = self.picture();
+        self.send(answer("200 OK", "Content-Type: image/jpeg\r\n", &picture))
+    }
+
+    /// Waits until the client has gone, and throws away what it still sends.
+    pub(crate) fn wait_gone(&mut self) {
+        let mut bytes = [0; 4096];
+        while matches!(self.tcp.read(&mut bytes), Ok(len) if len > 0) {}
+    }
+
+    /// Ends the connection so that the client's next read fails.
+    pub(crate) fn reset(&self) {
+        SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// Listens until the test ends.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    record: Arc<Mutex<Record>>,
+}
+
+impl Server {
+    /// A server on this machine's loopback address that gives each request to `answer`; an error of it ends the
+    /// connection, for the client has gone.
+    pub(crate) fn start(
+        answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), answer)
+    }
+
+    /// The same on another address.
+    pub(crate) fn start_at(
+        ip: IpAddr,
+        answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        Self::serve(ip, move |connection, wire| {
+            while let Some(request) = read_request(connection, wire) {
+                match answer(&request, wire) {
+                    Ok(Then::Keep) => {}
+                    Ok(Then::Close) | Err(_) => break,
+                    Ok(Then::Reset) => {
+                        // What was sent is to arrive before the reset, which throws away what did not.
+                        thread::sleep(Duration::from_millis(100));
+                        wire.reset();
+                        break;
+                    }
+                    Ok(Then::Linger) => {
+                        wire.wait_gone();
+                        break;
+                    }
+                }
+            }
+        })
+    }
+
+    /// A server that gives each connection and its number to `talk`, which reads the request itself, if at all.
+    pub(crate) fn serve(ip: IpAddr, talk: impl Fn(usize, &mut Wire) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((ip, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let record = Arc::<Mutex<Record>>::default();
+        let shared = Arc::clone(&record);
+        let talk = Arc::new(talk);
+        thread::spawn(move || {
+            for (connection, tcp) in (1..).zip(listener.incoming()) {
+                let Ok(tcp) = tcp else { continue };
+                let (record, talk) = (Arc::clone(&shared), Arc::clone(&talk));
+                thread::spawn(move || talk(connection, &mut Wire { tcp, record }));
+            }
+        });
+        Self { address, record }
+    }
+
+    /// A URL of this server: `rest` begins with `/`.
+    pub(crate) fn url(&self, rest: &str) -> String {
+        format!("http://{}{rest}", self.address)
+    }
+
+    /// The same with user and password.
+    pub(crate) fn url_for(&self, user_and_password: &str, rest: &str) -> String {
+        format!("http://{user_and_password}@{}{rest}", self.address)
+    }
+
+    /// The requests so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.record.lock().unwrap().requests.clone()
+    }
+
+    /// The numbers of the pictures that were sent so far.
+    pub(crate) fn pictures(&self) -> BTreeSet<u64> {
+        self.record.lock().unwrap().pictures.clone()
+    }
+}
+
+/// Reads a request's head; `None` when the client has gone.
+pub(crate) fn read_request(connection: usize, wire: &mut Wire) -> Option<Request> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_HEAD_BYTES {
+        if wire.tcp.read(&mut byte).ok()? == 0 {
+            return None;
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let target = head.split(' ').nth(1)?.to_owned();
+    let mut record = wire.record.lock().unwrap();
+    let request = Request { number: record.requests.len() + 1, connection, target, head };
+    record.requests.push(request.clone());
+    Some(request)
+}
+
+/// A whole answer with this status, these header lines (each with its line end) and its length told.
+pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// A refusal that asks for a login by each of these challenges.
+pub(crate) fn challenge(challenges: &[&str]) -> Vec<u8> {
+    let headers: String = challenges.iter().map(|text| format!("WWW-Authenticate: {text}\r\n")).collect();
+    answer("401 Unauthorized", &headers, b"who?")
+}
+
+/// The head of a stream with the boundary `frame`, which ends with the connection.
+pub(crate) const STREAM_HEAD: &str =
+    "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n";
+
+/// One well-made part behind the boundary `frame`.
+pub(crate) fn part(picture: &[u8]) -> Vec<u8> {
+    let head = format!("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
+    [head.as_bytes(), picture, b"\r\n"].concat()
+}
+
+/// Between two pictures of a stream, and between two polls of a still where the URL says `#fps=10`.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Sends well-made parts until the client goes.
+pub(crate) fn stream(wire: &mut Wire) -> io::Result<Then> {
+    loop {
+        let picture = wire.picture();
+        wire.send(part(&picture))?;
+        thread::sleep(INTERVAL);
+    }
+}

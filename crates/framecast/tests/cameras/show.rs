@@ -1,0 +1,172 @@
+//! What is held of every odd camera: its pictures are shown, or its refusal is told in the right words.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use framecast_testkit::client::Stream;
+use framecast_testkit::number_of;
+use serde_json::Value;
+
+use crate::server::{Request, Server, Then, Wire};
+use crate::site::{Site, camera, lost};
+
+/// Each camera is watched until its picture of this number came, and no more.
+const LAST_PICTURE: u64 = 20;
+
+/// Ten times as long as the pictures take; only a camera that is not shown as it should be reaches it.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// A camera whose pictures are to be shown.
+pub(crate) struct Case {
+    name: &'static str,
+    server: Server,
+    source: String,
+    /// How many of the pictures that it sent are shown at least.
+    share: f64,
+    /// Whether its pictures are shown only because something was added to them or taken from them.
+    is_repaired: bool,
+}
+
+impl Case {
+    /// A camera called `name`, read at `path`, that gives each request to `answer`.
+    pub(crate) fn new(
+        name: &'static str,
+        path: &str,
+        answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        let server = Server::start(answer);
+        let source = server.url(path);
+        Self::at(name, source, server)
+    }
+
+    /// The same with the user `admin` and the password `made-up`.
+    pub(crate) fn with_login(
+        name: &'static str,
+        path: &str,
+        answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        let server = Server::start(answer);
+        let source = server.url_for("admin:made-up", path);
+        Self::at(name, source, server)
+    }
+
+    /// A camera read at `source`, whose pictures come from `server`.
+    pub(crate) fn at(name: &'static str, source: String, server: Server) -> Self {
+        Self { name, server, source, share: 0.9, is_repaired: false }
+    }
+
+    /// As many of its polls are answered by no picture, so fewer of those sent need be seen.
+    pub(crate) fn share(self, share: f64) -> Self {
+        Self { share, ..self }
+    }
+
+    pub(crate) fn repaired(self) -> Self {
+        Self { is_repaired: true, ..self }
+    }
+
+    /// What is wrong with how it is shown.
+    fn findings(&self, address: SocketAddr) -> Vec<String> {
+        let seen = watch(address, self.name);
+        let mut findings = Vec::new();
+        let camera = camera(address, self.name);
+        let Some(&last) = seen.last() else {
+            return vec![format!("{}: no picture; {}: {}", self.name, camera["state"], camera["reason"])];
+        };
+        let sent: BTreeSet<u64> =
+            self.server.pictures().into_iter().filter(|number| *number <= last).collect();
+        if last < LAST_PICTURE || (seen.len() as f64) < self.share * sent.len() as f64 {
+            findings.push(format!("saw {} of {} pictures", seen.len(), sent.len()));
+        }
+        if camera["broken"] != 0 {
+            findings.push(format!("{} broken: {}", camera["broken"], camera["last_broken"]));
+        }
+        let is_repaired = camera["repaired"].as_u64().is_some_and(|count| count > 0);
+        if is_repaired != self.is_repaired {
+            findings.push(format!("repaired: {}", camera["repaired"]));
+        }
+        let lost = lost(address, self.name);
+        if !lost.is_empty() {
+            findings.push(format!("lost: {lost:?}"));
+        }
+        findings.iter().map(|finding| format!("{}: {finding}", self.name)).collect()
+    }
+}
+
+/// The numbers of the pictures that a viewer of this camera sees.
+fn watch(address: SocketAddr, name: &str) -> BTreeSet<u64> {
+    let until = Instant::now() + PATIENCE;
+    let mut seen = BTreeSet::new();
+    // Something comes every second: a picture, or a notice that there is none.
+    for part in Stream::open(address, &format!("/cameras/{name}/stream.mjpg"), &[]) {
+        seen.extend(number_of(&part.body));
+        if seen.last().is_some_and(|last| *last >= LAST_PICTURE) || Instant::now() > until {
+            break;
+        }
+    }
+    seen
+}
+
+/// Shows all of these cameras at the same time, and fails with what is wrong with each.
+pub(crate) fn show(cases: Vec<Case>) {
+    let mut site = Site::start(cases.iter().map(|case| (case.name, case.source.clone(), "")));
+    let address = site.address;
+    let mut findings: Vec<String> = thread::scope(|scope| {
+        let running: Vec<_> = cases.iter().map(|case| scope.spawn(move || case.findings(address))).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    site.program.read_lines();
+    for line in &site.program.seen {
+        if line.contains(" lost") || line.contains("panicked") {
+            findings.push(format!("in the log: {line}"));
+        }
+    }
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+/// A camera that cannot be shown, and what is said of it.
+pub(crate) struct Refusal {
+    pub(crate) name: &'static str,
+    pub(crate) source: String,
+    /// In small letters; each must be said.
+    pub(crate) says: &'static [&'static str],
+    /// In small letters; none may be said.
+    pub(crate) never: &'static [&'static str],
+}
+
+/// Watches all of these cameras until the right thing is said of each, and fails where it is not.
+pub(crate) fn refuse(refusals: &[Refusal]) {
+    let site = Site::start(refusals.iter().map(|refusal| (refusal.name, refusal.source.clone(), "")));
+    let _viewers: Vec<Stream> = refusals
+        .iter()
+        .map(|refusal| Stream::open(site.address, &format!("/cameras/{}/stream.mjpg", refusal.name), &[]))
+        .collect();
+    let findings: Vec<String> = refusals
+        .iter()
+        .filter_map(|refusal| refusal.finding(&once_lost(site.address, refusal.name)))
+        .collect();
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}
+
+impl Refusal {
+    fn finding(&self, camera: &Value) -> Option<String> {
+        let reason = camera["reason"].as_str().unwrap_or_default().to_lowercase();
+        let is_right = self.says.iter().all(|text| reason.contains(text))
+            && !self.never.iter().any(|text| reason.contains(text));
+        (!is_right).then(|| format!("{}: {}: {reason}", self.name, camera["state"]))
+    }
+}
+
+/// What is told of a camera that is lost, as soon as it is.
+fn once_lost(address: SocketAddr, name: &str) -> Value {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let camera = camera(address, name);
+        if camera["state"] == "lost" || Instant::now() > until {
+            return camera;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}

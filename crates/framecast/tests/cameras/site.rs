@@ -1,0 +1,54 @@
+//! The real program with cameras of a test's own, and what it tells of them.
+
+#![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
+
+use std::net::SocketAddr;
+
+use framecast_testkit::client::get;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::program::{Running, framecast};
+
+/// A running program; it and what it keeps are gone when this is dropped.
+pub(crate) struct Site {
+    pub(crate) program: Running,
+    pub(crate) address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Site {
+    /// The program with these cameras: names, sources and further lines of their tables.
+    pub(crate) fn start<'a>(cameras: impl IntoIterator<Item = (&'a str, String, &'a str)>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut text = "listen = \"127.0.0.1:0\"\n".to_owned();
+        for (name, source, more) in cameras {
+            text.push_str(&format!("[[camera]]\nname = \"{name}\"\nsource = '{source}'\n{more}\n"));
+        }
+        std::fs::write(folder.path().join("site.toml"), text).unwrap();
+        let mut command = framecast(&["--config", "site.toml"]);
+        command.current_dir(folder.path()).env("XDG_STATE_HOME", folder.path());
+        let mut program = Running::start(&mut command);
+        let address = program.address();
+        Self { program, address, _folder: folder }
+    }
+}
+
+/// What `/api/cameras/NAME` tells of one camera.
+pub(crate) fn camera(address: SocketAddr, name: &str) -> Value {
+    json(address, &format!("/api/cameras/{name}"))
+}
+
+/// The texts of what is told as lost of one camera.
+pub(crate) fn lost(address: SocketAddr, name: &str) -> Vec<String> {
+    let page = json(address, &format!("/api/events?kind=lost,stalled&camera={name}"));
+    let events = page["events"].as_array().unwrap();
+    events.iter().map(|event| event["text"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// The JSON at `path`.
+pub(crate) fn json(address: SocketAddr, path: &str) -> Value {
+    let answer = get(address, path);
+    assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+    serde_json::from_slice(&answer.body).unwrap()
+}

@@ -105,11 +105,14 @@ fn cameras(address: SocketAddr) -> Vec<Value> {
     json(address, "/api/cameras")["cameras"].as_array().unwrap().clone()
 }
 
-/// Waits until `holds`.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+/// Waits until `look` finds what it looks for; what it finds instead is told when that takes too long.
+fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < end, "waited in vain: {what}");
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(found) => assert!(Instant::now() < end, "waited in vain: {what}\n{found}"),
+        }
         thread::sleep(Duration::from_millis(100));
     }
 }
@@ -161,13 +164,14 @@ fn forty_five_hostile_servers_cost_neither_memory_nor_the_camera_beside_them() {
 
     drop(watchers);
     let is_idle = |camera: &Value| camera["name"] == "front" || camera["state"] == "idle";
-    until("all are idle", || cameras(address).iter().all(is_idle));
-    let is_back = || {
+    until("all are idle", || {
+        let busy = cameras(address).into_iter().find(|camera| !is_idle(camera));
+        busy.map_or(Ok(()), |camera| Err(camera.to_string()))
+    });
+    let after = until("threads and descriptors are what they were", || {
         let now = Usage::of(process);
-        now.threads <= before.threads && now.descriptors <= before.descriptors
-    };
-    until("threads and descriptors are what they were", is_back);
-    let after = Usage::of(process);
+        if now.is_down_to(&before) { Ok(now) } else { Err(format!("{before:?}\n{now:?}")) }
+    });
     println!(
         "before {before:?}\nduring {during:?}\nafter  {after:?}\n{shown} pictures beside them in {elapsed:?}"
     );

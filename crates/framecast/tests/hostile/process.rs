@@ -1,15 +1,19 @@
 //! What the kernel tells of a process.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 /// Memory, threads and descriptors of a process at one moment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Usage {
-    /// Memory in use, and the most that it ever was.
+    /// Memory in use.
     pub(crate) resident_kib: u64,
+    /// The most memory that was ever in use.
     pub(crate) peak_kib: u64,
-    pub(crate) threads: u64,
-    pub(crate) descriptors: usize,
+    /// How many threads there are of each name.
+    pub(crate) threads: BTreeMap<String, usize>,
+    /// How many descriptors there are of each kind: sockets, pipes, and files by their paths.
+    pub(crate) descriptors: BTreeMap<String, usize>,
 }
 
 impl Usage {
@@ -20,11 +24,37 @@ impl Usage {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
         };
+        // A thread or descriptor may be gone before it is looked at.
+        let threads = entries(process, "task")
+            .filter_map(|path| Some(fs::read_to_string(path.join("comm")).ok()?.trim_end().to_owned()));
+        let descriptors = entries(process, "fd").filter_map(|path| {
+            let target = fs::read_link(path).ok()?.display().to_string();
+            Some(target.split(":[").next().unwrap_or_default().to_owned())
+        });
         Self {
             resident_kib: number("VmRSS:"),
             peak_kib: number("VmHWM:"),
-            threads: number("Threads:"),
-            descriptors: fs::read_dir(format!("/proc/{process}/fd")).unwrap().count(),
+            threads: count(threads),
+            descriptors: count(descriptors),
         }
     }
+
+    /// Whether there are no more threads and descriptors than in `other`.
+    pub(crate) fn is_down_to(&self, other: &Self) -> bool {
+        let sum = |counts: &BTreeMap<String, usize>| counts.values().sum::<usize>();
+        sum(&self.threads) <= sum(&other.threads) && sum(&self.descriptors) <= sum(&other.descriptors)
+    }
+}
+
+fn entries(process: u32, folder: &str) -> impl Iterator<Item = std::path::PathBuf> {
+    let entries = fs::read_dir(format!("/proc/{process}/{folder}")).unwrap();
+    entries.filter_map(|entry| Some(entry.ok()?.path()))
+}
+
+fn count(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
 }

@@ -87,6 +87,5 @@ fn a_first_answer_without_a_picture_does_not_lose_the_camera() {
             "/#fps=10",
             first(answer("200 OK", "Content-Type: text/plain\r\n", b"Device Busy")),
         ),
-        Case::new("unavailable", "/#fps=10", first(answer("503 Service Unavailable", "", b"wait"))),
     ]);
 }

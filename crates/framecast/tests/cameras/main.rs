@@ -1,6 +1,6 @@
 //! Cameras as public reports describe them, each a server of the test's own, through the whole program: what a viewer
 //! sees of them, and what is told of those that cannot be shown.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod bodies;
 mod endings;

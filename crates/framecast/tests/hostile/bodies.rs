@@ -25,7 +25,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
 
 fn lengths() -> Vec<Kind> {
     vec![
-        Kind::lost("gzip-bomb", |connection, wire| {
+        Kind::any("gzip-bomb", |connection, wire| {
             asked(connection, wire)?;
             explode(wire)
         }),
@@ -46,7 +46,7 @@ fn lengths() -> Vec<Kind> {
             begin(connection, wire, HEAD)?;
             drip(wire, &start_of_picture())
         }),
-        Kind::lost("impossible-lengths", |connection, wire| {
+        Kind::any("impossible-lengths", |connection, wire| {
             let length = ["-1", "0\r\nContent-Length: 1", "99999999999999999999", "+5"][connection % 4];
             begin(connection, wire, format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"))?;
             flood(wire, "no picture ")
@@ -68,16 +68,16 @@ fn explode(wire: &mut Wire) -> io::Result<()> {
 
 fn chunks() -> Vec<Kind> {
     vec![
-        Kind::lost("chunk-of-2-to-the-63", |connection, wire| {
+        Kind::any("chunk-of-2-to-the-63", |connection, wire| {
             begin(connection, wire, CHUNKED)?;
             wire.send("8000000000000000\r\n")?;
             flood(wire, [0])
         }),
-        Kind::lost("endless-chunk-size", |connection, wire| {
+        Kind::any("endless-chunk-size", |connection, wire| {
             begin(connection, wire, CHUNKED)?;
             flood(wire, "0")
         }),
-        Kind::lost("endless-chunk-extension", |connection, wire| {
+        Kind::any("endless-chunk-extension", |connection, wire| {
             begin(connection, wire, CHUNKED)?;
             wire.send("5;")?;
             flood(wire, "name=value;")
@@ -89,7 +89,7 @@ fn chunks() -> Vec<Kind> {
             wire.send([&picture[..], b"\r\n0\r\n"].concat())?;
             flood(wire, "X-Trailer: one more\r\n")
         }),
-        Kind::lost("chunk-without-an-end", |connection, wire| {
+        Kind::any("chunk-without-an-end", |connection, wire| {
             begin(connection, wire, CHUNKED)?;
             flood(wire, "5\r\nhello!")
         }),
@@ -102,10 +102,10 @@ fn chunks() -> Vec<Kind> {
 
 fn repeated() -> Vec<Kind> {
     vec![
-        Kind::lost("nothing-at-full-speed", |connection, wire| {
+        Kind::any("nothing-at-full-speed", |connection, wire| {
             always(connection, wire, answer("200 OK", "Content-Type: image/jpeg\r\n", b""))
         }),
-        Kind::lost("status-without-a-body", |connection, wire| {
+        Kind::any("status-without-a-body", |connection, wire| {
             let status = if connection % 2 == 1 { "304 Not Modified" } else { "204 No Content" };
             always(connection, wire, format!("HTTP/1.1 {status}\r\n\r\n"))
         }),

@@ -34,11 +34,11 @@ fn lines() -> Vec<Kind> {
             drip(wire, b"HTTP/1.1 200 OK\r\nX: ")
         }),
         Kind::any("silence", |_, wire| hold(wire)),
-        Kind::lost("cookie-of-a-megabyte", |connection, wire| {
+        Kind::any("cookie-of-a-megabyte", |connection, wire| {
             let cookie = format!("Set-Cookie: a={}\r\n", "x".repeat(1 << 20));
             always(connection, wire, answer("200 OK", &cookie, b"no picture"))
         }),
-        Kind::lost("ten-thousand-cookies", |connection, wire| {
+        Kind::any("ten-thousand-cookies", |connection, wire| {
             let cookies: String = (0..10_000).map(|n| format!("Set-Cookie: n{n}={n}\r\n")).collect();
             always(connection, wire, answer("200 OK", &cookies, b"no picture"))
         }),
@@ -91,7 +91,7 @@ fn redirects() -> Vec<Kind> {
 
 fn protocols() -> Vec<Kind> {
     vec![
-        Kind::lost("answers-before-it-is-asked", |_, wire| {
+        Kind::any("answers-before-it-is-asked", |_, wire| {
             wire.send(answer("200 OK", "", b"no picture"))?;
             hold(wire)
         }),

@@ -193,9 +193,10 @@ fn end(site: Site, kinds: &[Kind]) -> Vec<String> {
     let took = asked_at.elapsed();
     drop(watchers);
     let log_bytes: usize = lines.iter().map(|line| line.len() + 1).sum();
-    println!("ended in {took:?} with {status}, {log_bytes} bytes of log");
-    let is_bad = |line: &&String| line.contains("panicked") || line.contains("does not let go");
-    let mut findings: Vec<String> = lines.iter().filter(is_bad).cloned().collect();
+    // That is no fault on a busy machine, as long as it does so in the end, which was waited for.
+    let late = lines.iter().filter(|line| line.contains("does not let go")).count();
+    println!("ended in {took:?} with {status}, {log_bytes} bytes of log, {late} times a driver let go late");
+    let mut findings: Vec<String> = lines.iter().filter(|line| line.contains("panicked")).cloned().collect();
     if !status.success() || took > MAX_END {
         findings.push(format!("{status} after {took:?}"));
     }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use crate::server::{Request, Server, Then, Wire, answer, challenge, stream};
+use crate::server::{Request, STREAM_HEAD, Server, Then, Wire, answer, challenge, stream};
 use crate::show::{Case, Refusal, refuse, show};
 
 const BASIC: &str = "Basic realm=\"cam\"";
@@ -24,6 +24,7 @@ fn a_connection_that_is_no_use_behind_a_refusal_is_replaced() {
     let then = |refusal: String, then: Then, pause: Duration| {
         move |request: &Request, wire: &mut Wire| {
             if request.has_login() {
+                wire.send(STREAM_HEAD)?;
                 return stream(wire);
             }
             wire.send(&refusal)?;

@@ -220,7 +220,7 @@ pub(crate) fn part(picture: &[u8]) -> Vec<u8> {
 /// Between two pictures of a stream, and between two polls of a still where the URL says `#fps=10`.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Sends well-made parts until the client goes.
+/// Sends well-made parts until the client goes; the head was sent.
 pub(crate) fn stream(wire: &mut Wire) -> io::Result<Then> {
     loop {
         let picture = wire.picture();

@@ -8,7 +8,6 @@
 
 #[path = "history/kill.rs"]
 mod kill;
-#[allow(dead_code, reason = "shared with the tests of the program")]
 #[path = "cli/program.rs"]
 mod program;
 #[path = "history/server.rs"]

@@ -8,7 +8,6 @@ mod killed;
 mod live;
 mod mark;
 mod place;
-#[allow(dead_code, reason = "shared with the tests of the program")]
 #[path = "../cli/program.rs"]
 mod program;
 mod query;

@@ -17,6 +17,7 @@ mod error;
 mod exec;
 mod frames;
 mod http;
+#[doc(hidden)] // Public for the fuzz targets alone.
 pub mod http1;
 mod images;
 mod libcamera;

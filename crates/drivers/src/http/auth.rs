@@ -41,6 +41,8 @@ impl std::fmt::Debug for Credentials {
 pub(super) struct Login {
     credentials: Credentials,
     method: Option<Method>,
+    /// Whether it was asked for over TLS: then it is not sent without.
+    is_protected: bool,
     /// Whether the server has refused a nonce that it took before, without a new one: each request then begins without.
     is_nonce_used_once: bool,
 }
@@ -64,7 +66,7 @@ pub(super) enum Lesson {
 
 impl Login {
     pub(super) fn new(credentials: Credentials) -> Self {
-        Self { credentials, method: None, is_nonce_used_once: false }
+        Self { credentials, method: None, is_protected: false, is_nonce_used_once: false }
     }
 
     /// Forgets how to log in, so that the next request is challenged again.
@@ -80,8 +82,12 @@ impl Login {
         }
     }
 
-    /// The `Authorization` header for a GET of `url`; `None` before the server has asked.
+    /// The `Authorization` header for a GET of `url`; `None` before the server has asked, and in the clear where it asked
+    /// over TLS.
     pub(super) fn authorization(&mut self, url: &Url) -> Option<String> {
+        if self.is_protected && url.scheme() != "https" {
+            return None;
+        }
         let Credentials { user, password } = &self.credentials;
         match self.method.as_mut()? {
             Method::Basic => Some(format!("Basic {}", BASE64.encode(format!("{user}:{password}")))),
@@ -96,17 +102,20 @@ impl Login {
         }
     }
 
-    /// Reads the challenges of an answer 401: Digest if there is one that we can do, else Basic. Without any of these
-    /// nothing changes.
-    pub(super) fn learn(&mut self, head: &Head) -> Lesson {
+    /// Reads the challenges of an answer 401 from `url`: Digest if there is one that we can do, else Basic. Without any of
+    /// these nothing changes.
+    pub(super) fn learn(&mut self, url: &Url, head: &Head) -> Lesson {
         let challenges: Vec<Challenge> =
             head.get_all("WWW-Authenticate").flat_map(parse_challenges).collect();
         let digest = challenges.iter().filter(|c| c.scheme == "digest").find_map(prompt);
+        let is_protected = url.scheme() == "https";
         if let Some(prompt) = digest {
+            self.is_protected = is_protected;
             let lesson = if prompt.stale { Lesson::Stale } else { Lesson::Method };
             self.method = Some(Method::Digest(Box::new(prompt)));
             lesson
         } else if challenges.iter().any(|c| c.scheme == "basic") {
+            self.is_protected = is_protected;
             self.method = Some(Method::Basic);
             Lesson::Method
         } else {
@@ -115,15 +124,9 @@ impl Login {
     }
 }
 
-/// The schemes that a server asks for, as it writes them: at most three, short.
-pub(super) fn schemes(head: &Head) -> String {
-    let schemes: Vec<String> = head
-        .get_all("WWW-Authenticate")
-        .flat_map(parse_challenges)
-        .map(|challenge| challenge.scheme.chars().filter(char::is_ascii_graphic).take(20).collect())
-        .take(3)
-        .collect();
-    schemes.join(", ")
+/// Whether a challenge holds bytes that are no UTF-8, whose Digest cannot be computed from the text that is left of them.
+pub(super) fn is_unreadable(head: &Head) -> bool {
+    head.get_all("WWW-Authenticate").any(|challenge| challenge.contains(char::REPLACEMENT_CHARACTER))
 }
 
 /// What a Digest challenge asks for; `None` for hashes that we do not have.
@@ -212,8 +215,8 @@ mod tests {
             &[r#"Digest realm="a", nonce="m", algorithm=WHIRL"#, r#"digest nonce="n",realm="a",qop=auth"#],
         ] {
             let mut login = login();
-            assert_eq!(login.learn(&head(values)), Lesson::Method);
             let url = Url::parse("http://cam/v?x=1").unwrap();
+            assert_eq!(login.learn(&url, &head(values)), Lesson::Method);
             for count in ["nc=00000001", "nc=00000002"] {
                 let text = login.authorization(&url).unwrap();
                 assert!(text.starts_with("Digest "), "{text}");
@@ -228,8 +231,9 @@ mod tests {
     fn basic_is_used_where_digest_cannot_be() {
         let mut login = login();
         let odd = head(&[r#"Digest realm="a", nonce="n", algorithm=TOKEN, Basic realm="a""#]);
-        assert_eq!(login.learn(&odd), Lesson::Method);
-        let value = login.authorization(&Url::parse("http://cam/").unwrap()).unwrap();
+        let url = Url::parse("http://cam/").unwrap();
+        assert_eq!(login.learn(&url, &odd), Lesson::Method);
+        let value = login.authorization(&url).unwrap();
         assert_eq!(value, format!("Basic {}", BASE64.encode("me:p@ß")));
     }
 
@@ -238,7 +242,7 @@ mod tests {
         let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
         assert_eq!(login.authorization(&url), None);
         for odd in ["Negotiate", "Bearer realm=\"x\"", "Digest realm=\"x\"", ""] {
-            assert_eq!(login.learn(&head(&[odd])), Lesson::Nothing, "{odd}");
+            assert_eq!(login.learn(&url, &head(&[odd])), Lesson::Nothing, "{odd}");
             assert_eq!(login.authorization(&url), None);
         }
     }
@@ -247,24 +251,26 @@ mod tests {
     fn a_nonce_that_was_good_once_is_not_tried_again() {
         let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
         let challenge = head(&[r#"Digest realm="a", nonce="n", qop="auth""#]);
-        login.learn(&challenge);
+        login.learn(&url, &challenge);
         login.succeeded();
         assert!(login.authorization(&url).is_some());
         login.forget();
         assert_eq!(login.authorization(&url), None);
-        login.learn(&challenge);
+        login.learn(&url, &challenge);
         assert!(login.authorization(&url).is_some());
         login.succeeded();
         assert_eq!(login.authorization(&url), None, "the next request is challenged");
     }
 
     #[test]
-    fn the_schemes_of_a_server_are_named_shortly() {
-        let long = "x".repeat(100);
-        assert_eq!(
-            schemes(&head(&["Bearer realm=\"a\", NTLM", &long, "Basic"])),
-            format!("bearer, ntlm, {}", &long[..20])
-        );
+    fn what_was_asked_for_over_tls_is_not_sent_in_the_clear() {
+        let mut login = login();
+        let (open, protected) = (Url::parse("http://cam/").unwrap(), Url::parse("https://cam/").unwrap());
+        login.learn(&protected, &head(&["Basic realm=\"a\""]));
+        assert_eq!(login.authorization(&open), None);
+        assert!(login.authorization(&protected).is_some());
+        login.learn(&open, &head(&["Basic realm=\"a\""]));
+        assert!(login.authorization(&open).is_some(), "it asked in the clear, as its URL says");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Cookies of one source's session: what a camera sets with a challenge, a redirect or a page, it gets back.
 //!
-//! RFC 6265 is more than a camera needs: one server is asked for one thing, so paths, domains and dates do not matter.
+//! RFC 6265 is more than a camera needs: one server is asked for one thing, so paths and domains do not matter. Of dates
+//! one alone does: that of a cookie to be deleted. What came over TLS is sent back over TLS alone.
 
 /// The most cookies that are kept; a new one takes the oldest one's place.
 const MAX_COOKIES: usize = 32;
@@ -13,11 +14,19 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// The cookies of one server.
 #[derive(Debug, Default)]
-pub(super) struct Cookies(Vec<(String, String)>);
+pub(super) struct Cookies(Vec<Cookie>);
+
+#[derive(Debug)]
+struct Cookie {
+    name: String,
+    value: String,
+    is_protected: bool,
+}
 
 impl Cookies {
-    /// Takes the value of one `Set-Cookie` header; whether that changes what is sent back.
-    pub(super) fn set(&mut self, header: &str) -> bool {
+    /// Takes the value of one `Set-Cookie` header, which came over TLS where `is_protected`; whether that changes what is
+    /// sent back.
+    pub(super) fn set(&mut self, header: &str, is_protected: bool) -> bool {
         let mut attributes = header.split(';').map(str::trim);
         let Some((name, value)) = attributes.next().and_then(|pair| pair.split_once('=')) else {
             return false;
@@ -28,31 +37,29 @@ impl Cookies {
         {
             return false;
         }
-        let is_deleted = attributes.any(|attribute| {
-            let (key, age) = attribute.split_once('=').unwrap_or((attribute, ""));
-            key.trim().eq_ignore_ascii_case("Max-Age") && age.trim().parse::<i64>().is_ok_and(|age| age <= 0)
-        });
-        if is_deleted {
+        if attributes.any(deletes) {
             let before = self.0.len();
-            self.0.retain(|(known, _)| known != name);
+            self.0.retain(|cookie| cookie.name != name);
             return self.0.len() < before;
         }
-        if let Some((_, held)) = self.0.iter_mut().find(|(known, _)| known == name) {
-            let is_other = held != value;
-            value.clone_into(held);
+        if let Some(cookie) = self.0.iter_mut().find(|cookie| cookie.name == name) {
+            let is_other = cookie.value != value;
+            value.clone_into(&mut cookie.value);
+            cookie.is_protected = is_protected;
             return is_other;
         }
         if self.0.len() == MAX_COOKIES {
             self.0.remove(0);
         }
-        self.0.push((name.to_owned(), value.to_owned()));
+        self.0.push(Cookie { name: name.to_owned(), value: value.to_owned(), is_protected });
         true
     }
 
-    /// The value of the header `Cookie`; `None` without cookies.
-    pub(super) fn header(&self) -> Option<String> {
+    /// The value of the header `Cookie` for a request over TLS, where `is_protected`; `None` without cookies.
+    pub(super) fn header(&self, is_protected: bool) -> Option<String> {
         let mut header = String::new();
-        for (name, value) in &self.0 {
+        for Cookie { name, value, .. } in self.0.iter().filter(|cookie| is_protected || !cookie.is_protected)
+        {
             if header.len() + name.len() + value.len() > MAX_HEADER_BYTES {
                 break;
             }
@@ -66,6 +73,18 @@ impl Cookies {
     }
 }
 
+/// Whether an attribute says that its cookie is to be deleted: an age that is over, or a date of the last century.
+fn deletes(attribute: &str) -> bool {
+    let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+    let is_old =
+        |word: &str| word.len() == 4 && word.parse::<u16>().is_ok_and(|year| (1900..2000).contains(&year));
+    match name.trim().to_ascii_lowercase().as_str() {
+        "max-age" => value.trim().parse::<i64>().is_ok_and(|age| age <= 0),
+        "expires" => value.split(|c: char| !c.is_ascii_alphanumeric()).any(is_old),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,32 +92,47 @@ mod tests {
     #[test]
     fn cookies_are_replaced_deleted_and_sent_back_in_their_order() {
         let mut cookies = Cookies::default();
-        assert_eq!(cookies.header(), None);
+        assert_eq!(cookies.header(false), None);
         for header in [
             "session=abc; Path=/; HttpOnly",
             " lang = \"en\" ",
             "gone=1",
             "session=def=ghi; Max-Age=60",
             "gone=; max-age=0",
+            "old=1",
+            "old=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT",
+            "new=1; Expires=Thu, 01 Jan 2099 00:00:00 GMT",
+            "new=; Max-Age=-1",
             "no cookie",
             "=empty",
             "odd=\u{1}",
         ] {
-            cookies.set(header);
+            cookies.set(header, false);
         }
-        assert_eq!(cookies.header().as_deref(), Some("session=def=ghi; lang=\"en\""));
+        assert_eq!(cookies.header(false).as_deref(), Some("session=def=ghi; lang=\"en\""));
+    }
+
+    #[test]
+    fn what_came_over_tls_goes_back_over_tls_alone() {
+        let mut cookies = Cookies::default();
+        cookies.set("open=1", false);
+        cookies.set("session=2", true);
+        assert_eq!(cookies.header(false).as_deref(), Some("open=1"));
+        assert_eq!(cookies.header(true).as_deref(), Some("open=1; session=2"));
     }
 
     #[test]
     fn no_number_and_no_length_of_cookies_costs_more_than_the_bounds() {
         let mut cookies = Cookies::default();
-        cookies.set(&format!("long={}", "x".repeat(MAX_COOKIE_BYTES)));
-        assert_eq!(cookies.header(), None);
+        cookies.set(&format!("long={}", "x".repeat(MAX_COOKIE_BYTES)), false);
+        assert_eq!(cookies.header(false), None);
         for number in 0..1000 {
-            cookies.set(&format!("n{number}={}", "x".repeat(1000)));
+            cookies.set(&format!("n{number}={}", "x".repeat(1000)), false);
         }
         assert_eq!(cookies.0.len(), MAX_COOKIES);
-        assert_eq!(cookies.0.last().map(|(name, _)| name.as_str()), Some("n999"));
-        assert!(cookies.header().is_some_and(|header| header.len() <= MAX_HEADER_BYTES + 3 * MAX_COOKIES));
+        assert_eq!(cookies.0.last().map(|cookie| cookie.name.as_str()), Some("n999"));
+        assert!(
+            cookies.header(false).is_some_and(|header| header.len() <= MAX_HEADER_BYTES + 3 * MAX_COOKIES)
+        );
     }
 }

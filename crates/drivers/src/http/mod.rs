@@ -57,7 +57,7 @@ impl Driver for Http {
             let target = Arc::clone(session.target());
             Ok(match kind {
                 Kind::Multipart { boundary, head } => {
-                    tracing::debug!(boundary, "a multipart stream");
+                    tracing::debug!(has_boundary = boundary.is_some(), "a multipart stream");
                     let reader = Reader::multipart(&target, boundary.as_deref(), &head);
                     Box::new(Stream::new(url, target, response, reader)) as Box<dyn Source>
                 }

@@ -3,14 +3,14 @@
 //! A camera, or who speaks in its name, must not have us ask what only this machine can reach: services on loopback and
 //! the address at which clouds tell a machine its secrets. Only a camera that is there itself may lead there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
-/// Where clouds tell a machine about itself, outside the link-local block.
-const METADATA: [IpAddr; 3] = [
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-    IpAddr::V6(Ipv6Addr::new(0xFD00, 0xEC2, 0, 0, 0, 0, 0, 0x254)),
-];
+/// Where clouds tell a machine about itself, outside the link-local block of IPv4.
+const METADATA_V4: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
+
+/// The first 32 bits of such places of IPv6: no site's own network, whose prefix is drawn by chance, begins so.
+const METADATA_V6: [[u16; 2]; 4] = [[0xFD00, 0xEC2], [0xFD20, 0xCE], [0xFD00, 0xC1], [0xFD00, 0x42]];
 
 /// The first 96 bits of addresses of IPv4 behind NAT64 (RFC 6052 §2.1).
 const NAT64: [u16; 6] = [0x64, 0xFF9B, 0, 0, 0, 0];
@@ -32,7 +32,7 @@ impl Reach {
             Self::Anywhere => true,
             Self::RedirectedBy(camera) => {
                 let camera = camera.map(without_wrapping);
-                if METADATA.contains(&address) {
+                if is_metadata(address) {
                     return camera == Some(address);
                 }
                 // All of 127.0.0.0/8 is this machine, but one link-local address is not another.
@@ -66,6 +66,13 @@ fn is_this_machine(address: IpAddr) -> bool {
     }
 }
 
+fn is_metadata(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => METADATA_V4.contains(&v4),
+        IpAddr::V6(v6) => METADATA_V6.iter().any(|prefix| v6.segments().starts_with(prefix)),
+    }
+}
+
 fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
@@ -93,7 +100,11 @@ mod tests {
             "fe80::1",
             "100.100.100.200",
             "168.63.129.16",
+            "192.0.0.192",
             "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+            "fd00:c1::a9fe:a9fe",
         ] {
             let address = address.parse().unwrap();
             assert!(!camera.allows(address), "{address}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::auth::{Lesson, Login, schemes};
+use super::auth::{Lesson, Login, is_unreadable};
 use super::client::{Client, Fault, Request, Response};
 use super::cookie::Cookies;
 use super::place::Reach;
@@ -163,7 +163,7 @@ impl Session {
             let Some(login) = self.login.as_mut().filter(|_| is_trusted && is_refused) else {
                 return Ok(Answer { response, is_login_wrong: false });
             };
-            let allowed = match login.learn(response.head()) {
+            let allowed = match login.learn(url, response.head()) {
                 Lesson::Nothing if is_remembered && !was_forgotten => {
                     login.forget();
                     was_forgotten = true;
@@ -191,8 +191,11 @@ impl Session {
         self.set_up_tls(url)?;
         let mut headers = Vec::new();
         headers.extend(authorization.map(|value| ("Authorization", value)));
-        headers.extend(self.cookies.header().filter(|_| is_trusted).map(|value| ("Cookie", value)));
-        let reach = if is_trusted { Reach::Anywhere } else { Reach::RedirectedBy(self.address) };
+        let is_protected = url.scheme() == "https";
+        headers
+            .extend(self.cookies.header(is_protected).filter(|_| is_trusted).map(|value| ("Cookie", value)));
+        let is_own = url.origin() == self.target.url.origin();
+        let reach = if is_own { Reach::Anywhere } else { Reach::RedirectedBy(self.address) };
         let response = match self.client.get(&Request { url, reach, headers: &headers }).await {
             Ok(response) => response,
             Err(Fault::Forbidden) => {
@@ -206,7 +209,7 @@ impl Session {
         if is_trusted {
             self.address = Some(response.address());
             for cookie in response.head().get_all("Set-Cookie") {
-                self.has_new_cookie |= self.cookies.set(cookie);
+                self.has_new_cookie |= self.cookies.set(cookie, is_protected);
             }
         }
         Ok(response)
@@ -240,15 +243,15 @@ impl Session {
             401 if self.login.is_none() => {
                 "the camera asks for a user and a password: http://user:password@host/…"
             }
+            401 if is_unreadable(head) => {
+                "the camera names itself in another script than UTF-8, with which no Digest can be computed here; leave \
+                 it to curl: `exec:curl -sSN --anyauth -u USER:PASSWORD ADDRESS`"
+            }
             401 if answer.is_login_wrong => {
                 "user or password is wrong; in a password write `@` as %40, `%` as %25. Some cameras lock an account \
                  after a few tries"
             }
             401 => {
-                tracing::debug!(
-                    schemes = schemes(head),
-                    "the camera asks for another login than Basic or Digest"
-                );
                 "the camera wants neither Basic nor Digest authentication; switch one of them on in its settings"
             }
             403 => "the camera refuses this user or this address; look at its settings",

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use framecast_media::codec::jpeg::Finder;
 use framecast_media::container::multipart::parse_unix_seconds;
 use framecast_media::{Bytes, Frame};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 use super::answer::{self, Kind};
 use super::client::{Fault, Response};
@@ -23,6 +23,12 @@ use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
 /// SOI and the first byte of the marker behind it.
 const PICTURE_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
+
+/// A body that by its type goes on is given up for a poll after such a pause, or three intervals if these are longer.
+const ENDLESS_PAUSE: Duration = Duration::from_secs(5);
+
+/// Polls may fail for as many times the usual time between two pictures.
+const PATIENCE_STEPS: u32 = 4;
 
 /// So much is searched behind a picture for the start of another.
 const MAX_SEARCHED_BYTES: usize = 1024 * 1024;
@@ -41,6 +47,8 @@ pub(super) struct Still {
     door: Option<Door>,
     stream: Option<Stream>,
     pictures: u64,
+    /// When the last picture came.
+    last_at: Option<Instant>,
     /// Until when polls may fail; `None` before the first picture.
     patient_until: Option<Instant>,
     has_failed: bool,
@@ -77,6 +85,7 @@ struct Following {
     rest: BytesMut,
     is_endless: bool,
     searched_bytes: usize,
+    since: Instant,
 }
 
 /// A picture that the next poll may bring once more.
@@ -111,6 +120,7 @@ impl Still {
             door: Some(Door::new(url)),
             stream: None,
             pictures: 0,
+            last_at: None,
             patient_until: None,
             has_failed: false,
             last: None,
@@ -158,12 +168,17 @@ impl Still {
             self.ticks.tick().await;
             return true;
         };
-        // A body that by its type goes on is not given up for a poll.
+        // A body that by its type goes on is not given up for the next poll, but when nothing comes for a while.
         let is_endless = following.is_endless;
+        let given_up_at = following.since + ENDLESS_PAUSE.max(self.target.interval.saturating_mul(3));
         // At random: a server that floods must not keep the clock from being looked at.
         let has_begun = tokio::select! {
             has_begun = following.next_begins() => has_begun,
             _ = self.ticks.tick(), if !is_endless => {
+                self.end_following();
+                return true;
+            }
+            () = sleep_until(given_up_at), if is_endless => {
                 self.end_following();
                 return true;
             }
@@ -206,11 +221,17 @@ impl Still {
     }
 
     fn take(&mut self, poll: Poll) -> Result<Frame, Error> {
-        // From when the next one is due.
-        self.patient_until = Instant::now().checked_add(self.longest_silence());
+        let now = Instant::now();
+        let usual = self.last_at.replace(now).map_or(Duration::ZERO, |last_at| now - last_at);
+        // From when the next one is due. A camera that takes its time may take it a few times more.
+        let patience = match self.target.silence {
+            Some(_) => self.longest_silence(),
+            None => self.longest_silence().max(usual * PATIENCE_STEPS),
+        };
+        self.patient_until = now.checked_add(patience);
         let Poll { picture, is_complete, read_at, told, last_modified, response, rest, is_endless } = poll;
         if picture.is_ok() && !response.is_done() && !response.has_length() {
-            self.following = Some(Following { response, rest, is_endless, searched_bytes: 0 });
+            self.following = Some(Following { response, rest, is_endless, searched_bytes: 0, since: now });
         } else if let Some(session) = &mut self.session {
             session.give_back(response);
         }

@@ -62,7 +62,7 @@ impl Reader {
                     if is_picture(&picture) {
                         return Ok(Some(picture));
                     }
-                    tracing::debug!(content_type = picture.headers.get("content-type"), "part left out");
+                    tracing::debug!("a part that is no picture is left out");
                 }
                 // Some cameras go on behind the last boundary; a server that does not closes the connection.
                 Some(Event::End) => {}

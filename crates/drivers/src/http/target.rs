@@ -9,8 +9,8 @@ use crate::{Error, SourceUrl, address};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A camera may take its time over a picture; its supervisor waits as long for the first ones.
-const DEFAULT_PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a camera may take over a picture is its supervisor's to judge, who waits no longer for any.
+const DEFAULT_PICTURE_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_SILENCE: Duration = Duration::from_secs(10);
 const DEFAULT_FPS: f64 = 1.0;
 

@@ -2,12 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::chunk::looks_chunked;
-use super::{ChunkDecoder, Error, Head};
+use super::chunk::{ChunkDecoder, looks_chunked};
+use super::{Error, Head};
 
 /// How a head says that the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
+enum Framing {
     /// There is none.
     Empty,
     /// After so many bytes.
@@ -21,7 +21,7 @@ pub enum Framing {
 impl Framing {
     /// What `head` says. Lengths that are none, or that contradict each other, say nothing; neither does a length of
     /// zero for a stream of parts, which some cameras send because they know none.
-    pub fn of(head: &Head) -> Self {
+    fn of(head: &Head) -> Self {
         if matches!(head.status(), 100..200 | 204 | 304) {
             return Self::Empty;
         }
@@ -108,16 +108,22 @@ impl Body {
     pub fn close(&mut self, buf: &mut BytesMut) -> Option<Bytes> {
         let is_open = matches!(self.state, State::Unknown);
         self.state = State::Length { left: 0 };
+        self.is_stream = false;
         (is_open && !buf.is_empty()).then(|| buf.split().freeze())
     }
 
-    /// Whether the whole body has come. Never true of one that ends with its connection.
+    /// Whether the whole body has come. Never true of one that ends with its connection, nor of a stream at its length.
     pub fn is_done(&self) -> bool {
         match &self.state {
-            State::Length { left } => *left == 0,
+            State::Length { left } => *left == 0 && !self.is_stream,
             State::Chunked(decoder) => decoder.is_done(),
             State::Unknown | State::UntilClose => false,
         }
+    }
+
+    /// Whether a stream has come to the length that its head declares, behind which it may go on all the same.
+    pub fn is_at_declared_end(&self) -> bool {
+        self.is_stream && matches!(self.state, State::Length { left: 0 })
     }
 
     /// Whether its head declares in bytes how long it is.

@@ -5,16 +5,16 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{Error, printable};
 
 /// The longest line with a chunk's size and extensions, in bytes.
-pub const MAX_CHUNK_LINE_BYTES: usize = 4096;
+const MAX_CHUNK_LINE_BYTES: usize = 4096;
 
 /// The most bytes behind the last chunk.
-pub const MAX_TRAILER_BYTES: usize = 16 * 1024;
+const MAX_TRAILER_BYTES: usize = 16 * 1024;
 
 /// Takes the chunks off a body.
 ///
 /// A body that does not begin with a chunk, though its head announces chunks, is passed on as it is.
 #[derive(Debug)]
-pub struct ChunkDecoder {
+pub(super) struct ChunkDecoder {
     state: State,
     is_first: bool,
 }
@@ -46,7 +46,7 @@ impl ChunkDecoder {
     ///
     /// # Errors
     /// [`Error::BadChunk`] and [`Error::ChunkLineTooLong`]; nothing can be read behind them.
-    pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, Error> {
+    pub(super) fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, Error> {
         loop {
             let is_read_on = match self.state {
                 State::Size => self.read_size(buf)?,
@@ -71,12 +71,12 @@ impl ChunkDecoder {
     }
 
     /// Whether the last chunk and what follows it have come.
-    pub fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
     }
 
     /// Whether the body has chunks, as far as is known.
-    pub fn is_chunked(&self) -> bool {
+    pub(super) fn is_chunked(&self) -> bool {
         self.state != State::Plain
     }
 

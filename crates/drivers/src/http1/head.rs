@@ -6,7 +6,7 @@ use super::{Error, printable};
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The most headers in a head.
-pub const MAX_HEADERS: usize = 256;
+const MAX_HEADERS: usize = 256;
 
 /// How an answer may begin: HTTP, or as SHOUTcast and cameras made after it say.
 const STARTS: [&[u8]; 2] = [b"HTTP/", b"ICY "];
@@ -73,7 +73,7 @@ impl HeadReader {
     /// bytes stay as they are, because a Digest is made of them; what is not UTF-8 is replaced.
     ///
     /// # Errors
-    /// [`Error::NotHttp`] as soon as the first bytes show it, and what exceeds [`MAX_HEAD_BYTES`] or [`MAX_HEADERS`].
+    /// [`Error::NotHttp`] as soon as the first bytes show it, and what exceeds [`MAX_HEAD_BYTES`] or 256 headers.
     pub fn read(&mut self, bytes: &[u8]) -> Result<Option<(Head, usize)>, Error> {
         let blanks = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         check_start(&bytes[blanks..], blanks)?;

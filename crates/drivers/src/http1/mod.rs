@@ -11,10 +11,9 @@ mod challenge;
 mod chunk;
 mod head;
 
-pub use body::{Body, Framing};
+pub use body::Body;
 pub use challenge::{Challenge, parse_challenges};
-pub use chunk::{ChunkDecoder, MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES};
-pub use head::{Head, HeadReader, MAX_HEAD_BYTES, MAX_HEADERS};
+pub use head::{Head, HeadReader, MAX_HEAD_BYTES};
 
 /// Why an answer cannot be read. The texts repeat nothing of it: a server may repeat what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -53,7 +53,7 @@ async fn a_whole_picture_is_shown_whatever_is_wrong_with_its_answer_and_however_
                 out.flush().unwrap();
                 if closes { Then::Close } else { Then::Keep }
             });
-            // What is declared as a stream and stays open is not asked for again.
+            // What is declared as a stream and stays open is asked for again after a pause alone.
             let is_stream = !closes && name.starts_with("its type is") && !name.ends_with("length");
             let mut source =
                 open(&server.url("/#fps=500")).await.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -108,6 +108,42 @@ async fn a_stream_that_its_server_ends_or_breaks_off_has_ended_and_not_failed() 
         assert!(picture(&mut source).await == ONE, "{name}");
         assert!(source.next_frame().await.unwrap().is_none(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_goes_on_behind_a_length_that_is_made_up() {
+    let kind = "Content-Type: multipart/x-mixed-replace; boundary=frame\r\n";
+    let (more, is_wanted) = std::sync::mpsc::channel::<()>();
+    let is_wanted = std::sync::Mutex::new(is_wanted);
+    let server = Server::start(move |_, out| {
+        let first = part("", ONE);
+        let head = format!("HTTP/1.1 200 OK\r\n{kind}Content-Length: {}\r\n\r\n", first.len());
+        out.write_all(&[head.as_bytes(), &first].concat()).unwrap();
+        // The next one comes when the first was read to its declared end.
+        is_wanted.lock().unwrap().recv().unwrap();
+        out.write_all(&part("", TWO)).unwrap();
+        Then::Keep
+    });
+    let mut source = open(&server.url("/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    let pause = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(pause, source.next_frame()).await.is_err());
+    more.send(()).unwrap();
+    assert!(picture(&mut source).await == TWO);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_silent_at_its_length_has_ended() {
+    let first = part("", ONE);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\nContent-Length: {}\r\n\r\n",
+        first.len()
+    );
+    let server = Server::sending([head.as_bytes(), &first].concat());
+    let mut source = open(&server.url("/")).await.unwrap();
+    assert!(picture(&mut source).await == ONE);
+    assert!(source.next_frame().await.unwrap().is_none());
 }
 
 #[tokio::test]

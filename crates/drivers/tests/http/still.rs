@@ -132,9 +132,12 @@ async fn a_still_picture_that_becomes_a_stream_ends_so_that_it_is_opened_as_one(
 
 #[tokio::test]
 async fn answers_without_a_picture_are_forgiven_until_the_silence_is_too_long() {
-    for (kind, body) in
-        [("image/jpeg", ""), ("text/plain", "Device Busy"), ("text/html", "<html>wait</html>")]
-    {
+    for (kind, body) in [
+        ("image/jpeg", ""),
+        ("image/jpeg", "Device Busy"),
+        ("text/plain", "Device Busy"),
+        ("text/html", "<html>wait</html>"),
+    ] {
         let nothing = answer("200 OK", &[&format!("Content-Type: {kind}")], body.as_bytes());
         let server = Server::start(move |request, out| {
             let is_picture = request.number % 5 != 4 && request.number < 10;

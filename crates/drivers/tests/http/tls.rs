@@ -32,6 +32,18 @@ async fn a_redirect_to_https_is_followed() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_up_while_tls_is_set_up_has_a_way_out() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        tcp.read_exact(&mut [0; 5]).unwrap();
+    });
+    let error = refusal(&format!("https://{address}/")).await.to_string();
+    assert!(error.contains("hung up while TLS was set up") && error.contains("`exec:curl "), "{error}");
+}
+
+#[tokio::test]
 async fn a_server_without_tls_is_said_to_be_one() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

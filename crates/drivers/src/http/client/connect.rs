@@ -50,7 +50,7 @@ async fn reach(request: &Request<'_>, tls: Option<&Arc<ClientConfig>>) -> Result
                 ServerName::try_from(url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned())
                     .map_err(|_| Fault::NoSuchHost)?;
             let connector = TlsConnector::from(Arc::clone(config));
-            Box::new(connector.connect(name, tcp).await.map_err(Fault::of_tls)?)
+            Box::new(connector.connect(name, tcp).await.map_err(Fault::of_handshake)?)
         }
     };
     Ok(Connection::new(wire, address))

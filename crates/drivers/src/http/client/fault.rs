@@ -36,6 +36,12 @@ pub(in crate::http) enum Fault {
     /// A server that announces an answer again and again.
     #[error("the server announces an answer again and again, and sends none")]
     Endless1xx,
+    /// The server ended the connection in the middle of TLS's handshake.
+    #[error(
+        "the server hung up while TLS was set up; if its TLS is older than 1.2, leave it to curl: \
+         `exec:curl -sSkN --tlsv1.0 --ciphers DEFAULT@SECLEVEL=0 ADDRESS`"
+    )]
+    TlsHungUp,
     /// TLS failed.
     #[error("{}", tls_words(.0))]
     Tls(rustls::Error),
@@ -47,6 +53,18 @@ impl Fault {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(tls) => Self::Tls(tls.clone()),
             None => Self::Io(error),
+        }
+    }
+
+    /// The same for an error while TLS is set up: old servers hang up where newer ones say why.
+    pub(super) fn of_handshake(error: io::Error) -> Self {
+        match Self::of_tls(error) {
+            Self::Io(error)
+                if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) =>
+            {
+                Self::TlsHungUp
+            }
+            fault => fault,
         }
     }
 }

@@ -1,9 +1,12 @@
 //! An answer: its head, and its body piece by piece.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use framecast_media::Bytes;
 use futures_util::FutureExt;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::Fault;
 use super::connection::Connection;
@@ -12,6 +15,9 @@ use crate::http1::{Body, Head};
 /// No more is read of a body only to use its connection again.
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
+/// How long a stream that has come to its declared length may pause before that was its end: most such lengths are made up.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// An answer whose head has come. Dropping it closes its connection.
 pub(in crate::http) struct Response {
     origin: url::Origin,
@@ -19,12 +25,14 @@ pub(in crate::http) struct Response {
     head: Head,
     body: Body,
     has_ended: bool,
+    /// When a stream that is at its declared length counts as ended.
+    grace_ends: Option<Instant>,
 }
 
 impl Response {
     pub(super) fn new(origin: url::Origin, connection: Connection, head: Head) -> Self {
         let body = Body::new(&head);
-        Self { origin, connection, head, body, has_ended: false }
+        Self { origin, connection, head, body, has_ended: false, grace_ends: None }
     }
 
     /// Status and headers.
@@ -62,7 +70,13 @@ impl Response {
             if self.body.is_done() {
                 return Ok(None);
             }
-            if self.connection.fill().await? == 0 {
+            let read_bytes = if self.body.is_at_declared_end() {
+                let ends = *self.grace_ends.get_or_insert_with(|| Instant::now() + GRACE);
+                timeout_at(ends, self.connection.fill()).await.unwrap_or(Ok(0))?
+            } else {
+                self.connection.fill().await?
+            };
+            if read_bytes == 0 {
                 self.has_ended = true;
                 if self.body.is_cut_by_close() {
                     return Err(Fault::CutOff);

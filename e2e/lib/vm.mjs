@@ -16,7 +16,8 @@ const NAME = `framecast-${process.pid}`;
 // second speaks the multi-planar one.
 const VIVID = "n_devs=2 node_types=0x101,0x1 multiplanar=1,2";
 const PORTS = [8080, 8081];
-const LIFE_S = 1800;
+// It may boot while the program that is checked in it is still built.
+const LIFE_S = 3600;
 const WEBCAM = ["dht=1", "pad=0", "truncate=0", "garbage=0", "err=0", "freeze=0", "slow=0"];
 // Where the folder that host and guest share is in the guest.
 const SHARED = "/shared";

@@ -2,12 +2,12 @@
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use framecast_testkit::jpeg;
@@ -58,7 +58,8 @@ impl Request {
 #[derive(Debug, Default)]
 struct Record {
     requests: Vec<Request>,
-    pictures: BTreeSet<u64>,
+    /// Their numbers, and just before each began to be sent.
+    pictures: BTreeMap<u64, SystemTime>,
 }
 
 /// One connection, to write on.
@@ -75,8 +76,8 @@ impl Wire {
     /// The next picture, which carries its number; from now on it counts as sent.
     pub(crate) fn picture(&mut self) -> Bytes {
         let mut record = self.record.lock().unwrap();
-        let number = record.pictures.last().map_or(1, |last| last + 1);
-        record.pictures.insert(number);
+        let number = record.pictures.last_key_value().map_or(1, |(last, _)| last + 1);
+        record.pictures.insert(number, SystemTime::now());
         jpeg(64, 48, number)
     }
 
@@ -171,8 +172,8 @@ impl Server {
         self.record.lock().unwrap().requests.clone()
     }
 
-    /// The numbers of the pictures that were sent so far.
-    pub(crate) fn pictures(&self) -> BTreeSet<u64> {
+    /// The numbers of the pictures that were sent so far, and just before each began to be sent.
+    pub(crate) fn pictures(&self) -> BTreeMap<u64, SystemTime> {
         self.record.lock().unwrap().pictures.clone()
     }
 }

@@ -1,11 +1,12 @@
 //! What is held of every odd camera: its pictures are shown, or its refusal is told in the right words.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use framecast_media::container::multipart::{Part, parse_unix_seconds};
 use framecast_testkit::client::Stream;
 use framecast_testkit::number_of;
 use serde_json::Value;
@@ -72,14 +73,15 @@ impl Case {
         let seen = watch(address, self.name);
         let mut findings = Vec::new();
         let camera = camera(address, self.name);
-        let Some(&last) = seen.last() else {
+        let Some((&last, _)) = seen.last_key_value() else {
             return vec![format!("{}: no picture; {}: {}", self.name, camera["state"], camera["reason"])];
         };
-        let sent: BTreeSet<u64> =
-            self.server.pictures().into_iter().filter(|number| *number <= last).collect();
+        let mut sent = self.server.pictures();
+        sent.retain(|number, _| *number <= last);
         if last < LAST_PICTURE || (seen.len() as f64) < self.share * sent.len() as f64 {
             findings.push(format!("saw {} of {} pictures", seen.len(), sent.len()));
         }
+        findings.extend(seen.iter().filter_map(|(number, seen)| seen.finding(*number, sent[number])));
         if camera["broken"] != 0 {
             findings.push(format!("{} broken: {}", camera["broken"], camera["last_broken"]));
         }
@@ -95,14 +97,39 @@ impl Case {
     }
 }
 
-/// The numbers of the pictures that a viewer of this camera sees.
-fn watch(address: SocketAddr, name: &str) -> BTreeSet<u64> {
+/// A picture as a viewer sees it for the first time.
+struct Seen {
+    /// When it was captured, as its part says, to the microsecond.
+    captured: SystemTime,
+    at: SystemTime,
+}
+
+impl Seen {
+    fn of(part: &Part) -> Self {
+        let captured = part.header("x-timestamp").and_then(parse_unix_seconds);
+        Self { captured: captured.unwrap(), at: SystemTime::now() }
+    }
+
+    /// What is wrong with its time of capture, which is when it came in: after it began to be sent, and before it was
+    /// seen. All clocks are this machine's.
+    fn finding(&self, number: u64, sent: SystemTime) -> Option<String> {
+        let is_right = self.captured + Duration::from_micros(1) > sent && self.captured <= self.at;
+        let Self { captured, at } = self;
+        (!is_right)
+            .then(|| format!("picture {number}: sent at {sent:?}, captured at {captured:?}, seen at {at:?}"))
+    }
+}
+
+/// The pictures that a viewer of this camera sees, by their numbers.
+fn watch(address: SocketAddr, name: &str) -> BTreeMap<u64, Seen> {
     let until = Instant::now() + PATIENCE;
-    let mut seen = BTreeSet::new();
+    let mut seen = BTreeMap::new();
     // Something comes every second: a picture, or a notice that there is none.
     for part in Stream::open(address, &format!("/cameras/{name}/stream.mjpg"), &[]) {
-        seen.extend(number_of(&part.body));
-        if seen.last().is_some_and(|last| *last >= LAST_PICTURE) || Instant::now() > until {
+        if let Some(number) = number_of(&part.body) {
+            seen.entry(number).or_insert_with(|| Seen::of(&part));
+        }
+        if seen.last_key_value().is_some_and(|(last, _)| *last >= LAST_PICTURE) || Instant::now() > until {
             break;
         }
     }

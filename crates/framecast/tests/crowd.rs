@@ -1,7 +1,7 @@
 //! Two hundred viewers at once, over and over: all get pictures, the camera is opened and closed once a round, and
 //! nothing is left behind.
 //!
-//! Ten rounds by default; `FRAMECAST_ROUNDS=100 cargo test -p framecast --test crowd -- --nocapture` for the whole.
+//! Ten rounds by default; `FRAMECAST_ROUNDS=100 cargo test --test crowd` for the whole.
 //! It is a program of its own, because descriptors and threads are counted, which are the process's.
 #![allow(clippy::unwrap_used)]
 

@@ -10,10 +10,10 @@ const LIMIT_MS = 180000;
 const END_LIMIT_MS = 10000;
 
 // What runs now.
-let stage = new Stage();
+let stage = new Stage("nothing");
 
 async function runOne(check) {
-  stage = new Stage();
+  stage = new Stage(check.name);
   let timer;
   const limitMs = check.limitMs ?? LIMIT_MS;
   const limit = new Promise((_, reject) => {

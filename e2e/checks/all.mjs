@@ -1,4 +1,4 @@
-// All checks, in the order in which they run. A check is `{ name, needs, lacking, limitMs, isAlone, run }`: `needs` names programs,
+// All checks. A check is `{ name, needs, lacking, limitMs, isAlone, run }`: `needs` names programs,
 // `lacking` returns what else is not there, `limitMs` is for one that may last longer than others, and one with `isAlone`
 // measures, so that no other runs at the same time.
 

@@ -173,6 +173,6 @@ export const checks = [
   alone({ name: "rtsp-mjpeg", needs, lacking, run: mjpeg }),
   { name: "rtsp-restart", needs, lacking, run: restart },
   { name: "rtsp-refusals", needs, lacking, run: refusals },
-  { name: "rtsp-udp", needs, run: udp },
+  alone({ name: "rtsp-udp", needs, run: udp }),
   { name: "rtsp-transport", needs, run: transport },
 ];

@@ -28,14 +28,24 @@ export async function endMachine() {
 }
 
 export class Stage {
+  #name;
   #ends = [];
   #servers = [];
   #isOver = false;
 
+  /** `name` is that of the check. */
+  constructor(name) {
+    this.#name = name;
+  }
+
   /** Has `end` called at the end of the check, or now if that is over already. */
   defer(end) {
-    if (this.#isOver) end();
-    else this.#ends.push(end);
+    if (!this.#isOver) this.#ends.push(end);
+    else {
+      // The check was told already, so this is said by itself.
+      const complain = (error) => console.log(`  while ending ${this.#name}: ${error.message}`);
+      Promise.resolve().then(end).catch(complain);
+    }
   }
 
   async framecast(cameras = [], port = undefined) {

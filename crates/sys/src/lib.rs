@@ -1,8 +1,9 @@
 //! What the kernel knows of a connected socket, made safe: how much of what was written is still on its way, and how
-//! fast it goes; and how the allocator gives memory back.
+//! fast it goes. Beside it, for the outputs, what the CPU is to fetch into its cache ([`prefetch`]), and for the program,
+//! that the allocator gives memory back ([`return_large_blocks`]).
 //!
-//! Each question is one system call and is answered with `None` where the kernel, or the kind of socket, has no answer;
-//! on systems other than Linux always. Kernels grow: what an older one does not tell is absent, not zero.
+//! Each question about a socket is one system call and is answered with `None` where the kernel, or the kind of socket,
+//! has no answer; on systems other than Linux always. Kernels grow: what an older one does not tell is absent, not zero.
 //!
 //! What does not belong here: options that have safe calls elsewhere, waiting, and what follows from the answers.
 #![cfg_attr(target_os = "linux", allow(unsafe_code))]

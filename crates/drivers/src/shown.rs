@@ -57,7 +57,11 @@ pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     }
     let (rest_of_place, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (place, query) = rest_of_place.split_once('?').unwrap_or((rest_of_place, ""));
-    let mut shown = match server(scheme, rest) {
+    let server = server(scheme, rest);
+    // Where the parts cannot be told from each other, none is shown.
+    let is_unclear =
+        server.is_none() && (SERVERS.contains(&scheme) || rest.contains("//") || rest.contains('@'));
+    let mut shown = match server {
         Some(Server { host, port }) => {
             let (authority, path) = place[2..].split_at(place[2..].find('/').unwrap_or(place.len() - 2));
             let login = if authority.contains('@') { "***@" } else { "" };
@@ -65,12 +69,11 @@ pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
             let path: Vec<String> = path.split('/').map(segment).collect();
             format!("{scheme}://{login}{host}{port}{}", path.join("/"))
         }
-        // Where the parts cannot be told from each other, none is shown.
-        None if SERVERS.contains(&scheme) || rest.contains("//") || rest.contains('@') => {
-            return public(scheme, rest);
-        }
         None => public(scheme, rest),
     };
+    if is_unclear {
+        return shown;
+    }
     for (sign, pairs) in [('?', query), ('#', fragment)] {
         if !pairs.is_empty() {
             shown.push(sign);

@@ -56,7 +56,9 @@ impl Folders {
     /// # Errors
     /// [`Error::File`] where the system does not watch it.
     pub(super) fn watch(place: Arc<Place>) -> Result<(Self, Signs), Error> {
+        // As the system tells of it, however it is written.
         let base = place.folder();
+        let base = std::path::absolute(&base).unwrap_or(base);
         let (sender, receiver) = mpsc::channel(MAX_SIGNS);
         let has_overflown = Arc::new(AtomicBool::new(false));
         let tell = teller(Arc::clone(&place), sender, Arc::clone(&has_overflown));

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::tree::{OPTIONS, Tree};
 use crate::{Error, meant, shown};
@@ -13,6 +13,9 @@ const MAX_FILES: usize = 1_000_000;
 
 /// A bound on the files and folders that are looked through for what to say of a folder without pictures.
 const MAX_LOOKED_THROUGH: usize = 20_000;
+
+/// A bound on the time that this takes: the source is open only when it is said.
+const LOOK_FOR: Duration = Duration::from_secs(1);
 
 /// What `images:PATH` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,21 +104,23 @@ impl Place {
         }
     }
 
-    /// What is to be said while there is no picture yet; blocks.
+    /// What is to be said while there is no picture yet, without what may be a token in a path; blocks.
     pub(super) fn awaited(&self) -> String {
         match self {
             Self::Folder(top) => {
-                let shown = top.display();
+                let (written, shown) = (top.display().to_string(), shown_path(top));
+                // A line that is masked cannot be copied.
+                let to_write = if shown == written { written.as_str() } else { "FOLDER" };
                 match newest_below(top).as_ref().and_then(|newest| newest.path.parent()) {
                     Some(folder) => format!(
-                        "no JPEG in {shown} yet; the newest below it is in {}: write `images:{shown}/**/*.jpg?watch`",
-                        folder.display()
+                        "no JPEG in {shown} yet; the newest below it is in {}: write `images:{to_write}/**/*.jpg?watch`",
+                        shown_path(folder)
                     ),
                     None => format!("no JPEG in {shown} yet"),
                 }
             }
-            Self::Glob { text, .. } => format!("no file matches {text} yet"),
-            Self::File(path) => format!("{} is not there yet", path.display()),
+            Self::Glob { text, .. } => format!("no file matches {} yet", shown::path(text)),
+            Self::File(path) => format!("{} is not there yet", shown_path(path)),
         }
     }
 
@@ -192,12 +197,16 @@ pub(super) fn is_newer(a: &Entry, b: &Entry) -> bool {
 /// The JPEG below `top` that changed last, as far as it is found soon.
 fn newest_below(top: &Path) -> Option<Entry> {
     let (mut newest, mut looked_through) = (None::<Entry>, 0);
+    let give_up_at = Instant::now() + LOOK_FOR;
     let mut ahead = vec![top.to_owned()];
     while let Some(folder) = ahead.pop() {
         for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = file.path();
             looked_through += 1;
-            if looked_through > MAX_LOOKED_THROUGH || is_hidden(&path) {
+            if looked_through > MAX_LOOKED_THROUGH || Instant::now() >= give_up_at {
+                return newest;
+            }
+            let path = file.path();
+            if is_hidden(&path) {
                 continue;
             }
             if file.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -206,11 +215,12 @@ fn newest_below(top: &Path) -> Option<Entry> {
                 newest = newest.into_iter().chain(entry(path)).max_by(by_time);
             }
         }
-        if looked_through > MAX_LOOKED_THROUGH {
-            break;
-        }
     }
     newest
+}
+
+fn shown_path(path: &Path) -> String {
+    shown::path(&path.display().to_string())
 }
 
 /// The file at `path`; `None` when it is none or vanished.
@@ -291,7 +301,7 @@ mod tests {
         assert_eq!(pattern.folder(), Path::new("/nowhere"));
         assert!(pattern.matches(Path::new("/nowhere/cam-7.jpg")));
         assert!(!pattern.matches(Path::new("/nowhere/other.jpg")));
-        assert_eq!(place("*.nothing").folder(), Path::new("."));
+        assert_eq!(place("*.nothing").folder(), std::env::current_dir().unwrap());
         assert_eq!(place("/nowhere/*/cam.jpg").folder(), Path::new("/nowhere"));
     }
 }

@@ -91,6 +91,26 @@ async fn read_file(path: PathBuf, limit_bytes: usize) -> io::Result<(Bytes, Syst
     off_thread(move || read_file_blocking(&path, limit_bytes)).await
 }
 
+/// Reads the file at `path` as [`read_file`] does, unless its length in bytes (counted up to one more than `limit_bytes`)
+/// and the time of its last change are `known`.
+async fn read_changed(
+    path: PathBuf,
+    limit_bytes: usize,
+    known: Option<(usize, SystemTime)>,
+) -> io::Result<Option<(Bytes, SystemTime)>> {
+    off_thread(move || {
+        if let Some(known) = known {
+            let metadata = std::fs::metadata(&path)?;
+            let len_bytes = metadata.len().min(limit_bytes as u64 + 1) as usize;
+            if metadata.modified().is_ok_and(|modified_at| (len_bytes, modified_at) == known) {
+                return Ok(None);
+            }
+        }
+        read_file_blocking(&path, limit_bytes).map(Some)
+    })
+    .await
+}
+
 fn read_file_blocking(path: &Path, limit_bytes: usize) -> io::Result<(Bytes, SystemTime)> {
     // Opening a named pipe would wait for its writer.
     if !std::fs::metadata(path)?.is_file() {
@@ -102,4 +122,27 @@ fn read_file_blocking(path: &Path, limit_bytes: usize) -> io::Result<(Bytes, Sys
     let mut data = Vec::with_capacity(metadata.len().min(limit_bytes) as usize);
     file.take(limit_bytes).read_to_end(&mut data)?;
     Ok((data.into(), metadata.modified().unwrap_or_else(|_| SystemTime::now())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_known_is_read_again_only_when_it_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("broken.jpg");
+        std::fs::write(&path, [7; 100]).unwrap();
+        for limit_bytes in [1000, 10] {
+            let (data, modified_at) = read_changed(path.clone(), limit_bytes, None).await.unwrap().unwrap();
+            assert_eq!(data.len(), 100.min(limit_bytes + 1));
+            let known = Some((data.len(), modified_at));
+            assert!(read_changed(path.clone(), limit_bytes, known).await.unwrap().is_none());
+            for known in [(data.len() - 1, modified_at), (data.len(), SystemTime::UNIX_EPOCH)] {
+                assert!(read_changed(path.clone(), limit_bytes, Some(known)).await.unwrap().is_some());
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(read_changed(path, 10, Some((1, SystemTime::UNIX_EPOCH))).await.is_err());
+    }
 }

@@ -43,10 +43,12 @@ impl Tree {
         if base.as_os_str().is_empty() {
             base.push(".");
         }
+        // The system tells of absolute paths alone.
+        let base = std::path::absolute(&base).unwrap_or(base);
         Ok(Self { base, parts })
     }
 
-    /// The folder that all matching files are below.
+    /// The folder that all matching files are below; absolute.
     pub(super) fn base(&self) -> &Path {
         &self.base
     }
@@ -109,7 +111,7 @@ mod tests {
             }
             assert!(!tree.leads(&path("3/x")) || pattern.contains("**"), "{pattern}");
         }
-        assert_eq!(Tree::parse("*/a.jpg").unwrap().base(), Path::new("."));
+        assert_eq!(Tree::parse("*/a.jpg").unwrap().base(), std::env::current_dir().unwrap());
         assert!(Tree::parse("/t/[a/b].jpg").is_err());
     }
 }

@@ -89,6 +89,13 @@ impl Unfinished {
         true
     }
 
+    /// Length in bytes and time of the last change of the file at `path`, where it counts as broken: as long as both stay,
+    /// there is nothing to read in it.
+    pub(super) fn broken(&self, path: &Path) -> Option<(usize, SystemTime)> {
+        let file = self.0.get(path).filter(|file| file.is_told)?;
+        Some((file.len_bytes, file.modified_at))
+    }
+
     /// The file is whole, or gone.
     pub(super) fn forget(&mut self, path: &Path) {
         self.0.remove(path);
@@ -132,6 +139,9 @@ mod tests {
         assert_eq!(note(700, 9000), Verdict::Wait, "told before");
         assert_eq!(note(800, 9500), Verdict::Wait);
         assert_eq!(note(800, 11_500), Verdict::Broken, "another content");
+        assert_eq!(files.broken(path), Some((800, SystemTime::UNIX_EPOCH)));
+        files.note(path, 900, SystemTime::UNIX_EPOCH, after(start, 12_000));
+        assert_eq!(files.broken(path), None, "it grew");
     }
 
     #[test]

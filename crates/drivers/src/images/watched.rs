@@ -21,11 +21,14 @@ use tracing::warn;
 use super::folders::{Folders, Sign, Signs};
 use super::list::{Entry, Place};
 use super::unfinished::{Unfinished, Verdict};
-use super::{off_thread, read_file};
+use super::{off_thread, read_changed};
 use crate::{BoxFuture, Door, Error, Source, SourceUrl, shown};
 
 /// Files that wait to be read; where more come than can be read, the oldest are left out.
 const MAX_WAITING: usize = 256;
+
+/// New folders that wait to be followed; where more come, all are looked through at the next check in their place.
+const MAX_NEW_FOLDERS: usize = 1024;
 
 /// How often the folders themselves are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -115,10 +118,12 @@ impl Watched {
                 continue;
             }
             if let Some(path) = self.waiting.front() {
-                let read = read_file(path.clone(), self.max_picture_bytes).await;
+                let known = self.unfinished.broken(path);
+                let read = read_changed(path.clone(), self.max_picture_bytes, known).await;
                 let path = self.waiting.pop_front().expect("nothing was taken out while the file was read");
                 match read {
-                    Ok((data, modified_at)) => {
+                    Ok(None) => {}
+                    Ok(Some((data, modified_at))) => {
                         if let Some(frame) = self.consider(path, data, modified_at)? {
                             return Ok(Some(frame));
                         }
@@ -147,6 +152,8 @@ impl Watched {
                     self.enqueue(path);
                 }
             }
+            Sign::Folder(path) if self.new_folders.contains(&path) => {}
+            Sign::Folder(_) if self.new_folders.len() >= MAX_NEW_FOLDERS => self.must_list = true,
             Sign::Folder(path) => self.new_folders.push_back(path),
             Sign::Gone(path) => {
                 self.new_folders.retain(|folder| !folder.starts_with(&path));
@@ -261,7 +268,14 @@ async fn find_newest(place: &Arc<Place>, folders: &Arc<Mutex<Folders>>) -> Resul
         Place::Glob { .. } => follow(folders, place.folder()).await,
         Place::Folder(_) | Place::File(_) => {
             let place = Arc::clone(place);
-            off_thread(move || place.newest()).await
+            let mut newest = off_thread(move || place.newest()).await?;
+            // As the system tells of it: what was shown last is known by its path.
+            if let Some(entry) = &mut newest
+                && let Ok(path) = std::path::absolute(&entry.path)
+            {
+                entry.path = path;
+            }
+            Ok(newest)
         }
     }
 }
@@ -296,5 +310,19 @@ mod tests {
         assert_eq!(source.waiting.len(), MAX_WAITING);
         assert_eq!(source.waiting.front(), Some(&path(3)));
         assert_eq!(source.waiting.back(), Some(&path(MAX_WAITING + 2)));
+    }
+
+    #[tokio::test]
+    async fn of_more_new_folders_than_are_kept_the_rest_is_looked_for_at_the_next_check() {
+        let folder = tempfile::tempdir().unwrap();
+        let pattern = format!("{}/*/*.jpg", folder.path().display());
+        let url = SourceUrl::parse(&format!("images:{pattern}?watch")).unwrap();
+        let mut source = Watched::open(&url, Place::find(&pattern).unwrap()).await.unwrap();
+        for _ in 0..2 {
+            (0..MAX_NEW_FOLDERS).for_each(|number| source.take(Sign::Folder(number.to_string().into())));
+            assert_eq!((source.new_folders.len(), source.must_list), (MAX_NEW_FOLDERS, false));
+        }
+        source.take(Sign::Folder("another".into()));
+        assert_eq!((source.new_folders.len(), source.must_list), (MAX_NEW_FOLDERS, true));
     }
 }

@@ -1,8 +1,8 @@
 //! Another program as a child process: what the drivers share that leave the work to one.
 //!
 //! [`Program`] reads pictures from a program's standard output, as fast as it writes; [`ask`] waits for a short answer
-//! instead. Standard error goes to the log, without the secrets of the source. The program is a process group of its own, which ends with its owner,
-//! children included. What its words mean is the driver's business.
+//! instead. Standard error goes to the log, without the secrets of the source. The program is a process group of its own,
+//! which ends with its owner, children included. What its words mean is the driver's business.
 
 mod ask;
 mod group;

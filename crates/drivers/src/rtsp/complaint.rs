@@ -77,7 +77,7 @@ impl Run<'_> {
             };
         }
         if self.has("timed out") || self.silence.is_some_and(|silence| self.elapsed >= silence) {
-            return target.timed_out();
+            return target.timed_out(self.silence.unwrap_or_else(|| target.answer_timeout()));
         }
         if self.has("matches no streams") || self.has("does not contain any stream") {
             return no_pictures(target);

@@ -18,8 +18,9 @@ mod target;
 mod tests;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
@@ -27,7 +28,7 @@ use self::complaint::Run;
 use self::memory::{Known, Memory};
 use self::script::Media;
 use self::stream::Stream;
-use self::target::{Target, Transport};
+use self::target::{SLOW_ANSWER_TIMEOUT, Target, Transport};
 use crate::program::{Launch, Program, ask};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
@@ -60,7 +61,7 @@ impl Rtsp {
     async fn find_out(&self, target: &Target) -> Result<Known, Error> {
         let mut refusal = None;
         for &transport in target.transports {
-            match self.probe(target, transport).await? {
+            match self.probe_patiently(target, transport).await? {
                 Probe::Codec(codec) => {
                     debug!(codec, transport = transport.name(), "the camera's coding");
                     if refusal.is_some() {
@@ -76,18 +77,30 @@ impl Rtsp {
         Err(refusal.expect("a target has a transport"))
     }
 
-    /// Asks ffprobe for the camera's codec over `transport`.
-    async fn probe(&self, target: &Target, transport: Transport) -> Result<Probe, Error> {
-        let silence = Some(target.answer_timeout());
+    /// Asks for the camera's codec over `transport`. Where the URL says no time, a camera that is there but slow is asked
+    /// again with more; a longer time from the start would hold up those that answer soon and then send nothing.
+    async fn probe_patiently(&self, target: &Target, transport: Transport) -> Result<Probe, Error> {
+        let answer = self.probe(target, transport, target.answer_timeout()).await;
+        let is_late = matches!(answer, Err(Error::TimedOut { .. })) && target.timeout.is_none();
+        if is_late && takes_connections(target).await {
+            info!("the camera is slow to answer; it is asked again and given {SLOW_ANSWER_TIMEOUT:?}");
+            return self.probe(target, transport, SLOW_ANSWER_TIMEOUT).await;
+        }
+        answer
+    }
+
+    /// Asks ffprobe for the camera's codec over `transport`; each answer may take `patience`.
+    async fn probe(&self, target: &Target, transport: Transport, patience: Duration) -> Result<Probe, Error> {
+        let silence = Some(patience);
         let launch = self
             .launch("ffprobe", script::probe_arguments())
             .with_input(script::input(target, transport, Media::All, silence))
             .quiet();
         let asked_at = Instant::now();
         // It waits for an answer, and after that as long for a packet, which need not come.
-        let answer = timeout(target.answer_timeout() * 5 / 2, ask(&launch))
+        let answer = timeout(patience * 5 / 2, ask(&launch))
             .await
-            .map_err(|_| target.timed_out())?
+            .map_err(|_| target.timed_out(patience))?
             .map_err(|source| complaint::cannot_run(&launch, source))?;
         if let Some(codec) = script::video_codec(&answer.output) {
             return Ok(Probe::Codec(codec));
@@ -97,6 +110,13 @@ impl Rtsp {
         let error = run.probe_error(&answer.output);
         if run.is_transport_refused() { Ok(Probe::Refused(error)) } else { Err(error) }
     }
+}
+
+/// Whether anything listens where the camera should be.
+async fn takes_connections(target: &Target) -> bool {
+    let (host, port) = &target.place;
+    let connecting = TcpStream::connect((host.as_str(), *port));
+    matches!(timeout(target.answer_timeout(), connecting).await, Ok(Ok(_)))
 }
 
 impl Driver for Rtsp {

@@ -2,7 +2,7 @@
 //!
 //! How long a camera may be silent is for whoever reads the frames to judge. Before the first picture two cases are told
 //! here, because only here they can be told apart: a camera that was there at an earlier opening and does not answer any
-//! more, and one that answers but whose datagrams do not come.
+//! more, which is an error, and one that answers but whose datagrams do not come yet, which is a warning.
 
 use std::future::pending;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use framecast_media::Frame;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
+use tracing::warn;
 
 use super::complaint::{self, Run};
 use super::memory::Memory;
@@ -17,9 +18,9 @@ use super::target::{Target, Transport};
 use crate::program::Program;
 use crate::{BoxFuture, Error, Source};
 
-/// How long the first picture may take over UDP: less than the 30 s that a camera is given for it, so that this says first
-/// what may be wrong.
-const DATAGRAMS_TIMEOUT: Duration = Duration::from_secs(25);
+/// When the log says what may be wrong while no picture comes over UDP: within the 30 s that a camera is given for it
+/// where nothing is stated.
+const WARN_AFTER: Duration = Duration::from_secs(25);
 
 /// A camera that is open.
 pub(super) struct Stream {
@@ -29,6 +30,7 @@ pub(super) struct Stream {
     memory: Memory,
     /// Whether this opening relies on what an earlier one found out: whether the camera answers is then not known.
     was_remembered: bool,
+    has_warned: bool,
     opened_at: Instant,
     last_picture_at: Option<Instant>,
 }
@@ -43,20 +45,25 @@ impl Stream {
         was_remembered: bool,
     ) -> Self {
         let opened_at = Instant::now();
-        Self { program, target, transport, memory, was_remembered, opened_at, last_picture_at: None }
+        let (has_warned, last_picture_at) = (false, None);
+        Self { program, target, transport, memory, was_remembered, has_warned, opened_at, last_picture_at }
     }
 
     /// Cancel safe: only the program is read from.
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         let is_first = !self.program.has_yielded();
         let look_at = self.opened_at + self.target.answer_timeout();
-        let give_up_at = self.opened_at + DATAGRAMS_TIMEOUT;
-        let result = tokio::select! {
-            biased;
-            result = self.program.next() => result,
-            error = no_answer(&self.target, look_at), if is_first && self.was_remembered => return Err(error),
-            () = sleep_until(give_up_at), if is_first && self.transport == Transport::Udp => {
-                return Err(complaint::nothing_came(&self.target, self.transport, DATAGRAMS_TIMEOUT));
+        let warn_at = self.opened_at + WARN_AFTER;
+        let result = loop {
+            let may_warn = is_first && self.transport == Transport::Udp && !self.has_warned;
+            tokio::select! {
+                biased;
+                result = self.program.next() => break result,
+                error = no_answer(&self.target, look_at), if is_first && self.was_remembered => return Err(error),
+                () = sleep_until(warn_at), if may_warn => {
+                    self.has_warned = true;
+                    warn!("{}", complaint::nothing_came(&self.target, self.transport, WARN_AFTER));
+                }
             }
         };
         match result {
@@ -94,7 +101,7 @@ async fn no_answer(target: &Target, look_at: Instant) -> Error {
     match timeout(target.answer_timeout(), connecting).await {
         Ok(Ok(_)) => pending().await,
         Ok(Err(error)) => target.failed(format!("the camera cannot be reached any more: {error}")),
-        Err(_) => target.timed_out(),
+        Err(_) => target.timed_out(target.answer_timeout()),
     }
 }
 

@@ -10,8 +10,11 @@ use crate::{Error, Options, SourceUrl, address};
 const OPTIONS: &[&str] = &["fps", "size", "timeout", "transport"];
 
 /// How long a camera may take to answer, unless told otherwise. One that answers may then take longer for its first
-/// picture.
+/// picture, and one that takes connections may take [`SLOW_ANSWER_TIMEOUT`].
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How long a camera may take to answer that is there and did not answer sooner: some wake up first.
+pub(super) const SLOW_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The ports of `rtsp:` and `rtsps:` where a URL names none.
 const PORTS: (u16, u16) = (554, 322);
@@ -107,9 +110,8 @@ impl Target {
         self.address.starts_with("rtsps:")
     }
 
-    /// The error for a camera that does not answer.
-    pub(super) fn timed_out(&self) -> Error {
-        let after = self.answer_timeout();
+    /// The error for a camera that does not answer within `after`.
+    pub(super) fn timed_out(&self, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited: "the camera's answer", after }
     }
 

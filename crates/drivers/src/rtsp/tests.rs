@@ -1,7 +1,9 @@
 //! The driver with scripts in place of ffmpeg and ffprobe. The real ones are in `e2e/`.
 
 use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
@@ -202,12 +204,62 @@ async fn a_camera_that_refuses_both_transports_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_camera_whose_datagrams_do_not_come_is_told_from_one_that_is_not_there() {
-    let stage = Stage::new(&over_udp_alone(REFUSED), "exec sleep 1000");
-    let mut source = stage.open(CAMERA).await.unwrap();
-    tokio::time::pause();
-    let failure = source.next_frame().await.unwrap_err().to_string();
-    assert!(failure.contains("the camera answered, but nothing came over UDP within 25s"), "{failure}");
+async fn datagrams_that_do_not_come_are_told_in_the_log_and_awaited_as_long_as_the_reader_likes() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for url in [CAMERA, "rtsp://cam/1#timeout=50s"] {
+        let stage = Stage::new(&over_udp_alone(REFUSED), "exec sleep 1000");
+        let mut source = stage.open(url).await.unwrap();
+        tokio::time::pause();
+        for _ in 0..2 {
+            let waited = timeout(Duration::from_secs(30), source.next_frame()).await;
+            assert!(waited.is_err(), "{url}: {waited:?}");
+        }
+        tokio::time::resume();
+        let told = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        let warning = "the camera answered, but nothing came over UDP within 25s; a firewall on the way";
+        assert_eq!(told.matches(warning).count(), 1, "{told}");
+    }
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An ffprobe that gives up, unless it was given 20 s.
+const SLOW: &str =
+    "grep -q 'option timeout 20000000' ffprobe.log || { echo 'pipe:0: Connection timed out' >&2; exit 1; }
+    echo 'codec_name=h264|codec_type=video'";
+
+#[tokio::test]
+async fn a_camera_that_is_there_and_slow_to_answer_is_asked_again_with_more_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("rtsp://{}/1", listener.local_addr().unwrap());
+    let stage = Stage::new(SLOW, PICTURES);
+    stage.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
+    assert_eq!(stage.probes(), 2);
+    let stage = Stage::new(SLOW, PICTURES);
+    let failure = stage.failure(&format!("{url}#timeout=3s")).await;
+    assert!(failure.contains("nothing for 3s while"), "{failure}");
+    assert_eq!(stage.probes(), 1, "a time that is stated holds");
+    drop(listener);
+    let stage = Stage::new(SLOW, PICTURES);
+    let failure = stage.failure(&url).await;
+    assert!(failure.contains("nothing for 4s while"), "{failure}");
+    assert_eq!(stage.probes(), 1, "nobody is there");
 }
 
 #[tokio::test]

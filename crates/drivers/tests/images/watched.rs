@@ -203,6 +203,20 @@ async fn a_pattern_chooses_which_new_files_are_shown() {
 }
 
 #[tokio::test]
+async fn a_pattern_below_the_current_folder_shows_a_file_that_is_overwritten_in_place() {
+    let album = Album::with(&[("front-1.jpg", 1)]);
+    let here = std::env::current_dir().unwrap();
+    let up = "../".repeat(here.components().count() - 1);
+    let pattern = format!("{up}{}", album.path("front-*.jpg").strip_prefix("/").unwrap().display());
+    let mut source = open(&format!("images:./{pattern}?watch")).await.unwrap();
+    assert_eq!(next(&mut source).await, 1);
+    album.write("front-1.jpg", &picture(2));
+    // Longer than anything that is waited for; without a sign of it the file is never shown.
+    let second = tokio::time::timeout(Duration::from_secs(60), next(&mut source)).await;
+    assert_eq!(second.unwrap(), 2);
+}
+
+#[tokio::test]
 async fn a_folder_that_vanishes_ends_the_source_with_an_error() {
     let album = Album::with(&[("a.jpg", 1)]);
     let mut source = album.open("?watch").await.unwrap();

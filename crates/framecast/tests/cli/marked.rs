@@ -146,6 +146,18 @@ fn sources() -> Vec<String> {
     sources
 }
 
+/// Sources that are there and have no picture yet, with a mark in each place that can hold a secret.
+fn awaited_sources(folder: &Path) -> Vec<String> {
+    let (empty, marked) = (folder.join(format!("{TOKEN}-empty")), folder.join(TOKEN));
+    fs::create_dir(&empty).unwrap();
+    let below = marked.join(format!("{TOKEN}-below"));
+    fs::create_dir_all(&below).unwrap();
+    fs::write(below.join(format!("{TOKEN}.jpg")), b"").unwrap();
+    [&*empty, &*marked, &*marked.join(format!("{TOKEN}-*.png"))]
+        .map(|path| format!("images:{}?watch", path.display()))
+        .into()
+}
+
 /// Starts the program on `sources`, with a webhook to `hook`, logging at `level`.
 fn start(folder: &Path, sources: &[String], hook: SocketAddr, level: &str) -> Running {
     let mut file = format!("[[webhook]]\nurl = \"http://{WORD}:{WORD}@{hook}/{TOKEN}?key={WORD}\"\n");
@@ -175,12 +187,13 @@ fn fetch(address: SocketAddr, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Waits until each of `count` cameras is lost.
-fn until_all_are_lost(address: SocketAddr, count: usize) {
+/// Waits until as many cameras are lost, and as many are known to have no picture yet.
+fn until_all_are_told(address: SocketAddr, lost: usize, awaited: usize) {
     let began_at = Instant::now();
     loop {
         let told = fetch(address, "/api/cameras");
-        if told.matches("\"state\":\"lost\"").count() == count {
+        let of_folders = told.matches("no JPEG in ").count() + told.matches("no file matches ").count();
+        if told.matches("\"state\":\"lost\"").count() == lost && of_folders >= awaited {
             return;
         }
         assert!(began_at.elapsed() < PATIENCE, "{told}");
@@ -191,13 +204,15 @@ fn until_all_are_lost(address: SocketAddr, count: usize) {
 fn nobody_is_shown_a_mark_at(level: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (hook, bodies) = webhook();
-    let sources = sources();
+    let mut sources = sources();
+    let lost = sources.len();
+    sources.extend(awaited_sources(folder.path()));
     let mut program = start(folder.path(), &sources, hook, level);
     let address = program.address();
     let watched: Vec<Stream> = (0..sources.len())
         .map(|number| Stream::open(address, &format!("/cameras/c{number}/stream.mjpg"), &LOGIN))
         .collect();
-    until_all_are_lost(address, sources.len());
+    until_all_are_told(address, lost, sources.len() - lost);
     let mut paths: Vec<String> =
         ["/", "/api/cameras", "/api/events", "/api/events?format=csv", "/api/viewers"]
             .map(str::to_owned)
@@ -214,7 +229,7 @@ fn nobody_is_shown_a_mark_at(level: &str) {
     let events = fetch(address, "/api/events");
     assert!(events.contains("lost") && events.contains("last words are in the log"), "{events}");
     let mut heard = BTreeSet::new();
-    while heard.len() < sources.len() {
+    while heard.len() < lost {
         let body = bodies.recv_timeout(PATIENCE).unwrap();
         assert!(!is_marked(&body), "{body}");
         if let Some((_, camera)) = body.split_once("\"camera\":\"").filter(|_| body.contains("\"lost\"")) {

@@ -50,7 +50,8 @@ fn what_is_there_is_no_warning() {
 
 #[test]
 fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
-    let folder = tempfile::tempdir().unwrap();
+    // Short, so that its name is not taken for a token.
+    let folder = tempfile::Builder::new().prefix("al").rand_bytes(5).tempdir().unwrap();
     let source = format!("front=images:{}?watch", folder.path().display());
     let mut program = Running::start(&mut framecast(&["--listen", "127.0.0.1:0", &source]));
     let address = program.address();

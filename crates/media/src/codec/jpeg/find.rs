@@ -50,6 +50,8 @@ pub struct Finder {
     expect: Expect,
     /// How many bytes since the last segment belonged to nothing.
     stray_bytes: usize,
+    /// Behind the last whole APPn segment; 0 before the first.
+    application_end: usize,
     frame: Option<FrameHeader>,
     first_scan: Option<usize>,
     quantization_tables: usize,
@@ -70,6 +72,7 @@ impl Finder {
             offset: 0,
             expect: Expect::Soi,
             stray_bytes: 0,
+            application_end: 0,
             frame: None,
             first_scan: None,
             quantization_tables: 0,
@@ -121,6 +124,11 @@ impl Finder {
     /// Whether a scan has begun: what was read so far is a picture, and no bytes that happen to look like a start.
     pub(super) fn has_scan(&self) -> bool {
         self.first_scan.is_some()
+    }
+
+    /// Offset behind the last whole APPn segment, 0 without one. Thumbnails lie before it.
+    pub(super) fn application_end(&self) -> usize {
+        self.application_end
     }
 
     /// Whether everything that was read makes a picture, and only EOI is missing behind its coded data.
@@ -184,6 +192,9 @@ impl Finder {
         self.segment(&Segment { marker, offset: start, bytes })?;
         self.offset = start + length;
         self.stray_bytes = 0;
+        if marker.is_application() {
+            self.application_end = self.offset;
+        }
         if marker == Marker::SOS {
             self.expect = Expect::Data { start: self.offset };
         }

@@ -2,7 +2,9 @@
 //!
 //! The picture is nearly always at the front. Behind other bytes the first start is taken that leads to an EOI. Bytes
 //! that only look like a start may claim a segment that reaches over the true one, so the search goes back behind a few
-//! of these; it never goes back into a picture that broke off, whose thumbnail would pass for it.
+//! of these. It never goes back into a picture that broke off, whose thumbnail would pass for it: into one whose coded
+//! data began, or before the last whole APPn segment of any. Only a picture that has bytes before it and broke off within
+//! the very segment of its thumbnail is taken for a false start.
 
 use memchr::memmem;
 
@@ -47,7 +49,8 @@ pub(super) fn locate(data: &[u8]) -> Result<Place, Missing> {
         let open_start = (problem == Problem::Truncated && finder.is_in_data()).then_some(start);
         note(&mut missing, Error::Jpeg { offset, problem }, open_start);
         let is_false_start = start > front && !finder.has_scan() && false_starts < MAX_FALSE_STARTS;
-        let from = if is_false_start { start + 1 } else { offset.max(start + 1) };
+        let from =
+            if is_false_start { start + finder.application_end().max(1) } else { offset.max(start + 1) };
         false_starts += usize::from(is_false_start);
         next = find_start(data, from);
     }
@@ -105,6 +108,23 @@ mod tests {
         assert_eq!(start(cut), None);
         assert_eq!(start(&[b"\r\n", cut].concat()), None);
         assert_eq!(start(&[&[1, 2, 3][..], cut].concat()), None);
+    }
+
+    #[test]
+    fn the_thumbnail_of_a_picture_that_breaks_off_before_its_scan_does_not_pass_for_it_either() {
+        let picture = samples::THUMBNAIL;
+        let header = super::super::scan(picture).unwrap();
+        let end =
+            |marker: u8, from: usize| from + memmem::find(&picture[from..], &[0xFF, marker]).unwrap() + 2;
+        let tables = end(0xDB, end(0xD9, 0));
+        assert!(tables < header.first_scan_offset, "the first EOI is that of the thumbnail");
+        for cut_at in tables..header.first_scan_offset {
+            let cut = [b"junk", &picture[..cut_at]].concat();
+            assert_eq!(start(&cut), None, "{cut_at}");
+        }
+        // What is left of a segment seems to reach over the next picture, which is found all the same.
+        let cut = [b"junk", &picture[..tables]].concat();
+        assert_eq!(start(&[&cut[..], samples::PLAIN].concat()), Some(cut.len()));
     }
 
     #[test]

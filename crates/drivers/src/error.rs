@@ -122,6 +122,14 @@ pub enum Error {
         /// What failed and why, the whole chain in one line.
         problem: String,
     },
+    /// A server ended a stream before its first picture.
+    #[error("{url}: {problem}")]
+    EndedEarly {
+        /// The source, as its `Display` tells it.
+        url: String,
+        /// Who ended it, as a sentence.
+        problem: String,
+    },
     /// A server answered with something other than pictures.
     #[error("{url}: answered {answer}; {advice}")]
     Answer {
@@ -224,6 +232,27 @@ impl Error {
         matches!(self, Self::Picture { .. })
     }
 
+    /// Whether a camera that gave pictures until now may give some again in a moment: it ended a stream early, was busy
+    /// (a status of 5xx), or slow. False for one that refuses or cannot be reached.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::EndedEarly { .. } | Self::TimedOut { .. } => true,
+            Self::Answer { answer, .. } => {
+                let status = answer.split(' ').next().and_then(|status| status.parse::<u16>().ok());
+                status.is_some_and(|status| (500..600).contains(&status))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a connection failed, so that its death while nobody looked may be to blame.
+    pub fn is_of_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Connection { .. } | Self::EndedEarly { .. } | Self::TimedOut { .. } | Self::Stream(_)
+        )
+    }
+
     /// Whether trying again can help: false for what only a change of the configuration mends.
     pub fn is_transient(&self) -> bool {
         !matches!(
@@ -236,5 +265,25 @@ impl Error {
                 | Self::NoSuchControl { .. }
                 | Self::BadControl { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_camera_may_have_pictures_in_a_moment_and_one_that_refuses_has_none() {
+        let answered =
+            |answer: &str| Error::Answer { url: "http://cam".into(), answer: answer.into(), advice: "wait" };
+        let (url, problem) = (String::from("http://cam"), String::from("it is over"));
+        assert!(Error::EndedEarly { url: url.clone(), problem: problem.clone() }.may_pass());
+        assert!(answered("503 Service Unavailable").may_pass() && answered("599").may_pass());
+        for refused in ["401 Unauthorized", "404 Not Found", "text/html", "", "5", "600 Odd"] {
+            assert!(!answered(refused).may_pass(), "{refused}");
+        }
+        let refused = Error::Connection { url, problem };
+        assert!(!refused.may_pass() && refused.is_of_connection());
+        assert!(!answered("503 Service Unavailable").is_of_connection());
     }
 }

@@ -173,7 +173,8 @@ impl Stream {
         if self.pictures > 0 {
             return Ok(None);
         }
-        Err(self.target.failed("the server ended the stream before its first picture"))
+        let problem = "the server ended the stream before its first picture".to_owned();
+        Err(Error::EndedEarly { url: self.target.shown.clone(), problem })
     }
 
     /// Leaves a notice out; the time that a picture is awaited goes on.

@@ -73,7 +73,10 @@ impl Run<'_> {
         if self.has("dimensions not set") {
             return match self.silence {
                 Some(silence) if self.elapsed >= silence => nothing_came(target, self.transport, silence),
-                _ => target.failed("the camera has ended the stream before its first picture"),
+                _ => Error::EndedEarly {
+                    url: target.shown.clone(),
+                    problem: "the camera has ended the stream before its first picture".to_owned(),
+                },
             };
         }
         if self.has("timed out") || self.silence.is_some_and(|silence| self.elapsed >= silence) {

@@ -215,7 +215,7 @@ fn add_default(
         origin.push(why_emulated);
         return Ok(());
     };
-    if let (Some(_), _) = split_name(camera) {
+    if split_name(camera).0.is_some() {
         bail!(
             "CAMERA in the environment takes a source without a name: leave out what stands before its first `=`"
         );

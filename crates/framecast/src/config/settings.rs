@@ -360,11 +360,15 @@ impl CameraSettings {
         if let Some(idle_timeout) = self.idle_timeout.filter(|idle| !idle.is_zero()) {
             check_timeout("idle_timeout", idle_timeout)?;
         }
-        self.stall_timeout.map_or(Ok(Duration::ZERO), |timeout| check_timeout("stall_timeout", timeout))?;
+        if let Some(stall_timeout) = self.stall_timeout {
+            check_timeout("stall_timeout", stall_timeout)?;
+        }
         check_max_fps(self.max_fps)?;
         check_quality(self.quality)?;
         check_limit("max_viewers", self.max_viewers)?;
-        self.freshness.map_or(Ok(Duration::ZERO), check_freshness)?;
+        if let Some(freshness) = self.freshness {
+            check_freshness(freshness)?;
+        }
         self.controls.iter().try_for_each(|(id, _)| check_control_id(id))
     }
 }

@@ -41,6 +41,27 @@ const CAMERA_KEYS: &[&str] = &[
 /// The keys of a webhook.
 const WEBHOOK_KEYS: &[&str] = &["url", "kinds", "cameras"];
 
+/// A table of the file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Table {
+    Top,
+    Camera,
+    Webhook,
+}
+
+impl Table {
+    /// The one that has these keys.
+    fn with(keys: &[&str]) -> Self {
+        if keys.contains(&"source") {
+            Self::Camera
+        } else if keys == WEBHOOK_KEYS {
+            Self::Webhook
+        } else {
+            Self::Top
+        }
+    }
+}
+
 /// Keys that are further away than this share nothing with what was meant.
 const LEAST_SIMILARITY: f64 = 0.7;
 
@@ -130,13 +151,13 @@ fn unknown_key(rest: &str) -> Option<String> {
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
     let known: Vec<&str> = names.collect();
-    if let Some(place) = elsewhere(unknown, known.contains(&"source")) {
+    let table = Table::with(&known);
+    if let Some(place) = elsewhere(unknown, table) {
         return Some(place.to_owned());
     }
-    let (other, place) = if known.contains(&"source") || known == WEBHOOK_KEYS {
-        (TOP_KEYS, "the top of the file, before the first [[camera]]")
-    } else {
-        (CAMERA_KEYS, "a camera, below its [[camera]]")
+    let (other, place) = match table {
+        Table::Camera | Table::Webhook => (TOP_KEYS, "the top of the file, before the first [[camera]]"),
+        Table::Top => (CAMERA_KEYS, "a camera, below its [[camera]]"),
     };
     // In TOML a key belongs to the table above it, which is easily overlooked.
     if other.contains(&unknown) {
@@ -148,25 +169,32 @@ fn unknown_key(rest: &str) -> Option<String> {
     })
 }
 
-/// Where what people expect under the key `unknown` is said in fact.
-fn elsewhere(unknown: &str, is_camera: bool) -> Option<&'static str> {
-    Some(match (unknown, is_camera) {
-        ("fps", true) => {
+/// Where what people expect under the key `unknown` of `table` is said in fact.
+fn elsewhere(unknown: &str, table: Table) -> Option<&'static str> {
+    Some(match (unknown, table) {
+        ("fps", Table::Camera) => {
             "`fps` is part of the source: source = \"/dev/video0?fps=5\", or behind a camera's address \
              \"http://ADDRESS#fps=5\"; max_fps bounds the rate of any source"
         }
-        ("size" | "resolution" | "width" | "height", true) => {
+        ("size" | "resolution" | "width" | "height", Table::Camera) => {
             "a size is part of the source: source = \"/dev/video0?size=1280x720\", or behind an RTSP camera's address \
              \"rtsp://ADDRESS#size=640x360\""
         }
-        ("enabled" | "enable" | "disabled", _) => {
+        ("enabled" | "enable" | "disabled", Table::Camera) => {
             "every camera in the file is served, and opens when someone watches; to leave one out, put a # before each \
              line of its [[camera]]"
         }
-        ("password" | "username", true) => {
+        ("enabled" | "enable" | "disabled", Table::Webhook) => {
+            "every webhook in the file is told; to leave one out, put a # before each line of its [[webhook]]"
+        }
+        ("password" | "username", Table::Camera) => {
             "a camera's login is part of its source: source = \"http://USER:PASSWORD@HOST/…\""
         }
-        ("password", false) => {
+        ("user", Table::Camera) => {
+            "a camera's login is part of its source: source = \"http://USER:PASSWORD@HOST/…\"; the server's `user` \
+             belongs to the top of the file, before the first [[camera]]"
+        }
+        ("password", Table::Top) => {
             "the server's password is not in the file: set FRAMECAST_PASSWORD in the environment"
         }
         _ => return None,
@@ -224,6 +252,20 @@ mod tests {
         assert_eq!(reword("missing field `url`"), "this webhook has no `url`");
         let message = reword("unknown field `listen`, expected one of `url`, `kinds`, `cameras`");
         assert_eq!(message, "`listen` belongs to the top of the file, before the first [[camera]]");
+    }
+
+    #[test]
+    fn what_is_said_of_a_key_fits_its_table() {
+        let said = |key: &str, known: &[&str]| {
+            let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+            reword(&format!("unknown field `{key}`, expected one of {}", known.join(", ")))
+        };
+        assert!(said("enabled", CAMERA_KEYS).contains("[[camera]]"));
+        assert!(said("enabled", WEBHOOK_KEYS).contains("[[webhook]]"));
+        assert!(said("enabled", TOP_KEYS).starts_with("unknown key `enabled`"));
+        assert!(said("user", CAMERA_KEYS).contains("USER:PASSWORD@HOST"));
+        assert!(said("password", TOP_KEYS).contains("FRAMECAST_PASSWORD"));
+        assert!(said("password", WEBHOOK_KEYS).starts_with("unknown key `password`"));
     }
 
     #[test]

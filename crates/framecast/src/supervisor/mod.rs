@@ -139,7 +139,6 @@ impl Supervisor {
             if let ControlFlow::Break(outcome) = self.wait_for_next_source(&mut opening, due_at).await {
                 return outcome;
             }
-            opening.is_again = true;
         }
     }
 

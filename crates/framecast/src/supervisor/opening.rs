@@ -3,6 +3,8 @@
 //! A source that ends in order after a picture is opened again within the same opening, as its viewers see it: these
 //! figures go on.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use framecast_hub::Stats;
@@ -16,8 +18,11 @@ use crate::config::CameraSettings;
 /// Sources are opened again this often at most, however fast their pictures come.
 const REOPENING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The next try after a failure for which a stop of the program is to blame: a network takes a moment to come back.
+/// The next try after a failure that does not count: a network takes a moment to come back, a busy server to be free.
 const FORGIVEN_RETRY: Duration = Duration::from_secs(1);
+
+/// What comes so soon after the program woke may have waited in a socket whose other side is gone.
+const WAITED: Duration = Duration::from_secs(1);
 
 /// One opening of the camera.
 pub(super) struct Opening {
@@ -34,8 +39,16 @@ pub(super) struct Opening {
     broken_before: u64,
     /// When the source was opened last.
     begun_at: Instant,
-    /// Whether it was opened again since the camera was opened.
+    /// Whether a source was open before within this opening.
+    was_opened: bool,
+    /// The same when the source that is read now began.
     pub(super) is_again: bool,
+    /// Whether the silence until the next source begins is forgiven.
+    is_forgiven: bool,
+    /// Why the last source gave no picture, where it said so.
+    trouble: Option<String>,
+    /// Whether the log says that pictures are broken.
+    pub(super) has_told_broken: Arc<AtomicBool>,
     /// Whether the log says that the source ends again and again.
     has_told_ends: bool,
 }
@@ -52,7 +65,11 @@ impl Opening {
             is_quiet: true,
             broken_before,
             begun_at: now,
+            was_opened: false,
             is_again: false,
+            is_forgiven: false,
+            trouble: None,
+            has_told_broken: Arc::default(),
             has_told_ends: false,
         }
     }
@@ -60,6 +77,10 @@ impl Opening {
     /// Notes that a source begins to be opened; how the pictures came until now.
     pub(super) fn begin_source(&mut self) -> Rhythm {
         self.begun_at = Instant::now();
+        self.is_again = self.was_opened;
+        if std::mem::take(&mut self.is_forgiven) {
+            self.last_sign = self.begun_at;
+        }
         self.rhythm.interrupt();
         self.rhythm
     }
@@ -71,6 +92,7 @@ impl Opening {
         if !self.is_again {
             self.last_sign = Instant::now();
         }
+        self.was_opened = true;
     }
 
     /// Notes a frame that the supervisor published.
@@ -94,6 +116,24 @@ impl Opening {
         self.last_sign > before
     }
 
+    /// Whether nothing has come since the program woke at `woke_at`, which is forgiven: the other side may have vanished
+    /// meanwhile, and its connection does not tell. The source ends, with pictures that came as in `rhythm`; silence counts
+    /// from the beginning of the next one, which is not forgiven any more.
+    pub(super) fn forgives_silence(&mut self, woke_at: Option<Instant>, rhythm: Rhythm) -> bool {
+        if woke_at.is_none_or(|woke_at| self.last_sign > woke_at + WAITED) {
+            return false;
+        }
+        self.end_source(rhythm);
+        self.last_sign = Instant::now();
+        self.is_forgiven = true;
+        true
+    }
+
+    /// Notes why the source that has ended gave no picture.
+    pub(super) fn note_trouble(&mut self, reason: String) {
+        self.trouble = Some(reason);
+    }
+
     /// Whether a frame has gone to the viewers by itself since the last sign. Otherwise the passage is closed now: what
     /// follows is decided about a camera that is silent.
     pub(super) fn has_passed(&mut self, passage: &Passage) -> bool {
@@ -110,6 +150,7 @@ impl Opening {
     pub(super) fn end_source(&mut self, rhythm: Rhythm) -> bool {
         let new = rhythm.pictures() - self.rhythm.pictures();
         self.rhythm = rhythm;
+        self.trouble = self.trouble.take().filter(|_| new == 0);
         new > 0
     }
 
@@ -121,7 +162,7 @@ impl Opening {
         due_at.max(self.begun_at + REOPENING_INTERVAL)
     }
 
-    /// When a source is opened again that did not outlive a stop of the program.
+    /// When a source is opened again whose failure does not count.
     pub(super) fn retry_at(&self) -> Instant {
         Instant::now().max(self.begun_at + FORGIVEN_RETRY)
     }
@@ -148,11 +189,17 @@ impl Opening {
 
     pub(super) fn stall_reason(&self, rhythm: &Rhythm, stats: &Stats) -> String {
         let broken = stats.broken - self.broken_before;
-        match (&stats.last_broken, self.patience.until_lost(rhythm)) {
+        let reason = match (&stats.last_broken, self.patience.until_lost(rhythm)) {
             (Some(problem), Some(within)) if rhythm.pictures() == 0 && broken > 0 => {
-                format!("no whole picture within {}, {broken} broken ones: {problem}", shown(within))
+                let (within, advice) = (shown(within), self.patience.advice(within));
+                format!("no whole picture within {within}, {broken} broken ones: {problem}; {advice}")
             }
             _ => self.patience.reason(rhythm),
+        };
+        // What an earlier source said is no news once a picture has come.
+        match self.trouble.as_ref().filter(|_| rhythm.pictures() == self.rhythm.pictures()) {
+            Some(trouble) => format!("{reason}; at the last try: {trouble}"),
+            None => reason,
         }
     }
 
@@ -182,7 +229,10 @@ pub(super) fn unwatched(
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use framecast_drivers::SourceUrl;
+    use framecast_hub::Hub;
 
     use super::*;
 
@@ -195,6 +245,7 @@ mod tests {
     /// Opens the source once more and has it yield `pictures`, `every` so often, the first `after` so long; then it ends.
     async fn open_once(opening: &mut Opening, pictures: u32, every: Duration, after: Duration) {
         let mut rhythm = opening.begin_source();
+        opening.note_opened(Duration::ZERO);
         tokio::time::advance(after).await;
         for n in 0..pictures {
             if n > 0 {
@@ -242,7 +293,6 @@ mod tests {
         opening.note_frame(Instant::now());
         let stalled_at = opening.stalled_at(&opening.rhythm());
         tokio::time::advance(Duration::from_secs(1)).await;
-        opening.is_again = true;
         let rhythm = opening.begin_source();
         opening.note_opened(Duration::ZERO);
         assert_eq!(opening.stalled_at(&rhythm), stalled_at);
@@ -257,5 +307,68 @@ mod tests {
         let woke_at = Instant::now();
         assert!(opening.note_woke(Some(woke_at)) && !opening.note_woke(Some(woke_at)));
         assert_eq!(opening.stalled_at(&Rhythm::default()), Some(woke_at + allowed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_brings_nothing_after_the_program_woke_is_forgiven_once() {
+        let mut opening = opening();
+        open_once(&mut opening, 3, Duration::from_secs(1), Duration::ZERO).await;
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let woke_at = Some(Instant::now());
+        assert!(opening.note_woke(woke_at));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(opening.forgives_silence(woke_at, opening.rhythm()));
+        // The old source lets go late.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let rhythm = opening.begin_source();
+        assert_eq!(opening.stalled_at(&rhythm), Some(Instant::now() + Duration::from_secs(5)));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(!opening.note_woke(woke_at) && !opening.forgives_silence(woke_at, rhythm));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_camera_that_gave_a_picture_since_the_program_woke_is_not_forgiven() {
+        let mut opening = opening();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let woke_at = Some(Instant::now());
+        assert!(opening.note_woke(woke_at));
+        tokio::time::advance(WAITED * 2).await;
+        opening.note_frame(Instant::now());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let rhythm = opening.rhythm();
+        assert!(!opening.forgives_silence(woke_at, rhythm) && !opening.forgives_silence(None, rhythm));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_never_opened_is_not_opened_again_but_for_the_first_time() {
+        let mut opening = opening();
+        opening.begin_source();
+        opening.begin_source();
+        assert!(!opening.is_again);
+        opening.note_opened(Duration::ZERO);
+        assert!(!opening.is_again, "what this source says is news");
+        opening.begin_source();
+        assert!(opening.is_again);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reason_tells_broken_pictures_what_to_write_and_the_last_try() {
+        let mut opening = opening();
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let none_broken = feed.stats();
+        (1..=2).for_each(|number| feed.count_broken(format!("picture {number}: no SOI")));
+        let reason = opening.stall_reason(&Rhythm::default(), &feed.stats());
+        assert_eq!(
+            reason,
+            "no whole picture within 30s, 2 broken ones: picture 2: no SOI; allow more with stall_timeout = \"1m\""
+        );
+        opening.note_trouble("503".to_owned());
+        let reason = opening.stall_reason(&opening.rhythm(), &none_broken);
+        assert!(
+            reason.starts_with("no picture for 30s; ") && reason.ends_with("; at the last try: 503"),
+            "{reason}"
+        );
+        open_once(&mut opening, 1, Duration::ZERO, Duration::ZERO).await;
+        assert!(!opening.stall_reason(&opening.rhythm(), &none_broken).contains("503"));
     }
 }

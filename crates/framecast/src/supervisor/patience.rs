@@ -73,27 +73,36 @@ impl Patience {
         let usual = (rhythm.pictures() >= KNOWN_FROM).then(|| rhythm.interval()).flatten();
         match usual {
             Some(usual) => usual.saturating_mul(INTERVALS).min(LONGEST),
-            None if rhythm.pictures() == 0 => AT_FIRST.max(self.timeout.unwrap_or_default() * STEPS),
-            None => AT_FIRST,
+            None => AT_FIRST.max(self.timeout.unwrap_or_default() * STEPS),
         }
     }
 
     /// What is said of a camera that was silent for longer than it may.
     pub(crate) fn reason(&self, rhythm: &Rhythm) -> String {
         let allowed = self.until_lost(rhythm).unwrap_or(Duration::MAX);
-        let silence = format!("no picture for {}", shown(allowed));
-        if self.stated.is_some() {
-            return format!("{silence}; a longer stall_timeout allows more");
+        let (silence, advice) = (format!("no picture for {}", shown(allowed)), self.advice(allowed));
+        if self.is_stated() {
+            return format!("{silence}; {advice}");
         }
-        if self.has_silence {
-            return format!("{silence}; a longer #silence in its URL allows more");
-        }
-        let more = shown(allowed.saturating_mul(2));
-        let advice = format!("allow more with stall_timeout = \"{more}\"");
         match rhythm.interval().filter(|_| rhythm.pictures() >= KNOWN_FROM) {
             Some(usual) => format!("{silence}; the camera gave one every {} before; {advice}", shown(usual)),
             None => format!("{silence}; if the camera needs longer to begin, {advice}"),
         }
+    }
+
+    /// What to write for a camera that needs longer than `allowed`.
+    pub(crate) fn advice(&self, allowed: Duration) -> String {
+        let more = shown(allowed.saturating_mul(2));
+        if self.has_silence && self.stated.is_none() {
+            // In a URL without the blank.
+            return format!("allow more with #silence={} in its URL", more.replace(' ', ""));
+        }
+        format!("allow more with stall_timeout = \"{more}\"")
+    }
+
+    /// Whether the configuration or the URL says how long the camera may be silent.
+    fn is_stated(&self) -> bool {
+        self.stated.is_some() || self.has_silence
     }
 }
 
@@ -148,6 +157,15 @@ mod tests {
     }
 
     #[test]
+    fn a_timeout_in_the_url_holds_until_the_pace_is_known() {
+        let patience = patience("http://cam/#timeout=20s", None);
+        for pictures in 0..3 {
+            assert_eq!(patience.until_lost(&rhythm(pictures, SECOND)), Some(SECOND * 80), "{pictures}");
+        }
+        assert_eq!(patience.until_lost(&rhythm(3, SECOND)), Some(SECOND * 5));
+    }
+
+    #[test]
     fn a_slow_camera_is_allowed_four_of_its_intervals_up_to_ten_minutes() {
         let patience = patience("http://cam/", None);
         assert_eq!(patience.until_lost(&rhythm(3, SECOND * 10)), Some(SECOND * 40));
@@ -160,7 +178,7 @@ mod tests {
         let patience = patience("http://cam/", Some(SECOND * 2));
         for rhythm in [Rhythm::default(), rhythm(9, SECOND * 10)] {
             assert_eq!(patience.until_lost(&rhythm), Some(SECOND * 2));
-            assert_eq!(patience.reason(&rhythm), "no picture for 2s; a longer stall_timeout allows more");
+            assert_eq!(patience.reason(&rhythm), "no picture for 2s; allow more with stall_timeout = \"4s\"");
         }
     }
 
@@ -181,7 +199,7 @@ mod tests {
         let rhythm = rhythm(9, SECOND);
         assert_eq!(patience.until_lost(&rhythm), Some(SECOND * 65));
         let reason = patience.reason(&rhythm);
-        assert_eq!(reason, "no picture for 1m 5s; a longer #silence in its URL allows more");
+        assert_eq!(reason, "no picture for 1m 5s; allow more with #silence=2m10s in its URL");
         patience.set_longest_pause(Duration::MAX);
         assert_eq!((patience.until_lost(&rhythm), patience.until_told()), (None, None));
     }

@@ -6,6 +6,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,13 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// Starts to open and read `camera`, whose pictures came as in `rhythm` until now. `is_again`: it was read before
-    /// within the same opening, and the log says of it what it has to say.
-    pub(crate) fn spawn(camera: &Arc<Camera>, rhythm: Rhythm, is_again: bool) -> io::Result<Self> {
+    /// within the same opening, and has had its burst. `has_told_broken`: whether the log says that its pictures are broken.
+    pub(crate) fn spawn(
+        camera: &Arc<Camera>,
+        rhythm: Rhythm,
+        is_again: bool,
+        has_told_broken: &Arc<AtomicBool>,
+    ) -> io::Result<Self> {
         let (reports_to, reports) = mpsc::channel(2);
         let (end, ended) = oneshot::channel();
         let cancel = CancellationToken::new();
@@ -59,6 +65,7 @@ impl Reader {
             cancel: cancel.clone(),
             passage: Arc::clone(&passage),
             is_again,
+            has_told_broken: Arc::clone(has_told_broken),
         };
         let span = Span::current();
         // Linux shows fifteen characters of a thread's name.
@@ -110,6 +117,7 @@ struct Work {
     cancel: CancellationToken,
     passage: Arc<Passage>,
     is_again: bool,
+    has_told_broken: Arc<AtomicBool>,
 }
 
 impl Work {
@@ -159,7 +167,7 @@ impl Work {
         let throttle = Throttle::new(settings.max_fps, Instant::now());
         let throttle = if self.is_again { throttle.without_burst() } else { throttle };
         let mut frames = Frames::new(source, throttle);
-        let mut told = Told { broken: self.is_again, ..Told::default() };
+        let mut told = Told::default();
         loop {
             let next = frames.next(feed).await;
             feed.count_lost(told.newly_lost(&*frames.source));
@@ -175,9 +183,8 @@ impl Work {
                 }
                 Ok(None) => return Some(Ok(())),
                 Err(error) if error.is_picture() => {
-                    if !told.broken {
+                    if !self.has_told_broken.swap(true, Ordering::Relaxed) {
                         warn!(%error, "broken; later ones are only counted");
-                        told.broken = true;
                     }
                     feed.count_broken(error.to_string());
                 }
@@ -201,7 +208,6 @@ fn shortest_interval(max_fps: f64) -> Duration {
 /// What has been told of an open source.
 #[derive(Default)]
 struct Told {
-    broken: bool,
     lost_frames: u64,
     repaired_frames: u64,
     /// The format at which the device's capture was told.
@@ -249,21 +255,19 @@ impl Frames {
     /// The next frame that may pass. Cancel safe, as the source is.
     async fn next(&mut self, feed: &Feed) -> Result<Option<Frame>, Error> {
         loop {
-            if let Some(end) = self.end.take() {
+            // A last picture that is kept passes no earlier than any other.
+            if let Some(end) = self.end.take_if(|_| self.kept.is_none()) {
                 return end.map(|()| None);
             }
             let ready_at = tokio::time::Instant::from_std(self.throttle.ready_at());
             let frame = tokio::select! {
                 biased;
-                next = self.source.next_frame() => match next {
+                next = self.source.next_frame(), if self.end.is_none() => match next {
                     Ok(Some(frame)) => frame,
                     Err(error) if error.is_picture() => return Err(error),
                     end => {
                         self.end = Some(end.map(|_| ()));
-                        match self.kept.take() {
-                            Some(frame) => return Ok(Some(frame)),
-                            None => continue,
-                        }
+                        continue;
                     }
                 },
                 () = tokio::time::sleep_until(ready_at), if self.kept.is_some() => {

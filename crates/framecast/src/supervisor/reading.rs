@@ -94,7 +94,8 @@ impl Supervisor {
         if hangs >= MAX_STUCK_READERS {
             return Err(format!("the driver hangs in {hangs} threads; waiting for one to return"));
         }
-        let reader = Reader::spawn(&self.camera, opening.begin_source(), opening.is_again);
+        let rhythm = opening.begin_source();
+        let reader = Reader::spawn(&self.camera, rhythm, opening.is_again, &opening.has_told_broken);
         reader.map_err(|error| format!("cannot start a thread: {error}"))
     }
 
@@ -149,6 +150,10 @@ impl Supervisor {
     fn stall(&mut self, opening: &mut Opening, awaited: &Awaited<'_>, status: &Status) -> Option<Next> {
         if awaited.has_passed(opening) || opening.note_woke(self.wake.woke_at()) {
             return None;
+        }
+        if opening.forgives_silence(self.wake.woke_at(), awaited.rhythm(opening)) {
+            info!("nothing has come since the stop; the source is opened again");
+            return Some(ControlFlow::Continue(opening.retry_at()));
         }
         let reason = opening.stall_reason(&awaited.rhythm(opening), &self.feed.stats());
         if status.reason.as_ref() != Some(&reason) {
@@ -223,15 +228,26 @@ impl Supervisor {
             }
             return ControlFlow::Continue(opening.reopen_at(self.settings.max_fps));
         }
-        let (reason, is_transient) = match result {
-            Ok(()) => ("the source has ended".to_owned(), true),
-            Err(error) => (one_line(&error), error.is_transient()),
+        let (reason, due_at) = match &result {
+            Ok(()) => ("the source has ended".to_owned(), opening.reopen_at(self.settings.max_fps)),
+            Err(error) => (one_line(error), opening.retry_at()),
         };
+        let error = result.err();
+        // How long a live camera may go without a picture is its silence's to decide, however many tries that takes.
+        if opening.live_since.is_some() && !gave_pictures && error.as_ref().is_none_or(Error::may_pass) {
+            debug!(%reason, "no picture this time; the source is opened again");
+            opening.note_trouble(reason);
+            return ControlFlow::Continue(due_at);
+        }
         // A lost camera was lost before the program stood still.
-        if is_transient && self.feed.status().state != State::Lost && self.wake.is_recent() {
+        let may_be_forgiven =
+            self.feed.status().state != State::Lost && error.as_ref().is_none_or(Error::is_of_connection);
+        if may_be_forgiven && self.wake.is_recent() {
             info!(%reason, "the source did not outlive the stop; it is opened again");
+            opening.note_trouble(reason);
             return ControlFlow::Continue(opening.retry_at());
         }
+        let is_transient = error.is_none_or(|error| error.is_transient());
         ControlFlow::Break(Outcome::Failed { reason, live_for: opening.live_for(), is_transient })
     }
 

@@ -12,7 +12,7 @@ use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
 async fn survives(fault: Act, reason: &str) {
     let (broken, sound) = (Camera::new("broken", PLAY), Camera::new("sound", PLAY));
     let mut settings = settings(&[&broken, &sound]);
-    if matches!(fault, Act::Silent | Act::Block) {
+    if matches!(fault, Act::Silent | Act::Block | Act::End) {
         settings.cameras[0].stall_timeout = Some(SOON_STALLED);
     }
     let server = Server::start(settings, &[&broken, &sound]).await;

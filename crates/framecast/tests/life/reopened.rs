@@ -1,12 +1,17 @@
 //! Cameras whose source ends in order again and again, and cameras that are slow: neither is lost.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use framecast::{Drivers, EventKind, EventReader, Settings, State, Told};
-use framecast_testkit::{Viewer, get, jpeg, soon, until};
+use framecast_testkit::{Viewer, get, jpeg, jpeg_of, soon, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::camera::{Act, Camera};
+use crate::program::Program;
 use crate::server::{AN_HOUR, Server, settings};
 
 /// One picture each opening.
@@ -153,4 +158,138 @@ async fn a_camera_with_a_picture_every_six_seconds_is_not_lost_by_default() {
     }
     assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
     server.stop().await;
+}
+
+const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n";
+
+/// The answer of a camera that has one picture for each connection.
+fn one_picture(number: u64) -> Vec<u8> {
+    let picture = jpeg_of(2048, number);
+    let part = format!("--b\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
+    [STREAM, part.as_bytes(), &picture, b"\r\n"].concat()
+}
+
+/// A server that meets each connection with the next of `answers`, all later ones with the last, and closes it. It ends
+/// with the handle.
+async fn serve(answers: Vec<Vec<u8>>) -> (SocketAddr, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let last = answers.last().unwrap().clone();
+        for answer in answers.into_iter().chain(std::iter::repeat(last)) {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let read = stream.read_buf(&mut request).await;
+                assert!(read.unwrap() > 0, "the request is whole");
+            }
+            stream.write_all(&answer).await.unwrap();
+        }
+    });
+    (address, AbortOnDropHandle::new(serving))
+}
+
+/// A server with the camera at `address`, which may be silent for as long as a test takes.
+async fn server_of(address: SocketAddr) -> Server {
+    let source = format!("http://{address}/");
+    let mut settings = Settings::with_cameras([("door", source.as_str())]).unwrap();
+    settings.listen.set_port(0);
+    settings.cameras[0].stall_timeout = Some(AN_HOUR);
+    Server::start_with(settings, Drivers::builtin()).await
+}
+
+#[tokio::test]
+async fn a_live_camera_without_a_picture_at_some_connections_is_not_lost() {
+    let busy = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let broken = [STREAM, b"--b\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8\xff\xd9\r\n--b--\r\n"].concat();
+    let answers = vec![one_picture(1), busy.to_vec(), STREAM.to_vec(), broken, one_picture(2)];
+    let (address, _camera) = serve(answers).await;
+    let server = server_of(address).await;
+    let mut events = server.events();
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("the last answer", viewer.next_where(|seen| seen.number == Some(2))).await.unwrap();
+    assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
+    assert_eq!(server.feed("door").stats().broken, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_live_camera_that_refuses_the_next_connection_is_lost_at_once() {
+    for (status, answers) in [("401", 1), ("403", 2), ("404", 1)] {
+        let refusal = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let mut answers: Vec<_> = (1..=answers).map(one_picture).collect();
+        answers.push(refusal.into_bytes());
+        let (address, _camera) = serve(answers).await;
+        let server = server_of(address).await;
+        let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+        soon("a picture", viewer.next_number()).await.unwrap();
+        let reason = server.wait_state("door", State::Lost).await.reason.unwrap();
+        assert!(reason.contains(status), "{reason}");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_live_camera_that_gives_no_picture_any_more_is_lost_with_what_it_said_last() {
+    let camera = Camera::new("door", SNAPSHOT);
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].stall_timeout = Some(Duration::from_secs(1));
+    let server = Server::start(settings, &[&camera]).await;
+    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    camera.act(Act::End);
+    let reason = server.wait_state("door", State::Lost).await.reason.unwrap();
+    let told =
+        "no picture for 1s; allow more with stall_timeout = \"2s\"; at the last try: the source has ended";
+    assert_eq!(reason, told);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn max_fps_holds_for_a_camera_that_ends_again_and_again() {
+    const MAX_FPS: u32 = 5;
+    // More at once than may pass the first time that it is opened, and then one too many each time.
+    let camera = Camera::new("door", Act::Film { pictures: 2, fps: 1000 });
+    let mut settings = settings(&[&camera]);
+    settings.cameras[0].max_fps = f64::from(MAX_FPS);
+    let server = Server::start(settings, &[&camera]).await;
+    let begun_at = Instant::now();
+    let _viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let feed = server.feed("door");
+    until("enough pictures", || feed.stats().frames >= 13).await;
+    let (frames, took) = (feed.stats().frames, begun_at.elapsed());
+    // Three may come at once.
+    let allowed = took.as_secs_f64() * f64::from(MAX_FPS) + 3.0;
+    assert!(frames as f64 <= allowed, "{frames} in {took:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_tells_once_that_pictures_are_broken_however_often_the_camera_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("picture.jpg"), jpeg(64, 48, 7)).unwrap();
+    std::fs::write(at("broken.jpg"), b"\xff\xd8\xff\xd9").unwrap();
+    // Whole the first time, and then each time with a broken one before it.
+    std::fs::write(at("run.sh"), "test -e again && cat broken.jpg\ntouch again\ncat picture.jpg\n").unwrap();
+    let arguments = ["--config", "door.toml"];
+    std::fs::write(at("door.toml"), "[[camera]]\nname = \"door\"\nsource = \"exec:sh run.sh\"\n").unwrap();
+    let mut program = Program::start(&arguments, folder.path()).await;
+    let _viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    let address = program.address;
+    let broken = async |least: u64| loop {
+        let answer = get(address, "/api/cameras/door").await.unwrap();
+        let camera: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        if camera["broken"].as_u64().unwrap() >= least {
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    };
+    soon("many broken ones", broken(5)).await;
+    program.tell(rustix::process::Signal::TERM);
+    let mut told = 0;
+    while let Some(line) = soon("the log", program.log.next_line()).await.unwrap() {
+        told += usize::from(line.contains("later ones are only counted"));
+    }
+    assert_eq!(told, 1);
 }

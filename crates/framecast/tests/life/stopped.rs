@@ -1,14 +1,19 @@
 //! The program itself stands still for a while: no camera is blamed for that.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use framecast::Listen;
-use framecast_testkit::{Viewer, get, soon};
+use framecast_testkit::{Viewer, get, jpeg_of, soon};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::camera::{Camera, PLAY};
 use crate::program::Program;
@@ -88,6 +93,59 @@ async fn a_camera_whose_connection_did_not_outlive_the_stop_is_opened_again_with
     assert!(camera.opened() >= 2);
     is_not_blamed(&program).await;
     server.stop().await;
+    program.tell(Signal::TERM);
+    assert_eq!(program.end().await, Some(0));
+}
+
+/// How many pictures each connection of [`serve`] may have.
+const EACH: u64 = 100_000;
+
+/// A camera whose first connection brings nothing more once it is dead, and is not closed either.
+async fn serve(listener: TcpListener, is_dead: watch::Receiver<bool>) {
+    for connection in 0.. {
+        let (stream, _) = listener.accept().await.unwrap();
+        let is_dead = is_dead.clone();
+        tokio::spawn(async move {
+            // The program closes the connection when it has enough.
+            play(stream, connection * EACH, || connection == 0 && *is_dead.borrow()).await.ok();
+        });
+    }
+}
+
+/// Pictures with numbers after `before`, until the connection is dead.
+async fn play(mut stream: TcpStream, before: u64, is_dead: impl Fn() -> bool) -> std::io::Result<()> {
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n")
+        .await?;
+    for number in before + 1.. {
+        if is_dead() {
+            pending::<()>().await;
+        }
+        let picture = jpeg_of(2048, number);
+        let head = format!("--b\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
+        stream.write_all(&[head.as_bytes(), &picture, b"\r\n"].concat()).await?;
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_camera_whose_connection_died_silently_during_the_stop_is_opened_again_without_a_word() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let is_dead = watch::Sender::new(false);
+    let _camera = AbortOnDropHandle::new(tokio::spawn(serve(listener, is_dead.subscribe())));
+    let folder = tempfile::tempdir().unwrap();
+    let program = program(address, folder.path()).await;
+    let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    soon("a picture", viewer.next_number()).await.unwrap();
+    program.tell(Signal::STOP);
+    is_dead.send_replace(true);
+    sleep(STOP).await;
+    program.tell(Signal::CONT);
+    let new = viewer.next_where(|seen| seen.number.is_some_and(|number| number > EACH));
+    soon("pictures of a new connection", new).await.unwrap();
+    is_not_blamed(&program).await;
     program.tell(Signal::TERM);
     assert_eq!(program.end().await, Some(0));
 }

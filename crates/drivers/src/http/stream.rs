@@ -23,7 +23,11 @@ const MAX_NOTICES: u32 = 4;
 
 /// How the pictures of a stream are told apart.
 pub(super) enum Reader {
-    Multipart(Box<Parser>),
+    /// `has_last_boundary`: the boundary has come that says that no part follows.
+    Multipart {
+        parser: Box<Parser>,
+        has_last_boundary: bool,
+    },
     BackToBack(Box<Splitter>),
 }
 
@@ -33,7 +37,7 @@ impl Reader {
         let limits = Limits { max_body_bytes: target.max_picture_bytes, ..Limits::default() };
         let mut parser = Parser::new(boundary).with_limits(limits).with_part_end(PartEnd::AtJpegEoi);
         parser.push(head);
-        Self::Multipart(Box::new(parser))
+        Self::Multipart { parser: Box::new(parser), has_last_boundary: false }
     }
 
     /// Pictures with nothing between them; `head` was read already.
@@ -45,27 +49,29 @@ impl Reader {
 
     fn push(&mut self, bytes: &[u8]) {
         match self {
-            Self::Multipart(parser) => parser.push(bytes),
+            Self::Multipart { parser, .. } => parser.push(bytes),
             Self::BackToBack(splitter) => splitter.push(bytes),
         }
     }
 
     fn next_picture(&mut self) -> Result<Option<Picture>, framecast_media::Error> {
-        let parser = match self {
-            Self::Multipart(parser) => parser,
+        let (parser, has_last_boundary) = match self {
+            Self::Multipart { parser, has_last_boundary } => (parser, has_last_boundary),
             Self::BackToBack(splitter) => return splitter.next_picture(),
         };
         loop {
             match parser.next_event()? {
                 Some(Event::Part(part)) => {
+                    *has_last_boundary = false;
                     let picture = Picture::from(part);
                     if is_picture(&picture) {
                         return Ok(Some(picture));
                     }
                     tracing::debug!("a part that is no picture is left out");
                 }
-                // Some cameras go on behind the last boundary; a server that does not closes the connection.
-                Some(Event::End) => {}
+                // Some cameras go on behind the last boundary; a server that does not closes the connection, or has come to
+                // the length that it declared.
+                Some(Event::End) => *has_last_boundary = true,
                 None => return Ok(None),
             }
         }
@@ -74,15 +80,20 @@ impl Reader {
     /// How many pictures had something behind them that belongs to nothing.
     fn foreign_tails(&self) -> u64 {
         match self {
-            Self::Multipart(parser) => parser.foreign_tails(),
+            Self::Multipart { parser, .. } => parser.foreign_tails(),
             Self::BackToBack(_) => 0,
         }
+    }
+
+    /// Whether the stream says that it has ended.
+    fn has_last_boundary(&self) -> bool {
+        matches!(self, Self::Multipart { has_last_boundary: true, .. })
     }
 
     /// What the end of the stream completes, if anything.
     fn finish(self) -> Option<Picture> {
         match self {
-            Self::Multipart(parser) => parser.finish().map(Picture::from).filter(is_picture),
+            Self::Multipart { parser, .. } => parser.finish().map(Picture::from).filter(is_picture),
             Self::BackToBack(_) => None,
         }
     }
@@ -131,6 +142,9 @@ impl Stream {
                 Ok(Some(picture)) => return self.admit(picture).map(Some),
                 Ok(None) => {}
                 Err(error) => return Err(self.broken(error)),
+            }
+            if reader.has_last_boundary() && self.response.is_at_declared_end() {
+                return self.finish();
             }
             let (awaited, limit) = if self.pictures == 0 {
                 ("the first picture", Some(self.target.picture_timeout()))

@@ -16,7 +16,7 @@ use crate::http1::{Body, Head};
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
 /// How long a stream that has come to its declared length may pause before that was its end: most such lengths are made up.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// An answer whose head has come. Dropping it closes its connection.
 pub(in crate::http) struct Response {
@@ -48,6 +48,11 @@ impl Response {
     /// Whether the head says in bytes how long the body is.
     pub(in crate::http) fn has_length(&self) -> bool {
         self.body.has_length()
+    }
+
+    /// Whether a stream has come to its declared length, and nothing behind it so far.
+    pub(in crate::http) fn is_at_declared_end(&self) -> bool {
+        self.body.is_at_declared_end() && self.connection.buf.is_empty()
     }
 
     /// Whether all of the body has come.

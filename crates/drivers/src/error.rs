@@ -122,12 +122,13 @@ pub enum Error {
         /// What failed and why, the whole chain in one line.
         problem: String,
     },
-    /// A server ended a stream before its first picture.
+    /// A server was there and gave no picture: it ended the connection or the stream before one, or sent nothing, or a word,
+    /// in its place.
     #[error("{url}: {problem}")]
     EndedEarly {
         /// The source, as its `Display` tells it.
         url: String,
-        /// Who ended it, as a sentence.
+        /// What it did, as a sentence.
         problem: String,
     },
     /// A server answered with something other than pictures.

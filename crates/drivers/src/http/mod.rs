@@ -65,6 +65,10 @@ impl Driver for Http {
                     tracing::debug!(every = ?target.interval, "a still picture, or pictures without boundaries");
                     Box::new(Still::new(url, session, response, head, is_endless))
                 }
+                // Another time there may be a picture.
+                Kind::Nothing { error: Error::Answer { answer, advice, .. }, is_hiccup: true } => {
+                    return Err(target.ended_early(format!("answered {answer}; {advice}")));
+                }
                 Kind::Nothing { error, .. } => return Err(error),
             })
         })

@@ -96,7 +96,7 @@ impl Session {
     /// server that was busy or sent something else than a picture; not one that refuses.
     pub(super) fn may_pass(&self, error: &Error) -> bool {
         match error {
-            Error::Connection { .. } | Error::TimedOut { .. } => true,
+            Error::Connection { .. } | Error::EndedEarly { .. } | Error::TimedOut { .. } => true,
             Error::Answer { .. } => {
                 self.status.is_some_and(|status| matches!(status, 200..300 | 408 | 429 | 500..600))
             }
@@ -270,6 +270,7 @@ impl Session {
 pub(super) fn fault_of(target: &Target, fault: Fault) -> Error {
     match fault {
         Fault::ConnectTimedOut => target.timed_out("a connection", target.connect_timeout()),
+        Fault::ClosedEarly | Fault::CutOff => target.ended_early(fault.to_string()),
         fault => target.failed(fault.to_string()),
     }
 }

@@ -187,8 +187,7 @@ impl Stream {
         if self.pictures > 0 {
             return Ok(None);
         }
-        let problem = "the server ended the stream before its first picture".to_owned();
-        Err(Error::EndedEarly { url: self.target.shown.clone(), problem })
+        Err(self.target.ended_early("the server ended the stream before its first picture"))
     }
 
     /// Leaves a notice out; the time that a picture is awaited goes on.

@@ -112,6 +112,11 @@ impl Target {
         Error::Connection { url: self.shown.clone(), problem: problem.into() }
     }
 
+    /// The error for a server that was there, and gave no picture this time.
+    pub(super) fn ended_early(&self, problem: impl Into<String>) -> Error {
+        Error::EndedEarly { url: self.shown.clone(), problem: problem.into() }
+    }
+
     /// The error for `awaited`, which did not come.
     pub(super) fn timed_out(&self, awaited: &'static str, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited, after }

@@ -223,7 +223,7 @@ async fn a_first_picture_that_fails_is_an_error_at_once() {
         Then::Close
     });
     let mut source = open(&server.url("/#fps=500&silence=1h")).await.unwrap();
-    assert!(matches!(source.next_frame().await, Err(Error::Connection { .. })));
+    assert!(matches!(source.next_frame().await, Err(Error::EndedEarly { .. })));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ mod tcp_info;
 use std::os::fd::BorrowedFd;
 
 pub use cache::prefetch;
-pub use heap::return_large_blocks;
+pub use heap::{return_free_memory, return_large_blocks};
 pub use tcp_info::TcpInfo;
 
 /// Bytes that were written to `socket` and have not been acknowledged by the other end, sent or not (`SIOCOUTQ`). Of a

@@ -155,6 +155,8 @@ impl Supervisor {
         self.notices.end();
         self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
         self.tell(EventKind::Closed, None);
+        // What the driver had stays in its thread's heap otherwise.
+        tokio::task::spawn_blocking(framecast_sys::return_free_memory);
     }
 
     /// Tells whoever keeps events that this happened to the camera.

@@ -171,9 +171,11 @@ fn let_go(address: SocketAddr, process: u32, before: &Usage) -> Vec<String> {
     let busy = || cameras(address).into_iter().filter(is_busy).collect::<Vec<_>>();
     let is_back = || Usage::of(process).is_down_to(before);
     let now = || format!("{before:?}, and now {:?}", Usage::of(process));
-    let mut findings: Vec<String> = [
+    let is_small = || Usage::of(process).resident_kib <= MAX_RESIDENT_KIB;
+    let findings: Vec<String> = [
         until("all are idle", || busy().is_empty(), || format!("{:?}", busy())),
         until("there are as few threads and descriptors as before", is_back, now),
+        until("memory is back", is_small, now),
     ]
     .into_iter()
     .flatten()
@@ -183,9 +185,6 @@ fn let_go(address: SocketAddr, process: u32, before: &Usage) -> Vec<String> {
         "{} KiB resident before, {} at the peak, {} when all is over",
         before.resident_kib, after.peak_kib, after.resident_kib
     );
-    if after.resident_kib > MAX_RESIDENT_KIB {
-        findings.push(format!("{} KiB are resident when all is over", after.resident_kib));
-    }
     findings
 }
 

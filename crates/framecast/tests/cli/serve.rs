@@ -95,7 +95,8 @@ fn listening_beyond_this_machine_without_a_password_is_warned_of() {
     let mut closed = Running::start(framecast(&arguments).env("FRAMECAST_PASSWORD", "pw"));
     closed.address();
     let (_, lines) = closed.terminate();
-    assert!(!lines.iter().any(|line| line.contains("WARN")), "{lines:#?}");
+    // The tests share a folder for state, so another one's history may be in use.
+    assert!(!lines.iter().any(|line| line.contains("anyone who reaches")), "{lines:#?}");
 }
 
 #[test]

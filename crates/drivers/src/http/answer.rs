@@ -50,7 +50,8 @@ pub(super) async fn sort(target: &Target, response: &mut Response) -> Result<Kin
             is_multipart || essence.starts_with("video/") || essence == "application/octet-stream";
         Kind::Pictures { head, is_endless: is_endless && !response.has_length() }
     } else if body.is_empty() {
-        let error = target.answered("an empty page", "the camera may be off, or the path wrong");
+        let error =
+            target.answered("an empty page", "the camera may be busy or still starting, or the path wrong");
         Kind::Nothing { error, is_hiccup: true }
     } else if is_multipart || body.starts_with(b"--") {
         Kind::Multipart { boundary: boundary_from_content_type(&content_type), head }

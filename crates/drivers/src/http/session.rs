@@ -204,6 +204,12 @@ impl Session {
                     "redirects to this machine, its link and its cloud are not followed; write that address if you mean it",
                 ));
             }
+            Err(fault) if !is_own => {
+                let place = redirect::place(url);
+                return Err(self
+                    .target
+                    .failed(format!("redirected to {place}, where this happened: {fault}")));
+            }
             Err(fault) => return Err(fault_of(&self.target, fault)),
         };
         if is_trusted {

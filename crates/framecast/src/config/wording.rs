@@ -180,6 +180,10 @@ fn elsewhere(unknown: &str, table: Table) -> Option<&'static str> {
             "a size is part of the source: source = \"/dev/video0?size=1280x720\", or behind an RTSP camera's address \
              \"rtsp://ADDRESS#size=640x360\""
         }
+        ("timeout" | "silence" | "redirect" | "insecure" | "transport", Table::Camera) => {
+            "this is part of the source, behind a # at its end: source = \"http://ADDRESS#silence=60s\", \
+             \"rtsp://ADDRESS#transport=udp\"; several are joined by &"
+        }
         ("enabled" | "enable" | "disabled", Table::Camera) => {
             "every camera in the file is served, and opens when someone watches; to leave one out, put a # before each \
              line of its [[camera]]"

@@ -37,6 +37,8 @@ pub(super) struct Opening {
     pub(super) is_quiet: bool,
     /// How many broken pictures the camera had had before.
     broken_before: u64,
+    /// When the camera was opened.
+    started_at: Instant,
     /// When the source was opened last.
     begun_at: Instant,
     /// Whether a source was open before within this opening.
@@ -64,6 +66,7 @@ impl Opening {
             unwatched_since: None,
             is_quiet: true,
             broken_before,
+            started_at: now,
             begun_at: now,
             was_opened: false,
             is_again: false,
@@ -144,6 +147,11 @@ impl Opening {
             passage.open();
         }
         self.last_sign > before
+    }
+
+    /// When the camera was opened, if its source was open since then.
+    pub(super) fn again_since(&self) -> Option<std::time::Instant> {
+        self.is_again.then(|| self.started_at.into_std())
     }
 
     /// Keeps how the pictures came to the end of a source; whether there were any of this one.

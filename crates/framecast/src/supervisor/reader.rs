@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use framecast_drivers::blocking::panic_message;
 use framecast_drivers::{Capture, Error, Source};
 use framecast_hub::Feed;
-use framecast_media::{Format, Frame};
+use framecast_media::{Format, Frame, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
@@ -47,12 +47,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts to open and read `camera`, whose pictures came as in `rhythm` until now. `is_again`: it was read before
-    /// within the same opening, and has had its burst. `has_told_broken`: whether the log says that its pictures are broken.
+    /// Starts to open and read `camera`, whose pictures came as in `rhythm` until now. `again_since`: when the opening began
+    /// within which it was read before; it has had its burst, and its media time goes on. `has_told_broken`: whether the
+    /// log says that its pictures are broken.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
         rhythm: Rhythm,
-        is_again: bool,
+        again_since: Option<Instant>,
         has_told_broken: &Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let (reports_to, reports) = mpsc::channel(2);
@@ -64,7 +65,7 @@ impl Reader {
             reports: reports_to,
             cancel: cancel.clone(),
             passage: Arc::clone(&passage),
-            is_again,
+            again_since,
             has_told_broken: Arc::clone(has_told_broken),
         };
         let span = Span::current();
@@ -116,7 +117,7 @@ struct Work {
     reports: mpsc::Sender<Report>,
     cancel: CancellationToken,
     passage: Arc<Passage>,
-    is_again: bool,
+    again_since: Option<Instant>,
     has_told_broken: Arc<AtomicBool>,
 }
 
@@ -154,6 +155,8 @@ impl Work {
     /// Reads the source to its end; `None` when nobody wants its reports any more.
     async fn read(&self) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
+        // The media time of a source begins when it is opened.
+        let begins_at = self.again_since.map(|since| Timestamp::from_duration(since.elapsed()));
         let source = match drivers.open(&settings.source).await {
             Ok(source) => source,
             Err(error) => return Some(Err(error)),
@@ -165,7 +168,7 @@ impl Work {
             controls.apply(&*driver, &settings.source).await;
         }
         let throttle = Throttle::new(settings.max_fps, Instant::now());
-        let throttle = if self.is_again { throttle.without_burst() } else { throttle };
+        let throttle = if self.again_since.is_some() { throttle.without_burst() } else { throttle };
         let mut frames = Frames::new(source, throttle);
         let mut told = Told::default();
         loop {
@@ -173,7 +176,11 @@ impl Work {
             feed.count_lost(told.newly_lost(&*frames.source));
             feed.count_repaired(told.newly_repaired(&*frames.source));
             match next {
-                Ok(Some(frame)) => {
+                Ok(Some(mut frame)) => {
+                    if let Some(begins_at) = begins_at {
+                        frame.pts =
+                            Timestamp::from_ticks(begins_at.ticks().saturating_add(frame.pts.ticks()));
+                    }
                     if let Some(capture) = told.new_capture(&*frames.source, &frame) {
                         self.report(Report::Capture(capture)).await?;
                     }

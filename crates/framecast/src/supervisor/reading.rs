@@ -95,7 +95,7 @@ impl Supervisor {
             return Err(format!("the driver hangs in {hangs} threads; waiting for one to return"));
         }
         let rhythm = opening.begin_source();
-        let reader = Reader::spawn(&self.camera, rhythm, opening.is_again, &opening.has_told_broken);
+        let reader = Reader::spawn(&self.camera, rhythm, opening.again_since(), &opening.has_told_broken);
         reader.map_err(|error| format!("cannot start a thread: {error}"))
     }
 

@@ -52,6 +52,7 @@ async fn a_camera_that_ends_after_each_picture_is_live_without_a_word() {
     assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
     let stats = server.feed("door").stats();
     assert!(stats.opened >= 20 && stats.closed >= 19, "{stats:?}");
+    assert!(stats.frames_per_second.is_some_and(|fps| fps < 100.0), "its media time goes on: {stats:?}");
     server.stop().await;
     assert_eq!(camera.opened(), camera.closed(), "every opening was let go");
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use framecast_media::codec::jpeg::{admit, scan};
+use framecast_media::codec::jpeg::{Admitted, admit, scan};
 use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
 use framecast_transcode::{Backend, Decoder, Transcoder, Wish};
 use libfuzzer_sys::fuzz_target;
@@ -29,13 +29,13 @@ fuzz_target!(|data: &[u8]| {
     let admitted = admit(Bytes::copy_from_slice(data));
     CODECS.with_borrow_mut(|codecs| {
         for (decoder, transcoder) in codecs {
-            for jpeg in [data].into_iter().chain(admitted.as_ref().ok().map(|(admitted, _)| &admitted[..])) {
+            for jpeg in [data].into_iter().chain(admitted.as_ref().ok().map(|admitted| &admitted.data[..])) {
                 if let Ok(planar) = decoder.decode_scaled(jpeg, MAX_PIXELS, target) {
                     assert!(planar.width() * planar.height() <= MAX_PIXELS);
                 }
                 let _ = decoder.luma_scaled(jpeg, MAX_PIXELS, target);
             }
-            let Ok((admitted, header)) = &admitted else { continue };
+            let Ok(Admitted { data: admitted, header, .. }) = &admitted else { continue };
             if header.width_px as usize * header.height_px as usize > MAX_PIXELS {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! What a program says on its standard error: to the log, line by line and without secrets, and the last lines to
-//! whoever knows what they mean. A program that floods it is slowed down and its lines are counted rather than logged.
+//! What a program writes on its standard error. Each line goes to the log without secrets; the driver is given the last
+//! lines, to make an error of them. A program that floods is slowed down, and its lines are counted instead of logged.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -27,8 +27,8 @@ const QUALITY: &str = "4";
 const LOW_DELAY: [&str; 8] =
     ["-fflags", "nobuffer", "-flags", "low_delay", "-probesize", "32", "-analyzeduration", "0"];
 
-/// The longest silence that ffmpeg can be told to bear: it counts microseconds in 31 bits. That is longer than any camera
-/// may be silent, so that whoever reads the pictures judges the silence.
+/// The longest silence that ffmpeg can be told to bear: it counts microseconds in 31 bits. That is longer than the
+/// supervisor waits for any camera, so the supervisor decides.
 const LONGEST_SILENCE: Duration = Duration::from_secs(2000);
 
 /// What both programs read on standard input. They give up after `silence` without a byte from the camera.

@@ -1,8 +1,8 @@
 //! An ffmpeg that reads a camera, as a source of frames.
 //!
-//! How long a camera may be silent is for whoever reads the frames to judge. Before the first picture two cases are told
-//! here, because only here they can be told apart: a camera that was there at an earlier opening and does not answer any
-//! more, which is an error, and one that answers but whose datagrams do not come yet, which is a warning.
+//! The supervisor decides how long a camera may be silent. This driver reports two cases before the first picture, because
+//! it alone can distinguish them. A camera that answered an earlier opening and does not answer now is an error. A camera
+//! that answers, but sends no datagrams yet, is a warning.
 
 use std::future::pending;
 use std::time::Duration;

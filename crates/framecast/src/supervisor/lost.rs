@@ -32,7 +32,7 @@ impl Supervisor {
         self.notices.begin();
     }
 
-    /// Waits for the next attempt, with notices to whoever watches; false when nobody has watched for
+    /// Waits for the next attempt and shows notices to viewers. Returns false when nobody has watched for
     /// `idle_timeout`.
     pub(super) async fn wait_lost(&mut self, reason: String, delay: Duration, backoff: &mut Backoff) -> bool {
         debug!(retry_in = ?delay, "waiting");
@@ -70,7 +70,7 @@ impl Supervisor {
     }
 }
 
-/// Waits for the device of a lost camera, in a task of its own: of a driver that panics there nothing more is heard.
+/// Waits for the device of a lost camera in its own task. If the driver panics there, this future never resolves.
 async fn until_back(camera: Arc<Camera>) {
     let waiting = AbortOnDropHandle::new(tokio::spawn(async move {
         match camera.drivers.find(&camera.settings.source) {

@@ -98,11 +98,7 @@ impl Camera {
             },
         };
         self.has_failed = true;
-        Err(failure.unwrap_or_else(|| self.problem("the driver has stopped it after an error of its own")))
-    }
-
-    fn problem(&self, problem: &str) -> Error {
-        Error::Device { device: self.path.display().to_string(), problem: problem.to_owned() }
+        Err(failure.unwrap_or_else(|| trouble::stopped(&self.path)))
     }
 
     /// Whether another signal comes in than the one that the device was set up for.
@@ -134,7 +130,7 @@ impl Camera {
     /// Takes the oldest filled buffer, if there is one, and gives it back at once.
     fn take(&mut self) -> Result<Option<Taken>, Error> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
-        let lent = stream.get_mut().dequeue().map_err(|error| trouble::refused(&self.path, error));
+        let lent = stream.get_mut().dequeue().map_err(|error| trouble::not_taken(&self.path, error));
         let lent = match lent {
             Ok(Some(lent)) => lent,
             Ok(None) => return Ok(None),

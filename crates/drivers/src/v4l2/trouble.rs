@@ -14,6 +14,7 @@ const ENOSPC: i32 = 28;
 const EBUSY: i32 = 16;
 const ENODEV: i32 = 19;
 const ENXIO: i32 = 6;
+const EIO: i32 = 5;
 
 /// Why the node at `path` cannot be opened.
 pub(super) fn cannot_open(path: &Path, source: io::Error) -> Error {
@@ -49,6 +50,21 @@ pub(super) fn refused(path: &Path, error: v4l2::Error) -> Error {
         _ => format!("the driver refuses: {error}"),
     };
     Error::Device { device, problem }
+}
+
+/// Why no buffer could be taken from the device at `path`.
+pub(super) fn not_taken(path: &Path, error: v4l2::Error) -> Error {
+    match error.io().raw_os_error() {
+        // What a queue answers for good after an error of the driver's.
+        Some(EIO) => stopped(path),
+        _ => refused(path, error),
+    }
+}
+
+/// The driver has ended the stream of the device at `path`.
+pub(super) fn stopped(path: &Path) -> Error {
+    let problem = "the driver has stopped it after an error of its own".to_owned();
+    Error::Device { device: path.display().to_string(), problem }
 }
 
 /// What people call the device at `path`: udev's links are made of maker, model and serial number.

@@ -2,7 +2,7 @@
 //!
 //! Timers fire at once when it runs again, while pictures still wait in sockets. Without this, cameras would be blamed for
 //! a silence that was the program's own. One watch serves all supervisors: a task notes twice a second that the program
-//! runs, and whoever is about to blame a camera asks when it last woke. Nothing here knows cameras.
+//! runs, and a supervisor asks when it last woke before it blames a camera. Nothing here knows cameras.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_is_noticed_by_whoever_looks_first() {
+    fn a_stop_is_noticed_by_the_first_look() {
         let (mut beats, now) = (Beats { last: START, woke_at: None }, Instant::now());
         let stop = Duration::from_secs(30);
         assert_eq!(beats.note(START + stop, now + stop), Some(stop));

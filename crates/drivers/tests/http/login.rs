@@ -140,7 +140,7 @@ async fn a_connection_that_ends_or_goes_wrong_behind_a_challenge_is_replaced() {
     const PAGE: &[u8] = b"<html>401 Unauthorized</html>";
     let head = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"cam\"\r\n";
     for (name, lines, then) in [
-        ("closes without a word", format!("Content-Length: {}\r\n\r\n", PAGE.len()), Then::Close),
+        ("closes early", format!("Content-Length: {}\r\n\r\n", PAGE.len()), Then::Close),
         (
             "says that it closes",
             format!("Connection: close\r\nContent-Length: {}\r\n\r\n", PAGE.len()),

@@ -180,7 +180,11 @@ fn elsewhere(unknown: &str, table: Table) -> Option<&'static str> {
             "a size is part of the source: source = \"/dev/video0?size=1280x720\", or behind an RTSP camera's address \
              \"rtsp://ADDRESS#size=640x360\""
         }
-        ("timeout" | "silence" | "redirect" | "insecure" | "transport", Table::Camera) => {
+        ("timeout", Table::Camera) => {
+            "`stall_timeout` bounds the silence of any camera; a network camera's own `timeout` is part of its source: \
+             source = \"http://ADDRESS#timeout=20s\""
+        }
+        ("silence" | "redirect" | "insecure" | "transport", Table::Camera) => {
             "this is part of the source, behind a # at its end: source = \"http://ADDRESS#silence=60s\", \
              \"rtsp://ADDRESS#transport=udp\"; several are joined by &"
         }
@@ -267,6 +271,8 @@ mod tests {
         assert!(said("enabled", CAMERA_KEYS).contains("[[camera]]"));
         assert!(said("enabled", WEBHOOK_KEYS).contains("[[webhook]]"));
         assert!(said("enabled", TOP_KEYS).starts_with("unknown key `enabled`"));
+        assert!(said("timeout", CAMERA_KEYS).contains("stall_timeout"));
+        assert!(said("silence", CAMERA_KEYS).contains("#silence="));
         assert!(said("user", CAMERA_KEYS).contains("USER:PASSWORD@HOST"));
         assert!(said("password", TOP_KEYS).contains("FRAMECAST_PASSWORD"));
         assert!(said("password", WEBHOOK_KEYS).starts_with("unknown key `password`"));

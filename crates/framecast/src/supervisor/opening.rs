@@ -43,7 +43,7 @@ pub(super) struct Opening {
     begun_at: Instant,
     /// Whether a source was open before within this opening.
     was_opened: bool,
-    /// The same when the source that is read now began.
+    /// What `was_opened` was when the present source began.
     pub(super) is_again: bool,
     /// Whether the silence until the next source begins is forgiven.
     is_forgiven: bool,
@@ -162,7 +162,7 @@ impl Opening {
         new > 0
     }
 
-    /// When a source that ended in order is opened again: when its next picture would be due.
+    /// When a source that ended, and no fault is known of, is opened again: when its next picture would be due.
     pub(super) fn reopen_at(&self, max_fps: f64) -> Instant {
         let usual = self.rhythm.interval_within_opening().unwrap_or(REOPENING_INTERVAL);
         let usual = usual.max(Duration::from_secs_f64(1.0 / max_fps));

@@ -47,9 +47,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts to open and read `camera`, whose pictures came as in `rhythm` until now. `again_since`: when the opening began
-    /// within which it was read before; it has had its burst, and its media time goes on. `has_told_broken`: whether the
-    /// log says that its pictures are broken.
+    /// Starts to open and read `camera`, whose pictures came as in `rhythm` until now. `again_since`: when this
+    /// opening began, if an earlier source of it was read: then no burst is allowed, and media time counts from there.
+    /// `has_told_broken`: whether the log says that its pictures are broken.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
         rhythm: Rhythm,
@@ -262,7 +262,7 @@ impl Frames {
     /// The next frame that may pass. Cancel safe, as the source is.
     async fn next(&mut self, feed: &Feed) -> Result<Option<Frame>, Error> {
         loop {
-            // A last picture that is kept passes no earlier than any other.
+            // The last picture of a source that ended in order passes no earlier than any other.
             if let Some(end) = self.end.take_if(|_| self.kept.is_none()) {
                 return end.map(|()| None);
             }
@@ -273,7 +273,12 @@ impl Frames {
                     Ok(Some(frame)) => frame,
                     Err(error) if error.is_picture() => return Err(error),
                     end => {
+                        // A failure is told at once: the last picture does not wait before it.
+                        let last = self.kept.take_if(|_| end.is_err());
                         self.end = Some(end.map(|_| ()));
+                        if last.is_some() {
+                            return Ok(last);
+                        }
                         continue;
                     }
                 },

@@ -212,7 +212,7 @@ impl Supervisor {
                 let rhythm = reader.passage().rhythm();
                 Some(self.end_of_source(result, opening, rhythm))
             }
-            None => Some(failed("the driver's thread ended without a word".to_owned(), opening)),
+            None => Some(failed("the driver's thread ended and gave no reason".to_owned(), opening)),
         }
     }
 
@@ -228,9 +228,14 @@ impl Supervisor {
             }
             return ControlFlow::Continue(opening.reopen_at(self.settings.max_fps));
         }
-        let (reason, due_at) = match &result {
-            Ok(()) => ("the source has ended".to_owned(), opening.reopen_at(self.settings.max_fps)),
-            Err(error) => (one_line(error), opening.retry_at()),
+        let reason = match &result {
+            Ok(()) => "the source has ended".to_owned(),
+            Err(error) => one_line(error),
+        };
+        let due_at = match &result {
+            // The camera was there: it is asked again at its own pace.
+            Ok(()) | Err(Error::EndedEarly { .. }) => opening.reopen_at(self.settings.max_fps),
+            Err(_) => opening.retry_at(),
         };
         let error = result.err();
         // How long a live camera may go without a picture is its silence's to decide, however many tries that takes.
@@ -259,7 +264,7 @@ impl Supervisor {
             self.notices.end();
         }
         let format = Arc::clone(&frame.format);
-        // Published first: whoever sees the camera live finds a picture of this opening.
+        // Published first: a client that reads "live" then finds a picture of this opening.
         self.feed.publish(frame);
         if opening.live_since.is_none() {
             opening.live_since = Some(now);

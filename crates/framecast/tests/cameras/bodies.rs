@@ -52,7 +52,7 @@ fn a_picture_is_shown_although_its_body_does_not_end_as_declared() {
 
 #[test]
 fn a_picture_is_shown_while_its_connection_lingers() {
-    // Each server ends a connection only when the client has, so whoever waited for an end would see no picture.
+    // Each server ends a connection only when the client has, so a client that waits for the end sees no picture.
     show(vec![
         Case::new("no-length", "/jpg#fps=10", |_, wire| {
             send_endless(wire)?;

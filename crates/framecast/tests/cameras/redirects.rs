@@ -17,7 +17,7 @@ fn redirecting(ip: IpAddr, location: String) -> Server {
     })
 }
 
-/// A camera that shows pictures to whoever brings neither login nor cookie.
+/// A camera that shows pictures to clients that bring neither login nor cookie.
 fn pictures_for_strangers() -> Server {
     Server::start(|request, wire| {
         if request.has_login() || request.header("Cookie").is_some() {

@@ -13,7 +13,7 @@ fn has_cookie(request: &Request) -> bool {
 
 const COOKIE: &str = "Set-Cookie: session=4711; Path=/; HttpOnly\r\n";
 
-/// Sends a picture to whoever brings the cookie and, where `needs_login`, a login; to all others `other`.
+/// Sends a picture to clients that bring the cookie and, where `needs_login`, a login; to all others `other`.
 fn guarded(needs_login: bool, other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
     move |request, wire| {
         if has_cookie(request) && (request.has_login() || !needs_login) {

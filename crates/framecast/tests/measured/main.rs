@@ -3,8 +3,8 @@
 //! Not part of plain `cargo test`, because a busy machine decides too. It runs when it is named:
 //!
 //! ```text
-//! cargo test --profile measure -p framecast --test measured                  all, ten minutes at most
-//! cargo test --profile measure -p framecast --test measured -- isolation     one of them
+//! cargo test --test measured                  all, ten minutes at most
+//! cargo test --test measured -- isolation     one of them
 //! FRAMECAST_SECONDS=4        how long each fault is watched; 10 without it
 //! FRAMECAST_FRAMES=200000    how many frames are published; 1000000 without it
 //! ```

@@ -1,4 +1,5 @@
-// Programs from PyPI, each in a virtual environment of its own under `.cache`, made the first time.
+// Programs from PyPI, each in a virtual environment of its own under `.cache`, made the first time. `uv` installs them, which
+// is from there too: pip takes minutes for Home Assistant.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,21 +11,37 @@ const CACHE = fileURLToPath(new URL("../.cache/", import.meta.url));
 // Some packages are compiled where there is no wheel for this machine.
 const INSTALL_LIMIT_MS = 600000;
 
-/** Path of `program` in the environment `name`, in which `packages` are, as pip names them. */
-export function inVenv(name, packages, program) {
+function run(command, ...args) {
+  execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"], timeout: INSTALL_LIMIT_MS });
+}
+
+/** Path of `program` in the environment `name`, which `install` fills with `packages` unless they are there. */
+function filled(name, packages, program, install) {
   const folder = path.join(CACHE, name);
   const wanted = packages.join("\n");
   const done = path.join(folder, "installed.txt");
   if (!existsSync(done) || readFileSync(done, "utf8") !== wanted) {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(CACHE, { recursive: true });
-    const run = (command, ...args) =>
-      execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"], timeout: INSTALL_LIMIT_MS });
     run("python3", "-m", "venv", folder);
-    run(path.join(folder, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", ...packages);
+    install(path.join(folder, "bin"));
     writeFileSync(done, wanted);
   }
   return path.join(folder, "bin", program);
+}
+
+/** Path of `uv`; each lane has its own, for two may want it at once. */
+function uv() {
+  const packages = ["uv"];
+  const name = `uv-${process.env.FRAMECAST_LANE ?? 0}`;
+  return filled(name, packages, "uv", (bin) =>
+    run(path.join(bin, "pip"), "install", "--quiet", "--disable-pip-version-check", ...packages));
+}
+
+/** Path of `program` in the environment `name`, in which `packages` are, as pip names them. */
+export function inVenv(name, packages, program) {
+  return filled(name, packages, program, (bin) =>
+    run(uv(), "pip", "install", "--quiet", "--python", path.join(bin, "python3"), ...packages));
 }
 
 /** For a check's `lacking`, which its time limit does not count: installs, and says what cannot be. */

@@ -43,6 +43,23 @@ pub(super) fn place(url: &Url) -> String {
     format!("{}://{host}", url.scheme())
 }
 
+/// The same beside `from`, the source's own address: on one host the port differs, which viewers are not told.
+pub(super) fn place_from(from: &Url, to: &Url) -> String {
+    if from.host() != to.host() {
+        return place(to);
+    }
+    if from.scheme() != to.scheme() {
+        return format!("{} on the same host", to.scheme());
+    }
+    "another port of the same host".to_owned()
+}
+
+/// What the log may tell of the place that a URL names: scheme, host and port.
+pub(super) fn server(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    place(url) + &port
+}
+
 /// Whether what `from` may know, `to` may know too: the same server, or the same host over TLS.
 pub(super) fn is_same_server(from: &Url, to: &Url) -> bool {
     from.host() == to.host()
@@ -79,5 +96,18 @@ mod tests {
     fn of_a_place_scheme_and_host_are_told() {
         let url = Url::parse("https://me:s3cret@other.lan:8443/token/abc?k=v#f").unwrap();
         assert_eq!(place(&url), "https://other.lan");
+        assert_eq!(server(&url), "https://other.lan:8443");
+    }
+
+    #[test]
+    fn a_place_on_the_same_host_is_told_by_what_is_other_about_it() {
+        for (to, told) in [
+            ("http://cam:8080/token", "another port of the same host"),
+            ("https://cam/token", "https on the same host"),
+            ("http://cam.lan:8080/token", "http://cam.lan"),
+        ] {
+            let (from, to) = (Url::parse("http://cam/").unwrap(), Url::parse(to).unwrap());
+            assert_eq!(place_from(&from, &to), told);
+        }
     }
 }

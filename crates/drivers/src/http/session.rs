@@ -62,7 +62,7 @@ impl Session {
     /// Asks once and returns the head of the last answer, whose status is a success.
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::TimedOut`], or [`Error::Answer`] for any status but success.
+    /// [`Error::Connection`], [`Error::EndedEarly`], [`Error::TimedOut`], or [`Error::Answer`] for any status but success.
     pub(super) async fn get(&mut self) -> Result<Response, Error> {
         let target = Arc::clone(&self.target);
         let limit = target.answer_timeout();
@@ -134,7 +134,7 @@ impl Session {
                     "#redirect=same allows no other server; write the address that it redirects to, or #redirect=any",
                 ));
             }
-            tracing::debug!(status = head.status(), to = redirect::place(&next), "redirected");
+            tracing::debug!(status = head.status(), to = redirect::server(&next), "redirected");
             self.give_back(answer.response);
             is_trusted &= is_same;
             url = next;
@@ -204,12 +204,7 @@ impl Session {
                     "redirects to this machine, its link and its cloud are not followed; write that address if you mean it",
                 ));
             }
-            Err(fault) if !is_own => {
-                let place = redirect::place(url);
-                return Err(self
-                    .target
-                    .failed(format!("redirected to {place}, where this happened: {fault}")));
-            }
+            Err(fault) if !is_own => return Err(fault_behind_redirect(&self.target, fault, url)),
             Err(fault) => return Err(fault_of(&self.target, fault)),
         };
         if is_trusted {
@@ -276,9 +271,19 @@ impl Session {
 pub(super) fn fault_of(target: &Target, fault: Fault) -> Error {
     match fault {
         Fault::ConnectTimedOut => target.timed_out("a connection", target.connect_timeout()),
-        Fault::ClosedEarly | Fault::CutOff => target.ended_early(fault.to_string()),
+        fault if fault.is_hang_up() => target.ended_early(fault.to_string()),
         fault => target.failed(fault.to_string()),
     }
+}
+
+/// The same of a connection to `url`, to which the camera has redirected.
+fn fault_behind_redirect(target: &Target, fault: Fault, url: &Url) -> Error {
+    if matches!(fault, Fault::ConnectTimedOut) {
+        return target.timed_out("a connection to where it redirects", target.connect_timeout());
+    }
+    let place = redirect::place_from(&target.url, url);
+    let told = format!("redirected to {place}, where this happened: {}", fault.words_behind_redirect());
+    if fault.is_hang_up() { target.ended_early(told) } else { target.failed(told) }
 }
 
 /// How long the parts of an answer may take to come.

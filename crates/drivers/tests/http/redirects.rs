@@ -1,3 +1,5 @@
+use framecast_drivers::Error;
+
 use crate::server::{Request, Server, Then, answer, jpeg};
 use crate::{ONE, open, picture, refusal};
 
@@ -109,4 +111,21 @@ async fn no_redirect_leads_to_a_clouds_metadata() {
         let error = refusal(&server.url("/#timeout=2s")).await.to_string();
         assert!(error.contains("a redirect to http://") && error.contains("are not followed"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_server_behind_a_redirect_that_gives_nothing_for_once_is_told_from_one_that_is_not_there() {
+    let hangs_up = Server::start(|_, _| Then::Close);
+    let server = Server::sending(sent_to(&hangs_up.url("/")));
+    let error = refusal(&server.url("/")).await;
+    assert!(matches!(error, Error::EndedEarly { .. }), "{error}");
+    let told = "http://127.0.0.1: redirected to another port of the same host, where this happened: the server closed \
+                the connection without an answer";
+    assert_eq!(error.to_string(), told);
+
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Server::sending(sent_to(&format!("http://{free}/")));
+    let error = refusal(&server.url("/")).await;
+    assert!(matches!(error, Error::Connection { .. }), "{error}");
+    assert!(error.to_string().ends_with("where this happened: the connection was refused"), "{error}");
 }

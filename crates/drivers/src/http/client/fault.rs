@@ -56,7 +56,27 @@ impl Fault {
         }
     }
 
-    /// The same for an error while TLS is set up: old servers hang up where newer ones say why.
+    /// Whether a server was there and ended the connection, which busy ones do.
+    pub(in crate::http) fn is_hang_up(&self) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        match self {
+            Self::ClosedEarly | Self::CutOff | Self::TlsHungUp => true,
+            Self::Io(error) => matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset),
+            _ => false,
+        }
+    }
+
+    /// What happened at an address that the source's URL does not have: without the advice, behind the first semicolon,
+    /// on how to write that URL. Which certificates are accepted holds for every address.
+    pub(in crate::http) fn words_behind_redirect(&self) -> String {
+        let mut words = self.to_string();
+        if !matches!(self, Self::Tls(rustls::Error::InvalidCertificate(_))) {
+            words.truncate(words.find("; ").unwrap_or(words.len()));
+        }
+        words
+    }
+
+    /// The same as [`Fault::of_tls`] for an error while TLS is set up: old servers hang up where newer ones say why.
     pub(super) fn of_handshake(error: io::Error) -> Self {
         match Self::of_tls(error) {
             Self::Io(error)
@@ -127,6 +147,22 @@ fn tls_words(error: &rustls::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_on_the_url_is_left_out_where_another_was_asked() {
+        let start = "RTSP/1.0 200 OK".to_owned();
+        let faults = [
+            (Fault::from(http1::Error::NotHttp { start }), "the server speaks RTSP"),
+            (Fault::Refused, "the connection was refused"),
+            (Fault::ClosedEarly, "the server closed the connection without an answer"),
+        ];
+        for (fault, told) in faults {
+            assert_eq!(fault.words_behind_redirect(), told);
+        }
+        let problem = rustls::CertificateError::Expired;
+        let fault = Fault::Tls(rustls::Error::InvalidCertificate(problem));
+        assert!(fault.words_behind_redirect().contains("#insecure"));
+    }
 
     #[test]
     fn what_is_no_http_is_named_for_what_it_is() {

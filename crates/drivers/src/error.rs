@@ -227,6 +227,11 @@ fn advice(status: &ExitStatus) -> &'static str {
     }
 }
 
+/// Whether a server answers with `status` when it is busy, and may answer otherwise in a moment.
+pub(crate) fn is_of_the_busy(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..600)
+}
+
 impl Error {
     /// Whether one picture alone was broken and the source can be read on.
     pub fn is_picture(&self) -> bool {
@@ -234,13 +239,13 @@ impl Error {
     }
 
     /// Whether a camera that gave pictures until now may give some again in a moment: it ended a stream early, was busy
-    /// (a status of 5xx), or slow. False for one that refuses or cannot be reached.
+    /// (a status of 408, 429 or 5xx), or slow. False for one that refuses or cannot be reached.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::EndedEarly { .. } | Self::TimedOut { .. } => true,
             Self::Answer { answer, .. } => {
                 let status = answer.split(' ').next().and_then(|status| status.parse::<u16>().ok());
-                status.is_some_and(|status| (500..600).contains(&status))
+                status.is_some_and(is_of_the_busy)
             }
             _ => false,
         }
@@ -279,7 +284,9 @@ mod tests {
             |answer: &str| Error::Answer { url: "http://cam".into(), answer: answer.into(), advice: "wait" };
         let (url, problem) = (String::from("http://cam"), String::from("it is over"));
         assert!(Error::EndedEarly { url: url.clone(), problem: problem.clone() }.may_pass());
-        assert!(answered("503 Service Unavailable").may_pass() && answered("599").may_pass());
+        for busy in ["503 Service Unavailable", "599", "408 Request Timeout", "429 Too Many Requests"] {
+            assert!(answered(busy).may_pass(), "{busy}");
+        }
         for refused in ["401 Unauthorized", "404 Not Found", "text/html", "", "5", "600 Odd"] {
             assert!(!answered(refused).may_pass(), "{refused}");
         }

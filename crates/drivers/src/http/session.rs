@@ -13,6 +13,7 @@ use super::place::Reach;
 use super::target::{Redirects, Target};
 use super::{redirect, tls};
 use crate::Error;
+use crate::error::is_of_the_busy;
 
 const MAX_REDIRECTS: usize = 5;
 
@@ -98,7 +99,7 @@ impl Session {
         match error {
             Error::Connection { .. } | Error::EndedEarly { .. } | Error::TimedOut { .. } => true,
             Error::Answer { .. } => {
-                self.status.is_some_and(|status| matches!(status, 200..300 | 408 | 429 | 500..600))
+                self.status.is_some_and(|status| matches!(status, 200..300) || is_of_the_busy(status))
             }
             _ => false,
         }

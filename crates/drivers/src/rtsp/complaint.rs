@@ -166,16 +166,29 @@ pub(super) fn nothing_came(target: &Target, transport: Transport, after: Duratio
     ))
 }
 
-/// The error for an ffmpeg that ended after it had yielded pictures.
-pub(super) fn of_end(target: &Target, lines: &[String]) -> Error {
-    if lines.iter().any(|line| line.contains("timed out")) {
-        return Error::TimedOut {
+/// What ffmpeg writes where a connection broke; it ends with success all the same.
+const BROKEN: &[&str] = &[
+    "Connection reset",
+    "Connection refused",
+    "Software caused connection abort",
+    "Broken pipe",
+    "Input/output error",
+    "No route to host",
+    "Network is unreachable",
+];
+
+/// The error for an ffmpeg that ended after it had yielded pictures; `None` where its lines tell of no trouble with the
+/// network.
+pub(super) fn of_end(target: &Target, lines: &[String]) -> Option<Error> {
+    let has = |words: &str| lines.iter().any(|line| line.contains(words));
+    if has("timed out") {
+        return Some(Error::TimedOut {
             what: target.shown.clone(),
             awaited: "the next picture",
             after: target.answer_timeout(),
-        };
+        });
     }
-    target.failed("the camera has ended the stream")
+    BROKEN.iter().any(|words| has(words)).then(|| target.failed("the connection to the camera broke"))
 }
 
 /// A request that the camera refused.

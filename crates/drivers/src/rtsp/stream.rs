@@ -67,7 +67,12 @@ impl Stream {
             }
         };
         match result {
-            Ok(None) | Err(Error::Exited { .. }) => Err(self.end().await),
+            Ok(None) => {
+                // Recorders end a session after an hour, or for reasons of their own: that is no failure.
+                let lines = self.program.last_lines().await;
+                complaint::of_end(&self.target, &lines).map_or(Ok(None), Err)
+            }
+            Err(Error::Exited { .. }) => Err(self.failure().await),
             Ok(Some(frame)) => {
                 self.last_picture_at = Some(Instant::now());
                 Ok(Some(frame))
@@ -76,12 +81,14 @@ impl Stream {
         }
     }
 
-    /// Why ffmpeg has ended.
-    async fn end(&mut self) -> Error {
+    /// Why ffmpeg has failed.
+    async fn failure(&mut self) -> Error {
         let lines = &self.program.last_lines().await;
         let (target, transport) = (&self.target, self.transport);
         if self.program.has_yielded() {
-            return complaint::of_end(target, lines);
+            return complaint::of_end(target, lines).unwrap_or_else(|| {
+                target.failed("ffmpeg failed; its last words are in the log at level debug")
+            });
         }
         let elapsed = self.opened_at.elapsed();
         Run { target, transport, lines, elapsed, silence: target.timeout }.start_error()

@@ -100,15 +100,30 @@ async fn an_opening_that_fails_has_the_codec_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_is_an_error_and_the_codec_stays_known() {
+async fn a_stream_that_its_server_ends_has_ended_and_the_codec_stays_known() {
     let stage = Stage::new(H264, "cat picture.jpg");
     for _ in 0..2 {
         let mut source = stage.open(CAMERA).await.unwrap();
         source.next_frame().await.unwrap().unwrap();
-        let error = source.next_frame().await.unwrap_err().to_string();
-        assert_eq!(error, "rtsp://cam: the camera has ended the stream");
+        assert!(source.next_frame().await.unwrap().is_none());
     }
     assert_eq!(stage.probes(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_an_error() {
+    for (end, told) in [
+        ("echo 'pipe:0: Connection timed out' >&2", "nothing for 4s while waiting for the next picture"),
+        ("echo 'pipe:0: Connection reset by peer' >&2", "the connection to the camera broke"),
+        ("echo 'pipe:0: Input/output error' >&2; exit 1", "the connection to the camera broke"),
+        ("exit 1", "ffmpeg failed; its last words are in the log at level debug"),
+    ] {
+        let stage = Stage::new(H264, &format!("cat picture.jpg; {end}"));
+        let mut source = stage.open(CAMERA).await.unwrap();
+        source.next_frame().await.unwrap().unwrap();
+        let error = source.next_frame().await.unwrap_err().to_string();
+        assert_eq!(error, format!("rtsp://cam: {told}"));
+    }
 }
 
 #[tokio::test]

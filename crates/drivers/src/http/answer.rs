@@ -55,10 +55,10 @@ pub(super) async fn sort(target: &Target, response: &mut Response) -> Result<Kin
         Kind::Nothing { error, is_hiccup: true }
     } else if is_multipart || body.starts_with(b"--") {
         Kind::Multipart { boundary: boundary_from_content_type(&content_type), head }
-    } else if essence.starts_with("image/") && is_text(body) {
+    } else if is_jpeg_type(&essence) && is_text(body) {
         let advice = "the camera may be busy; look at its settings if it goes on";
         Kind::Nothing { error: target.answered("text in a picture's place", advice), is_hiccup: true }
-    } else if matches!(essence.as_str(), "image/jpeg" | "image/jpg" | "image/pjpeg") {
+    } else if is_jpeg_type(&essence) {
         // Broken, but meant to be a picture: the door says what is wrong with it.
         Kind::Pictures { head, is_endless: false }
     } else if is_page(&essence) && has_password_field(response, &head).await {
@@ -69,6 +69,10 @@ pub(super) async fn sort(target: &Target, response: &mut Response) -> Result<Kin
     } else {
         Kind::Nothing { error: neither(target, &essence), is_hiccup: essence == "text/plain" }
     })
+}
+
+fn is_jpeg_type(essence: &str) -> bool {
+    matches!(essence, "image/jpeg" | "image/jpg" | "image/pjpeg")
 }
 
 fn is_text(body: &[u8]) -> bool {

@@ -10,6 +10,7 @@ async fn what_is_not_a_picture_is_named_with_what_to_do() {
         (answer("503 Service Unavailable", &[], b""), "503 Service Unavailable", "no pictures now"),
         (answer("200 OK", &["Content-Type: text/html; charset=utf-8"], b"<html>"), "text/html", "web page"),
         (answer("200 OK", &["Content-Type: image/png"], b"\x89PNG\r\n"), "image/png", "JPEG"),
+        (answer("200 OK", &["Content-Type: image/svg+xml"], b"<svg/>"), "image/svg+xml", "JPEG"),
         (answer("200 OK", &["Content-Type: video/mp4"], b"\0\0\0\x20ftypisom"), "video/mp4", "ffmpeg"),
         (answer("200 OK", &["Content-Type : text/html"], b"<html>"), "text/html", "web page"),
         (answer("200 OK", &[], b"hello"), "something without a type", "neither"),

@@ -76,8 +76,15 @@ impl Cookies {
 /// Whether an attribute says that its cookie is to be deleted: an age that is over, or a date of the last century.
 fn deletes(attribute: &str) -> bool {
     let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
-    let is_old =
-        |word: &str| word.len() == 4 && word.parse::<u16>().is_ok_and(|year| (1900..2000).contains(&year));
+    let is_old = |word: &str| {
+        // Of two digits, those that are a year by RFC 6265 and no day, hour, minute or second.
+        let years = match word.len() {
+            2 => 70..100,
+            4 => 1900..2000,
+            _ => return false,
+        };
+        word.parse::<u16>().is_ok_and(|year| years.contains(&year))
+    };
     match name.trim().to_ascii_lowercase().as_str() {
         "max-age" => value.trim().parse::<i64>().is_ok_and(|age| age <= 0),
         "expires" => value.split(|c: char| !c.is_ascii_alphanumeric()).any(is_old),
@@ -101,15 +108,18 @@ mod tests {
             "gone=; max-age=0",
             "old=1",
             "old=deleted; expires=Thu, 01-Jan-1970 00:00:01 GMT",
+            "older=1",
+            "older=deleted; expires=Thu, 01-Jan-70 00:00:00 GMT",
             "new=1; Expires=Thu, 01 Jan 2099 00:00:00 GMT",
             "new=; Max-Age=-1",
+            "kept=1; expires=Wed, 31-Dec-31 23:59:60 GMT",
             "no cookie",
             "=empty",
             "odd=\u{1}",
         ] {
             cookies.set(header, false);
         }
-        assert_eq!(cookies.header(false).as_deref(), Some("session=def=ghi; lang=\"en\""));
+        assert_eq!(cookies.header(false).as_deref(), Some("session=def=ghi; lang=\"en\"; kept=1"));
     }
 
     #[test]

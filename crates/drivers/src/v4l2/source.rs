@@ -130,25 +130,27 @@ impl Camera {
     /// Takes the oldest filled buffer, if there is one, and gives it back at once.
     fn take(&mut self) -> Result<Option<Taken>, Error> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
-        let lent = stream.get_mut().dequeue().map_err(|error| trouble::not_taken(&self.path, error));
-        let lent = match lent {
-            Ok(Some(lent)) => lent,
-            Ok(None) => return Ok(None),
-            Err(error) => {
-                self.has_failed = true;
-                return Err(error);
+        let taken = stream.get_mut().dequeue().map(|lent| {
+            let lent = lent?;
+            let BufferInfo { sequence, captured_at, is_broken } = lent.info();
+            self.gaps.see(sequence);
+            let data = if is_broken {
+                Err(MediaError::Marked)
+            } else {
+                copy(&lent, &self.setup, self.max_picture_bytes)
+            };
+            drop(lent);
+            let captured_at = clock::wall(captured_at, clock::monotonic_now(), SystemTime::now());
+            Some(Taken { data, captured_at })
+        });
+        taken.map_err(|error| {
+            self.has_failed = true;
+            // A device that was unplugged may say so only when it is asked something else.
+            match stream.get_ref().device().ping() {
+                Ok(()) => trouble::not_taken(&self.path, error),
+                Err(gone) => trouble::refused(&self.path, gone),
             }
-        };
-        let BufferInfo { sequence, captured_at, is_broken } = lent.info();
-        self.gaps.see(sequence);
-        let data = if is_broken {
-            Err(MediaError::Marked)
-        } else {
-            copy(&lent, &self.setup, self.max_picture_bytes)
-        };
-        drop(lent);
-        let captured_at = clock::wall(captured_at, clock::monotonic_now(), SystemTime::now());
-        Ok(Some(Taken { data, captured_at }))
+        })
     }
 
     fn admit(&mut self, Taken { data, captured_at }: Taken) -> Result<Frame, Error> {

@@ -55,7 +55,7 @@ pub(super) fn refused(path: &Path, error: v4l2::Error) -> Error {
 /// Why no buffer could be taken from the device at `path`.
 pub(super) fn not_taken(path: &Path, error: v4l2::Error) -> Error {
     match error.io().raw_os_error() {
-        // What a queue answers for good after an error of the driver's.
+        // What a queue answers after an error of the driver's, mostly for good; V4L2 knows it for passing trouble too.
         Some(EIO) => stopped(path),
         _ => refused(path, error),
     }

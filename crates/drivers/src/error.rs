@@ -114,7 +114,7 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// A server could not be reached or broke off.
+    /// A server could not be reached, or what it speaks is not understood.
     #[error("{url}: {problem}")]
     Connection {
         /// The source, as its `Display` tells it.

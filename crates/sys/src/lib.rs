@@ -1,6 +1,6 @@
 //! What the kernel knows of a connected socket, made safe: how much of what was written is still on its way, and how
 //! fast it goes. Beside it, for the outputs, what the CPU is to fetch into its cache ([`prefetch`]), and for the program,
-//! that the allocator gives memory back ([`return_large_blocks`]).
+//! that the allocator gives memory back ([`return_large_blocks`], [`return_free_memory`]).
 //!
 //! Each question about a socket is one system call and is answered with `None` where the kernel, or the kind of socket,
 //! has no answer; on systems other than Linux always. Kernels grow: what an older one does not tell is absent, not zero.

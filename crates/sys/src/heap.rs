@@ -26,8 +26,8 @@ pub fn return_large_blocks() {
 
 /// Gives back to the system all memory that is free, of every thread's heap. Does nothing but with the GNU C library.
 ///
-/// Takes some milliseconds, and holds up whoever allocates from a heap while it is looked through: for the moment in which
-/// much was freed, and for a thread that may block.
+/// Takes some milliseconds, and threads that allocate wait while their heap is looked through. Call it when much was
+/// freed, on a thread that may block.
 pub fn return_free_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `malloc_trim` takes a number, locks what it looks through and touches free memory alone.

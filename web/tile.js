@@ -90,7 +90,9 @@ export class Tile {
     const title = make("p", "title", this.#link, this.#state, this.#figures);
     const caption = make("div", "caption", title, this.#reason, this.#spoken);
     this.element = make("div", "tile", this.#picture, caption);
-    this.#feed = new Feed(this.#picture, address(camera.stream), `Picture of ${camera.name}`);
+    const label = `Picture of ${camera.name}`;
+    this.#canvas.label = label;
+    this.#feed = new Feed(this.#picture, address(camera.stream), label);
     this.#canvas.onShown = () => this.#dropImages();
     this.#canvas.onRefused = this.#feed.onRefused = (message) => this.#refuse(message);
   }

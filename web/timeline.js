@@ -74,7 +74,6 @@ export class Timeline {
     this.#camera = camera;
     const title = make("figcaption", "", make("h2", "", "Last 24 hours"));
     title.id = figure.getAttribute("aria-labelledby");
-    this.#bar.setAttribute("role", "img");
     this.#ticks.setAttribute("aria-label", "Marks");
     // What the bar's label says; its swatches are for who sees the bar.
     for (const seen of [this.#lines, this.#hours, this.#legend]) seen.setAttribute("aria-hidden", "true");
@@ -106,8 +105,8 @@ export class Timeline {
     }
     this.#isLoading = false;
     this.#figure.hidden = false;
+    this.#draw();
     if (this.#isAgain) this.load();
-    else this.#draw();
   }
 
   async #ask() {
@@ -191,6 +190,8 @@ export class Timeline {
     const cut = cuts === 0 ? [] : [`the server ended without a word ${times(cuts)}`];
     const summary = [...sums.map(({ text }) => text), ...cut].join(", ");
     if (this.#bar.getAttribute("aria-label") !== summary) this.#bar.setAttribute("aria-label", summary);
+    // Only now: an image without a name is nothing to a screen reader.
+    this.#bar.setAttribute("role", "img");
     const entries = sums.map(({ state, text }) => {
       const swatch = make("span", "run");
       swatch.dataset.state = state;

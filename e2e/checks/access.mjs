@@ -40,6 +40,16 @@ async function opensMark(page) {
   }
 }
 
+/** The server cannot read its history. */
+async function losesHistory(page) {
+  await page.setRequestInterception(true);
+  page.on("request", (request) => {
+    const isAsked = new URL(request.url()).pathname === "/api/events";
+    if (isAsked) return request.respond({ status: 503, contentType: "application/json", body: '{"error": "the disk is gone"}' });
+    return request.continue();
+  });
+}
+
 // What is shown by which server, and how one sees that it is all there.
 const PAGES = [
   { name: "one camera", server: "one", path: "", ready: (page) => moves(page, ".picture") },
@@ -48,6 +58,8 @@ const PAGES = [
   { name: "a lost camera", server: "several", path: "cameras/gate", ready: says("#state", "lost") },
   { name: "a mark to be made", server: "several", path: "cameras/yard", ready: opensMark },
   { name: "a camera with a mark", server: "several", path: "cameras/yard", ready: (page) => until("a tick", () => page.$(".ticks a")) },
+  { name: "a camera without its history", server: "several", path: "cameras/front", prepare: losesHistory,
+    ready: says("#day", "The history cannot be had: the disk is gone"), expected: /503/ },
   { name: "the history", server: "several", path: "history", ready: (page) => until("a row", () => page.$(".events tbody tr")) },
   { name: "a camera with controls", server: "controls", path: "cameras/bars", ready: openPanel },
   // Browsers tell of the answer's status by themselves.
@@ -87,9 +99,11 @@ async function everyPage(stage, browserName) {
   const browser = await stage.browser(browserName);
   const urls = {};
   const wrong = [];
-  for (const { name, server, path, ready, expected } of PAGES) {
+  for (const { name, server, path, prepare, ready, expected } of PAGES) {
     urls[server] ??= await SERVERS[server](stage);
-    const page = await open(browser, `${urls[server]}/${path}`);
+    const page = await open(browser, "about:blank");
+    await prepare?.(page);
+    await page.goto(`${urls[server]}/${path}`, { waitUntil: "domcontentloaded" });
     await ready(page);
     wrong.push(...(await judge(page, browserName)).map((line) => `${name}, ${line}`));
     const errors = page.errors.filter((text) => !expected?.test(text));

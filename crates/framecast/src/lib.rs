@@ -81,7 +81,7 @@ pub use app::{App, Cameras, StartError};
 #[doc(inline)]
 pub use config::{
     Account, CameraSettings, ConfigError, HistoryPlace, HistorySettings, Listen, Secret, Settings,
-    WebhookSettings,
+    TrustedProxies, WebhookSettings,
 };
 pub use framecast_drivers::{
     BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Door, Driver,

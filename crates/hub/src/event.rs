@@ -37,11 +37,15 @@ pub enum EventKind {
     Mark,
     /// Events that could not be kept; the count says how many.
     Dropped,
+    /// Events that were taken away for their age; the count says how many.
+    Pruned,
+    /// Wrong passwords; the text says from which address, the count how many since that was last told.
+    Denied,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Started,
         Self::Stopped,
         Self::Opened,
@@ -53,6 +57,8 @@ impl EventKind {
         Self::Refused,
         Self::Mark,
         Self::Dropped,
+        Self::Pruned,
+        Self::Denied,
     ];
 
     /// Its name, as in the API and in the index.
@@ -69,6 +75,8 @@ impl EventKind {
             Self::Refused => "refused",
             Self::Mark => "mark",
             Self::Dropped => "dropped",
+            Self::Pruned => "pruned",
+            Self::Denied => "denied",
         }
     }
 

@@ -1,8 +1,11 @@
 //! Who asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::Extensions;
+
+/// The part of an IPv6 address that one client is given, in bits; the rest is its own to choose.
+const CLIENT_BITS: u32 = 64;
 
 /// The client's address, in its requests' extensions; none over a UNIX socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,5 +15,29 @@ impl Peer {
     /// The address of the client whose request has these extensions; none where the server did not say.
     pub fn of(extensions: &Extensions) -> Option<IpAddr> {
         extensions.get::<Self>().and_then(|peer| peer.0)
+    }
+}
+
+/// What stands for `address` where clients are counted: itself, but of an IPv6 address the first 64 bits, since a client
+/// has all that begin with them.
+pub fn client_key(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - CLIENT_BITS))))
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_known_by_its_address_or_by_its_network() {
+        let key = |text: &str| client_key(text.parse().unwrap()).to_string();
+        assert_eq!(key("192.0.2.7"), "192.0.2.7");
+        assert_eq!(key("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(key("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
     }
 }

@@ -9,14 +9,18 @@ const MAX_NAME_CHARS: usize = 64;
 
 /// An origin as browsers send it, or `*`.
 pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
-    let is_origin = text == "*"
-        || text.split_once("://").is_some_and(|(scheme, host)| {
-            matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', ' '])
-        });
-    is_origin.then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
+    is_origin(text).then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
         let shown = text.rsplit('@').next().unwrap_or_default();
         format!("`{shown}` is no origin; write it like https://dashboard.example, without a path, or \"*\"")
     })
+}
+
+/// Whether `text` is an origin as browsers send it, or `*`.
+pub(super) fn is_origin(text: &str) -> bool {
+    text == "*"
+        || text.split_once("://").is_some_and(|(scheme, host)| {
+            matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains(['/', ' '])
+        })
 }
 
 /// Whether `name` can be a camera's: it stands in URLs, file names and log lines.

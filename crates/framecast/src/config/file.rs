@@ -28,6 +28,14 @@ pub(super) struct File {
     pub(super) header_timeout: Option<Spanned<DurationValue>>,
     /// How many connections may be open at once.
     pub(super) max_connections: Option<Spanned<usize>>,
+    /// How many of them from one address.
+    pub(super) max_connections_per_address: Option<Spanned<usize>>,
+    /// The proxies whose word on a client's address counts.
+    pub(super) trusted_proxies: Option<Vec<Spanned<String>>>,
+    /// Who may show the pages in a frame.
+    pub(super) frame_ancestors: Option<Vec<Spanned<String>>>,
+    /// How many marks one address may set a minute; 0 for none.
+    pub(super) marks_per_minute: Option<u32>,
     /// How many viewers there may be at once.
     pub(super) max_viewers: Option<Spanned<usize>>,
     /// How many of them from one address.

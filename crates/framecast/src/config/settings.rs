@@ -14,10 +14,12 @@ use toml::Spanned;
 
 use super::check::{check_camera_name, check_control_id, parse_host, parse_origin};
 use super::file::{CameraFile, File};
+use super::network::parse_frame_ancestor;
 use super::value::{DurationValue, LONGEST};
 use super::wording::typed;
 use super::{
-    Account, ConfigError, HistoryPlace, HistorySettings, Listen, Secret, WebhookSettings, state_dir,
+    Account, ConfigError, HistoryPlace, HistorySettings, Listen, Secret, TrustedProxies, WebhookSettings,
+    state_dir,
 };
 
 /// The address that the server listens on until told otherwise: this machine alone.
@@ -50,6 +52,15 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How many connections may be open at once; further ones are answered 503.
     pub max_connections: usize,
+    /// How many of them from one address, an IPv6 one counting as its /64. `None` bounds those that are not loopback by a
+    /// quarter of `max_connections`.
+    pub max_connections_per_address: Option<usize>,
+    /// The proxies whose word on a client's address counts.
+    pub trusted_proxies: TrustedProxies,
+    /// Who may show the pages in a frame, as the header `Content-Security-Policy` has it.
+    pub frame_ancestors: Vec<String>,
+    /// How many marks one address may set a minute, and at once; 0 for none.
+    pub marks_per_minute: u32,
     /// How many viewers there may be at once; `None` for any number.
     pub max_viewers: Option<usize>,
     /// How many of them from one address.
@@ -108,6 +119,10 @@ impl Default for Settings {
             write_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             max_connections: 1024,
+            max_connections_per_address: None,
+            trusted_proxies: TrustedProxies::default(),
+            frame_ancestors: vec!["'self'".to_owned()],
+            marks_per_minute: 60,
             max_viewers: None,
             max_viewers_per_address: None,
             freshness: Bounds::default().freshness,
@@ -192,6 +207,7 @@ impl Settings {
             check_timeout("write_timeout", self.write_timeout)?;
             check_timeout("header_timeout", self.header_timeout)?;
             check_count("max_connections", self.max_connections)?;
+            check_limit("max_connections_per_address", self.max_connections_per_address)?;
             check_limit("max_viewers", self.max_viewers)?;
             check_limit("max_viewers_per_address", self.max_viewers_per_address)?;
             check_freshness(self.freshness)?;
@@ -274,6 +290,7 @@ impl Settings {
             first.keep(account, |account| settings.account = Some(account));
         }
         first.keep(settings.take_limits(file, text), |()| {});
+        first.keep(settings.take_network(file, text), |()| {});
         settings.drop_in = file.drop_in.unwrap_or(settings.drop_in);
         if let Some(folder) = &file.state_dir {
             let folder = located(text, folder, |folder| state_dir::parse(folder, env::var_os("HOME")));
@@ -314,6 +331,26 @@ impl Settings {
         first.0.map_or(Ok(()), Err)
     }
 
+    /// Takes who stands between the server and its clients, and who may frame its pages.
+    fn take_network(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
+        let mut first = First::default();
+        if let Some(proxies) = &file.trusted_proxies {
+            let mut trusted = TrustedProxies::none();
+            for proxy in proxies {
+                first.keep(located(text, proxy, |proxy| trusted.add(proxy)), |()| {});
+            }
+            self.trusted_proxies = trusted;
+        }
+        if let Some(ancestors) = &file.frame_ancestors {
+            self.frame_ancestors.clear();
+            for ancestor in ancestors {
+                let ancestor = located(text, ancestor, |ancestor| parse_frame_ancestor(ancestor));
+                first.keep(ancestor, |ancestor| self.frame_ancestors.push(ancestor));
+            }
+        }
+        first.0.map_or(Ok(()), Err)
+    }
+
     /// Takes what bounds viewers and connections.
     fn take_limits(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
         let mut first = First::default();
@@ -323,6 +360,10 @@ impl Settings {
         first.keep(header_timeout, |given| self.header_timeout = given.unwrap_or(self.header_timeout));
         let max_connections = limit(text, "max_connections", file.max_connections.as_ref());
         first.keep(max_connections, |given| self.max_connections = given.unwrap_or(self.max_connections));
+        let connections =
+            limit(text, "max_connections_per_address", file.max_connections_per_address.as_ref());
+        first.keep(connections, |given| self.max_connections_per_address = given);
+        self.marks_per_minute = file.marks_per_minute.unwrap_or(self.marks_per_minute);
         let max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref());
         first.keep(max_viewers, |given| self.max_viewers = given);
         let per_address = limit(text, "max_viewers_per_address", file.max_viewers_per_address.as_ref());

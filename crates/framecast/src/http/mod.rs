@@ -8,6 +8,7 @@ mod controls;
 mod counts;
 mod drop_in;
 mod error_page;
+mod forwarded;
 mod gauge_histogram;
 mod guard;
 mod history;
@@ -150,8 +151,10 @@ pub(crate) fn guarded(context: &Context, is_local: bool, shutdown: &Cancellation
         router =
             router.layer(cors(settings)).layer(middleware::from_fn_with_state(plain, pass_plain_options));
     }
-    let router = router.layer(middleware::from_fn_with_state(guard, guard::check));
-    router.layer(middleware::from_fn(error_page::show))
+    router
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .layer(middleware::from_fn(error_page::show))
+        .layer(middleware::from_fn_with_state(Arc::clone(settings), forwarded::resolve))
 }
 
 /// Takes an OPTIONS request that is no preflight past CORS, which answers every one, to `plain`: the routes without it.

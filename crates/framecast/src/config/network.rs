@@ -1,0 +1,128 @@
+//! Who stands between the server and its clients, and who may frame its pages: `trusted_proxies`, `frame_ancestors`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::check::is_origin;
+
+/// The proxies whose word on a client's address counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// Those with these addresses.
+    networks: Vec<IpNet>,
+    /// Those that connect over a UNIX socket.
+    unix: bool,
+}
+
+impl Default for TrustedProxies {
+    /// Programs on this machine: by loopback and by UNIX sockets.
+    fn default() -> Self {
+        Self { networks: loopback().into(), unix: true }
+    }
+}
+
+impl TrustedProxies {
+    /// No proxy at all.
+    pub fn none() -> Self {
+        Self { networks: Vec::new(), unix: false }
+    }
+
+    /// Adds what `text` names: an address, a network as in `10.0.0.0/8`, `loopback`, or `unix`.
+    ///
+    /// # Errors
+    /// What is wrong, and what would be right.
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
+        match text {
+            "unix" => self.unix = true,
+            "loopback" => self.networks.extend(loopback()),
+            text => {
+                let network = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse::<IpNet>());
+                let shown: String = text.chars().take(50).collect();
+                self.networks.push(network.map_err(|_| {
+                    format!(
+                        "`{}` is no proxy's address; write it like 192.168.1.2, 10.0.0.0/8, \"loopback\" or \"unix\"",
+                        shown.escape_debug()
+                    )
+                })?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether one that connects from `address`, or over a UNIX socket where that is `None`, is trusted.
+    pub fn contains(&self, address: Option<IpAddr>) -> bool {
+        match address.map(|address| address.to_canonical()) {
+            Some(address) => self.networks.iter().any(|network| network.contains(&address)),
+            None => self.unix,
+        }
+    }
+}
+
+fn loopback() -> [IpNet; 2] {
+    let ipv4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+    [ipv4.into(), Ipv6Net::from(Ipv6Addr::LOCALHOST).into()]
+}
+
+/// One of `frame_ancestors`, as the header `Content-Security-Policy` has it.
+///
+/// # Errors
+/// What is wrong, and what would be right.
+pub(super) fn parse_frame_ancestor(text: &str) -> Result<String, String> {
+    match text {
+        "self" | "none" => Ok(format!("'{text}'")),
+        text if is_origin(text) && !text.contains([';', ',', '"', '\'']) => Ok(text.to_owned()),
+        text => {
+            let shown: String = text.rsplit('@').next().unwrap_or_default().chars().take(50).collect();
+            Err(format!(
+                "`{}` cannot frame a page; write \"self\", \"none\", \"*\" or an origin like https://dashboard.example",
+                shown.escape_debug()
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_an_address_a_network_or_a_word() {
+        let address = |text: &str| Some(text.parse().unwrap());
+        let default = TrustedProxies::default();
+        for trusted in
+            [address("127.0.0.1"), address("127.8.0.1"), address("::1"), address("::ffff:127.0.0.1"), None]
+        {
+            assert!(default.contains(trusted), "{trusted:?}");
+        }
+        assert!(!default.contains(address("192.168.1.2")));
+        let mut proxies = TrustedProxies::none();
+        assert!(!proxies.contains(None) && !proxies.contains(address("127.0.0.1")));
+        for text in ["192.168.1.2", "10.0.0.0/8", "2001:db8::/32"] {
+            proxies.add(text).unwrap();
+        }
+        for trusted in ["192.168.1.2", "10.200.3.4", "2001:db8::7", "::ffff:10.1.1.1"] {
+            assert!(proxies.contains(address(trusted)), "{trusted}");
+        }
+        assert!(!proxies.contains(address("192.168.1.3")) && !proxies.contains(None));
+        proxies.add("unix").unwrap();
+        assert!(proxies.contains(None));
+        for text in ["", "proxy.lan", "10.0.0.0/33", "10.0.0.1:80", "localhost"] {
+            assert!(proxies.add(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pages_are_framed_by_origins_and_by_words() {
+        for (text, wanted) in
+            [("self", "'self'"), ("none", "'none'"), ("*", "*"), ("http://ha:8123", "http://ha:8123")]
+        {
+            assert_eq!(parse_frame_ancestor(text).unwrap(), wanted);
+        }
+        for text in
+            ["", "ha.example", "https://a/b", "https://a; script-src *", "'self'", "https://a,https://b"]
+        {
+            assert!(parse_frame_ancestor(text).is_err(), "{text}");
+        }
+    }
+}

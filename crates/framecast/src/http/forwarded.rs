@@ -1,0 +1,150 @@
+//! Whose request it is where a proxy passed it on: the proxy says so in `X-Forwarded-For` or `Forwarded` (RFC 7239).
+//!
+//! The word of a trusted proxy counts, and nobody else's: anyone can write these headers. What comes after this in the
+//! server knows one address, that of the client ([`Peer`]), whichever way its request came.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use framecast_outputs::Peer;
+
+use crate::config::{Settings, TrustedProxies};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// In a request's extensions: a trusted proxy said whose request it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IsForwarded;
+
+/// Puts the address of the client in the place of the proxy's.
+pub(crate) async fn resolve(
+    State(settings): State<Arc<Settings>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    if let Some(Peer(connected)) = peer
+        && let Some(client) = client(&settings.trusted_proxies, connected, request.headers())
+    {
+        request.extensions_mut().insert(Peer(Some(client)));
+        request.extensions_mut().insert(IsForwarded);
+    }
+    next.run(request).await
+}
+
+/// The address for which `connected` passed a request on: the right-most that is not trusted itself, or the left-most of
+/// all that are. `None` where it passed on nothing, or is not trusted.
+fn client(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    if !trusted.contains(connected) {
+        return None;
+    }
+    let mut client = None;
+    for given in addresses(headers) {
+        // Who wrote what stands before a word that is no address is not known.
+        let Some(address) = given else { break };
+        client = Some(address);
+        if !trusted.contains(Some(address)) {
+            break;
+        }
+    }
+    client
+}
+
+/// The addresses that a request was passed on for, the nearest first; `None` for what is none. Where both headers are
+/// there, `X-Forwarded-For` counts: it is what most proxies write, and pass the other on unread.
+fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
+    let name = if headers.contains_key(X_FORWARDED_FOR) { X_FORWARDED_FOR } else { header::FORWARDED };
+    let is_plain = name == X_FORWARDED_FOR;
+    headers.get_all(name).iter().rev().flat_map(|value| value.as_bytes().rsplit(|&byte| byte == b',')).map(
+        move |element| {
+            let element = std::str::from_utf8(element).ok()?.trim();
+            parse(if is_plain { element } else { for_of(element)? })
+        },
+    )
+}
+
+/// The value of `for=` in an element of `Forwarded`.
+fn for_of(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address with or without a port: `192.0.2.1`, `192.0.2.1:81`, `2001:db8::1`, `[2001:db8::1]:81`.
+fn parse(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let address = bare.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    fn of(connected: Option<IpAddr>, pairs: &[(&'static str, &str)]) -> Option<IpAddr> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        let mut trusted = TrustedProxies::default();
+        trusted.add("10.0.0.0/8").unwrap();
+        client(&trusted, connected, &headers)
+    }
+
+    #[test]
+    fn the_right_most_address_that_is_not_trusted_is_the_clients() {
+        let local = ip("127.0.0.1");
+        assert_eq!(of(local, &[]), None);
+        assert_eq!(of(None, &[("x-forwarded-for", "203.0.113.7")]), ip("203.0.113.7"));
+        for value in [
+            "203.0.113.7",
+            "198.51.100.1, 203.0.113.7",
+            "203.0.113.7, 10.0.0.1",
+            "junk, 203.0.113.7,10.0.0.1 , 127.0.0.1",
+            "203.0.113.7:4711",
+        ] {
+            assert_eq!(of(local, &[("x-forwarded-for", value)]), ip("203.0.113.7"), "{value}");
+        }
+        let lines = [("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "203.0.113.7")];
+        assert_eq!(of(local, &lines), ip("203.0.113.7"));
+        assert_eq!(
+            of(local, &[("x-forwarded-for", "10.0.0.9, 10.0.0.1")]),
+            ip("10.0.0.9"),
+            "all are trusted"
+        );
+        assert_eq!(of(local, &[("x-forwarded-for", "::ffff:203.0.113.7")]), ip("203.0.113.7"));
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_search() {
+        let local = ip("127.0.0.1");
+        assert_eq!(of(local, &[("x-forwarded-for", "unknown")]), None);
+        assert_eq!(of(local, &[("x-forwarded-for", "203.0.113.7, unknown, 10.0.0.1")]), ip("10.0.0.1"));
+        assert_eq!(of(local, &[("x-forwarded-for", "")]), None);
+    }
+
+    #[test]
+    fn the_header_of_the_rfc_is_read_where_the_other_is_missing() {
+        let local = ip("127.0.0.1");
+        let value = r#"for=198.51.100.1, for="[2001:db8::7]:81";proto=https;by=10.0.0.1"#;
+        assert_eq!(of(local, &[("forwarded", value)]), ip("2001:db8::7"));
+        assert_eq!(of(local, &[("forwarded", "For=203.0.113.7;host=cam")]), ip("203.0.113.7"));
+        assert_eq!(of(local, &[("forwarded", "for=_hidden")]), None);
+        let both = [("forwarded", "for=198.51.100.1"), ("x-forwarded-for", "203.0.113.7")];
+        assert_eq!(of(local, &both), ip("203.0.113.7"));
+    }
+
+    #[test]
+    fn nobody_else_says_whose_request_it_is() {
+        assert_eq!(of(ip("192.168.1.9"), &[("x-forwarded-for", "203.0.113.7")]), None);
+    }
+}

@@ -198,7 +198,7 @@ impl Churn {
     fn welcome(&mut self) -> Result<()> {
         let began = Instant::now();
         self.came += 1;
-        let Ok(viewer) = Viewer::connect(self.address, &self.path) else {
+        let Ok(viewer) = Viewer::connect(self.address, &self.path, None) else {
             self.failed += 1;
             return Ok(());
         };

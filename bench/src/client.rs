@@ -77,15 +77,16 @@ pub(crate) enum Outcome {
 }
 
 impl Viewer {
-    /// Connects and asks for `path`.
+    /// Connects and asks for `path`, with one more `header` line.
     ///
     /// # Errors
     ///
     /// When nobody listens there, or not for us within 5 s.
-    pub(crate) fn connect(server: SocketAddr, path: &str) -> Result<Self> {
+    pub(crate) fn connect(server: SocketAddr, path: &str, header: Option<&str>) -> Result<Self> {
         let context = || format!("cannot connect to {server}");
         let mut stream = TcpStream::connect_timeout(&server, CONNECT_TIMEOUT).with_context(context)?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nAccept: */*\r\n\r\n");
+        let header = header.map(|header| format!("{header}\r\n")).unwrap_or_default();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nAccept: */*\r\n{header}\r\n");
         stream.write_all(request.as_bytes()).with_context(context)?;
         stream.set_nonblocking(true).with_context(context)?;
         Ok(Self { stream, body: Body::Head(HeadReader::default()), seen: Seen::default(), newest_us: 0 })
@@ -221,7 +222,7 @@ mod tests {
     fn watch(response: Vec<u8>, bodies: Bodies, limit: usize) -> Seen {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = listener.local_addr().unwrap();
-        let mut viewer = Viewer::connect(server, "/").unwrap();
+        let mut viewer = Viewer::connect(server, "/", None).unwrap();
         let serving = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(&response).unwrap();

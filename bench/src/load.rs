@@ -65,6 +65,9 @@ pub(crate) struct Options {
     /// Process of the server, for its CPU time and memory.
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
+    /// A header line that each viewer sends, such as "Authorization: Basic …".
+    #[arg(long, value_name = "NAME: VALUE")]
+    pub(crate) header: Option<String>,
     /// Print one line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -83,6 +86,7 @@ impl Options {
             warmup: Duration::from_secs(1),
             read_all: false,
             server_pid: Some(server_pid),
+            header: None,
             json: false,
         }
     }
@@ -231,8 +235,8 @@ impl Load {
             scratch: vec![0; SCRATCH_BYTES],
         };
         for number in 0..total {
-            let viewer =
-                Viewer::connect(server, path).with_context(|| format!("viewer {} of {total}", number + 1))?;
+            let viewer = Viewer::connect(server, path, options.header.as_deref())
+                .with_context(|| format!("viewer {} of {total}", number + 1))?;
             if number < options.viewers {
                 load.watch(&viewer, number, EventFlags::IN | EventFlags::RDHUP)?;
                 load.full.push(viewer);

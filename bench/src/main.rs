@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
+mod abuse;
 mod api;
 mod cameras;
 mod capacity;
@@ -49,6 +50,8 @@ enum Cli {
     Cameras(cameras::Options),
     /// Have viewers come and go beside steady ones.
     Churn(churn::Options),
+    /// Have hostile clients of all kinds beside viewers; fails where these notice, or the server keeps what it should not.
+    Abuse(abuse::Options),
     /// Compare one writing thread with two on one core.
     Shards(shards::Options),
     /// Watch slow viewers beside full ones, and how old what they see is.
@@ -88,6 +91,7 @@ fn run(cli: &Cli) -> Result<()> {
         Cli::Memory(options) => memory::run(options)?,
         Cli::Cameras(options) => cameras::run(options)?,
         Cli::Churn(options) => churn::run(options)?,
+        Cli::Abuse(options) => abuse::run(options)?,
         Cli::Shards(options) => shards::run(options)?,
         Cli::Slow(options) => slow::run(options)?,
         Cli::Link(options) => link::run(options)?,

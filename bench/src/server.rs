@@ -35,6 +35,8 @@ pub(crate) struct Candidate {
     arguments: Vec<String>,
     /// Lines for the head of Framecast's configuration.
     settings: String,
+    /// The password of Framecast's account.
+    password: Option<String>,
     /// Streams that Framecast reads as its cameras, all the time. Without any it shows the pictures.
     streams: Vec<String>,
     kind: Kind,
@@ -58,6 +60,7 @@ impl Candidate {
             program: std::env::current_exe().context("cannot tell where this program is")?,
             arguments: vec!["ceiling".to_owned()],
             settings: String::new(),
+            password: None,
             streams: Vec::new(),
             kind: Kind::Ceiling,
         })
@@ -79,6 +82,7 @@ impl Candidate {
             program,
             arguments,
             settings: String::new(),
+            password: None,
             streams: Vec::new(),
             kind: Kind::Framecast,
         })
@@ -112,6 +116,11 @@ impl Candidate {
         self
     }
 
+    /// The same server with the password of the account that its settings name.
+    pub(crate) fn with_password(self, password: &str) -> Self {
+        Self { password: Some(password.to_owned()), ..self }
+    }
+
     /// The same server with `streams` as its cameras, which it reads although nobody watches.
     pub(crate) fn reading(&self, streams: Vec<String>) -> Self {
         Self { streams, ..self.clone() }
@@ -136,6 +145,9 @@ impl Candidate {
         command.arg("--listen").arg(listen.to_string());
         // Its history is not the one of whoever runs this.
         command.env("XDG_STATE_HOME", work).env_remove("STATE_DIRECTORY");
+        if let Some(password) = &self.password {
+            command.env("FRAMECAST_PASSWORD", password);
+        }
         match self.kind {
             Kind::Ceiling => {
                 command.arg("--pictures").arg(pictures).args(["--fps", &fps.to_string(), "--seconds", "900"])
@@ -325,6 +337,7 @@ mod tests {
             program: "/bin/sh".into(),
             arguments: vec!["-c".to_owned(), "echo no such option >&2; exit 3".to_owned()],
             settings: String::new(),
+            password: None,
             streams: Vec::new(),
             kind: Kind::Framecast,
         };

@@ -1,6 +1,7 @@
 //! The server over real sockets: what each address answers, to whom, and to whom it does not.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod api;
 mod auth;
 mod bound;

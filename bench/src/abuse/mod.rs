@@ -1,0 +1,256 @@
+//! Hostile clients of all kinds at once, beside viewers who watch: whether these notice, and what the server keeps of it.
+//!
+//! Unlike the other commands this one has bounds, and fails where the server does not hold them.
+
+mod kinds;
+
+use std::{
+    fmt::Write as _,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, anyhow, ensure};
+use serde::Serialize;
+
+use crate::{
+    load::{self, Load, Window},
+    proc::{self, Sample},
+    report::{self, Report},
+    server::{Candidate, Server},
+    setup::{self, About, Setup},
+};
+use kinds::{Client, KINDS};
+
+/// The account, and the header with which its owner logs in: `owner:correct horse`.
+const USER: &str = "owner";
+const PASSWORD: &str = "correct horse";
+const LOGIN: &str = "Authorization: Basic b3duZXI6Y29ycmVjdCBob3JzZQ==\r\n";
+
+/// How many viewers watch.
+const VIEWERS: usize = 20;
+
+/// What each of them must be sent, of 30 frames a second.
+const LEAST_FPS: f64 = 29.0;
+
+/// How long after the abuse the server is looked at.
+const REST: Duration = Duration::from_secs(60);
+
+/// What it may hold then more than before, in KiB.
+const MOST_KIB: u64 = 8 * 1024;
+
+/// How long the server is left alone before it is looked at the first time.
+const SETTLE: Duration = Duration::from_secs(12);
+
+/// How long, and of which server.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    setup: setup::Options,
+    /// Seconds of abuse.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..=3600))]
+    seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    #[serde(flatten)]
+    about: About,
+    seconds: u64,
+    /// What the viewers saw meanwhile.
+    viewers: Report,
+    /// What each kind came to: turns, those that were answered, and those that ended with an error.
+    kinds: Vec<Tally>,
+    before: Held,
+    after: Held,
+}
+
+#[derive(Debug, Serialize)]
+struct Tally {
+    kind: &'static str,
+    turns: u64,
+    answered: u64,
+    failed: u64,
+}
+
+/// What the server's process holds.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Held {
+    rss_kib: u64,
+    descriptors: usize,
+    children: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    turns: AtomicU64,
+    answered: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Measures and reports.
+///
+/// # Errors
+///
+/// A server that does not start or serve, viewers that are sent less than they must be, or a server that keeps more
+/// than it may.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    proc::raise_descriptor_limit();
+    ensure!(options.setup.server.len() == 1, "name one Framecast with --server");
+    let candidate = Candidate::framecast(&options.setup.server[0])?;
+    let name = candidate.name.clone();
+    let candidate = candidate.with_settings(&name, &format!("user = {USER:?}")).with_password(PASSWORD);
+    let setup = Setup::with(&options.setup, vec![candidate])?;
+    let server = setup.start(setup.turns(0)[0])?;
+    let outcome = measure(options, setup.about.clone(), &server)?;
+    setup::publish(
+        options.setup.out.as_deref(),
+        &outcome.about.when,
+        "abuse",
+        &markdown(&outcome),
+        &outcome,
+    )?;
+    hold(&outcome)
+}
+
+fn measure(options: &Options, about: About, server: &Server) -> Result<Outcome> {
+    let watch = |seconds| load::Options {
+        header: Some(LOGIN.trim_end().to_owned()),
+        ..load::Options::full(server.url(), VIEWERS, seconds, server.pid())
+    };
+    // What viewers need is there before, and stays.
+    load::run(&watch(5))?;
+    thread::sleep(SETTLE);
+    let before = Held::of(server.pid())?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let counts: Arc<Vec<Counts>> = Arc::new(KINDS.iter().map(|_| Counts::default()).collect());
+    let clients = start(server, &is_over, &counts)?;
+    let viewers = watch_for(&watch(options.seconds), server);
+    is_over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().map_err(|_| anyhow!("a client panicked"))?;
+    }
+    let viewers = viewers?;
+    thread::sleep(REST);
+    let after = Held::of(server.pid())?;
+    let tally = |((kind, ..), counts): (&(&'static str, usize, Duration, kinds::Kind), &Counts)| Tally {
+        kind,
+        turns: counts.turns.load(Ordering::Relaxed),
+        answered: counts.answered.load(Ordering::Relaxed),
+        failed: counts.failed.load(Ordering::Relaxed),
+    };
+    let kinds = KINDS.iter().zip(counts.iter()).map(tally).collect();
+    Ok(Outcome { about, seconds: options.seconds, viewers, kinds, before, after })
+}
+
+fn watch_for(options: &load::Options, server: &Server) -> Result<Report> {
+    let (address, path) = load::parse_url(&options.url)?;
+    let idle = Some(Sample::of(server.pid())?);
+    let mut load = Load::connect(address, &path, options)?;
+    load.warm_up(Duration::from_secs(1))?;
+    let window = Window::open(&mut load, Some(server.pid()), idle)?;
+    load.run_until(Instant::now() + Duration::from_secs(options.seconds))?;
+    window.close(&load)
+}
+
+/// Starts the clients of all kinds, each of which goes on until it is over.
+fn start(
+    server: &Server,
+    is_over: &Arc<AtomicBool>,
+    counts: &Arc<Vec<Counts>>,
+) -> Result<Vec<JoinHandle<()>>> {
+    let mut clients = Vec::new();
+    for (kind, (name, number, pause, act)) in KINDS.into_iter().enumerate() {
+        for first in 0..number {
+            let (is_over, counts) = (Arc::clone(is_over), Arc::clone(counts));
+            let mut client = Client { server: server.address(), login: LOGIN.to_owned(), turn: first * 1000 };
+            let work = move || {
+                while !is_over.load(Ordering::Relaxed) {
+                    let counts = &counts[kind];
+                    counts.turns.fetch_add(1, Ordering::Relaxed);
+                    match act(&client) {
+                        Ok(answered) => counts.answered.fetch_add(answered, Ordering::Relaxed),
+                        // A server that refuses may do so by closing.
+                        Err(_) => counts.failed.fetch_add(1, Ordering::Relaxed),
+                    };
+                    client.turn += 1;
+                    thread::sleep(pause);
+                }
+            };
+            clients.push(thread::Builder::new().name(name.to_owned()).spawn(work)?);
+        }
+    }
+    Ok(clients)
+}
+
+impl Held {
+    fn of(pid: u32) -> Result<Self> {
+        let sample = Sample::of(pid)?;
+        let mut children = 0;
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            let text = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+            children += text.split_ascii_whitespace().count();
+        }
+        Ok(Self { rss_kib: sample.rss_kib, descriptors: sample.descriptors, children })
+    }
+}
+
+/// Whether the server held what it must.
+fn hold(outcome: &Outcome) -> Result<()> {
+    report::ensure_intact([&outcome.viewers])?;
+    for kind in &outcome.kinds {
+        ensure!(kind.turns > 0 && kind.failed < kind.turns, "{}: no turn went through", kind.kind);
+    }
+    let slowest = outcome.viewers.full.fps_min;
+    ensure!(slowest >= LEAST_FPS, "a viewer was sent {slowest:.2} frames a second, and not {LEAST_FPS}");
+    let (before, after) = (outcome.before, outcome.after);
+    let more = after.rss_kib.saturating_sub(before.rss_kib);
+    ensure!(more <= MOST_KIB, "the server keeps {more} KiB more than before, and not {MOST_KIB}");
+    ensure!(
+        after.descriptors == before.descriptors,
+        "descriptors: {} before, {} after",
+        before.descriptors,
+        after.descriptors
+    );
+    ensure!(
+        after.children == before.children,
+        "children: {} before, {} after",
+        before.children,
+        after.children
+    );
+    Ok(())
+}
+
+fn markdown(outcome: &Outcome) -> String {
+    let mut out = outcome.about.head("Hostile clients of all kinds beside viewers");
+    let (full, Held { rss_kib, descriptors, children }) = (&outcome.viewers.full, outcome.before);
+    let after = outcome.after;
+    write!(
+        out,
+        "{VIEWERS} viewers for {} s beside hostile clients; then {} s of rest.\n\n\
+         | viewers: fps median | fps min | age p99 ms | server CPU % | RSS MiB before | after | descriptors before | after \
+         | children before | after |\n|---|---|---|---|---|---|---|---|---|---|\n\
+         | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {descriptors} | {} | {children} | {} |\n\n\
+         | kind | turns | answered | ended with an error |\n|---|---|---|---|\n",
+        outcome.seconds,
+        REST.as_secs(),
+        full.fps_median,
+        full.fps_min,
+        full.age_p99_ms,
+        outcome.viewers.of_server(|server| server.cpu_percent),
+        rss_kib as f64 / 1024.0,
+        after.rss_kib as f64 / 1024.0,
+        after.descriptors,
+        after.children,
+    )
+    .expect("a string takes all text");
+    for Tally { kind, turns, answered, failed } in &outcome.kinds {
+        writeln!(out, "| {kind} | {turns} | {answered} | {failed} |").expect("a string takes all text");
+    }
+    out
+}

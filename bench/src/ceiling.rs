@@ -345,8 +345,8 @@ mod tests {
     #[test]
     fn a_viewer_that_fell_behind_gets_whole_frames_and_few_of_the_old_ones() {
         let server = start(2_000_000, 50);
-        let mut behind = Client::connect(server, "/").unwrap();
-        let mut steady = Client::connect(server, "/").unwrap();
+        let mut behind = Client::connect(server, "/", None).unwrap();
+        let mut steady = Client::connect(server, "/", None).unwrap();
         // 60 MB, many times what the buffers of two sockets hold.
         read_until(&mut steady, |client| client.seen.frames >= 30);
         let newest_us = proc::now_us();
@@ -363,7 +363,7 @@ mod tests {
         let server = start(1000, 1);
         let captured: Vec<u64> = (0..20)
             .map(|_| {
-                let mut client = Client::connect(server, "/").unwrap();
+                let mut client = Client::connect(server, "/", None).unwrap();
                 read_until(&mut client, |client| client.seen.frames == 1);
                 let (now_us, age_us) = client.seen.ages_us[0];
                 now_us - age_us

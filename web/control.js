@@ -3,6 +3,7 @@
 
 import { Problem } from "./problem.js";
 import { make, setText } from "./tile.js";
+import { visible } from "./words.js";
 
 const INACTIVE = "Cannot be set now: it depends on another control, or on the stream.";
 
@@ -120,7 +121,7 @@ export class ControlRow {
     const { name, default: initial } = this.#control;
     this.#reset = make("button", "reset", "Reset", make("span", "visually-hidden", ` ${name}`));
     this.#reset.type = "button";
-    this.#reset.title = `Reset to ${wordOf(this.#control, initial)}`;
+    this.#reset.title = visible(`Reset to ${wordOf(this.#control, initial)}`);
     this.#reset.onclick = () => {
       // The button goes once the default is reached; who pressed it by a key is to stay here.
       this.#input.focus();

@@ -1,6 +1,8 @@
 // Tells screen readers what changed, and only that: the first answer and the running figures are
 // never read out, and changes that come together are said together.
 
+import { visible } from "./words.js";
+
 const GATHER_MS = 1500;
 const READING_MS = 5000;
 
@@ -25,16 +27,17 @@ export class News {
     this.#waiting.set(about, `${about}: ${text}.`);
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#element.textContent = [...this.#waiting.values()].join(" ");
+      this.#element.textContent = visible([...this.#waiting.values()].join(" "));
       this.#waiting.clear();
     }, GATHER_MS);
   }
 
   /** Says `text` now, in answer to something that was done; the same may be said again later. */
   say(text) {
-    this.#element.textContent = text;
+    const shown = visible(text);
+    this.#element.textContent = shown;
     setTimeout(() => {
-      if (this.#element.textContent === text) this.#element.textContent = "";
+      if (this.#element.textContent === shown) this.#element.textContent = "";
     }, READING_MS);
   }
 }

@@ -4,7 +4,7 @@
 import { address } from "./api.js";
 import { Canvas } from "./canvas.js";
 import { Feed } from "./feed.js";
-import { age, rate, slowRate, stateWord, trouble } from "./words.js";
+import { age, rate, slowRate, stateWord, trouble, visible } from "./words.js";
 
 // Pictures sharper than this are hardly told apart on a wall, and cost four times as much and more.
 const MOST_PIXEL_RATIO = 2;
@@ -23,11 +23,11 @@ const WAITING = "Waiting for a picture";
 
 let made = 0;
 
-/** `<tag class=… >` with `children`. */
+/** `<tag class=… >` with `children`; text among them is shown with nothing hidden in it. */
 export function make(tag, className, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
-  element.append(...children);
+  element.append(...children.map((child) => (child instanceof Node ? child : visible(child))));
   return element;
 }
 
@@ -38,9 +38,10 @@ export function waiting() {
   return element;
 }
 
-/** Writes `text` only when it differs, so the page is not laid out again for nothing. */
+/** Writes `text`, with nothing hidden in it, only when it differs, so the page is not laid out again for nothing. */
 export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const shown = visible(text);
+  if (element.textContent !== shown) element.textContent = shown;
 }
 
 /** Shows `state` as a colour (by `data-state`) and a word. */
@@ -178,13 +179,14 @@ export class Tile {
     this.#picture.classList.toggle("stalled", isStalled);
     const spoken = [stateWord(state), camera.reason, this.#refusal].filter(Boolean).join(". ");
     setText(this.#spoken, spoken);
-    this.#canvas.label = `Picture of ${camera.name}: ${spoken}`;
+    this.#canvas.label = visible(`Picture of ${camera.name}: ${spoken}`);
     const figures = camera.state === "live" ? this.#measured(camera, nowMs, isStalled) : [];
     setText(this.#figures, figures.filter(Boolean).join(" · "));
     const reason = trouble(camera, nowMs);
     this.#reason.hidden = reason === "";
     setText(this.#reason, reason);
-    if (this.#reason.title !== reason) this.#reason.title = reason;
+    const shown = visible(reason);
+    if (this.#reason.title !== shown) this.#reason.title = shown;
   }
 
   /** Whether pictures of a live camera do not come to this canvas; of an image nobody can tell so soon. */

@@ -4,7 +4,7 @@
 import { address } from "./api.js";
 import { CAMERA_KINDS, columns, groupMarks, hours, SERVER_KINDS, spansOf, sumUp, timeOf, trim } from "./spans.js";
 import { make, setText } from "./tile.js";
-import { times } from "./words.js";
+import { times, visible } from "./words.js";
 
 const WINDOW_MS = 24 * 3600000;
 const MOST_PAGES = 20;
@@ -228,7 +228,7 @@ export class Timeline {
   #fill(tick, group) {
     const link = tick.firstChild;
     const text = group.map((mark) => `${clock(timeOf(mark))} ${mark.text}`).join("\n");
-    if (link.textContent === text) return;
+    if (link.textContent === visible(text)) return;
     link.replaceChildren(make("span", "label", text));
     const query = { from: new Date(timeOf(group[0]) - AROUND_MS).toISOString(), to: new Date(timeOf(group.at(-1)) + AROUND_MS).toISOString() };
     if (group.every(({ camera }) => camera === this.#camera)) query.camera = this.#camera;

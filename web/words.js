@@ -9,6 +9,15 @@ const STATES = {
   unreachable: "server unreachable",
 };
 
+// Control characters, those that reorder a line or break it unseen, and the mark of a byte order. Tabs and the ends of
+// lines stay. The server escapes the same.
+const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+
+/** `text`, which may be from a camera or another person, with each hidden character as its number: `\u{202e}`. */
+export function visible(text) {
+  return String(text).replace(HIDDEN, (hidden) => `\\u{${hidden.codePointAt(0).toString(16)}}`);
+}
+
 /** The word shown for a state of the API, or for `stalled` (live, and its pictures do not come) and `unreachable`. */
 export function stateWord(state) {
   return STATES[state] ?? String(state);

@@ -11,6 +11,7 @@ mod error;
 mod format;
 mod frame;
 mod timestamp;
+mod visible;
 
 pub use bytes::Bytes;
 pub use codec::raw::{PixelFormat, Range};
@@ -18,3 +19,4 @@ pub use error::Error;
 pub use format::{Codec, Format};
 pub use frame::Frame;
 pub use timestamp::Timestamp;
+pub use visible::{is_hidden, visible, visible_lines};

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use framecast_hub::{Hub, TooManyRenditions};
+use framecast_media::visible;
 use serde::Serialize;
 
 use crate::{Full, RETRY_AFTER};
@@ -14,7 +15,7 @@ use crate::{Full, RETRY_AFTER};
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What is wrong, for a person.
+    /// What is wrong, for a person. What it quotes may have any character; hidden ones are escaped where it is shown.
     pub message: String,
 }
 
@@ -56,7 +57,7 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(Body { error: &self.message })).into_response();
+        let mut response = (self.status, Json(Body { error: &visible(&self.message) })).into_response();
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }

@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use framecast_media::visible;
 use framecast_outputs::Refusal;
 
 const PAGE: &str = include_str!("../../../../web/error.html");
@@ -50,7 +51,7 @@ fn page(refusal: &Refusal, start: &str) -> String {
     let status = refusal.status.canonical_reason().unwrap_or("Error");
     // The sentence goes in last: what it quotes of the address is never taken for a place to fill.
     let page = PAGE.replace("{status}", status).replace("{start}", start);
-    page.replace("{sentence}", &escaped(&refusal.message))
+    page.replace("{sentence}", &escaped(&visible(&refusal.message)))
 }
 
 /// `text` as it stands between tags.
@@ -88,6 +89,13 @@ mod tests {
             assert!(!accepts(program), "{program}");
         }
         assert!(!accepts_html(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_reorders_the_line_is_shown_as_a_number() {
+        let message = "there is nothing at /\u{202e}gpj.exe\u{2028}".to_owned();
+        let page = page(&Refusal { status: StatusCode::NOT_FOUND, message }, "./");
+        assert!(page.contains("<p>there is nothing at /\\u{202e}gpj.exe\\u{2028}</p>"), "{page}");
     }
 
     #[test]

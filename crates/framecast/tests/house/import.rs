@@ -24,7 +24,7 @@ const TABLE: [(&str, &[&str]); 12] = [
             "framecast-history",
         ],
     ),
-    ("framecast-history", &["framecast-hub"]),
+    ("framecast-history", &["framecast-hub", "framecast-media"]),
     ("framecast-testkit", &["framecast-media"]),
     ("framecast-transcode", &["framecast-media", "framecast-turbojpeg"]),
     // Leaves: a foreign interface made safe, the only `unsafe` there is.

@@ -10,6 +10,7 @@ mod cors;
 mod devices;
 mod drop_in;
 mod guard;
+mod hidden;
 mod live;
 mod page;
 mod relay;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use askama::filters::{Escaper, Html};
+use framecast_media::visible_lines;
 use memchr::memchr;
 
 use super::chunk::Chunk;
@@ -38,11 +39,18 @@ struct HtmlCells<'a> {
     result: &'a mut fmt::Result,
 }
 
-/// Whether nothing needs to be escaped. Looks at all bytes instead of stopping at the first, several at a time.
+/// Whether nothing needs to be escaped, as far as bytes tell: of characters beyond ASCII some are hidden. Looks at all
+/// bytes instead of stopping at the first, several at a time.
 #[inline]
 fn is_plain(text: &str) -> bool {
     text.bytes().fold(true, |is, byte| {
-        is & (byte != b'<') & (byte != b'>') & (byte != b'&') & (byte != b'"') & (byte != b'\'')
+        let is_printable = byte.wrapping_sub(b' ') < 0x7F - b' ';
+        is & is_printable
+            & (byte != b'<')
+            & (byte != b'>')
+            & (byte != b'&')
+            & (byte != b'"')
+            & (byte != b'\'')
     })
 }
 
@@ -52,7 +60,7 @@ impl Cells for HtmlCells<'_> {
         self.out.push("<td>");
         if is_plain(text) {
             self.out.push(text);
-        } else if let Err(error) = Html.write_escaped_str(&mut *self.out, text) {
+        } else if let Err(error) = Html.write_escaped_str(&mut *self.out, &visible_lines(text)) {
             *self.result = Err(error);
         }
         self.out.push("</td>");

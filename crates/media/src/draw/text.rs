@@ -11,6 +11,7 @@ use embedded_graphics::text::Baseline;
 use embedded_graphics::text::renderer::TextRenderer;
 
 use super::canvas::{Canvas, Color};
+use crate::visible_lines;
 
 /// One size of text.
 #[derive(Clone, Copy)]
@@ -137,10 +138,11 @@ impl DrawTarget for Glyph {
     }
 }
 
-/// The text in letters that the font has: typographic signs by their plain likeness, others as `?`.
+/// The text in letters that the font has: typographic signs by their plain likeness, hidden characters by their number,
+/// others as `?`.
 pub(super) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
-    for letter in text.chars() {
+    for letter in visible_lines(text).chars() {
         match letter {
             '…' => printable.push_str("..."),
             '‘' | '’' => printable.push('\''),
@@ -213,6 +215,7 @@ mod tests {
     #[test]
     fn letters_that_the_font_lacks_become_question_marks() {
         assert_eq!(printable("Opening… “café” 相机"), "Opening... \"café\" ??");
+        assert_eq!(printable("gpj.\u{202e}exe\nof\u{2028}\u{85}"), "gpj.\\u{202e}exe of\\u{2028}\\u{85}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use framecast_media::visible_lines;
 use framecast_outputs::{Refusal, percent_encoded};
 use serde::Serialize;
 
@@ -147,7 +148,7 @@ pub(super) async fn option(State(drop_in): State<DropIn>, request: Request) -> R
             }
         }
     }
-    Ok(plain(status, said.concat()))
+    Ok(plain(status, visible_lines(&said.concat()).into_owned()))
 }
 
 /// Sets the control whose name is `key` when all but letters and digits is left out of both, as camera-streamer does.

@@ -1,0 +1,41 @@
+//! Characters that nobody sees come from outside and are shown as numbers: none reorders a line or breaks it.
+
+use framecast::Settings;
+use framecast_testkit::client::get;
+
+use crate::{Server, error};
+
+/// `gpj.exe` read backwards from the sign on, in a line that goes on below.
+const NASTY: &str = "%E2%80%AEgpj.exe%E2%80%A8%C2%85%0A%1B[2J";
+const SHOWN: &str = "\\u{202e}gpj.exe\\u{2028}\\u{85}\\n\\u{1b}[2J";
+
+#[test]
+fn errors_show_hidden_characters_as_numbers() {
+    let server = Server::with(|_| {});
+    for path in [
+        "/cameras/NASTY/snapshot.jpg",
+        "/api/cameras/NASTY",
+        "/api/events?camera=NASTY",
+        "/api/events?x=NASTY",
+    ] {
+        let answer = server.get(&path.replace("NASTY", NASTY));
+        assert!(error(&answer).contains(SHOWN), "{path}: {}", answer.text());
+    }
+    let page = server.ask(&format!("GET /cameras/{NASTY}"), &[("Accept", "text/html")]).text();
+    assert!(page.contains("<h1>Not Found</h1>") && page.contains(SHOWN), "{page}");
+    assert!(!page.contains(['\u{202e}', '\u{2028}', '\u{85}', '\u{1b}']), "{page}");
+}
+
+#[test]
+fn a_program_that_is_a_camera_cannot_reorder_the_line_that_says_why_it_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join("a\u{202e}b.jpg");
+    let source = format!("images:{}", name.display());
+    let settings = Settings::with_cameras([("front", &*source)]).unwrap();
+    let server = Server::start(settings, framecast::Drivers::builtin());
+    let picture = get(server.address, "/snapshot.jpg");
+    assert!(picture.status == 200 || picture.status == 503, "{picture:?}");
+    server.until("/api/cameras/front", |camera| camera["reason"].is_string());
+    let reason = server.json("/api/cameras/front")["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("a\\u{202e}b.jpg") && !reason.contains('\u{202e}'), "{reason}");
+}

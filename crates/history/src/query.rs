@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use framecast_hub::EventKind;
+use framecast_media::visible;
 use jiff::tz::TimeZone;
 use url::form_urlencoded;
 
@@ -93,6 +94,8 @@ pub struct Request {
     pub zone: Option<TimeZone>,
     /// The format's name, if one is asked for.
     pub format: Option<String>,
+    /// Whether CSV begins with a byte order mark.
+    pub has_byte_order_mark: bool,
 }
 
 /// A parameter that cannot be used.
@@ -108,9 +111,10 @@ pub struct BadParameter {
 }
 
 fn shown(value: &str) -> String {
-    let short: String =
-        value.chars().take(100).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if short.len() < value.len() { format!("{short}…") } else { short }
+    match value.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", visible(&value[..end])),
+        None => visible(value).into_owned(),
+    }
 }
 
 impl Request {
@@ -190,6 +194,13 @@ impl Request {
                     Some(id.ok_or_else(|| wrong("must be the id of an event, as in after=4711"))?);
             }
             "format" => self.format = Some(value.to_owned()),
+            "bom" => {
+                self.has_byte_order_mark = match value {
+                    "1" => true,
+                    "0" => false,
+                    _ => return Err(wrong("must be 1, for CSV that Excel opens right, or 0")),
+                };
+            }
             // The zone is read before all else.
             _ => {}
         }
@@ -313,11 +324,20 @@ mod tests {
 
     const NOW_MS: i64 = 1_795_442_400_000;
 
-    const KNOWN: [&str; 11] =
-        ["camera", "kind", "from", "to", "since", "order", "limit", "cursor", "after", "zone", "format"];
+    const KNOWN: [&str; 12] = [
+        "camera", "kind", "from", "to", "since", "order", "limit", "cursor", "after", "zone", "format", "bom",
+    ];
 
     fn parse(query: &str) -> Result<Request, BadParameter> {
         Request::parse(query, &KNOWN, NOW_MS, &["front", "yard", "näh"].map(str::to_owned))
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_there_where_it_is_asked_for() {
+        assert!(parse("bom=1").unwrap().has_byte_order_mark);
+        assert!(!parse("bom=0").unwrap().has_byte_order_mark && !parse("").unwrap().has_byte_order_mark);
+        let error = parse("bom=yes\u{202e}").unwrap_err().to_string();
+        assert_eq!(error, "bom=yes\\u{202e}: must be 1, for CSV that Excel opens right, or 0");
     }
 
     #[test]
@@ -382,7 +402,7 @@ mod tests {
             ("cursor=abc", "cursor=abc: is no cursor"),
             ("cursor=", "cursor=: is no cursor"),
             ("knd=lost", "knd=lost: there is no such parameter here; known are camera, kind,"),
-            ("a%00b=%00", "a\u{fffd}b=\u{fffd}: there is no such parameter"),
+            ("a%00b=%00", "a\\u{0}b=\\u{0}: there is no such parameter"),
         ] {
             let problem = parse(query).unwrap_err().to_string();
             assert!(problem.starts_with(told), "{query}: {problem}");

@@ -42,6 +42,8 @@ async fn a_mark_is_kept_as_it_was_written_and_shown_as_text() {
     {
         assert!(html.contains(written) && !html.contains(never), "{html}");
     }
+    assert!(html.contains("😀é\\u{202e}\\u{feff}") && html.contains("\\u{1}\\u{7f}"), "{html}");
+    assert!(!html.contains(['\u{202e}', '\u{feff}', '\u{1}', '\u{7f}']), "{html}");
     assert!(html.contains("&#38;lt;&#38;amp;") || html.contains("&amp;lt;&amp;amp;"), "{html}");
 }
 

@@ -25,7 +25,7 @@ async fn what_cannot_be_asked_is_named_with_an_example() {
         ("from=%2B099999-01-01T00:00:00Z", "from=+099999-01-01T00:00:00Z: ", ""),
         ("camera=attic", "camera=attic: ", "camera=front"),
         ("camera=' OR 1=1 --", "camera=' OR 1=1 --: ", "camera=front"),
-        ("camera=front%00", "camera=front\u{fffd}: ", "camera=front"),
+        ("camera=front%00", "camera=front\\u{0}: ", "camera=front"),
         ("camera=%ff", "camera=\u{fffd}: ", "camera=front"),
         ("kind=nothing", "kind=nothing: ", "lost"),
         ("kind=mark'; DELETE FROM events", "kind=mark'; DELETE FROM events: ", "lost"),

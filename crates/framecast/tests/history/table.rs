@@ -106,6 +106,20 @@ async fn a_table_comes_by_its_path_its_parameter_and_by_what_the_client_takes() 
     }
     let lines = get(&server, "/api/events", &[("Accept", "application/x-ndjson")]).await.text();
     assert_eq!(lines.lines().count(), 251);
+    // Programs get none; the page's link has the parameter.
+    assert!(!table.starts_with('\u{feff}'));
+    for path in [
+        "/api/events.csv?kind=mark&order=oldest&bom=1",
+        "/api/events?format=csv&kind=mark&order=oldest&bom=1",
+    ] {
+        let marked = get(&server, path, &[]).await;
+        assert!(marked.header("content-type").starts_with("text/csv"));
+        assert_eq!(marked.text().strip_prefix('\u{feff}'), Some(&*table), "{path}");
+    }
+    let html = get(&server, "/history?kind=mark", &[]).await.text();
+    assert!(html.contains("href=\"api/events.csv?kind=mark&#38;bom=1\""), "{html}");
+    assert!(html.contains("href=\"api/events.ndjson?kind=mark\""), "{html}");
+
     let page = get(&server, "/api/events", &[("Accept", "application/json, text/csv;q=0.5")]).await.json();
     assert!(page["events"].is_array(), "{page}");
 }

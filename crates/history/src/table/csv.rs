@@ -1,16 +1,24 @@
 //! Comma-separated values (RFC 4180), for spreadsheets too.
 
+use framecast_media::is_hidden;
 use memchr::memchr_iter;
 
 use super::chunk::Chunk;
 use super::record::{Cells, Record, tell};
 
+/// Says that what follows is UTF-8, which Excel takes for the system's own coding otherwise. Programs would take it for a
+/// part of the first column's name.
+pub(super) fn byte_order_mark(out: &mut Chunk) {
+    out.push("\u{feff}");
+}
+
 pub(super) fn header<R: Record>(out: &mut Chunk) {
+    let start = out.len();
     let mut cells = CsvCells::new(out);
     for column in R::COLUMNS {
         cells.text(column);
     }
-    finish::<R>(out, 0);
+    finish::<R>(out, start);
 }
 
 #[inline]
@@ -57,10 +65,27 @@ fn must_be_quoted(text: &str) -> bool {
         .fold(false, |is, byte| is | (byte == b',') | (byte == b'"') | (byte == b'\n') | (byte == b'\r'))
 }
 
-/// Whether a spreadsheet would take text that begins so for a formula.
+/// Whether a spreadsheet may take text that begins so for a formula: some read past blanks, and take the signs of East
+/// Asian keyboards, which are as wide as their letters, for the plain ones.
 #[inline]
 fn is_formula(text: &str) -> bool {
-    matches!(text.as_bytes().first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r'))
+    match text.as_bytes().first() {
+        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r' | b'\n') => true,
+        Some(b' ' | 0..0x20 | 0x7F..) => begins_formula(text),
+        _ => false,
+    }
+}
+
+/// Whether the first character that is seen is the sign of a formula.
+#[cold]
+fn begins_formula(text: &str) -> bool {
+    let mut seen = text.chars().skip_while(|c| c.is_whitespace() || is_hidden(*c) || is_zero_width(*c));
+    matches!(seen.next(), Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠'))
+}
+
+/// Spaces and joiners without width, and the soft hyphen.
+fn is_zero_width(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{ad}')
 }
 
 impl Cells for CsvCells<'_> {

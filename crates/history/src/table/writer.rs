@@ -21,6 +21,7 @@ use super::{csv, html, json};
 pub struct Writer<P> {
     format: Format,
     page: P,
+    has_byte_order_mark: bool,
     chunk: Chunk,
     encoder: Encoder,
     keys: Keys,
@@ -42,6 +43,7 @@ impl<P> Writer<P> {
         Self {
             format,
             page,
+            has_byte_order_mark: false,
             chunk: Chunk::default(),
             encoder: Encoder::new(coding),
             keys: Keys::default(),
@@ -49,6 +51,11 @@ impl<P> Writer<P> {
             stage: Stage::New,
             failure: None,
         }
+    }
+
+    /// The same, with a byte order mark at the beginning of CSV, by which Excel knows UTF-8. Other formats have none.
+    pub fn with_byte_order_mark(self) -> Self {
+        Self { has_byte_order_mark: true, ..self }
     }
 
     /// What it writes.
@@ -88,7 +95,12 @@ impl<P> Writer<P> {
         self.chunk.allocate();
         match self.format {
             Format::Html => self.render("the header", P::header),
-            Format::Csv => csv::header::<R>(&mut self.chunk),
+            Format::Csv => {
+                if self.has_byte_order_mark {
+                    csv::byte_order_mark(&mut self.chunk);
+                }
+                csv::header::<R>(&mut self.chunk);
+            }
             Format::Ndjson => self.keys = Keys::of::<R>(),
             Format::Json => {
                 self.keys = Keys::of::<R>();

@@ -1,9 +1,10 @@
 //! Any text comes out as it is.
 
-use framecast_history::table::{Cells, Format, Record};
+use framecast_history::table::{Cells, Coding, Format, Record};
+use framecast_media::{is_hidden, visible_lines};
 use serde_json::{Value, json};
 
-use crate::{Note, html_cells, render};
+use crate::{Note, html_cells, render, writer};
 
 const NASTY: [&str; 20] = [
     "",
@@ -28,7 +29,7 @@ const NASTY: [&str; 20] = [
     "-",
 ];
 
-const FORMULAS: [&str; 8] = [
+const FORMULAS: [&str; 17] = [
     "=1+1",
     "=cmd|' /C calc'!A0",
     "+1",
@@ -37,11 +38,24 @@ const FORMULAS: [&str; 8] = [
     "\t=1",
     "\r=1",
     "=HYPERLINK(\"http://x\",\"y\")",
+    "\n=1",
+    " =1",
+    "  \t@SUM(A1)",
+    "\u{a0}+1",
+    "\u{3000}-1",
+    "\u{200b}\u{feff}=1",
+    "＝1+1",
+    " ＋1",
+    "\u{202e}＠SUM(A1)",
 ];
 
 /// What a reader of CSV gets for `text`.
 fn in_csv(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    let is_unseen =
+        |c: char| c.is_whitespace() || is_hidden(c) || "\u{200b}\u{200c}\u{200d}\u{2060}\u{ad}".contains(c);
+    let seen = text.trim_start_matches(is_unseen);
+    let is_formula = seen.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    if is_formula || text.starts_with(['\t', '\r', '\n']) { format!("'{text}") } else { text.to_owned() }
 }
 
 fn assert_comes_out_as_it_is(texts: &[&str]) {
@@ -73,7 +87,7 @@ fn assert_comes_out_as_it_is(texts: &[&str]) {
     for (cells, note) in cells.chunks(4).zip(&notes) {
         assert_eq!(
             cells,
-            [note.id.to_string(), note.text.replace('\0', "\u{fffd}"), "0.5".into(), "true".into()]
+            [note.id.to_string(), visible_lines(note.text).into_owned(), "0.5".into(), "true".into()]
         );
     }
 }
@@ -175,6 +189,22 @@ fn rows_have_as_many_cells_as_there_are_columns_whatever_they_tell() {
     let rows = "{\"a\":null,\"b\":null}\n{\"a\":\"x\",\"b\":null}\n{\"a\":\"x\",\"b\":\"x\"}\n";
     assert_eq!(render(Format::Ndjson, &careless), rows);
     assert_eq!(html_cells(&render(Format::Html, &careless)), ["", "", "x", "", "x", "x"]);
+}
+
+#[test]
+fn a_byte_order_mark_stands_before_csv_alone_and_only_where_it_is_asked_for() {
+    for (format, begin) in [
+        (Format::Csv, "\u{feff}word\r\nä\r\n"),
+        (Format::Ndjson, "{\"word\":\"ä\"}"),
+        (Format::Json, "["),
+        (Format::Html, "<!doctype html>"),
+    ] {
+        let mut writer = writer(format, Coding::Identity).with_byte_order_mark();
+        writer.row(&Word("ä"));
+        let text = String::from_utf8(writer.end::<Word<'_>>().to_vec()).unwrap();
+        assert!(text.starts_with(begin), "{text}");
+    }
+    assert_eq!(render(Format::Csv, &[Word("ä")]), "word\r\nä\r\n");
 }
 
 struct Word<'a>(&'a str);

@@ -59,7 +59,7 @@ async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
-    let known = [&FILTERS[..], &["limit", "cursor", "zone", "format"]].concat();
+    let known = [&FILTERS[..], &["limit", "cursor", "zone", "format", "bom"]].concat();
     let request = read(&context, &query, &known)?;
     if let Some(format) = table_format(&request, &headers)? {
         return table::answer(&context, &query, format, &headers).await;

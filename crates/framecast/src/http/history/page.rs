@@ -6,6 +6,7 @@ use askama::Template;
 use framecast_history::table::{Chunk, End, Page};
 use framecast_history::{EntryRef, Request, Row, Stamp};
 use framecast_hub::EventKind;
+use framecast_media::{visible, visible_lines};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use url::form_urlencoded;
@@ -28,8 +29,9 @@ struct Head {
     wanted_order: &'static str,
     zone: String,
     links: Vec<Link>,
-    /// The query of the same events as a table.
-    export: String,
+    /// The query of the same events as a table, for a spreadsheet and for programs.
+    csv: String,
+    ndjson: String,
     is_temporary: bool,
 }
 
@@ -84,7 +86,8 @@ impl HistoryPage {
             wanted_order: request.query.order.as_str(),
             zone: name,
             links: links.into(),
-            export: query.to_owned(),
+            csv: with_byte_order_mark(query),
+            ndjson: query.to_owned(),
             is_temporary: context.history.is_temporary,
         };
         Self { head, stamp: Stamp::local(zone) }
@@ -100,6 +103,14 @@ fn zone(asked: Option<TimeZone>) -> (TimeZone, String) {
             (zone, name)
         }
         None => (TimeZone::UTC, "UTC".to_owned()),
+    }
+}
+
+/// `query` for a table that a spreadsheet opens right.
+fn with_byte_order_mark(query: &str) -> String {
+    match query.is_empty() {
+        true => "bom=1".to_owned(),
+        false => format!("{query}&bom=1"),
     }
 }
 
@@ -124,7 +135,8 @@ impl Page<Row<'_>> for HistoryPage {
 
     fn row(&mut self, row: &Row<'_>, out: &mut Chunk) -> fmt::Result {
         let EntryRef { id, at_ms, kind, camera, text, count } = row.entry;
-        let (camera, text) = (camera.unwrap_or_default(), text.unwrap_or_default());
+        let camera = &*visible(camera.unwrap_or_default());
+        let text = &*visible_lines(text.unwrap_or_default());
         let local = self.stamp.text(at_ms);
         let row = HtmlRow { id, kind: kind.as_str(), at: row.at, local, camera, text, count };
         row.render_into(out).map_err(|_| fmt::Error)

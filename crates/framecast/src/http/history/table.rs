@@ -29,7 +29,7 @@ pub(super) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let query = query.unwrap_or_default();
-    let known = [&FILTERS[..], &["zone", "format"]].concat();
+    let known = [&FILTERS[..], &["zone", "format", "bom"]].concat();
     let request = read(&context, &query, &known)?;
     match choose(request.format.as_deref(), &headers)? {
         Format::Html => {
@@ -56,7 +56,7 @@ pub(super) async fn answer(
     format: Format,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let known = [&FILTERS[..], &["zone", "format"]].concat();
+    let known = [&FILTERS[..], &["zone", "format", "bom"]].concat();
     let request = read(context, query, &known)?;
     Ok(stream(context, request, format, headers, Plain::new("Events")))
 }
@@ -73,6 +73,7 @@ where
 {
     let coding = Coding::choose(text(headers, &header::ACCEPT_ENCODING));
     let writer = Writer::new(format, coding, page);
+    let writer = if request.has_byte_order_mark { writer.with_byte_order_mark() } else { writer };
     let head = writer.head();
     let export = context.history.history.export(request.query, writer);
     let mut response = Response::new(Body::from_stream(export));

@@ -1,5 +1,7 @@
 //! Opens the history that the settings ask for, and closes it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -92,7 +94,9 @@ async fn wait_for(settings: &Settings, location: &Location, hub: &Hub) -> Result
 
 async fn temporary(settings: &Settings, hub: &Hub) -> Result<Opened, OpenError> {
     let unwritable = |source| Error::Unwritable { path: std::env::temp_dir(), source };
-    let folder = tempfile::Builder::new().prefix("framecast-").tempdir().map_err(unwritable)?;
+    let for_this_account_alone = Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix("framecast-").permissions(for_this_account_alone).tempdir();
+    let folder = folder.map_err(unwritable)?;
     let location = Location::File(folder.path().join("framecast.db"));
     let (history, tasks) = History::open(kept(settings, location), hub.events().subscribe()).await?;
     Ok(Opened { history, is_temporary: true, tasks: Mutex::new(Some(tasks)), _folder: Some(folder) })

@@ -2,11 +2,13 @@
 //!
 //! One object of cameras by name, each an object of values by control. The file is replaced as a whole, so that a
 //! crash leaves the old one or the new one. Cameras that this server does not have are left as they are. A damaged
-//! file is put aside, never written over. One server per state directory: two would overwrite each other's last change.
+//! file is put aside, never written over. What is made here is for this account alone; a file that is there keeps its
+//! rights. One server per state directory: two would overwrite each other's last change.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -118,7 +120,9 @@ impl StateFile {
 
     fn write(&self, kept: &Kept) -> Result<(), (&'static str, io::Error)> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(|error| ("create the folder of", error))?;
+        let mut make_folder = DirBuilder::new();
+        make_folder.recursive(true).mode(0o700);
+        make_folder.create(folder).map_err(|error| ("create the folder of", error))?;
         let mut text = serde_json::to_string_pretty(kept).map_err(|error| ("write", error.into()))?;
         text.push('\n');
         if text.len() as u64 > MAX_BYTES {
@@ -126,6 +130,9 @@ impl StateFile {
         }
         let temporary = folder.join(format!(".{NAME}.{}", std::process::id()));
         let replaced = write_synced(&temporary, text.as_bytes()).and_then(|()| {
+            if let Ok(there) = fs::metadata(&self.path) {
+                fs::set_permissions(&temporary, there.permissions())?;
+            }
             fs::rename(&temporary, &self.path)?;
             // The new name is on the disk when the folder is.
             File::open(folder)?.sync_all()
@@ -138,8 +145,9 @@ impl StateFile {
     }
 }
 
+/// Writes a file for this account alone.
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -186,6 +194,8 @@ fn put_aside(path: &Path, problem: &StateError) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use framecast_drivers::ControlValue;
 
     use super::*;
@@ -210,6 +220,26 @@ mod tests {
         assert!(kept.of("other").is_empty());
         // No temporary file is left.
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_made_is_for_this_account_alone_and_what_is_there_keeps_its_rights() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("not/yet/there");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (file, _) = StateFile::open(&state);
+        file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap();
+        assert_eq!(mode(&state.join(NAME)), 0o600);
+        for made in [&state, state.parent().unwrap(), state.parent().unwrap().parent().unwrap()] {
+            assert_eq!(mode(made), 0o700);
+        }
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o750)).unwrap();
+        fs::set_permissions(state.join(NAME), fs::Permissions::from_mode(0o640)).unwrap();
+        file.keep("front", &changes(r#"{"zoom": 4}"#)).unwrap();
+        assert_eq!((mode(&state), mode(&state.join(NAME))), (0o750, 0o640));
+        fs::write(state.join(NAME), "{oops").unwrap();
+        StateFile::open(&state);
+        assert_eq!(mode(&state.join("controls.json.damaged-1")), 0o640);
     }
 
     #[test]

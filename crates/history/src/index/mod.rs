@@ -4,6 +4,7 @@
 //! transaction nor a connection. Which events come, and who reads them, does not belong here.
 
 mod postgres;
+mod private;
 mod sql;
 mod sqlite;
 

@@ -4,7 +4,7 @@
 //! page, so that no reader keeps the log (WAL) from being put back into the database for longer than that. The tables lie
 //! in the order of time and id, so that a page is one walk.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use super::sql::{self, Select, Value};
-use super::{Filled, Found, PRUNE_ROWS, Progress, Pruned, Retention, Row, Sink, VERSION};
+use super::{Filled, Found, PRUNE_ROWS, Progress, Pruned, Retention, Row, Sink, VERSION, private};
 use crate::Error;
 use crate::entry::Entry;
 
@@ -72,9 +72,12 @@ impl Sqlite {
 
     fn open_blocking(path: PathBuf, reserve: i64) -> Result<(Self, Found), Error> {
         if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
-            fs::create_dir_all(folder).map_err(|source| Error::Unwritable { path: path.clone(), source })?;
+            private::make_folder(folder)
+                .map_err(|source| Error::Unwritable { path: path.clone(), source })?;
         }
         let lock = lock(&path)?;
+        // SQLite gives its log the rights of the file. It says better than this why there can be none.
+        private::open_file(&path).ok();
         let failed = |source| failed(&path, source);
         let mut connection = connect(&path, false).map_err(failed)?;
         check(&path, &connection)?;
@@ -204,8 +207,7 @@ fn lock(path: &Path) -> Result<File, Error> {
     };
     let mut name = real.into_os_string();
     name.push(".lock");
-    let name = PathBuf::from(name);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(name).map_err(unwritable)?;
+    let file = private::open_file(Path::new(&name)).map_err(unwritable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { place: path.display().to_string() }),

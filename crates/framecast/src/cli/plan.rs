@@ -24,6 +24,8 @@ const COMMANDS: [&str; 3] = ["serve", "devices", "check"];
 pub(super) struct Plan {
     pub(super) settings: Settings,
     pub(super) origin: String,
+    /// That others can read the secrets in its file, if they can.
+    rights: Option<String>,
 }
 
 /// What the environment says; empty variables count as absent.
@@ -80,7 +82,12 @@ impl Plan {
     /// Settings from the file, then the arguments, which count for more; the environment's `CAMERA`, or else the
     /// emulated camera, where these name no camera.
     pub(super) fn new(args: &PlanArgs, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Self> {
-        let (mut settings, mut origin) = read_file(args, environment, drivers)?;
+        let file = configuration(args, environment);
+        let (mut settings, mut origin) = match file {
+            Some(path) => (read_file(path, environment, drivers)?, vec![path.display().to_string()]),
+            None => (Settings::default(), Vec::new()),
+        };
+        let rights = file.and_then(|path| settings.rights_warning(path));
         add_sources(&mut settings, &args.sources, drivers)?;
         if !args.sources.is_empty() {
             origin.push("the command line".to_owned());
@@ -115,25 +122,26 @@ impl Plan {
             }
             (None, _) => {}
         }
-        Ok(Self { settings, origin: origin.join(", ") })
+        Ok(Self { settings, origin: origin.join(", "), rights })
+    }
+
+    /// What can be meant, but hardly is: a sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.settings.warnings().into_iter().chain(self.rights.clone()).collect()
     }
 }
 
-/// The settings of the file, if there is one to be read.
-fn read_file(
-    args: &PlanArgs,
-    environment: &Environment,
-    drivers: &Drivers,
-) -> anyhow::Result<(Settings, Vec<String>)> {
-    let path = match &args.config {
-        Some(path) => path.as_path(),
+/// The file that is to be read, if any.
+fn configuration<'a>(args: &'a PlanArgs, environment: &Environment) -> Option<&'a Path> {
+    match &args.config {
+        Some(path) => Some(path),
         // Who names a source does not want those of a file that happens to be here.
-        None if !args.sources.is_empty() || environment.camera.is_some() => {
-            return Ok((Settings::default(), Vec::new()));
-        }
-        None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
-        None => return Ok((Settings::default(), Vec::new())),
-    };
+        None if !args.sources.is_empty() || environment.camera.is_some() => None,
+        None => Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()),
+    }
+}
+
+fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Settings> {
     let shown = path.display().to_string();
     if shown.contains("://") {
         bail!("--config takes the path of a file; a source stands by itself: framecast http://ADDRESS");
@@ -148,9 +156,7 @@ fn read_file(
         }
     };
     let password = environment.password.as_deref();
-    let settings =
-        Settings::from_toml_with_password(&text, drivers, password).map_err(|error| error.in_file(&shown))?;
-    Ok((settings, vec![shown]))
+    Ok(Settings::from_toml_with_password(&text, drivers, password).map_err(|error| error.in_file(&shown))?)
 }
 
 /// Adds the cameras of the command line.

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// A password of fewer characters is warned of: all that are shorter can be tried in a short time.
+const SHORTEST_PASSWORD: usize = 8;
+
 /// The one account that may use the server.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,6 +34,17 @@ impl Account {
         }
         Ok(Self { user: user.to_owned(), password: password.to_owned() })
     }
+
+    /// That the password is short, if it is.
+    pub(super) fn warning(&self) -> Option<String> {
+        (self.password.chars().count() < SHORTEST_PASSWORD).then(|| {
+            format!(
+                "the password of user `{}` has fewer than {SHORTEST_PASSWORD} characters and is soon guessed: set a \
+                 longer FRAMECAST_PASSWORD",
+                self.user
+            )
+        })
+    }
 }
 
 impl fmt::Debug for Account {
@@ -44,6 +58,22 @@ mod tests {
     use crate::config::{Secret, Settings, WebhookSettings};
 
     use super::*;
+
+    #[test]
+    fn a_password_of_fewer_than_eight_characters_is_warned_of() {
+        let warnings = |password: &str| {
+            let settings =
+                Settings { account: Some(Account::new("me", password).unwrap()), ..Settings::default() };
+            settings.warnings()
+        };
+        let short = warnings("sieben7");
+        assert!(
+            short[0].contains("`me` has fewer than 8") && short[0].ends_with("FRAMECAST_PASSWORD"),
+            "{short:?}"
+        );
+        assert!(!short[0].contains("sieben7"));
+        assert!(warnings("schlüss").len() == 1 && warnings("schlüssel").is_empty());
+    }
 
     #[test]
     fn settings_can_be_printed_without_their_secrets() {

@@ -230,7 +230,8 @@ impl Settings {
         let counts_nobody = self.max_viewers_per_address.is_some() && self.listen.path().is_some();
         let message = "max_viewers_per_address limits nobody: viewers that come by a UNIX socket have no address; \
                        max_viewers counts them";
-        counts_nobody.then(|| message.to_owned()).into_iter().collect()
+        let counts_nobody = counts_nobody.then(|| message.to_owned());
+        counts_nobody.into_iter().chain(self.account.as_ref().and_then(Account::warning)).collect()
     }
 
     /// What `text`, a file's content, means. Sources are checked against `drivers` without being opened.

@@ -297,7 +297,7 @@ fn text_without_quotes_is_told_how_to_quote_it() {
 fn check_takes_every_argument_of_serving() {
     let listen = ["check", "--listen", "127.0.0.1:5000", "--user", "me", "--log", "debug"];
     let mut command = framecast(&listen);
-    command.args(["--log-format", "json", "front=emulated"]).env("FRAMECAST_PASSWORD", "pw");
+    command.args(["--log-format", "json", "front=emulated"]).env("FRAMECAST_PASSWORD", "long enough");
     let (code, stdout, stderr) = run(&mut command);
     assert_eq!((code, stderr.as_str()), (0, ""));
     assert_eq!(stdout, "nothing wrong in the command line\n  front  emulated:\n");

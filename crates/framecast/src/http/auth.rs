@@ -9,25 +9,22 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use framecast_outputs::Refusal;
-use subtle::ConstantTimeEq;
 
+use super::credentials::Credentials;
 use crate::config::Account;
 
 /// The credentials that a request must bring.
 pub(crate) struct BasicAuth {
-    /// `user:password`.
-    expected: String,
+    expected: Credentials,
 }
 
 impl BasicAuth {
     pub(crate) fn new(account: &Account) -> Self {
-        Self { expected: format!("{}:{}", account.user, account.password) }
+        Self { expected: Credentials::of(account) }
     }
 
     fn accepts(&self, headers: &HeaderMap) -> bool {
-        let Some(given) = credentials(headers) else { return false };
-        // The time that this takes tells nothing but the length of what was given.
-        given.as_slice().ct_eq(self.expected.as_bytes()).into()
+        credentials(headers).is_some_and(|given| self.expected.are(&given))
     }
 }
 

@@ -52,6 +52,16 @@ fn the_right_credentials_pass_however_they_are_written() {
 }
 
 #[test]
+fn a_password_with_an_umlaut_passes_in_every_form_in_which_clients_send_it() {
+    let server = server();
+    // Browsers and curl; some keyboards and file systems; Python's requests and aiohttp.
+    for given in ["me:pw:ü".as_bytes(), "me:pw:u\u{308}".as_bytes(), b"me:pw:\xFC"] {
+        let value = format!("Basic {}", STANDARD.encode(given));
+        assert_eq!(server.ask("GET /api/cameras", &[("Authorization", &value)]).status, 200, "{given:?}");
+    }
+}
+
+#[test]
 fn wrong_and_malformed_credentials_do_not() {
     let server = server();
     for value in [

@@ -1,0 +1,98 @@
+//! User and password as bytes from outside, compared with the account's.
+//!
+//! Clients write letters beyond ASCII in ways of their own: browsers and curl in UTF-8, as RFC 7617 has it; Python's
+//! requests and aiohttp in Latin-1, as RFC 2617 had it; and one keyboard composes `ü` of two characters where another has it
+//! as one. All of these are the same password. What a client may try and how often does not belong here.
+
+use subtle::ConstantTimeEq;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::config::Account;
+
+/// What a request must bring, in the forms in which it may come.
+pub(super) struct Credentials {
+    /// `user:password`, composed (NFC), in UTF-8.
+    composed: Vec<u8>,
+    /// The same in Latin-1 (ISO 8859-1), where that has all its letters and writes them otherwise.
+    latin: Option<Vec<u8>>,
+}
+
+impl Credentials {
+    pub(super) fn of(account: &Account) -> Self {
+        let composed: String = format!("{}:{}", account.user, account.password).nfc().collect();
+        let latin = composed.chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<_, _>>().ok();
+        Self { latin: latin.filter(|_| !composed.is_ascii()), composed: composed.into_bytes() }
+    }
+
+    /// Whether `given`, a client's `user:password`, is the account's. The time that this takes tells nothing but the
+    /// length of what was given: all forms are compared, each to its end.
+    pub(super) fn are(&self, given: &[u8]) -> bool {
+        // Bytes that are no UTF-8 are compared as they are, and are nothing that is composed.
+        let composed = std::str::from_utf8(given).map(|given| given.nfc().collect::<String>().into_bytes());
+        let is_composed = composed.as_deref().unwrap_or(given).ct_eq(&self.composed);
+        // Latin-1 may be UTF-8 by chance.
+        let is_latin = given.ct_eq(self.latin.as_deref().unwrap_or(&self.composed));
+        (is_composed | is_latin).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(user: &str, password: &str) -> Credentials {
+        Credentials::of(&Account::new(user, password).unwrap())
+    }
+
+    #[test]
+    fn a_password_is_the_same_in_every_form_in_which_clients_write_it() {
+        let composed = "jürgen:schlüssel-ñ";
+        let decomposed = "ju\u{308}rgen:schlu\u{308}ssel-n\u{303}";
+        assert_ne!(composed, decomposed);
+        let latin = b"j\xFCrgen:schl\xFCssel-\xF1";
+        for account in [composed, decomposed] {
+            let (user, password) = account.split_once(':').unwrap();
+            let credentials = credentials(user, password);
+            for given in [composed.as_bytes(), decomposed.as_bytes(), latin] {
+                assert!(credentials.are(given), "{account}: {given:?}");
+            }
+            for wrong in [
+                &b"jurgen:schlussel-n"[..],
+                b"j\xFCrgen:schl\xFCssel-\xF1 ",
+                b"j\xFCrgen:",
+                b"",
+                "jürgen:SCHLÜSSEL-Ñ".as_bytes(),
+                &latin[..latin.len() - 1],
+                b"j\xFCrgen:schl\xFCssel-\xF1\xFF",
+            ] {
+                assert!(!credentials.are(wrong), "{account}: {wrong:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn letters_that_latin_1_lacks_come_in_utf_8_alone() {
+        let credentials = credentials("me", "пароль-ć");
+        assert!(
+            credentials.are("me:пароль-ć".as_bytes()) && credentials.are("me:пароль-c\u{301}".as_bytes())
+        );
+        assert!(!credentials.are(b"me:??????-c") && !credentials.are("me:пароль-c".as_bytes()));
+    }
+
+    #[test]
+    fn what_is_latin_1_and_utf_8_by_chance_is_taken_as_either() {
+        // In Latin-1 `Ã¼` is what `ü` is in UTF-8.
+        let credentials = credentials("me", "Ã¼");
+        assert!(credentials.are("me:Ã¼".as_bytes()) && credentials.are(b"me:\xC3\xBC"));
+        assert!(!credentials.are(b"me:\xFC"));
+    }
+
+    #[test]
+    fn plain_passwords_are_what_they_were() {
+        let credentials = credentials("me", "pw");
+        assert!(credentials.are(b"me:pw"));
+        for wrong in [&b"me:pw\0"[..], b"me:p", b"ME:pw", b":", b"", b"\xFF\xFE"] {
+            assert!(!credentials.are(wrong), "{wrong:?}");
+        }
+    }
+}

@@ -105,6 +105,10 @@ impl Scrape {
         single(encoder, "start_time_seconds", "When it was started", ConstGauge::new(started))?;
         let accepted = ConstCounter::new(self.0.connections.accepted());
         single(encoder, "connections", "Connections that were accepted", accepted)?;
+        if let Some(lost) = self.0.lost_lines.get() {
+            let help = "Lines of the log that standard error did not take";
+            single(encoder, "log_lost_lines", help, ConstCounter::new(lost.count()))?;
+        }
         let failed = self.0.connections.failed();
         let failed = failed.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
         family(encoder, "failed_connections", "Connections that ended otherwise than they should", failed)

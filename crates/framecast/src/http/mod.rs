@@ -6,6 +6,8 @@ mod auth;
 mod connection;
 mod controls;
 mod counts;
+mod credentials;
+mod descriptors;
 mod drop_in;
 mod error_page;
 mod forwarded;
@@ -19,7 +21,7 @@ mod serve;
 mod viewers;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use axum::Router;
@@ -40,6 +42,7 @@ use crate::camera::Camera;
 use crate::config::Settings;
 use crate::controls::StateFile;
 use crate::history::Opened;
+use crate::lost_lines::LostLines;
 
 pub(crate) use counts::Counts;
 pub(crate) use listener::Listener;
@@ -66,6 +69,8 @@ pub(crate) struct Context {
     pub(crate) state: Option<Arc<StateFile>>,
     /// Held while devices are asked what they are.
     pub(crate) listing: Arc<tokio::sync::Mutex<()>>,
+    /// What is lost of the log, where the program counts that.
+    pub(crate) lost_lines: Arc<OnceLock<LostLines>>,
     pub(crate) started_at: SystemTime,
 }
 

@@ -27,6 +27,7 @@ use tracing::{debug, warn};
 use super::Context;
 use super::connection::{self, Connection};
 use super::counts::{Counts, Fate};
+use super::descriptors::{self, Spare};
 use super::listener::Listener;
 use crate::config::Settings;
 
@@ -37,7 +38,7 @@ const MAX_BUFFER_BYTES: usize = 8192;
 /// No browser sends more.
 const MAX_HEADERS: usize = 64;
 
-/// A pause after an error of the listener, so that a lack of descriptors is no busy loop.
+/// A pause after an error of the listener, so that what lasts is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a refused connection may take to take its refusal.
@@ -82,6 +83,7 @@ impl Server {
     /// Accepts connections until `shutdown`, then waits for those that are open, which are dropped when they have not
     /// ended within [`ENDING_TIMEOUT`].
     pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let mut spare = Spare::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -90,6 +92,11 @@ impl Server {
             match accepted {
                 Ok((socket, peer)) => self.take(socket, peer, &shutdown),
                 Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
+                Err(error) if descriptors::are_used_up(&error) => {
+                    if spare.refuse_one(&self.listener, &error, self.settings.max_connections).await {
+                        self.counts.count(Fate::Refused);
+                    }
+                }
                 Err(error) => {
                     warn!(%error, "cannot accept connections");
                     sleep(ACCEPT_PAUSE).await;

@@ -22,6 +22,7 @@ use super::passage::Passage;
 use super::rhythm::Rhythm;
 use super::throttle::Throttle;
 use crate::camera::Camera;
+use crate::reason::one_line;
 
 /// What the reader tells its supervisor.
 #[derive(Debug)]
@@ -193,7 +194,7 @@ impl Work {
                     if !self.has_told_broken.swap(true, Ordering::Relaxed) {
                         warn!(%error, "broken; later ones are only counted");
                     }
-                    feed.count_broken(error.to_string());
+                    feed.count_broken(one_line(&error));
                 }
                 Err(error) => return Some(Err(error)),
             }

@@ -1,0 +1,132 @@
+//! What the listener does when there is no file descriptor left to accept a connection with.
+//!
+//! One is kept back: it is closed, the connection takes its place and is answered 503, and it is opened again. So clients
+//! are told, and do not wait in the kernel's queue for an answer that does not come.
+
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use framecast_outputs::{Seldom, Socket};
+use futures_util::FutureExt;
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+use super::listener::Listener;
+
+/// A pause where nothing could be accepted even so: no busy loop.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a request is waited for before it is answered: an answer to what has not come yet is lost when it comes.
+const REQUEST_WAIT: Duration = Duration::from_millis(50);
+
+/// The whole answer.
+const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
+Content-Length: 70\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
+{\"error\":\"the server has no file descriptor left; wait and try again\"}";
+
+/// Whether the process, or the system, has no descriptor left.
+pub(super) fn are_used_up(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// A descriptor that is kept back.
+#[derive(Debug)]
+pub(super) struct Spare {
+    file: Option<File>,
+    warning: Seldom,
+}
+
+impl Spare {
+    pub(super) fn new() -> Self {
+        Self { file: open(), warning: Seldom::default() }
+    }
+
+    /// Answers the next connection that there is no descriptor for it, and says so in the log once a minute. Returns
+    /// whether there was one to answer; where there was none, after a pause.
+    pub(super) async fn refuse_one(
+        &mut self,
+        listener: &Listener,
+        error: &io::Error,
+        max_connections: usize,
+    ) -> bool {
+        if let Some(times) = self.warning.occurs() {
+            warn!(times, "cannot accept connections: {}", cure(error, max_connections));
+        }
+        self.file = None;
+        let accepted = listener.accept().now_or_never();
+        let is_refused = match accepted {
+            Some(Ok((socket, _))) => {
+                refuse(socket).await;
+                true
+            }
+            // Another thread was faster, or the client has gone.
+            Some(Err(_)) | None => false,
+        };
+        self.file = open();
+        if !is_refused {
+            sleep(PAUSE).await;
+        }
+        is_refused
+    }
+}
+
+/// Where even this one cannot be had, the next attempt may have it.
+fn open() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// What is to be done about it.
+fn cure(error: &io::Error, max_connections: usize) -> String {
+    if Errno::from_io_error(error) == Some(Errno::NFILE) {
+        return "this system has no file descriptor left; raise the sysctl fs.file-max, or end what holds them"
+            .to_owned();
+    }
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.map(|limit| format!("all {limit} file descriptors of this process are in use"));
+    let limit = limit.unwrap_or_else(|| "this process has no file descriptor left".to_owned());
+    format!(
+        "{limit}; raise their number by ulimit -n, or LimitNOFILE= of a service, or lower \
+         max_connections={max_connections}"
+    )
+}
+
+async fn refuse(mut socket: Socket) {
+    // What was read does not reset the connection, and the answer with it.
+    let _read = timeout(REQUEST_WAIT, socket.read(&mut [0; 8192])).await;
+    let telling = async {
+        socket.write_all(NO_DESCRIPTOR).await?;
+        socket.shutdown().await
+    };
+    // A client that does not take its refusal has gone or will be closed.
+    let _told = timeout(REQUEST_WAIT, telling).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(NO_DESCRIPTOR).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());
+    }
+
+    #[test]
+    fn the_lack_is_told_with_its_cure() {
+        let lacking = |errno: Errno| io::Error::from(errno);
+        assert!(are_used_up(&lacking(Errno::MFILE)) && are_used_up(&lacking(Errno::NFILE)));
+        assert!(!are_used_up(&lacking(Errno::NOMEM)));
+        let told = cure(&lacking(Errno::MFILE), 1024);
+        assert!(
+            told.contains("ulimit -n")
+                && told.contains("LimitNOFILE=")
+                && told.contains("max_connections=1024")
+        );
+        assert!(cure(&lacking(Errno::NFILE), 1024).contains("fs.file-max"));
+    }
+}

@@ -22,6 +22,7 @@ use crate::controls::StateFile;
 use crate::encoding;
 use crate::history;
 use crate::http::{self, Context, Listener, Server};
+use crate::lost_lines::LostLines;
 use crate::supervisor::Supervisor;
 use crate::wake::Wake;
 use crate::webhook;
@@ -176,6 +177,7 @@ impl Cameras {
             codec,
             state,
             listing,
+            lost_lines: Arc::default(),
             started_at: now,
         };
         Ok(Self { context, shutdown, tasks })
@@ -252,6 +254,12 @@ impl App {
     /// The cameras by name.
     pub fn hub(&self) -> &Hub {
         self.cameras.hub()
+    }
+
+    /// Shows in `/metrics` how many lines of the log were lost; without this it says nothing of them. The first count that
+    /// is given stays.
+    pub fn show_lost_lines(&self, lost: &LostLines) {
+        self.cameras.context.lost_lines.get_or_init(|| lost.clone());
     }
 
     /// Serves until `shutdown` is cancelled; then ends the streams and closes the cameras within two seconds.

@@ -71,6 +71,7 @@ mod controls;
 mod encoding;
 mod history;
 mod http;
+mod lost_lines;
 mod reason;
 mod signal;
 mod supervisor;
@@ -95,7 +96,9 @@ pub use framecast_hub::{
 };
 pub use framecast_media::container::multipart;
 pub use framecast_media::{
-    Bytes, Codec, Error as MediaError, Format, Frame, PixelFormat, Range, Timestamp, codec, draw,
+    Bytes, Codec, Error as MediaError, Format, Frame, PixelFormat, Range, Timestamp, codec, draw, is_hidden,
+    visible, visible_lines,
 };
+pub use lost_lines::LostLines;
 pub use signal::shutdown_signal;
 pub use tokio_util::sync::CancellationToken;

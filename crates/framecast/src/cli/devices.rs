@@ -5,7 +5,7 @@ use std::time::Duration;
 use framecast::{Device, DeviceFormat, DeviceSize, Drivers};
 use serde::Serialize;
 
-use super::{FAILED, OK, complain, say};
+use super::{FAILED, OK, complain, print, say};
 
 /// How long all devices may take to say what they are.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -49,7 +49,7 @@ pub(super) fn list(as_json: bool) -> u8 {
     };
     if as_json {
         let text = serde_json::to_string_pretty(&Listed { devices });
-        say(&text.expect("a list of devices can be written as JSON"));
+        print(&text.expect("a list of devices can be written as JSON"));
     } else if devices.is_empty() {
         say(NOTHING);
     } else {

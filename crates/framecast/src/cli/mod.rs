@@ -9,12 +9,13 @@ mod tip;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use framecast::{App, Drivers, Listen, shutdown_signal};
+use framecast::{App, Drivers, Listen, shutdown_signal, visible_lines};
 use tracing::{debug, error, info, warn};
 
-use crate::log::{self, Format};
+use crate::log::{self, Format, Log};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
 use plan::{Environment, Plan};
 
@@ -24,6 +25,15 @@ const OK: u8 = 0;
 const FAILED: u8 = 1;
 /// The command line, the configuration or the environment cannot be used.
 const BAD_USAGE: u8 = 2;
+
+/// What the end may take from the signal on, the log's last lines included; the process itself needs the rest of 2 s.
+const ENDING: Duration = Duration::from_millis(1950);
+
+/// What the log's last lines may take to be written where no signal asked for the end.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// What they may take at least, after cameras that took nearly all of [`ENDING`].
+const LEAST_FOR_LAST_LINES: Duration = Duration::from_millis(40);
 
 /// Turns any camera into live pictures in any browser.
 ///
@@ -125,7 +135,7 @@ fn check(args: &ServeArgs) -> u8 {
             for camera in &plan.settings.cameras {
                 say(&format!("  {}  {}", camera.name, camera.source.for_log()));
             }
-            for warning in plan.settings.warnings().into_iter().chain(missing(&plan, &drivers)) {
+            for warning in plan.warnings().into_iter().chain(missing(&plan, &drivers)) {
                 complain_of("33", "warning:", &warning);
             }
             OK
@@ -151,10 +161,33 @@ fn missing(plan: &Plan, drivers: &Drivers) -> Vec<String> {
 }
 
 fn serve(args: &ServeArgs) -> u8 {
-    if let Err(error) = log::init(&args.log, args.log_format) {
-        complain(&format!("{error:#}"));
-        return BAD_USAGE;
+    let log = match log::init(&args.log, args.log_format) {
+        Ok(log) => log,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            return BAD_USAGE;
+        }
+    };
+    let Ended { code, told_at } = serve_with(args, &log);
+    let now = Instant::now();
+    let deadline = told_at.map_or(now + LAST_LINES, |told_at| told_at + ENDING);
+    log.finish(deadline.max(now + LEAST_FOR_LAST_LINES));
+    code
+}
+
+/// How a server ended, and when it was told to, if it was.
+struct Ended {
+    code: u8,
+    told_at: Option<Instant>,
+}
+
+impl From<u8> for Ended {
+    fn from(code: u8) -> Self {
+        Self { code, told_at: None }
     }
+}
+
+fn serve_with(args: &ServeArgs, log: &Log) -> Ended {
     let drivers = Drivers::builtin();
     let plan = Environment::read().and_then(|env| Plan::new(&args.plan, &env, &drivers));
     let plan = match plan {
@@ -165,7 +198,7 @@ fn serve(args: &ServeArgs) -> u8 {
                 // Whoever reads JSON reads all of it.
                 Format::Json => error!("{error:#}"),
             }
-            return BAD_USAGE;
+            return BAD_USAGE.into();
         }
     };
     raise_descriptor_limit(plan.settings.max_connections);
@@ -173,45 +206,50 @@ fn serve(args: &ServeArgs) -> u8 {
         Ok(runtime) => runtime,
         Err(error) => {
             error!("cannot start threads: {error}");
-            return FAILED;
+            return FAILED.into();
         }
     };
-    let code = runtime.block_on(run(plan, drivers));
+    let ended = runtime.block_on(run(plan, drivers, log));
     // Threads of drivers that hang must not keep the program alive.
     runtime.shutdown_background();
-    code
+    ended
 }
 
-async fn run(plan: Plan, drivers: Drivers) -> u8 {
+async fn run(plan: Plan, drivers: Drivers, log: &Log) -> Ended {
     let shutdown = shutdown_signal();
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
         info!(camera = camera.name, source = camera.source.for_log(), "configured");
         debug!(camera = camera.name, source = camera.source.for_debug(), "its parts, without their values");
     }
-    for warning in plan.settings.warnings() {
+    for warning in plan.warnings() {
         warn!("{warning}");
     }
     let (is_local, has_account) = (plan.settings.listen.is_local(), plan.settings.account.is_some());
     // A database may be waited for.
     let started = shutdown.run_until_cancelled(App::start(plan.settings, drivers)).await;
     let app = match started {
-        None => return OK,
+        None => return OK.into(),
         Some(Ok(app)) => app,
         Some(Err(error)) => {
             error!("{error}");
-            return FAILED;
+            return FAILED.into();
         }
     };
+    app.show_lost_lines(log.lost());
     announce(&app, has_account);
     if !is_local && !has_account {
         warn!(
             "anyone who reaches this machine can watch: set FRAMECAST_PASSWORD and --user NAME to ask for a password"
         );
     }
-    app.run(shutdown).await;
+    let told = async {
+        shutdown.cancelled().await;
+        Instant::now()
+    };
+    let (told_at, ()) = tokio::join!(told, app.run(shutdown.clone()));
     info!("ended");
-    OK
+    Ended { code: OK, told_at: Some(told_at) }
 }
 
 /// Says where to look, and how to open the server to the network.
@@ -258,10 +296,15 @@ fn raise_descriptor_limit(max_connections: usize) {
     }
 }
 
-/// The answer of a command, on standard output.
-fn say(line: &str) {
+/// The answer of a command to a person, on standard output.
+fn say(text: &str) {
+    print(&visible_lines(text));
+}
+
+/// The answer of a command to a program, as it is.
+fn print(text: &str) {
     // A reader that has gone does not want the answer.
-    writeln!(std::io::stdout(), "{line}").ok();
+    writeln!(std::io::stdout(), "{text}").ok();
 }
 
 /// What is wrong, on standard error.
@@ -274,7 +317,7 @@ fn complain_of(colour: &str, label: &str, message: &str) {
     let mut stderr = std::io::stderr();
     let label = if stderr.is_terminal() { format!("\x1b[{colour}m{label}\x1b[0m") } else { label.to_owned() };
     // Without standard error there is nobody to tell.
-    writeln!(stderr, "{label} {message}").ok();
+    writeln!(stderr, "{label} {}", visible_lines(message)).ok();
 }
 
 #[cfg(test)]

@@ -2,14 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod config;
+mod descriptors;
 mod devices;
 mod example;
 mod help;
+mod log;
 mod marked;
 mod missing;
 mod pi;
 mod program;
+mod rights;
 mod secret;
 mod serve;
+mod signal;
 mod state;
 mod unix;

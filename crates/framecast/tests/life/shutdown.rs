@@ -43,6 +43,11 @@ async fn sigint_ends_the_streams_and_the_program_with_code_zero() {
 }
 
 #[tokio::test]
+async fn sigquit_ends_the_streams_and_the_program_with_code_zero() {
+    println!("it took {:?}", ends_its_streams(Signal::QUIT).await);
+}
+
+#[tokio::test]
 async fn sigterm_ends_the_programs_that_cameras_run_and_their_children() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("picture.jpg"), jpeg(64, 48, 7)).unwrap();

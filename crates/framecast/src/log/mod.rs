@@ -1,9 +1,15 @@
-//! The log: one line per event on standard error, for people or as JSON.
+//! The log: one line per event on standard error, for people or as JSON. Nobody waits for who reads it.
+
+mod line;
+mod panic;
+mod queue;
 
 use std::io::IsTerminal;
+use std::time::Instant;
 
 use anyhow::{anyhow, bail};
 use clap::ValueEnum;
+use framecast::LostLines;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -52,21 +58,45 @@ fn check_part(filter: &str, part: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Starts the log with [`filter`].
+/// The running log. The end of the program waits for it by [`finish`](Self::finish).
+#[derive(Debug)]
+pub(crate) struct Log {
+    rest: queue::Rest,
+    lost: LostLines,
+}
+
+impl Log {
+    /// Lines that were lost because standard error did not take them.
+    pub(crate) fn lost(&self) -> &LostLines {
+        &self.lost
+    }
+
+    /// Waits until all lines are written, until `deadline` at the most.
+    pub(crate) fn finish(self, deadline: Instant) {
+        self.rest.wait_until(deadline);
+    }
+}
+
+/// Starts the log with [`filter`], and lets panics tell of themselves there.
 ///
 /// # Errors
 /// A filter that cannot be read.
-pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<()> {
+pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<Log> {
+    let filter = self::filter(filter)?;
+    let has_colours = format == Format::Human && std::io::stderr().is_terminal();
+    let (queue, rest) = queue::to_standard_error(format, has_colours);
+    let lost = queue.lost().clone();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(self::filter(filter)?)
-        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .with_writer(queue)
         .with_target(false)
-        // A log that nobody takes, a closed pipe or a full disk, must not stop the cameras: what cannot be written is lost.
+        // What the queue loses, it counts.
         .log_internal_errors(false)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(has_colours);
     match format {
         Format::Human => builder.init(),
         Format::Json => builder.json().flatten_event(true).init(),
     }
-    Ok(())
+    panic::tell_in_log();
+    Ok(Log { rest, lost })
 }

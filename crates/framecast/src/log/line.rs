@@ -1,0 +1,79 @@
+//! A line of the log as it is written. What stands in it may come from outside: a request's path, what a camera says. It
+//! must neither end the line, nor reorder it, nor steer the terminal that shows it.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use framecast::is_hidden;
+
+use super::Format;
+
+/// What colours begin with.
+const ESCAPE: char = '\u{1b}';
+
+/// `line`, with its end, and each hidden character in it as a number. The formatter has done so with what steers a
+/// terminal, and begins its own colours with ESC.
+pub(super) fn shown(line: &[u8], format: Format, has_colours: bool) -> Cow<'_, [u8]> {
+    let (text, end) = match line.split_last() {
+        Some((b'\n', text)) => (text, "\n"),
+        _ => (line, ""),
+    };
+    if text.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+        return Cow::Borrowed(line);
+    }
+    let text = String::from_utf8_lossy(text);
+    let mut shown = String::with_capacity(line.len() + 32);
+    for c in text.chars() {
+        let escaped = match format {
+            _ if !is_hidden(c) || (c == ESCAPE && has_colours) => {
+                shown.push(c);
+                continue;
+            }
+            Format::Human if matches!(c, '\t' | '\n' | '\r') => write!(shown, "{}", c.escape_default()),
+            Format::Human => write!(shown, "{}", c.escape_unicode()),
+            // Within strings alone: between them a hidden character is an error already.
+            Format::Json => write!(shown, "\\u{:04x}", u32::from(c)),
+        };
+        escaped.expect("a String takes all that is written");
+    }
+    shown.push_str(end);
+    Cow::Owned(shown.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(line: &str, format: Format, has_colours: bool) -> String {
+        String::from_utf8(shown(line.as_bytes(), format, has_colours).into_owned()).unwrap()
+    }
+
+    #[test]
+    fn what_reorders_or_ends_a_line_is_shown_as_a_number() {
+        let line = "WARN no camera `x\u{202e}\u{2028}\u{85}\nINFO forged` grüße\n";
+        let told = "WARN no camera `x\\u{202e}\\u{2028}\\u{85}\\nINFO forged` grüße\n";
+        assert_eq!(text(line, Format::Human, false), told);
+        let plain = "INFO listening on 127.0.0.1:5000\n";
+        assert!(matches!(shown(plain.as_bytes(), Format::Human, true), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn colours_stay_where_there_are_colours() {
+        assert_eq!(text("\u{1b}[31mERROR\u{1b}[0m ü\n", Format::Human, true), "\u{1b}[31mERROR\u{1b}[0m ü\n");
+        assert_eq!(text("\u{1b}[31mERROR ü\n", Format::Human, false), "\\u{1b}[31mERROR ü\n");
+    }
+
+    #[test]
+    fn json_stays_json_with_the_same_text() {
+        let message = "a\u{202e}b\u{2029}c\u{7f}ü";
+        let shown = text(&format!("{{\"message\":\"{message}\"}}\n"), Format::Json, false);
+        assert_eq!(shown, "{\"message\":\"a\\u202eb\\u2029c\\u007fü\"}\n");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["message"], message);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_panic() {
+        assert_eq!(text("", Format::Human, false), "");
+        assert_eq!(shown(b"\xFF\xFE\n", Format::Human, false), "\u{fffd}\u{fffd}\n".as_bytes());
+    }
+}

@@ -1,0 +1,107 @@
+//! The log and who reads it: one that reads nothing costs lines of the log, and nothing else.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
+
+use framecast_testkit::client::get;
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Action, tcflow};
+
+use crate::program::{Bare, framecast};
+
+const ARGUMENTS: [&str; 6] =
+    ["--listen", "127.0.0.1:0", "--log", "trace", "a=test:?size=64x64&fps=10", "b=test:?size=64x64&fps=10"];
+
+/// The program with a log of its own, and the log's other end.
+fn start(log: OwnedFd) -> Child {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = framecast(&ARGUMENTS);
+    command.env("XDG_STATE_HOME", folder.path()).stdout(Stdio::null()).stderr(log);
+    command.spawn().unwrap()
+}
+
+/// Reads up to the line that says where it listens.
+fn address(log: &mut impl BufRead) -> SocketAddr {
+    line_with(log, "open http://")
+        .split("open http://")
+        .nth(1)
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+fn line_with(log: &mut impl BufRead, text: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "no line with {text:?}");
+        if line.contains(text) {
+            return line;
+        }
+    }
+}
+
+fn lost_lines(address: SocketAddr) -> u64 {
+    let metrics = get(address, "/metrics").text();
+    let value = metrics.lines().find_map(|line| line.strip_prefix("framecast_log_lost_lines_total "));
+    value.expect("the figure").parse().unwrap()
+}
+
+/// A program whose log nobody reads any more, and which has lost lines of it.
+fn unread() -> (Bare, BufReader<File>, SocketAddr) {
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let program = Bare(start(writer));
+    let mut log = BufReader::new(File::from(reader));
+    let address = address(&mut log);
+    assert_eq!(get(address, "/cameras/a/snapshot.jpg").status, 200);
+    while lost_lines(address) == 0 {}
+    (program, log, address)
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_no_camera_and_says_later_what_it_lost() {
+    let (mut program, mut log, address) = unread();
+    // That opens one, which logs.
+    assert_eq!(get(address, "/cameras/b/snapshot.jpg").status, 200);
+    assert_eq!(get(address, "/cameras/a/snapshot.jpg").status, 200);
+    let told = line_with(&mut log, "were lost here");
+    let lines: u64 = told.split("lines=").nth(1).unwrap().trim().parse().unwrap();
+    assert!(told.contains(" WARN ") && lines > 0, "{told}");
+    program.signal(Signal::TERM);
+    let mut rest = String::new();
+    log.read_to_string(&mut rest).unwrap();
+    assert!(rest.trim_end().ends_with("ended"), "the last lines were lost: {rest}");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
+    let (mut program, _log, _) = unread();
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn a_terminal_that_is_held_stops_no_camera_and_does_not_hold_up_the_end() {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let path = ptsname(&master, Vec::new()).unwrap();
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let terminal = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap();
+    let mut program = Bare(start(terminal.try_clone().unwrap()));
+    let mut log = BufReader::new(File::from(master));
+    let address = address(&mut log);
+    // As Ctrl-S does.
+    tcflow(&terminal, Action::OOff).unwrap();
+    assert_eq!(get(address, "/cameras/a/snapshot.jpg").status, 200);
+    assert_eq!(get(address, "/cameras/b/snapshot.jpg").status, 200);
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().code(), Some(0));
+}

@@ -5,6 +5,7 @@
 //! The thread alone may block, and the end of the program waits for it for a bounded time.
 
 use std::io::{self, ErrorKind, Write};
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ pub(super) struct Queue {
 pub(super) struct Rest {
     shared: Arc<Shared>,
     /// Its drop may wait for a second, and write to standard output: it is never dropped.
-    guard: Option<WorkerGuard>,
+    _guard: ManuallyDrop<WorkerGuard>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +74,7 @@ pub(super) fn to_standard_error(format: Format, has_colours: bool) -> (Queue, Re
     let (to_writer, guard) = builder.finish(Writer { shared: Arc::clone(&shared), told: 0, is_taken: false });
     let refused = to_writer.error_counter();
     let queue = Queue { shared: Arc::clone(&shared), to_writer, refused, format, has_colours };
-    (queue, Rest { shared, guard: Some(guard) })
+    (queue, Rest { shared, _guard: ManuallyDrop::new(guard) })
 }
 
 impl Queue {
@@ -136,12 +137,6 @@ impl Rest {
                 (left, gives_up_at) = (waiting.lines, Instant::now() + STALLED);
             }
         }
-    }
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        self.guard.take().map(std::mem::forget);
     }
 }
 

@@ -139,7 +139,6 @@ impl Bare {
         let since = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
-                println!("it ended after {:?}", since.elapsed());
                 return status;
             }
             assert!(since.elapsed() < PATIENCE, "the program does not end");

@@ -18,10 +18,7 @@ const ARGUMENTS: [&str; 6] =
 
 /// The program with a log of its own, and the log's other end.
 fn start(log: OwnedFd) -> Child {
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = framecast(&ARGUMENTS);
-    command.env("XDG_STATE_HOME", folder.path()).stdout(Stdio::null()).stderr(log);
-    command.spawn().unwrap()
+    framecast(&ARGUMENTS).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
 /// Reads up to the line that says where it listens.

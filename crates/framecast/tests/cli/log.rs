@@ -7,11 +7,11 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 
 use framecast_testkit::client::get;
+use rustix::pipe::PipeFlags;
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Action, tcflow};
 
-use crate::program::{Bare, framecast};
+use crate::program::{Bare, framecast, terminal};
 
 const ARGUMENTS: [&str; 6] =
     ["--listen", "127.0.0.1:0", "--log", "trace", "a=test:?size=64x64&fps=10", "b=test:?size=64x64&fps=10"];
@@ -52,7 +52,7 @@ fn lost_lines(address: SocketAddr) -> u64 {
 
 /// A program whose log nobody reads any more, and which has lost lines of it.
 fn unread() -> (Bare, BufReader<File>, SocketAddr) {
-    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
     let program = Bare(start(writer));
     let mut log = BufReader::new(File::from(reader));
     let address = address(&mut log);
@@ -86,14 +86,9 @@ fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
 
 #[test]
 fn a_terminal_that_is_held_stops_no_camera_and_does_not_hold_up_the_end() {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let path = ptsname(&master, Vec::new()).unwrap();
-    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
-    let terminal = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap();
+    let (terminal, person) = terminal();
     let mut program = Bare(start(terminal.try_clone().unwrap()));
-    let mut log = BufReader::new(File::from(master));
+    let mut log = BufReader::new(person);
     let address = address(&mut log);
     // As Ctrl-S does.
     tcflow(&terminal, Action::OOff).unwrap();

@@ -1,8 +1,6 @@
 //! Signals beside SIGTERM and SIGINT: the terminal is closed, or someone asks to read the configuration again.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -10,19 +8,8 @@ use std::process::Command;
 use framecast_testkit::client::get;
 use framecast_testkit::jpeg;
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::program::{Bare, Running, command, framecast, is_running};
-
-/// A terminal: its own end, and that of who sits in front of it.
-fn terminal() -> (OwnedFd, File) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let path = ptsname(&master, Vec::new()).unwrap();
-    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
-    (rustix::fs::open(path, flags, rustix::fs::Mode::empty()).unwrap(), File::from(master))
-}
+use crate::program::{Bare, Running, command, framecast, is_running, terminal};
 
 /// The program in a session of its own, by the tool `setsid`, whose process it takes over.
 fn in_own_session(options: &[&str], arguments: &[&str], state: &Path) -> Command {

@@ -44,12 +44,16 @@ async function marks(stage, name) {
     page.$$eval(".ticks .label", (all) => /power back[^]*a fox <b>at<\/b> the gate/.test(all.map(({ textContent }) => textContent).join("\n"))),
   );
   await page.screenshot({ path: stage.out(`ticks-${name}.png`) });
+  await framecast.mark("gpj.\u202eexe", "front");
+  const isShown = (all) => all.some(({ textContent }) => textContent.includes("gpj.\\u{202e}exe") && !textContent.includes("\u202e"));
+  await until("what would reorder the line is a number", () => page.$$eval(".ticks .label", isShown));
   await tabTo(page, ".ticks a");
   await page.keyboard.press("Enter");
   await until("the tick leads to the history", () => page.evaluate(() => /\/history$/.test(location.pathname)));
   await until("the mark is in it", () =>
     page.$$eval(".events tr[data-kind=mark]", (rows) => rows.some(({ textContent }) => /front\s*mark\s*a fox <b>at<\/b> the gate/.test(textContent))),
   );
+  await until("and is one in the history", () => page.$$eval(".events tr[data-kind=mark]", isShown));
   isQuiet(page);
 }
 

@@ -59,7 +59,8 @@ impl Store {
             "SELECT {FIRST_MS} + n * {STEP_MS}, n, {kind}, 'camera-' || (n % 20), {text}, NULL FROM numbers"
         );
         let state = format!(
-            "UPDATE state SET value = {rows} WHERE key = 'rows'; UPDATE state SET value = {rows} WHERE key = 'reserved';"
+            "UPDATE state SET value = {rows} WHERE key = 'rows'; UPDATE state SET value = {rows} WHERE key = 'reserved';
+             UPDATE state SET value = (SELECT count(*) FROM events WHERE kind = 'mark') WHERE key = 'marks';"
         );
         match &self.postgres {
             Some(postgres) => {

@@ -96,6 +96,11 @@ pub enum Error {
         /// What could not be done.
         reason: String,
     },
+    /// The clock had been set, and the times of events were put right while they were read.
+    #[error(
+        "history: the times of events were put right while this was read, for the clock had been set; ask again"
+    )]
+    Corrected,
     /// The server ends.
     #[error("history: the server ends")]
     Closed,

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 
+use crate::edition::Edition;
 use crate::entry::{EntryRef, Key};
 use crate::index::{Filled, Index, Sink};
 use crate::moment::Stamp;
@@ -92,6 +93,8 @@ type Reading<P> = Pin<Box<dyn Future<Output = (Option<Pieces<P>>, Result<Filled,
 pub struct Export<P> {
     index: Index,
     query: Query,
+    /// All pages are of one edition, or the table is not whole.
+    edition: Edition,
     ready: VecDeque<Bytes>,
     reading: Option<Reading<P>>,
     /// What is told once the last piece has left.
@@ -109,12 +112,13 @@ impl<P> Export<P>
 where
     P: for<'a> Page<Row<'a>> + Send + 'static,
 {
-    pub(crate) fn new(index: Index, query: Query, mut writer: Writer<P>) -> Self {
+    pub(crate) fn new(index: Index, edition: Edition, query: Query, mut writer: Writer<P>) -> Self {
         writer.begin::<Row<'_>>();
         let head = writer.take();
         let mut export = Self {
             index,
             query,
+            edition,
             ready: VecDeque::from([head]),
             reading: None,
             failed: None,
@@ -136,7 +140,7 @@ where
             self.fail(Bytes::new(), filled.err().unwrap_or(Error::Closed));
             return;
         };
-        match filled {
+        match filled.and_then(|filled| self.edition.check().map(|()| filled)) {
             Ok(Filled { last: Some(last), is_end: false }) if pieces.writer.failure().is_none() => {
                 if !pieces.writer.is_empty() {
                     pieces.pieces.push_back(pieces.writer.take());

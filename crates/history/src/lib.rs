@@ -5,6 +5,8 @@
 //! batches → pages, exports and [`Listener`]s read them. HTTP, the configuration and pictures do not belong here, nor
 //! what a camera is.
 
+mod clock;
+mod edition;
 mod entry;
 mod error;
 mod export;
@@ -15,6 +17,7 @@ mod moment;
 pub mod query;
 pub mod table;
 
+pub use clock::{Clock, Now, SystemClock};
 pub use entry::{Entry, EntryRef, Key, TEXT_CHARS};
 pub use error::Error;
 pub use export::{Export, Row};

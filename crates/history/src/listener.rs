@@ -7,14 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use framecast_hub::EventKind;
 use tokio::sync::watch;
 use tracing::debug;
 
 use crate::history::Kept;
 use crate::query::Filter;
-use crate::{Entry, Error, History};
+use crate::{Error, History};
 
 /// How many events are taken at once.
 const PAGE: usize = 500;
@@ -94,7 +93,7 @@ impl Listener {
     async fn look_back(&mut self) -> Result<(), Error> {
         let until = self.history.before_recent();
         let (entries, last) = self.history.index().after_id(self.after, PAGE).await?;
-        let page = entries.into_iter().map(kept).collect();
+        let page = entries.into_iter().map(|entry| Arc::new(Kept::new(entry))).collect();
         self.take(page, last.or(Some(until)));
         Ok(())
     }
@@ -107,9 +106,4 @@ impl Listener {
             |kept: &Arc<Kept>| kept.entry.kind == EventKind::Dropped || filter.wants(&kept.entry.by_ref());
         self.ready.extend(page.into_iter().filter(is_wanted));
     }
-}
-
-fn kept(entry: Entry) -> Arc<Kept> {
-    let json = serde_json::to_vec(&entry).expect("an entry is an object of texts and numbers");
-    Arc::new(Kept { entry: Arc::new(entry), json: Bytes::from(json) })
 }

@@ -50,6 +50,19 @@ async fn a_database_that_cannot_be_used_is_refused_with_its_address() {
 }
 
 #[tokio::test]
+async fn a_database_of_version_1_is_brought_up_to_date() {
+    let database = database();
+    let tables = behaviour::version_1::tables("");
+    database.0.ask(&format!(
+        "CREATE SCHEMA framecast; SET search_path TO framecast; CREATE TABLE version (number bigint NOT NULL);
+         INSERT INTO version VALUES (1); {tables}"
+    ));
+    let ask = |text: &str| database.0.ask(&format!("SET search_path TO framecast; {text}"));
+    behaviour::version_1::is_brought_up_to_date(database.location(), ask).await;
+    assert_eq!(ask("SELECT number FROM version"), "2");
+}
+
+#[tokio::test]
 async fn what_happens_while_the_database_is_away_is_written_when_it_is_back_in_its_order() {
     let mut database = database();
     let (history, _tasks) = open_at(database.location()).await.unwrap();

@@ -61,13 +61,30 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_path() {
     drop(newer);
     let told = refusal(&path).await;
     assert!(
-        told.contains("is of a newer Framecast (version 7 of the tables, this one knows up to 1)"),
+        told.contains("is of a newer Framecast (version 7 of the tables, this one knows up to 2)"),
         "{told}"
     );
     fs::write(folder.path().join("file"), "").unwrap();
     let below = folder.path().join("file/x.db");
     let told = refusal(&below).await;
     assert!(told.starts_with(&format!("history: {} cannot be written: ", below.display())), "{told}");
+}
+
+#[tokio::test]
+async fn a_file_of_version_1_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    let tables = behaviour::version_1::tables(" WITHOUT ROWID");
+    let marks = "PRAGMA application_id = 1180922740; PRAGMA user_version = 1;";
+    old.execute_batch(&format!("PRAGMA journal_mode = WAL; {tables} {marks}")).unwrap();
+    drop(old);
+    let ask = |text: &str| {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        file.query_row(text, [], |row| row.get::<_, i64>(0)).unwrap().to_string()
+    };
+    behaviour::version_1::is_brought_up_to_date(Location::File(path.clone()), ask).await;
+    assert_eq!(ask("SELECT user_version FROM pragma_user_version"), "2");
 }
 
 #[tokio::test]

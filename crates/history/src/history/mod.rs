@@ -1,23 +1,31 @@
-//! Events as they come: each gets its id, is at hand for who listens, and is written to the index by one task.
+//! Events as they come: each gets its id, is at hand for who listens, and is written to the index by one task, which also
+//! takes away what is not kept (`expiry.rs` decides what is too old, `timeline.rs` which times were stamped by a wrong clock).
 //!
 //! [`History::record`] never waits: what is not written yet stands in a bounded queue, and what finds it full is counted
 //! and told by an event of its own. While the database is away the queue waits; it is tried again, in order.
 
+mod expiry;
+mod timeline;
+mod upkeep;
 mod writer;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use framecast_hub::{Event, EventKind, EventReader, Told};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::clock::{Clock, Now, SystemClock};
+use crate::edition::Editions;
 use crate::entry::Entry;
-use crate::index::{Index, Location, Retention};
+use crate::index::{Index, Location, Shift};
 use crate::{Error, Export, Key, Listener, Query};
+use timeline::Timeline;
+use upkeep::Upkeep;
 
 /// How many events wait for the database at most.
 pub(crate) const QUEUE: usize = 10_000;
@@ -27,6 +35,9 @@ const MARKS: usize = QUEUE / 4 * 3;
 
 /// How many events that are written stay at hand for who listens.
 const RECENT: usize = 1_000;
+
+/// An hour in milliseconds: how long a clock that was set, or a run that began, must last before anything goes for its age.
+const HOUR_MS: i64 = 3_600_000;
 
 /// How many ids are taken at once: more than can be given before the next batch is written.
 const RESERVE: i64 = 4 * QUEUE as i64;
@@ -49,7 +60,8 @@ pub struct History(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     index: Index,
-    settings: Settings,
+    clock: Arc<dyn Clock>,
+    editions: Editions,
     state: Mutex<State>,
     /// Rings when there is something to write.
     work: Notify,
@@ -77,6 +89,13 @@ pub struct Kept {
     pub json: Bytes,
 }
 
+impl Kept {
+    pub(crate) fn new(entry: Entry) -> Self {
+        let json = serde_json::to_vec(&entry).expect("an entry is an object of texts and numbers");
+        Self { entry: Arc::new(entry), json: Bytes::from(json) }
+    }
+}
+
 #[derive(Debug)]
 struct State {
     /// The next id.
@@ -91,6 +110,7 @@ struct State {
     /// Who waits for an event to be written.
     acks: VecDeque<(i64, oneshot::Sender<()>)>,
     cameras: BTreeSet<String>,
+    timeline: Timeline,
     /// The highest id of those that were taken away.
     pruned: i64,
     is_away: bool,
@@ -147,7 +167,21 @@ impl History {
     /// # Errors
     /// What is wrong with the place, and what to do.
     pub async fn open(settings: Settings, events: EventReader) -> Result<(Self, Tasks), Error> {
+        Self::open_with_clock(settings, events, Arc::new(SystemClock)).await
+    }
+
+    /// The same by another clock than the machine's.
+    ///
+    /// # Errors
+    /// As for [`History::open`].
+    pub async fn open_with_clock(
+        settings: Settings,
+        events: EventReader,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Tasks), Error> {
         let (index, found) = Index::open(&settings.location, RESERVE).await?;
+        let now = clock.now();
+        let upkeep = Upkeep::new(&settings, &found, now);
         let state = State {
             next_id: found.reserved + 1,
             recent: VecDeque::new(),
@@ -156,13 +190,15 @@ impl History {
             untold: 0,
             acks: VecDeque::new(),
             cameras: found.cameras.into_iter().collect(),
+            timeline: Timeline::new(now, found.reserved + 1, found.shifts),
             pruned: found.pruned,
             is_away: false,
             is_closed: false,
         };
         let shared = Shared {
             index,
-            settings,
+            clock,
+            editions: Editions::default(),
             state: Mutex::new(state),
             work: Notify::new(),
             newest: watch::Sender::new(found.reserved),
@@ -172,7 +208,7 @@ impl History {
         let history = Self(Arc::new(shared));
         let (stop, stopped) = oneshot::channel();
         let reading = tokio::spawn(history.clone().read(events, stopped));
-        let writing = tokio::spawn(writer::run(Arc::clone(&history.0)));
+        let writing = tokio::spawn(writer::run(Arc::clone(&history.0), upkeep));
         let tasks = Tasks {
             history: history.clone(),
             stop: Some(stop),
@@ -205,22 +241,7 @@ impl History {
     /// [`NotKept`] when there is no place; the event is counted as dropped. Marks find none while what is left of the queue is
     /// needed for what happens to the cameras; whoever sets one is told, and it is not counted.
     pub fn record(&self, event: Event) -> Result<Recorded, NotKept> {
-        let is_mark = event.kind == EventKind::Mark;
-        let (recorded, given) = {
-            let mut state = self.0.lock();
-            let before = state.next_id;
-            (state.record(event), state.next_id - before)
-        };
-        self.0.counts.recorded.fetch_add(given.unsigned_abs(), Ordering::Relaxed);
-        match &recorded {
-            Ok(recorded) => self.0.tell(recorded.kept.entry.id),
-            Err(_) if is_mark => {}
-            Err(_) => {
-                self.0.counts.recorded.fetch_add(1, Ordering::Relaxed);
-                self.0.counts.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        recorded
+        self.0.record(event)
     }
 
     /// All events of `query` in `writer`'s format, as pieces of a body. Pieces are made as they are taken.
@@ -228,7 +249,7 @@ impl History {
     where
         P: for<'a> crate::table::Page<crate::Row<'a>> + Send + 'static,
     {
-        Export::new(self.index().clone(), query, writer)
+        Export::new(self.index().clone(), self.0.editions.current(), query, writer)
     }
 
     /// At most `limit` events of `query` after `after`, and after which there are more, if there are.
@@ -350,6 +371,27 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// See [`History::record`].
+    fn record(&self, event: Event) -> Result<Recorded, NotKept> {
+        let is_mark = event.kind == EventKind::Mark;
+        let now = self.clock.now();
+        let (recorded, given) = {
+            let mut state = self.lock();
+            let before = state.next_id;
+            (state.record(event, now), state.next_id - before)
+        };
+        self.counts.recorded.fetch_add(given.unsigned_abs(), Ordering::Relaxed);
+        match &recorded {
+            Ok(recorded) => self.tell(recorded.kept.entry.id),
+            Err(_) if is_mark => {}
+            Err(_) => {
+                self.counts.recorded.fetch_add(1, Ordering::Relaxed);
+                self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        recorded
+    }
+
     /// Tells who listens, and the writer, of the event `id`.
     fn tell(&self, id: i64) {
         self.newest.send_if_modified(|newest| {
@@ -375,24 +417,17 @@ impl Shared {
 
     /// Records how many were dropped, where there is place for that.
     fn tell_dropped(&self) {
-        let told = self.lock().record_dropped();
+        let now = self.clock.now();
+        let told = self.lock().record_dropped(now);
         if let Some(id) = told {
             self.counts.recorded.fetch_add(1, Ordering::Relaxed);
             self.tell(id);
         }
     }
-
-    fn retention(&self, now_ms: i64) -> Retention {
-        let max_age = self.settings.max_age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
-        Retention {
-            before_ms: max_age.map(|age| now_ms.saturating_sub(age)),
-            max_rows: self.settings.max_rows,
-        }
-    }
 }
 
 impl State {
-    fn record(&mut self, event: Event) -> Result<Recorded, NotKept> {
+    fn record(&mut self, event: Event, now: Now) -> Result<Recorded, NotKept> {
         if self.is_closed {
             return Err(NotKept::Closed);
         }
@@ -401,41 +436,64 @@ impl State {
         }
         // What was dropped before stands before what comes after.
         if self.untold > 0 && self.waiting + 1 < QUEUE {
-            self.record_dropped();
+            self.record_dropped(now);
         }
         if self.waiting >= QUEUE {
             self.untold += 1;
             return Err(NotKept::Full);
         }
-        let kept = self.push(event);
+        let kept = self.push(event, now);
         let (ack, written) = oneshot::channel();
         self.acks.push_back((kept.entry.id, ack));
         Ok(Recorded { kept, written })
     }
 
     /// Records an event of how many were dropped; its id, if there was a reason and a place.
-    fn record_dropped(&mut self) -> Option<i64> {
+    fn record_dropped(&mut self, now: Now) -> Option<i64> {
         if self.untold == 0 || self.waiting >= QUEUE || self.is_closed {
             return None;
         }
         let count = std::mem::take(&mut self.untold);
-        let event = Event::new(EventKind::Dropped, SystemTime::now()).counting(count);
-        Some(self.push(event).entry.id)
+        let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.wall_ms).unwrap_or(0));
+        let event = Event::new(EventKind::Dropped, at).counting(count);
+        Some(self.push(event, now).entry.id)
     }
 
-    fn push(&mut self, event: Event) -> Arc<Kept> {
-        let entry = Arc::new(Entry::new(self.next_id, event));
+    fn push(&mut self, event: Event, now: Now) -> Arc<Kept> {
+        self.observe(now);
+        let mut entry = Entry::new(self.next_id, event);
+        entry.at_ms = self.timeline.stamp(now, entry.at_ms);
         self.next_id += 1;
         if let Some(camera) = &entry.camera
             && !self.cameras.contains(camera)
         {
             self.cameras.insert(camera.clone());
         }
-        let json = serde_json::to_vec(&*entry).expect("an entry is an object of texts and numbers");
-        let kept = Arc::new(Kept { entry, json: Bytes::from(json) });
+        let kept = Arc::new(Kept::new(entry));
         self.recent.push_back(Arc::clone(&kept));
         self.waiting += 1;
         kept
+    }
+
+    /// Takes note of the time: events from the next one on are stamped by this clock.
+    fn observe(&mut self, now: Now) {
+        self.timeline.observe(now, self.next_id);
+    }
+
+    /// The id up to which all events are in the index.
+    fn last_written(&self) -> i64 {
+        let first = self.recent.len() - self.waiting;
+        self.recent.get(first).map_or(self.next_id, |kept| kept.entry.id) - 1
+    }
+
+    /// Moves the times of what is at hand as the index has moved its own.
+    fn shift(&mut self, shifts: &[Shift]) {
+        for kept in &mut self.recent {
+            let Entry { id, at_ms, .. } = *kept.entry;
+            if let Some(at_ms) = shifts.iter().find_map(|shift| shift.moved(id, at_ms)) {
+                *kept = Arc::new(Kept::new(Entry { at_ms, ..(*kept.entry).clone() }));
+            }
+        }
     }
 
     /// The first `limit` events that wait, and an id beyond all that can be given before the next batch.

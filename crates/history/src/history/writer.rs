@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Shared;
+use super::upkeep::Upkeep;
 use crate::Error;
-use crate::entry::millis;
 
 /// How many events are written in one go.
 const BATCH: usize = 1_000;
@@ -20,11 +20,11 @@ const BATCHES: usize = 20;
 /// The first and the longest wait after a failed attempt.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How often what is too old, or too much, is looked for.
-const PRUNE_EVERY: Duration = Duration::from_secs(60);
+/// How often the time is noted, and what is too old, or too much, is looked for; in milliseconds.
+const UPKEEP_EVERY_MS: i64 = 60_000;
 
-/// How soon there is more of it to be taken away.
-const PRUNE_PAUSE: Duration = Duration::from_millis(20);
+/// How soon there is more of that to be done.
+const UPKEEP_PAUSE_MS: i64 = 20;
 
 /// How far writing has come.
 enum Written {
@@ -37,8 +37,8 @@ enum Written {
 }
 
 /// Writes what waits until the history is closed and nothing waits, or cannot be written.
-pub(super) async fn run(shared: Arc<Shared>) {
-    let mut prune_at = Instant::now();
+pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep) {
+    let mut upkeep_at_ms = shared.clock.now().boot_ms;
     loop {
         let written = write(&shared).await;
         let is_closed = shared.lock().is_closed;
@@ -49,12 +49,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
             Written::Some => {}
         }
         // Events may come for ever: what is too old is looked for all the same.
-        if Instant::now() >= prune_at {
-            let pause = if prune(&shared).await { PRUNE_PAUSE } else { PRUNE_EVERY };
-            prune_at = Instant::now() + pause;
+        if shared.clock.now().boot_ms >= upkeep_at_ms {
+            let pause_ms = if upkeep.run_once(&shared).await { UPKEEP_PAUSE_MS } else { UPKEEP_EVERY_MS };
+            upkeep_at_ms = shared.clock.now().boot_ms + pause_ms;
         } else if matches!(written, Written::All) {
             // Either there is something to write, or it is time.
-            timeout_at(prune_at, shared.work.notified()).await.ok();
+            tokio::select! {
+                () = shared.clock.sleep_until(upkeep_at_ms) => {}
+                () = shared.work.notified() => {}
+            }
         }
     }
 }
@@ -101,7 +104,7 @@ async fn wait(shared: &Shared, pause: Duration) {
     sleep(Duration::ZERO).await;
 }
 
-fn away(shared: &Shared, error: &Error) {
+pub(super) fn away(shared: &Shared, error: &Error) {
     shared.counts.failures.fetch_add(1, Ordering::Relaxed);
     let was_away = std::mem::replace(&mut shared.lock().is_away, true);
     if was_away {
@@ -111,28 +114,9 @@ fn away(shared: &Shared, error: &Error) {
     }
 }
 
-fn back(shared: &Shared) {
+pub(super) fn back(shared: &Shared) {
     let mut state = shared.lock();
     if std::mem::replace(&mut state.is_away, false) {
         info!(waiting = state.waiting, "the history's database is back");
-    }
-}
-
-/// Takes some of what is not to be kept away; true when there is more.
-async fn prune(shared: &Shared) -> bool {
-    let retention = shared.retention(millis(SystemTime::now()));
-    if retention.before_ms.is_none() && retention.max_rows.is_none() {
-        return false;
-    }
-    match shared.index.prune(retention).await {
-        Ok(pruned) => {
-            back(shared);
-            shared.lock().pruned = pruned.up_to;
-            pruned.has_more
-        }
-        Err(error) => {
-            away(shared, &error);
-            false
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod postgres;
 mod private;
+mod retention;
 mod sql;
 mod sqlite;
 
@@ -21,13 +22,14 @@ use crate::query::Query;
 
 pub use postgres::Address;
 use postgres::Postgres;
+pub(crate) use retention::{Aged, Pruned, Retention};
 use sqlite::Sqlite;
 
 /// The version of the tables. A migration brings older ones to it.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
-/// How many events are taken away in one go, so that writing never waits long for it.
-const PRUNE_ROWS: i64 = 5_000;
+/// How many events are moved to their right time in one go, so that writing never waits long for it.
+const SHIFT_ROWS: i64 = 5_000;
 
 /// Where the events are.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,24 +71,43 @@ pub(crate) struct Found {
     pub(crate) pruned: i64,
     /// The names of all cameras that events are kept of.
     pub(crate) cameras: Vec<String>,
+    /// The time of the newest event, in milliseconds since 1970.
+    pub(crate) newest_ms: Option<i64>,
+    /// How many went for their age of which no event tells yet.
+    pub(crate) untold: i64,
+    /// The time of the newest event that tells of that.
+    pub(crate) told_ms: Option<i64>,
+    /// Shifts that wait.
+    pub(crate) shifts: Vec<Shift>,
 }
 
-/// What taking away came to.
+/// Events whose times are to be moved, because another clock than the right one stamped them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pruned {
-    /// The highest id of those that were taken away, ever.
-    pub(crate) up_to: i64,
-    /// Whether there is more.
-    pub(crate) has_more: bool,
+pub(crate) struct Shift {
+    /// The first id.
+    pub(crate) first: i64,
+    /// The last id.
+    pub(crate) last: i64,
+    /// By how much, in milliseconds.
+    pub(crate) by_ms: i64,
+    /// What the clock that is taken for the right one showed when it was set.
+    pub(crate) seen_ms: i64,
 }
 
-/// What is to be taken away.
+impl Shift {
+    /// Where an event of the time `at_ms` with this id belongs.
+    pub(crate) fn moved(&self, id: i64, at_ms: i64) -> Option<i64> {
+        (self.first..=self.last).contains(&id).then(|| at_ms.saturating_add(self.by_ms).max(0))
+    }
+}
+
+/// What moving events came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Retention {
-    /// Events before this time, in milliseconds since 1970.
-    pub(crate) before_ms: Option<i64>,
-    /// The oldest ones beyond so many.
-    pub(crate) max_rows: Option<u64>,
+pub(crate) struct Shifted {
+    /// How many were moved this time.
+    pub(crate) moved: u64,
+    /// Whether no shift waits any more.
+    pub(crate) is_done: bool,
 }
 
 /// The events in their database. Cheap to clone.
@@ -126,6 +147,22 @@ impl Index {
         match self {
             Self::Sqlite(sqlite) => sqlite.prune(retention).await,
             Self::Postgres(postgres) => postgres.prune(retention).await,
+        }
+    }
+
+    /// Keeps `shifts`, in place of all that wait, until they are made.
+    pub(crate) async fn plan(&self, shifts: Vec<Shift>) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.plan(shifts).await,
+            Self::Postgres(postgres) => postgres.plan(shifts).await,
+        }
+    }
+
+    /// Makes some of the shifts that wait. What was made does not wait any more, whatever happens next.
+    pub(crate) async fn shift(&self) -> Result<Shifted, Error> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.shift().await,
+            Self::Postgres(postgres) => postgres.shift().await,
         }
     }
 

@@ -33,6 +33,37 @@ WITH RECURSIVE name(camera) AS (
     WHERE name.camera IS NOT NULL
 ) SELECT camera FROM name WHERE camera IS NOT NULL";
 
+/// The time of the newest event.
+pub(super) const NEWEST: &str = "SELECT max(at) FROM events";
+
+/// The time of the newest event that tells how many went for their age.
+pub(super) const TOLD: &str = "SELECT max(at) FROM events WHERE kind = 'pruned'";
+
+/// The oldest events before a time and with an id up to one: how many at most, the time, the id. They are found in the
+/// order of time, whatever a database thinks of their ids.
+pub(super) fn aged(mark: char) -> String {
+    format!(
+        "SELECT at, id, kind FROM events WHERE at < {mark}2 AND id + 0 <= {mark}3 ORDER BY at, id LIMIT {mark}1"
+    )
+}
+
+/// The oldest marks: how many at most.
+pub(super) fn marks(mark: char) -> String {
+    format!("SELECT at, id, kind FROM events WHERE kind = 'mark' ORDER BY at, id LIMIT {mark}1")
+}
+
+/// The oldest events: how many at most.
+pub(super) fn oldest(mark: char) -> String {
+    format!("SELECT at, id, kind FROM events ORDER BY at, id LIMIT {mark}1")
+}
+
+/// The last of the first events with ids from one to another: the ids, and how many at most.
+pub(super) fn shifted(mark: char) -> String {
+    format!(
+        "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN {mark}1 AND {mark}2 ORDER BY id LIMIT {mark}3) AS chosen"
+    )
+}
+
 impl Select {
     /// `limit` rows of `query` after `after`, with a `mark` before the number of each parameter (`?`, `$`).
     pub(super) fn new(query: &Query, after: Option<Key>, limit: usize, mark: char) -> Self {

@@ -4,6 +4,8 @@
 //! page, so that no reader keeps the log (WAL) from being put back into the database for longer than that. The tables lie
 //! in the order of time and id, so that a page is one walk.
 
+mod retain;
+
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,13 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use framecast_hub::EventKind;
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params, params_from_iter};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::sql::{self, Select, Value};
-use super::{Filled, Found, PRUNE_ROWS, Progress, Pruned, Retention, Row, Sink, VERSION, private};
+use super::{Filled, Found, Progress, Pruned, Retention, Row, Shift, Shifted, Sink, VERSION, private};
 use crate::Error;
 use crate::entry::Entry;
 
@@ -50,6 +53,19 @@ CREATE INDEX events_kind ON events (kind, at, id);
 CREATE INDEX events_camera ON events (camera, kind, at, id) WHERE camera IS NOT NULL;
 CREATE TABLE state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
+";
+
+/// What version 2 adds: how many marks there are, how many events went for their age of which none tells yet, and times
+/// that wait to be put right.
+const TABLES_2: &str = "
+INSERT INTO state SELECT 'marks', count(*) FROM events WHERE kind = 'mark';
+INSERT INTO state VALUES ('untold', 0);
+CREATE TABLE shifts (
+    first INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    by_ms INTEGER NOT NULL,
+    seen_ms INTEGER NOT NULL
+);
 ";
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -105,11 +121,30 @@ impl Sqlite {
     pub(super) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         let pruned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
-            let pruned = prune(&transaction, retention)?;
+            let pruned = retain::prune(&transaction, retention)?;
             transaction.commit()?;
             Ok(pruned)
         });
         self.told(pruned.await)
+    }
+
+    pub(super) async fn plan(&self, shifts: Vec<Shift>) -> Result<(), Error> {
+        let planned = self.writer.run(move |connection| {
+            let transaction = connection.transaction()?;
+            retain::plan(&transaction, &shifts)?;
+            transaction.commit()
+        });
+        self.told(planned.await)
+    }
+
+    pub(super) async fn shift(&self) -> Result<Shifted, Error> {
+        let shifted = self.writer.run(|connection| {
+            let transaction = connection.transaction()?;
+            let shifted = retain::shift(&transaction)?;
+            transaction.commit()?;
+            Ok(shifted)
+        });
+        self.told(shifted.await)
     }
 
     pub(super) async fn fill<S: Sink>(
@@ -252,8 +287,11 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version < 1 {
         transaction.execute_batch(TABLES)?;
-        transaction
-            .execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1"))?;
+        transaction.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}"))?;
+    }
+    if version < 2 {
+        transaction.execute_batch(TABLES_2)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
     }
     transaction.commit()
 }
@@ -264,7 +302,10 @@ fn take_over(connection: &mut Connection, reserve: i64) -> rusqlite::Result<Foun
     let highest: Option<i64> = transaction.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
     let reserved = get(&transaction, "reserved")?.max(highest.unwrap_or(0)).max(super::first_id());
     set(&transaction, "reserved", reserved + reserve)?;
-    let pruned = get(&transaction, "pruned")?;
+    let (pruned, untold) = (get(&transaction, "pruned")?, get(&transaction, "untold")?);
+    let time = |text: &str| transaction.query_row(text, [], |row| row.get::<_, Option<i64>>(0));
+    let (newest_ms, told_ms) = (time(sql::NEWEST)?, time(sql::TOLD)?);
+    let shifts = retain::shifts(&transaction)?;
     let mut cameras = Vec::new();
     {
         let mut statement = transaction.prepare(sql::CAMERAS)?;
@@ -274,7 +315,7 @@ fn take_over(connection: &mut Connection, reserve: i64) -> rusqlite::Result<Foun
         }
     }
     transaction.commit()?;
-    Ok(Found { reserved, pruned, cameras })
+    Ok(Found { reserved, pruned, cameras, newest_ms, untold, told_ms, shifts })
 }
 
 fn get(transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<i64> {
@@ -288,54 +329,31 @@ fn set(transaction: &Transaction<'_>, key: &str, value: i64) -> rusqlite::Result
     statement.execute(params![key, value]).map(drop)
 }
 
-fn add_rows(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<()> {
-    let mut statement =
-        transaction.prepare_cached("UPDATE state SET value = value + ?1 WHERE key = 'rows'")?;
-    statement.execute([rows]).map(drop)
+fn add(transaction: &Transaction<'_>, key: &str, count: i64) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached("UPDATE state SET value = value + ?2 WHERE key = ?1")?;
+    statement.execute(params![key, count]).map(drop)
 }
 
 fn insert(transaction: &Transaction<'_>, batch: &[Arc<Entry>]) -> rusqlite::Result<()> {
     let text =
         "INSERT OR IGNORE INTO events (at, id, kind, camera, text, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut statement = transaction.prepare_cached(text)?;
-    let mut rows = 0;
+    let (mut rows, mut marks, mut told) = (0, 0, 0);
     for entry in batch {
         let Entry { id, at_ms, kind, camera, text, count } = &**entry;
-        rows += statement.execute(params![at_ms, id, kind.as_str(), camera, text, count])?;
+        if statement.execute(params![at_ms, id, kind.as_str(), camera, text, count])? == 0 {
+            continue;
+        }
+        rows += 1;
+        match kind {
+            EventKind::Mark => marks += 1,
+            EventKind::Pruned => told += count.unwrap_or(0),
+            _ => {}
+        }
     }
-    add_rows(transaction, i64::try_from(rows).unwrap_or(i64::MAX))
-}
-
-fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusqlite::Result<Pruned> {
-    let (mut up_to, mut gone) = (get(transaction, "pruned")?, 0);
-    if let Some(before_ms) = retention.before_ms {
-        gone = delete_oldest(transaction, before_ms, PRUNE_ROWS, &mut up_to)?;
-    }
-    if let Some(max_rows) = retention.max_rows.and_then(|rows| i64::try_from(rows).ok()) {
-        let surplus = (get(transaction, "rows")? - gone - max_rows).clamp(0, PRUNE_ROWS);
-        gone += delete_oldest(transaction, i64::MAX, surplus, &mut up_to)?;
-    }
-    add_rows(transaction, -gone)?;
-    set(transaction, "pruned", up_to)?;
-    Ok(Pruned { up_to, has_more: gone >= PRUNE_ROWS })
-}
-
-/// Takes the oldest events before `before_ms` away, `limit` at most; how many. `up_to` is the highest of their ids, or what
-/// it was.
-fn delete_oldest(
-    transaction: &Transaction<'_>,
-    before_ms: i64,
-    limit: i64,
-    up_to: &mut i64,
-) -> rusqlite::Result<i64> {
-    let oldest = "SELECT at, id FROM events WHERE at < ?1 ORDER BY at, id LIMIT ?2";
-    let text = format!("SELECT max(id) FROM ({oldest})");
-    let highest: Option<i64> =
-        transaction.prepare_cached(&text)?.query_row([before_ms, limit], |row| row.get(0))?;
-    *up_to = highest.unwrap_or(0).max(*up_to);
-    let text = format!("DELETE FROM events WHERE (at, id) IN ({oldest})");
-    let gone = transaction.prepare_cached(&text)?.execute([before_ms, limit])?;
-    Ok(i64::try_from(gone).unwrap_or(i64::MAX))
+    add(transaction, "rows", rows)?;
+    add(transaction, "marks", marks)?;
+    add(transaction, "untold", -told)
 }
 
 impl ToSql for Value {

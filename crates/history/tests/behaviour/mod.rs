@@ -3,6 +3,10 @@
 //! `tests!` makes them for one kind of place.
 #![allow(dead_code, reason = "each place uses some of it")]
 
+mod clock;
+mod driven;
+pub(crate) mod version_1;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +19,8 @@ use framecast_history::{
 };
 use framecast_hub::{Event, EventKind, Events};
 use futures_util::StreamExt;
+
+pub(crate) use clock::*;
 
 /// Somewhere to keep events, as long as it lives.
 pub(crate) trait Place {
@@ -213,12 +219,15 @@ pub(crate) async fn what_is_too_old_or_too_much_goes(place: impl Place) {
     assert_eq!(kept[0].text.as_deref(), Some("number 11500"), "the oldest go first");
     tasks.close().await;
     drop(history);
-    let recent = Event::new(EventKind::Mark, SystemTime::now());
-    let (history, _tasks) = open_with(location, Some(Duration::from_secs(3600)), None).await.unwrap();
-    history.record(recent).unwrap().written().await;
-    // Noon may be long ago or still to come, by the clock of this machine.
-    let is_past = SystemTime::now() > UNIX_EPOCH + Duration::from_millis(NOON_MS) + Duration::from_secs(3600);
-    until_left(&history, if is_past { 1 } else { 501 }).await;
+    // Noon, and then 90 days.
+    let clock = driven::Driven::new(driven::START_MS + 20 * driven::DAY_MS);
+    let (history, _tasks) = clock.open(location, None).await;
+    clock.tell(&history, "recent").await;
+    clock.pass(2 * driven::HOUR_MS).await;
+    until_left(&history, 501).await;
+    clock.forward(71 * driven::DAY_MS).await;
+    // The recent one, and one that tells of the others.
+    until_left(&history, 2).await;
 }
 
 async fn until_left(history: &History, rows: usize) {
@@ -362,6 +371,15 @@ macro_rules! tests {
             a_listener_hears_what_it_wants_from_now_on
             a_listener_is_told_that_events_are_not_kept_any_more
             too_many_go_while_events_come_without_a_pause
+            a_clock_that_stays_a_year_ahead_takes_a_twentieth_an_hour_after_a_day
+            a_year_ahead_from_hour_2_to_hour_25_takes_nothing
+            a_year_ahead_at_the_start_takes_nothing_until_a_restart_with_the_right_time
+            a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then_gets_its_time
+            a_machine_that_starts_100_days_behind_keeps_what_came_before_its_clock_was_set
+            what_was_not_put_right_when_a_run_ended_is_put_right_by_the_next
+            what_a_run_ended_with_is_not_believed_where_the_next_clock_contradicts_it
+            events_of_this_run_go_by_the_time_that_it_lasts
+            marks_do_not_push_out_what_happened
         );
     };
     ($place:expr; $($name:ident)*) => {

@@ -5,6 +5,7 @@
 //! that failed is thrown away; the next call makes a new one. Which calls are tried again is for the caller.
 
 mod address;
+mod retain;
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -21,7 +22,7 @@ use tokio_postgres::{Client, NoTls, Statement, Transaction};
 use tracing::debug;
 
 use super::sql::{self, Select, Value};
-use super::{Filled, Found, PRUNE_ROWS, Progress, Pruned, Retention, Row, Sink, VERSION};
+use super::{Filled, Found, Progress, Pruned, Retention, Row, Shift, Shifted, Sink, VERSION};
 use crate::Error;
 use crate::entry::Entry;
 
@@ -41,6 +42,9 @@ const NICENESS: i32 = 10;
 
 /// What a call may take before its connection counts as dead. A page, or a batch, takes milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What bringing the tables up to date may take: marks are counted, of which there may be millions.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long a Framecast that was killed may go on holding the lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +72,19 @@ CREATE INDEX events_camera ON events (camera, kind, at, id) WHERE camera IS NOT 
 CREATE TABLE state (key text PRIMARY KEY, value bigint NOT NULL);
 INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 UPDATE version SET number = 1;
+";
+
+/// What version 2 adds, as in SQLite.
+const TABLES_2: &str = "
+INSERT INTO state SELECT 'marks', count(*) FROM events WHERE kind = 'mark';
+INSERT INTO state VALUES ('untold', 0);
+CREATE TABLE shifts (
+    first bigint PRIMARY KEY,
+    last bigint NOT NULL,
+    by_ms bigint NOT NULL,
+    seen_ms bigint NOT NULL
+);
+UPDATE version SET number = 2;
 ";
 
 /// An open index.
@@ -148,7 +165,21 @@ impl Postgres {
 
     pub(super) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         self.run(move |shared| async move {
-            shared.with_writer(async |transaction| prune(transaction, retention).await).await
+            shared.with_writer(async |transaction| retain::prune(transaction, retention).await).await
+        })
+        .await
+    }
+
+    pub(super) async fn plan(&self, shifts: Vec<Shift>) -> Result<(), Error> {
+        self.run(move |shared| async move {
+            shared.with_writer(async |transaction| retain::plan(transaction, &shifts).await).await
+        })
+        .await
+    }
+
+    pub(super) async fn shift(&self) -> Result<Shifted, Error> {
+        self.run(|shared| async move {
+            shared.with_writer(async |transaction| retain::shift(transaction).await).await
         })
         .await
     }
@@ -163,7 +194,7 @@ impl Postgres {
         let turn = match timeout(CALL_TIMEOUT, Arc::clone(&self.shared.turns).acquire_owned()).await {
             Ok(Ok(turn)) => turn,
             Ok(Err(_)) => return (Some(sink), Err(Error::Closed)),
-            Err(_) => return (Some(sink), Err(self.shared.silent())),
+            Err(_) => return (Some(sink), Err(self.shared.silent(CALL_TIMEOUT))),
         };
         let filled = self.run(move |shared| async move {
             let filled = shared.fill(&select, limit, &mut sink).await;
@@ -195,14 +226,23 @@ impl Shared {
         &self,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Error> {
-        match timeout(CALL_TIMEOUT, call).await {
+        self.within(CALL_TIMEOUT, call).await
+    }
+
+    /// What `call` gives, if that is within `limit`.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        match timeout(limit, call).await {
             Ok(result) => result.map_err(|source| self.failed(source)),
-            Err(_) => Err(self.silent()),
+            Err(_) => Err(self.silent(limit)),
         }
     }
 
-    fn silent(&self) -> Error {
-        Error::Silent { place: self.address.to_string(), seconds: CALL_TIMEOUT.as_secs() }
+    fn silent(&self, limit: Duration) -> Error {
+        Error::Silent { place: self.address.to_string(), seconds: limit.as_secs() }
     }
 
     async fn connect(&self) -> Result<Client, Error> {
@@ -239,11 +279,15 @@ impl Shared {
             if found_version < 1 {
                 transaction.batch_execute(TABLES).await?;
             }
+            if found_version < 2 {
+                transaction.batch_execute(TABLES_2).await?;
+            }
             let found = take_over(&transaction, reserve).await?;
             transaction.commit().await?;
             Ok(found)
         };
-        let found = self.in_time(opening).await?;
+        let limit = if found_version < VERSION { MIGRATION_TIMEOUT } else { CALL_TIMEOUT };
+        let found = self.within(limit, opening).await?;
         Ok((client, found))
     }
 
@@ -339,9 +383,13 @@ async fn take_over(transaction: &Transaction<'_>, reserve: i64) -> Result<Found,
         "SELECT greatest((SELECT value FROM state WHERE key = 'reserved'), (SELECT max(id) FROM events), $1)";
     let reserved: i64 = transaction.query_one(text, &[&super::first_id()]).await?.get(0);
     set_reserved(transaction, reserved + reserve).await?;
-    let pruned = get(transaction, "pruned").await?;
+    let (pruned, untold) = (get(transaction, "pruned").await?, get(transaction, "untold").await?);
+    let newest_ms = transaction.query_one(sql::NEWEST, &[]).await?.get(0);
+    let told_ms = transaction.query_one(sql::TOLD, &[]).await?.get(0);
+    let shifts = retain::shifts(transaction).await?;
     let rows = transaction.query(sql::CAMERAS, &[]).await?;
-    Ok(Found { reserved, pruned, cameras: rows.iter().map(|row| row.get(0)).collect() })
+    let cameras = rows.iter().map(|row| row.get(0)).collect();
+    Ok(Found { reserved, pruned, cameras, newest_ms, untold, told_ms, shifts })
 }
 
 async fn get(transaction: &Transaction<'_>, key: &str) -> Result<i64, tokio_postgres::Error> {
@@ -355,8 +403,9 @@ async fn set_reserved(transaction: &Transaction<'_>, reserved: i64) -> Result<()
         .map(drop)
 }
 
-async fn add_rows(transaction: &Transaction<'_>, rows: i64) -> Result<(), tokio_postgres::Error> {
-    transaction.execute("UPDATE state SET value = value + $1 WHERE key = 'rows'", &[&rows]).await.map(drop)
+async fn add(transaction: &Transaction<'_>, key: &str, count: i64) -> Result<(), tokio_postgres::Error> {
+    let text = "UPDATE state SET value = value + $2 WHERE key = $1";
+    transaction.execute(text, &[&key, &count]).await.map(drop)
 }
 
 /// What was committed without our being told is not written twice: ids are unique.
@@ -371,43 +420,17 @@ async fn write(
     let camera: Vec<Option<&str>> = batch.iter().map(|entry| entry.camera.as_deref()).collect();
     let texts: Vec<Option<&str>> = batch.iter().map(|entry| entry.text.as_deref()).collect();
     let count: Vec<Option<i64>> = batch.iter().map(|entry| entry.count).collect();
-    let text = "INSERT INTO events (at, id, kind, camera, text, count)
-        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[])
-        ON CONFLICT DO NOTHING";
-    let rows = transaction.execute(text, &[&at, &id, &kind, &camera, &texts, &count]).await?;
-    add_rows(transaction, i64::try_from(rows).unwrap_or(i64::MAX)).await?;
+    let text = "WITH written AS (
+            INSERT INTO events (at, id, kind, camera, text, count)
+            SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+            ON CONFLICT DO NOTHING RETURNING kind, count
+        ) SELECT count(*), count(*) FILTER (WHERE kind = 'mark'),
+            coalesce(sum(count) FILTER (WHERE kind = 'pruned'), 0)::bigint FROM written";
+    let written = transaction.query_one(text, &[&at, &id, &kind, &camera, &texts, &count]).await?;
+    add(transaction, "rows", written.get(0)).await?;
+    add(transaction, "marks", written.get(1)).await?;
+    add(transaction, "untold", -written.get::<_, i64>(2)).await?;
     set_reserved(transaction, reserved).await
-}
-
-async fn prune(transaction: &Transaction<'_>, retention: Retention) -> Result<Pruned, tokio_postgres::Error> {
-    let (mut up_to, mut gone) = (get(transaction, "pruned").await?, 0);
-    if let Some(before_ms) = retention.before_ms {
-        gone = delete_oldest(transaction, before_ms, PRUNE_ROWS, &mut up_to).await?;
-    }
-    if let Some(max_rows) = retention.max_rows.and_then(|rows| i64::try_from(rows).ok()) {
-        let surplus = (get(transaction, "rows").await? - gone - max_rows).clamp(0, PRUNE_ROWS);
-        gone += delete_oldest(transaction, i64::MAX, surplus, &mut up_to).await?;
-    }
-    add_rows(transaction, -gone).await?;
-    transaction.execute("UPDATE state SET value = $1 WHERE key = 'pruned'", &[&up_to]).await?;
-    Ok(Pruned { up_to, has_more: gone >= PRUNE_ROWS })
-}
-
-/// Takes the oldest events before `before_ms` away, `limit` at most; how many. `up_to` is the highest of their ids, or what
-/// it was.
-async fn delete_oldest(
-    transaction: &Transaction<'_>,
-    before_ms: i64,
-    limit: i64,
-    up_to: &mut i64,
-) -> Result<i64, tokio_postgres::Error> {
-    let text = "WITH gone AS (
-            DELETE FROM events
-            WHERE (at, id) IN (SELECT at, id FROM events WHERE at < $1 ORDER BY at, id LIMIT $2) RETURNING id
-        ) SELECT count(*), max(id) FROM gone";
-    let row = transaction.query_one(text, &[&before_ms, &limit]).await?;
-    *up_to = row.get::<_, Option<i64>>(1).unwrap_or(0).max(*up_to);
-    Ok(row.get(0))
 }
 
 impl Reader {

@@ -1,0 +1,279 @@
+//! When events may go for their age, and how many of them.
+//!
+//! A wall clock can be wrong by a year for a second, and what was taken away stays away. So age counts only where the clock
+//! has been let alone for a while and agrees with what there is, and even then only a few events go in an hour: time for
+//! somebody to notice. Pure: the time comes as an argument.
+
+use std::collections::VecDeque;
+
+use super::{HOUR_MS, timeline::Timeline};
+use crate::clock::Now;
+use crate::index::Aged;
+
+/// How far the clock may be past the newest event of earlier runs before that is doubted: a server is rarely off for longer.
+const FAR_MS: i64 = 30 * DAY_MS;
+
+/// How long a clock that is far past must hold to be believed.
+const FAR_HOLD_MS: i64 = DAY_MS;
+
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Counts of what went are kept by the minute.
+const MINUTE_MS: i64 = 60_000;
+
+/// What this run knows of the age of events.
+#[derive(Debug)]
+pub(super) struct Expiry {
+    max_age_ms: i64,
+    /// By the counting clock.
+    started_ms: i64,
+    /// The last id of earlier runs.
+    last_before: i64,
+    /// The time of the newest event of earlier runs.
+    newest_before_ms: Option<i64>,
+    /// By the counting clock: since when the wall clock is far past that.
+    far_since_ms: Option<i64>,
+    /// By the counting clock: when that was told last.
+    far_told_ms: Option<i64>,
+    /// What went within the last hour: the end of each minute, by the counting clock, and how many.
+    gone: VecDeque<(i64, u64)>,
+}
+
+impl Expiry {
+    /// The run that begins `now`, after earlier ones that gave ids up to `last_before` and whose newest event is of
+    /// `newest_before_ms`.
+    pub(super) fn new(max_age_ms: i64, now: Now, last_before: i64, newest_before_ms: Option<i64>) -> Self {
+        Self {
+            max_age_ms,
+            started_ms: now.boot_ms,
+            last_before,
+            newest_before_ms,
+            far_since_ms: None,
+            far_told_ms: None,
+            gone: VecDeque::new(),
+        }
+    }
+
+    /// Which events are too old; `None` where none may go for its age now: in the first hour of this run, in the hour after
+    /// the clock was set, as long as times are to be corrected, and while the clock is far past what there is.
+    pub(super) fn aged(&mut self, now: Now, timeline: &Timeline) -> Option<Aged> {
+        let is_doubted = self.is_far(now);
+        if is_doubted || !timeline.has_held(now) || !timeline.is_settled() {
+            return None;
+        }
+        let hour_ago_ms = now.boot_ms.saturating_sub(HOUR_MS);
+        self.gone.retain(|(until_ms, _)| *until_ms > hour_ago_ms);
+        let has_run_ms = now.boot_ms.saturating_sub(self.started_ms);
+        // Times of this run's events are those of the clock of now, so that their age by it is that by the counting one.
+        Some(Aged {
+            before_ms: now.wall_ms.saturating_sub(self.max_age_ms),
+            up_to_id: if has_run_ms < self.max_age_ms { self.last_before } else { i64::MAX },
+            gone_in_hour: self.gone.iter().map(|(_, count)| count).sum(),
+        })
+    }
+
+    /// Whether the clock was far past the newest event of earlier runs at the start of this one, and has not held for a day.
+    /// How long this run takes is known by the counting clock.
+    fn is_far(&mut self, now: Now) -> bool {
+        let started_ms = now.wall_ms.saturating_sub(now.boot_ms.saturating_sub(self.started_ms));
+        let is_far =
+            self.newest_before_ms.is_some_and(|newest_ms| started_ms.saturating_sub(newest_ms) > FAR_MS);
+        if !is_far {
+            self.far_since_ms = None;
+            return false;
+        }
+        let since_ms = *self.far_since_ms.get_or_insert(now.boot_ms);
+        now.boot_ms.saturating_sub(since_ms) < FAR_HOLD_MS
+    }
+
+    /// How far the clock is past the newest event of earlier runs, in milliseconds, where nothing goes for that reason; once
+    /// a day.
+    pub(super) fn far_to_tell(&mut self, now: Now) -> Option<i64> {
+        let was_told =
+            self.far_told_ms.is_some_and(|told_ms| now.boot_ms.saturating_sub(told_ms) < FAR_HOLD_MS);
+        if was_told || !self.is_far(now) {
+            return None;
+        }
+        self.far_told_ms = Some(now.boot_ms);
+        Some(now.wall_ms.saturating_sub(self.newest_before_ms?))
+    }
+
+    /// `count` events went for their age.
+    pub(super) fn took(&mut self, now: Now, count: u64) {
+        // They count for a whole hour after that minute.
+        let until_ms = now.boot_ms.saturating_add(MINUTE_MS - now.boot_ms.rem_euclid(MINUTE_MS));
+        match self.gone.back_mut() {
+            Some((last_ms, gone)) if *last_ms == until_ms => *gone += count,
+            _ if count > 0 => self.gone.push_back((until_ms, count)),
+            _ => {}
+        }
+    }
+}
+
+/// What went for its age and was not told yet: one event a day says how many.
+#[derive(Debug)]
+pub(super) struct Untold {
+    count: u64,
+    /// The time of the last event that said so.
+    told_ms: Option<i64>,
+}
+
+impl Untold {
+    pub(super) fn new(count: u64, told_ms: Option<i64>) -> Self {
+        Self { count, told_ms }
+    }
+
+    pub(super) fn add(&mut self, count: u64) {
+        self.count += count;
+    }
+
+    /// How many are to be told of now. A clock that was set may make that more or less often than daily, no more.
+    pub(super) fn take(&mut self, now: Now) -> Option<u64> {
+        let is_due = self.told_ms.is_none_or(|told_ms| !(0..DAY_MS).contains(&(now.wall_ms - told_ms)));
+        if self.count == 0 || !is_due {
+            return None;
+        }
+        self.told_ms = Some(now.wall_ms);
+        Some(std::mem::take(&mut self.count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Now = Now { wall_ms: 1_795_442_400_000, boot_ms: 5_000_000 };
+    const YEAR_MS: i64 = 365 * DAY_MS;
+    const MAX_AGE_MS: i64 = 90 * DAY_MS;
+
+    /// A run, driven minute by minute, whose index has `rows` of an earlier run, one for each minute up to its start.
+    struct Run {
+        expiry: Expiry,
+        timeline: Timeline,
+        rows: Vec<i64>,
+        lost: Vec<(i64, u64)>,
+    }
+
+    impl Run {
+        /// Its clock is `ahead_ms` ahead at the start.
+        fn start(rows: i64, ahead_ms: i64) -> Self {
+            let rows: Vec<i64> = (0..rows).rev().map(|n| START.wall_ms - n * MINUTE_MS).collect();
+            let now = Now { wall_ms: START.wall_ms + ahead_ms, ..START };
+            let expiry = Expiry::new(MAX_AGE_MS, now, 1_000, rows.last().copied());
+            Self { expiry, timeline: Timeline::new(now, 1_001, Vec::new()), rows, lost: Vec::new() }
+        }
+
+        /// Drives it up to `until_ms` after its start with a clock that is `ahead_ms` ahead.
+        fn drive(&mut self, from_ms: i64, until_ms: i64, ahead_ms: i64) {
+            for after_ms in (from_ms..until_ms).step_by(60_000) {
+                let wall_ms = START.wall_ms + after_ms + ahead_ms;
+                let now = Now { wall_ms, boot_ms: START.boot_ms + after_ms };
+                // No event comes: there is nothing to be moved.
+                self.timeline.observe(now, 1_001);
+                let Some(aged) = self.expiry.aged(now, &self.timeline) else { continue };
+                let old = self.rows.partition_point(|at| *at < aged.before_ms);
+                let rows = i64::try_from(self.rows.len()).unwrap();
+                let gone = old.min(usize::try_from(aged.limit(rows)).unwrap());
+                self.rows.drain(..gone);
+                self.expiry.took(now, gone as u64);
+                self.lost.push((after_ms, gone as u64));
+            }
+        }
+
+        fn lost(&self) -> u64 {
+            self.lost.iter().map(|(_, count)| count).sum()
+        }
+
+        /// The most that was lost within an hour, whenever that began.
+        fn most_in_an_hour(&self) -> u64 {
+            let hour = |from_ms: i64| {
+                let within = self.lost.iter().filter(|(at, _)| (from_ms..from_ms + HOUR_MS).contains(at));
+                within.map(|(_, count)| count).sum()
+            };
+            self.lost.iter().map(|(at, _)| hour(*at)).max().unwrap_or(0)
+        }
+    }
+
+    #[test]
+    fn a_year_ahead_from_the_second_hour_on_takes_nothing_for_a_day_and_then_a_twentieth_an_hour() {
+        let mut run = Run::start(100_000, 0);
+        run.drive(0, 2 * HOUR_MS, 0);
+        run.drive(2 * HOUR_MS, 26 * HOUR_MS, YEAR_MS);
+        assert_eq!(run.lost(), 0);
+        let mut rows = run.rows.len();
+        for hour in 26..60 {
+            run.drive(hour * HOUR_MS, (hour + 1) * HOUR_MS, YEAR_MS);
+            assert!(run.rows.len() < rows && run.rows.len() >= rows - (rows / 20).max(1_000), "{hour}");
+            rows = run.rows.len();
+        }
+        assert!(run.most_in_an_hour() <= 5_000, "{}", run.most_in_an_hour());
+        assert_eq!(run.expiry.gone.len(), 1, "the log of it is bounded");
+    }
+
+    #[test]
+    fn a_year_ahead_until_the_twenty_fifth_hour_takes_nothing_ever() {
+        let mut run = Run::start(100_000, 0);
+        run.drive(0, 2 * HOUR_MS, 0);
+        run.drive(2 * HOUR_MS, 25 * HOUR_MS, YEAR_MS);
+        run.drive(25 * HOUR_MS, 100 * HOUR_MS, 0);
+        assert_eq!(run.lost(), 0);
+        assert!(!run.lost.is_empty(), "age counts again");
+    }
+
+    #[test]
+    fn a_year_ahead_at_the_start_takes_nothing_for_a_day() {
+        let mut run = Run::start(10_000, YEAR_MS);
+        run.drive(0, 24 * HOUR_MS, YEAR_MS);
+        assert_eq!(run.lost(), 0);
+        run.drive(24 * HOUR_MS, 25 * HOUR_MS, YEAR_MS);
+        assert_eq!(run.lost(), 1_000, "at least a thousand may go");
+    }
+
+    #[test]
+    fn a_year_ahead_for_a_while_takes_nothing_and_is_told_once() {
+        let mut run = Run::start(10_000, 0);
+        run.drive(0, 3 * HOUR_MS, 0);
+        run.drive(3 * HOUR_MS, 3 * HOUR_MS + 90_000, YEAR_MS);
+        let now = Now { wall_ms: START.wall_ms + YEAR_MS, boot_ms: START.boot_ms + 3 * HOUR_MS };
+        assert!(run.expiry.far_to_tell(now).is_some_and(|far_ms| far_ms >= YEAR_MS));
+        assert_eq!(run.expiry.far_to_tell(now), None);
+        run.drive(3 * HOUR_MS + 120_000, 200 * HOUR_MS, 0);
+        assert_eq!(run.lost(), 0);
+    }
+
+    #[test]
+    fn what_is_too_old_by_a_clock_that_holds_goes_after_the_first_hour() {
+        let mut run = Run::start(MAX_AGE_MS / MINUTE_MS + 500, 0);
+        run.drive(0, HOUR_MS, 0);
+        assert_eq!(run.lost(), 0);
+        run.drive(HOUR_MS, HOUR_MS + 60_000, 0);
+        assert_eq!(run.lost(), 559);
+        run.drive(HOUR_MS + 60_000, 3 * HOUR_MS, 0);
+        assert_eq!(run.lost(), 678, "and then as they become too old");
+    }
+
+    #[test]
+    fn a_run_of_months_is_not_far_past_its_start() {
+        let mut run = Run::start(1_000, 0);
+        let after_ms = 80 * DAY_MS;
+        let now = Now { wall_ms: START.wall_ms + after_ms, boot_ms: START.boot_ms + after_ms };
+        assert_eq!(run.expiry.far_to_tell(now), None);
+        let aged = run.expiry.aged(now, &run.timeline).unwrap();
+        assert_eq!(aged.up_to_id, 1_000, "nothing of this run is that old");
+        let after_ms = 91 * DAY_MS;
+        let now = Now { wall_ms: START.wall_ms + after_ms, boot_ms: START.boot_ms + after_ms };
+        assert_eq!(run.expiry.aged(now, &run.timeline).unwrap().up_to_id, i64::MAX);
+    }
+
+    #[test]
+    fn what_went_is_told_once_a_day() {
+        let at = |hours: i64| Now { wall_ms: START.wall_ms + hours * HOUR_MS, ..START };
+        let mut untold = Untold::new(3, Some(at(-1).wall_ms));
+        untold.add(4);
+        assert_eq!(untold.take(at(0)), None);
+        assert_eq!(untold.take(at(23)), Some(7));
+        assert_eq!(untold.take(at(60)), None, "nothing went");
+        untold.add(1);
+        assert_eq!(untold.take(at(60)), Some(1));
+    }
+}

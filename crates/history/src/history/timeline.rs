@@ -1,0 +1,310 @@
+//! Which clock stamped which events of this run, and what their times have to be moved by once the right one is known.
+//!
+//! The wall clock minus the counting one is the same all the time, unless somebody sets the wall clock. So a run is a row
+//! of spans of ids, each with such an offset. Once the newest has held for an hour it is taken for the right one, and the
+//! events of the spans before it are moved by the difference. What was not done when a run ended is left to the next one.
+//! Pure: the time comes as an argument, and the index does what is decided here.
+
+use std::collections::VecDeque;
+
+use super::HOUR_MS;
+use crate::clock::Now;
+use crate::index::Shift;
+
+/// By how much the clocks must differ to count as set: more than a leap second, and than what NTP leaves to be made up.
+pub(super) const STEP_MS: i64 = 60_000;
+
+/// How many spans are remembered. Where a clock is set more often before it holds, the first events stay as they are.
+const MAX_SPANS: usize = 256;
+
+/// How many steps are told in the log before the clock has held for an hour.
+const MAX_TOLD: u32 = 3;
+
+/// Events that one clock stamped: from `first` on, up to the next span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    first: i64,
+    offset_ms: i64,
+    /// What the wall clock showed when this span began.
+    seen_ms: i64,
+}
+
+/// What is to be done next about times in the index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Correction {
+    /// These shifts wait: they are to be in the index in place of all that waited there, for a next run.
+    Plan(Vec<Shift>),
+    /// The shifts that wait in the index are to be made now.
+    Make,
+}
+
+/// The clocks of a run.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    /// The oldest first; the last is the clock as it is now.
+    spans: VecDeque<Span>,
+    /// By the counting clock: since when the wall clock is as it is now, as far as this run knows.
+    since_ms: i64,
+    /// What an earlier run left.
+    left: Vec<Shift>,
+    /// Whether the index knows what waits.
+    is_planned: bool,
+    /// Whether shifts are being made, and what these were: from then on nothing is decided any more about these spans.
+    making: Option<Vec<Shift>>,
+    /// The offset that the log knows of, and how many steps it was told since the clock held for an hour.
+    told: (i64, u32),
+}
+
+impl Timeline {
+    /// A run that begins `now` with the id `first`; an earlier one left the shifts `left` in the index.
+    pub(super) fn new(now: Now, first: i64, left: Vec<Shift>) -> Self {
+        let offset_ms = now.offset_ms();
+        Self {
+            spans: VecDeque::from([Span { first, offset_ms, seen_ms: now.wall_ms }]),
+            since_ms: now.boot_ms,
+            left,
+            is_planned: true,
+            making: None,
+            told: (offset_ms, 0),
+        }
+    }
+
+    fn current(&self) -> Span {
+        *self.spans.back().expect("there is always the clock of now")
+    }
+
+    /// Takes note of the time; the next event has the id `next_id`.
+    pub(super) fn observe(&mut self, now: Now, next_id: i64) {
+        let (current, offset_ms) = (self.current(), now.offset_ms());
+        if offset_ms.saturating_sub(current.offset_ms).saturating_abs() < STEP_MS {
+            return;
+        }
+        (self.since_ms, self.is_planned) = (now.boot_ms, false);
+        // A span that no event is of need not be remembered.
+        if current.first == next_id {
+            self.spans.pop_back();
+        }
+        match self.spans.back() {
+            // It was set back to what it had been.
+            Some(before) if before.offset_ms.saturating_sub(offset_ms).saturating_abs() < STEP_MS => {}
+            _ => self.spans.push_back(Span { first: next_id, offset_ms, seen_ms: now.wall_ms }),
+        }
+        if self.spans.len() > MAX_SPANS {
+            self.spans.pop_front();
+        }
+    }
+
+    /// The time `at_ms` of an event that is recorded now, by the clock of now: one that was told just before the clock was
+    /// set has the time of the clock before.
+    pub(super) fn stamp(&self, now: Now, at_ms: i64) -> i64 {
+        let Some(before) = self.spans.iter().rev().nth(1) else { return at_ms };
+        let off_by = |wall_ms: i64| at_ms.saturating_sub(wall_ms).saturating_abs();
+        let is_fresh = now.boot_ms.saturating_sub(self.since_ms) < STEP_MS;
+        if is_fresh && off_by(now.boot_ms.saturating_add(before.offset_ms)) < off_by(now.wall_ms) {
+            at_ms.saturating_add(self.current().offset_ms.saturating_sub(before.offset_ms))
+        } else {
+            at_ms
+        }
+    }
+
+    /// By how much the clock was set since this was last asked, and whether the log has room for it.
+    pub(super) fn step_to_tell(&mut self, now: Now) -> Option<(i64, bool)> {
+        if self.has_held(now) {
+            self.told.1 = 0;
+        }
+        let step_ms = self.current().offset_ms.saturating_sub(self.told.0);
+        if step_ms.saturating_abs() < STEP_MS {
+            return None;
+        }
+        self.told = (self.current().offset_ms, self.told.1.saturating_add(1));
+        Some((step_ms, self.told.1 <= MAX_TOLD))
+    }
+
+    /// Whether the wall clock was not set for an hour.
+    pub(super) fn has_held(&self, now: Now) -> bool {
+        now.boot_ms.saturating_sub(self.since_ms) >= HOUR_MS
+    }
+
+    /// Whether no event's time waits to be corrected.
+    pub(super) fn is_settled(&self) -> bool {
+        self.making.is_none() && self.waiting().is_empty()
+    }
+
+    /// What waits: what an earlier run left, and the spans of this one that the clock of now did not stamp.
+    fn waiting(&self) -> Vec<Shift> {
+        let current = self.current();
+        let pairs = self.spans.iter().zip(self.spans.iter().skip(1));
+        let own = pairs.map(|(span, next)| Shift {
+            first: span.first,
+            last: next.first - 1,
+            by_ms: current.offset_ms.saturating_sub(span.offset_ms),
+            seen_ms: current.seen_ms,
+        });
+        let own = own.filter(|shift| shift.by_ms.saturating_abs() >= STEP_MS);
+        self.left.iter().copied().chain(own).collect()
+    }
+
+    /// What is to be done next; all events up to the id `written` are in the index.
+    pub(super) fn correction(&mut self, now: Now, written: i64) -> Option<Correction> {
+        if self.making.is_some() {
+            return Some(Correction::Make);
+        }
+        let has_held = self.has_held(now);
+        // A clock that is behind the one that an earlier run ended with contradicts it: who is right cannot be known.
+        let left = self.left.len();
+        if has_held {
+            self.left.retain(|shift| now.wall_ms >= shift.seen_ms);
+        }
+        self.is_planned &= self.left.len() == left;
+        let waiting = self.waiting();
+        if !self.is_planned {
+            return Some(Correction::Plan(waiting));
+        }
+        if has_held && !waiting.is_empty() && waiting.iter().all(|shift| shift.last <= written) {
+            self.begin(waiting);
+            return Some(Correction::Make);
+        }
+        None
+    }
+
+    /// The index knows of the shifts `planned`; others may wait meanwhile.
+    pub(super) fn planned(&mut self, planned: &[Shift]) {
+        self.is_planned = self.waiting() == planned;
+    }
+
+    /// The clock of now is the right one for all events up to now.
+    fn begin(&mut self, shifts: Vec<Shift>) {
+        let first = self.spans.front().map_or(0, |span| span.first);
+        let current = Span { first, ..self.current() };
+        self.spans = VecDeque::from([current]);
+        self.left.clear();
+        self.making = Some(shifts);
+    }
+
+    /// The index has made all shifts; gives them, for what is held beside it.
+    pub(super) fn made(&mut self) -> Vec<Shift> {
+        self.making.take().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 24 * HOUR_MS;
+    const START: Now = Now { wall_ms: 1_795_442_400_000, boot_ms: 5_000_000 };
+
+    /// `after_ms` after the start, with a wall clock that is `ahead_ms` ahead.
+    fn at(after_ms: i64, ahead_ms: i64) -> Now {
+        Now { wall_ms: START.wall_ms + after_ms + ahead_ms, boot_ms: START.boot_ms + after_ms }
+    }
+
+    fn shift(first: i64, last: i64, by_ms: i64, seen_ms: i64) -> Shift {
+        Shift { first, last, by_ms, seen_ms }
+    }
+
+    #[test]
+    fn a_clock_that_was_behind_moves_what_it_stamped_once_it_has_held_for_an_hour() {
+        let mut timeline = Timeline::new(at(0, -100 * DAY_MS), 10, Vec::new());
+        timeline.observe(at(20_000, -100 * DAY_MS), 14);
+        assert_eq!(timeline.correction(at(20_000, -100 * DAY_MS), 13), None);
+        timeline.observe(at(30_000, 0), 14);
+        let waits = vec![shift(10, 13, 100 * DAY_MS, at(30_000, 0).wall_ms)];
+        assert_eq!(timeline.correction(at(30_000, 0), 20), Some(Correction::Plan(waits.clone())));
+        timeline.planned(&waits);
+        let nearly = at(30_000 + HOUR_MS - 1, 0);
+        assert_eq!(timeline.correction(nearly, 20), None);
+        let held = at(30_000 + HOUR_MS, 0);
+        assert_eq!(timeline.correction(held, 12), None, "the last of them is not written");
+        assert!(!timeline.is_settled());
+        assert_eq!(timeline.correction(held, 20), Some(Correction::Make));
+        assert_eq!(timeline.correction(held, 20), Some(Correction::Make), "until it is done");
+        assert_eq!(timeline.made(), waits);
+        assert!(timeline.is_settled());
+        assert_eq!(timeline.correction(held, 20), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_for_a_while_moves_only_what_came_in_that_while() {
+        let mut timeline = Timeline::new(at(0, 0), 1, Vec::new());
+        timeline.observe(at(10_000, 365 * DAY_MS), 5);
+        timeline.observe(at(100_000, 0), 8);
+        let waits = vec![shift(5, 7, -365 * DAY_MS, at(100_000, 0).wall_ms)];
+        assert_eq!(timeline.correction(at(100_000, 0), 7), Some(Correction::Plan(waits)));
+    }
+
+    #[test]
+    fn where_no_event_came_nothing_is_moved() {
+        let mut timeline = Timeline::new(at(0, 0), 1, Vec::new());
+        timeline.observe(at(10_000, 365 * DAY_MS), 5);
+        timeline.observe(at(100_000, 0), 5);
+        assert!(timeline.is_settled());
+        assert!(!timeline.has_held(at(HOUR_MS, 0)), "it was set all the same");
+        assert_eq!(timeline.correction(at(100_000, 0), 4), Some(Correction::Plan(Vec::new())));
+        timeline.planned(&[]);
+        assert_eq!(timeline.correction(at(2 * HOUR_MS, 0), 4), None);
+    }
+
+    #[test]
+    fn less_than_a_minute_is_no_step() {
+        let mut timeline = Timeline::new(at(0, 0), 1, Vec::new());
+        timeline.observe(at(HOUR_MS, STEP_MS - 1), 5);
+        timeline.observe(at(HOUR_MS, 1 - STEP_MS), 5);
+        assert!(timeline.has_held(at(HOUR_MS, 0)));
+        assert_eq!(timeline.step_to_tell(at(HOUR_MS, 0)), None);
+    }
+
+    #[test]
+    fn an_event_that_was_told_just_before_the_clock_was_set_has_the_time_of_now() {
+        let mut timeline = Timeline::new(at(0, -100 * DAY_MS), 1, Vec::new());
+        timeline.observe(at(10_000, 0), 5);
+        let told = at(9_990, -100 * DAY_MS).wall_ms;
+        assert_eq!(timeline.stamp(at(10_000, 0), told), at(9_990, 0).wall_ms);
+        let now = at(10_000, 0);
+        assert_eq!(timeline.stamp(now, now.wall_ms), now.wall_ms);
+        let later = at(10_000 + STEP_MS, 0);
+        assert_eq!(timeline.stamp(later, told), told, "what is old is meant to be");
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_is_made_where_the_clock_does_not_contradict_it() {
+        let agreed = shift(3, 4, 100 * DAY_MS, START.wall_ms - 1);
+        let contradicted = shift(5, 6, 365 * DAY_MS, START.wall_ms + 365 * DAY_MS);
+        let mut timeline = Timeline::new(at(0, 0), 10, vec![agreed, contradicted]);
+        assert_eq!(timeline.correction(at(HOUR_MS - 1, 0), 9), None);
+        assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Plan(vec![agreed])));
+        timeline.planned(&[agreed]);
+        assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Make));
+        assert_eq!(timeline.made(), [agreed]);
+    }
+
+    #[test]
+    fn a_step_while_shifts_are_made_waits_for_its_turn() {
+        let mut timeline = Timeline::new(at(0, -DAY_MS), 1, Vec::new());
+        timeline.observe(at(10, 0), 5);
+        let waits = timeline.waiting();
+        timeline.planned(&waits);
+        assert_eq!(timeline.correction(at(10 + HOUR_MS, 0), 8), Some(Correction::Make));
+        timeline.observe(at(20 + HOUR_MS, DAY_MS), 9);
+        assert_eq!(timeline.correction(at(20 + HOUR_MS, DAY_MS), 8), Some(Correction::Make));
+        assert_eq!(timeline.made(), waits);
+        let seen_ms = at(20 + HOUR_MS, DAY_MS).wall_ms;
+        let plan = Correction::Plan(vec![shift(1, 8, DAY_MS, seen_ms)]);
+        assert_eq!(timeline.correction(at(20 + HOUR_MS, DAY_MS), 8), Some(plan));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_all_the_time_is_told_of_thrice_and_bounded() {
+        let mut timeline = Timeline::new(at(0, 0), 1, Vec::new());
+        let mut told = Vec::new();
+        for n in 1..=1_000 {
+            let now = at(n * 1_000, n % 2 * DAY_MS);
+            timeline.observe(now, n + 1);
+            told.extend(timeline.step_to_tell(now));
+        }
+        assert_eq!(told.len(), 1_000);
+        assert_eq!(told.iter().filter(|(_, has_room)| *has_room).count(), 3);
+        assert_eq!(timeline.spans.len(), MAX_SPANS);
+        assert_eq!(told[..2], [(DAY_MS, true), (-DAY_MS, true)]);
+    }
+}

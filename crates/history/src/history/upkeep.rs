@@ -1,0 +1,177 @@
+//! One pass of what is done beside writing: note the time, put the times of events right, take away what is not kept.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use framecast_hub::{Event, EventKind};
+use tracing::{debug, info, warn};
+
+use super::expiry::{Expiry, Untold};
+use super::timeline::Correction;
+use super::{HOUR_MS, Shared, writer};
+use crate::Error;
+use crate::clock::Now;
+use crate::index::{Found, Retention};
+
+/// What the passes of a run know.
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    max_age: Option<Duration>,
+    max_rows: Option<u64>,
+    /// Where `max_age` is set.
+    expiry: Option<Expiry>,
+    untold: Untold,
+    /// How many events were moved so far, of the shifts that are being made.
+    moved: u64,
+}
+
+impl Upkeep {
+    /// For a run that begins `now` with what was `found`.
+    pub(super) fn new(settings: &super::Settings, found: &Found, now: Now) -> Self {
+        let max_age_ms =
+            settings.max_age.map(|max_age| i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX));
+        let expiry =
+            max_age_ms.map(|max_age_ms| Expiry::new(max_age_ms, now, found.reserved, found.newest_ms));
+        Self {
+            max_age: settings.max_age,
+            max_rows: settings.max_rows,
+            expiry,
+            untold: Untold::new(u64::try_from(found.untold).unwrap_or(0), found.told_ms),
+            moved: 0,
+        }
+    }
+
+    /// Does some of it; true when there is more to be done at once.
+    pub(super) async fn run_once(&mut self, shared: &Shared) -> bool {
+        let now = shared.clock.now();
+        self.tell_clock(shared, now);
+        let corrected = self.correct(shared, now).await.unwrap_or_else(|error| failed(shared, &error));
+        let pruned = self.prune(shared, now).await.unwrap_or_else(|error| failed(shared, &error));
+        if !pruned {
+            self.tell_pruned(shared, now);
+        }
+        corrected || pruned
+    }
+
+    /// Notes the time, and logs why nothing goes for its age.
+    fn tell_clock(&mut self, shared: &Shared, now: Now) {
+        let step = {
+            let mut state = shared.lock();
+            state.observe(now);
+            state.timeline.step_to_tell(now)
+        };
+        if let Some((step_ms, has_room)) = step {
+            let direction = if step_ms < 0 { "back" } else { "forward" };
+            let by = shown(step_ms);
+            if has_room {
+                warn!(
+                    "the machine's clock was set {direction} by {by}: no event is removed for its age (history_max_age) for \
+                     an hour; if the clock holds until then, events that were recorded by the clock before get their time by \
+                     this one"
+                );
+            } else {
+                debug!("the machine's clock was set {direction} by {by} again");
+            }
+        }
+        if let Some(far_ms) = self.expiry.as_mut().and_then(|expiry| expiry.far_to_tell(now)) {
+            warn!(
+                "the machine's clock is {} past the newest event of earlier runs: no event is removed for its age \
+                 (history_max_age) until it was so for 24 hours; if the clock is wrong, set it right before that",
+                shown(far_ms)
+            );
+        }
+    }
+
+    /// Puts some times right; true when there is more.
+    async fn correct(&mut self, shared: &Shared, now: Now) -> Result<bool, Error> {
+        let correction = {
+            let mut state = shared.lock();
+            let written = state.last_written();
+            state.timeline.correction(now, written)
+        };
+        match correction {
+            None => Ok(false),
+            Some(Correction::Plan(shifts)) => {
+                shared.index.plan(shifts.clone()).await?;
+                writer::back(shared);
+                shared.lock().timeline.planned(&shifts);
+                Ok(true)
+            }
+            Some(Correction::Make) => {
+                let shifted = {
+                    let _change = shared.editions.change();
+                    shared.index.shift().await?
+                };
+                writer::back(shared);
+                self.moved += shifted.moved;
+                if shifted.is_done {
+                    let mut state = shared.lock();
+                    let shifts = state.timeline.made();
+                    state.shift(&shifts);
+                    let moved = std::mem::take(&mut self.moved);
+                    info!(
+                        "the machine's clock has held for an hour; {moved} events of before got their time by it"
+                    );
+                }
+                Ok(!shifted.is_done)
+            }
+        }
+    }
+
+    /// Takes some of what is not to be kept away; true when there is more.
+    async fn prune(&mut self, shared: &Shared, now: Now) -> Result<bool, Error> {
+        let aged = self.expiry.as_mut().and_then(|expiry| expiry.aged(now, &shared.lock().timeline));
+        let retention = Retention { aged, max_rows: self.max_rows };
+        if retention.aged.is_none() && retention.max_rows.is_none() {
+            return Ok(false);
+        }
+        let pruned = shared.index.prune(retention).await?;
+        writer::back(shared);
+        shared.lock().pruned = pruned.up_to;
+        if let Some(expiry) = &mut self.expiry {
+            expiry.took(now, pruned.aged);
+        }
+        self.untold.add(pruned.aged);
+        Ok(pruned.has_more)
+    }
+
+    /// Records how many went for their age, once a day.
+    fn tell_pruned(&mut self, shared: &Shared, now: Now) {
+        let Some(max_age) = self.max_age else { return };
+        let Some(count) = self.untold.take(now) else { return };
+        let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.wall_ms).unwrap_or(0));
+        let age = humantime::format_duration(max_age);
+        let event = Event::new(EventKind::Pruned, at)
+            .counting(count)
+            .saying(format!("older than history_max_age ({age}); larger values keep events for longer"));
+        // What finds no place is told on another day.
+        if shared.record(event).is_err() {
+            self.untold.add(count);
+        }
+    }
+}
+
+fn failed(shared: &Shared, error: &Error) -> bool {
+    writer::away(shared, error);
+    false
+}
+
+/// A length of time in the largest unit of which there are some: days, hours, minutes.
+fn shown(ms: i64) -> String {
+    let ms = ms.saturating_abs();
+    let units = [(24 * HOUR_MS, "day"), (HOUR_MS, "hour"), (60_000, "minute")];
+    let (unit_ms, unit) = units.into_iter().find(|(unit_ms, _)| ms >= *unit_ms).unwrap_or(units[2]);
+    let count = ms / unit_ms;
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{s}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_is_shown_in_its_largest_unit() {
+        let shown = [61_000, -119_000, 7_200_000, 86_400_000, -31_536_000_000].map(shown);
+        assert_eq!(shown, ["1 minute", "1 minute", "2 hours", "1 day", "365 days"]);
+    }
+}

@@ -1,0 +1,104 @@
+//! What is taken away, and times that are put right: as in SQLite.
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Transaction};
+
+use super::{add, get};
+use crate::index::sql;
+use crate::index::{Pruned, Retention, SHIFT_ROWS, Shift, Shifted};
+
+/// What went: the counts of the table `state` follow.
+struct Gone {
+    rows: i64,
+    marks: i64,
+    /// The highest id of all that ever went.
+    up_to: i64,
+}
+
+pub(super) async fn prune(transaction: &Transaction<'_>, retention: Retention) -> Result<Pruned, Error> {
+    let (rows, marks) = (get(transaction, "rows").await?, get(transaction, "marks").await?);
+    let mut gone = Gone { rows: 0, marks: 0, up_to: get(transaction, "pruned").await? };
+    if let Some(aged) = retention.aged {
+        let values = [aged.limit(rows), aged.before_ms, aged.up_to_id];
+        delete(transaction, &sql::aged('$'), &values, &mut gone).await?;
+    }
+    let aged = gone.rows;
+    let surplus = retention.surplus(rows - gone.rows, marks - gone.marks);
+    delete(transaction, &sql::marks('$'), &[surplus.marks], &mut gone).await?;
+    delete(transaction, &sql::oldest('$'), &[surplus.any], &mut gone).await?;
+    let Gone { rows, marks, up_to } = gone;
+    if rows > 0 {
+        add(transaction, "rows", -rows).await?;
+        add(transaction, "marks", -marks).await?;
+        add(transaction, "untold", aged).await?;
+        transaction.execute("UPDATE state SET value = $1 WHERE key = 'pruned'", &[&up_to]).await?;
+    }
+    let has_more = Retention::has_more(aged) || Retention::has_more(rows - aged);
+    Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
+}
+
+/// Takes away what `select` chooses with `values`, the first of which is how many at most.
+async fn delete(
+    transaction: &Transaction<'_>,
+    select: &str,
+    values: &[i64],
+    gone: &mut Gone,
+) -> Result<(), Error> {
+    if values.first() == Some(&0) {
+        return Ok(());
+    }
+    let text = format!(
+        "WITH gone AS (
+            DELETE FROM events WHERE (at, id) IN (SELECT at, id FROM ({select}) AS chosen) RETURNING id, kind
+        ) SELECT count(*), count(*) FILTER (WHERE kind = 'mark'), coalesce(max(id), 0) FROM gone"
+    );
+    let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+    let row = transaction.query_one(&text, &values).await?;
+    gone.rows += row.get::<_, i64>(0);
+    gone.marks += row.get::<_, i64>(1);
+    gone.up_to = gone.up_to.max(row.get(2));
+    Ok(())
+}
+
+/// The shifts that wait.
+pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<Shift>, Error> {
+    let rows =
+        transaction.query("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first", &[]).await?;
+    let shift = |row: &tokio_postgres::Row| Shift {
+        first: row.get(0),
+        last: row.get(1),
+        by_ms: row.get(2),
+        seen_ms: row.get(3),
+    };
+    Ok(rows.iter().map(shift).collect())
+}
+
+/// Puts `shifts` in the place of those that wait.
+pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[Shift]) -> Result<(), Error> {
+    transaction.execute("DELETE FROM shifts", &[]).await?;
+    let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES ($1, $2, $3, $4)";
+    let statement = transaction.prepare(text).await?;
+    for Shift { first, last, by_ms, seen_ms } in shifts {
+        transaction.execute(&statement, &[first, last, by_ms, seen_ms]).await?;
+    }
+    Ok(())
+}
+
+/// Makes some of the first shift that waits; what is left of it goes on waiting.
+pub(super) async fn shift(transaction: &Transaction<'_>) -> Result<Shifted, Error> {
+    let text = "SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1";
+    let Some(waiting) = transaction.query_opt(text, &[]).await? else {
+        return Ok(Shifted { moved: 0, is_done: true });
+    };
+    let (first, last, by_ms): (i64, i64, i64) = (waiting.get(0), waiting.get(1), waiting.get(2));
+    let until = transaction.query_one(&sql::shifted('$'), &[&first, &last, &SHIFT_ROWS]).await?;
+    let Some(until): Option<i64> = until.get(0) else {
+        transaction.execute("DELETE FROM shifts WHERE first = $1", &[&first]).await?;
+        return Ok(Shifted { moved: 0, is_done: false });
+    };
+    let text = "UPDATE events SET at = greatest(at + $3, 0) WHERE id BETWEEN $1 AND $2";
+    let moved = transaction.execute(text, &[&first, &until, &by_ms]).await?;
+    let text = "UPDATE shifts SET first = $2 WHERE first = $1";
+    transaction.execute(text, &[&first, &(until + 1)]).await?;
+    Ok(Shifted { moved, is_done: false })
+}

@@ -1,0 +1,259 @@
+//! Clocks that are wrong, and get right again: nothing irreversible is decided by them.
+
+use framecast_history::{Error, Filter, History, Order, Query};
+use framecast_hub::EventKind;
+use futures_util::StreamExt;
+
+use super::driven::{DAY_MS, Driven, HOUR_MS, MINUTE_MS, START_MS, YEAR_MS, at};
+use super::{Place, all, export, hear, query};
+
+/// A run that recorded `rows` events, one for each minute before the start, and ended.
+async fn an_earlier_run(place: &impl Place, clock: &Driven, rows: i64) {
+    let (history, tasks) = clock.open(place.location(), None).await;
+    for n in (0..rows).rev() {
+        let event = at(START_MS - n * MINUTE_MS, EventKind::Lost).of("front");
+        while history.record(event.clone()).is_err() {
+            history.written().await;
+        }
+    }
+    history.written().await;
+    tasks.close().await;
+}
+
+/// How many events of the earlier run are left.
+async fn left(history: &History) -> usize {
+    let lost = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Lost]);
+    all(history, &lost, 1000).await.len()
+}
+
+async fn texts_and_times(history: &History) -> Vec<(String, i64)> {
+    let live = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Live]);
+    let entries = all(history, &live, 1000).await;
+    entries.into_iter().map(|entry| (entry.text.unwrap(), entry.at_ms)).collect()
+}
+
+fn told(expected: &[(&str, i64)]) -> Vec<(String, i64)> {
+    expected.iter().map(|(text, at_ms)| ((*text).to_owned(), *at_ms)).collect()
+}
+
+pub(crate) async fn a_clock_that_stays_a_year_ahead_takes_a_twentieth_an_hour_after_a_day(place: impl Place) {
+    let clock = Driven::new(START_MS);
+    an_earlier_run(&place, &clock, 24_000).await;
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.pass(2 * HOUR_MS).await;
+    clock.set_by(YEAR_MS);
+    clock.pass(24 * HOUR_MS - MINUTE_MS).await;
+    assert_eq!(left(&history).await, 24_000, "up to the twenty-sixth hour");
+    let mut before = 24_000;
+    for hour in 26..29 {
+        clock.pass(HOUR_MS).await;
+        let after = left(&history).await;
+        assert!(after < before && before - after <= before / 20, "hour {hour}: {before}, {after}");
+        before = after;
+    }
+    // The first event tells what went at first, and a day later another one all that went since.
+    let pruned = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Pruned]);
+    let first = all(&history, &pruned, 10).await;
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert!(first[0].text.as_deref().is_some_and(|text| text.starts_with("older than history_max_age (")));
+    clock.pass(24 * HOUR_MS).await;
+    history.written().await;
+    let both = all(&history, &pruned, 10).await;
+    assert_eq!(both.len(), 2, "{both:?}");
+    let told: i64 = both.iter().filter_map(|entry| entry.count).sum();
+    let gone = 24_000 - i64::try_from(left(&history).await).unwrap();
+    assert!(told > 3_000 && told <= gone, "told of {told}, {gone} went");
+}
+
+pub(crate) async fn a_year_ahead_from_hour_2_to_hour_25_takes_nothing(place: impl Place) {
+    let clock = Driven::new(START_MS);
+    an_earlier_run(&place, &clock, 3_000).await;
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.pass(2 * HOUR_MS).await;
+    clock.tell(&history, "right").await;
+    clock.set_by(YEAR_MS);
+    clock.tell(&history, "wrong").await;
+    clock.pass(23 * HOUR_MS).await;
+    clock.set_by(-YEAR_MS);
+    clock.tell(&history, "right again").await;
+    clock.pass(48 * HOUR_MS).await;
+    assert_eq!(left(&history).await, 3_000);
+    let hours = |hours: i64| START_MS + hours * HOUR_MS;
+    // After an hour all was moved a year ahead, and then back again.
+    let expected = [("right", hours(2)), ("wrong", hours(2)), ("right again", hours(25))];
+    assert_eq!(texts_and_times(&history).await, told(&expected));
+}
+
+pub(crate) async fn a_year_ahead_at_the_start_takes_nothing_until_a_restart_with_the_right_time(
+    place: impl Place,
+) {
+    let clock = Driven::new(START_MS);
+    an_earlier_run(&place, &clock, 3_000).await;
+    clock.set_by(YEAR_MS);
+    {
+        let (history, tasks) = clock.open(place.location(), None).await;
+        clock.tell(&history, "a year ahead").await;
+        clock.pass(23 * HOUR_MS).await;
+        assert_eq!(left(&history).await, 3_000);
+        tasks.close().await;
+    }
+    clock.set_by(-YEAR_MS);
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.pass(48 * HOUR_MS).await;
+    assert_eq!(left(&history).await, 3_000);
+    assert_eq!(texts_and_times(&history).await, told(&[("a year ahead", START_MS + YEAR_MS)]));
+}
+
+pub(crate) async fn a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then_gets_its_time(
+    place: impl Place,
+) {
+    let clock = Driven::new(START_MS);
+    an_earlier_run(&place, &clock, 3_000).await;
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    let before = clock.tell(&history, "before").await;
+    clock.pass(3 * HOUR_MS).await;
+    clock.set_by(YEAR_MS);
+    clock.tell(&history, "a year ahead").await;
+    clock.pass(90_000).await;
+    clock.set_by(-YEAR_MS);
+    clock.tell(&history, "after").await;
+    clock.pass(HOUR_MS - MINUTE_MS).await;
+    let hours_3 = START_MS + 3 * HOUR_MS;
+    let wrong = [("before", START_MS), ("after", hours_3 + 90_000), ("a year ahead", hours_3 + YEAR_MS)];
+    assert_eq!(texts_and_times(&history).await, told(&wrong), "the hour is not over");
+    clock.pass(5 * MINUTE_MS).await;
+    let right = [("before", START_MS), ("a year ahead", hours_3), ("after", hours_3 + 90_000)];
+    assert_eq!(texts_and_times(&history).await, told(&right));
+    // Who listens is told the same.
+    let mut listener = history.listen(Filter::default(), Some(before));
+    let kept = hear(&mut listener).await;
+    assert_eq!((kept.entry.text.as_deref(), kept.entry.at_ms), (Some("a year ahead"), hours_3));
+    assert!(String::from_utf8_lossy(&kept.json).contains(r#""at":"2026-11-23T"#), "{kept:?}");
+    clock.pass(48 * HOUR_MS).await;
+    assert_eq!(left(&history).await, 3_000);
+}
+
+pub(crate) async fn a_machine_that_starts_100_days_behind_keeps_what_came_before_its_clock_was_set(
+    place: impl Place,
+) {
+    let clock = Driven::new(START_MS);
+    an_earlier_run(&place, &clock, 10).await;
+    clock.set_by(-100 * DAY_MS);
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.tell(&history, "first").await;
+    // More than are moved at once.
+    for _ in 0..6_000 {
+        history.record(at(clock.now().wall_ms, EventKind::Controls)).unwrap();
+    }
+    history.written().await;
+    clock.pass(10 * MINUTE_MS).await;
+    clock.tell(&history, "second").await;
+    clock.set_by(100 * DAY_MS);
+    clock.tell(&history, "set by NTP").await;
+    clock.pass(HOUR_MS - MINUTE_MS).await;
+    // A table that is being read when times are put right would miss some.
+    let mut table = export(&history);
+    for _ in 0..2 {
+        table.next().await.unwrap().unwrap();
+    }
+    clock.pass(40 * HOUR_MS).await;
+    let minutes_10 = START_MS + 10 * MINUTE_MS;
+    let expected = [("first", START_MS), ("second", minutes_10), ("set by NTP", minutes_10)];
+    assert_eq!(texts_and_times(&history).await, told(&expected));
+    let from_start = query(Order::Newest, |filter| filter.from_ms = Some(START_MS));
+    assert_eq!(all(&history, &from_start, 1000).await.len(), 6_003 + 1, "one of the earlier run");
+    let ended = loop {
+        match table.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("the table ends as if it were whole"),
+        }
+    };
+    assert!(matches!(ended, Error::Corrected), "{ended}");
+    assert!(all(&history, &Query::default(), 1000).await.is_sorted_by(|a, b| a.at_ms >= b.at_ms));
+}
+
+pub(crate) async fn what_was_not_put_right_when_a_run_ended_is_put_right_by_the_next(place: impl Place) {
+    let clock = Driven::new(START_MS - 100 * DAY_MS);
+    {
+        let (history, tasks) = clock.open(place.location(), None).await;
+        clock.tell(&history, "behind").await;
+        clock.pass(5 * MINUTE_MS).await;
+        clock.set_by(100 * DAY_MS);
+        clock.pass(5 * MINUTE_MS).await;
+        tasks.close().await;
+    }
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.pass(HOUR_MS - MINUTE_MS).await;
+    assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS - 100 * DAY_MS)]));
+    clock.pass(40 * HOUR_MS).await;
+    assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS)]));
+}
+
+pub(crate) async fn what_a_run_ended_with_is_not_believed_where_the_next_clock_contradicts_it(
+    place: impl Place,
+) {
+    let clock = Driven::new(START_MS);
+    {
+        let (history, tasks) = clock.open(place.location(), None).await;
+        clock.tell(&history, "right").await;
+        clock.pass(5 * MINUTE_MS).await;
+        clock.set_by(YEAR_MS);
+        clock.pass(5 * MINUTE_MS).await;
+        tasks.close().await;
+    }
+    clock.set_by(-YEAR_MS);
+    for _ in 0..2 {
+        let (history, tasks) = clock.open(place.location(), None).await;
+        clock.pass(40 * HOUR_MS).await;
+        assert_eq!(texts_and_times(&history).await, told(&[("right", START_MS)]));
+        tasks.close().await;
+    }
+}
+
+pub(crate) async fn events_of_this_run_go_by_the_time_that_it_lasts(place: impl Place) {
+    let clock = Driven::new(START_MS);
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.tell(&history, "old").await;
+    // Of this run, whatever time it says.
+    history.record(at(START_MS - 200 * DAY_MS, EventKind::Live).saying("early")).unwrap();
+    history.written().await;
+    clock.pass(2 * HOUR_MS).await;
+    assert_eq!(texts_and_times(&history).await.len(), 2);
+    clock.forward(89 * DAY_MS).await;
+    clock.tell(&history, "young").await;
+    assert_eq!(texts_and_times(&history).await.len(), 3);
+    clock.forward(DAY_MS).await;
+    assert_eq!(texts_and_times(&history).await, told(&[("young", START_MS + 89 * DAY_MS + 2 * HOUR_MS)]));
+}
+
+pub(crate) async fn marks_do_not_push_out_what_happened(place: impl Place) {
+    let clock = Driven::new(START_MS);
+    let (history, _tasks) = clock.open(place.location(), Some(1_000)).await;
+    let record = async |kind: EventKind, count: usize| {
+        for n in 0..count {
+            let text = n.to_string();
+            history.record(at(clock.now().wall_ms, kind).of("front").saying(text)).unwrap();
+        }
+        history.written().await;
+        clock.pass(MINUTE_MS).await;
+    };
+    let of = async |kind: EventKind| {
+        let query = query(Order::Oldest, |filter| filter.kinds = vec![kind]);
+        let entries = all(&history, &query, 1000).await;
+        (entries.len(), entries.first().and_then(|entry| entry.text.clone()).unwrap_or_default())
+    };
+    record(EventKind::Lost, 300).await;
+    record(EventKind::Mark, 3_000).await;
+    assert_eq!(of(EventKind::Lost).await, (300, "0".to_owned()));
+    assert_eq!(of(EventKind::Mark).await, (700, "2300".to_owned()), "the oldest marks went");
+    record(EventKind::Lost, 500).await;
+    assert_eq!((of(EventKind::Lost).await.0, of(EventKind::Mark).await.0), (800, 200));
+    record(EventKind::Lost, 200).await;
+    assert_eq!((of(EventKind::Lost).await.0, of(EventKind::Mark).await.0), (900, 100), "a tenth stays");
+    clock.pass(MINUTE_MS).await;
+    record(EventKind::Stalled, 200).await;
+    // From then on the oldest go, whatever they are.
+    let rest = of(EventKind::Lost).await.0 + of(EventKind::Mark).await.0;
+    assert_eq!((rest, of(EventKind::Stalled).await.0), (800, 200));
+}

@@ -1,0 +1,117 @@
+//! Clocks that a test drives, through days in milliseconds.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use framecast_history::{Clock, History, Location, Now, Settings, Tasks};
+use framecast_hub::{Event, EventKind, Events};
+use tokio::sync::watch;
+
+pub(crate) const MINUTE_MS: i64 = 60_000;
+pub(crate) const HOUR_MS: i64 = 60 * MINUTE_MS;
+pub(crate) const DAY_MS: i64 = 24 * HOUR_MS;
+pub(crate) const YEAR_MS: i64 = 365 * DAY_MS;
+
+/// The right time at the start of each test.
+pub(crate) const START_MS: i64 = 1_795_442_400_000;
+
+/// What the default of `history_max_age` is.
+pub(crate) const MAX_AGE: Duration = Duration::from_secs(90 * 86_400);
+
+/// Both clocks of a machine. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Driven(Arc<Clocks>);
+
+#[derive(Debug)]
+struct Clocks {
+    now: watch::Sender<Now>,
+    /// Until when the history sleeps.
+    sleeps_until: watch::Sender<i64>,
+}
+
+impl Clock for Driven {
+    fn now(&self) -> Now {
+        *self.0.now.borrow()
+    }
+
+    fn sleep_until(&self, boot_ms: i64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let mut now = self.0.now.subscribe();
+        self.0.sleeps_until.send_replace(boot_ms);
+        Box::pin(async move {
+            now.wait_for(|now| now.boot_ms >= boot_ms).await.ok();
+        })
+    }
+}
+
+impl Driven {
+    /// A machine that has just started, whose wall clock shows `wall_ms`.
+    pub(crate) fn new(wall_ms: i64) -> Self {
+        let now = watch::Sender::new(Now { wall_ms, boot_ms: 0 });
+        Self(Arc::new(Clocks { now, sleeps_until: watch::Sender::new(0) }))
+    }
+
+    /// Somebody sets the wall clock ahead, or back.
+    pub(crate) fn set_by(&self, ms: i64) {
+        self.0.now.send_modify(|now| now.wall_ms += ms);
+    }
+
+    /// Waits until the history has done all that was due, and sleeps; gives until when.
+    async fn settled(&self) -> i64 {
+        let now_ms = self.now().boot_ms;
+        let mut sleeps = self.0.sleeps_until.subscribe();
+        *sleeps.wait_for(|until_ms| *until_ms > now_ms).await.unwrap()
+    }
+
+    fn forward_to(&self, boot_ms: i64) {
+        self.0.now.send_modify(|now| {
+            now.wall_ms += boot_ms - now.boot_ms;
+            now.boot_ms = boot_ms;
+        });
+    }
+
+    /// Lets `ms` pass in steps of five minutes, or from one thing that is due to the next where these are longer; and then
+    /// all that is left to be done at that moment.
+    pub(crate) async fn pass(&self, ms: i64) {
+        let end_ms = self.now().boot_ms + ms;
+        while self.now().boot_ms < end_ms {
+            let next_ms = self.settled().await.max(self.now().boot_ms + 5 * MINUTE_MS);
+            self.forward_to(next_ms.min(end_ms));
+        }
+        // What is left over is due within moments, and the next look at the clock in a minute.
+        loop {
+            let until_ms = self.settled().await;
+            if until_ms - self.now().boot_ms >= MINUTE_MS / 2 {
+                return;
+            }
+            self.forward_to(until_ms);
+        }
+    }
+
+    /// Lets `ms` pass at once, as if the machine slept, and then all that is due be done.
+    pub(crate) async fn forward(&self, ms: i64) {
+        self.settled().await;
+        self.forward_to(self.now().boot_ms + ms);
+        self.pass(0).await;
+    }
+
+    pub(crate) async fn open(&self, location: Location, max_rows: Option<u64>) -> (History, Tasks) {
+        // The last run slept, too.
+        self.0.sleeps_until.send_replace(0);
+        let settings = Settings { location, max_age: Some(MAX_AGE), max_rows };
+        let events = Events::default();
+        History::open_with_clock(settings, events.subscribe(), Arc::new(self.clone())).await.unwrap()
+    }
+
+    /// Records an event by the wall clock, and waits until it is written.
+    pub(crate) async fn tell(&self, history: &History, text: &str) -> i64 {
+        let event = at(self.now().wall_ms, EventKind::Live).of("front").saying(text);
+        let mut recorded = history.record(event).unwrap();
+        assert!(recorded.written().await);
+        recorded.kept.entry.id
+    }
+}
+
+pub(crate) fn at(ms: i64, kind: EventKind) -> Event {
+    Event::new(kind, UNIX_EPOCH + Duration::from_millis(ms.unsigned_abs()))
+}

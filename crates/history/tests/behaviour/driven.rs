@@ -70,12 +70,12 @@ impl Driven {
         });
     }
 
-    /// Lets `ms` pass in steps of five minutes, or from one thing that is due to the next where these are longer; and then
+    /// Lets `ms` pass in steps of ten minutes, or from one thing that is due to the next where these are longer; and then
     /// all that is left to be done at that moment.
     pub(crate) async fn pass(&self, ms: i64) {
         let end_ms = self.now().boot_ms + ms;
         while self.now().boot_ms < end_ms {
-            let next_ms = self.settled().await.max(self.now().boot_ms + 5 * MINUTE_MS);
+            let next_ms = self.settled().await.max(self.now().boot_ms + 10 * MINUTE_MS);
             self.forward_to(next_ms.min(end_ms));
         }
         // What is left over is due within moments, and the next look at the clock in a minute.

@@ -18,7 +18,8 @@ const ONE_MOMENT_MS: i64 = 1_000;
 #[cfg(target_os = "linux")]
 const COUNTING: ClockId = ClockId::Boottime;
 
-/// The next best where there is no such clock: events of this run may be kept longer there, by the time that the machine slept.
+/// The next best where there is no such clock. On macOS it goes on while the machine sleeps; where it does not, sleep looks like a
+/// wall clock that was set forward.
 #[cfg(not(target_os = "linux"))]
 const COUNTING: ClockId = ClockId::Monotonic;
 

@@ -191,6 +191,31 @@ pub(crate) async fn what_was_not_put_right_when_a_run_ended_is_put_right_by_the_
     assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS)]));
 }
 
+pub(crate) async fn a_run_that_ends_while_times_are_put_right_moves_none_twice(place: impl Place) {
+    let clock = Driven::new(START_MS - 100 * DAY_MS);
+    {
+        let (history, tasks) = clock.open(place.location(), None).await;
+        for n in 0..6_000 {
+            history.record(at(clock.now().wall_ms, EventKind::Lost).counting(n)).unwrap();
+        }
+        history.written().await;
+        clock.pass(5 * MINUTE_MS).await;
+        clock.set_by(100 * DAY_MS);
+        clock.pass(5 * MINUTE_MS).await;
+        clock.wake_after(HOUR_MS).await;
+        tasks.close().await;
+        let right = query(Order::Oldest, |filter| filter.from_ms = Some(START_MS));
+        assert_eq!(all(&history, &right, 1000).await.len(), 5_000, "the first step is made");
+    }
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.pass(2 * HOUR_MS).await;
+    let lost = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Lost]);
+    let entries = all(&history, &lost, 1000).await;
+    assert!(entries.iter().all(|entry| entry.at_ms == START_MS));
+    let counts: Vec<i64> = entries.iter().filter_map(|entry| entry.count).collect();
+    assert_eq!(counts, (0..6_000).collect::<Vec<i64>>());
+}
+
 pub(crate) async fn what_a_run_ended_with_is_not_believed_where_the_next_clock_contradicts_it(
     place: impl Place,
 ) {

@@ -90,9 +90,15 @@ impl Driven {
 
     /// Lets `ms` pass at once, as if the machine slept, and then all that is due be done.
     pub(crate) async fn forward(&self, ms: i64) {
+        self.wake_after(ms).await;
+        self.pass(0).await;
+    }
+
+    /// Lets `ms` pass at once, and then the first of what is due be done.
+    pub(crate) async fn wake_after(&self, ms: i64) {
         self.settled().await;
         self.forward_to(self.now().boot_ms + ms);
-        self.pass(0).await;
+        self.settled().await;
     }
 
     pub(crate) async fn open(&self, location: Location, max_rows: Option<u64>) -> (History, Tasks) {

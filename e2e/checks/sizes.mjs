@@ -30,7 +30,10 @@ async function areFew(stage, name) {
 async function areAllTaken(stage, name) {
   const framecast = await stage.framecast([`front=${LARGE}`, `yard=${LARGE}`]);
   for (const quality of [30, 40, 50, 60, 70, 80, 90, 95]) {
-    new Viewer(stage, `${framecast.url}/cameras/front/stream.mjpg?width=160&quality=${quality}`);
+    // Of two addresses: one may have half of them.
+    const address = quality < 70 ? "192.0.2.1" : "192.0.2.2";
+    const url = `${framecast.url}/cameras/front/stream.mjpg?width=160&quality=${quality}`;
+    new Viewer(stage, url, 50, { "X-Forwarded-For": address });
   }
   await until("all renditions are taken", async () => (await renditions(framecast, "front")).length === 8);
   const refused = await fetch(`${framecast.url}/cameras/front/stream.mjpg?width=320`);

@@ -38,10 +38,10 @@ function parseHeaders(text) {
 }
 
 /** Reads `url` until `onPart` returns true or `stop` is called; `done` settles at its end, or fails with what went wrong. */
-export function readStream(url, onPart) {
+export function readStream(url, onPart, headers = {}) {
   let stop;
   const done = new Promise((resolve, reject) => {
-    const request = http.get(url, { agent: false }, (response) => {
+    const request = http.get(url, { agent: false, headers }, (response) => {
       if (response.statusCode !== 200) return reject(new Error(`${url} answered ${response.statusCode}`));
       const parts = new Parts((part) => {
         if (onPart(part)) stop();

@@ -3,7 +3,7 @@
 import { jpegSize, readStream } from "./multipart.mjs";
 import { until } from "./wait.mjs";
 
-/** One viewer of the stream at `url`. `parts` holds `{ at, isNotice, data }` of the last `kept` parts. */
+/** One viewer of the stream at `url`. `parts` holds `{ at, isNotice, data }` of the last `kept` parts; `headers` are those of its request. */
 export class Viewer {
   parts = [];
   /** Pictures of the camera, and drawn ones that say why there is none. */
@@ -16,7 +16,7 @@ export class Viewer {
   ended = null;
   #reader;
 
-  constructor(stage, url, kept = 50) {
+  constructor(stage, url, kept = 50, headers = {}) {
     this.#reader = readStream(url, ({ headers, data }) => {
       const at = Date.now();
       const isNotice = "x-framecast-notice" in headers;
@@ -29,7 +29,7 @@ export class Viewer {
       }
       this.parts.push({ at, isNotice, data });
       if (this.parts.length > kept) this.parts.shift();
-    });
+    }, headers);
     this.#reader.done.then(
       () => (this.ended ??= "the stream ended"),
       (error) => (this.ended ??= error.message),

@@ -9,6 +9,7 @@ use framecast_media::Frame;
 use tokio::sync::watch;
 
 use crate::bell::{Bells, Hammer, Hammers};
+use crate::holder::Holder;
 use crate::notifier::Notifier;
 use crate::ring::{Cursor, Ring};
 
@@ -184,7 +185,7 @@ impl Channel {
         let cursor = lock(&self.shared.ring).start(is_in_order);
         self.shared.count(|count| *count += 1);
         let shared = Arc::clone(&self.shared);
-        Subscriber { shared, changed: None, cursor, delivery, started: false, skipped: 0 }
+        Subscriber { shared, changed: None, cursor, delivery, started: false, skipped: 0, _holder: None }
     }
 
     /// Whether this is a clone of `other`.
@@ -214,9 +215,17 @@ pub struct Subscriber {
     /// Whether a frame was taken: frames before the first one are not skipped but missed.
     started: bool,
     skipped: u64,
+    /// For whom it counts.
+    _holder: Option<Holder>,
 }
 
 impl Subscriber {
+    /// This subscriber, which counts for someone.
+    pub(crate) fn held_by(mut self, holder: Option<Holder>) -> Self {
+        self._holder = holder;
+        self
+    }
+
     /// The next frame, or `None` when the channel has ended. Cancel safe.
     pub async fn next(&mut self) -> Option<Frame> {
         self.next_update().await.map(|update| update.frame)

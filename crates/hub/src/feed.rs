@@ -4,6 +4,8 @@
 //! frames, or what an encoder makes of raw ones. Each *rendition* is a channel too, there as long as someone watches it.
 //! Whoever subscribes to main or a rendition is a viewer; encoders, which subscribe to the source, are not.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -12,11 +14,15 @@ use framecast_media::{Codec, Frame};
 use tokio::sync::watch;
 
 use crate::channel::lock;
+use crate::holder::Holders;
 use crate::rate::Rate;
 use crate::{Channel, Delivery, Event, Events, Rendition, State, Status, Subscriber};
 
 /// How many renditions of one camera there may be at once: each costs an encoder's work.
 const MAX_RENDITIONS: usize = 8;
+
+/// How many of them one address may watch.
+const MAX_OF_ADDRESS: usize = MAX_RENDITIONS / 2;
 
 /// What viewers of a camera are promised, and how many there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +40,32 @@ impl Default for Bounds {
     }
 }
 
-/// All renditions that a camera can have are being watched.
+/// All renditions that a camera can have, or that one address can have of it, are being watched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} renditions of this camera are being watched already; there may be no more. They are {}",
-    .0.len(), .0.iter().map(|rendition| format!("?{rendition}")).collect::<Vec<_>>().join(", "))]
-pub struct TooManyRenditions(pub Vec<Rendition>);
+pub struct TooManyRenditions {
+    /// Those that can be watched all the same.
+    pub watched: Vec<Rendition>,
+    /// The address that watches as many as it may; `None` where there are as many as there may be.
+    pub address: Option<IpAddr>,
+}
+
+impl fmt::Display for TooManyRenditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list: Vec<String> = self.watched.iter().map(|rendition| format!("?{rendition}")).collect();
+        let (count, list) = (list.len(), list.join(", "));
+        match self.address {
+            None => write!(
+                f,
+                "{count} renditions of this camera are being watched already; there may be no more. They are {list}"
+            ),
+            Some(_) => write!(
+                f,
+                "{count} renditions of this camera are being watched from this address already; it may have no more. \
+                 They are {list}"
+            ),
+        }
+    }
+}
 
 /// A camera as its viewers see it.
 #[derive(Debug)]
@@ -49,6 +76,7 @@ pub struct Feed {
     source: Channel,
     main: Channel,
     renditions: watch::Sender<Vec<(Rendition, Channel)>>,
+    holders: Holders,
     /// Viewers of the main channel and of all renditions.
     demand: Arc<watch::Sender<usize>>,
     status: watch::Sender<Status>,
@@ -111,6 +139,7 @@ impl Feed {
             source: Channel::new(),
             main: Channel::with_demand(Some(Arc::clone(&demand))),
             renditions: watch::Sender::new(Vec::new()),
+            holders: Holders::default(),
             demand,
             status: watch::Sender::new(Status::new(State::Idle, now)),
             rate: Mutex::default(),
@@ -150,17 +179,41 @@ impl Feed {
     /// # Errors
     /// [`TooManyRenditions`] when others are watched and this is not among them.
     pub fn watch(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
+        self.watch_from(None, rendition, delivery)
+    }
+
+    /// As [`watch`](Self::watch), by one at `address`, which is counted: an address may have half of the renditions.
+    ///
+    /// # Errors
+    /// [`TooManyRenditions`] when the address, or all together, watch as many others as they may.
+    pub fn watch_from(
+        &self,
+        address: Option<IpAddr>,
+        rendition: Rendition,
+        delivery: Delivery,
+    ) -> Result<Subscriber, TooManyRenditions> {
         if rendition.is_original() {
             return Ok(self.main.subscribe(delivery));
         }
-        let mut subscriber = Err(TooManyRenditions(Vec::new()));
+        let holder = address.map(|address| {
+            let held = self.holders.hold(address, rendition, MAX_OF_ADDRESS);
+            held.map_err(|watched| TooManyRenditions { watched, address: Some(address) })
+        });
+        let holder = holder.transpose()?;
+        self.begin(rendition, delivery).map(|subscriber| subscriber.held_by(holder))
+    }
+
+    /// A viewer of a rendition that changes something.
+    fn begin(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
+        let mut subscriber = Err(TooManyRenditions { watched: Vec::new(), address: None });
         self.renditions.send_if_modified(|renditions| {
             if let Some((_, channel)) = renditions.iter().find(|(known, _)| *known == rendition) {
                 subscriber = Ok(channel.subscribe(delivery));
                 return false;
             }
             if renditions.len() >= MAX_RENDITIONS {
-                subscriber = Err(TooManyRenditions(renditions.iter().map(|(known, _)| *known).collect()));
+                let watched = renditions.iter().map(|(known, _)| *known).collect();
+                subscriber = Err(TooManyRenditions { watched, address: None });
                 return false;
             }
             let channel = Channel::with_demand(Some(Arc::clone(&self.demand)));
@@ -402,6 +455,32 @@ mod tests {
         assert!(refusal.starts_with("8 renditions of this camera are being watched"), "{refusal}");
         assert!(refusal.ends_with("?quality=90, ?quality=95"), "{refusal}");
         assert!(feed.watch(qualities[0], Delivery::Latest).is_ok());
+    }
+
+    #[test]
+    fn an_address_has_half_of_the_renditions_and_shares_those_that_it_has() {
+        let feed = feed();
+        let of = |quality| Rendition::default().with_quality(quality);
+        let watch = |last, quality| {
+            feed.watch_from(Some(IpAddr::from([192, 0, 2, last])), of(quality), Delivery::Latest)
+        };
+        let mut viewers: Vec<Subscriber> =
+            [30, 40, 50, 60, 60].map(|quality| watch(1, quality).unwrap()).into();
+        let refusal = watch(1, 70).unwrap_err();
+        assert_eq!(refusal.watched, [30, 40, 50, 60].map(of));
+        assert!(refusal.to_string().contains("from this address"), "{refusal}");
+        let others = watch(2, 70).unwrap();
+        assert!(watch(1, 70).is_err(), "it could hold it when the other has gone");
+        assert!(
+            feed.watch_from(Some(IpAddr::from([192, 0, 2, 1])), Rendition::default(), Delivery::Latest)
+                .is_ok()
+        );
+        viewers.pop();
+        assert!(watch(1, 70).is_err(), "one more watches it");
+        viewers.pop();
+        assert!(watch(1, 70).is_ok());
+        drop((others, viewers));
+        assert_eq!(feed.holders.len(), 0, "nothing is kept of who has gone");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod bell;
 mod channel;
 mod event;
 mod feed;
+mod holder;
 mod hub;
 mod notifier;
 mod rate;

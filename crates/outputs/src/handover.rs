@@ -39,6 +39,11 @@ impl Handover {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(taker));
     }
 
+    /// Whether someone asked for the socket.
+    pub fn is_left(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Who is to have the socket, if anyone; for the server.
     pub fn take(&self) -> Option<Taker> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()

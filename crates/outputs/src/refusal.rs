@@ -1,5 +1,7 @@
 //! Requests that cannot be answered.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -46,6 +48,14 @@ impl Refusal {
     /// 503: a viewer more than there may be.
     pub fn full(full: &Full) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: full.to_string() }
+    }
+
+    /// 429: more than may come, until `wait` is over.
+    pub fn too_many(message: String, wait: Duration) -> Response {
+        // A client that comes a moment too early would be refused again.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let headers = [(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))];
+        (headers, Self { status: StatusCode::TOO_MANY_REQUESTS, message }).into_response()
     }
 
     /// 404: a hub without any camera.

@@ -1,5 +1,6 @@
 //! One picture: `/cameras/{name}/snapshot.jpg`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use axum::routing::get;
 use framecast_hub::{Delivery, Feed, Hub, Rendition, State, Subscriber, Update};
 use tokio::time::timeout;
 
-use crate::{NO_STORE, Refusal, parameter, percent_encoded, rendition, x_timestamp};
+use crate::{NO_STORE, Peer, Refusal, client_key, parameter, percent_encoded, rendition, x_timestamp};
 
 /// How single pictures are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Wish {
     pub max_age: Option<Duration>,
     /// What is made of it.
     pub rendition: Rendition,
+    /// Who asks: an address may have half of a camera's renditions.
+    pub peer: Option<IpAddr>,
 }
 
 /// The longest age that can be asked for: a day.
@@ -65,7 +68,7 @@ async fn default_camera(
     request: Request,
 ) -> Result<Response, Refusal> {
     let feed = snapshots.hub.first().ok_or_else(Refusal::no_camera)?;
-    snapshots.respond(&feed, query.as_deref(), request.method()).await
+    snapshots.respond(&feed, query.as_deref(), request.method(), Peer::of(request.extensions())).await
 }
 
 async fn named_camera(
@@ -76,7 +79,7 @@ async fn named_camera(
 ) -> Result<Response, Refusal> {
     let hub = &snapshots.hub;
     let feed = hub.get(&name).ok_or_else(|| Refusal::no_such_camera(&name, hub))?;
-    snapshots.respond(&feed, query.as_deref(), request.method()).await
+    snapshots.respond(&feed, query.as_deref(), request.method(), Peer::of(request.extensions())).await
 }
 
 impl Snapshots {
@@ -85,6 +88,7 @@ impl Snapshots {
         feed: &Arc<Feed>,
         query: Option<&str>,
         method: &Method,
+        peer: Option<IpAddr>,
     ) -> Result<Response, Refusal> {
         let query = query.unwrap_or_default();
         let (max_age, rendition) = (max_age(query)?, rendition::pictures(query)?);
@@ -92,7 +96,7 @@ impl Snapshots {
             // The size is known only with the picture, and a HEAD request must not open the camera.
             return Ok(response(StatusCode::OK, crate::unknown_length()));
         }
-        let update = take(feed, Wish { max_age, rendition }, self.config.wait).await?;
+        let update = take(feed, Wish { max_age, rendition, peer }, self.config.wait).await?;
         let status = if update.is_notice { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let mut response = response(status, Body::from(update.frame.data.clone()));
         let headers = response.headers_mut();
@@ -123,7 +127,7 @@ pub async fn take(feed: &Arc<Feed>, wish: Wish, wait: Duration) -> Result<Update
 
 /// Opens the camera, if it is not open, and waits for a picture that may be shown.
 async fn fresh(feed: &Feed, wish: Wish, wait: Duration) -> Result<Update, Refusal> {
-    let subscriber = feed.watch(wish.rendition, Delivery::Latest);
+    let subscriber = feed.watch_from(wish.peer.map(client_key), wish.rendition, Delivery::Latest);
     let mut subscriber = subscriber.map_err(Refusal::too_many_renditions)?;
     let oldest = wish.max_age.and_then(|age| SystemTime::now().checked_sub(age));
     match timeout(wait, next_picture(feed, &mut subscriber, oldest)).await {

@@ -1,7 +1,7 @@
 //! A viewer of a stream: a socket and a parser.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -63,6 +63,16 @@ impl Viewer {
     /// What the socket says, or [`io::ErrorKind::UnexpectedEof`] for an answer without a head.
     pub async fn open(address: SocketAddr, target: &str) -> io::Result<Self> {
         Self::ask(TcpStream::connect(address).await?, address, target).await
+    }
+
+    /// As [`open`](Self::open) from another address of this machine.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_from(from: IpAddr, address: SocketAddr, target: &str) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        Self::ask(socket.connect(address).await?, address, target).await
     }
 
     /// As [`open`](Self::open) with the least receive buffer: for a viewer that is to be slow.

@@ -1,5 +1,6 @@
 //! Raw cameras and renditions: encoded once for all who watch, and not at all for nobody.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use framecast::codec::jpeg;
@@ -183,14 +184,26 @@ async fn a_stranger_cannot_ask_for_any_number_of_renditions() {
     let camera = raw_camera(PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut viewers = Vec::new();
-    for quality in [30, 40, 50, 60, 70, 80, 90, 95] {
-        let target = format!("/video_feed?width=160&quality={quality}");
-        viewers.push(Viewer::open(server.address, &target).await.unwrap());
+    for (host, qualities) in [(2, [30, 40, 50, 60]), (3, [70, 80, 90, 95])] {
+        let from = IpAddr::from([127, 0, 0, host]);
+        for quality in qualities {
+            let target = format!("/video_feed?width=160&quality={quality}");
+            viewers.push(Viewer::open_from(from, server.address, &target).await.unwrap());
+        }
+        // What the address has already it may share with itself.
+        let target = format!("/video_feed?width=160&quality={}", qualities[0]);
+        let shared = Viewer::open_from(from, server.address, &target).await.unwrap();
+        assert_eq!(shared.status(), Some(200));
+        let more = Viewer::open_from(from, server.address, "/video_feed?width=240").await.unwrap();
+        assert_eq!(more.status(), Some(503), "one address has half of them");
     }
     let refused = get(server.address, "/video_feed?width=240").await.unwrap();
     assert_eq!(refused.status, 503);
     let told = String::from_utf8_lossy(&refused.body).into_owned();
-    assert!(told.contains("?width=160&quality=30"), "{told}");
+    assert!(
+        told.starts_with(r#"{"error":"8 renditions"#) && told.contains("?width=160&quality=30"),
+        "{told}"
+    );
     assert!(server.feed("door").watch(Rendition::default(), framecast::Delivery::Latest).is_ok());
     look(&mut viewers[7]).await;
     server.stop().await;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 
-use super::message::{BadMessage, MAX_MESSAGE_BYTES};
+use super::message::BadMessage;
 use super::scheduler::{ACK_TIMEOUT, MAX_TILES};
+use crate::websocket::{Flood, MAX_MESSAGE_BYTES};
 
 /// The most bytes of a reason: what a close frame has beside its code (RFC 6455 §5.5).
 const MAX_REASON_BYTES: usize = 123;
@@ -95,7 +96,7 @@ impl Ending {
     }
 
     /// What a client that is still there is told: a code of RFC 6455 §7.4.1 and a sentence of at most 123 bytes.
-    pub(super) fn told(&self) -> Option<(u16, String)> {
+    pub fn told(&self) -> Option<(u16, String)> {
         let (code, reason): (u16, Cow<'_, str>) = match self {
             Self::Closed | Self::Gone | Self::Stalled | Self::Slow => return None,
             Self::Shutdown => (1001, "the server ends".into()),
@@ -132,6 +133,12 @@ impl From<tungstenite::Error> for Ending {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLong,
             _ => Self::NotWebSocket,
         }
+    }
+}
+
+impl From<Flood> for Ending {
+    fn from(_: Flood) -> Self {
+        Self::Flood
     }
 }
 

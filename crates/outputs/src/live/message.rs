@@ -12,15 +12,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::rendition::FPS;
+use crate::websocket::wire::HEAD_BYTES;
 
 /// The protocol's version, in the greeting and in each picture's head.
 pub const VERSION: u8 = 1;
-
-/// The most bytes of a message from a client.
-pub const MAX_MESSAGE_BYTES: usize = 4096;
-
-/// Bytes of a picture message before its JPEG.
-pub const HEAD_BYTES: usize = 16;
 
 /// What a tile's priority may be; 0 pauses it.
 const PRIORITY: RangeInclusive<u8> = 0..=100;
@@ -218,6 +213,7 @@ fn out_of<T: Display>(what: &str, name: &str, range: &RangeInclusive<T>) -> BadM
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::websocket::MAX_MESSAGE_BYTES;
 
     #[test]
     fn a_subscription_has_what_it_says_and_defaults_for_the_rest() {

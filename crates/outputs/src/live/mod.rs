@@ -8,12 +8,10 @@ mod ending;
 pub mod message;
 pub mod scheduler;
 mod session;
-mod socket;
 #[cfg(test)]
 mod tests;
 mod throughput;
 mod tiles;
-mod wire;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -30,10 +28,10 @@ use tracing::debug;
 
 pub use ending::{Counts, Ending};
 
+use crate::websocket::Wire;
 use crate::{Viewers, websocket};
 use session::Session;
 use tiles::Tiles;
-use wire::Wire;
 
 /// How connections are served.
 #[derive(Debug, Clone)]

@@ -13,23 +13,14 @@ use tokio_tungstenite::tungstenite::Message;
 use tracing::trace;
 
 use super::ending::Ending;
-use super::message::{self, Ack, ClientMessage, HEAD_BYTES, Subscribe};
+use super::message::{self, Ack, ClientMessage, Subscribe};
 use super::scheduler::{MAX_TILES, NotSent, Scheduler, TooManyTiles, WINDOW};
 use super::tiles::{News, Tiles};
-use super::wire::{self, Wire};
-
-/// A client that is idle is asked so often whether it is there.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
-
-/// After three pings without a word it is not.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
+use crate::websocket::wire::{self, HEAD_BYTES, Wire};
+use crate::websocket::{PING_INTERVAL, Speech};
 
 /// The longest that one picture may take to leave: more than that is no live picture.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Messages a second, acknowledgements of pictures not counted, which are as many as pictures.
-pub(super) const MAX_MESSAGES: u32 = 1000;
-const FLOOD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// While so many texts wait to be written, nothing is read: what a client is told is bounded.
 const MAX_TEXTS: usize = 64;
@@ -47,10 +38,7 @@ pub(super) struct Session<S> {
     /// When what is being written was begun.
     begun_at: Instant,
     ping_at: Instant,
-    heard_at: Instant,
-    /// Messages since `counting_since`.
-    messages: u32,
-    counting_since: Instant,
+    speech: Speech,
 }
 
 #[derive(Debug)]
@@ -76,9 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             leaving: None,
             begun_at: now,
             ping_at: now + PING_INTERVAL,
-            heard_at: now,
-            messages: 0,
-            counting_since: now,
+            speech: Speech::new(now),
         }
     }
 
@@ -129,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if !self.wire.is_idle() && now >= self.begun_at + PICTURE_TIMEOUT {
             return Err(Ending::Slow);
         }
-        if now >= self.heard_at + SILENCE_TIMEOUT {
+        if now >= self.speech.ends_at() {
             return Err(Ending::Stalled);
         }
         match self.scheduler.patience_ends() {
@@ -140,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// When there is something to do even if nothing happens.
     fn next_time(&self, now: Instant) -> Instant {
-        let silent = self.heard_at + SILENCE_TIMEOUT;
+        let silent = self.speech.ends_at();
         if !self.wire.is_idle() {
             return silent.min(self.begun_at + PICTURE_TIMEOUT);
         }
@@ -197,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn receive(&mut self, message: Message, now: Instant) -> Result<(), Ending> {
-        self.heard_at = now;
+        self.speech.hear(now);
         let is_useful = match message {
             Message::Text(text) => match message::parse(&text).map_err(Ending::Bad)? {
                 ClientMessage::Subscribe(wish) => {
@@ -215,15 +201,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Message::Close(_) => return Err(Ending::Closed),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => false,
         };
-        if is_useful { Ok(()) } else { self.count_message(now) }
-    }
-
-    fn count_message(&mut self, now: Instant) -> Result<(), Ending> {
-        if now >= self.counting_since + FLOOD_INTERVAL {
-            (self.counting_since, self.messages) = (now, 0);
-        }
-        self.messages += 1;
-        if self.messages > MAX_MESSAGES { Err(Ending::Flood) } else { Ok(()) }
+        // Acknowledgements are as many as pictures.
+        if is_useful { Ok(()) } else { Ok(self.speech.count(now)?) }
     }
 
     fn subscribe(&mut self, wish: &Subscribe) -> Result<(), Ending> {

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::message::Subscribe;
 use super::scheduler::Pace;
 use crate::viewers::Skips;
-use crate::{Refusal, Via, Viewer, Viewers, rendition};
+use crate::{Refusal, Via, Viewer, Viewers, client_key, rendition};
 
 /// The tiles of one connection.
 #[derive(Debug)]
@@ -167,8 +167,8 @@ impl Tiles {
         let rendition = match begun {
             Ok(()) => rendition,
             // Made for others already: a picture of another size is more than none.
-            Err(TooManyRenditions(made)) => {
-                let nearest = rendition::nearest(&made, rendition);
+            Err(TooManyRenditions { watched, .. }) => {
+                let nearest = rendition::nearest(&watched, rendition);
                 self.begin(wish.tile, &feed, nearest).map_err(|error| error.to_string())?;
                 nearest
             }
@@ -197,7 +197,8 @@ impl Tiles {
     }
 
     fn watch(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<Watch, TooManyRenditions> {
-        let subscriber = feed.watch(rendition, Delivery::Latest)?;
+        let client = self.peer.map(client_key);
+        let subscriber = feed.watch_from(client, rendition, Delivery::Latest)?;
         self.watches += 1;
         let wait = self.wait_with(tile, self.watches, subscriber);
         Ok(Watch { id: self.watches, rendition, subscriber: None, wait, overtaken: 0, passed: 0 })

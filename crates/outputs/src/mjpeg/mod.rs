@@ -18,6 +18,7 @@ mod style;
 mod tests;
 mod viewer;
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub use style::{Boundary, Style};
 
 #[cfg(target_os = "linux")]
 use crate::Handover;
-use crate::{Full, NO_STORE, Peer, Record, Refusal, Via, Viewers, parameter, rendition};
+use crate::{Full, NO_STORE, Peer, Record, Refusal, Via, Viewers, client_key, parameter, rendition};
 use packer::Packers;
 use stream::Stream;
 use viewer::Viewer;
@@ -140,7 +141,7 @@ impl Output {
                 Ok(place) => place,
                 Err(full) => return self.no_place(&full, feed, request),
             };
-            let (rendition, subscriber) = watch(feed, ask.rendition, request)?;
+            let (rendition, subscriber) = watch(feed, ask.rendition, peer, request)?;
             let ask = Ask { rendition, ..ask };
             place.set_rendition(rendition);
             record = Some(Arc::clone(place.record()));
@@ -175,19 +176,25 @@ impl Output {
 
 /// A cursor of `feed` at `rendition`, or at what stands in for it where `request` is that of a client that cannot show a
 /// sentence.
-fn watch(feed: &Feed, rendition: Rendition, request: &Request) -> Result<(Rendition, Subscriber), Refusal> {
-    let error = match feed.watch(rendition, Delivery::Latest) {
+fn watch(
+    feed: &Feed,
+    rendition: Rendition,
+    peer: Option<IpAddr>,
+    request: &Request,
+) -> Result<(Rendition, Subscriber), Refusal> {
+    let watch = |rendition| feed.watch_from(peer.map(client_key), rendition, Delivery::Latest);
+    let error = match watch(rendition) {
         Ok(subscriber) => return Ok((rendition, subscriber)),
         Err(error) => error,
     };
     if !full::wants_pictures(request.headers()) {
         return Err(Refusal::too_many_renditions(error));
     }
-    let nearest = rendition::nearest(&error.0, rendition);
+    let nearest = rendition::nearest(&error.watched, rendition);
     // What was made a moment ago may be gone, and its place taken; the camera's own pictures are always there.
     [nearest, Rendition::default()]
         .into_iter()
-        .find_map(|rendition| Some((rendition, feed.watch(rendition, Delivery::Latest).ok()?)))
+        .find_map(|rendition| Some((rendition, watch(rendition).ok()?)))
         .ok_or_else(|| Refusal::too_many_renditions(error))
 }
 

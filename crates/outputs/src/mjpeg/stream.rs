@@ -11,8 +11,8 @@ use super::ladder::Ladder;
 use super::pace::Pace;
 use super::packer::{Packer, Packers};
 use super::{Ask, Framing};
-use crate::Ending;
 use crate::viewers::{self, Skips};
+use crate::{Ending, client_key};
 
 /// What to do for a stream now.
 #[derive(Debug, PartialEq, Eq)]
@@ -165,7 +165,8 @@ impl Stream {
         if let Some(rung) = ladder.wish(now, bytes_per_second, most).filter(|_| coming.is_none()) {
             let width_px = ladder.width_px(rung);
             let rendition = width_px.map_or(ask.rendition, |width_px| ask.rendition.with_width(width_px));
-            match self.place.feed().watch(rendition, Delivery::Latest) {
+            let client = self.place.peer().map(client_key);
+            match self.place.feed().watch_from(client, rendition, Delivery::Latest) {
                 Ok(subscriber) => *coming = Some(Coming { rung, rendition, subscriber }),
                 // As many sizes are watched as there may be: this viewer stays where it is.
                 Err(_) => ladder.has_failed(now),

@@ -27,7 +27,7 @@ pub use figures::Figures;
 pub use record::{Record, Via};
 pub(crate) use skips::Skips;
 
-use crate::Seldom;
+use crate::{Seldom, client_key};
 
 /// How many viewers there may be at once; `None` for any number. Cameras have limits of their own besides
 /// ([`Bounds::max_viewers`](framecast_hub::Bounds::max_viewers)).
@@ -35,7 +35,7 @@ use crate::Seldom;
 pub struct Limits {
     /// On the whole server.
     pub server: Option<usize>,
-    /// From one address.
+    /// From one address; IPv6 addresses count by their /64.
     pub address: Option<usize>,
 }
 
@@ -55,16 +55,11 @@ struct Registry {
 /// Viewers that were refused since the start, by the limit that refused them.
 #[derive(Debug, Default)]
 struct Refused {
-    server: Reached,
-    camera: Reached,
-    address: Reached,
-}
-
-/// How often a limit was reached, and whether that is to be told.
-#[derive(Debug, Default)]
-struct Reached {
-    count: AtomicU64,
-    warning: Seldom,
+    server: AtomicU64,
+    camera: AtomicU64,
+    address: AtomicU64,
+    /// Whether it is to be told, by the camera and the limit's key: what is refused of one says nothing of another.
+    told: Mutex<BTreeMap<(String, &'static str), Seldom>>,
 }
 
 /// There is no place for one more viewer.
@@ -116,7 +111,7 @@ impl Viewers {
         let mut present = lock(&self.0.present);
         if let Some(full) = self.full(&present, feed, peer) {
             drop(present);
-            self.0.refused.of(&full.limit).add(&full, feed);
+            self.0.refused.add(&full, feed);
             return Err(full);
         }
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed) + 1;
@@ -135,7 +130,8 @@ impl Viewers {
         let Limits { server, address } = self.0.limits;
         // Counted only where there is a limit: a walk over all viewers.
         let of_camera = || present.values().filter(|record| record.feed().name() == feed.name()).count();
-        let of_address = || present.values().filter(|record| record.peer() == peer).count();
+        let client = peer.map(client_key);
+        let of_address = || present.values().filter(|record| record.peer().map(client_key) == client).count();
         let max_viewers = feed.bounds().max_viewers;
         let from_peer = address.zip(peer);
         reached(Limit::Server, server, present.len())
@@ -160,9 +156,9 @@ impl Viewers {
 
     /// How many were refused since the start because the whole server, a camera, or an address had its most.
     pub fn refused(&self) -> [(&'static str, u64); 3] {
-        let Refused { server, camera, address } = &self.0.refused;
+        let Refused { server, camera, address, .. } = &self.0.refused;
         [("server", server), ("camera", camera), ("address", address)]
-            .map(|(name, reached)| (name, reached.count.load(Ordering::Relaxed)))
+            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
     }
 
     /// What was counted since the start for each camera that was ever watched, by name.
@@ -172,25 +168,17 @@ impl Viewers {
 }
 
 impl Refused {
-    fn of(&self, limit: &Limit) -> &Reached {
-        match limit {
-            Limit::Server => &self.server,
-            Limit::Camera(_) => &self.camera,
-            Limit::Address(_) => &self.address,
-        }
-    }
-}
-
-impl Reached {
     fn add(&self, full: &Full, feed: &Feed) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let key = match full.limit {
-            Limit::Server => "max_viewers",
-            Limit::Camera(_) => "max_viewers of the camera",
-            Limit::Address(_) => "max_viewers_per_address",
+        let (count, key) = match full.limit {
+            Limit::Server => (&self.server, "max_viewers"),
+            Limit::Camera(_) => (&self.camera, "max_viewers of the camera"),
+            Limit::Address(_) => (&self.address, "max_viewers_per_address"),
         };
-        if let Some(times) = self.warning.occurs() {
-            warn!(times, "refused a viewer: {full}; the limit is {key} in the configuration");
+        count.fetch_add(1, Ordering::Relaxed);
+        let camera = feed.name();
+        let times = lock(&self.told).entry((camera.to_owned(), key)).or_default().occurs();
+        if let Some(times) = times {
+            warn!(camera, times, "refused a viewer: {full}; the limit is {key} in the configuration");
             let event = Event::new(EventKind::Refused, SystemTime::now()).saying(full.to_string());
             feed.tell(event.counting(times));
         }
@@ -300,7 +288,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::time::Duration;
 
-    use framecast_hub::{Bounds, Hub};
+    use framecast_hub::{Bounds, Hub, Told};
 
     use super::*;
 
@@ -338,6 +326,35 @@ mod tests {
         // Both cameras are called `door` here; places are counted by name.
         let full = viewers.admit(&small, address(3), Via::Mjpeg).unwrap_err();
         assert_eq!(full.to_string(), "camera `door` has as many viewers as it may have (3)");
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_address() {
+        let viewers = Viewers::new(Limits { server: None, address: Some(1) });
+        let of = |text: &str| viewers.admit(&feed(None), Some(text.parse().unwrap()), Via::Mjpeg);
+        let _held = of("2001:db8::1").unwrap();
+        assert!(of("2001:db8::2").is_err());
+        assert!(of("2001:db8:0:1::1").is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_flood_at_one_camera_neither_hides_nor_swells_what_is_refused_of_another() {
+        let hub = Hub::new();
+        let bounds = Bounds { max_viewers: Some(0), ..Bounds::default() };
+        let [yard, door] =
+            ["yard", "door"].map(|name| hub.add_with(name, bounds, SystemTime::UNIX_EPOCH).unwrap());
+        let (viewers, mut events) = (Viewers::default(), hub.events().subscribe());
+        (0..1000).for_each(|_| drop(viewers.admit(&yard, None, Via::Mjpeg).unwrap_err()));
+        viewers.admit(&door, None, Via::Mjpeg).unwrap_err();
+        for name in ["yard", "door"] {
+            let Some(Told::Event(event)) = events.next().await else { panic!("nothing is told of {name}") };
+            assert_eq!((event.camera.as_deref(), event.count), (Some(name), Some(1)));
+            assert_eq!(
+                event.text.unwrap(),
+                format!("camera `{name}` has as many viewers as it may have (0)")
+            );
+        }
+        assert_eq!(viewers.refused()[1], ("camera", 1001));
     }
 
     #[test]

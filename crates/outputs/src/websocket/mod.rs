@@ -4,6 +4,9 @@
 //! the [`Client`]'s business. Whether a page of another site may connect must have been checked: browsers let any page try.
 
 mod handshake;
+mod socket;
+mod speech;
+pub mod wire;
 
 use std::net::IpAddr;
 
@@ -15,6 +18,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
+
+pub use speech::{Flood, MAX_MESSAGE_BYTES, MAX_MESSAGES, PING_INTERVAL, Speech};
+pub use wire::Wire;
 
 use crate::{Handover, Peer, Taken};
 

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use framecast_hub::{Feed, Rendition, SIDE_PX};
 use framecast_outputs::mjpeg::{Boundary, Framing, Style};
-use framecast_outputs::{Refusal, snapshot};
+use framecast_outputs::{Peer, Refusal, snapshot};
 use serde::Serialize;
 
 use super::query::Query;
@@ -30,7 +30,8 @@ pub(super) async fn frame(State(drop_in): State<DropIn>, request: Request) -> Re
     let feed = source(&drop_in, &query)?;
     let cached = query.get("cache").and_then(|cache| humantime::parse_duration(cache).ok());
     let max_age = cached.map(|age| age.min(MAX_CACHE));
-    let wish = snapshot::Wish { max_age, rendition: rendition(&query)? };
+    let peer = Peer::of(request.extensions());
+    let wish = snapshot::Wish { max_age, rendition: rendition(&query)?, peer };
     let picture = drop_in.picture(&feed, wish, request.method()).await?;
     Ok(picture_answer(picture.as_ref(), &[("cache-control", "no-cache"), ("pragma", "no-cache")]))
 }

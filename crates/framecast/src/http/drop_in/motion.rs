@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use framecast_hub::{Feed, Rendition};
 use framecast_outputs::mjpeg::{Boundary, Framing, Style};
-use framecast_outputs::{Refusal, snapshot};
+use framecast_outputs::{Peer, Refusal, snapshot};
 
 use super::{DropIn, picture_answer};
 
@@ -98,7 +98,7 @@ pub(super) async fn picture(
 ) -> Result<Response, Refusal> {
     let feed = feed(&drop_in, n)?;
     let rendition = kind.rendition(&drop_in, &feed, request.method()).await?;
-    let wish = snapshot::Wish { max_age: None, rendition };
+    let wish = snapshot::Wish { max_age: None, rendition, peer: Peer::of(request.extensions()) };
     let picture = drop_in.picture(&feed, wish, request.method()).await?;
     let mut response = picture_answer(picture.as_ref(), &[]);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -14,15 +14,19 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::message::{HEAD_BYTES, MAX_MESSAGE_BYTES};
 use super::socket::Socket;
+use super::speech::MAX_MESSAGE_BYTES;
 
 /// How long a client may take to take its last words: less than the server waits for connections at its end.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// A WebSocket towards one client.
+/// How many bytes stand before a picture in its message.
+pub const HEAD_BYTES: usize = 16;
+
+/// A WebSocket towards one client, who may be sent pictures and may say as much as [`Speech`](super::Speech) bounds. Writes
+/// fail when the client has taken nothing for a while.
 #[derive(Debug)]
-pub(super) struct Wire<S> {
+pub struct Wire<S> {
     ws: WebSocketStream<Socket<S>>,
     /// A picture that goes when nothing else is being written.
     picture: Option<([u8; HEAD_BYTES], Bytes)>,
@@ -31,7 +35,7 @@ pub(super) struct Wire<S> {
 
 /// What happened on the wire.
 #[derive(Debug)]
-pub(super) enum Event {
+pub enum Event {
     /// What was begun has left: there is room for the next.
     Flushed,
     /// The client sent a message.
@@ -40,7 +44,7 @@ pub(super) enum Event {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Over `stream`, from which `early` has been read already.
-    pub(super) async fn new(stream: S, early: &[u8], write_timeout: Duration) -> Self {
+    pub async fn new(stream: S, early: &[u8], write_timeout: Duration) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(MAX_MESSAGE_BYTES)
             .write_buffer_size(0)
@@ -53,24 +57,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Whether nothing is being written.
-    pub(super) fn is_idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.is_idle
     }
 
     /// Begins to write a text or a ping; to be called when idle.
-    pub(super) fn begin(&mut self, message: Message) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub fn begin(&mut self, message: Message) -> Result<(), Error> {
         self.is_idle = false;
         Pin::new(&mut self.ws).start_send(message)
     }
 
     /// Begins to write a picture; to be called when idle.
-    pub(super) fn begin_picture(&mut self, head: [u8; HEAD_BYTES], jpeg: Bytes) {
+    pub fn begin_picture(&mut self, head: [u8; HEAD_BYTES], jpeg: Bytes) {
         self.is_idle = false;
         self.picture = Some((head, jpeg));
     }
 
-    /// What happens next; nothing is received unless it `reads`.
-    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Result<Event, Error>> {
+    /// What happens next; nothing is received unless it `reads`. Cancel safe.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Result<Event, Error>> {
         if !self.is_idle && self.poll_written(cx)?.is_ready() {
             self.is_idle = true;
             return Poll::Ready(Ok(Event::Flushed));
@@ -93,7 +100,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Ends the connection: with a code and a reason where the client is to be told one.
-    pub(super) async fn close(mut self, told: Option<(u16, String)>) {
+    pub async fn close(mut self, told: Option<(u16, String)>) {
         let closing = async {
             if let Some((code, reason)) = told {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };

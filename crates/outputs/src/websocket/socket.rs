@@ -13,8 +13,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::message::MAX_MESSAGE_BYTES;
-use super::session::MAX_MESSAGES;
+use super::speech::{MAX_MESSAGE_BYTES, MAX_MESSAGES};
 
 /// FIN and the opcode of a binary message (RFC 6455 §5.2).
 const WHOLE_BINARY: u8 = 0x82;

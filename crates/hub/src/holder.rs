@@ -1,0 +1,61 @@
+//! Which renditions of a camera each address watches: not so many that none is left for others.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use crate::Rendition;
+use crate::channel::lock;
+
+/// How often each address watches each rendition of one camera.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Holders(Arc<Mutex<BTreeMap<(IpAddr, Rendition), usize>>>);
+
+/// An address watches a rendition as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    holders: Holders,
+    key: (IpAddr, Rendition),
+}
+
+impl Holders {
+    /// Takes note that `address` watches `rendition`, which may be one of `most` at once.
+    ///
+    /// # Errors
+    /// Those that it watches, where there are as many and this is not among them.
+    pub(crate) fn hold(
+        &self,
+        address: IpAddr,
+        rendition: Rendition,
+        most: usize,
+    ) -> Result<Holder, Vec<Rendition>> {
+        let mut holders = lock(&self.0);
+        let of_address = (address, Rendition::default())..;
+        let watched = holders.range(of_address).take_while(|((known, _), _)| *known == address);
+        let watched: Vec<Rendition> = watched.map(|((_, rendition), _)| *rendition).collect();
+        if watched.len() >= most && !watched.contains(&rendition) {
+            return Err(watched);
+        }
+        let key = (address, rendition);
+        *holders.entry(key).or_default() += 1;
+        Ok(Holder { holders: self.clone(), key })
+    }
+
+    /// How many addresses and renditions there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let mut holders = lock(&self.holders.0);
+        if let Some(count) = holders.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                holders.remove(&self.key);
+            }
+        }
+    }
+}

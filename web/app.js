@@ -66,9 +66,10 @@ function pace() {
 }
 
 const polling = poll("api/cameras", {
-  onAnswer({ cameras, now }, isFresh, askedAt) {
+  onAnswer({ server, cameras, now }, isFresh, askedAt) {
     const nowMs = Date.parse(now);
     states.answer(cameras, nowMs, askedAt);
+    marker.offer(server.marks);
     keepTiles(cameras);
     sumUp(states.all);
     if (isFresh) events.refresh();
@@ -107,4 +108,4 @@ const events = new Events({ kind: "started,opened,live,lost,stalled,closed" }, {
   onMissed: () => polling.hurry(),
 });
 
-new Marker({ button: document.getElementById("mark"), news });
+const marker = new Marker({ button: document.getElementById("mark"), news });

@@ -181,13 +181,14 @@ showAddresses();
 prepareSnapshot();
 prepareFullScreen();
 at("history").href = `${address("history")}?${new URLSearchParams({ camera: name })}`;
-new Marker({ button: at("mark"), news, camera: name });
+const marker = new Marker({ button: at("mark"), news, camera: name });
 
 const polling = poll(`api/${path}`, {
   onAnswer(answer, isFresh, askedAt) {
     const nowMs = Date.parse(answer.now);
     states.answer([answer], nowMs, askedAt);
     veil.hidden = true;
+    marker.offer(answer.server.marks);
     at("actions").hidden = at("side").hidden = at("state").hidden = false;
     if (isFresh) events.refresh();
     streams.up(isFresh);

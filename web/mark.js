@@ -41,6 +41,8 @@ export class Marker {
   #save = Object.assign(make("button", "button", "Mark"), { type: "submit" });
   #dialog;
   #timer = 0;
+  // Whether the server takes marks, as far as it has said so.
+  #isOffered = false;
 
   /** `button` opens the dialog; `news` is the page's; `camera`, where given, is what is marked, else the server. */
   constructor({ button, news, camera = null }) {
@@ -50,8 +52,13 @@ export class Marker {
     this.#camera = camera;
     this.#build();
     button.onclick = () => this.#open();
-    button.hidden = false;
     addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  /** Shows the button, or not: where the server takes no marks. */
+  offer(isOffered) {
+    this.#isOffered = isOffered;
+    this.#button.hidden = !isOffered;
   }
 
   #build() {
@@ -74,7 +81,7 @@ export class Marker {
 
   #onKey(event) {
     const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
-    if (!isPlain || event.key.toLowerCase() !== KEY || this.#dialog.open) return;
+    if (!this.#isOffered || !isPlain || event.key.toLowerCase() !== KEY || this.#dialog.open) return;
     if (event.target instanceof Element && event.target.matches(WRITING)) return;
     // The letter is not to be the first one of the label.
     event.preventDefault();

@@ -173,6 +173,8 @@ impl Cameras {
             settings,
             viewers,
             connections: http::Counts::default(),
+            guesses: Arc::default(),
+            marks: Arc::default(),
             live_counts: live::Counts::default(),
             codec,
             state,
@@ -236,6 +238,8 @@ impl App {
         let listener = Listener::bind(&settings.listen).await.map_err(failed)?;
         let listens_on = listener.listens_on().map_err(failed)?;
         let cameras = Cameras::start(settings, drivers).await?;
+        let guesses = Arc::clone(&cameras.context.guesses);
+        cameras.tasks.spawn(guesses.run(cameras.hub().events().clone(), cameras.shutdown.clone()));
         let router = http::guarded(&cameras.context, listens_on.is_local(), &cameras.shutdown);
         let server = Server::new(listener, router, &cameras.context);
         Ok(Self { cameras, server, listens_on })

@@ -39,12 +39,7 @@ impl Answer {
 /// A request line's rest and headers: `GET /x` with `Host: h` and so on, as HTTP/1.1.
 pub fn ask(address: SocketAddr, request: &str, headers: &[(&str, &str)]) -> Answer {
     let mut reader = send(address, &head_of(address, request, headers, "1.1"));
-    let mut answer = read_head(&mut reader);
-    let has_body = !request.starts_with("HEAD ") && !matches!(answer.status, 204 | 304);
-    if has_body {
-        answer.body = read_body(&mut reader, &answer);
-    }
-    answer
+    if request.starts_with("HEAD ") { read_head(&mut reader) } else { read_answer(&mut reader) }
 }
 
 /// A GET request.
@@ -92,6 +87,15 @@ pub fn read_head(reader: &mut impl BufRead) -> Answer {
         (name.to_owned(), value.to_owned())
     };
     Answer { version, status, headers: lines[1..].iter().map(header).collect(), body: Vec::new() }
+}
+
+/// Reads an answer with its body, as far as it has one.
+pub fn read_answer(reader: &mut impl BufRead) -> Answer {
+    let mut answer = read_head(reader);
+    if !matches!(answer.status, 204 | 304) {
+        answer.body = read_body(reader, &answer);
+    }
+    answer
 }
 
 fn read_body(reader: &mut impl BufRead, answer: &Answer) -> Vec<u8> {

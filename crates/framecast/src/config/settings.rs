@@ -227,9 +227,10 @@ impl Settings {
 
     /// What can be meant, but hardly is: a sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let counts_nobody = self.max_viewers_per_address.is_some() && self.listen.path().is_some();
-        let message = "max_viewers_per_address limits nobody: viewers that come by a UNIX socket have no address; \
-                       max_viewers counts them";
+        let has_address = self.listen.path().is_none() || self.trusted_proxies.contains(None);
+        let counts_nobody = self.max_viewers_per_address.is_some() && !has_address;
+        let message = "max_viewers_per_address limits nobody: viewers that come by a UNIX socket have no address \
+                       unless \"unix\" is among trusted_proxies; max_viewers counts them";
         let counts_nobody = counts_nobody.then(|| message.to_owned());
         counts_nobody.into_iter().chain(self.account.as_ref().and_then(Account::warning)).collect()
     }

@@ -12,12 +12,15 @@ use framecast_drivers::{Capture, Device};
 use framecast_hub::{Channel, Feed, Rendition, State as CameraState};
 use framecast_outputs::{Refusal, percent_encoded};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Context;
 
 /// How long it may take to ask all devices what they are. USB devices hang.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long it is told what they answered before they are asked again.
+const DEVICES_MAX_AGE: Duration = Duration::from_secs(10);
 
 /// `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
 pub(crate) fn routes(context: Context) -> Router {
@@ -29,25 +32,41 @@ pub(crate) fn routes(context: Context) -> Router {
 }
 
 #[derive(Serialize)]
-struct Devices {
-    devices: Vec<Device>,
+struct Devices<'a> {
+    devices: &'a [Device],
+}
+
+/// What was plugged in when the devices were asked last.
+#[derive(Debug, Default)]
+pub(crate) struct Listing(Option<(Instant, Arc<Vec<Device>>)>);
+
+impl Listing {
+    /// It, if that is not long ago: to ask again opens all devices.
+    fn fresh(&self, now: Instant) -> Option<Arc<Vec<Device>>> {
+        let (at, devices) = self.0.as_ref()?;
+        (now.saturating_duration_since(*at) < DEVICES_MAX_AGE).then(|| Arc::clone(devices))
+    }
 }
 
 /// What is plugged in. One call at a time asks the devices, and a caller who waits no longer does not end it: each opens
 /// them all, and where one of them hangs, further calls must not hang in it, too.
 async fn devices(State(context): State<Context>) -> Result<Response, Refusal> {
     let listed = async {
-        let turn = Arc::clone(&context.listing).lock_owned().await;
+        let mut listing = Arc::clone(&context.listing).lock_owned().await;
+        if let Some(devices) = listing.fresh(Instant::now()) {
+            return Ok(devices);
+        }
         let drivers = context.drivers.clone();
         let task = tokio::spawn(async move {
-            let _turn = turn;
-            drivers.devices().await
+            let devices = Arc::new(drivers.devices().await);
+            *listing = Listing(Some((Instant::now(), Arc::clone(&devices))));
+            devices
         });
         task.await
     };
     let refusal = |status, message: String| Err(Refusal { status, message });
     match timeout(DEVICES_TIMEOUT, listed).await {
-        Ok(Ok(devices)) => Ok(json(Devices { devices })),
+        Ok(Ok(devices)) => Ok(json(Devices { devices: &devices })),
         Ok(Err(_)) => {
             refusal(StatusCode::SERVICE_UNAVAILABLE, "a driver panicked over its devices".to_owned())
         }
@@ -65,6 +84,8 @@ struct Server {
     /// The codec that encodes pictures, and what another would bring.
     codec: String,
     started_at: String,
+    /// Whether marks can be set.
+    marks: bool,
 }
 
 #[derive(Serialize)]
@@ -207,6 +228,7 @@ fn server(context: &Context) -> Server {
         version: env!("CARGO_PKG_VERSION"),
         codec: context.codec.to_string(),
         started_at: rfc3339(context.started_at),
+        marks: context.settings.marks_per_minute > 0,
     }
 }
 
@@ -219,5 +241,19 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(timestamp) => format!("{timestamp:.3}"),
         Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_devices_answered_is_told_for_ten_seconds() {
+        let now = Instant::now();
+        assert!(Listing::default().fresh(now).is_none());
+        let listing = Listing(Some((now, Arc::default())));
+        assert!(listing.fresh(now + Duration::from_millis(9_999)).is_some());
+        assert!(listing.fresh(now + DEVICES_MAX_AGE).is_none());
     }
 }

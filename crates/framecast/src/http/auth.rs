@@ -1,6 +1,7 @@
 //! One account over everything: HTTP Basic (RFC 7617).
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -8,9 +9,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use framecast_outputs::Refusal;
+use framecast_outputs::{Peer, Refusal};
 
 use super::credentials::Credentials;
+use super::guesses::{Guesses, Login, Outcome};
 use crate::config::Account;
 
 /// The credentials that a request must bring.
@@ -23,8 +25,8 @@ impl BasicAuth {
         Self { expected: Credentials::of(account) }
     }
 
-    fn accepts(&self, headers: &HeaderMap) -> bool {
-        credentials(headers).is_some_and(|given| self.expected.are(&given))
+    fn accepts(&self, given: &[u8]) -> bool {
+        self.expected.are(given)
     }
 }
 
@@ -34,12 +36,31 @@ fn credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
 }
 
 /// Lets a request pass that brings the account's name and password.
-pub(crate) async fn check(State(auth): State<Arc<BasicAuth>>, request: Request, next: Next) -> Response {
-    if auth.accepts(request.headers()) {
-        return next.run(request).await;
+pub(crate) async fn check(
+    State((auth, guesses)): State<(Arc<BasicAuth>, Arc<Guesses>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    // What brings no credentials, or none that can be read, guesses nothing.
+    let Some(given) = credentials(request.headers()) else {
+        let has_tried = request.headers().contains_key(header::AUTHORIZATION);
+        return challenge(if has_tried { "wrong user or password" } else { "user and password needed" });
+    };
+    let login = request.extensions().get::<Login>().cloned().unwrap_or_default();
+    let address = Peer::of(request.extensions());
+    match guesses.attempt(address, &login, Instant::now(), || auth.accepts(&given)) {
+        Outcome::Right => next.run(request).await,
+        Outcome::Wrong => challenge("wrong user or password"),
+        Outcome::Uncompared(wait) => too_many(wait),
     }
+}
+
+fn challenge(message: &str) -> Response {
     let headers = [(header::WWW_AUTHENTICATE, "Basic realm=\"Framecast\", charset=\"UTF-8\"")];
-    let has_tried = request.headers().contains_key(header::AUTHORIZATION);
-    let message = if has_tried { "wrong user or password" } else { "user and password needed" }.to_owned();
-    (headers, Refusal { status: StatusCode::UNAUTHORIZED, message }).into_response()
+    (headers, Refusal { status: StatusCode::UNAUTHORIZED, message: message.to_owned() }).into_response()
+}
+
+fn too_many(wait: Duration) -> Response {
+    let message = "too many wrong passwords: this one was not compared; try again in a second";
+    Refusal::too_many(message.to_owned(), wait)
 }

@@ -10,6 +10,8 @@ pub(crate) enum Fate {
     Accepted,
     /// There was no place for it.
     Refused,
+    /// Its address had no place left, for it or for a request that a proxy passed on.
+    RefusedAddress,
     /// Nothing was ever asked on it.
     Silent,
     /// The head of a request did not come in time.
@@ -22,7 +24,7 @@ pub(crate) enum Fate {
 
 /// Counts by fate. Cheap to clone; all clones count together.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Counts(Arc<[AtomicU64; 6]>);
+pub(crate) struct Counts(Arc<[AtomicU64; 7]>);
 
 impl Counts {
     pub(crate) fn count(&self, fate: Fate) {
@@ -35,9 +37,10 @@ impl Counts {
     }
 
     /// Connections that ended otherwise than they should, by a word for why.
-    pub(crate) fn failed(&self) -> [(&'static str, u64); 5] {
+    pub(crate) fn failed(&self) -> [(&'static str, u64); 6] {
         [
             ("refused", self.of(Fate::Refused)),
+            ("refused_address", self.of(Fate::RefusedAddress)),
             ("silent", self.of(Fate::Silent)),
             ("late_head", self.of(Fate::LateHead)),
             ("bad_request", self.of(Fate::BadRequest)),

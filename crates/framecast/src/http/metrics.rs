@@ -111,7 +111,12 @@ impl Scrape {
         }
         let failed = self.0.connections.failed();
         let failed = failed.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
-        family(encoder, "failed_connections", "Connections that ended otherwise than they should", failed)
+        family(encoder, "failed_connections", "Connections that ended otherwise than they should", failed)?;
+        let guesses = &self.0.guesses;
+        let denied = [("wrong", guesses.wrong()), ("uncompared", guesses.uncompared())];
+        let denied = denied.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
+        let help = "Requests that were denied for a wrong password, or unseen after too many";
+        family(encoder, "denied_requests", help, denied)
     }
 
     fn history(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

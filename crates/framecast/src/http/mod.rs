@@ -3,6 +3,7 @@
 mod address;
 mod api;
 mod auth;
+mod clients;
 mod connection;
 mod controls;
 mod counts;
@@ -13,10 +14,12 @@ mod error_page;
 mod forwarded;
 mod gauge_histogram;
 mod guard;
+mod guesses;
 mod history;
 mod listener;
 mod metrics;
 mod page;
+mod places;
 mod serve;
 mod viewers;
 
@@ -45,6 +48,7 @@ use crate::history::Opened;
 use crate::lost_lines::LostLines;
 
 pub(crate) use counts::Counts;
+pub(crate) use guesses::Guesses;
 pub(crate) use listener::Listener;
 pub(crate) use serve::Server;
 
@@ -61,14 +65,18 @@ pub(crate) struct Context {
     pub(crate) viewers: Viewers,
     /// What became of connections.
     pub(crate) connections: Counts,
+    /// Who gave wrong passwords.
+    pub(crate) guesses: Arc<Guesses>,
+    /// Who set marks.
+    pub(crate) marks: Arc<history::Marks>,
     /// Why connections of `/api/live` ended.
     pub(crate) live_counts: live::Counts,
     /// The codec that encodes pictures.
     pub(crate) codec: Backend,
     /// Where controls are kept across restarts, if anywhere.
     pub(crate) state: Option<Arc<StateFile>>,
-    /// Held while devices are asked what they are.
-    pub(crate) listing: Arc<tokio::sync::Mutex<()>>,
+    /// What is plugged in; held while devices are asked what they are.
+    pub(crate) listing: Arc<tokio::sync::Mutex<api::Listing>>,
     /// What is lost of the log, where the program counts that.
     pub(crate) lost_lines: Arc<OnceLock<LostLines>>,
     pub(crate) started_at: SystemTime,
@@ -148,7 +156,7 @@ pub(crate) fn guarded(context: &Context, is_local: bool, shutdown: &Cancellation
     let guard = Arc::new(guard::Guard::new(settings, is_local));
     let mut router = routes(context, shutdown).fallback_service(fallback(context));
     if let Some(account) = &settings.account {
-        let account = Arc::new(auth::BasicAuth::new(account));
+        let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&context.guesses));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));
     }
     if !settings.cors_origins.is_empty() {
@@ -158,6 +166,7 @@ pub(crate) fn guarded(context: &Context, is_local: bool, shutdown: &Cancellation
     }
     router
         .layer(middleware::from_fn_with_state(guard, guard::check))
+        .layer(middleware::from_fn(places::hold))
         .layer(middleware::from_fn(error_page::show))
         .layer(middleware::from_fn_with_state(Arc::clone(settings), forwarded::resolve))
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Version};
+use bytes::Bytes;
 use framecast_outputs::{Handover, Peer, Place, Seldom, Socket, Taken};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -28,7 +29,9 @@ use super::Context;
 use super::connection::{self, Connection};
 use super::counts::{Counts, Fate};
 use super::descriptors::{self, Spare};
+use super::guesses::Login;
 use super::listener::Listener;
+use super::places::{self, Places, Seat};
 use crate::config::Settings;
 
 /// The bound on a request's head, and on what a connection queues in the program: hyper's least, so that the next
@@ -54,9 +57,8 @@ const ENDING_TIMEOUT: Duration = Duration::from_millis(1800);
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
 Content-Length: 51\r\nConnection: close\r\n\r\n{\"error\":\"the request's head did not come in time\"}";
 
-/// The whole answer to a connection for which there is no place.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
-Content-Length: 44\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{\"error\":\"all connections are in use; wait\"}";
+/// What who is refused for want of a place among all is told.
+const FULL: &str = "all connections are in use; wait, or raise max_connections";
 
 /// A listener and what it serves.
 #[derive(Debug)]
@@ -66,6 +68,8 @@ pub(crate) struct Server {
     settings: Arc<Settings>,
     counts: Counts,
     places: Arc<Semaphore>,
+    /// Those of each address among them.
+    seats: Places,
     refusals: Arc<Semaphore>,
     warning: Seldom,
     connections: TaskTracker,
@@ -75,9 +79,10 @@ impl Server {
     pub(crate) fn new(listener: Listener, router: Router, context: &Context) -> Self {
         let (settings, counts) = (Arc::clone(&context.settings), context.connections.clone());
         let places = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let seats = Places::new(Arc::clone(&settings), counts.clone());
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let (warning, connections) = (Seldom::default(), TaskTracker::new());
-        Self { listener, router, settings, counts, places, refusals, warning, connections }
+        Self { listener, router, settings, counts, places, seats, refusals, warning, connections }
     }
 
     /// Accepts connections until `shutdown`, then waits for those that are open, which are dropped when they have not
@@ -109,30 +114,43 @@ impl Server {
     }
 
     fn take(&self, socket: Socket, peer: Peer, shutdown: &CancellationToken) {
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => {
-                self.counts.count(Fate::Accepted);
-                connection::configure(&socket);
-                // Whoever takes the connection over holds its place, and the server's end waits for them too.
-                let place = Box::new((place, self.connections.token()));
-                let rules = Rules { settings: Arc::clone(&self.settings), counts: self.counts.clone() };
-                let serving = serve(socket, peer, self.router.clone(), rules, place, shutdown.clone());
-                self.connections.spawn(serving);
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.counts.count(Fate::Refused);
+            debug!(?peer, "refused: all connections are in use");
+            if let Some(times) = self.warning.occurs() {
+                let most = self.settings.max_connections;
+                warn!(times, "refused a connection: all {most} are in use; the limit is max_connections");
             }
-            Err(_) => {
-                self.counts.count(Fate::Refused);
-                debug!(?peer, "refused: all connections are in use");
-                if let Some(times) = self.warning.occurs() {
-                    let most = self.settings.max_connections;
-                    warn!(times, "refused a connection: all {most} are in use; the limit is max_connections");
-                }
-                match Arc::clone(&self.refusals).try_acquire_owned() {
-                    Ok(refusal) => drop(self.connections.spawn(refuse(socket, refusal))),
-                    Err(_) => refuse_at_once(&socket),
-                }
-            }
+            return self.refuse(socket, FULL);
+        };
+        let Ok(seat) = self.seats.seat(peer.0) else { return self.refuse(socket, places::FULL) };
+        self.counts.count(Fate::Accepted);
+        connection::configure(&socket);
+        // Whoever takes the connection over holds its places, and the server's end waits for them too.
+        let place = Box::new((place, seat.clone(), self.connections.token()));
+        let rules = Rules { settings: Arc::clone(&self.settings), counts: self.counts.clone() };
+        let serving = serve(socket, (peer, seat), self.router.clone(), rules, place, shutdown.clone());
+        self.connections.spawn(serving);
+    }
+
+    /// Tells a client that there is no place for it, and why.
+    fn refuse(&self, socket: Socket, sentence: &str) {
+        match Arc::clone(&self.refusals).try_acquire_owned() {
+            Ok(refusal) => drop(self.connections.spawn(refuse(socket, busy(sentence), refusal))),
+            Err(_) => refuse_at_once(&socket, &busy(sentence)),
         }
     }
+}
+
+/// The whole answer to a connection for which there is no place.
+fn busy(sentence: &str) -> Bytes {
+    let body = serde_json::json!({ "error": sentence }).to_string();
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Retry-After: 5\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    (head + &body).into()
 }
 
 /// What a connection is held to, and where its end is counted.
@@ -157,14 +175,14 @@ fn http(settings: &Settings) -> http1::Builder {
 /// Serves one connection to its end, or until a handler has it.
 async fn serve(
     socket: Socket,
-    peer: Peer,
+    (peer, seat): (Peer, Seat),
     router: Router,
     rules: Rules,
     place: Place,
     shutdown: CancellationToken,
 ) {
     let io = TokioIo::new(Connection::new(socket, rules.settings.write_timeout));
-    let handover = Handover::new();
+    let (handover, login) = (Handover::new(), Login::default());
     let (word, was_asked, is_old) = (handover.clone(), AtomicBool::new(false), AtomicBool::new(false));
     let service = service_fn(|request: Request<Incoming>| {
         was_asked.store(true, Ordering::Relaxed);
@@ -172,6 +190,8 @@ async fn serve(
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(word.clone());
+        request.extensions_mut().insert(login.clone());
+        request.extensions_mut().insert(seat.clone());
         Box::pin(router.clone().oneshot(request))
     });
     let mut connection = http(&rules.settings).serve_connection(io, service);
@@ -254,9 +274,9 @@ async fn finish(
 }
 
 /// Tells a client that there is no place for it.
-async fn refuse(mut stream: Socket, _refusal: OwnedSemaphorePermit) {
+async fn refuse(mut stream: Socket, busy: Bytes, _refusal: OwnedSemaphorePermit) {
     let telling = async {
-        stream.write_all(BUSY).await?;
+        stream.write_all(&busy).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection, and the answer with it.
         let mut rest = [0; 1024];
@@ -269,13 +289,13 @@ async fn refuse(mut stream: Socket, _refusal: OwnedSemaphorePermit) {
 
 /// Tells a client that there is no place for it, as far as that goes without waiting: what it asks later resets the
 /// connection, and on some systems takes the answer with it.
-fn refuse_at_once(socket: &Socket) {
+fn refuse_at_once(socket: &Socket, busy: &[u8]) {
     let socket = match socket {
         Socket::Tcp(stream) => SockRef::from(stream),
         Socket::Unix(stream) => SockRef::from(stream),
     };
     // What was read resets nothing. A client that cannot be told sees its connection closed.
-    let (_read, _told) = ((&*socket).read(&mut [0; 1024]), socket.send(BUSY));
+    let (_read, _told) = ((&*socket).read(&mut [0; 1024]), socket.send(busy));
 }
 
 /// Whether an error of `accept` concerns the connection that was to be accepted and not the listener.

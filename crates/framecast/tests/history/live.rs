@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use framecast_testkit::soon;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -182,4 +183,55 @@ async fn where_nothing_happens_something_is_sent_every_fifteen_seconds() {
     let beat = ear.piece().await.unwrap();
     assert!(beat.starts_with(":\nid: ") && !beat.contains("data"), "{beat}");
     assert_eq!(begun.elapsed().as_secs(), 15, "by the paused clock");
+}
+
+/// The code with which the server closes.
+async fn close_code(ws: &mut WebSocketStream<TcpStream>) -> u16 {
+    loop {
+        match soon("the end", ws.next()).await {
+            Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
+            Some(Ok(_)) => {}
+            other => panic!("it ended without a code: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_says_too_much_over_a_websocket_is_told_so_by_a_code() {
+    let server = Server::start().await;
+    let mut ws = websocket(&server, "", &[]).await.unwrap();
+    ws.send(Message::text("x".repeat(4096))).await.unwrap();
+    ws.send(Message::text("x".repeat(4097))).await.unwrap();
+    assert_eq!(close_code(&mut ws).await, 1009);
+    let mut ws = websocket(&server, "", &[]).await.unwrap();
+    // More than fit into a second, however slow this machine is at the moment.
+    for _ in 0..20_000 {
+        if ws.send(Message::Ping("x".into())).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(close_code(&mut ws).await, 1008);
+    let mut ws = websocket(&server, "", &[]).await.unwrap();
+    ws.get_mut().write_all(&[0xff; 100]).await.unwrap();
+    assert_eq!(close_code(&mut ws).await, 1002);
+    server.mark("it goes on").await;
+}
+
+#[tokio::test]
+async fn a_websocket_of_whose_client_nothing_is_heard_ends() {
+    let server = Server::start().await;
+    let mut ws = websocket(&server, "", &[]).await.unwrap();
+    // Answers no ping: what comes is read past the library that would.
+    tokio::time::pause();
+    let begun = Instant::now();
+    let (mut len, mut bytes) = (0, [0; 1024]);
+    loop {
+        match soon("the end", ws.get_mut().read(&mut bytes)).await.unwrap() {
+            0 => break,
+            more => len += more,
+        }
+    }
+    let seconds = begun.elapsed().as_secs_f64().round();
+    assert_eq!(seconds, 45.0, "by the paused clock");
+    assert!(len < 20, "pings alone: {len} bytes");
 }

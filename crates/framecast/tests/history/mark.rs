@@ -160,7 +160,9 @@ async fn with_an_account_nothing_is_read_or_marked_without_it() {
         "/history",
     ] {
         assert_eq!(server.get(path).await.status, 401, "{path}");
+        // Each of an address of its own: of one no more than five a second are compared.
         let wrong = server.client.get(server.url(path)).basic_auth("me", Some("px"));
+        let wrong = wrong.header("X-Forwarded-For", format!("192.0.2.{}", path.len()));
         assert_eq!(ask(wrong).await.unwrap().status, 401, "{path}");
         let right = server.client.head(server.url(path)).basic_auth("me", Some("pw"));
         assert_eq!(ask(right).await.unwrap().status, 200, "{path}");
@@ -168,4 +170,38 @@ async fn with_an_account_nothing_is_read_or_marked_without_it() {
     assert_eq!(server.post(labelled("x")).await.status, 401);
     let mark = server.client.post(server.url("/api/events")).basic_auth("me", Some("pw")).body(labelled("x"));
     assert_eq!(ask(mark).await.unwrap().status, 201);
+}
+
+#[tokio::test]
+async fn marks_of_an_address_are_bounded_and_those_of_this_machine_are_not() {
+    let server = Server::with(|settings| settings.marks_per_minute = 3).await;
+    let mark = |address: &'static str, body: String| {
+        let request = server.client.post(server.url("/api/events")).header("X-Forwarded-For", address);
+        let request = request.body(body);
+        async { soon("an answer", ask(request)).await.unwrap() }
+    };
+    for _ in 0..10 {
+        assert_eq!(server.post(labelled("of this machine")).await.status, 201);
+        assert_eq!(mark("192.0.2.1", "{".to_owned()).await.status, 400, "no mark, and not counted");
+    }
+    for _ in 0..3 {
+        assert_eq!(mark("192.0.2.1", labelled("x")).await.status, 201);
+    }
+    let many = mark("192.0.2.1", labelled("x")).await;
+    assert_eq!(many.status, 429);
+    assert!(many.error().contains("marks_per_minute"), "{}", many.error());
+    assert!((1..=20).contains(&many.header("retry-after").parse::<u64>().unwrap()), "{many:?}");
+    assert_eq!(mark("192.0.2.1", "{".to_owned()).await.status, 400);
+    assert_eq!(mark("192.0.2.1", labelled(&"x".repeat(1 << 20))).await.status, 413);
+    assert_eq!(mark("192.0.2.2", labelled("x")).await.status, 201, "another address");
+}
+
+#[tokio::test]
+async fn marks_that_are_turned_off_are_refused_with_the_key_and_not_offered() {
+    let server = Server::with(|settings| settings.marks_per_minute = 0).await;
+    let answer = server.post(labelled("x")).await;
+    assert_eq!(answer.status, 403);
+    assert!(answer.error().contains("marks_per_minute"), "{}", answer.error());
+    assert_eq!(server.json("/api/cameras").await["server"]["marks"], json!(false));
+    assert_eq!(server.json("/api/cameras/front").await["server"]["marks"], json!(false));
 }

@@ -98,7 +98,7 @@ fn connections_beyond_the_bound_are_told_so() {
     }
     let answer = server.get("/");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
-    assert_eq!(error(&answer), "all connections are in use; wait");
+    assert_eq!(error(&answer), "all connections are in use; wait, or raise max_connections");
     // More than are told with patience; none has asked anything yet.
     let burst: Vec<_> = (0..300).map(|_| TcpStream::connect(server.address).unwrap()).collect();
     for mut refused in burst {

@@ -25,7 +25,7 @@ use super::socket::Client;
 use crate::http::{Context, guard};
 
 /// How often something is sent where nothing happens: proxies close what is silent.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// When a browser shall come back after its connection was lost, before the first event.
 const OPENING: &[u8] = b"retry: 1000\n\n";

@@ -1,19 +1,23 @@
 //! `POST /api/events`: a mark that a person or a program sets.
 
-use std::time::{Duration, SystemTime};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{Request, State};
+use axum::http::{Extensions, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use framecast_history::{Entry, NotKept, TEXT_CHARS};
 use framecast_hub::{Event, EventKind};
-use framecast_outputs::Refusal;
+use framecast_outputs::{Peer, Refusal};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::http::Context;
 use crate::http::api::json;
+use crate::http::clients::{Bucket, Client, Clients, Rate};
+use crate::http::forwarded::IsForwarded;
 
 /// The bound on a request's body: a label whose every character is escaped fits.
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -32,18 +36,48 @@ struct Mark {
     camera: Option<String>,
 }
 
+/// How many marks each address has set of late.
+#[derive(Debug, Default)]
+pub(crate) struct Marks(Mutex<Clients<Bucket>>);
+
+impl Marks {
+    /// Takes one of the marks that `client` may set, `per_minute` of them at once and in a minute.
+    ///
+    /// # Errors
+    /// How long it has to wait.
+    fn take(&self, client: Client, per_minute: u32, now: Instant) -> Result<(), Duration> {
+        let rate = Rate { burst: per_minute, interval: Duration::from_secs(60) / per_minute };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).touch(client, now).take(rate, now)
+    }
+}
+
 pub(super) async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")])
 }
 
 /// Sets a mark: 201 once it is written, 202 where it waits for the database.
-pub(super) async fn post(State(context): State<Context>, body: Body) -> Result<Response, Refusal> {
+pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, Refusal> {
+    let per_minute = context.settings.marks_per_minute;
+    if per_minute == 0 {
+        let message = "marks are turned off here: marks_per_minute is 0 in the configuration".to_owned();
+        return Err(Refusal { status: StatusCode::FORBIDDEN, message });
+    }
+    let (head, body) = request.into_parts();
     let Mark { label, camera } = read(body).await?;
     check(&label)?;
     let mut event = Event::new(EventKind::Mark, SystemTime::now()).saying(label);
     if let Some(name) = camera {
         context.camera(&name).map_err(|refusal| Refusal { status: StatusCode::BAD_REQUEST, ..refusal })?;
         event = event.of(name);
+    }
+    // What is no mark is none of those that may be set.
+    if let Some(address) = of_elsewhere(&head.extensions)
+        && let Err(wait) = context.marks.take(Client::new(Some(address)), per_minute, Instant::now())
+    {
+        let message = format!(
+            "not marked: one address may set {per_minute} marks a minute; try again later, or raise marks_per_minute"
+        );
+        return Ok(Refusal::too_many(message, wait));
     }
     let not_kept = |error: NotKept| Refusal {
         status: StatusCode::SERVICE_UNAVAILABLE,
@@ -62,6 +96,12 @@ pub(super) async fn post(State(context): State<Context>, body: Body) -> Result<R
     let mut response = json(entry);
     *response.status_mut() = status;
     Ok(response)
+}
+
+/// The address of a client whose marks are counted: programs of this machine are trusted, unless they speak for another.
+fn of_elsewhere(extensions: &Extensions) -> Option<IpAddr> {
+    let is_forwarded = extensions.get::<IsForwarded>().is_some();
+    Peer::of(extensions).filter(|address| is_forwarded || !address.is_loopback())
 }
 
 async fn read(body: Body) -> Result<Mark, Refusal> {
@@ -100,4 +140,51 @@ fn check(label: &str) -> Result<(), Refusal> {
     };
     let message = format!(r#"label {problem}; as in {{"label": "parcel"}}"#);
     Err(Refusal { status: StatusCode::BAD_REQUEST, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(address: &str) -> Client {
+        Client::new(Some(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn an_address_may_set_a_minutes_marks_at_once_and_then_at_that_rate() {
+        let (marks, start) = (Marks::default(), Instant::now());
+        let set = |address: &str, now| (0..100).filter(|_| marks.take(of(address), 60, now).is_ok()).count();
+        assert_eq!(set("192.0.2.1", start), 60);
+        assert_eq!(set("192.0.2.2", start), 60, "each address has its own");
+        assert_eq!(marks.take(of("192.0.2.1"), 60, start), Err(Duration::from_secs(1)));
+        let hour: usize =
+            (1..=3600).map(|second| set("192.0.2.1", start + Duration::from_secs(second))).sum();
+        assert_eq!(hour, 3600);
+        assert_eq!(set("2001:db8::1", start) + set("2001:db8::2", start), 60, "of IPv6 each /64");
+    }
+
+    #[test]
+    fn one_mark_a_minute_is_one() {
+        let (marks, start) = (Marks::default(), Instant::now());
+        assert!(marks.take(of("192.0.2.1"), 1, start).is_ok());
+        let wait = marks.take(of("192.0.2.1"), 1, start + Duration::from_secs(10));
+        assert_eq!(wait, Err(Duration::from_secs(50)));
+        assert!(marks.take(of("192.0.2.1"), u32::MAX, start + Duration::from_secs(60)).is_ok());
+    }
+
+    #[test]
+    fn programs_of_this_machine_are_counted_when_they_speak_for_others() {
+        let with = |address: Option<&str>| {
+            let mut extensions = Extensions::new();
+            extensions.insert(Peer(address.map(|address| address.parse().unwrap())));
+            extensions
+        };
+        assert_eq!(of_elsewhere(&with(Some("127.0.0.1"))), None);
+        assert_eq!(of_elsewhere(&with(Some("::1"))), None);
+        assert_eq!(of_elsewhere(&with(None)), None);
+        assert!(of_elsewhere(&with(Some("192.0.2.1"))).is_some());
+        let mut forwarded = with(Some("127.0.0.1"));
+        forwarded.insert(IsForwarded);
+        assert!(of_elsewhere(&forwarded).is_some());
+    }
 }

@@ -22,6 +22,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use mark::Marks;
+
 use super::Context;
 use super::api::{json, rfc3339};
 

@@ -1,27 +1,23 @@
-//! A WebSocket that is told events as they happen: each one is a text message of JSON. What the client sends is not read
-//! for meaning.
+//! A WebSocket that is told events as they happen: each one is a text message of JSON. What the client says is bounded as
+//! that of `/api/live`, and not read for meaning.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use framecast_history::{Heard, Kept, Listener};
-use framecast_outputs::websocket;
-use futures_util::{SinkExt, StreamExt};
+use framecast_outputs::live::Ending;
+use framecast_outputs::websocket::wire::{self, Wire};
+use framecast_outputs::websocket::{self, PING_INTERVAL, Speech};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
+use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Utf8Bytes;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::live::{HEARTBEAT, MISSED};
-
-/// Nothing is expected of the client but what the protocol itself needs.
-const MAX_MESSAGE_BYTES: usize = 4096;
+use super::live::MISSED;
 
 /// A client that listens.
 pub(super) struct Client {
@@ -32,64 +28,54 @@ pub(super) struct Client {
 }
 
 impl websocket::Client for Client {
-    async fn serve<S>(self, stream: S, early: Bytes, peer: Option<IpAddr>)
+    async fn serve<S>(mut self, stream: S, early: Bytes, peer: Option<IpAddr>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let config = WebSocketConfig::default()
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES))
-            .read_buffer_size(MAX_MESSAGE_BYTES)
-            .write_buffer_size(0);
-        let ws =
-            WebSocketStream::from_partially_read(stream, early.to_vec(), Role::Server, Some(config)).await;
-        if let Err(error) = self.run(ws).await {
-            debug!(?peer, %error, "a client of /api/events/live ended");
+        let mut wire = Wire::new(stream, &early, self.write_timeout).await;
+        let ending = match self.run(&mut wire).await {
+            Ok(()) => Ending::Shutdown,
+            Err(ending) => ending,
+        };
+        debug!(?peer, ending = ending.name(), "a client of /api/events/live ended");
+        if ending == Ending::Closed || ending.told().is_some() {
+            wire.close(ending.told()).await;
         }
     }
 }
 
 impl Client {
-    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
-        mut self,
-        mut ws: WebSocketStream<S>,
-    ) -> Result<(), Error> {
-        let mut beat_at = Instant::now() + HEARTBEAT;
+    /// Tells events until the server ends, or something else ends the connection.
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>) -> Result<(), Ending> {
+        let mut speech = Speech::new(Instant::now());
+        let mut ping_at = Instant::now() + PING_INTERVAL;
         loop {
-            let message = tokio::select! {
-                heard = self.listener.next() => match heard {
-                    Some(Heard::Event(kept)) => Message::Text(text(&kept)),
-                    Some(Heard::Missed) => Message::Text(MISSED.into()),
-                    None => return self.close(&mut ws).await,
-                },
-                received = ws.next() => match received {
-                    // Pongs are sent by the library, with the next message or flush.
-                    Some(Ok(message)) if !message.is_close() => {
-                        self.in_time(ws.flush()).await?;
-                        continue;
+            let is_idle = wire.is_idle();
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return Ok(()),
+                () = sleep_until(speech.ends_at()) => return Err(Ending::Stalled),
+                // While events come without a pause, too: whether the client is there shows in its answers alone.
+                () = sleep_until(ping_at), if is_idle => {
+                    wire.begin(Message::Ping(Bytes::new()))?;
+                    ping_at = Instant::now() + PING_INTERVAL;
+                }
+                event = poll_fn(|cx| wire.poll_event(cx, true)) => match event? {
+                    wire::Event::Flushed => {}
+                    wire::Event::Received(Message::Close(_)) => return Err(Ending::Closed),
+                    wire::Event::Received(_) => {
+                        let now = Instant::now();
+                        speech.hear(now);
+                        speech.count(now)?;
                     }
-                    Some(Ok(_)) | None => return Ok(()),
-                    Some(Err(error)) => return Err(error),
                 },
-                () = sleep_until(beat_at) => Message::Ping(Bytes::new()),
-                () = self.shutdown.cancelled() => return self.close(&mut ws).await,
-            };
-            self.in_time(ws.send(message)).await?;
-            beat_at = Instant::now() + HEARTBEAT;
+                heard = self.listener.next(), if is_idle => match heard {
+                    Some(Heard::Event(kept)) => wire.begin(Message::Text(text(&kept)))?,
+                    Some(Heard::Missed) => wire.begin(Message::Text(MISSED.into()))?,
+                    None => return Ok(()),
+                },
+            }
         }
-    }
-
-    async fn close<S: AsyncRead + AsyncWrite + Unpin>(
-        &self,
-        ws: &mut WebSocketStream<S>,
-    ) -> Result<(), Error> {
-        let frame = CloseFrame { code: CloseCode::Away, reason: "the server ends".into() };
-        self.in_time(ws.close(Some(frame))).await
-    }
-
-    async fn in_time<T>(&self, sending: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late = || Error::Io(std::io::ErrorKind::TimedOut.into());
-        timeout(self.write_timeout, sending).await.unwrap_or_else(|_| Err(late()))
     }
 }
 

@@ -1,0 +1,116 @@
+//! Clients as they are counted, and what is remembered of each: of so many at most, whoever asks.
+//!
+//! `now` is always an argument. What is counted, and what follows from it, belongs to who asks.
+
+mod bucket;
+mod window;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use framecast_outputs::client_key;
+
+pub(crate) use bucket::{Bucket, Rate};
+pub(crate) use window::Window;
+
+/// Of how many clients something is remembered: more than attack at once, in some hundred kilobytes.
+pub(crate) const MAX_CLIENTS: usize = 4096;
+
+/// Whom a request counts for: an address, of IPv6 its /64. All who come over a UNIX socket, and not for another, are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Client(Option<IpAddr>);
+
+impl Client {
+    pub(crate) fn new(address: Option<IpAddr>) -> Self {
+        Self(address.map(client_key))
+    }
+}
+
+/// What is remembered of clients, of [`MAX_CLIENTS`] at most: those that were touched last.
+#[derive(Debug)]
+pub(crate) struct Clients<T>(HashMap<Client, Entry<T>>);
+
+#[derive(Debug)]
+struct Entry<T> {
+    touched_at: Instant,
+    what: T,
+}
+
+impl<T> Default for Clients<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Default> Clients<T> {
+    /// What is remembered of `client`, to be changed.
+    pub(crate) fn touch(&mut self, client: Client, now: Instant) -> &mut T {
+        self.make_room(client);
+        let entry = self.0.entry(client).or_insert_with(|| Entry { touched_at: now, what: T::default() });
+        entry.touched_at = now;
+        &mut entry.what
+    }
+
+    /// Makes sure that there is room for `client`: what was remembered of the one that is forgotten for it.
+    pub(crate) fn make_room(&mut self, client: Client) -> Option<T> {
+        if self.0.len() < MAX_CLIENTS || self.0.contains_key(&client) {
+            return None;
+        }
+        let oldest = self.0.iter().min_by_key(|(_, entry)| entry.touched_at).map(|(client, _)| *client);
+        oldest.and_then(|client| self.0.remove(&client)).map(|entry| entry.what)
+    }
+
+    /// What is remembered of `client`.
+    pub(crate) fn get(&self, client: Client) -> Option<&T> {
+        self.0.get(&client).map(|entry| &entry.what)
+    }
+
+    /// When `client` was touched last.
+    pub(crate) fn touched_at(&self, client: Client) -> Option<Instant> {
+        self.0.get(&client).map(|entry| entry.touched_at)
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.values().map(|entry| &entry.what)
+    }
+
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.values_mut().map(|entry| &mut entry.what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn client(number: u32) -> Client {
+        Client::new(Some(IpAddr::from(number.to_be_bytes())))
+    }
+
+    #[test]
+    fn the_one_that_was_touched_longest_ago_is_forgotten_for_a_new_one() {
+        let (mut clients, start) = (Clients::<u32>::default(), Instant::now());
+        for number in 0..MAX_CLIENTS as u32 {
+            *clients.touch(client(number), start + Duration::from_millis(number.into())) = number;
+        }
+        let later = start + Duration::from_secs(60);
+        clients.touch(client(0), later);
+        assert_eq!(clients.make_room(client(7)), None, "it has room already");
+        assert_eq!(clients.make_room(client(1 << 20)), Some(1));
+        for number in 0..MAX_CLIENTS as u32 {
+            clients.touch(client((1 << 20) + number), later + Duration::from_secs(1));
+        }
+        assert_eq!(clients.values().count(), MAX_CLIENTS);
+        assert_eq!((clients.get(client(0)), clients.touched_at(client(0))), (None, None));
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_client() {
+        let of = |text: &str| Client::new(Some(text.parse().unwrap()));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+}

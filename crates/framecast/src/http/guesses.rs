@@ -1,0 +1,410 @@
+//! Who guesses passwords: how many are compared a second, and what is told of it.
+//!
+//! A right password costs nothing; a wrong one takes its place in the second that follows. An address that logged in a
+//! while ago has places of its own, so that others cannot take them, and a connection on which someone logged in needs
+//! none. What is compared with what does not belong here.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use framecast_hub::{Event, EventKind, Events};
+use framecast_outputs::Seldom;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::clients::{Bucket, Client, Clients, Rate, Window};
+
+/// How many wrong passwords of one address are compared a second.
+const MAX_OF_ADDRESS: usize = 5;
+
+/// How many of all addresses together that did not log in before.
+const MAX_OF_STRANGERS: usize = 50;
+
+/// How long an address that logged in is no stranger.
+const STANDING: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The least time between two lines of the log about one address.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+
+/// The least time between two events about one address.
+const EVENT_PAUSE: Duration = Duration::from_secs(60);
+
+/// How many events there are whatever comes from how many addresses: 1,440 a day fill no history.
+const EVENTS: Rate = Rate { burst: 10, interval: Duration::from_secs(60) };
+
+/// After how long a wrong password is told as an event: those of the same moment are one.
+const EVENT_DELAY: Duration = Duration::from_secs(1);
+
+/// On a connection, in its requests' extensions: who logged in on it. A proxy's connections carry the requests of many.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Login(Arc<Mutex<Option<Client>>>);
+
+impl Login {
+    fn is_of(&self, client: Client) -> bool {
+        *lock(&self.0) == Some(client)
+    }
+
+    fn set(&self, client: Option<Client>) {
+        *lock(&self.0) = client;
+    }
+}
+
+/// What becomes of a request with a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Right,
+    Wrong,
+    /// Too many were wrong: it was not compared, and may come again after this time.
+    Uncompared(Duration),
+}
+
+/// Who guesses. One per server.
+#[derive(Debug, Default)]
+pub(crate) struct Guesses {
+    state: Mutex<State>,
+    wrong: AtomicU64,
+    uncompared: AtomicU64,
+    warning: Seldom,
+    /// There is something to be told as an event.
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Who logged in. Only those who know the password are here.
+    logins: Clients<()>,
+    /// Who gave a wrong password.
+    tries: Clients<Tries>,
+    strangers: Window<MAX_OF_STRANGERS>,
+    events: Bucket,
+    /// What is untold of those that were forgotten.
+    forgotten: u64,
+}
+
+/// What is known of an address that gave wrong passwords.
+#[derive(Debug, Default)]
+struct Tries {
+    wrong: Window<MAX_OF_ADDRESS>,
+    /// The last one, where several are one client.
+    address: Option<IpAddr>,
+    log: Told,
+    event: Told,
+}
+
+/// How many are untold, and when some were told.
+#[derive(Debug, Default)]
+struct Told {
+    untold: u64,
+    at: Option<Instant>,
+}
+
+impl Told {
+    fn is_due(&self, pause: Duration, now: Instant) -> bool {
+        self.untold > 0 && self.at.is_none_or(|at| now.saturating_duration_since(at) >= pause)
+    }
+
+    /// They are told now.
+    fn take(&mut self, now: Instant) -> u64 {
+        self.at = Some(now);
+        std::mem::take(&mut self.untold)
+    }
+}
+
+impl Guesses {
+    /// A request from `address` with a password, on a connection with `login`; `is_right` compares it.
+    pub(crate) fn attempt(
+        &self,
+        address: Option<IpAddr>,
+        login: &Login,
+        now: Instant,
+        is_right: impl FnOnce() -> bool,
+    ) -> Outcome {
+        let client = Client::new(address);
+        let mut state = lock(&self.state);
+        if !login.is_of(client)
+            && let Some(wait) = state.wait(client, now)
+        {
+            drop(state);
+            self.uncompared.fetch_add(1, Ordering::Relaxed);
+            if let Some(times) = self.warning.occurs() {
+                warn!(
+                    times,
+                    "refused requests without a look at their passwords: too many were wrong before"
+                );
+            }
+            return Outcome::Uncompared(wait);
+        }
+        // Compared in the lock: requests of the same moment see what became of each other.
+        if is_right() {
+            state.logins.touch(client, now);
+            login.set(Some(client));
+            return Outcome::Right;
+        }
+        // Who shares a proxy's connection with someone who logged in has one guess, no more.
+        login.set(None);
+        let times = state.wrong(client, address, now);
+        drop(state);
+        self.wrong.fetch_add(1, Ordering::Relaxed);
+        if let Some(times) = times {
+            warn!(address = %Shown(address), times, "wrong password");
+        }
+        self.news.notify_one();
+        Outcome::Wrong
+    }
+
+    /// How many passwords were wrong since the start.
+    pub(crate) fn wrong(&self) -> u64 {
+        self.wrong.load(Ordering::Relaxed)
+    }
+
+    /// How many were not compared since too many had been wrong.
+    pub(crate) fn uncompared(&self) -> u64 {
+        self.uncompared.load(Ordering::Relaxed)
+    }
+
+    /// Tells `events` who gave wrong passwords, until `shutdown`.
+    pub(crate) async fn run(self: Arc<Self>, events: Events, shutdown: CancellationToken) {
+        let tell = |pause| {
+            for (text, count) in lock(&self.state).due(pause, Instant::now()) {
+                let event = Event::new(EventKind::Denied, SystemTime::now());
+                events.tell(event.saying(text).counting(count));
+            }
+        };
+        let telling = async {
+            loop {
+                self.news.notified().await;
+                while lock(&self.state).has_untold() {
+                    sleep(EVENT_DELAY).await;
+                    tell(EVENT_PAUSE);
+                }
+            }
+        };
+        tokio::select! {
+            () = telling => {}
+            () = shutdown.cancelled() => tell(Duration::ZERO),
+        }
+    }
+}
+
+impl State {
+    /// How long a password of `client` has to wait until it is compared; `None` for not at all.
+    fn wait(&self, client: Client, now: Instant) -> Option<Duration> {
+        let own = self.tries.get(client).and_then(|tries| tries.wrong.wait(now));
+        own.or_else(|| if self.is_known(client, now) { None } else { self.strangers.wait(now) })
+    }
+
+    fn is_known(&self, client: Client, now: Instant) -> bool {
+        let login = self.logins.touched_at(client);
+        login.is_some_and(|at| now.saturating_duration_since(at) < STANDING)
+    }
+
+    /// Takes note of a wrong password: how many are to be logged, if any.
+    fn wrong(&mut self, client: Client, address: Option<IpAddr>, now: Instant) -> Option<u64> {
+        if !self.is_known(client, now) {
+            self.strangers.add(now);
+        }
+        self.forgotten += self.tries.make_room(client).map_or(0, |tries| tries.event.untold);
+        let tries = self.tries.touch(client, now);
+        tries.wrong.add(now);
+        tries.address = address;
+        tries.event.untold += 1;
+        tries.log.untold += 1;
+        tries.log.is_due(LOG_PAUSE, now).then(|| tries.log.take(now))
+    }
+
+    fn has_untold(&self) -> bool {
+        self.forgotten > 0 || self.tries.values().any(|tries| tries.event.untold > 0)
+    }
+
+    /// What is to be told as events, where `pause` lies between two about one address: a text and how many passwords it is
+    /// about. Of more addresses than there may be events the last one tells all that are left.
+    fn due(&mut self, pause: Duration, now: Instant) -> Vec<(String, u64)> {
+        let mut due: Vec<&mut Tries> =
+            self.tries.values_mut().filter(|tries| tries.event.is_due(pause, now)).collect();
+        due.sort_unstable_by_key(|tries| std::cmp::Reverse(tries.event.untold));
+        let wanted = due.len() + usize::from(self.forgotten > 0);
+        let room = (0..wanted).take_while(|_| self.events.take(EVENTS, now).is_ok()).count();
+        let named = if room == wanted { due.len() } else { room.saturating_sub(1) };
+        let mut told: Vec<(String, u64)> = Vec::with_capacity(room);
+        for tries in due.drain(..named) {
+            told.push((format!("wrong password from {}", Shown(tries.address)), tries.event.take(now)));
+        }
+        if told.len() < room {
+            let count = due.iter_mut().map(|tries| tries.event.take(now)).sum::<u64>();
+            let text = "wrong passwords from other addresses".to_owned();
+            told.push((text, count + std::mem::take(&mut self.forgotten)));
+        }
+        told
+    }
+}
+
+/// An address, or what stands for it where there is none.
+struct Shown(Option<IpAddr>);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("unix"),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(number: u32) -> Option<IpAddr> {
+        Some(IpAddr::from((0xCB00_7100 + number).to_be_bytes()))
+    }
+
+    /// A guess of an address on a connection of its own.
+    fn guess(guesses: &Guesses, address: Option<IpAddr>, now: Instant) -> Outcome {
+        guesses.attempt(address, &Login::default(), now, || false)
+    }
+
+    fn log_in(guesses: &Guesses, address: Option<IpAddr>, now: Instant) -> Outcome {
+        guesses.attempt(address, &Login::default(), now, || true)
+    }
+
+    /// How many of `count` guesses at `now` are compared.
+    fn compared(guesses: &Guesses, address: Option<IpAddr>, count: u32, now: Instant) -> usize {
+        (0..count).filter(|_| guess(guesses, address, now) == Outcome::Wrong).count()
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn five_of_an_address_are_compared_a_second_and_fifty_of_all() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        assert_eq!(compared(&guesses, ip(0), 4900, now), 5);
+        let later = now + SECOND / 4;
+        assert_eq!(guess(&guesses, ip(0), later), Outcome::Uncompared(SECOND * 3 / 4));
+        assert_eq!((1..1000).map(|address| compared(&guesses, ip(address), 5, later)).sum::<usize>(), 45);
+        let hour: usize = (0..3600).map(|second| compared(&guesses, ip(0), 20, now + SECOND * second)).sum();
+        assert_eq!(hour, 3599 * 5, "none in the first second, which had its five");
+        assert_eq!(guesses.wrong(), 50 + 3599 * 5);
+    }
+
+    #[test]
+    fn an_address_that_is_at_its_most_gets_in_with_the_right_password_a_second_later() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        assert_eq!(compared(&guesses, ip(0), 8, now), 5);
+        assert!(matches!(log_in(&guesses, ip(0), now), Outcome::Uncompared(_)));
+        assert_eq!(log_in(&guesses, ip(0), now + SECOND), Outcome::Right);
+    }
+
+    #[test]
+    fn right_passwords_are_no_guesses_however_many_come_at_once() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        assert!((0..1000).all(|_| log_in(&guesses, ip(0), now) == Outcome::Right));
+        assert_eq!((guesses.wrong(), guesses.uncompared()), (0, 0));
+    }
+
+    #[test]
+    fn who_logged_in_within_a_day_is_not_shut_out_by_strangers() {
+        let (guesses, start) = (Guesses::default(), Instant::now());
+        assert_eq!(log_in(&guesses, ip(0), start), Outcome::Right);
+        let flood = |now| (1..200).map(|address| compared(&guesses, ip(address), 1, now)).sum::<usize>();
+        let soon = start + STANDING - SECOND;
+        assert_eq!(flood(soon), 50);
+        assert_eq!(compared(&guesses, ip(0), 8, soon), 5, "it has its own five");
+        assert_eq!(flood(start + STANDING), 50, "which are not among the fifty");
+        assert!(matches!(log_in(&guesses, ip(0), start + STANDING), Outcome::Uncompared(_)));
+    }
+
+    #[test]
+    fn strangers_cannot_make_it_forget_who_logged_in() {
+        let (guesses, start) = (Guesses::default(), Instant::now());
+        log_in(&guesses, ip(0), start);
+        for minute in 1..200 {
+            for address in 0..50 {
+                guess(&guesses, ip(minute * 50 + address), start + SECOND * 60 * minute);
+            }
+        }
+        let state = lock(&guesses.state);
+        assert!(state.is_known(Client::new(ip(0)), start + SECOND * 12_000));
+        assert!(state.tries.values().count() <= super::super::clients::MAX_CLIENTS);
+    }
+
+    #[test]
+    fn a_connection_on_which_someone_logged_in_is_never_delayed() {
+        let (guesses, now, login) = (Guesses::default(), Instant::now(), Login::default());
+        assert_eq!(guesses.attempt(ip(0), &login, now, || true), Outcome::Right);
+        assert_eq!(compared(&guesses, ip(0), 100, now), 5, "another behind the same address guesses");
+        assert!(
+            (0..1000).all(|_| guesses.attempt(ip(0), &login, now + SECOND / 2, || true) == Outcome::Right)
+        );
+        assert!(matches!(log_in(&guesses, ip(0), now + SECOND / 2), Outcome::Uncompared(_)));
+        // A proxy's connection is another's for another.
+        assert_eq!(compared(&guesses, ip(1), 5, now), 5);
+        assert!(matches!(guesses.attempt(ip(1), &login, now, || true), Outcome::Uncompared(_)));
+    }
+
+    #[test]
+    fn a_wrong_password_ends_what_a_connection_gained_by_the_right_one() {
+        let (guesses, now, login) = (Guesses::default(), Instant::now(), Login::default());
+        assert_eq!(compared(&guesses, ip(0), 4, now), 4);
+        assert_eq!(guesses.attempt(ip(0), &login, now, || true), Outcome::Right);
+        assert_eq!(guesses.attempt(ip(0), &login, now, || false), Outcome::Wrong);
+        assert!(matches!(guesses.attempt(ip(0), &login, now, || false), Outcome::Uncompared(_)));
+    }
+
+    #[test]
+    fn the_log_names_an_address_once_a_second_with_how_many_there_were() {
+        let (mut state, start) = (State::default(), Instant::now());
+        let mut wrong =
+            |millis| state.wrong(Client::new(ip(0)), ip(0), start + Duration::from_millis(millis));
+        assert_eq!([wrong(0), wrong(1), wrong(999)], [Some(1), None, None]);
+        assert_eq!([wrong(1000), wrong(1001), wrong(2000)], [Some(3), None, Some(2)]);
+    }
+
+    #[test]
+    fn an_address_is_told_once_a_minute_with_how_many_there_were() {
+        let (mut state, start) = (State::default(), Instant::now());
+        let told = |count| vec![("wrong password from 203.0.113.7".to_owned(), count)];
+        for second in 0..600 {
+            let now = start + SECOND * second;
+            state.wrong(Client::new(ip(7)), ip(7), now);
+            let due = state.due(EVENT_PAUSE, now);
+            match second {
+                0 => assert_eq!(due, told(1)),
+                _ if second % 60 == 0 => assert_eq!(due, told(60)),
+                _ => assert_eq!(due, []),
+            }
+        }
+        assert!(state.has_untold());
+        assert_eq!(state.due(Duration::ZERO, start + SECOND * 600), told(59), "at the end all is told");
+        assert!(!state.has_untold());
+    }
+
+    #[test]
+    fn a_crowd_of_addresses_cannot_fill_the_history_and_all_are_counted() {
+        let (mut state, start) = (State::default(), Instant::now());
+        let (mut events, mut count, mut wrong) = (0, 0, 0);
+        for second in 0..300 {
+            let now = start + SECOND * second;
+            for address in 0..50 {
+                let address = ip((second * 50 + address) % 60_000);
+                state.wrong(Client::new(address), address, now);
+                wrong += 1;
+            }
+            let due = state.due(EVENT_PAUSE, now);
+            events += due.len();
+            count += due.iter().map(|(_, count)| count).sum::<u64>();
+        }
+        let rest = state.due(Duration::ZERO, start + SECOND * 360);
+        assert_eq!(rest.last().unwrap().0, "wrong passwords from other addresses");
+        assert_eq!(count + rest.iter().map(|(_, count)| count).sum::<u64>(), wrong);
+        assert!(events <= 10 + 5, "{events} in five minutes");
+    }
+}

@@ -1,0 +1,264 @@
+//! Places: how many connections each address has at once.
+//!
+//! A connection has its place from when it is accepted to its end, whoever serves it by then. One of a trusted proxy
+//! carries the requests of many: there each request has a place for whom it is asked, as long as it is served. The bound
+//! on all connections together belongs to the accept loop.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use framecast_outputs::{Handover, Peer, Refusal, Seldom, client_key};
+use hyper::body::{Frame, SizeHint};
+use tracing::{debug, warn};
+
+use super::counts::{Counts, Fate};
+use super::forwarded::IsForwarded;
+use crate::config::Settings;
+
+/// Which part of all connections one address may have, where nothing is said.
+const SHARE: usize = 4;
+
+/// What who is refused for want of a place is told.
+pub(super) const FULL: &str = "this address has as many connections as it may have; close some, or raise \
+                               max_connections_per_address";
+
+/// How many connections each address has. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Places(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Arc<Settings>,
+    counts: Counts,
+    warning: Seldom,
+    taken: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Its address has as many places as it may have.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl Places {
+    pub(super) fn new(settings: Arc<Settings>, counts: Counts) -> Self {
+        Self(Arc::new(Inner { settings, counts, warning: Seldom::default(), taken: Mutex::default() }))
+    }
+
+    /// What a connection from `peer` has of places.
+    ///
+    /// # Errors
+    /// There is none; it is counted.
+    pub(super) fn seat(&self, peer: Option<IpAddr>) -> Result<Seat, Full> {
+        // Whose a proxy's connection is shows with its first request.
+        let is_proxy = self.0.settings.trusted_proxies.contains(peer);
+        let own = match self.take(peer) {
+            None if !is_proxy => return Err(self.refused(peer)),
+            own => own,
+        };
+        Ok(Seat { places: self.clone(), held: Arc::new(Mutex::new(Held { own, _of_request: None })) })
+    }
+
+    /// The most places of `address`; `None` for any number.
+    fn most(&self, address: IpAddr) -> Option<usize> {
+        let Settings { max_connections, max_connections_per_address, .. } = &*self.0.settings;
+        let share = || Some(max_connections / SHARE).filter(|_| !address.is_loopback());
+        max_connections_per_address.or_else(share).map(|most| most.max(1))
+    }
+
+    fn take(&self, address: Option<IpAddr>) -> Option<Place> {
+        let bounded = address.and_then(|address| Some((address, self.most(address)?)));
+        let Some((address, most)) = bounded else { return Some(Place(None)) };
+        let key = client_key(address);
+        let mut taken = lock(&self.0.taken);
+        let count = taken.entry(key).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        drop(taken);
+        Some(Place(Some((self.clone(), key))))
+    }
+
+    fn refused(&self, address: Option<IpAddr>) -> Full {
+        self.0.counts.count(Fate::RefusedAddress);
+        debug!(?address, "refused: its address has as many connections as it may have");
+        if let (Some(address), Some(times)) = (address, self.0.warning.occurs()) {
+            let most = self.most(address).unwrap_or_default();
+            warn!(
+                %address, times,
+                "refused a connection: its address has all {most} that it may have; the limit is \
+                 max_connections_per_address"
+            );
+        }
+        Full
+    }
+}
+
+/// A place; free again when this is dropped.
+#[derive(Debug)]
+struct Place(Option<(Places, IpAddr)>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some((places, key)) = &self.0 else { return };
+        let mut taken = lock(&places.0.taken);
+        if let Some(count) = taken.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(key);
+            }
+        }
+    }
+}
+
+/// What a connection has of places: to be held as long as its socket is, and in its requests' extensions.
+#[derive(Debug, Clone)]
+pub(super) struct Seat {
+    places: Places,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    /// For the address that connected.
+    own: Option<Place>,
+    /// For the client whose request took the socket over.
+    _of_request: Option<Place>,
+}
+
+impl Seat {
+    /// A request of `client` begins, which a proxy passed on where it `is_forwarded`: the place that it has as long as it is
+    /// served, where that is not the connection's own.
+    fn begin(
+        &self,
+        client: Option<IpAddr>,
+        is_forwarded: Option<IsForwarded>,
+    ) -> Result<Option<Place>, Full> {
+        let mut held = lock(&self.held);
+        if is_forwarded.is_some() {
+            held.own = None;
+            return self.places.take(client).map(Some).ok_or_else(|| self.places.refused(client));
+        }
+        if held.own.is_none() {
+            held.own = self.places.take(client);
+        }
+        if held.own.is_some() { Ok(None) } else { Err(self.places.refused(client)) }
+    }
+}
+
+/// Lets a request pass for whose client there is a place, and holds that as long as it is served.
+pub(super) async fn hold(request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    let Some(seat) = extensions.get::<Seat>().cloned() else { return next.run(request).await };
+    let place = match seat.begin(Peer::of(extensions), extensions.get().copied()) {
+        Ok(place) => place,
+        Err(Full) => {
+            let refusal = Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message: FULL.to_owned() };
+            return refusal.into_response();
+        }
+    };
+    let handover = extensions.get::<Handover>().cloned();
+    let response = next.run(request).await;
+    let Some(place) = place else { return response };
+    if handover.is_some_and(|handover| handover.is_left()) {
+        lock(&seat.held)._of_request = Some(place);
+        return response;
+    }
+    response.map(|body| Body::new(Served { body, _place: place }))
+}
+
+/// An answer's body with the place of its request.
+struct Served {
+    body: Body,
+    _place: Place,
+}
+
+impl HttpBody for Served {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORWARDED: Option<IsForwarded> = Some(IsForwarded);
+
+    fn places(most: Option<usize>) -> Places {
+        let settings =
+            Settings { max_connections: 8, max_connections_per_address: most, ..Settings::default() };
+        Places::new(Arc::new(settings), Counts::default())
+    }
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_has_a_quarter_and_an_ipv6_one_with_its_network() {
+        let places = places(None);
+        let held = [places.seat(ip("192.0.2.1")), places.seat(ip("192.0.2.1"))];
+        assert_eq!(places.seat(ip("192.0.2.1")).unwrap_err(), Full);
+        assert!(places.seat(ip("192.0.2.2")).is_ok());
+        drop(held);
+        assert!(places.seat(ip("192.0.2.1")).is_ok());
+        let _held = [places.seat(ip("2001:db8::1")), places.seat(ip("2001:db8::2"))];
+        assert!(places.seat(ip("2001:db8::3")).is_err());
+        assert!(lock(&places.0.taken).len() == 1, "what nobody has is forgotten");
+    }
+
+    #[test]
+    fn this_machine_has_any_number_unless_one_is_set() {
+        let free = places(None);
+        let seats: Vec<Seat> = (0..100).map(|_| free.seat(ip("127.0.0.1")).unwrap()).collect();
+        assert!(seats.iter().all(|seat| seat.begin(ip("127.0.0.1"), None).is_ok()));
+        let set = places(Some(2));
+        let mut seats: Vec<Seat> = (0..3).map(|_| set.seat(ip("::1")).unwrap()).collect();
+        assert!(seats[2].begin(ip("::1"), None).is_err(), "it may still turn out to be a proxy's");
+        assert!(seats[2].begin(ip("192.0.2.1"), FORWARDED).is_ok());
+        seats.remove(0);
+        assert!(seats[1].begin(ip("::1"), None).is_ok());
+        assert!((0..100).map(|_| set.seat(None).unwrap()).all(|seat| seat.begin(None, None).is_ok()));
+    }
+
+    #[test]
+    fn what_a_proxy_passes_on_counts_for_its_client_alone() {
+        let places = places(Some(1));
+        let proxy = places.seat(ip("127.0.0.1")).unwrap();
+        let first = proxy.begin(ip("192.0.2.1"), FORWARDED).unwrap();
+        let other = places.seat(ip("127.0.0.1")).unwrap();
+        assert!(other.begin(ip("127.0.0.1"), None).is_ok(), "the proxy's own place is free");
+        assert!(other.begin(ip("192.0.2.1"), FORWARDED).is_err());
+        assert!(places.seat(ip("192.0.2.1")).is_err(), "directly neither");
+        assert!(other.begin(ip("192.0.2.2"), FORWARDED).is_ok());
+        drop(first);
+        assert!(other.begin(ip("192.0.2.1"), FORWARDED).is_ok());
+    }
+}

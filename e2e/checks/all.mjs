@@ -12,6 +12,7 @@ import { checks as events } from "./events.mjs";
 import { checks as examples } from "./example.mjs";
 import { checks as films } from "./film.mjs";
 import { checks as full } from "./full.mjs";
+import { checks as guesses } from "./guesses.mjs";
 import { checks as histories } from "./history.mjs";
 import { checks as pages } from "./page.mjs";
 import { checks as panels } from "./panel.mjs";
@@ -26,7 +27,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** Those on this machine. */
-export const here = [...dropIns, ...slow, ...accesses, ...pages, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...examples, ...rtsp, ...waysOut];
+export const here = [...dropIns, ...slow, ...accesses, ...pages, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...guesses, ...examples, ...rtsp, ...waysOut];
 
 /** Those in the virtual machine. There is one machine, and it is slow: each has it for itself. */
 export const inVm = guests.map(alone);

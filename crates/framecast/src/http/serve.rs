@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Version};
+use axum::http::{Extensions, Request, Version};
 use bytes::Bytes;
 use framecast_outputs::{Handover, Peer, Place, Seldom, Socket, Taken};
 use hyper::body::Incoming;
@@ -172,6 +172,16 @@ fn http(settings: &Settings) -> http1::Builder {
     http
 }
 
+/// What all requests of a connection know of it.
+fn known(peer: Peer, seat: Seat, handover: &Handover) -> Extensions {
+    let mut known = Extensions::new();
+    known.insert(peer);
+    known.insert(seat);
+    known.insert(handover.clone());
+    known.insert(Login::default());
+    known
+}
+
 /// Serves one connection to its end, or until a handler has it.
 async fn serve(
     socket: Socket,
@@ -182,16 +192,14 @@ async fn serve(
     shutdown: CancellationToken,
 ) {
     let io = TokioIo::new(Connection::new(socket, rules.settings.write_timeout));
-    let (handover, login) = (Handover::new(), Login::default());
-    let (word, was_asked, is_old) = (handover.clone(), AtomicBool::new(false), AtomicBool::new(false));
+    let handover = Handover::new();
+    let known = known(peer, seat, &handover);
+    let (was_asked, is_old) = (AtomicBool::new(false), AtomicBool::new(false));
     let service = service_fn(|request: Request<Incoming>| {
         was_asked.store(true, Ordering::Relaxed);
         is_old.store(request.version() < Version::HTTP_11, Ordering::Relaxed);
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(peer);
-        request.extensions_mut().insert(word.clone());
-        request.extensions_mut().insert(login.clone());
-        request.extensions_mut().insert(seat.clone());
+        request.extensions_mut().extend(known.clone());
         Box::pin(router.clone().oneshot(request))
     });
     let mut connection = http(&rules.settings).serve_connection(io, service);

@@ -50,7 +50,7 @@ fn all_cameras_and_one_camera_have_the_documented_shape() {
     let server = Server::with(|settings| settings.add_camera("back", QUICK).unwrap());
     let all = server.json("/api/cameras");
     assert_eq!(keys(&all), ["cameras", "now", "server"]);
-    assert_eq!(keys(&all["server"]), ["codec", "started_at", "version"]);
+    assert_eq!(keys(&all["server"]), ["codec", "marks", "started_at", "version"]);
     assert_eq!(keys(&all["cameras"][0]), CAMERA_KEYS);
     let mut one = CAMERA_KEYS.to_vec();
     one.extend(["now", "server"]);

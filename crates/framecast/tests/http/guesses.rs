@@ -88,6 +88,8 @@ fn requests_without_credentials_and_right_ones_are_no_guesses() {
 #[test]
 fn a_crowd_of_guessers_shuts_out_neither_who_logged_in_nor_a_connection_that_did() {
     let server = server();
+    // Who asks for this logs in, too.
+    assert_eq!(metric(&server, "framecast_denied_requests_total{why=\"uncompared\"}"), 0);
     let mut owner = Connection::open(&server);
     assert_eq!(owner.status("203.0.113.7", "right"), 200);
     let mut guesser = Connection::open(&server);

@@ -11,6 +11,7 @@ import { checks as dropIns } from "./drop_in.mjs";
 import { checks as events } from "./events.mjs";
 import { checks as examples } from "./example.mjs";
 import { checks as films } from "./film.mjs";
+import { checks as fronts } from "./front.mjs";
 import { checks as full } from "./full.mjs";
 import { checks as guesses } from "./guesses.mjs";
 import { checks as histories } from "./history.mjs";
@@ -27,7 +28,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** Those on this machine. */
-export const here = [...dropIns, ...slow, ...accesses, ...pages, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...guesses, ...examples, ...rtsp, ...waysOut];
+export const here = [...dropIns, ...fronts, ...slow, ...accesses, ...pages, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...guesses, ...examples, ...rtsp, ...waysOut];
 
 /** Those in the virtual machine. There is one machine, and it is slow: each has it for itself. */
 export const inVm = guests.map(alone);

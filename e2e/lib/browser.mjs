@@ -21,14 +21,14 @@ const CHROMIUM_FLAGS = [
 // On a busy machine Chromium now and then never answers a request for a screenshot; it does the next one.
 const SHOT_LIMIT_MS = 2000;
 
-/** Starts `chromium` or `firefox`; `isNice`, it leaves the processors to everyone else. */
-export async function launch(name, { isNice = false } = {}) {
+/** Starts `chromium` or `firefox`; `isNice`, it leaves the processors to everyone else. `flags` are Chromium's. */
+export async function launch(name, { isNice = false, flags = [] } = {}) {
   const program = find(name === "chromium" ? "chromium" : "firefox-esr");
   return puppeteer.launch({
     browser: name === "chromium" ? "chrome" : "firefox",
     executablePath: isNice ? politely(program) : program,
     headless: true,
-    args: name === "chromium" ? CHROMIUM_FLAGS : [],
+    args: name === "chromium" ? [...CHROMIUM_FLAGS, ...flags] : [],
   });
 }
 

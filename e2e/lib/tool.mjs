@@ -8,9 +8,12 @@ import { fileURLToPath } from "node:url";
 const CACHE = fileURLToPath(new URL("../.cache/", import.meta.url));
 const FILM = "bigbuckbunny.mp4";
 
-/** Full path of a program on PATH, or null. */
+// Where Debian has servers, which is on the PATH of root alone.
+const OF_SERVERS = ["/usr/sbin"];
+
+/** Full path of a program on PATH or among the system's servers, or null. */
 export function find(program) {
-  for (const folder of (process.env.PATH ?? "").split(":")) {
+  for (const folder of [...(process.env.PATH ?? "").split(":"), ...OF_SERVERS]) {
     const candidate = path.join(folder, program);
     try {
       accessSync(candidate, constants.X_OK);

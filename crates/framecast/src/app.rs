@@ -240,7 +240,7 @@ impl App {
         let cameras = Cameras::start(settings, drivers).await?;
         let guesses = Arc::clone(&cameras.context.guesses);
         cameras.tasks.spawn(guesses.run(cameras.hub().events().clone(), cameras.shutdown.clone()));
-        let router = http::guarded(&cameras.context, listens_on.is_local(), &cameras.shutdown);
+        let router = http::guarded(&cameras.context, &cameras.shutdown);
         let server = Server::new(listener, router, &cameras.context);
         Ok(Self { cameras, server, listens_on })
     }

@@ -4,6 +4,7 @@
 //! response. What kind of camera the pictures come from does not belong here, nor do configuration files, accounts
 //! and listeners.
 
+pub mod drawn;
 mod handover;
 pub mod live;
 pub mod mjpeg;

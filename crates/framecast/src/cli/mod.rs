@@ -88,6 +88,9 @@ struct PlanArgs {
     /// Address and port, or unix:PATH, to listen on; 0.0.0.0:5000 opens it to the network [default: 127.0.0.1:5000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// A name under which browsers reach the server, for each beside those that pass by themselves; see docs/security.md
+    #[arg(long = "allowed-host", value_name = "NAME")]
+    allowed_hosts: Vec<String>,
     /// Ask for this user's password, which is read from FRAMECAST_PASSWORD
     #[arg(long, value_name = "NAME")]
     user: Option<String>,

@@ -108,6 +108,9 @@ impl Plan {
         if let Some(listen) = &args.listen {
             settings.set_listen(listen).context("--listen")?;
         }
+        for host in &args.allowed_hosts {
+            settings.allow_host(host).context("--allowed-host")?;
+        }
         let password = environment.password.as_deref();
         match (&args.user, password) {
             (Some(user), _) => {

@@ -55,6 +55,7 @@ pub(super) fn check_control_id(id: &str) -> Result<(), String> {
 
 /// A host's name in lower case, with or without a port.
 pub(super) fn parse_host(text: &str) -> Result<String, String> {
+    let text = text.strip_suffix('.').unwrap_or(text);
     let (name, port) = text.split_once(':').unwrap_or((text, "0"));
     let is_host = !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
@@ -80,7 +81,8 @@ mod tests {
             assert!(parse_origin(text).is_err(), "{text}");
         }
         assert_eq!(parse_host("Cam.Example:81").unwrap(), "cam.example:81");
-        for text in ["", ":81", "a/b", "http://a", "a:b", "a:99999", "a b", "*"] {
+        assert_eq!(parse_host("cam.example.").unwrap(), "cam.example");
+        for text in ["", ".", ":81", "a/b", "http://a", "a:b", "a:99999", "a b", "*"] {
             assert!(parse_host(text).is_err(), "{text}");
         }
     }

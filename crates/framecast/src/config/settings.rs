@@ -268,6 +268,15 @@ impl Settings {
         Ok(())
     }
 
+    /// Lets the server be reached under the name in `text`, as in `cam.example` or `cam.example:8080`.
+    ///
+    /// # Errors
+    /// Text that is no host's name.
+    pub fn allow_host(&mut self, text: &str) -> Result<(), ConfigError> {
+        self.allowed_hosts.push(parse_host(text).map_err(ConfigError::new)?);
+        Ok(())
+    }
+
     fn from_file(
         file: &File,
         text: &str,

@@ -16,6 +16,7 @@ mod gauge_histogram;
 mod guard;
 mod guesses;
 mod history;
+mod host;
 mod listener;
 mod metrics;
 mod page;
@@ -150,10 +151,10 @@ async fn nothing_here(uri: Uri) -> Refusal {
     Refusal { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
 }
 
-/// All routes behind the guards: account, host names, origins. `is_local` says that only this machine can connect.
-pub(crate) fn guarded(context: &Context, is_local: bool, shutdown: &CancellationToken) -> Router {
+/// All routes behind the guards: account, host names, origins.
+pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
-    let guard = Arc::new(guard::Guard::new(settings, is_local));
+    let guard = Arc::new(guard::Guard::new(settings));
     let mut router = routes(context, shutdown).fallback_service(fallback(context));
     if let Some(account) = &settings.account {
         let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&context.guesses));

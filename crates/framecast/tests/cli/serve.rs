@@ -36,6 +36,28 @@ fn a_termination_signal_ends_streams_and_program_with_exit_code_0() {
 }
 
 #[test]
+fn a_name_that_is_refused_is_told_in_the_log_and_taken_from_the_command_line() {
+    let mut program = Running::start(framecast(&ANY).arg("emulated"));
+    let address = program.address();
+    for host in ["cam.example:8080", "cam.example:8080", "\u{202E}.example"] {
+        assert_eq!(ask(address, "GET /", &[("Host", host)]).status, 421);
+    }
+    let (_, lines) = program.terminate();
+    let refusals: Vec<_> = lines.iter().filter(|line| line.contains("allowed_hosts")).collect();
+    assert_eq!(refusals.len(), 1, "once a minute: {lines:#?}");
+    assert!(refusals[0].contains("--allowed-host cam.example:8080"), "{refusals:?}");
+    let allowed = ["--allowed-host", "Cam.example", "--allowed-host", "other.example:81", "emulated"];
+    let mut program = Running::start(framecast(&ANY).args(allowed));
+    let address = program.address();
+    for (host, status) in [("cam.example:8080", 200), ("other.example:81", 200), ("other.example", 421)] {
+        assert_eq!(ask(address, "GET /healthz", &[("Host", host)]).status, status, "{host}");
+    }
+    let (code, _, errors) = run(framecast(&ANY).args(["--allowed-host", "http://cam.example/"]));
+    assert_eq!(code, 2);
+    assert!(errors.contains("--allowed-host") && errors.contains("is no host name"), "{errors}");
+}
+
+#[test]
 fn who_is_refused_is_told_in_the_log_with_the_key_of_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let content = "max_viewers = 1\n[[camera]]\nname = \"front\"\nsource = \"emulated\"\n";

@@ -37,7 +37,7 @@ pub use style::{Boundary, Style};
 
 #[cfg(target_os = "linux")]
 use crate::Handover;
-use crate::{Full, NO_STORE, Peer, Record, Refusal, Via, Viewers, client_key, parameter, rendition};
+use crate::{Full, NO_STORE, Peer, Record, Refusal, Via, Viewers, client_key, drawn, parameter, rendition};
 use packer::Packers;
 use stream::Stream;
 use viewer::Viewer;
@@ -187,7 +187,7 @@ fn watch(
         Ok(subscriber) => return Ok((rendition, subscriber)),
         Err(error) => error,
     };
-    if !full::wants_pictures(request.headers()) {
+    if !drawn::wants_pictures(request.headers()) {
         return Err(Refusal::too_many_renditions(error));
     }
     let nearest = rendition::nearest(&error.watched, rendition);

@@ -1,0 +1,246 @@
+//! The names under which this server may be reached, and whether two ways of writing a place mean the same one.
+//!
+//! A hostile page can make a name that it owns point at this server. Names that no public DNS holds cannot be owned so,
+//! and pass, as do addresses and this machine's own names. Every other name has to be in the configuration.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::IpAddr;
+
+/// Domains that no public DNS delegates: multicast DNS (RFC 6762), home networks (RFC 8375), private use (ICANN, 2024),
+/// this machine (RFC 6761). `.lan` is reserved by nobody, and what most home routers call their network.
+const PRIVATE_DOMAINS: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
+
+/// The most that is read of a file in which this machine's names stand.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// The names that the configuration allows, beside those that always pass.
+#[derive(Debug)]
+pub(super) struct Names {
+    allowed: Vec<String>,
+}
+
+impl Names {
+    /// `allowed` is in lower case, with or without a port.
+    pub(super) fn new(allowed: &[String]) -> Self {
+        Self { allowed: allowed.to_vec() }
+    }
+
+    /// Whether `host`, as a client wrote it, is this server.
+    pub(super) fn contain(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let name = without_port(&host).trim_end_matches('.');
+        is_address(name)
+            || is_private(name)
+            || self.allowed.iter().any(|allowed| *allowed == name || *allowed == host)
+            || is_own(name)
+    }
+}
+
+fn is_address(name: &str) -> bool {
+    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    bare.parse::<IpAddr>().is_ok()
+}
+
+/// Whether `name` can be no name in the public DNS, in which nothing without a dot has an address.
+fn is_private(name: &str) -> bool {
+    let is_of_letters = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    is_of_letters(name)
+        && (!name.contains('.')
+            || PRIVATE_DOMAINS.iter().any(|domain| name.strip_suffix(domain).is_some_and(is_of_letters)))
+}
+
+/// Whether `name` is this machine's: what the kernel calls it, alone or in the network's domain.
+fn is_own(name: &str) -> bool {
+    let uname = rustix::system::uname();
+    let Ok(own) = uname.nodename().to_str() else { return false };
+    let own = own.to_ascii_lowercase();
+    // Anyone can ask by any name: the files are read for names that begin as ours does.
+    name == own
+        || (label(name) == label(&own)
+            && is_known_as(name, &own, &text_of("/etc/hosts"), &text_of("/etc/resolv.conf")))
+}
+
+/// Whether a machine that calls itself `own` is `name` by the file `hosts`, in which other names of its stand beside its
+/// own, or by the domains that `resolv_conf` tells to look for names in.
+fn is_known_as(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
+    let words = |line: &str| {
+        let line = line.split('#').next().unwrap_or_default().to_ascii_lowercase();
+        line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let is_in_hosts = hosts.lines().map(words).any(|words| {
+        let names = words.get(1..).unwrap_or_default();
+        names.iter().any(|known| known == own || known == label(own)) && names.iter().any(|known| known == name)
+    });
+    let domain = name.strip_prefix(label(own)).and_then(|rest| rest.strip_prefix('.'));
+    is_in_hosts
+        || resolv_conf.lines().map(words).any(|words| {
+            words.split_first().is_some_and(|(key, domains)| {
+                matches!(key.as_str(), "search" | "domain")
+                    && domains.iter().any(|known| Some(known.trim_end_matches('.')) == domain)
+            })
+        })
+}
+
+/// The first part of a name.
+fn label(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
+fn text_of(path: &str) -> String {
+    let mut bytes = Vec::new();
+    // A machine without the file has no names in it.
+    let _read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether `url`, an origin or the address of a page, is at `host`. The port that a scheme has by itself may be left out
+/// of either: browsers leave it out, proxies may write it.
+pub(super) fn is_at(url: &str, host: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let default_port = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let place = |text: &str| {
+        let name = without_port(text);
+        let port = match text[name.len()..].strip_prefix(':') {
+            None | Some("") => Some(default_port),
+            Some(port) => port.parse::<u16>().ok(),
+        };
+        port.map(|port| (name.to_ascii_lowercase(), port))
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    place(authority).is_some_and(|page| place(host) == Some(page))
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rfind(':') {
+        // In an address like [::1] colons do not announce a port.
+        Some(colon) if !host[colon..].contains(']') => &host[..colon],
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_public_dns_holds_pass() {
+        let names = Names::new(&["cam.example".to_owned(), "other.example:8080".to_owned()]);
+        for host in [
+            "127.0.0.1:5000",
+            "192.168.1.7",
+            "[::1]:5000",
+            "localhost:5000",
+            "app.localhost",
+            "mjpgstreamer1",
+            "octopi",
+            "OctoPi.local:80",
+            "octopi.local.",
+            "pi.lan",
+            "cam.home.arpa:5000",
+            "cam.my_house.internal",
+            "CAM.example:81",
+            "cam.example.",
+            "other.example:8080",
+        ] {
+            assert!(names.contain(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_refused() {
+        let names = Names::new(&["cam.example".to_owned(), "other.example:8080".to_owned()]);
+        for host in [
+            "",
+            ".",
+            ":5000",
+            "evil.example",
+            "cam.example.evil.org:5000",
+            "127.0.0.1.evil.org",
+            "localhost.evil",
+            "octopi.local.evil.org",
+            "evillan.com",
+            ".local",
+            "home.arpa",
+            "a.local@evil.org",
+            "evil.org/.local",
+            "other.example:81",
+            "e vil",
+            "évil",
+        ] {
+            assert!(!names.contain(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn this_machine_passes_by_its_own_name() {
+        let uname = rustix::system::uname();
+        let own = uname.nodename().to_str().unwrap();
+        let names = Names::new(&[]);
+        for host in [own.to_owned(), format!("{own}:5000"), own.to_uppercase(), format!("{}.local", label(own))] {
+            assert!(names.contain(&host), "{host}");
+        }
+        assert!(!names.contain(&format!("{}.evil.example", label(own))));
+    }
+
+    #[test]
+    fn a_machine_has_the_names_that_its_files_give_it() {
+        let hosts = "127.0.0.1 localhost\n127.0.1.1\toctopi.House.example octopi # octopi.comment.example\n\
+                     192.168.1.9 octopi.printers.example nas";
+        let resolv_conf = "# search octopi.example\nnameserver 192.168.1.1\nsearch fritz.box Example.org.\ndomain home";
+        let is_known = |name: &str| is_known_as(name, "octopi", hosts, resolv_conf);
+        for name in ["octopi.house.example", "octopi.fritz.box", "octopi.example.org", "octopi.home"] {
+            assert!(is_known(name), "{name}");
+        }
+        for name in [
+            "octopi.evil.example",
+            "octopi.comment.example",
+            "octopi.printers.example",
+            "octopi.example",
+            "octopi.box",
+            "octopifritz.box",
+        ] {
+            assert!(!is_known(name), "{name}");
+        }
+        assert!(is_known_as("octopi.fritz.box", "octopi.old.example", "", resolv_conf));
+        assert!(!is_known_as("octopi.fritz.box", "octopi", "", ""));
+    }
+
+    #[test]
+    fn a_place_is_the_same_with_and_without_its_schemes_port() {
+        for (url, host) in [
+            ("http://cam.lan", "cam.lan"),
+            ("http://cam.lan", "cam.lan:80"),
+            ("http://cam.lan:80", "Cam.lan"),
+            ("https://cam.lan", "cam.lan:443"),
+            ("https://cam.lan", "cam.lan"),
+            ("http://cam.lan:5000", "cam.lan:5000"),
+            ("http://[::1]", "[::1]:80"),
+            ("http://[::1]:81", "[::1]:81"),
+            ("http://cam.lan/control.htm?x=http://evil", "cam.lan:80"),
+            ("http://cam.lan?a", "cam.lan"),
+        ] {
+            assert!(is_at(url, host), "{url} {host}");
+        }
+        for (url, host) in [
+            ("http://cam.lan", "cam.lan:443"),
+            ("https://cam.lan", "cam.lan:80"),
+            ("http://cam.lan", "cam.lan:5000"),
+            ("http://evil.example/cam.lan", "cam.lan"),
+            ("http://cam.lan@evil.example", "cam.lan"),
+            ("http://[::1]:80", "[::1]:81"),
+            ("ftp://cam.lan", "cam.lan"),
+            ("http://cam.lan:99999", "cam.lan:99999"),
+            ("null", "null"),
+            ("", ""),
+        ] {
+            assert!(!is_at(url, host), "{url} {host}");
+        }
+    }
+}

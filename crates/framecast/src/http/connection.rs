@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use framecast_outputs::Socket;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::debug;
+
+use super::traffic::Traffic;
 
 /// The most bytes that wait in the kernel unsent: the next picture is chosen only when the one before has all but
 /// left, so that a slow viewer is sent the newest and not a queue of old ones.
@@ -29,18 +32,20 @@ pub(crate) fn configure(socket: &Socket) {
     }
 }
 
-/// A byte stream whose writes fail when the other end has taken nothing for `write_timeout`.
+/// A byte stream whose writes fail when the other end has taken nothing for `write_timeout`, and whose reads fail once a
+/// head is too long.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     stream: S,
     write_timeout: Duration,
+    traffic: Arc<Traffic>,
     /// Running while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Connection<S> {
-    pub(crate) fn new(stream: S, write_timeout: Duration) -> Self {
-        Self { stream, write_timeout, deadline: None }
+    pub(crate) fn new(stream: S, write_timeout: Duration, traffic: Arc<Traffic>) -> Self {
+        Self { stream, write_timeout, traffic, deadline: None }
     }
 
     /// The stream itself, without the bound.
@@ -70,13 +75,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        match poll.is_ready() && self.traffic.came(&buf.filled()[before..]) {
+            true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            false => poll,
+        }
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(written)) = poll {
+            self.traffic.left(&[IoSlice::new(buf)], written);
+        }
         self.bounded(cx, poll)
     }
 
@@ -86,6 +99,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        if let Poll::Ready(Ok(written)) = poll {
+            self.traffic.left(bufs, written);
+        }
         self.bounded(cx, poll)
     }
 
@@ -112,7 +128,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_nothing_is_given_up_after_the_write_timeout() {
         let (ours, _theirs) = tokio::io::duplex(16);
-        let mut connection = Connection::new(ours, Duration::from_secs(10));
+        let mut connection = Connection::new(ours, Duration::from_secs(10), Arc::default());
         let start = Instant::now();
         let error = connection.write_all(&[0; 64]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -122,7 +138,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_takes_something_now_and_then_is_kept() {
         let (ours, mut theirs) = tokio::io::duplex(16);
-        let mut connection = Connection::new(ours, Duration::from_secs(10));
+        let mut connection = Connection::new(ours, Duration::from_secs(10), Arc::default());
         let reader = tokio::spawn(async move {
             for _ in 0..4 {
                 tokio::time::sleep(Duration::from_secs(9)).await;

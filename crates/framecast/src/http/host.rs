@@ -72,7 +72,8 @@ fn is_known_as(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
     };
     let is_in_hosts = hosts.lines().map(words).any(|words| {
         let names = words.get(1..).unwrap_or_default();
-        names.iter().any(|known| known == own || known == label(own)) && names.iter().any(|known| known == name)
+        names.iter().any(|known| known == own || known == label(own))
+            && names.iter().any(|known| known == name)
     });
     let domain = name.strip_prefix(label(own)).and_then(|rest| rest.strip_prefix('.'));
     is_in_hosts
@@ -183,7 +184,9 @@ mod tests {
         let uname = rustix::system::uname();
         let own = uname.nodename().to_str().unwrap();
         let names = Names::new(&[]);
-        for host in [own.to_owned(), format!("{own}:5000"), own.to_uppercase(), format!("{}.local", label(own))] {
+        for host in
+            [own.to_owned(), format!("{own}:5000"), own.to_uppercase(), format!("{}.local", label(own))]
+        {
             assert!(names.contain(&host), "{host}");
         }
         assert!(!names.contain(&format!("{}.evil.example", label(own))));
@@ -193,7 +196,8 @@ mod tests {
     fn a_machine_has_the_names_that_its_files_give_it() {
         let hosts = "127.0.0.1 localhost\n127.0.1.1\toctopi.House.example octopi # octopi.comment.example\n\
                      192.168.1.9 octopi.printers.example nas";
-        let resolv_conf = "# search octopi.example\nnameserver 192.168.1.1\nsearch fritz.box Example.org.\ndomain home";
+        let resolv_conf =
+            "# search octopi.example\nnameserver 192.168.1.1\nsearch fritz.box Example.org.\ndomain home";
         let is_known = |name: &str| is_known_as(name, "octopi", hosts, resolv_conf);
         for name in ["octopi.house.example", "octopi.fritz.box", "octopi.example.org", "octopi.home"] {
             assert!(is_known(name), "{name}");

@@ -22,6 +22,7 @@ mod metrics;
 mod page;
 mod places;
 mod serve;
+mod traffic;
 mod viewers;
 
 use std::num::NonZeroUsize;

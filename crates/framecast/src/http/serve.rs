@@ -4,14 +4,14 @@ use std::future::poll_fn;
 use std::io::{self, Read};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Extensions, Request, Version};
+use axum::http::{Extensions, Request};
 use bytes::Bytes;
 use framecast_outputs::{Handover, Peer, Place, Seldom, Socket, Taken};
+use futures_util::TryFutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,11 +32,8 @@ use super::descriptors::{self, Spare};
 use super::guesses::Login;
 use super::listener::Listener;
 use super::places::{self, Places, Seat};
+use super::traffic::{MAX_HEAD_BYTES, Paced, Traffic};
 use crate::config::Settings;
-
-/// The bound on a request's head, and on what a connection queues in the program: hyper's least, so that the next
-/// picture is chosen as late as possible.
-const MAX_BUFFER_BYTES: usize = 8192;
 
 /// No browser sends more.
 const MAX_HEADERS: usize = 64;
@@ -57,6 +54,12 @@ const ENDING_TIMEOUT: Duration = Duration::from_millis(1800);
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
 Content-Length: 51\r\nConnection: close\r\n\r\n{\"error\":\"the request's head did not come in time\"}";
 
+/// The whole answer to a request whose head is too long.
+const TOO_LONG: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
+Content-Length: 214\r\nConnection: close\r\n\r\n{\"error\":\"the request's head has more than 16 KiB, which is mostly \
+cookies that other programs on this host have set: delete this host's cookies in the browser, or reach this server by \
+another name or its address\"}";
+
 /// What who is refused for want of a place among all is told.
 const FULL: &str = "all connections are in use; wait, or raise max_connections";
 
@@ -72,6 +75,7 @@ pub(crate) struct Server {
     seats: Places,
     refusals: Arc<Semaphore>,
     warning: Seldom,
+    long_heads: Arc<Seldom>,
     connections: TaskTracker,
 }
 
@@ -82,7 +86,8 @@ impl Server {
         let seats = Places::new(Arc::clone(&settings), counts.clone());
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let (warning, connections) = (Seldom::default(), TaskTracker::new());
-        Self { listener, router, settings, counts, places, seats, refusals, warning, connections }
+        let long_heads = Arc::default();
+        Self { listener, router, settings, counts, places, seats, refusals, warning, long_heads, connections }
     }
 
     /// Accepts connections until `shutdown`, then waits for those that are open, which are dropped when they have not
@@ -128,7 +133,11 @@ impl Server {
         connection::configure(&socket);
         // Whoever takes the connection over holds its places, and the server's end waits for them too.
         let place = Box::new((place, seat.clone(), self.connections.token()));
-        let rules = Rules { settings: Arc::clone(&self.settings), counts: self.counts.clone() };
+        let rules = Rules {
+            settings: Arc::clone(&self.settings),
+            counts: self.counts.clone(),
+            long_heads: Arc::clone(&self.long_heads),
+        };
         let serving = serve(socket, (peer, seat), self.router.clone(), rules, place, shutdown.clone());
         self.connections.spawn(serving);
     }
@@ -157,6 +166,7 @@ fn busy(sentence: &str) -> Bytes {
 struct Rules {
     settings: Arc<Settings>,
     counts: Counts,
+    long_heads: Arc<Seldom>,
 }
 
 /// How HTTP is spoken.
@@ -164,7 +174,7 @@ fn http(settings: &Settings) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(settings.header_timeout)
-        .max_buf_size(MAX_BUFFER_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .half_close(false)
         // Some clients of other programs, whose paths are answered too, look for names as these write them.
@@ -191,16 +201,16 @@ async fn serve(
     place: Place,
     shutdown: CancellationToken,
 ) {
-    let io = TokioIo::new(Connection::new(socket, rules.settings.write_timeout));
+    let traffic = Arc::new(Traffic::default());
+    let io = TokioIo::new(Connection::new(socket, rules.settings.write_timeout, Arc::clone(&traffic)));
     let handover = Handover::new();
     let known = known(peer, seat, &handover);
-    let (was_asked, is_old) = (AtomicBool::new(false), AtomicBool::new(false));
     let service = service_fn(|request: Request<Incoming>| {
-        was_asked.store(true, Ordering::Relaxed);
-        is_old.store(request.version() < Version::HTTP_11, Ordering::Relaxed);
+        traffic.asks(&request);
         let mut request = request.map(Body::new);
         request.extensions_mut().extend(known.clone());
-        Box::pin(router.clone().oneshot(request))
+        let (answer, traffic) = (router.clone().oneshot(request), Arc::clone(&traffic));
+        Box::pin(answer.map_ok(|answer| answer.map(|body| Paced::new(body, traffic))))
     });
     let mut connection = http(&rules.settings).serve_connection(io, service);
     // The socket is left open at the end: a head that is late is still to be answered.
@@ -219,18 +229,35 @@ async fn serve(
     };
     let parts = connection.into_parts();
     let socket = parts.io.into_inner();
-    // The end of such a body is the connection's: one that broke off must not look whole.
-    if is_old.load(Ordering::Relaxed) && served.as_ref().is_err_and(hyper::Error::is_user) {
-        return break_off(socket.into_inner(), &rules.counts);
-    }
-    let late = late_fate(&parts.read_buf, was_asked.load(Ordering::Relaxed));
     match handover.take().filter(|_| served.is_ok()) {
         Some(taker) => taker(Taken { socket: socket.into_inner(), read: parts.read_buf, place }),
-        None => tokio::select! {
-            // A client that has gone cannot be told that this is the end.
-            _finished = finish(socket, served, late, &rules.counts) => {}
-            () = ends_late => {}
-        },
+        None => {
+            let late = late_fate(&parts.read_buf, traffic.has_asked());
+            tokio::select! {
+                () = end(socket, peer, served, late, &traffic, &rules) => {}
+                () = ends_late => {}
+            }
+        }
+    }
+}
+
+/// Ends a connection that no handler has taken; `late` is its fate if it ended because no head came in time.
+async fn end(
+    socket: Connection<Socket>,
+    peer: Peer,
+    served: hyper::Result<()>,
+    late: Option<Fate>,
+    traffic: &Traffic,
+    rules: &Rules,
+) {
+    // The end of such a body is the connection's: one that broke off must not look whole.
+    if traffic.is_old() && served.as_ref().is_err_and(hyper::Error::is_user) {
+        break_off(socket.into_inner(), &rules.counts);
+    } else if traffic.is_head_too_long() {
+        refuse_head(socket.into_inner(), peer, rules).await;
+    } else {
+        // A client that has gone cannot be told that this is the end.
+        let _finished = finish(socket, served, late, &rules.counts).await;
     }
 }
 
@@ -281,17 +308,37 @@ async fn finish(
     socket.shutdown().await
 }
 
+/// Tells a client that the head of its request is too long.
+async fn refuse_head(socket: Socket, peer: Peer, rules: &Rules) {
+    rules.counts.count(Fate::BadRequest);
+    if let Some(times) = rules.long_heads.occurs() {
+        warn!(
+            ?peer,
+            times,
+            "refused a request whose head has more than {} KiB; where cookies of other programs on this host are what \
+             fills it, delete them in the browser, or reach this server by another name or its address",
+            MAX_HEAD_BYTES >> 10
+        );
+    }
+    tell(socket, TOO_LONG).await;
+}
+
 /// Tells a client that there is no place for it.
-async fn refuse(mut stream: Socket, busy: Bytes, _refusal: OwnedSemaphorePermit) {
+async fn refuse(stream: Socket, busy: Bytes, _refusal: OwnedSemaphorePermit) {
+    tell(stream, &busy).await;
+}
+
+/// Sends `answer`, the last one, and waits a moment for the client to take it.
+async fn tell(mut stream: Socket, answer: &[u8]) {
     let telling = async {
-        stream.write_all(&busy).await?;
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection, and the answer with it.
         let mut rest = [0; 1024];
         while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    // A client that does not take its refusal has gone or will be closed.
+    // A client that does not take it has gone or will be closed.
     let _told = timeout(REFUSAL_TIMEOUT, telling).await;
 }
 

@@ -1,6 +1,6 @@
 //! Clients that ask too much, too slowly or too often.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -14,9 +14,16 @@ use crate::{Server, error};
 fn a_head_that_is_too_large_is_refused_politely() {
     let server = Server::with(|_| {});
     let long = "x".repeat(16 * 1024);
-    let answer =
-        read_head(&mut send(server.address, &head_of(server.address, "GET /", &[("X", &long)], "1.1")));
-    assert_eq!(answer.status, 431);
+    for length in [16, 64, 1024] {
+        let cookies = "x".repeat(length * 1024);
+        let mut reader =
+            send(server.address, &head_of(server.address, "GET /", &[("Cookie", &cookies)], "1.1"));
+        let mut answer = read_head(&mut reader);
+        assert_eq!(answer.status, 431);
+        reader.read_to_end(&mut answer.body).unwrap();
+        assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+        assert!(error(&answer).contains("delete this host's cookies"), "{}", answer.text());
+    }
     let many: Vec<(&str, &str)> = (0..200).map(|_| ("X", "x")).collect();
     let answer = read_head(&mut send(server.address, &head_of(server.address, "GET /", &many, "1.1")));
     assert_eq!(answer.status, 431);
@@ -24,6 +31,37 @@ fn a_head_that_is_too_large_is_refused_politely() {
         read_head(&mut send(server.address, &head_of(server.address, &format!("GET /{long}"), &[], "1.1")));
     assert!(matches!(answer.status, 414 | 431), "{}", answer.status);
     assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn cookies_of_other_programs_are_no_fault() {
+    let server = Server::with(|_| {});
+    let cookies = "x".repeat(15 * 1024 + 512);
+    assert_eq!(server.ask("GET /healthz", &[("Cookie", &cookies)]).status, 200);
+    // Over and over on one connection, where a body comes between too, and slowly.
+    let mut connection = TcpStream::connect(server.address).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    for (request, body) in
+        [("GET /healthz", ""), ("POST /api/events", r#"{"label": "x"}"#), ("GET /healthz", "")]
+    {
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nCookie: {cookies}\r\n\r\n{body}",
+            body.len()
+        );
+        for part in head.as_bytes().chunks(5000) {
+            connection.write_all(part).unwrap();
+        }
+        let mut reader = BufReader::new(connection.try_clone().unwrap());
+        let answer = read_head(&mut reader);
+        assert!(matches!(answer.status, 200 | 201), "{request}: {}", answer.status);
+        let length = answer.header("content-length").unwrap().parse().unwrap();
+        reader.read_exact(&mut vec![0; length]).unwrap();
+    }
+    let too_long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nCookie: {cookies}{cookies}\r\n\r\n");
+    connection.write_all(too_long.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 431 ") && answer.contains("cookies"), "{answer}");
 }
 
 #[test]

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use framecast_outputs::{Refusal, Seldom, drawn};
 use tracing::warn;
 
-use super::host::{Names, is_at};
+use super::cors::Origins;
+use super::host::{Names, is_at, is_name};
 use crate::config::Settings;
 
 /// The names under which this server may be reached.
@@ -23,6 +24,8 @@ pub(crate) struct Guard {
     /// `None` where an account is asked for: a hostile page gains nothing by a name then.
     names: Option<Names>,
     refused: Seldom,
+    /// The other sites whose pages may change something.
+    origins: Origins,
     /// What an `<img>` is shown that asks by another name. It quotes nothing, so that it is drawn once.
     picture: OnceLock<Option<Bytes>>,
 }
@@ -30,7 +33,8 @@ pub(crate) struct Guard {
 impl Guard {
     pub(crate) fn new(settings: &Settings) -> Self {
         let names = settings.account.is_none().then(|| Names::new(&settings.allowed_hosts));
-        Self { names, refused: Seldom::default(), picture: OnceLock::new() }
+        let origins = Origins::new(&settings.cors_origins);
+        Self { names, refused: Seldom::default(), origins, picture: OnceLock::new() }
     }
 
     fn allows_host(&self, host: &str) -> bool {
@@ -40,11 +44,13 @@ impl Guard {
     /// The answer to a request for `host`, which is not this server's.
     fn refuse_host(&self, host: &str, headers: &HeaderMap) -> Response {
         let shown: String = host.chars().take(100).flat_map(char::escape_debug).collect();
+        // People paste what stands behind an option: text that is no name does not stand there.
+        let name = if is_name(host) { shown.as_str() } else { "NAME" };
         if let Some(times) = self.refused.occurs() {
             warn!(
                 times,
                 "refused a request for `{shown}`, which is not known as a name of this server's; if it is one, add it to \
-                 allowed_hosts in the configuration, or start with --allowed-host {shown}"
+                 allowed_hosts in the configuration, or start with --allowed-host {name}"
             );
         }
         let status = StatusCode::MISDIRECTED_REQUEST;
@@ -60,7 +66,7 @@ impl Guard {
         }
         let message = format!(
             "host `{shown}` is not this server's; if it is, add it to allowed_hosts in the configuration, or start with \
-             --allowed-host {shown}"
+             --allowed-host {name}"
         );
         Refusal { status, message }.into_response()
     }
@@ -75,9 +81,20 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     if let Some(host) = host.as_deref().filter(|host| !guard.allows_host(host)) {
         return guard.refuse_host(host, request.headers());
     }
-    if changes(request.method()) && is_from_elsewhere(request.headers(), host.as_deref()) {
-        let message = "requests that change something are taken from this server's own pages alone; a proxy in front has \
-                       to pass on the Host that the browser sent";
+    let headers = request.headers();
+    if changes(request.method())
+        && is_from_elsewhere(headers, host.as_deref())
+        && !guard.origins.may_change(headers)
+    {
+        if let Some(times) = guard.origins.refused.occurs() {
+            let origin = headers.get(header::ORIGIN).map(shown).unwrap_or_default();
+            warn!(
+                origin,
+                times, "a page of another site wants to change something; cors_origins may allow it by name"
+            );
+        }
+        let message = "requests that change something are taken from this server's own pages, and from those that \
+                       cors_origins names; a proxy in front has to pass on the Host that the browser sent";
         return Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
@@ -91,7 +108,7 @@ pub(crate) async fn check_websocket(
     next: Next,
 ) -> Response {
     let host = host_of(request.uri(), request.headers());
-    if is_from_elsewhere(request.headers(), host.as_deref()) && !origins.allow(request.headers()) {
+    if is_from_elsewhere(request.headers(), host.as_deref()) && !origins.may_read(request.headers()) {
         if let Some(times) = origins.refused.occurs() {
             let origin = request.headers().get(header::ORIGIN).map(shown).unwrap_or_default();
             warn!(origin, times, "a page of another site wants the pictures; cors_origins may allow it");
@@ -101,25 +118,6 @@ pub(crate) async fn check_websocket(
         return Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
-}
-
-/// The other sites whose pages may open WebSockets.
-#[derive(Debug)]
-pub(crate) struct Origins {
-    allowed: Vec<HeaderValue>,
-    refused: Seldom,
-}
-
-impl Origins {
-    pub(crate) fn new(allowed: &[HeaderValue]) -> Self {
-        Self { allowed: allowed.to_vec(), refused: Seldom::default() }
-    }
-
-    fn allow(&self, headers: &HeaderMap) -> bool {
-        let mut given = headers.get_all(header::ORIGIN).iter();
-        let (Some(origin), None) = (given.next(), given.next()) else { return false };
-        self.allowed.iter().any(|allowed| allowed == "*" || allowed == origin)
-    }
 }
 
 /// What a client sent, as far as a log line needs it.
@@ -138,7 +136,7 @@ fn bad_host(request: &Request) -> Option<&'static str> {
 }
 
 /// The host that the client asked for; HTTP/1.0 clients may leave it out.
-fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     match uri.authority() {
         Some(authority) => Some(authority.as_str().to_owned()),
         None => headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()),

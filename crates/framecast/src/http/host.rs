@@ -30,23 +30,37 @@ impl Names {
     pub(super) fn contain(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let name = without_port(&host).trim_end_matches('.');
-        is_address(name)
+        address(name).is_some()
             || is_private(name)
             || self.allowed.iter().any(|allowed| *allowed == name || *allowed == host)
             || is_own(name)
     }
 }
 
-fn is_address(name: &str) -> bool {
+/// Whether `host`, as a client wrote it, is this machine for each machine itself.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    let name = without_port(&host).trim_end_matches('.');
+    name == "localhost" || address(name).is_some_and(|address| address.to_canonical().is_loopback())
+}
+
+fn address(name: &str) -> Option<IpAddr> {
     let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-    bare.parse::<IpAddr>().is_ok()
+    bare.parse().ok()
+}
+
+/// Whether `host` is a name, with or without a port.
+pub(super) fn is_name(host: &str) -> bool {
+    let name = without_port(host);
+    is_of_letters(name) && host[name.len()..].bytes().all(|byte| byte == b':' || byte.is_ascii_digit())
+}
+
+fn is_of_letters(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Whether `name` can be no name in the public DNS, in which nothing without a dot has an address.
 fn is_private(name: &str) -> bool {
-    let is_of_letters = |text: &str| {
-        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
     is_of_letters(name)
         && (!name.contains('.')
             || PRIVATE_DOMAINS.iter().any(|domain| name.strip_suffix(domain).is_some_and(is_of_letters)))
@@ -176,6 +190,26 @@ mod tests {
             "évil",
         ] {
             assert!(!names.contain(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_letters_with_or_without_a_port() {
+        for host in ["cam.example", "cam.example:81", "a_b-c."] {
+            assert!(is_name(host), "{host}");
+        }
+        for host in ["", ":81", "$(x).example", "cam.example:$(x)", "cam.example:81 x", "[::1]"] {
+            assert!(!is_name(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_from_names_of_others() {
+        for host in ["localhost", "LOCALHOST:5000", "localhost.", "127.0.0.1:81", "127.9.9.9", "[::1]:80"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["octopi.local", "mjpgstreamer1", "192.168.1.7", "[fe80::1]", "localhost.evil", ""] {
+            assert!(!is_loopback(host), "{host}");
         }
     }
 

@@ -6,6 +6,7 @@ mod auth;
 mod clients;
 mod connection;
 mod controls;
+mod cors;
 mod counts;
 mod credentials;
 mod descriptors;
@@ -30,18 +31,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, Uri, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, Uri, header};
+use axum::middleware;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use framecast_drivers::Drivers;
 use framecast_hub::Hub;
 use framecast_outputs::{Refusal, Viewers, live, mjpeg, snapshot};
 use framecast_transcode::Backend;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::camera::Camera;
 use crate::config::Settings;
@@ -103,7 +101,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     let mjpeg = mjpeg::Output::new(config, context.viewers.clone(), shutdown.clone());
     let counts = context.live_counts.clone();
     let live = live::Config { write_timeout: settings.write_timeout, counts };
-    let origins = Arc::new(guard::Origins::new(&settings.cors_origins));
+    let origins = Arc::new(cors::Origins::new(&settings.cors_origins));
     let live = live::routes(context.hub.clone(), context.viewers.clone(), live, shutdown.clone())
         .layer(middleware::from_fn_with_state(origins, guard::check_websocket));
     let mut page = page::routes(context.hub.clone());
@@ -161,39 +159,9 @@ pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router
         let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&context.guesses));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));
     }
-    if !settings.cors_origins.is_empty() {
-        let plain = router.clone();
-        router =
-            router.layer(cors(settings)).layer(middleware::from_fn_with_state(plain, pass_plain_options));
-    }
-    router
+    cors::allow(router, &settings.cors_origins)
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(middleware::from_fn(places::hold))
         .layer(middleware::from_fn(error_page::show))
         .layer(middleware::from_fn_with_state(Arc::clone(settings), forwarded::resolve))
-}
-
-/// Takes an OPTIONS request that is no preflight past CORS, which answers every one, to `plain`: the routes without it.
-async fn pass_plain_options(State(plain): State<Router>, request: Request, next: Next) -> Response {
-    let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if request.method() != Method::OPTIONS || is_preflight {
-        return next.run(request).await;
-    }
-    match plain.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    }
-}
-
-fn cors(settings: &Settings) -> CorsLayer {
-    let origins = if settings.cors_origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        AllowOrigin::list(settings.cors_origins.clone())
-    };
-    CorsLayer::new()
-        .allow_origin(origins)
-        .allow_methods([axum::http::Method::GET, axum::http::Method::HEAD])
-        .allow_headers([header::AUTHORIZATION])
-        .expose_headers([header::HeaderName::from_static("x-timestamp")])
 }

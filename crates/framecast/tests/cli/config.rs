@@ -306,21 +306,19 @@ fn check_takes_every_argument_of_serving() {
 #[test]
 fn a_limit_that_counts_nobody_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
-    let write = |proxies: &str| {
-        let text = format!("max_viewers_per_address = 2\ntrusted_proxies = [{proxies}]\n");
-        fs::write(folder.path().join("site.toml"), text).unwrap();
-    };
-    let check = |listen: &str| {
+    let check = |listen: &str, more: &str| {
+        let content = format!("max_viewers_per_address = 2\n{more}");
+        fs::write(folder.path().join("site.toml"), content).unwrap();
         run(framecast(&["check", "--config", "site.toml", "--listen", listen]).current_dir(folder.path()))
     };
-    write("\"loopback\"");
-    let (code, _, stderr) = check("unix:http.sock");
-    assert_eq!(code, 0);
-    assert!(stderr.starts_with("warning: max_viewers_per_address limits nobody: "), "{stderr}");
-    assert_eq!(check("127.0.0.1:0").2, "");
-    // A proxy there tells whose requests it passes on.
-    write("\"unix\"");
-    assert_eq!(check("unix:http.sock").2, "");
+    for trusted in ["trusted_proxies = []\n", "trusted_proxies = [\"loopback\"]\n"] {
+        let (code, _, stderr) = check("unix:http.sock", trusted);
+        assert_eq!(code, 0);
+        assert!(stderr.starts_with("warning: max_viewers_per_address limits nobody: "), "{stderr}");
+        assert!(stderr.contains("trusted_proxies"), "{stderr}");
+        assert_eq!(check("127.0.0.1:0", trusted).2, "");
+    }
+    assert_eq!(check("unix:http.sock", "").2, "", "a proxy may tell whose requests it passes on");
 }
 
 #[test]

@@ -80,6 +80,29 @@ fn streams_and_answers_come_over_a_unix_socket_and_its_file_goes_with_the_server
 }
 
 #[test]
+fn the_clients_of_a_proxy_over_a_unix_socket_are_told_apart() {
+    let folder = TempDir::new().unwrap();
+    let (path, file) = (folder.path().join("http.sock"), folder.path().join("site.toml"));
+    std::fs::write(&file, "max_viewers_per_address = 1\n").unwrap();
+    let arguments = ["--listen", &listen(&path), "--config", file.to_str().unwrap(), "emulated:?fps=20"];
+    let mut program = Running::start(&mut framecast(&arguments));
+    program.line_with("listening on unix:");
+    let stream = |client: &str| {
+        let head =
+            format!("GET /video_feed HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {client}\r\n\r\n");
+        ask(&path, &head)
+    };
+    let mut streams = [stream("192.0.2.7"), stream("192.0.2.8")];
+    for stream in &mut streams {
+        watch(stream, 2);
+    }
+    let mut status = [0; 12];
+    stream("192.0.2.7").read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 503");
+    program.terminate();
+}
+
+#[test]
 fn the_socket_of_a_killed_server_is_replaced_and_one_in_use_is_not() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("http.sock");

@@ -1,5 +1,6 @@
 //! Who watches: limits, `/api/viewers` and `/metrics`.
 
+use framecast::TrustedProxies;
 use framecast_testkit::client::{Stream, send};
 use serde_json::Value;
 
@@ -90,6 +91,42 @@ fn who_asks_through_a_proxy_is_not_told_where_viewers_are() {
         let all: Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(all["viewers"][0]["address"], Value::Null, "{name}");
     }
+}
+
+#[test]
+fn who_asks_by_a_name_that_a_proxy_may_have_sent_is_not_told_either() {
+    let server = Server::with(|_| {});
+    let _stream = Stream::open(server.address, "/video_feed", &[]);
+    for (host, address) in [
+        ("localhost", Value::from("127.0.0.1")),
+        ("mjpgstreamer1", Value::Null),
+        ("octopi.local", Value::Null),
+    ] {
+        let answer = server.ask("GET /api/viewers", &[("Host", host)]);
+        let all: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(all["viewers"][0]["address"], address, "{host}");
+    }
+}
+
+#[test]
+fn the_clients_of_a_trusted_proxy_are_told_apart() {
+    let server = Server::with(|settings| settings.max_viewers_per_address = Some(1));
+    let open = |client: &str| Stream::open(server.address, "/video_feed", &[("X-Forwarded-For", client)]);
+    let status = |client: &str| server.ask("HEAD /video_feed", &[("X-Forwarded-For", client)]).status;
+    let _streams = [open("192.0.2.7"), open("192.0.2.8"), open("2001:db8:0:1::7")];
+    for client in ["192.0.2.7", "2001:db8:0:1::8"] {
+        let answer = server.ask("GET /video_feed", &[("X-Forwarded-For", client)]);
+        assert!(answer.text().contains(&format!("as many viewers from {client} as")), "{}", answer.text());
+    }
+    let _other = open("2001:db8:0:2::7");
+    assert_eq!(status("192.0.2.9"), 200);
+    let server = Server::with(|settings| {
+        settings.max_viewers_per_address = Some(1);
+        settings.trusted_proxies = TrustedProxies::none();
+    });
+    let _stream = Stream::open(server.address, "/video_feed", &[("X-Forwarded-For", "192.0.2.7")]);
+    let answer = server.ask("GET /video_feed", &[("X-Forwarded-For", "192.0.2.8")]);
+    assert!(answer.text().contains("as many viewers from 127.0.0.1 as"), "{}", answer.text());
 }
 
 #[test]

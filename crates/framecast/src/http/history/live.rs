@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::read;
 use super::socket::Client;
-use crate::http::{Context, guard};
+use crate::http::{Context, cors, guard};
 
 /// How often something is sent where nothing happens: proxies close what is silent.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -43,7 +43,7 @@ struct Live {
 }
 
 pub(super) fn routes(context: Context, shutdown: CancellationToken) -> Router {
-    let origins = std::sync::Arc::new(guard::Origins::new(&context.settings.cors_origins));
+    let origins = std::sync::Arc::new(cors::Origins::new(&context.settings.cors_origins));
     let live = Live { context, shutdown };
     Router::new()
         .route("/api/events/live", get(open).options(crate::http::options))

@@ -8,40 +8,19 @@ import { Marker } from "./mark.js";
 import { News } from "./news.js";
 import { States } from "./states.js";
 import { Streams } from "./streams.js";
-import { make, setText, Tile } from "./tile.js";
+import { setText } from "./tile.js";
+import { Tiles } from "./tiles.js";
 
 const OFTEN_MS = 1000;
 // While events tell the states, and the page itself sees how old its pictures are.
 const SELDOM_MS = 5000;
 
-const grid = document.getElementById("cameras");
 const summary = document.getElementById("summary");
 const news = new News(document.getElementById("news"));
 const live = new Live();
 const streams = new Streams(live);
 const states = new States();
-const tiles = new Map();
-const none = make("p", "none", "This server has no camera yet.");
-
-function keepTiles(cameras) {
-  const names = new Set(cameras.map((camera) => camera.name));
-  for (const [name, tile] of tiles) {
-    if (names.has(name)) continue;
-    streams.remove(tile);
-    tile.element.remove();
-    tiles.delete(name);
-  }
-  for (const camera of cameras) {
-    if (tiles.has(camera.name)) continue;
-    const tile = new Tile(camera, live);
-    tiles.set(camera.name, tile);
-    grid.append(tile.element);
-    streams.add(tile);
-  }
-  grid.dataset.count = cameras.length > 9 ? "many" : cameras.length > 4 ? "some" : cameras.length;
-  if (cameras.length === 0) grid.append(none);
-  else none.remove();
-}
+const tiles = new Tiles(document.getElementById("cameras"), streams, live);
 
 function sumUp(cameras) {
   const count = (state) => cameras.filter((camera) => camera.state === state).length;
@@ -61,7 +40,7 @@ function show(camera, present) {
 
 /** A picture that stands is a reason to ask what the server knows of it. */
 function pace() {
-  const isStanding = [...tiles.values()].some((tile) => tile.isStanding);
+  const isStanding = tiles.all().some((tile) => tile.isStanding);
   polling.every(events.isOpen && streams.arePainted && !isStanding ? SELDOM_MS : OFTEN_MS);
 }
 
@@ -70,7 +49,7 @@ const polling = poll("api/cameras", {
     const nowMs = Date.parse(now);
     states.answer(cameras, nowMs, askedAt);
     marker.offer(server.marks);
-    keepTiles(cameras);
+    tiles.keep(cameras);
     sumUp(states.all);
     if (isFresh) events.refresh();
     streams.up(isFresh);
@@ -79,12 +58,12 @@ const polling = poll("api/cameras", {
     pace();
   },
   onWait(isLate) {
-    for (const tile of tiles.values()) tile.wait(isLate);
+    for (const tile of tiles.all()) tile.wait(isLate);
     pace();
   },
   onFailure(hasTimedOut) {
     streams.down(hasTimedOut);
-    for (const tile of tiles.values()) tile.down();
+    for (const tile of tiles.all()) tile.down();
     summary.dataset.state = "unreachable";
     setText(summary, "Server unreachable. Trying again.");
     news.tell("Server", "unreachable");

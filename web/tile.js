@@ -78,8 +78,8 @@ export class Tile {
   // The camera's own size, once it is known.
   #own = null;
 
-  /** `live` is the connection that all tiles share. */
-  constructor(camera, live) {
+  /** `live` is the connection that all tiles share; with `isBare` there is the picture alone, and no link. */
+  constructor(camera, live, { isBare = false } = {}) {
     this.#live = live;
     this.name = camera.name;
     this.snapshotUrl = address(camera.snapshot);
@@ -90,7 +90,7 @@ export class Tile {
     Object.assign(this.#link, { href: address(camera.page), textContent: camera.name, title: camera.name });
     const title = make("p", "title", this.#link, this.#state, this.#figures);
     const caption = make("div", "caption", title, this.#reason, this.#spoken);
-    this.element = make("div", "tile", this.#picture, caption);
+    this.element = make("div", "tile", this.#picture, ...(isBare ? [] : [caption]));
     const label = `Picture of ${camera.name}`;
     this.#canvas.label = label;
     this.#feed = new Feed(this.#picture, address(camera.stream), label);

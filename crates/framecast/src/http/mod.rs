@@ -13,6 +13,7 @@ mod descriptors;
 mod drop_in;
 mod error_page;
 mod forwarded;
+mod frames;
 mod gauge_histogram;
 mod guard;
 mod guesses;
@@ -111,6 +112,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     } else {
         page = page.layer(middleware::from_fn(drop_in::refuse_actions));
     }
+    let policy = Arc::new(frames::Policy::new(&settings.frame_ancestors));
     // One line per output.
     Router::new()
         .merge(mjpeg::routes(context.hub.clone(), mjpeg))
@@ -124,6 +126,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(page)
         .route("/healthz", get(|| async { "ok\n" }).options(options))
         .layer(middleware::from_fn(address::check))
+        .layer(middleware::from_fn_with_state(policy, frames::protect))
         .layer(middleware::from_fn(error_page::show))
 }
 

@@ -1,12 +1,14 @@
 //! The page and what it loads, embedded in the program.
 
 use axum::Router;
-use axum::extract::{OriginalUri, Path, State};
+use axum::extract::{OriginalUri, Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use framecast_hub::Hub;
-use framecast_outputs::Refusal;
+use framecast_outputs::{Refusal, percent_encoded};
+
+use super::frames::ShowsPicturesAlone;
 
 /// Everything comes from this server, so nothing else may be loaded.
 const CONTENT_SECURITY_POLICY: &str =
@@ -33,6 +35,9 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 const INDEX: &[u8] = include_bytes!("../../../../web/index.html");
 const CAMERA: &[u8] = include_bytes!("../../../../web/camera.html");
 
+/// Pictures alone; `{start}` is the way to the start, `{stream}` that to a stream for browsers that run no scripts.
+const EMBED: &str = include_str!("../../../../web/embed.html");
+
 const FILES: &[File] = files! {
     "api.js": "text/javascript; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
@@ -40,6 +45,8 @@ const FILES: &[File] = files! {
     "canvas.js": "text/javascript; charset=utf-8",
     "control.js": "text/javascript; charset=utf-8",
     "controls.js": "text/javascript; charset=utf-8",
+    "embed.css": "text/css; charset=utf-8",
+    "embed.js": "text/javascript; charset=utf-8",
     "events.js": "text/javascript; charset=utf-8",
     "feed.js": "text/javascript; charset=utf-8",
     "history.css": "text/css; charset=utf-8",
@@ -54,11 +61,12 @@ const FILES: &[File] = files! {
     "streams.js": "text/javascript; charset=utf-8",
     "style.css": "text/css; charset=utf-8",
     "tile.js": "text/javascript; charset=utf-8",
+    "tiles.js": "text/javascript; charset=utf-8",
     "timeline.js": "text/javascript; charset=utf-8",
     "words.js": "text/javascript; charset=utf-8",
 };
 
-/// `/`, `/cameras/{name}` and `/static/…`.
+/// `/`, `/cameras/{name}`, both with `?embed`, and `/static/…`.
 pub(crate) fn routes(hub: Hub) -> Router {
     Router::new()
         .route("/", get(index).options(super::options))
@@ -72,6 +80,7 @@ pub(crate) fn routes(hub: Hub) -> Router {
 /// router and is asked for without the slash at the end, the browser is sent to the address with it.
 async fn index(OriginalUri(uri): OriginalUri) -> Response {
     match uri.path().rsplit('/').next() {
+        None | Some("") if is_embedded(uri.query()) => embedded("", "video_feed"),
         None | Some("") => respond(HTML, INDEX),
         Some(folder) => {
             let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -84,8 +93,15 @@ async fn icon(uri: OriginalUri) -> Result<Response, Refusal> {
     file(uri, Path("icon.svg".to_owned())).await
 }
 
-async fn camera(State(hub): State<Hub>, Path(name): Path<String>) -> Result<Response, Refusal> {
+async fn camera(
+    State(hub): State<Hub>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
     match hub.get(&name) {
+        Some(_) if is_embedded(query.as_deref()) => {
+            Ok(embedded("../", &format!("{}/stream.mjpg", percent_encoded(&name))))
+        }
         Some(_) => Ok(respond(HTML, CAMERA)),
         None => Err(Refusal::no_such_camera(&name, &hub)),
     }
@@ -96,6 +112,23 @@ async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result
         Some(file) => Ok(respond(file.content_type, file.content)),
         None => Err(super::nothing_here(uri).await),
     }
+}
+
+/// Whether `query` asks for pictures alone: `embed`, `embed=1`.
+fn is_embedded(query: Option<&str>) -> bool {
+    let last = query.unwrap_or_default().split('&').rev().find_map(|pair| match pair.split_once('=') {
+        None if pair == "embed" => Some("1"),
+        Some(("embed", value)) => Some(value),
+        _ => None,
+    });
+    last.is_some_and(|value| !matches!(value, "0" | "false"))
+}
+
+fn embedded(start: &str, stream: &str) -> Response {
+    let mut response = EMBED.replace("{start}", start).replace("{stream}", stream).into_response();
+    set_head(response.headers_mut(), HTML);
+    response.extensions_mut().insert(ShowsPicturesAlone);
+    response
 }
 
 fn respond(content_type: &'static str, content: &'static [u8]) -> Response {
@@ -121,6 +154,17 @@ pub(super) fn set_head(headers: &mut HeaderMap, content_type: &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_alone_are_asked_for_by_a_word() {
+        for query in ["embed", "embed=1", "embed=true", "embed=", "a=b&embed", "embed=0&embed"] {
+            assert!(is_embedded(Some(query)), "{query}");
+        }
+        for query in ["", "embedded", "embed=0", "embed=false", "embed&embed=0", "a=embed"] {
+            assert!(!is_embedded(Some(query)), "{query}");
+        }
+        assert!(!is_embedded(None));
+    }
 
     #[test]
     fn every_file_of_the_page_is_embedded() {

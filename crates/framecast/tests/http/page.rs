@@ -5,8 +5,10 @@ use std::fs;
 use crate::{Server, error};
 
 /// Every address that there is; of each kind one.
-const ADDRESSES: [&str; 11] = [
+const ADDRESSES: [&str; 13] = [
     "/",
+    "/?embed",
+    "/cameras/front?embed",
     "/cameras/front",
     "/static/app.js",
     "/favicon.ico",
@@ -31,6 +33,52 @@ fn pages_allow_nothing_from_elsewhere() {
         assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(page.header("cache-control"), Some("no-cache"));
     }
+}
+
+/// What a page says of who may frame it: its policy, and the older header.
+fn framing(server: &Server, path: &str) -> (String, Option<String>) {
+    let page = server.ask(&format!("HEAD {path}"), &[("Accept", "text/html")]);
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    let ancestors = policy.split("; ").find(|part| part.starts_with("frame-ancestors ")).unwrap_or_default();
+    (ancestors.to_owned(), page.header("x-frame-options").map(str::to_owned))
+}
+
+#[test]
+fn pages_that_act_are_framed_by_whom_the_configuration_names() {
+    let said = |ancestors: &str, options: Option<&str>| (ancestors.to_owned(), options.map(str::to_owned));
+    for (ancestors, policy, options) in [
+        (&["'self'"][..], "frame-ancestors 'self'", Some("SAMEORIGIN")),
+        (&["'self'", "http://ha:8123"], "frame-ancestors 'self' http://ha:8123", None),
+        (&["'none'"], "frame-ancestors 'none'", Some("DENY")),
+        (&[], "frame-ancestors 'none'", Some("DENY")),
+        (&["*"], "frame-ancestors *", None),
+    ] {
+        let server = Server::with(|settings| {
+            settings.frame_ancestors = ancestors.iter().map(|&ancestor| ancestor.to_owned()).collect();
+        });
+        for path in ["/", "/cameras/front", "/history", "/?embed=0"] {
+            assert_eq!(framing(&server, path), said(policy, options), "{path}");
+        }
+        for path in ["/?embed", "/cameras/front?embed", "/cameras/front?embed=1"] {
+            assert_eq!(framing(&server, path), said("frame-ancestors *", None), "{path}");
+        }
+        // What is wrong with an address is seen in the frame, too.
+        assert_eq!(framing(&server, "/cameras/none?embed"), said("", None));
+        assert_eq!(server.get("/healthz").header("x-frame-options"), None);
+    }
+}
+
+#[test]
+fn a_page_of_pictures_alone_has_nothing_that_acts() {
+    let server = Server::with(|_| {});
+    for (path, stream) in [("/?embed", "video_feed"), ("/cameras/front?embed", "front/stream.mjpg")] {
+        let page = server.get(path).text();
+        for tag in ["<a ", "<button", "<input", "<form", "app.js", "camera.js"] {
+            assert!(!page.contains(tag), "{path} has {tag}");
+        }
+        assert!(page.contains(&format!("<img src=\"{stream}\"")) && !page.contains('{'), "{page}");
+    }
+    assert_eq!(server.get("/cameras/none?embed").status, 404);
 }
 
 #[test]

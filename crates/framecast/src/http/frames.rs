@@ -1,0 +1,57 @@
+//! Who may show our pages in a frame. A hostile page could lay a frame with controls beneath its own buttons, so that a visitor
+//! clicks what was not meant (clickjacking): pages that act are for `frame_ancestors`. Pictures alone are for anyone.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+/// In the extensions of a page's answer: nothing on it acts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShowsPicturesAlone;
+
+/// What is said with each page (CSP 3, §6.4.2; RFC 7034 for browsers that know no policy).
+#[derive(Debug)]
+pub(super) struct Policy {
+    ancestors: String,
+    /// Where the older header can say the same.
+    options: Option<HeaderValue>,
+}
+
+impl Policy {
+    /// `ancestors` are as the header `Content-Security-Policy` has them.
+    pub(super) fn new(ancestors: &[String]) -> Self {
+        let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
+        let options = match ancestors.as_str() {
+            "'self'" => Some(HeaderValue::from_static("SAMEORIGIN")),
+            "'none'" => Some(HeaderValue::from_static("DENY")),
+            _ => None,
+        };
+        Self { ancestors, options }
+    }
+}
+
+/// Says with each page who may frame it.
+pub(super) async fn protect(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers();
+    let is_page =
+        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if !is_page {
+        return response;
+    }
+    let is_for_anyone = response.extensions().get::<ShowsPicturesAlone>().is_some();
+    let ancestors = if is_for_anyone { "*" } else { &policy.ancestors };
+    let before = headers.get(header::CONTENT_SECURITY_POLICY).map(HeaderValue::as_bytes).unwrap_or_default();
+    let separator: &[u8] = if before.is_empty() { b"" } else { b"; " };
+    let whole = [before, separator, b"frame-ancestors ", ancestors.as_bytes()].concat();
+    // Text that no header can have was set by a program that embeds us: it is nobody's origin.
+    let whole = HeaderValue::try_from(whole).unwrap_or(HeaderValue::from_static("frame-ancestors 'none'"));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, whole);
+    if let Some(options) = policy.options.clone().filter(|_| !is_for_anyone) {
+        response.headers_mut().insert(header::X_FRAME_OPTIONS, options);
+    }
+    response
+}

@@ -1,0 +1,49 @@
+// The tiles of a page: one for each camera that the API names, in its order.
+
+import { make, Tile } from "./tile.js";
+
+export class Tiles {
+  #grid;
+  #streams;
+  #live;
+  #options;
+  #tiles = new Map();
+  #none = make("p", "none", "This server has no camera yet.");
+
+  /** `grid` gets the tiles, `streams` decides how each gets its picture, `live` is their connection; `options` are `Tile`'s. */
+  constructor(grid, streams, live, options) {
+    this.#grid = grid;
+    this.#streams = streams;
+    this.#live = live;
+    this.#options = options;
+  }
+
+  get(name) {
+    return this.#tiles.get(name);
+  }
+
+  all() {
+    return [...this.#tiles.values()];
+  }
+
+  /** Makes tiles for those of `cameras` that have none, and takes away those of cameras that are not among them. */
+  keep(cameras) {
+    const names = new Set(cameras.map((camera) => camera.name));
+    for (const [name, tile] of this.#tiles) {
+      if (names.has(name)) continue;
+      this.#streams.remove(tile);
+      tile.element.remove();
+      this.#tiles.delete(name);
+    }
+    for (const camera of cameras) {
+      if (this.#tiles.has(camera.name)) continue;
+      const tile = new Tile(camera, this.#live, this.#options);
+      this.#tiles.set(camera.name, tile);
+      this.#grid.append(tile.element);
+      this.#streams.add(tile);
+    }
+    this.#grid.dataset.count = cameras.length > 9 ? "many" : cameras.length > 4 ? "some" : cameras.length;
+    if (cameras.length === 0) this.#grid.append(this.#none);
+    else this.#none.remove();
+  }
+}

@@ -11,6 +11,7 @@ mod devices;
 mod drop_in;
 mod guard;
 mod guesses;
+mod head;
 mod hidden;
 mod live;
 mod page;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use framecast_drivers::{Control, ControlKind, ControlValue};
 use framecast_outputs::Refusal;
@@ -29,7 +29,7 @@ pub(super) fn number(n: usize, control: &Control) -> u32 {
 }
 
 /// `/?action=command&dest=&plugin=&id=&group=&value=`: the id is a control's number or its name. The answer is the id and
-/// `0`, or `-1` for what could not be done. Only after [`check_origin`].
+/// `0`, or `-1` for what could not be done. Only after [`check_may_act`].
 pub(super) async fn carry_out(drop_in: &DropIn, query: &Query) -> Result<Response, Refusal> {
     let Some(id) = query.get("id").filter(|id| !id.is_empty()) else {
         let message = "id= is missing: the number or the name of the control to set".to_owned();
@@ -99,15 +99,18 @@ fn read(control: &Control, value: &str) -> ControlValue {
     }
 }
 
+/// To be asked before a request that axum takes for a GET changes something.
+///
 /// # Errors
-/// 403 when the request may come from another site's page.
-pub(super) fn check_origin(request: &Request) -> Result<(), Refusal> {
-    if guard::may_change(request) {
+/// 403 when the request is a HEAD, which changes nothing, or may come from another site's page.
+pub(super) fn check_may_act(request: &Request) -> Result<(), Refusal> {
+    let message = if *request.method() == Method::HEAD {
+        "HEAD carries nothing out; use GET, or set controls with PATCH /api/cameras/NAME/controls"
+    } else if !guard::may_change(request) {
+        "a GET that changes something is taken from this server's own pages and from programs alone; set controls with \
+         PATCH /api/cameras/NAME/controls"
+    } else {
         return Ok(());
-    }
-    let message =
-        "a GET that changes something is taken from this server's own pages and from programs alone; set \
-                   controls with PATCH /api/cameras/NAME/controls"
-            .to_owned();
-    Err(Refusal { status: StatusCode::FORBIDDEN, message })
+    };
+    Err(Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() })
 }

@@ -1,0 +1,79 @@
+//! HEAD: the head of what GET answers, and nothing done.
+
+use framecast_testkit::client::ask;
+use serde_json::Value;
+
+use crate::controls::Device;
+
+/// Every address, of each kind one, those of other programs too.
+const PATHS: [&str; 38] = [
+    "/",
+    "/video_feed",
+    "/snapshot.jpg",
+    "/cameras/front",
+    "/cameras/front/stream.mjpg",
+    "/cameras/front/snapshot.jpg",
+    "/static/app.js",
+    "/favicon.ico",
+    "/api/cameras",
+    "/api/cameras/front",
+    "/api/cameras/front/controls",
+    "/api/cameras/front/controls/kept",
+    "/api/devices",
+    "/api/events",
+    "/api/events.csv",
+    "/api/events.ndjson",
+    "/api/events.json",
+    "/api/events/live",
+    "/api/live",
+    "/api/viewers",
+    "/history",
+    "/metrics",
+    "/healthz",
+    "/stream",
+    "/snapshot",
+    "/state",
+    "/program.json",
+    "/input.json",
+    "/input_0.json",
+    "/output.json",
+    "/status",
+    "/option",
+    "/control",
+    "/video",
+    "/1/mjpg/stream",
+    "/1/static/stream",
+    "/api/frame.jpeg",
+    "/api/stream.mjpeg",
+];
+
+/// What any address could take for an order.
+const ORDERS: [&str; 4] = [
+    "action=command&id=brightness&value=7&dest=0&plugin=0&group=1",
+    "key=brightness&value=7",
+    "brightness=7",
+    "persist&label=x&brightness=7",
+];
+
+#[test]
+fn head_carries_nothing_out_wherever_it_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::new();
+    let server = device.serve(|settings| settings.state_dir = Some(folder.path().to_owned()));
+    for path in PATHS {
+        for order in ORDERS {
+            ask(server.address, &format!("HEAD {path}?{order}"), &[]);
+        }
+    }
+    assert_eq!(device.set(), [""; 0]);
+    let events = server.json("/api/events?kind=controls,mark");
+    assert_eq!(events["events"], Value::Array(Vec::new()));
+    // The same by GET is carried out where it is an order.
+    for request in
+        [format!("/?{}", ORDERS[0]), format!("/option?{}", ORDERS[1]), format!("/option?{}", ORDERS[2])]
+    {
+        assert_eq!(ask(server.address, &format!("HEAD {request}"), &[]).status, 403, "{request}");
+        assert_eq!(server.get(&request).status, 200, "{request}");
+    }
+    assert_eq!(device.set(), ["brightness 7"; 3]);
+}

@@ -54,6 +54,8 @@ async function losesHistory(page) {
 const PAGES = [
   { name: "one camera", server: "one", path: "", ready: (page) => moves(page, ".picture") },
   { name: "several cameras, one of them lost", server: "several", path: "", ready: says("#summary", "1 lost") },
+  { name: "pictures alone", server: "several", path: "?embed", ready: (page) => until("three pictures", async () => (await page.$$(".seen")).length === 3) },
+  { name: "one picture alone", server: "several", path: "cameras/front?embed", ready: (page) => moves(page, ".picture") },
   { name: "a camera", server: "several", path: "cameras/front", ready: says("#state", "live") },
   { name: "a lost camera", server: "several", path: "cameras/gate", ready: says("#state", "lost") },
   { name: "a mark to be made", server: "several", path: "cameras/yard", ready: opensMark },

@@ -8,6 +8,7 @@ import { checks as brokens } from "./broken.mjs";
 import { checks as clients } from "./client.mjs";
 import { checks as days } from "./day.mjs";
 import { checks as dropIns } from "./drop_in.mjs";
+import { checks as elsewhere } from "./elsewhere.mjs";
 import { checks as events } from "./events.mjs";
 import { checks as examples } from "./example.mjs";
 import { checks as films } from "./film.mjs";
@@ -28,7 +29,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** Those on this machine. */
-export const here = [...dropIns, ...fronts, ...slow, ...accesses, ...pages, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...guesses, ...examples, ...rtsp, ...waysOut];
+export const here = [...dropIns, ...fronts, ...slow, ...accesses, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...guesses, ...examples, ...rtsp, ...waysOut];
 
 /** Those in the virtual machine. There is one machine, and it is slow: each has it for itself. */
 export const inVm = guests.map(alone);

@@ -42,6 +42,16 @@ http {
       proxy_ignore_headers X-Accel-Buffering;
       proxy_pass http://mjpgstreamer1/;
     }
+    # What docs/drop-in.md says a proxy needs for the page.
+    location /cams/ {
+      proxy_buffering off;
+      proxy_set_header Host $http_host;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection "upgrade";
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_pass http://mjpgstreamer1/;
+    }
   }
 }
 `;
@@ -130,6 +140,21 @@ async function asItComes(stage, name) {
   ensure(!framecast.log.includes("allowed_hosts"), "a request was refused for its name");
 }
 
+/** The page behind nginx with the lines that the documentation names: a wall over one WebSocket, and a mark. */
+async function wholePage(stage) {
+  const framecast = await stage.framecast([CAMERA, CAMERA.replace("front", "yard")]);
+  const port = await startProxy(stage, "nginx", framecast.port);
+  const page = await open(await stage.browser("chromium"), `http://localhost:${port}/cams/`);
+  await until("both cameras are painted from one WebSocket", async () => (await page.$$(".tile canvas.seen")).length === 2);
+  await page.keyboard.press("m");
+  await page.waitForSelector("dialog[open]");
+  await page.keyboard.type("seen through a proxy");
+  await page.keyboard.press("Enter");
+  await until("the mark is kept", async () => (await framecast.events({ kind: "mark" })).length === 1);
+  const { viewers } = await (await fetch(`${framecast.url}/api/viewers`)).json();
+  ensure(viewers.every(({ via }) => via === "live"), `viewers: ${JSON.stringify(viewers)}`);
+}
+
 /** A proxy that passes on a name which is not known here: what is refused says what to do, in words and as a picture. */
 async function unknownName(stage) {
   const framecast = await stage.framecast([CAMERA]);
@@ -150,5 +175,6 @@ async function unknownName(stage) {
 export const checks = [
   { name: "front-nginx", needs: ["nginx", "chromium"], run: (stage) => asItComes(stage, "nginx") },
   { name: "front-haproxy", needs: ["haproxy", "chromium"], run: (stage) => asItComes(stage, "haproxy") },
+  { name: "front-page", needs: ["nginx", "chromium"], run: wholePage },
   { name: "front-unknown-name", needs: ["haproxy", "chromium"], run: unknownName },
 ];

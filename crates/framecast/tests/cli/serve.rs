@@ -58,6 +58,19 @@ fn a_name_that_is_refused_is_told_in_the_log_and_taken_from_the_command_line() {
 }
 
 #[test]
+fn a_head_that_is_too_long_is_told_in_the_log_with_what_to_do() {
+    let mut program = Running::start(framecast(&ANY).arg("emulated"));
+    let (address, cookies) = (program.address(), "x".repeat(20 << 10));
+    for _ in 0..3 {
+        assert_eq!(ask(address, "GET /", &[("Cookie", &cookies)]).status, 431);
+    }
+    let (_, lines) = program.terminate();
+    let refusals: Vec<_> = lines.iter().filter(|line| line.contains("more than 16 KiB")).collect();
+    assert_eq!(refusals.len(), 1, "once a minute: {lines:#?}");
+    assert!(refusals[0].contains("cookies") && refusals[0].contains("delete them"), "{refusals:?}");
+}
+
+#[test]
 fn who_is_refused_is_told_in_the_log_with_the_key_of_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let content = "max_viewers = 1\n[[camera]]\nname = \"front\"\nsource = \"emulated\"\n";

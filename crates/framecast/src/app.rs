@@ -17,8 +17,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::camera::Camera;
-use crate::config::{ConfigError, Listen, Secret, Settings};
-use crate::controls::StateFile;
+use crate::config::{CameraSettings, ConfigError, Listen, Secret, Settings};
+use crate::controls::{Kept, StateFile};
 use crate::encoding;
 use crate::history;
 use crate::http::{self, Context, Listener, Server};
@@ -109,6 +109,24 @@ fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     Ok(Arc::new(pool))
 }
 
+/// Adds the cameras of `settings` to the hub, each with the controls that are kept for it.
+fn cameras(
+    settings: &Settings,
+    hub: &Hub,
+    drivers: &Drivers,
+    kept: &Kept,
+    now: SystemTime,
+) -> Result<Vec<Arc<Camera>>, ConfigError> {
+    let add = |camera: &CameraSettings| {
+        let freshness = camera.freshness.unwrap_or(settings.freshness);
+        let bounds = Bounds { freshness, max_viewers: camera.max_viewers };
+        let feed =
+            hub.add_with(&camera.name, bounds, now).map_err(|error| ConfigError::new(error.to_string()))?;
+        Ok(Arc::new(Camera::new(feed, drivers.clone(), camera.clone(), &kept.of(&camera.name))))
+    };
+    settings.cameras.iter().map(add).collect()
+}
+
 /// Starts what keeps each camera open and encodes for it, and the one watch over the program's own running.
 fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shutdown: &CancellationToken) {
     let wake = Wake::new();
@@ -141,19 +159,7 @@ impl Cameras {
         let tasks = TaskTracker::new();
         let now = SystemTime::now();
         let (state, kept) = settings.state_dir.as_deref().map(StateFile::open).unzip();
-        let kept = kept.unwrap_or_default();
-        let mut cameras = Vec::new();
-        for camera in &settings.cameras {
-            let bounds = Bounds {
-                freshness: camera.freshness.unwrap_or(settings.freshness),
-                max_viewers: camera.max_viewers,
-            };
-            let feed = hub
-                .add_with(&camera.name, bounds, now)
-                .map_err(|error| ConfigError::new(error.to_string()))?;
-            let kept = kept.of(&camera.name);
-            cameras.push(Arc::new(Camera::new(feed, drivers.clone(), camera.clone(), &kept)));
-        }
+        let cameras = cameras(&settings, &hub, &drivers, &kept.unwrap_or_default(), now)?;
         let pool = encoder_pool()?;
         let secret = settings.webhook_secret.as_ref().map(Secret::expose);
         webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 pub(crate) use changes::Changes;
-pub(crate) use state_file::{StateError, StateFile};
+pub(crate) use state_file::{Kept, StateError, StateFile};
 
 /// How long setting controls may hold up the first picture. USB devices hang; the camera goes on without.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(2);

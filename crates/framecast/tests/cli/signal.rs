@@ -11,9 +11,11 @@ use rustix::process::Signal;
 
 use crate::program::{Bare, Running, command, framecast, is_running, terminal};
 
-/// The program in a session of its own, by the tool `setsid`, whose process it takes over.
+/// The program in a session of its own, by the tools `setsid` and `env`, whose process it takes over. It ignores no signal,
+/// whatever the tests were started with.
 fn in_own_session(options: &[&str], arguments: &[&str], state: &Path) -> Command {
     let mut command = command("setsid".into(), options);
+    command.args(["env", "--default-signal=HUP"]);
     command.arg(env!("CARGO_BIN_EXE_framecast")).args(arguments).env("XDG_STATE_HOME", state);
     command
 }

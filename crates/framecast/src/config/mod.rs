@@ -11,6 +11,7 @@ mod history;
 mod listen;
 mod look;
 mod network;
+mod read;
 mod rights;
 mod settings;
 mod state_dir;

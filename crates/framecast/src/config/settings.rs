@@ -1,7 +1,5 @@
 //! What the configuration means: validated, defaults filled in, URLs parsed.
 
-use std::collections::BTreeMap;
-use std::env;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -10,17 +8,12 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use framecast_drivers::{ControlValue, Drivers, SourceUrl};
 use framecast_hub::{Bounds, QUALITY};
-use toml::Spanned;
 
-use super::check::{check_camera_name, check_control_id, parse_host, parse_origin};
-use super::file::{CameraFile, File};
-use super::network::parse_frame_ancestor;
-use super::value::{DurationValue, LONGEST};
+use super::check::{check_camera_name, check_control_id, parse_host};
+use super::file::File;
+use super::value::LONGEST;
 use super::wording::typed;
-use super::{
-    Account, ConfigError, HistoryPlace, HistorySettings, Listen, Secret, TrustedProxies, WebhookSettings,
-    state_dir,
-};
+use super::{Account, ConfigError, HistorySettings, Listen, Secret, TrustedProxies, WebhookSettings};
 
 /// The address that the server listens on until told otherwise: this machine alone.
 const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000));
@@ -276,134 +269,6 @@ impl Settings {
         self.allowed_hosts.push(parse_host(text).map_err(ConfigError::new)?);
         Ok(())
     }
-
-    fn from_file(
-        file: &File,
-        text: &str,
-        drivers: &Drivers,
-        password: Option<&str>,
-    ) -> Result<Self, ConfigError> {
-        let (mut settings, mut first) = (Self::default(), First::default());
-        if let Some(listen) = &file.listen {
-            let listen = located(text, listen, |listen| Listen::parse(listen));
-            first.keep(listen, |listen| settings.listen = listen);
-        }
-        for host in file.allowed_hosts.iter().flatten() {
-            first
-                .keep(located(text, host, |host| parse_host(host)), |host| settings.allowed_hosts.push(host));
-        }
-        for origin in file.cors_origins.iter().flatten() {
-            let origin = located(text, origin, |origin| parse_origin(origin));
-            first.keep(origin, |origin| settings.cors_origins.push(origin));
-        }
-        if let Some(user) = &file.user {
-            let account = located(text, user, |user| Account::new(user, password.unwrap_or_default()));
-            first.keep(account, |account| settings.account = Some(account));
-        }
-        first.keep(settings.take_limits(file, text), |()| {});
-        first.keep(settings.take_network(file, text), |()| {});
-        settings.drop_in = file.drop_in.unwrap_or(settings.drop_in);
-        if let Some(folder) = &file.state_dir {
-            let folder = located(text, folder, |folder| state_dir::parse(folder, env::var_os("HOME")));
-            first.keep(folder, |folder| settings.state_dir = Some(folder));
-        }
-        first.keep(settings.take_history(file, text), |()| {});
-        first.keep(cameras(&file.camera, text, drivers), |cameras| settings.cameras = cameras);
-        let known: Vec<&str> =
-            file.camera.iter().map(|camera| camera.get_ref().name.get_ref().as_str()).collect();
-        for webhook in &file.webhook {
-            let webhook = WebhookSettings::from_file(webhook, text, &known);
-            first.keep(webhook, |webhook| settings.webhooks.push(webhook));
-        }
-        first.0.map_or(Ok(settings), Err)
-    }
-
-    /// Takes where events are kept, and for how long.
-    fn take_history(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
-        let (history, mut first) = (&mut self.history, First::default());
-        if let Some(place) = &file.history {
-            let place = located(text, place, |place| HistoryPlace::parse(place, env::var_os("HOME")));
-            first.keep(place, |place| history.place = place);
-        }
-        if let Some(max_age) = &file.history_max_age {
-            let max_age = located(text, max_age, |max_age| match max_age.0 {
-                Some(age) if age.is_zero() => Err("history_max_age must be longer than nothing".to_owned()),
-                age => Ok(age),
-            });
-            first.keep(max_age, |max_age| history.max_age = max_age);
-        }
-        if let Some(max_rows) = &file.history_max_rows {
-            let max_rows = located(text, max_rows, |max_rows| match max_rows {
-                0 => Err("history_max_rows must be at least 1".to_owned()),
-                rows => Ok(*rows),
-            });
-            first.keep(max_rows, |max_rows| history.max_rows = Some(max_rows));
-        }
-        first.0.map_or(Ok(()), Err)
-    }
-
-    /// Takes who stands between the server and its clients, and who may frame its pages.
-    fn take_network(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
-        let mut first = First::default();
-        if let Some(proxies) = &file.trusted_proxies {
-            let mut trusted = TrustedProxies::none();
-            for proxy in proxies {
-                first.keep(located(text, proxy, |proxy| trusted.add(proxy)), |()| {});
-            }
-            self.trusted_proxies = trusted;
-        }
-        if let Some(ancestors) = &file.frame_ancestors {
-            self.frame_ancestors.clear();
-            for ancestor in ancestors {
-                let ancestor = located(text, ancestor, |ancestor| parse_frame_ancestor(ancestor));
-                first.keep(ancestor, |ancestor| self.frame_ancestors.push(ancestor));
-            }
-        }
-        first.0.map_or(Ok(()), Err)
-    }
-
-    /// Takes what bounds viewers and connections.
-    fn take_limits(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
-        let mut first = First::default();
-        let write_timeout = positive(text, "write_timeout", file.write_timeout.as_ref(), |v| v.0);
-        first.keep(write_timeout, |given| self.write_timeout = given.unwrap_or(self.write_timeout));
-        let header_timeout = positive(text, "header_timeout", file.header_timeout.as_ref(), |v| v.0);
-        first.keep(header_timeout, |given| self.header_timeout = given.unwrap_or(self.header_timeout));
-        let max_connections = limit(text, "max_connections", file.max_connections.as_ref());
-        first.keep(max_connections, |given| self.max_connections = given.unwrap_or(self.max_connections));
-        let connections =
-            limit(text, "max_connections_per_address", file.max_connections_per_address.as_ref());
-        first.keep(connections, |given| self.max_connections_per_address = given);
-        self.marks_per_minute = file.marks_per_minute.unwrap_or(self.marks_per_minute);
-        let max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref());
-        first.keep(max_viewers, |given| self.max_viewers = given);
-        let per_address = limit(text, "max_viewers_per_address", file.max_viewers_per_address.as_ref());
-        first.keep(per_address, |given| self.max_viewers_per_address = given);
-        let freshness = freshness(text, file.freshness.as_ref());
-        first.keep(freshness, |given| self.freshness = given.unwrap_or(self.freshness));
-        if let Some(writers) = &file.writers {
-            let writers = located(text, writers, |writers| check_writers(*writers));
-            first.keep(writers, |writers| self.writers = Some(writers));
-        }
-        first.0.map_or(Ok(()), Err)
-    }
-}
-
-/// The first error of a file, as it is read from the top, whichever is found first.
-#[derive(Default)]
-struct First(Option<ConfigError>);
-
-impl First {
-    /// Does `take` with a result, or keeps its error if that stands before the one that is kept.
-    fn keep<T>(&mut self, result: Result<T, ConfigError>, take: impl FnOnce(T)) {
-        match result {
-            Ok(value) => take(value),
-            Err(error) if self.0.as_ref().is_none_or(|first| error.position < first.position) => {
-                self.0 = Some(error);
-            }
-            Err(_) => {}
-        }
-    }
 }
 
 impl CameraSettings {
@@ -425,44 +290,36 @@ impl CameraSettings {
     }
 }
 
-fn check_max_fps(max_fps: f64) -> Result<f64, String> {
+pub(super) fn check_max_fps(max_fps: f64) -> Result<f64, String> {
     let message = || format!("max_fps must be from {} to {}", MAX_FPS.start(), MAX_FPS.end());
     MAX_FPS.contains(&max_fps).then_some(max_fps).ok_or_else(message)
 }
 
-fn check_quality(quality: u8) -> Result<u8, String> {
+pub(super) fn check_quality(quality: u8) -> Result<u8, String> {
     let message = || format!("quality must be from {} to {}", QUALITY.start(), QUALITY.end());
     QUALITY.contains(&quality).then_some(quality).ok_or_else(message)
 }
 
-fn check_count(key: &str, count: usize) -> Result<usize, String> {
+pub(super) fn check_count(key: &str, count: usize) -> Result<usize, String> {
     if count == 0 { Err(format!("{key} must be at least 1")) } else { Ok(count) }
 }
 
-fn check_limit(key: &str, limit: Option<usize>) -> Result<(), String> {
+pub(super) fn check_limit(key: &str, limit: Option<usize>) -> Result<(), String> {
     limit.map_or(Ok(()), |limit| check_count(key, limit).map(drop))
 }
 
-fn check_freshness(freshness: Duration) -> Result<Duration, String> {
+pub(super) fn check_freshness(freshness: Duration) -> Result<Duration, String> {
     let message = || "freshness must be from 10ms to 1min".to_owned();
     FRESHNESS.contains(&freshness).then_some(freshness).ok_or_else(message)
 }
 
-fn check_writers(writers: usize) -> Result<usize, String> {
+pub(super) fn check_writers(writers: usize) -> Result<usize, String> {
     let message = || format!("writers must be from {} to {}", WRITERS.start(), WRITERS.end());
     WRITERS.contains(&writers).then_some(writers).ok_or_else(message)
 }
 
-fn limit(text: &str, key: &str, value: Option<&Spanned<usize>>) -> Result<Option<usize>, ConfigError> {
-    value.map(|value| located(text, value, |value| check_count(key, *value))).transpose()
-}
-
-fn freshness(text: &str, value: Option<&Spanned<DurationValue>>) -> Result<Option<Duration>, ConfigError> {
-    value.map(|value| located(text, value, |value| check_freshness(value.0))).transpose()
-}
-
 /// The duration of `key` when it is neither nothing nor so long that a sum with the clock overflows.
-fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, String> {
+pub(super) fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, String> {
     if timeout.is_zero() {
         return Err(format!("{key} must be longer than nothing"));
     }
@@ -470,84 +327,6 @@ fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, String> {
         return Err(format!("{key} must be at most 366 days"));
     }
     Ok(timeout)
-}
-
-/// What `parse` makes of a value of the file, or what it says of it, with its place.
-fn located<T, U>(
-    text: &str,
-    value: &Spanned<T>,
-    parse: impl FnOnce(&T) -> Result<U, String>,
-) -> Result<U, ConfigError> {
-    parse(value.get_ref()).map_err(|problem| ConfigError::at(text, Some(value.span()), problem))
-}
-
-/// All cameras of the file, no two of one name.
-fn cameras(
-    files: &[Spanned<CameraFile>],
-    text: &str,
-    drivers: &Drivers,
-) -> Result<Vec<CameraSettings>, ConfigError> {
-    let mut cameras = Vec::new();
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    for file in files {
-        let file = file.get_ref();
-        cameras.push(camera_settings(file, text, drivers)?);
-        let name = file.name.get_ref();
-        if let Some(first) = seen.insert(name, file.name.span().start) {
-            let first = text[..first].matches('\n').count() + 1;
-            let message = format!("two cameras are called `{name}`; the first is in line {first}");
-            return Err(ConfigError::at(text, Some(file.name.span()), message));
-        }
-    }
-    Ok(cameras)
-}
-
-fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<CameraSettings, ConfigError> {
-    let name = file.name.get_ref();
-    located(text, &file.name, |name| check_camera_name(name))?;
-    let at_source =
-        |error: framecast_drivers::Error| ConfigError::at(text, Some(file.source.span()), error.to_string());
-    let mut source = SourceUrl::parse(file.source.get_ref()).map_err(at_source)?;
-    if let Some(max) = &file.max_picture {
-        let bytes = max.get_ref().0;
-        if !(1024..=1 << 30).contains(&bytes) {
-            let message = "max_picture must be from 1KiB to 1GiB";
-            return Err(ConfigError::at(text, Some(max.span()), message));
-        }
-        source = source.with_max_picture_bytes(bytes);
-    }
-    drivers.find(&source).map_err(at_source)?;
-    let mut camera = CameraSettings::new(name, source);
-    if let Some(idle) = &file.idle_timeout {
-        camera.idle_timeout = idle.get_ref().0;
-    }
-    camera.stall_timeout = positive(text, "stall_timeout", file.stall_timeout.as_ref(), |v| v.0)?;
-    if let Some(max_fps) = &file.max_fps {
-        camera.max_fps = located(text, max_fps, |max_fps| check_max_fps(*max_fps))?;
-    }
-    if let Some(quality) = &file.quality {
-        camera.quality = located(text, quality, |quality| check_quality(*quality))?;
-    }
-    camera.max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref())?;
-    camera.freshness = freshness(text, file.freshness.as_ref())?;
-    // The map is sorted by name; as written counts, for one control may need another one before it.
-    let mut controls: Vec<_> = file.controls.iter().flatten().collect();
-    controls.sort_by_key(|(id, _)| id.span().start);
-    for (id, value) in controls {
-        located(text, id, |id| check_control_id(id))?;
-        camera.controls.push((id.get_ref().clone(), value.clone()));
-    }
-    Ok(camera)
-}
-
-/// The duration of a key, which must not be zero.
-fn positive<T>(
-    text: &str,
-    key: &str,
-    value: Option<&Spanned<T>>,
-    get: impl Fn(&T) -> Duration,
-) -> Result<Option<Duration>, ConfigError> {
-    value.map(|value| located(text, value, |value| check_timeout(key, get(value)))).transpose()
 }
 
 #[cfg(test)]
@@ -604,39 +383,6 @@ mod tests {
         for (change, expected) in changes {
             let told = refusal(&change).unwrap_or_default();
             assert!(told.starts_with(expected), "{told}, and not {expected}");
-        }
-    }
-
-    #[test]
-    fn controls_are_set_in_the_order_of_the_file() {
-        let text = "[[camera]]\nname = 'a'\nsource = 'emulated'\n[camera.controls]\nzoom = 3\nauto = true\nb = 'x'\n";
-        let settings = Settings::from_toml(text, &Drivers::builtin()).unwrap();
-        let expected = [
-            ("zoom".to_owned(), ControlValue::Integer(3)),
-            ("auto".to_owned(), ControlValue::Boolean(true)),
-            ("b".to_owned(), ControlValue::Text("x".to_owned())),
-        ];
-        assert_eq!(settings.cameras[0].controls, expected);
-    }
-
-    const SITE: &str = include_str!("../../../../examples/site.toml");
-
-    #[test]
-    fn a_damaged_file_is_an_error_with_a_place_and_never_a_panic() {
-        let drivers = Drivers::builtin();
-        let check = |text: &str| {
-            if let Err(error) = Settings::from_toml_with_password(text, &drivers, Some("pw")) {
-                let (line, column) = error.position.unwrap_or_else(|| panic!("no place: {error}"));
-                assert!(line <= text.lines().count() + 1 && column >= 1, "{error}");
-                assert!(!error.message.is_empty() && !error.message.contains('\n'), "{error}");
-            }
-        };
-        check(SITE);
-        for (at, _) in SITE.char_indices() {
-            check(&SITE[..at]);
-            for damage in ["\"", "[", "=", "\n", "\u{0}", "ü", "9"] {
-                check(&format!("{}{damage}{}", &SITE[..at], &SITE[at + 1..]));
-            }
         }
     }
 }

@@ -174,6 +174,25 @@ pub(crate) async fn a_machine_that_starts_100_days_behind_keeps_what_came_before
     assert!(all(&history, &Query::default(), 1000).await.is_sorted_by(|a, b| a.at_ms >= b.at_ms));
 }
 
+pub(crate) async fn a_clock_that_is_set_again_and_again_has_all_events_in_their_right_order(
+    place: impl Place,
+) {
+    let clock = Driven::new(START_MS - 100 * DAY_MS);
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    let mut right = Vec::new();
+    let told_of = [("100 days behind", 100), ("a day behind", 1), ("two days behind", 2), ("right", 0)];
+    let mut behind_days = 100;
+    for (text, days) in told_of {
+        clock.set_by((behind_days - days) * DAY_MS);
+        behind_days = days;
+        right.push((text, clock.now().wall_ms + days * DAY_MS));
+        clock.tell(&history, text).await;
+        clock.pass(10 * MINUTE_MS).await;
+    }
+    clock.pass(HOUR_MS + 10 * MINUTE_MS).await;
+    assert_eq!(texts_and_times(&history).await, told(&right));
+}
+
 pub(crate) async fn what_was_not_put_right_when_a_run_ended_is_put_right_by_the_next(place: impl Place) {
     let clock = Driven::new(START_MS - 100 * DAY_MS);
     {

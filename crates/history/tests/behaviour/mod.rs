@@ -376,6 +376,7 @@ macro_rules! tests {
             a_year_ahead_at_the_start_takes_nothing_until_a_restart_with_the_right_time
             a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then_gets_its_time
             a_machine_that_starts_100_days_behind_keeps_what_came_before_its_clock_was_set
+            a_clock_that_is_set_again_and_again_has_all_events_in_their_right_order
             what_was_not_put_right_when_a_run_ended_is_put_right_by_the_next
             a_run_that_ends_while_times_are_put_right_moves_none_twice
             what_a_run_ended_with_is_not_believed_where_the_next_clock_contradicts_it

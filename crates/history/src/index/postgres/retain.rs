@@ -98,7 +98,12 @@ pub(super) async fn shift(transaction: &Transaction<'_>) -> Result<Shifted, Erro
     };
     let text = "UPDATE events SET at = greatest(at + $3, 0) WHERE id BETWEEN $1 AND $2";
     let moved = transaction.execute(text, &[&first, &until, &by_ms]).await?;
-    let text = "UPDATE shifts SET first = $2 WHERE first = $1";
-    transaction.execute(text, &[&first, &(until + 1)]).await?;
+    if until < last {
+        let text = "UPDATE shifts SET first = $2 WHERE first = $1";
+        transaction.execute(text, &[&first, &(until + 1)]).await?;
+    } else {
+        // The next one may begin right after it.
+        transaction.execute("DELETE FROM shifts WHERE first = $1", &[&first]).await?;
+    }
     Ok(Shifted { moved, is_done: false })
 }

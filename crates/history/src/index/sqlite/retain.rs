@@ -99,6 +99,11 @@ pub(super) fn shift(transaction: &Transaction<'_>) -> rusqlite::Result<Shifted> 
     let moved = transaction
         .prepare_cached("UPDATE events SET at = max(at + ?3, 0) WHERE id BETWEEN ?1 AND ?2")?
         .execute(params![first, until, by_ms])?;
-    transaction.execute("UPDATE shifts SET first = ?2 WHERE first = ?1", [first, until + 1])?;
+    if until < last {
+        transaction.execute("UPDATE shifts SET first = ?2 WHERE first = ?1", [first, until + 1])?;
+    } else {
+        // The next one may begin right after it.
+        transaction.execute("DELETE FROM shifts WHERE first = ?1", [first])?;
+    }
     Ok(Shifted { moved: moved as u64, is_done: false })
 }

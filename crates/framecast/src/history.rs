@@ -45,32 +45,35 @@ pub(crate) enum OpenError {
 /// Opens the history of `settings`, and keeps what `hub` tells from now on.
 pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<Opened, OpenError> {
     let place = &settings.history.place;
+    let is_default = *place == HistoryPlace::Default;
     let location = place.location(settings.state_dir.as_deref()).map_err(ConfigError::new)?;
-    let opened = match location {
-        None => None,
-        Some(location) => match wait_for(settings, &location, hub).await {
-            Ok(opened) => {
-                match &location {
-                    Location::File(path) => info!("events are kept in {}", path.display()),
-                    Location::Postgres(address) => info!("events are kept in {address}"),
-                }
-                Some(opened)
-            }
-            // Nobody asked for this file by name, and another server may have it.
-            Err(error @ (Error::Unwritable { .. } | Error::Locked { .. }))
-                if *place == HistoryPlace::Default =>
-            {
-                warn!("{error}; events are kept as long as this server runs");
-                None
-            }
-            Err(error) => return Err(error.into()),
-        },
+    let Some(location) = location else {
+        let reason =
+            is_default.then(|| "history: there is no folder for it; set state_dir, or HOME".to_owned());
+        return temporary(settings, hub, reason).await;
     };
-    match opened {
-        Some((history, tasks)) => {
-            Ok(Opened { history, is_temporary: false, tasks: Mutex::new(Some(tasks)), _folder: None })
+    match wait_for(settings, &location, hub).await {
+        Ok((history, tasks)) => {
+            info!("events are kept in {location}");
+            Ok(Opened::new(history, tasks))
         }
-        None => temporary(settings, hub).await,
+        // A disk may get room, or be mounted, later. A file that was asked for by name and cannot be there is a mistake.
+        Err(error) if error.is_full() || is_default && error.is_unwritable() => {
+            let advice =
+                if error.is_full() { "free some room" } else { "set state_dir to keep them elsewhere" };
+            warn!(
+                "{error}; events are kept in memory, the newest 16 MiB of them, and written there once that is possible; \
+                 {advice}"
+            );
+            let events = hub.events().subscribe();
+            let (history, tasks) = History::open_in_memory(kept(settings, location), events).await?;
+            Ok(Opened::new(history, tasks))
+        }
+        // Nobody asked for this file by name, and another server has it.
+        Err(error @ Error::Locked { .. }) if is_default => {
+            temporary(settings, hub, Some(error.to_string())).await
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -92,14 +95,38 @@ async fn wait_for(settings: &Settings, location: &Location, hub: &Hub) -> Result
     }
 }
 
-async fn temporary(settings: &Settings, hub: &Hub) -> Result<Opened, OpenError> {
+/// Keeps events as long as the server runs: in a file in the folder for temporary ones, or else in memory. `reason` is why,
+/// where it was not asked for.
+async fn temporary(settings: &Settings, hub: &Hub, reason: Option<String>) -> Result<Opened, OpenError> {
+    let opened = match in_temporary_folder(settings, hub).await {
+        Ok(opened) => {
+            if let Some(reason) = reason {
+                warn!("{reason}; events are kept as long as this server runs");
+            }
+            opened
+        }
+        Err(error) if error.is_unwritable() => {
+            let reason = reason.unwrap_or_else(|| error.to_string());
+            warn!(
+                "{reason}; events are kept in memory, the newest 16 MiB of them, as long as this server runs"
+            );
+            let kept = kept(settings, Location::Memory);
+            let (history, tasks) = History::open(kept, hub.events().subscribe()).await?;
+            Opened::new(history, tasks)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Opened { is_temporary: true, ..opened })
+}
+
+async fn in_temporary_folder(settings: &Settings, hub: &Hub) -> Result<Opened, Error> {
     let unwritable = |source| Error::Unwritable { path: std::env::temp_dir(), source };
     let for_this_account_alone = Permissions::from_mode(0o700);
     let folder = tempfile::Builder::new().prefix("framecast-").permissions(for_this_account_alone).tempdir();
     let folder = folder.map_err(unwritable)?;
     let location = Location::File(folder.path().join("framecast.db"));
     let (history, tasks) = History::open(kept(settings, location), hub.events().subscribe()).await?;
-    Ok(Opened { history, is_temporary: true, tasks: Mutex::new(Some(tasks)), _folder: Some(folder) })
+    Ok(Opened { _folder: Some(folder), ..Opened::new(history, tasks) })
 }
 
 fn kept(settings: &Settings, location: Location) -> Kept {
@@ -108,6 +135,10 @@ fn kept(settings: &Settings, location: Location) -> Kept {
 }
 
 impl Opened {
+    fn new(history: History, tasks: Tasks) -> Self {
+        Self { history, is_temporary: false, tasks: Mutex::new(Some(tasks)), _folder: None }
+    }
+
     /// Ends it when all that was told is written, or soon after.
     pub(crate) async fn close(&self) {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();

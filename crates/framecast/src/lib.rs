@@ -72,6 +72,7 @@ mod encoding;
 mod history;
 mod http;
 mod lost_lines;
+mod memory;
 mod reason;
 mod signal;
 mod supervisor;

@@ -134,13 +134,13 @@ impl Webhook {
     }
 
     async fn send_once(&self, kept: &Kept) -> Sent {
-        let request = self.client.post(self.url.clone()).body(kept.json.clone());
+        let request = self.client.post(self.url.clone()).body(kept.json().clone());
         let mut request = request
             .header("Content-Type", "application/json")
             .header("X-Framecast-Event", kept.entry.kind.as_str())
             .header("X-Framecast-Delivery", kept.entry.id);
         if let Some(secret) = &self.secret {
-            request = request.header("X-Framecast-Signature", signature(secret, &kept.json));
+            request = request.header("X-Framecast-Signature", signature(secret, kept.json()));
         }
         match request.send().await {
             Ok(response) => judge(response.status()),

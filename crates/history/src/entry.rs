@@ -11,6 +11,9 @@ use crate::moment::Stamp;
 /// The most characters that a text has; longer ones of cameras and drivers are cut.
 pub const TEXT_CHARS: usize = 1000;
 
+/// What an event takes in memory beside its texts: the struct, its counters, and the rest of its JSON.
+const FIXED_BYTES: usize = 320;
+
 /// An event as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -62,6 +65,13 @@ impl Entry {
         Self { id, at_ms: millis(at), kind, camera, text: text.map(keepable), count }
     }
 
+    /// What it takes in memory with its JSON, in bytes: no less, and below 12 KiB beside its camera's name.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let text = self.text.as_deref().unwrap_or_default();
+        let camera = self.camera.as_deref().unwrap_or_default();
+        FIXED_BYTES + 2 * camera.len() + text.len() + text.bytes().map(escaped_len).sum::<usize>()
+    }
+
     /// The same with its texts where they are.
     pub fn by_ref(&self) -> EntryRef<'_> {
         let Self { id, at_ms, kind, camera, text, count } = self;
@@ -103,6 +113,15 @@ pub(crate) fn millis(at: SystemTime) -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// How many bytes of JSON a byte of a text becomes.
+fn escaped_len(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    }
+}
+
 /// PostgreSQL knows no NUL in a text, and what a driver says may be as long as a program's last words.
 fn keepable(text: String) -> String {
     let is_fine = text.len() <= TEXT_CHARS && !text.contains('\0');
@@ -126,6 +145,18 @@ mod tests {
         assert_eq!(text.chars().count(), TEXT_CHARS);
         assert_eq!((entry.at_ms, entry.count), (1_500, Some(i64::MAX)));
         assert_eq!(entry.by_ref().to_entry(), entry);
+    }
+
+    #[test]
+    fn the_weight_of_an_entry_is_no_less_than_its_text_and_its_json() {
+        let longest = ["🦀", "\u{1}", "\"", "x", "é"].map(|c| c.repeat(TEXT_CHARS));
+        for text in longest.into_iter().chain(["a \"fox\"\n".to_owned(), String::new()]) {
+            let entry = Entry::new(1, Event::new(EventKind::Mark, UNIX_EPOCH).of("yard").saying(text));
+            let json = serde_json::to_string(&entry).unwrap();
+            let weight = entry.weight_bytes();
+            let real = size_of::<Entry>() + entry.text.as_ref().unwrap().len() + json.len();
+            assert!((real..12 << 10).contains(&weight), "{weight} for {json}");
+        }
     }
 
     #[test]

@@ -15,6 +15,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The disk has no room for the database file.
+    #[error("history: {} cannot be written: the disk is full", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is not a database.
     #[error("history: {} is no database; name another file, or move this one away", path.display())]
     NotADatabase {
@@ -107,6 +113,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the disk has no room: nothing is wrong but that.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+
+    /// Whether the file cannot be made or written where it is: the disk is full, read-only or failing, or not this account's.
+    pub fn is_unwritable(&self) -> bool {
+        match self {
+            Self::Full { .. } | Self::Unwritable { .. } => true,
+            Self::Sqlite { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether trying again later can help, with nothing changed but the database.
     pub fn is_transient(&self) -> bool {
         match self {

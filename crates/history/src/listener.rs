@@ -1,7 +1,7 @@
 //! Events as they happen, from a place on: a cursor over what is at hand, and over the index for what is not any more.
 //!
-//! A listener that is slow, or comes back after a while, costs no memory: it falls back to the index, misses nothing that is
-//! kept, and is told where something is not kept any more.
+//! A listener that is slow, or comes back after a while, holds 32 KiB at most: it falls back to the index, misses nothing that
+//! is kept, and is told where something is not kept any more.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,11 +12,15 @@ use tokio::sync::watch;
 use tracing::debug;
 
 use crate::history::Kept;
+use crate::index::Index;
 use crate::query::Filter;
 use crate::{Error, History};
 
 /// How many events are taken at once.
-const PAGE: usize = 500;
+const PAGE: usize = 64;
+
+/// No more are taken once they have so many bytes: with the last of them, which has 12 KiB at most, 28 KiB.
+const PAGE_BYTES: usize = 16 << 10;
 
 /// The wait before the index is asked again after it failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -30,28 +34,62 @@ pub enum Heard {
     Missed,
 }
 
+/// How far a listener has come.
+#[derive(Debug)]
+pub(crate) struct Position {
+    /// The id up to which it has looked.
+    pub(crate) after: i64,
+    /// The id up to which nothing, or what is missing, was told; `None` where all that there is was asked for.
+    told: Option<i64>,
+    /// How much higher ids were, when it was looked for last, than those that were given at first.
+    shift: i64,
+}
+
+impl Position {
+    pub(crate) fn new(after: i64, shift: i64) -> Self {
+        // From the beginning on is from what there is.
+        Self { after, told: (after > 0).then_some(after), shift }
+    }
+
+    /// Is the same place when ids are higher by `shift` than those that were given at first.
+    pub(crate) fn follow(&mut self, shift: i64) {
+        let by = shift - std::mem::replace(&mut self.shift, shift);
+        self.after += by;
+        self.told = self.told.map(|told| told + by);
+    }
+}
+
+/// Where the events after a position are.
+pub(crate) enum Place {
+    /// At hand.
+    AtHand(Vec<Arc<Kept>>),
+    /// In the index, the first of them there alone. It alone has those up to the id `until`.
+    Index { index: Index, until: i64 },
+}
+
 /// A position in the events of a history.
 #[derive(Debug)]
 pub struct Listener {
     history: History,
     filter: Filter,
-    after: i64,
-    /// The id up to which nothing, or what is missing, was told; `None` where all that there is was asked for.
-    told: Option<i64>,
+    position: Position,
     newest: watch::Receiver<i64>,
     ready: VecDeque<Arc<Kept>>,
 }
 
 impl Listener {
-    pub(crate) fn new(history: History, filter: Filter, after: i64, newest: watch::Receiver<i64>) -> Self {
-        // From the beginning on is from what there is.
-        let told = (after > 0).then_some(after);
-        Self { history, filter, after, told, newest, ready: VecDeque::new() }
+    pub(crate) fn new(
+        history: History,
+        filter: Filter,
+        position: Position,
+        newest: watch::Receiver<i64>,
+    ) -> Self {
+        Self { history, filter, position, newest, ready: VecDeque::new() }
     }
 
     /// The id of the last event that it has looked at, wanted or not: where one that comes back may begin.
     pub fn position(&self) -> i64 {
-        self.ready.front().map_or(self.after, |kept| kept.entry.id - 1)
+        self.ready.front().map_or(self.position.after, |kept| kept.entry.id - 1)
     }
 
     /// What it hears next. Cancel safe. `None` when the history is gone.
@@ -62,15 +100,15 @@ impl Listener {
             }
             // Marked as seen first: what comes while this looks is looked for again.
             self.newest.mark_unchanged();
-            match self.history.recent_after(self.after, PAGE) {
-                Some(page) if page.is_empty() => self.newest.changed().await.ok()?,
-                Some(page) => {
+            match self.history.find(&mut self.position, PAGE, PAGE_BYTES) {
+                Place::AtHand(page) if page.is_empty() => self.newest.changed().await.ok()?,
+                Place::AtHand(page) => {
                     let last = page.last().map(|kept| kept.entry.id);
                     self.take(page, last);
                 }
-                None if self.has_missed() => return Some(Heard::Missed),
-                None => {
-                    if let Err(error) = self.look_back().await {
+                Place::Index { .. } if self.has_missed() => return Some(Heard::Missed),
+                Place::Index { index, until } => {
+                    if let Err(error) = self.look_back(&index, until).await {
                         debug!("events cannot be read again: {error}");
                         tokio::time::sleep(RETRY).await;
                     }
@@ -82,17 +120,17 @@ impl Listener {
     /// Whether events were taken away that would be next; once.
     fn has_missed(&mut self) -> bool {
         let pruned = self.history.pruned();
-        let has_missed = self.told.is_some_and(|told| self.after.max(told) < pruned);
+        let Position { after, told, .. } = &mut self.position;
+        let has_missed = told.is_some_and(|told| told.max(*after) < pruned);
         if has_missed {
-            self.told = Some(pruned);
+            *told = Some(pruned);
         }
         has_missed
     }
 
-    /// Takes what the index has after this position. Where that is nothing, what is at hand comes next.
-    async fn look_back(&mut self) -> Result<(), Error> {
-        let until = self.history.before_recent();
-        let (entries, last) = self.history.index().after_id(self.after, PAGE).await?;
+    /// Takes what `index` has after this position. Where that is nothing, what is at hand comes next, after the id `until`.
+    async fn look_back(&mut self, index: &Index, until: i64) -> Result<(), Error> {
+        let (entries, last) = index.after_id(self.position.after, PAGE, PAGE_BYTES).await?;
         let page = entries.into_iter().map(|entry| Arc::new(Kept::new(entry))).collect();
         self.take(page, last.or(Some(until)));
         Ok(())
@@ -100,7 +138,8 @@ impl Listener {
 
     /// Takes a page, which ends with the id `last`. That events were dropped is for all to know.
     fn take(&mut self, page: Vec<Arc<Kept>>, last: Option<i64>) {
-        self.after = last.unwrap_or(self.after).max(self.after);
+        let after = &mut self.position.after;
+        *after = last.unwrap_or(*after).max(*after);
         let filter = &self.filter;
         let is_wanted =
             |kept: &Arc<Kept>| kept.entry.kind == EventKind::Dropped || filter.wants(&kept.entry.by_ref());

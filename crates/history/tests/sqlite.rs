@@ -118,6 +118,22 @@ async fn a_mark_finds_no_place_where_what_happens_still_does() {
 }
 
 #[tokio::test]
+async fn what_waits_is_bounded_in_bytes() {
+    let folder = Folder::new();
+    let (history, _tasks) = open_at(folder.location()).await.unwrap();
+    // Nothing is written while another program writes.
+    let blocking = rusqlite::Connection::open(folder.file()).unwrap();
+    blocking.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let long = || behaviour::event(0, EventKind::Lost).saying("🦀".repeat(1000));
+    let found_place = (0..10_000).take_while(|_| history.record(long()).is_ok()).count();
+    // Each has four thousand bytes of text, and as much of JSON.
+    assert!((900..1_100).contains(&found_place), "{found_place}");
+    blocking.execute_batch("ROLLBACK").unwrap();
+    history.written().await;
+    assert!(history.record(long()).is_ok());
+}
+
+#[tokio::test]
 async fn the_log_goes_back_into_the_database_while_someone_reads() {
     let folder = Folder::new();
     let (history, _tasks) = open_at(folder.location()).await.unwrap();

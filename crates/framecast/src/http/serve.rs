@@ -34,6 +34,7 @@ use super::listener::Listener;
 use super::places::{self, Places, Seat};
 use super::traffic::{MAX_HEAD_BYTES, Paced, Traffic};
 use crate::config::Settings;
+use crate::memory::Crowd;
 
 /// No browser sends more.
 const MAX_HEADERS: usize = 64;
@@ -77,6 +78,7 @@ pub(crate) struct Server {
     warning: Seldom,
     long_heads: Arc<Seldom>,
     connections: TaskTracker,
+    crowd: Crowd,
 }
 
 impl Server {
@@ -86,8 +88,20 @@ impl Server {
         let seats = Places::new(Arc::clone(&settings), counts.clone());
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let (warning, connections) = (Seldom::default(), TaskTracker::new());
-        let long_heads = Arc::default();
-        Self { listener, router, settings, counts, places, seats, refusals, warning, long_heads, connections }
+        let (long_heads, crowd) = (Arc::default(), Crowd::new());
+        Self {
+            listener,
+            router,
+            settings,
+            counts,
+            places,
+            seats,
+            refusals,
+            warning,
+            long_heads,
+            connections,
+            crowd,
+        }
     }
 
     /// Accepts connections until `shutdown`, then waits for those that are open, which are dropped when they have not
@@ -132,7 +146,7 @@ impl Server {
         self.counts.count(Fate::Accepted);
         connection::configure(&socket);
         // Whoever takes the connection over holds its places, and the server's end waits for them too.
-        let place = Box::new((place, seat.clone(), self.connections.token()));
+        let place = Box::new((place, seat.clone(), self.connections.token(), self.crowd.enter()));
         let rules = Rules {
             settings: Arc::clone(&self.settings),
             counts: self.counts.clone(),

@@ -18,17 +18,18 @@ mod throttle;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::{Event, EventKind, Feed, State, Status};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::camera::Camera;
 use crate::config::CameraSettings;
+use crate::memory;
 use crate::wake::Wake;
 use backoff::Backoff;
 use notice::Notices;
@@ -41,9 +42,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How many threads of one camera may hang in a driver before no more are started.
 const MAX_STUCK_READERS: usize = 4;
-
-/// From a camera that goes idle to the moment at which free memory is given back.
-const MEMORY_RETURN_DELAY: Duration = Duration::from_secs(1);
 
 /// The task that keeps one camera open while someone watches.
 pub(crate) struct Supervisor {
@@ -159,36 +157,13 @@ impl Supervisor {
         self.notices.end();
         self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
         self.tell(EventKind::Closed, None);
-        return_memory_soon();
+        memory::return_soon(&Handle::current());
     }
 
     /// Tells whoever keeps events that this happened to the camera.
     fn tell(&self, kind: EventKind, text: Option<&str>) {
         self.feed.tell(Event { text: text.map(str::to_owned), ..Event::new(kind, SystemTime::now()) });
     }
-}
-
-/// Gives what drivers had in their threads' heaps back to the system, once for all cameras that go idle at about the same
-/// time: it holds up each thread that allocates meanwhile.
-fn return_memory_soon() {
-    static IS_DUE: AtomicBool = AtomicBool::new(false);
-    /// Takes the note back when it is done, or when the runtime ends before.
-    struct Due;
-    impl Drop for Due {
-        fn drop(&mut self) {
-            IS_DUE.store(false, Ordering::Release);
-        }
-    }
-    if IS_DUE.swap(true, Ordering::AcqRel) {
-        return;
-    }
-    let due = Due;
-    tokio::spawn(async move {
-        sleep(MEMORY_RETURN_DELAY).await;
-        // What is freed from now on needs a call of its own.
-        drop(due);
-        tokio::task::spawn_blocking(framecast_sys::return_free_memory);
-    });
 }
 
 /// Sleeps until `at`; for ever without one.

@@ -2,6 +2,7 @@
 //! kept, over real sockets and with the real program.
 #![allow(clippy::unwrap_used)]
 
+mod disk;
 mod ear;
 mod kill;
 mod killed;

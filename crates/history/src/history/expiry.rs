@@ -54,6 +54,13 @@ impl Expiry {
         }
     }
 
+    /// The run goes on in another index, where earlier ones gave ids up to `last_before` and the newest event is of
+    /// `newest_before_ms`. How long it has run, and what went within the last hour, stays.
+    pub(super) fn go_on_with(&mut self, last_before: i64, newest_before_ms: Option<i64>) {
+        (self.last_before, self.newest_before_ms) = (last_before, newest_before_ms);
+        (self.far_since_ms, self.far_told_ms) = (None, None);
+    }
+
     /// Which events are too old; `None` where none may go for its age now: in the first hour of this run, in the hour after
     /// the clock was set, as long as times are to be corrected, and while the clock is far past what there is.
     pub(super) fn aged(&mut self, now: Now, timeline: &Timeline) -> Option<Aged> {
@@ -125,6 +132,11 @@ impl Untold {
 
     pub(super) fn add(&mut self, count: u64) {
         self.count += count;
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
 
     /// How many are to be told of now. A clock that was set may make that more or less often than daily, no more.
@@ -227,6 +239,23 @@ mod tests {
         assert_eq!(run.lost(), 0);
         run.drive(24 * HOUR_MS, 25 * HOUR_MS, YEAR_MS);
         assert_eq!(run.lost(), 1_000, "at least a thousand may go");
+    }
+
+    #[test]
+    fn a_run_that_goes_on_in_another_index_doubts_a_clock_that_is_far_past_what_is_there() {
+        let mut run = Run::start(0, YEAR_MS);
+        run.drive(0, 10 * HOUR_MS, YEAR_MS);
+        let rows: Vec<i64> = (0..10_000).rev().map(|n| START.wall_ms - n * MINUTE_MS).collect();
+        run.expiry.go_on_with(2_000, rows.last().copied());
+        run.rows = rows;
+        run.drive(10 * HOUR_MS, 34 * HOUR_MS, YEAR_MS);
+        assert_eq!(run.lost(), 0);
+        let now =
+            Now { wall_ms: START.wall_ms + YEAR_MS + 34 * HOUR_MS, boot_ms: START.boot_ms + 34 * HOUR_MS };
+        run.timeline.observe(now, 1_001);
+        assert_eq!(run.expiry.aged(now, &run.timeline).map(|aged| aged.up_to_id), Some(2_000));
+        run.drive(34 * HOUR_MS, 35 * HOUR_MS, YEAR_MS);
+        assert_eq!(run.lost(), 1_000);
     }
 
     #[test]

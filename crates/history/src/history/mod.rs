@@ -2,39 +2,58 @@
 //! takes away what is not kept (`expiry.rs` decides what is too old, `timeline.rs` which times were stamped by a wrong clock).
 //!
 //! [`History::record`] never waits: what is not written yet stands in a bounded queue, and what finds it full is counted
-//! and told by an event of its own. While the database is away the queue waits; it is tried again, in order.
+//! and told by an event of its own. While the database is away the queue waits; it is tried again, in order. A history may
+//! begin in memory, where its place cannot be written yet.
 
 mod expiry;
+mod home;
+mod kept;
+mod state;
 mod timeline;
 mod upkeep;
 mod writer;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
-use bytes::Bytes;
 use framecast_hub::{Event, EventKind, EventReader, Told};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::clock::{Clock, Now, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::edition::Editions;
 use crate::entry::Entry;
-use crate::index::{Index, Location, Shift};
+use crate::index::{Claim, Displaced, Found, Gathered, Index, Location, Shift};
+use crate::listener::{Place, Position};
 use crate::{Error, Export, Key, Listener, Query};
+use home::Home;
+pub use kept::Kept;
+use kept::up_to;
+use state::State;
 use timeline::Timeline;
 use upkeep::Upkeep;
 
 /// How many events wait for the database at most.
 pub(crate) const QUEUE: usize = 10_000;
 
-/// How many may wait before a mark finds no place more.
-const MARKS: usize = QUEUE / 4 * 3;
+/// How many bytes these have at most.
+const QUEUE_BYTES: usize = 8 << 20;
 
-/// How many events that are written stay at hand for who listens.
+/// How many may wait before a mark finds no place more, and how many bytes they may have.
+const MARKS: usize = QUEUE / 4 * 3;
+const MARKS_BYTES: usize = QUEUE_BYTES / 4 * 3;
+
+/// How many events that are written stay at hand for who listens, and how many bytes they have at most.
 const RECENT: usize = 1_000;
+const RECENT_BYTES: usize = 1 << 20;
+
+/// How many bytes are written, or brought from one place to another, in one go.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// How many bytes of events a page has at most, or one event.
+const PAGE_BYTES: usize = 512 << 10;
 
 /// An hour in milliseconds: how long a clock that was set, or a run that began, must last before anything goes for its age.
 const HOUR_MS: i64 = 3_600_000;
@@ -59,7 +78,7 @@ pub struct History(Arc<Shared>);
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    index: Index,
+    index: RwLock<Index>,
     clock: Arc<dyn Clock>,
     editions: Editions,
     state: Mutex<State>,
@@ -78,43 +97,6 @@ struct Counts {
     written: AtomicU64,
     dropped: AtomicU64,
     failures: AtomicU64,
-}
-
-/// An event that has its id, in the forms in which it is told.
-#[derive(Debug)]
-pub struct Kept {
-    /// The event.
-    pub entry: Arc<Entry>,
-    /// As JSON.
-    pub json: Bytes,
-}
-
-impl Kept {
-    pub(crate) fn new(entry: Entry) -> Self {
-        let json = serde_json::to_vec(&entry).expect("an entry is an object of texts and numbers");
-        Self { entry: Arc::new(entry), json: Bytes::from(json) }
-    }
-}
-
-#[derive(Debug)]
-struct State {
-    /// The next id.
-    next_id: i64,
-    /// The newest events, the last `waiting` of which are not written.
-    recent: VecDeque<Arc<Kept>>,
-    waiting: usize,
-    /// The id before the first of `recent`; what is up to it is in the index alone.
-    before_recent: i64,
-    /// Events that found no place, since that was told last.
-    untold: u64,
-    /// Who waits for an event to be written.
-    acks: VecDeque<(i64, oneshot::Sender<()>)>,
-    cameras: BTreeSet<String>,
-    timeline: Timeline,
-    /// The highest id of those that were taken away.
-    pruned: i64,
-    is_away: bool,
-    is_closed: bool,
 }
 
 /// Why an event is not kept.
@@ -140,7 +122,7 @@ pub struct Figures {
     pub dropped: u64,
     /// Failed attempts to write.
     pub failures: u64,
-    /// Those that wait.
+    /// Those that wait, and those that are in memory until their place can be written.
     pub waiting: u64,
     /// Whether the database is away.
     pub is_away: bool,
@@ -179,13 +161,52 @@ impl History {
         events: EventReader,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Tasks), Error> {
-        let (index, found) = Index::open(&settings.location, RESERVE).await?;
+        let opened = Index::open(&settings.location, Claim::now(RESERVE)).await?;
+        Ok(Self::start(&settings, events, clock, opened, None))
+    }
+
+    /// Keeps events in memory until the place of `settings` can be written, which is tried again every 30 s; they are
+    /// brought there then. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub async fn open_in_memory(settings: Settings, events: EventReader) -> Result<(Self, Tasks), Error> {
+        Self::open_in_memory_with_clock(settings, events, Arc::new(SystemClock)).await
+    }
+
+    /// The same by another clock than the machine's.
+    ///
+    /// # Errors
+    /// As for [`History::open_in_memory`].
+    pub async fn open_in_memory_with_clock(
+        settings: Settings,
+        events: EventReader,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Tasks), Error> {
+        let opened = Index::open(&Location::Memory, Claim::now(RESERVE)).await?;
+        let home = Home::new(settings.location.clone(), clock.now());
+        Ok(Self::start(&settings, events, clock, opened, Some(home)))
+    }
+
+    fn start(
+        settings: &Settings,
+        events: EventReader,
+        clock: Arc<dyn Clock>,
+        (index, found): (Index, Found),
+        home: Option<Home>,
+    ) -> (Self, Tasks) {
         let now = clock.now();
-        let upkeep = Upkeep::new(&settings, &found, now);
+        let upkeep = Upkeep::new(settings, &found, now);
         let state = State {
             next_id: found.reserved + 1,
             recent: VecDeque::new(),
             waiting: 0,
+            recent_bytes: 0,
+            waiting_bytes: 0,
+            homeless: 0,
+            is_homeless: home.is_some(),
+            first_id: found.reserved + 1,
+            shift: 0,
             before_recent: found.reserved,
             untold: 0,
             acks: VecDeque::new(),
@@ -193,10 +214,12 @@ impl History {
             timeline: Timeline::new(now, found.reserved + 1, found.shifts),
             pruned: found.pruned,
             is_away: false,
+            away_told_at: None,
+            is_away_told: false,
             is_closed: false,
         };
         let shared = Shared {
-            index,
+            index: RwLock::new(index),
             clock,
             editions: Editions::default(),
             state: Mutex::new(state),
@@ -208,14 +231,14 @@ impl History {
         let history = Self(Arc::new(shared));
         let (stop, stopped) = oneshot::channel();
         let reading = tokio::spawn(history.clone().read(events, stopped));
-        let writing = tokio::spawn(writer::run(Arc::clone(&history.0), upkeep));
+        let writing = tokio::spawn(writer::run(Arc::clone(&history.0), upkeep, home));
         let tasks = Tasks {
             history: history.clone(),
             stop: Some(stop),
             reading: Some(reading),
             writing: Some(writing),
         };
-        Ok((history, tasks))
+        (history, tasks)
     }
 
     /// Records what the server tells, until there is nothing more to be read and it is stopped.
@@ -249,10 +272,11 @@ impl History {
     where
         P: for<'a> crate::table::Page<crate::Row<'a>> + Send + 'static,
     {
-        Export::new(self.index().clone(), self.0.editions.current(), query, writer)
+        Export::new(self.index(), self.0.editions.current(), query, writer)
     }
 
-    /// At most `limit` events of `query` after `after`, and after which there are more, if there are.
+    /// At most `limit` events of `query` after `after`, and after which there are more, if there are. There are fewer
+    /// where they take 512 KiB, but one at least.
     ///
     /// # Errors
     /// What the database says.
@@ -262,19 +286,23 @@ impl History {
         after: Option<Key>,
         limit: usize,
     ) -> Result<(Vec<Entry>, Option<Key>), Error> {
-        let (entries, filled) = self.index().fill(query, after, limit, Vec::new()).await;
+        let sink = Gathered::up_to(PAGE_BYTES);
+        let (gathered, filled) = self.index().fill(query, after, limit, sink).await;
         let filled = filled?;
-        Ok((entries.unwrap_or_default(), filled.last.filter(|_| !filled.is_end)))
+        Ok((gathered.unwrap_or_default().entries, filled.last.filter(|_| !filled.is_end)))
     }
 
     /// Events as they happen, from after the id `after` on; from now on without one, or after one that was never given:
     /// it was another history's.
     pub fn listen(&self, filter: crate::Filter, after: Option<i64>) -> Listener {
         let newest = self.0.newest.subscribe();
-        // What has an id is at hand, told or not.
-        let last = self.0.lock().next_id - 1;
+        let (last, shift) = {
+            let state = self.0.lock();
+            // What has an id is at hand, told or not.
+            (state.next_id - 1, state.shift)
+        };
         let after = after.map_or(last, |after| after.min(last));
-        Listener::new(self.clone(), filter, after, newest)
+        Listener::new(self.clone(), filter, Position::new(after, shift), newest)
     }
 
     /// The names of all cameras that events are kept of.
@@ -291,9 +319,14 @@ impl History {
             written: written.load(Ordering::Relaxed),
             dropped: dropped.load(Ordering::Relaxed),
             failures: failures.load(Ordering::Relaxed),
-            waiting: state.waiting as u64,
-            is_away: state.is_away,
+            waiting: state.waiting as u64 + state.homeless,
+            is_away: state.is_away || state.is_homeless,
         }
+    }
+
+    /// Whether events are in memory until their place can be written.
+    pub fn is_homeless(&self) -> bool {
+        self.0.lock().is_homeless
     }
 
     /// Waits until all that was recorded is written, or the history is closed.
@@ -310,28 +343,27 @@ impl History {
         }
     }
 
-    pub(crate) fn index(&self) -> &Index {
-        &self.0.index
+    pub(crate) fn index(&self) -> Index {
+        self.0.index()
     }
 
-    /// Up to `limit` events at hand after the id `after`; `None` where the first of them is in the index alone.
-    pub(crate) fn recent_after(&self, after: i64, limit: usize) -> Option<Vec<Arc<Kept>>> {
+    /// Where `limit` events after `position`, or fewer that have `max_bytes`, are to be had. Where ids have become higher
+    /// since it was looked for last, so has the position.
+    pub(crate) fn find(&self, position: &mut Position, limit: usize, max_bytes: usize) -> Place {
         let state = self.0.lock();
+        position.follow(state.shift);
+        let after = position.after;
         if after < state.before_recent {
-            return None;
+            // Under the lock: an index goes with its ids.
+            return Place::Index { index: self.index(), until: state.before_recent };
         }
         let begin = state.recent.partition_point(|kept| kept.entry.id <= after);
-        Some(state.recent.range(begin..).take(limit).cloned().collect())
+        Place::AtHand(up_to(max_bytes, state.recent.range(begin..).take(limit)).cloned().collect())
     }
 
     /// The highest id of those that were taken away.
     pub(crate) fn pruned(&self) -> i64 {
         self.0.lock().pruned
-    }
-
-    /// The id up to which events are in the index alone.
-    pub(crate) fn before_recent(&self) -> i64 {
-        self.0.lock().before_recent
     }
 }
 
@@ -392,6 +424,44 @@ impl Shared {
         recorded
     }
 
+    fn index(&self) -> Index {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes on in `index`, which `count` events were brought to, with ids that are higher by `shift`; it knows of the shifts
+    /// `planned`.
+    fn go_on_in(&self, index: Index, found: Found, shift: i64, planned: &[Shift], count: u64) {
+        let newest = {
+            let mut state = self.lock();
+            state.raise(shift);
+            state.timeline.go_on_with(found.shifts, shift);
+            state.timeline.planned(planned);
+            state.cameras.extend(found.cameras);
+            state.pruned = state.pruned.max(found.pruned);
+            (state.is_homeless, state.homeless) = (false, 0);
+            *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+            state.next_id - 1
+        };
+        self.counts.written.fetch_add(count, Ordering::Relaxed);
+        self.tell(newest);
+        self.tell_dropped();
+    }
+
+    /// The first `count` events that waited are in the index, where `displaced` made room for them.
+    fn written(&self, count: usize, displaced: Displaced) {
+        let mut state = self.lock();
+        state.written(count);
+        state.pruned = state.pruned.max(displaced.up_to);
+        if state.is_homeless {
+            // These are told when there is a place to tell it.
+            state.homeless = (state.homeless + count as u64).saturating_sub(displaced.rows);
+            state.untold += displaced.rows;
+            self.counts.dropped.fetch_add(displaced.rows, Ordering::Relaxed);
+        } else {
+            self.counts.written.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Tells who listens, and the writer, of the event `id`.
     fn tell(&self, id: i64) {
         self.newest.send_if_modified(|newest| {
@@ -422,100 +492,6 @@ impl Shared {
         if let Some(id) = told {
             self.counts.recorded.fetch_add(1, Ordering::Relaxed);
             self.tell(id);
-        }
-    }
-}
-
-impl State {
-    fn record(&mut self, event: Event, now: Now) -> Result<Recorded, NotKept> {
-        if self.is_closed {
-            return Err(NotKept::Closed);
-        }
-        if event.kind == EventKind::Mark && self.waiting >= MARKS {
-            return Err(NotKept::Full);
-        }
-        // What was dropped before stands before what comes after.
-        if self.untold > 0 && self.waiting + 1 < QUEUE {
-            self.record_dropped(now);
-        }
-        if self.waiting >= QUEUE {
-            self.untold += 1;
-            return Err(NotKept::Full);
-        }
-        let kept = self.push(event, now);
-        let (ack, written) = oneshot::channel();
-        self.acks.push_back((kept.entry.id, ack));
-        Ok(Recorded { kept, written })
-    }
-
-    /// Records an event of how many were dropped; its id, if there was a reason and a place.
-    fn record_dropped(&mut self, now: Now) -> Option<i64> {
-        if self.untold == 0 || self.waiting >= QUEUE || self.is_closed {
-            return None;
-        }
-        let count = std::mem::take(&mut self.untold);
-        let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.wall_ms).unwrap_or(0));
-        let event = Event::new(EventKind::Dropped, at).counting(count);
-        Some(self.push(event, now).entry.id)
-    }
-
-    fn push(&mut self, event: Event, now: Now) -> Arc<Kept> {
-        self.observe(now);
-        let mut entry = Entry::new(self.next_id, event);
-        entry.at_ms = self.timeline.stamp(now, entry.at_ms);
-        self.next_id += 1;
-        if let Some(camera) = &entry.camera
-            && !self.cameras.contains(camera)
-        {
-            self.cameras.insert(camera.clone());
-        }
-        let kept = Arc::new(Kept::new(entry));
-        self.recent.push_back(Arc::clone(&kept));
-        self.waiting += 1;
-        kept
-    }
-
-    /// Takes note of the time: events from the next one on are stamped by this clock.
-    fn observe(&mut self, now: Now) {
-        self.timeline.observe(now, self.next_id);
-    }
-
-    /// The id up to which all events are in the index.
-    fn last_written(&self) -> i64 {
-        let first = self.recent.len() - self.waiting;
-        self.recent.get(first).map_or(self.next_id, |kept| kept.entry.id) - 1
-    }
-
-    /// Moves the times of what is at hand as the index has moved its own.
-    fn shift(&mut self, shifts: &[Shift]) {
-        for kept in &mut self.recent {
-            let Entry { id, at_ms, .. } = *kept.entry;
-            if let Some(at_ms) = shifts.iter().find_map(|shift| shift.moved(id, at_ms)) {
-                *kept = Arc::new(Kept::new(Entry { at_ms, ..(*kept.entry).clone() }));
-            }
-        }
-    }
-
-    /// The first `limit` events that wait, and an id beyond all that can be given before the next batch.
-    fn batch(&self, limit: usize) -> (Vec<Arc<Entry>>, i64) {
-        let begin = self.recent.len() - self.waiting;
-        let batch = self.recent.range(begin..).take(limit).map(|kept| Arc::clone(&kept.entry));
-        (batch.collect(), self.next_id + RESERVE)
-    }
-
-    /// The first `count` events that waited are written.
-    fn written(&mut self, count: usize) {
-        self.waiting -= count;
-        let last = self.recent.len() - self.waiting;
-        let last_id = last.checked_sub(1).and_then(|at| self.recent.get(at)).map_or(0, |kept| kept.entry.id);
-        while self.acks.front().is_some_and(|(id, _)| *id <= last_id) {
-            let (_, ack) = self.acks.pop_front().expect("it has a front");
-            // Whoever does not wait for it has dropped its end.
-            ack.send(()).ok();
-        }
-        while self.recent.len() > self.waiting + RECENT {
-            let gone = self.recent.pop_front().expect("it is longer than nothing");
-            self.before_recent = gone.entry.id;
         }
     }
 }

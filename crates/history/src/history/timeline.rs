@@ -39,7 +39,7 @@ pub(super) enum Correction {
 }
 
 /// The clocks of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Timeline {
     /// The oldest first; the last is the clock as it is now.
     spans: VecDeque<Span>,
@@ -131,7 +131,7 @@ impl Timeline {
     }
 
     /// What waits: what an earlier run left, and the spans of this one that the clock of now did not stamp.
-    fn waiting(&self) -> Vec<Shift> {
+    pub(super) fn waiting(&self) -> Vec<Shift> {
         let current = self.current();
         let pairs = self.spans.iter().zip(self.spans.iter().skip(1));
         let own = pairs.map(|(span, next)| Shift {
@@ -170,6 +170,19 @@ impl Timeline {
     /// The index knows of the shifts `planned`; others may wait meanwhile.
     pub(super) fn planned(&mut self, planned: &[Shift]) {
         self.is_planned = self.waiting() == planned;
+    }
+
+    /// Whether shifts are being made.
+    pub(super) fn is_making(&self) -> bool {
+        self.making.is_some()
+    }
+
+    /// The events go on in another index, with ids that are higher by `shift`; an earlier run left the shifts `left` there.
+    pub(super) fn go_on_with(&mut self, left: Vec<Shift>, shift: i64) {
+        for span in &mut self.spans {
+            span.first += shift;
+        }
+        (self.left, self.is_planned) = (left, false);
     }
 
     /// The clock of now is the right one for all events up to now.
@@ -276,6 +289,22 @@ mod tests {
         timeline.planned(&[agreed]);
         assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Make));
         assert_eq!(timeline.made(), [agreed]);
+    }
+
+    #[test]
+    fn what_waits_in_one_index_waits_in_another_by_its_ids_there() {
+        let mut timeline = Timeline::new(at(0, -DAY_MS), 10, Vec::new());
+        timeline.observe(at(10_000, 0), 14);
+        timeline.planned(&timeline.waiting());
+        let left = shift(2, 3, 100 * DAY_MS, START.wall_ms - 1);
+        timeline.go_on_with(vec![left], 1_000);
+        let waits = vec![left, shift(1_010, 1_013, DAY_MS, at(10_000, 0).wall_ms)];
+        let plan = Correction::Plan(waits.clone());
+        assert_eq!(timeline.correction(at(10_000, 0), 1_020), Some(plan), "nothing is known there");
+        timeline.planned(&waits);
+        timeline.observe(at(20_000, 0), 1_021);
+        assert_eq!(timeline.correction(at(10_000 + HOUR_MS, 0), 1_020), Some(Correction::Make));
+        assert_eq!(timeline.made(), waits);
     }
 
     #[test]

@@ -35,15 +35,40 @@ impl Upkeep {
             max_age: settings.max_age,
             max_rows: settings.max_rows,
             expiry,
-            untold: Untold::new(u64::try_from(found.untold).unwrap_or(0), found.told_ms),
+            untold: Untold::new(found.untold(), found.told_ms),
             moved: 0,
         }
     }
 
-    /// Does some of it; true when there is more to be done at once.
-    pub(super) async fn run_once(&mut self, shared: &Shared) -> bool {
+    /// Goes on with what was `found` in another index.
+    pub(super) fn go_on_with(&mut self, found: &Found) {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.go_on_with(found.reserved, found.newest_ms);
+        }
+        self.untold = Untold::new(found.untold() + self.untold.count(), found.told_ms);
+    }
+
+    /// How many events went for their age of which no event tells yet.
+    pub(super) fn untold(&self) -> u64 {
+        self.untold.count()
+    }
+
+    /// Makes the rest of the shifts that are being made.
+    pub(super) async fn finish(&mut self, shared: &Shared) -> Result<(), Error> {
+        while shared.lock().timeline.is_making() {
+            self.correct(shared, shared.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Does some of it; true when there is more to be done at once. While events are in two places (`is_between`) they stay as
+    /// they are: what is done in one place would not be done in the other.
+    pub(super) async fn run_once(&mut self, shared: &Shared, is_between: bool) -> bool {
         let now = shared.clock.now();
         self.tell_clock(shared, now);
+        if is_between {
+            return false;
+        }
         let corrected = self.correct(shared, now).await.unwrap_or_else(|error| failed(shared, &error));
         let pruned = self.prune(shared, now).await.unwrap_or_else(|error| failed(shared, &error));
         if !pruned {
@@ -91,7 +116,7 @@ impl Upkeep {
         match correction {
             None => Ok(false),
             Some(Correction::Plan(shifts)) => {
-                shared.index.plan(shifts.clone()).await?;
+                shared.index().plan(shifts.clone()).await?;
                 writer::back(shared);
                 shared.lock().timeline.planned(&shifts);
                 Ok(true)
@@ -99,7 +124,7 @@ impl Upkeep {
             Some(Correction::Make) => {
                 let shifted = {
                     let _change = shared.editions.change();
-                    shared.index.shift().await?
+                    shared.index().shift().await?
                 };
                 writer::back(shared);
                 self.moved += shifted.moved;
@@ -124,9 +149,12 @@ impl Upkeep {
         if retention.aged.is_none() && retention.max_rows.is_none() {
             return Ok(false);
         }
-        let pruned = shared.index.prune(retention).await?;
+        let pruned = shared.index().prune(retention).await?;
         writer::back(shared);
-        shared.lock().pruned = pruned.up_to;
+        {
+            let mut state = shared.lock();
+            state.pruned = state.pruned.max(pruned.up_to);
+        }
         if let Some(expiry) = &mut self.expiry {
             expiry.took(now, pruned.aged);
         }
@@ -137,6 +165,10 @@ impl Upkeep {
     /// Records how many went for their age, once a day.
     fn tell_pruned(&mut self, shared: &Shared, now: Now) {
         let Some(max_age) = self.max_age else { return };
+        // What went in memory is told when there is a place to tell it.
+        if shared.lock().is_homeless {
+            return;
+        }
         let Some(count) = self.untold.take(now) else { return };
         let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.wall_ms).unwrap_or(0));
         let age = humantime::format_duration(max_age);

@@ -1,4 +1,5 @@
-//! Where events are kept: one SQLite file, or a PostgreSQL database, with the same tables and the same behaviour.
+//! Where events are kept: one SQLite file, or a PostgreSQL database, with the same tables and the same behaviour; or, as
+//! long as neither can be had, the memory, with SQLite's tables.
 //!
 //! Events stand in the order of time and id, and are read by key in pages, so that a slow reader holds neither a
 //! transaction nor a connection. Which events come, and who reads them, does not belong here.
@@ -9,6 +10,7 @@ mod retention;
 mod sql;
 mod sqlite;
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +40,18 @@ pub enum Location {
     File(PathBuf),
     /// A PostgreSQL database.
     Postgres(Address),
+    /// Nowhere but in memory, 16 MiB at most: the oldest events make room for new ones, and all end with the process.
+    Memory,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Postgres(address) => address.fmt(f),
+            Self::Memory => f.write_str("memory"),
+        }
+    }
 }
 
 /// Takes rows as they are read.
@@ -46,10 +60,26 @@ pub(crate) trait Sink: Send + 'static {
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()>;
 }
 
-impl Sink for Vec<Entry> {
+/// Events that are gathered until they have so many bytes, and one at least.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    pub(crate) entries: Vec<Entry>,
+    max_bytes: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    pub(crate) fn up_to(max_bytes: usize) -> Self {
+        Self { max_bytes, ..Self::default() }
+    }
+}
+
+impl Sink for Gathered {
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()> {
-        self.push(entry.to_entry());
-        ControlFlow::Continue(())
+        let entry = entry.to_entry();
+        self.bytes += entry.weight_bytes();
+        self.entries.push(entry);
+        if self.bytes < self.max_bytes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }
 
@@ -60,6 +90,24 @@ pub(crate) struct Filled {
     pub(crate) last: Option<Key>,
     /// Whether there is nothing after it.
     pub(crate) is_end: bool,
+}
+
+/// The ids that a history takes at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// None is given up to this one.
+    pub(crate) above: i64,
+    /// How many are taken.
+    pub(crate) count: i64,
+}
+
+impl Claim {
+    /// `count` ids above those that an older database, which this one may have replaced, has come to: clients remember them. A
+    /// thousand for each second since 1970; programs that know whole numbers as floating ones can hold them.
+    pub(crate) fn now(count: i64) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { above: i64::try_from(since.as_secs()).unwrap_or(0).saturating_mul(1000), count }
+    }
 }
 
 /// What was found at the start.
@@ -79,6 +127,13 @@ pub(crate) struct Found {
     pub(crate) told_ms: Option<i64>,
     /// Shifts that wait.
     pub(crate) shifts: Vec<Shift>,
+}
+
+impl Found {
+    /// How many went for their age of which no event tells yet.
+    pub(crate) fn untold(&self) -> u64 {
+        u64::try_from(self.untold).unwrap_or(0)
+    }
 }
 
 /// Events whose times are to be moved, because another clock than the right one stamped them.
@@ -101,6 +156,14 @@ impl Shift {
     }
 }
 
+/// Events that had to make room for those of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Displaced {
+    pub(crate) rows: u64,
+    /// The highest of their ids; 0 where there were none.
+    pub(crate) up_to: i64,
+}
+
 /// What moving events came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shifted {
@@ -118,27 +181,31 @@ pub(crate) enum Index {
 }
 
 impl Index {
-    /// Opens the database, with its tables made or brought up to date, for this process alone. Ids up to `reserve` above
-    /// those that were given before are taken at once.
-    pub(crate) async fn open(location: &Location, reserve: i64) -> Result<(Self, Found), Error> {
+    /// Opens the database, with its tables made or brought up to date, for this process alone. The ids of `claim` are taken at
+    /// once, above those that were given before.
+    pub(crate) async fn open(location: &Location, claim: Claim) -> Result<(Self, Found), Error> {
         match location {
             Location::File(path) => {
-                let (sqlite, found) = Sqlite::open(path.clone(), reserve).await?;
+                let (sqlite, found) = Sqlite::open(path.clone(), claim).await?;
                 Ok((Self::Sqlite(Arc::new(sqlite)), found))
             }
             Location::Postgres(address) => {
-                let (postgres, found) = Postgres::open(address.clone(), reserve).await?;
+                let (postgres, found) = Postgres::open(address.clone(), claim).await?;
                 Ok((Self::Postgres(Arc::new(postgres)), found))
+            }
+            Location::Memory => {
+                let (sqlite, found) = Sqlite::open_in_memory(claim)?;
+                Ok((Self::Sqlite(Arc::new(sqlite)), found))
             }
         }
     }
 
     /// Keeps `batch`, all of it or nothing; events that are kept already are left as they are. No id up to `reserved` is
-    /// given again.
-    pub(crate) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<(), Error> {
+    /// given again. In memory others may have to make room for it.
+    pub(crate) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<Displaced, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.write(batch, reserved).await,
-            Self::Postgres(postgres) => postgres.write(batch, reserved).await,
+            Self::Postgres(postgres) => postgres.write(batch, reserved).await.map(|()| Displaced::default()),
         }
     }
 
@@ -153,8 +220,18 @@ impl Index {
     /// Keeps `shifts`, in place of all that wait, until they are made.
     pub(crate) async fn plan(&self, shifts: Vec<Shift>) -> Result<(), Error> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.plan(shifts).await,
-            Self::Postgres(postgres) => postgres.plan(shifts).await,
+            Self::Sqlite(sqlite) => sqlite.plan(shifts, 0).await,
+            Self::Postgres(postgres) => postgres.plan(shifts, 0).await,
+        }
+    }
+
+    /// Takes over from another index: `shifts` in place of all that wait, and `untold` more events that went for their age of
+    /// which no event tells yet.
+    pub(crate) async fn adopt(&self, shifts: Vec<Shift>, untold: u64) -> Result<(), Error> {
+        let untold = i64::try_from(untold).unwrap_or(i64::MAX);
+        match self {
+            Self::Sqlite(sqlite) => sqlite.plan(shifts, untold).await,
+            Self::Postgres(postgres) => postgres.plan(shifts, untold).await,
         }
     }
 
@@ -187,26 +264,24 @@ impl Index {
         }
     }
 
-    /// At most `limit` events whose id is above `id`, in the order of their ids, and the last id that was looked at.
-    pub(crate) async fn after_id(&self, id: i64, limit: usize) -> Result<(Vec<Entry>, Option<i64>), Error> {
-        let (entries, filled) = match self {
-            Self::Sqlite(sqlite) => {
-                sqlite.fill(sql::Select::after_id(id, limit, '?'), limit, Vec::new()).await
-            }
+    /// At most `limit` events whose id is above `id`, in the order of their ids, and the last id that was looked at. There
+    /// are fewer where they have `max_bytes`, but one at least.
+    pub(crate) async fn after_id(
+        &self,
+        id: i64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<(Vec<Entry>, Option<i64>), Error> {
+        let sink = Gathered::up_to(max_bytes);
+        let (gathered, filled) = match self {
+            Self::Sqlite(sqlite) => sqlite.fill(sql::Select::after_id(id, limit, '?'), limit, sink).await,
             Self::Postgres(postgres) => {
-                postgres.fill(sql::Select::after_id(id, limit, '$'), limit, Vec::new()).await
+                postgres.fill(sql::Select::after_id(id, limit, '$'), limit, sink).await
             }
         };
         let last = filled?.last.map(|key| key.id);
-        Ok((entries.unwrap_or_default(), last))
+        Ok((gathered.unwrap_or_default().entries, last))
     }
-}
-
-/// Ids of a new database begin where those of an older one, which it may have replaced, have not come to: clients remember
-/// them. A thousand for each second since 1970; programs that know whole numbers as floating ones can hold them.
-fn first_id() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(0).saturating_mul(1000)
 }
 
 /// Counts what a page has given.

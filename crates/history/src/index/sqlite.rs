@@ -1,8 +1,9 @@
-//! The index in one SQLite file.
+//! The index in one SQLite file, or in memory.
 //!
 //! One thread writes, two read; each has a connection of its own, and jobs wait for the next free one. A job reads one
 //! page, so that no reader keeps the log (WAL) from being put back into the database for longer than that. The tables lie
-//! in the order of time and id, so that a page is one walk.
+//! in the order of time and id, so that a page is one walk. In memory one thread does all, and the oldest events make room
+//! for new ones.
 
 mod retain;
 
@@ -15,13 +16,16 @@ use std::thread;
 use std::time::Duration;
 
 use framecast_hub::EventKind;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::types::{ToSql, ToSqlOutput};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params, params_from_iter};
 use tokio::sync::oneshot;
 use tracing::error;
 
 use super::sql::{self, Select, Value};
-use super::{Filled, Found, Progress, Pruned, Retention, Row, Shift, Shifted, Sink, VERSION, private};
+use super::{
+    Claim, Displaced, Filled, Found, Progress, Pruned, Retention, Row, Shift, Shifted, Sink, VERSION, private,
+};
 use crate::Error;
 use crate::entry::Entry;
 
@@ -36,6 +40,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Rows of tables are asked for by whoever looks at them; pictures and events come first.
 const READER_NICENESS: i32 = 10;
+
+/// What a connection keeps of the file at hand, in KiB: the system has the rest.
+const CACHE_KIB: i64 = 512;
 
 /// `events` lies in the order in which it is read; each index holds the same order within a camera and kind.
 const TABLES: &str = "
@@ -75,21 +82,21 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Worker,
-    readers: Worker,
+    /// In memory the one that writes reads too.
+    readers: Option<Worker>,
     /// Held as long as this process has the file.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Sqlite {
-    pub(super) async fn open(path: PathBuf, reserve: i64) -> Result<(Self, Found), Error> {
-        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(path, reserve));
+    pub(super) async fn open(path: PathBuf, claim: Claim) -> Result<(Self, Found), Error> {
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(path, claim));
         opening.await.unwrap_or(Err(Error::Closed))
     }
 
-    fn open_blocking(path: PathBuf, reserve: i64) -> Result<(Self, Found), Error> {
+    fn open_blocking(path: PathBuf, claim: Claim) -> Result<(Self, Found), Error> {
         if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
-            private::make_folder(folder)
-                .map_err(|source| Error::Unwritable { path: path.clone(), source })?;
+            private::make_folder(folder).map_err(|source| unwritable(&path, source))?;
         }
         let lock = lock(&path)?;
         // SQLite gives its log the rights of the file. It says better than this why there can be none.
@@ -98,22 +105,39 @@ impl Sqlite {
         let mut connection = connect(&path, false).map_err(failed)?;
         check(&path, &connection)?;
         migrate(&mut connection).map_err(failed)?;
-        let found = take_over(&mut connection, reserve).map_err(failed)?;
+        let found = take_over(&mut connection, claim).map_err(failed)?;
         let mut readers = Vec::new();
         for _ in 0..READERS {
             readers.push(connect(&path, true).map_err(failed)?);
         }
         let writer = Worker::start("history-write", vec![connection], 0)?;
         let readers = Worker::start("history-read", readers, READER_NICENESS)?;
-        Ok((Self { path, writer, readers, _lock: lock }, found))
+        Ok((Self { path, writer, readers: Some(readers), _lock: Some(lock) }, found))
     }
 
-    pub(super) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<(), Error> {
+    pub(super) fn open_in_memory(claim: Claim) -> Result<(Self, Found), Error> {
+        // There is no file that an error could name.
+        let path = PathBuf::from("memory");
+        let failed = |source| failed(&path, source);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_in_memory_with_flags(flags).map_err(failed)?;
+        configure(&connection).map_err(failed)?;
+        migrate(&mut connection).map_err(failed)?;
+        let found = take_over(&mut connection, claim).map_err(failed)?;
+        let writer = Worker::start("history-memory", vec![connection], 0)?;
+        Ok((Self { path, writer, readers: None, _lock: None }, found))
+    }
+
+    pub(super) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<Displaced, Error> {
+        let is_in_memory = self.readers.is_none();
         let written = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
             insert(&transaction, &batch)?;
             set(&transaction, "reserved", reserved)?;
-            transaction.commit()
+            let displaced =
+                if is_in_memory { retain::make_room(&transaction)? } else { Displaced::default() };
+            transaction.commit()?;
+            Ok(displaced)
         });
         self.told(written.await)
     }
@@ -128,10 +152,12 @@ impl Sqlite {
         self.told(pruned.await)
     }
 
-    pub(super) async fn plan(&self, shifts: Vec<Shift>) -> Result<(), Error> {
+    /// `untold` more events went for their age.
+    pub(super) async fn plan(&self, shifts: Vec<Shift>, untold: i64) -> Result<(), Error> {
         let planned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
             retain::plan(&transaction, &shifts)?;
+            add(&transaction, "untold", untold)?;
             transaction.commit()
         });
         self.told(planned.await)
@@ -153,7 +179,7 @@ impl Sqlite {
         limit: usize,
         mut sink: S,
     ) -> (Option<S>, Result<Filled, Error>) {
-        let read = self.readers.run(move |connection| {
+        let read = self.readers.as_ref().unwrap_or(&self.writer).run(move |connection| {
             let filled = fill(connection, &select, limit, &mut sink);
             Ok((sink, filled))
         });
@@ -231,7 +257,7 @@ impl Drop for Worker {
 /// Takes the file for this process: two that write would give the same ids. A lock of its own, since SQLite's are for
 /// single transactions.
 fn lock(path: &Path) -> Result<File, Error> {
-    let unwritable = |source| Error::Unwritable { path: path.to_owned(), source };
+    let unwritable = |source| unwritable(path, source);
     // By whichever way it is named, it is one file.
     let real = match fs::canonicalize(path) {
         Ok(real) => real,
@@ -258,7 +284,13 @@ fn connect(path: &Path, is_reader: bool) -> rusqlite::Result<Connection> {
     };
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    configure(&connection)?;
     Ok(connection)
+}
+
+/// Bounds what a connection keeps, and has it make no files beside the database's own: there may be no place for them.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};"))
 }
 
 /// Whether the file is ours and not from the future.
@@ -297,11 +329,11 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// Takes ids for this run, and tells what there is.
-fn take_over(connection: &mut Connection, reserve: i64) -> rusqlite::Result<Found> {
+fn take_over(connection: &mut Connection, claim: Claim) -> rusqlite::Result<Found> {
     let transaction = connection.transaction()?;
     let highest: Option<i64> = transaction.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
-    let reserved = get(&transaction, "reserved")?.max(highest.unwrap_or(0)).max(super::first_id());
-    set(&transaction, "reserved", reserved + reserve)?;
+    let reserved = get(&transaction, "reserved")?.max(highest.unwrap_or(0)).max(claim.above);
+    set(&transaction, "reserved", reserved + claim.count)?;
     let (pruned, untold) = (get(&transaction, "pruned")?, get(&transaction, "untold")?);
     let time = |text: &str| transaction.query_row(text, [], |row| row.get::<_, Option<i64>>(0));
     let (newest_ms, told_ms) = (time(sql::NEWEST)?, time(sql::TOLD)?);
@@ -396,10 +428,22 @@ fn fill<S: Sink>(
     Ok(progress.filled())
 }
 
+fn unwritable(path: &Path, source: io::Error) -> Error {
+    let path = path.to_owned();
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { path },
+        _ => Error::Unwritable { path, source },
+    }
+}
+
 /// What SQLite says, in the words of what can be done about it.
 fn failed(path: &Path, source: rusqlite::Error) -> Error {
     let path = path.to_owned();
+    // The file beside the database that readers and writers share (-shm) cannot become longer.
+    let has_no_room = source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE);
     match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full { path },
+        Some(ErrorCode::SystemIoFailure) if has_no_room => Error::Full { path },
         Some(ErrorCode::NotADatabase) => Error::NotADatabase { path },
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
             let source = io::Error::other(source);

@@ -26,13 +26,13 @@ async fn left(history: &History) -> usize {
     all(history, &lost, 1000).await.len()
 }
 
-async fn texts_and_times(history: &History) -> Vec<(String, i64)> {
+pub(crate) async fn texts_and_times(history: &History) -> Vec<(String, i64)> {
     let live = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Live]);
     let entries = all(history, &live, 1000).await;
     entries.into_iter().map(|entry| (entry.text.unwrap(), entry.at_ms)).collect()
 }
 
-fn told(expected: &[(&str, i64)]) -> Vec<(String, i64)> {
+pub(crate) fn told(expected: &[(&str, i64)]) -> Vec<(String, i64)> {
     expected.iter().map(|(text, at_ms)| ((*text).to_owned(), *at_ms)).collect()
 }
 
@@ -129,7 +129,7 @@ pub(crate) async fn a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then
     let mut listener = history.listen(Filter::default(), Some(before));
     let kept = hear(&mut listener).await;
     assert_eq!((kept.entry.text.as_deref(), kept.entry.at_ms), (Some("a year ahead"), hours_3));
-    assert!(String::from_utf8_lossy(&kept.json).contains(r#""at":"2026-11-23T"#), "{kept:?}");
+    assert!(String::from_utf8_lossy(kept.json()).contains(r#""at":"2026-11-23T"#), "{kept:?}");
     clock.pass(48 * HOUR_MS).await;
     assert_eq!(left(&history).await, 3_000);
 }

@@ -102,11 +102,23 @@ impl Driven {
     }
 
     pub(crate) async fn open(&self, location: Location, max_rows: Option<u64>) -> (History, Tasks) {
-        // The last run slept, too.
-        self.0.sleeps_until.send_replace(0);
+        self.begin();
         let settings = Settings { location, max_age: Some(MAX_AGE), max_rows };
         let events = Events::default();
         History::open_with_clock(settings, events.subscribe(), Arc::new(self.clone())).await.unwrap()
+    }
+
+    /// The same in memory, until there is place at `location`.
+    pub(crate) async fn open_in_memory(&self, location: Location, max_age: Duration) -> (History, Tasks) {
+        self.begin();
+        let settings = Settings { location, max_age: Some(max_age), max_rows: None };
+        let (events, clock) = (Events::default(), Arc::new(self.clone()));
+        History::open_in_memory_with_clock(settings, events.subscribe(), clock).await.unwrap()
+    }
+
+    /// A run begins: the last one slept, too.
+    fn begin(&self) {
+        self.0.sleeps_until.send_replace(0);
     }
 
     /// Records an event by the wall clock, and waits until it is written.

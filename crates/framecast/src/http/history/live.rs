@@ -112,5 +112,5 @@ fn beat(listener: &Listener) -> Bytes {
 fn piece(kept: &Kept) -> Bytes {
     let id = kept.entry.id.to_string();
     // JSON has no bare line breaks.
-    [b"id: ", id.as_bytes(), b"\ndata: ", &kept.json, b"\n\n"].concat().into()
+    [b"id: ", id.as_bytes(), b"\ndata: ", kept.json(), b"\n\n"].concat().into()
 }

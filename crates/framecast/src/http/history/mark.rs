@@ -55,7 +55,7 @@ pub(super) async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")])
 }
 
-/// Sets a mark: 201 once it is written, 202 where it waits for the database.
+/// Sets a mark: 201 once it is written, 202 where it waits for the database, or for the disk in memory.
 pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, Refusal> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
@@ -85,6 +85,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
     };
     let mut recorded = context.history.history.record(event).map_err(not_kept)?;
     let status = match timeout(WRITE_TIMEOUT, recorded.written()).await {
+        Ok(true) if context.history.history.is_homeless() => StatusCode::ACCEPTED,
         Ok(true) => StatusCode::CREATED,
         Ok(false) => {
             let message = "not marked: the server ends".to_owned();

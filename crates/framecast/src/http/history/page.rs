@@ -33,6 +33,7 @@ struct Head {
     csv: String,
     ndjson: String,
     is_temporary: bool,
+    is_homeless: bool,
 }
 
 /// A link to other events of the same filter.
@@ -89,6 +90,7 @@ impl HistoryPage {
             csv: with_byte_order_mark(query),
             ndjson: query.to_owned(),
             is_temporary: context.history.is_temporary,
+            is_homeless: context.history.history.is_homeless(),
         };
         Self { head, stamp: Stamp::local(zone) }
     }

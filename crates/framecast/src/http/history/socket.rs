@@ -80,5 +80,5 @@ impl Client {
 }
 
 fn text(kept: &Kept) -> Utf8Bytes {
-    Utf8Bytes::try_from(kept.json.clone()).expect("JSON is UTF-8")
+    Utf8Bytes::try_from(kept.json().clone()).expect("JSON is UTF-8")
 }

@@ -22,7 +22,7 @@ use tokio_postgres::{Client, NoTls, Statement, Transaction};
 use tracing::debug;
 
 use super::sql::{self, Select, Value};
-use super::{Filled, Found, Progress, Pruned, Retention, Row, Shift, Shifted, Sink, VERSION};
+use super::{Claim, Filled, Found, Progress, Pruned, Retention, Row, Shift, Shifted, Sink, VERSION};
 use crate::Error;
 use crate::entry::Entry;
 
@@ -113,7 +113,7 @@ struct Reader {
 }
 
 impl Postgres {
-    pub(super) async fn open(address: Address, reserve: i64) -> Result<(Self, Found), Error> {
+    pub(super) async fn open(address: Address, claim: Claim) -> Result<(Self, Found), Error> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("history-postgres")
@@ -134,8 +134,8 @@ impl Postgres {
         let postgres = Self { shared, runtime: Some(runtime) };
         let found = postgres
             .run(move |shared| async move {
-                let (client, found) = shared.open_writer(reserve).await?;
-                shared.reserved.store(found.reserved + reserve, Ordering::Relaxed);
+                let (client, found) = shared.open_writer(claim).await?;
+                shared.reserved.store(found.reserved + claim.count, Ordering::Relaxed);
                 *shared.writer.lock().await = Some(client);
                 Ok(found)
             })
@@ -170,9 +170,14 @@ impl Postgres {
         .await
     }
 
-    pub(super) async fn plan(&self, shifts: Vec<Shift>) -> Result<(), Error> {
+    /// `untold` more events went for their age.
+    pub(super) async fn plan(&self, shifts: Vec<Shift>, untold: i64) -> Result<(), Error> {
         self.run(move |shared| async move {
-            shared.with_writer(async |transaction| retain::plan(transaction, &shifts).await).await
+            let plan = async |transaction: &Transaction<'_>| {
+                retain::plan(transaction, &shifts).await?;
+                add(transaction, "untold", untold).await
+            };
+            shared.with_writer(plan).await
         })
         .await
     }
@@ -261,7 +266,7 @@ impl Shared {
     }
 
     /// A connection that holds the lock, to a database whose tables are as this program knows them.
-    async fn open_writer(&self, reserve: i64) -> Result<(Client, Found), Error> {
+    async fn open_writer(&self, claim: Claim) -> Result<(Client, Found), Error> {
         let mut client = self.connect().await?;
         self.lock(&client).await?;
         let encoding = self.in_time(client.query_one("SHOW server_encoding", &[])).await?;
@@ -282,7 +287,7 @@ impl Shared {
             if found_version < 2 {
                 transaction.batch_execute(TABLES_2).await?;
             }
-            let found = take_over(&transaction, reserve).await?;
+            let found = take_over(&transaction, claim).await?;
             transaction.commit().await?;
             Ok(found)
         };
@@ -378,11 +383,11 @@ async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
 }
 
 /// Takes ids for this run, and tells what there is.
-async fn take_over(transaction: &Transaction<'_>, reserve: i64) -> Result<Found, tokio_postgres::Error> {
+async fn take_over(transaction: &Transaction<'_>, claim: Claim) -> Result<Found, tokio_postgres::Error> {
     let text =
         "SELECT greatest((SELECT value FROM state WHERE key = 'reserved'), (SELECT max(id) FROM events), $1)";
-    let reserved: i64 = transaction.query_one(text, &[&super::first_id()]).await?.get(0);
-    set_reserved(transaction, reserved + reserve).await?;
+    let reserved: i64 = transaction.query_one(text, &[&claim.above]).await?.get(0);
+    set_reserved(transaction, reserved + claim.count).await?;
     let (pruned, untold) = (get(transaction, "pruned").await?, get(transaction, "untold").await?);
     let newest_ms = transaction.query_one(sql::NEWEST, &[]).await?.get(0);
     let told_ms = transaction.query_one(sql::TOLD, &[]).await?.get(0);

@@ -4,7 +4,13 @@ use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
 use super::{add, get, set};
 use crate::index::sql;
-use crate::index::{Pruned, Retention, SHIFT_ROWS, Shift, Shifted};
+use crate::index::{Displaced, Pruned, Retention, SHIFT_ROWS, Shift, Shifted};
+
+/// What an index in memory may have, in bytes: some 50,000 events of the usual length.
+const MEMORY_BYTES: i64 = 16 << 20;
+
+/// How many events make room at once.
+const DISPLACED_ROWS: i64 = 100;
 
 /// What went: the counts of the table `state` follow.
 struct Gone {
@@ -25,15 +31,41 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusq
     let surplus = retention.surplus(rows - gone.rows, marks - gone.marks);
     delete(transaction, &sql::marks('?'), &[surplus.marks], &mut gone)?;
     delete(transaction, &sql::oldest('?'), &[surplus.any], &mut gone)?;
-    let Gone { rows, marks, up_to } = gone;
-    if rows > 0 {
-        add(transaction, "rows", -rows)?;
-        add(transaction, "marks", -marks)?;
-        add(transaction, "untold", aged)?;
-        set(transaction, "pruned", up_to)?;
-    }
+    count(transaction, &gone)?;
+    add(transaction, "untold", aged)?;
+    let Gone { rows, up_to, .. } = gone;
     let has_more = Retention::has_more(aged) || Retention::has_more(rows - aged);
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
+}
+
+/// Takes the oldest events away while the database in memory is too large: first marks, where there are many.
+pub(super) fn make_room(transaction: &Transaction<'_>) -> rusqlite::Result<Displaced> {
+    let number = |text: &str| transaction.query_row(text, [], |row| row.get::<_, i64>(0));
+    let page_bytes = number("PRAGMA page_size")?;
+    let (rows, marks) = (get(transaction, "rows")?, get(transaction, "marks")?);
+    let mut gone = Gone { rows: 0, marks: 0, up_to: 0 };
+    while (number("PRAGMA page_count")? - number("PRAGMA freelist_count")?) * page_bytes > MEMORY_BYTES {
+        let (rows, marks, before) = (rows - gone.rows, marks - gone.marks, gone.rows);
+        let max_rows = u64::try_from(rows - DISPLACED_ROWS).unwrap_or(0);
+        let surplus = Retention { aged: None, max_rows: Some(max_rows) }.surplus(rows, marks);
+        delete(transaction, &sql::marks('?'), &[surplus.marks], &mut gone)?;
+        delete(transaction, &sql::oldest('?'), &[surplus.any], &mut gone)?;
+        if gone.rows == before {
+            break;
+        }
+    }
+    count(transaction, &gone)?;
+    Ok(Displaced { rows: gone.rows.unsigned_abs(), up_to: gone.up_to })
+}
+
+/// Has the counts follow what went.
+fn count(transaction: &Transaction<'_>, gone: &Gone) -> rusqlite::Result<()> {
+    if gone.rows > 0 {
+        add(transaction, "rows", -gone.rows)?;
+        add(transaction, "marks", -gone.marks)?;
+        set(transaction, "pruned", gone.up_to)?;
+    }
+    Ok(())
 }
 
 /// Takes away what `select` chooses with `values`, the first of which is how many at most.

@@ -1,0 +1,111 @@
+//! From memory to the place where events belong, once that can be written.
+//!
+//! Events keep their ids, unless the place has given ids as high before: then all of them, and those that wait, get higher
+//! ones in the same order.
+
+use std::sync::Arc;
+
+use tracing::{debug, info};
+
+use super::upkeep::Upkeep;
+use super::{BATCH_BYTES, RESERVE, Shared};
+use crate::Error;
+use crate::clock::Now;
+use crate::entry::Entry;
+use crate::index::{Claim, Found, Index, Location};
+
+/// The first and the longest wait between two looks at the place, in milliseconds.
+const PAUSES_MS: (i64, i64) = (1_000, 30_000);
+
+/// How many events are brought at once.
+const ROWS: usize = 1_000;
+
+/// The place that events are brought to, and how far that has come.
+#[derive(Debug)]
+pub(super) struct Home {
+    location: Location,
+    /// When it is looked at next, by the counting clock.
+    pub(super) at_ms: i64,
+    pause_ms: i64,
+    opened: Option<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    index: Index,
+    found: Found,
+    /// How much higher ids are there.
+    shift: i64,
+    /// The last event that was brought, by its id in memory.
+    brought: i64,
+    count: u64,
+}
+
+impl Home {
+    pub(super) fn new(location: Location, now: Now) -> Self {
+        Self { location, at_ms: now.boot_ms + PAUSES_MS.0, pause_ms: PAUSES_MS.0, opened: None }
+    }
+
+    /// Whether some of the events are there, and not yet all.
+    pub(super) fn has_brought(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.brought > 0)
+    }
+
+    /// Brings what is in memory there, if it can be written; true once all is there, and the history goes on there.
+    pub(super) async fn reach(&mut self, shared: &Shared, upkeep: &mut Upkeep) -> bool {
+        match self.reach_once(shared, upkeep).await {
+            Ok(count) => {
+                info!(
+                    "events are kept in {} from now on, and so are {count} that were in memory",
+                    self.location
+                );
+                true
+            }
+            Err(error) => {
+                debug!("events stay in memory: {error}");
+                self.pause_ms = (self.pause_ms * 2).min(PAUSES_MS.1);
+                self.at_ms = shared.clock.now().boot_ms + self.pause_ms;
+                false
+            }
+        }
+    }
+
+    async fn reach_once(&mut self, shared: &Shared, upkeep: &mut Upkeep) -> Result<u64, Error> {
+        // Once an event is brought its time stays as it is until all are there.
+        upkeep.finish(shared).await?;
+        let memory = shared.index();
+        if self.opened.is_none() {
+            let above = shared.lock().first_id - 1;
+            let claim = Claim { above, count: RESERVE };
+            let (index, found) = Index::open(&self.location, claim).await?;
+            // Nothing, unless the place has given higher ones.
+            let shift = found.reserved - above;
+            self.opened = Some(Opened { index, found, shift, brought: 0, count: 0 });
+        }
+        let opened = self.opened.as_mut().expect("it was opened");
+        loop {
+            let (entries, last) = memory.after_id(opened.brought, ROWS, BATCH_BYTES).await?;
+            let Some(last) = last else { break };
+            let shift = opened.shift;
+            let raised = |entry: Entry| Arc::new(Entry { id: entry.id + shift, ..entry });
+            let batch: Vec<_> = entries.into_iter().map(raised).collect();
+            let count = batch.len() as u64;
+            let reserved = shared.lock().next_id + shift + RESERVE;
+            opened.index.write(batch, reserved).await?;
+            (opened.brought, opened.count) = (last, opened.count + count);
+        }
+        // Times that wait to be put right wait there from now on, with those that an earlier run left.
+        let planned = {
+            let mut timeline = shared.lock().timeline.clone();
+            timeline.go_on_with(opened.found.shifts.clone(), opened.shift);
+            timeline.waiting()
+        };
+        opened.index.adopt(planned.clone(), upkeep.untold()).await?;
+        let count = opened.count;
+        if let Some(Opened { index, found, shift, .. }) = self.opened.take() {
+            upkeep.go_on_with(&found);
+            shared.go_on_in(index, found, shift, &planned, count);
+        }
+        Ok(count)
+    }
+}

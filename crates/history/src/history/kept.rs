@@ -1,0 +1,42 @@
+//! An event that has its id, in the forms in which it is told.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::entry::Entry;
+
+/// An event that has its id, in the forms in which it is told.
+#[derive(Debug)]
+pub struct Kept {
+    /// The event.
+    pub entry: Arc<Entry>,
+    json: OnceLock<Bytes>,
+}
+
+impl Kept {
+    pub(crate) fn new(entry: Entry) -> Self {
+        Self { entry: Arc::new(entry), json: OnceLock::new() }
+    }
+
+    /// The event as JSON, which is made when it is asked for first, and then shared.
+    pub fn json(&self) -> &Bytes {
+        self.json.get_or_init(|| {
+            let json = serde_json::to_vec(&*self.entry).expect("an entry is an object of texts and numbers");
+            Bytes::from(json)
+        })
+    }
+}
+
+/// The first of `events`, up to the one with which they have `max_bytes`.
+pub(super) fn up_to<'a>(
+    max_bytes: usize,
+    events: impl Iterator<Item = &'a Arc<Kept>>,
+) -> impl Iterator<Item = &'a Arc<Kept>> {
+    let mut bytes = 0;
+    events.take_while(move |kept| {
+        let is_taken = bytes < max_bytes;
+        bytes += kept.entry.weight_bytes();
+        is_taken
+    })
+}

@@ -1,0 +1,374 @@
+//! The history in memory: for good, or until its file can be written.
+#![allow(clippy::unwrap_used)]
+
+mod behaviour;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use behaviour::driven::{DAY_MS, Driven, HOUR_MS, MAX_AGE, MINUTE_MS, START_MS, at};
+use behaviour::{Place, all, event, open_and_close, open_at, query, texts_and_times, told};
+use framecast_history::{Clock, Entry, Filter, Heard, History, Location, Order, Query, Settings, Tasks};
+use framecast_hub::{EventKind, Events};
+use framecast_testkit::soon;
+use tempfile::TempDir;
+
+struct Memory;
+
+impl Place for Memory {
+    fn location(&self) -> Location {
+        Location::Memory
+    }
+}
+
+behaviour::tests!(Memory;
+    pages_of_any_length_give_each_event_once_in_its_order
+    a_page_of_long_texts_ends_early_and_the_next_one_goes_on
+    filters_give_what_fits_and_nothing_else
+    texts_come_back_as_they_went_in
+    a_table_has_all_events
+    a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice
+    a_listener_hears_what_it_wants_from_now_on
+    too_many_go_while_events_come_without_a_pause
+);
+
+/// A file that cannot be had: a folder is in its place.
+struct Blocked {
+    _folder: TempDir,
+    file: PathBuf,
+}
+
+impl Blocked {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("framecast.db");
+        fs::create_dir(&file).unwrap();
+        Self { _folder: folder, file }
+    }
+
+    /// A database that was there before is there again.
+    async fn made_before(change: impl FnOnce(&rusqlite::Connection)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("framecast.db");
+        open_and_close(Location::File(file.clone())).await;
+        change(&rusqlite::Connection::open(&file).unwrap());
+        fs::rename(&file, Self::aside(&file)).unwrap();
+        fs::create_dir(&file).unwrap();
+        Self { _folder: folder, file }
+    }
+
+    fn aside(file: &Path) -> PathBuf {
+        file.with_extension("aside")
+    }
+
+    /// Lets the file be had.
+    fn lift(&self) {
+        fs::remove_dir(&self.file).unwrap();
+        if Self::aside(&self.file).exists() {
+            fs::rename(Self::aside(&self.file), &self.file).unwrap();
+        }
+    }
+
+    fn location(&self) -> Location {
+        Location::File(self.file.clone())
+    }
+
+    async fn open(&self) -> (History, Tasks) {
+        let location = self.location();
+        let error = open_at(location.clone()).await.map(drop).unwrap_err();
+        assert!(error.is_unwritable(), "{error}");
+        let settings = Settings { location, max_age: None, max_rows: None };
+        History::open_in_memory(settings, Events::default().subscribe()).await.unwrap()
+    }
+
+    /// What is in the file once nobody has it.
+    async fn kept(&self) -> Vec<Entry> {
+        let (history, _tasks) = open_at(self.location()).await.unwrap();
+        all(&history, &oldest(), 1000).await
+    }
+}
+
+fn oldest() -> Query {
+    query(Order::Oldest, |_| {})
+}
+
+async fn is_home(history: &History) {
+    let waits = async {
+        while history.is_homeless() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon("the events are in the file", waits).await;
+}
+
+/// Records a mark of a thousand characters of four bytes.
+fn mark(history: &History, ms: u64) {
+    let mark = event(ms, EventKind::Mark).saying("🦀".repeat(1000)).counting(ms);
+    history.record(mark).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_memory_the_oldest_events_make_room_and_a_listener_is_told() {
+    let (history, _tasks) = open_at(Location::Memory).await.unwrap();
+    mark(&history, 0);
+    let first = history.listen(Filter::default(), None);
+    for ms in 1..6_000 {
+        mark(&history, ms);
+        if ms % 100 == 0 {
+            history.written().await;
+        }
+    }
+    history.written().await;
+    let kept = all(&history, &oldest(), 1000).await;
+    assert_eq!(kept.last().unwrap().count, Some(5_999));
+    let bytes: usize = kept.iter().map(|entry| entry.text.as_ref().unwrap().len()).sum();
+    assert!((4 << 20..=16 << 20).contains(&bytes), "{bytes}");
+    let mut first = first;
+    assert!(matches!(soon("it is told", first.next()).await, Some(Heard::Missed)));
+    let Some(Heard::Event(next)) = soon("what is next", first.next()).await else { panic!("no event") };
+    assert_eq!(next.entry.count, kept[0].count);
+    assert_eq!(history.figures().dropped, 0, "it is all that was asked for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_memory_goes_to_the_file_once_it_can_be_written() {
+    let place = Blocked::new();
+    let (history, tasks) = place.open().await;
+    let mut listener = history.listen(Filter::default(), None);
+    behaviour::fill(&history, 3_000).await;
+    assert!(history.is_homeless() && history.figures().is_away);
+    assert_eq!((history.figures().waiting, history.figures().written), (3_000, 0));
+    let in_memory = all(&history, &oldest(), 1000).await;
+    assert_eq!(in_memory.len(), 3_000);
+    place.lift();
+    is_home(&history).await;
+    assert_eq!(all(&history, &oldest(), 1000).await, in_memory, "with their ids, in their order");
+    let figures = history.figures();
+    assert_eq!((figures.waiting, figures.written, figures.is_away), (0, 3_000, false));
+    behaviour::fill(&history, 10).await;
+    for n in (0..3_000).chain(0..10) {
+        let Some(Heard::Event(kept)) = soon("it is heard", listener.next()).await else { panic!("no event") };
+        assert_eq!(kept.entry.text.as_deref(), Some(format!("number {n}").as_str()));
+    }
+    tasks.close().await;
+    drop((listener, history));
+    assert_eq!(place.kept().await.len(), 3_010);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_file_has_given_ids_as_high_events_get_higher_ones() {
+    const GIVEN: i64 = 4_000_000_000_000_000;
+    let place = Blocked::made_before(|file| {
+        file.execute("UPDATE state SET value = ?1 WHERE key = 'reserved'", [GIVEN]).unwrap();
+        file.execute("INSERT INTO events VALUES (5, ?1, 'mark', NULL, 'before', NULL)", [GIVEN]).unwrap();
+    })
+    .await;
+    let (history, tasks) = place.open().await;
+    let mut listener = history.listen(Filter::default(), None);
+    behaviour::fill(&history, 2_000).await;
+    assert!(all(&history, &oldest(), 1000).await.iter().all(|entry| entry.id < GIVEN));
+    place.lift();
+    is_home(&history).await;
+    behaviour::fill(&history, 10).await;
+    let mut before = 0;
+    for n in (0..2_000).chain(0..10) {
+        let Some(Heard::Event(kept)) = soon("it is heard", listener.next()).await else { panic!("no event") };
+        assert_eq!(kept.entry.text.as_deref(), Some(format!("number {n}").as_str()), "each once");
+        assert!(kept.entry.id > before);
+        before = kept.entry.id;
+    }
+    tasks.close().await;
+    drop((listener, history));
+    let kept = place.kept().await;
+    assert_eq!(kept.len(), 2_011);
+    assert!(kept[1..].iter().all(|entry| entry.id > GIVEN));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_made_room_in_memory_is_told_in_the_file() {
+    let place = Blocked::new();
+    let (history, tasks) = place.open().await;
+    for ms in 0..5_000 {
+        mark(&history, ms);
+        if ms % 100 == 0 {
+            history.written().await;
+        }
+    }
+    history.written().await;
+    let dropped = history.figures().dropped;
+    assert!((1_000..5_000).contains(&dropped), "{dropped}");
+    place.lift();
+    is_home(&history).await;
+    history.written().await;
+    tasks.close().await;
+    drop(history);
+    let kept = place.kept().await;
+    let told: Vec<&Entry> = kept.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].count, Some(i64::try_from(dropped).unwrap()));
+    assert_eq!(kept.len() as u64, 5_000 - dropped + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_memory_at_the_end_is_written_where_it_can_be() {
+    let place = Blocked::new();
+    let (history, tasks) = place.open().await;
+    behaviour::fill(&history, 5).await;
+    place.lift();
+    tasks.close().await;
+    drop(history);
+    assert_eq!(place.kept().await.len(), 5);
+}
+
+/// What a run tells first by the right clock, and when.
+type First = (&'static str, i64);
+
+/// A run in memory whose clock is 100 days behind at its start, and is set right after ten minutes.
+async fn a_run_that_starts_behind(place: &Blocked) -> (Driven, History, Tasks, First) {
+    let clock = Driven::new(START_MS - 100 * DAY_MS);
+    let (history, tasks) = clock.open_in_memory(place.location(), MAX_AGE).await;
+    for n in 0..3_000 {
+        let event = at(clock.now().wall_ms, EventKind::Lost).of("front").counting(n);
+        history.record(event).unwrap();
+    }
+    clock.tell(&history, "behind").await;
+    clock.pass(10 * MINUTE_MS).await;
+    assert!(history.is_homeless());
+    clock.set_by(100 * DAY_MS);
+    clock.tell(&history, "set").await;
+    let set = ("set", clock.now().wall_ms);
+    (clock, history, tasks, set)
+}
+
+/// What a file has of such a run: each event once, with its right time.
+fn assert_right(kept: &[Entry], texts: &[(&str, i64)]) {
+    let lost: Vec<&Entry> = kept.iter().filter(|entry| entry.kind == EventKind::Lost).collect();
+    let counts: Vec<Option<i64>> = lost.iter().map(|entry| entry.count).collect();
+    assert_eq!(counts, (0..3_000).map(Some).collect::<Vec<_>>());
+    let at_ms = lost[0].at_ms;
+    assert!(lost.iter().all(|entry| entry.at_ms == START_MS), "{at_ms} and so on in {kept:?}");
+    let live = kept.iter().filter(|entry| entry.kind == EventKind::Live);
+    let live: Vec<_> = live.map(|entry| (entry.text.clone().unwrap(), entry.at_ms)).collect();
+    assert_eq!(live, told(texts));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_set_while_events_were_in_memory_puts_them_right_in_the_file() {
+    const GIVEN: i64 = 4_000_000_000_000_000;
+    // The file has an event of before, whose time an earlier run left to be put right.
+    let earlier = Blocked::made_before(|file| {
+        let before_ms = START_MS - 50 * DAY_MS;
+        file.execute("UPDATE state SET value = ?1 WHERE key = 'reserved'", [GIVEN]).unwrap();
+        file.execute("UPDATE state SET value = 1 WHERE key = 'rows'", []).unwrap();
+        file.execute("INSERT INTO events VALUES (?1, ?2, 'live', NULL, 'earlier', NULL)", [before_ms, GIVEN])
+            .unwrap();
+        let seen_ms = START_MS - 10 * DAY_MS;
+        file.execute("INSERT INTO shifts VALUES (?1, ?1, ?2, ?3)", [GIVEN, 40 * DAY_MS, seen_ms]).unwrap();
+    })
+    .await;
+    for (place, has_earlier) in [(Blocked::new(), false), (earlier, true)] {
+        let (clock, history, tasks, set) = a_run_that_starts_behind(&place).await;
+        place.lift();
+        clock.pass(5 * MINUTE_MS).await;
+        is_home(&history).await;
+        clock.tell(&history, "in the file").await;
+        let told_ms = clock.now().wall_ms;
+        clock.pass(HOUR_MS - 10 * MINUTE_MS).await;
+        let behind = ("behind", START_MS - 100 * DAY_MS);
+        assert!(texts_and_times(&history).await.contains(&told(&[behind])[0]), "the hour is not over");
+        clock.pass(20 * MINUTE_MS).await;
+        tasks.close().await;
+        drop(history);
+        let texts =
+            [("earlier", START_MS - 10 * DAY_MS), ("behind", START_MS), set, ("in the file", told_ms)];
+        assert_right(&place.kept().await, if has_earlier { &texts } else { &texts[1..] });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_that_were_put_right_in_memory_are_right_in_the_file() {
+    let place = Blocked::new();
+    let (clock, history, tasks, set) = a_run_that_starts_behind(&place).await;
+    clock.pass(HOUR_MS + 2 * MINUTE_MS).await;
+    assert!(history.is_homeless());
+    assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS), set]));
+    place.lift();
+    clock.pass(2 * HOUR_MS).await;
+    is_home(&history).await;
+    tasks.close().await;
+    drop(history);
+    assert_right(&place.kept().await, &[("behind", START_MS), set]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_put_right_in_memory_is_put_right_by_the_next_run() {
+    let place = Blocked::new();
+    let (clock, history, tasks, set) = a_run_that_starts_behind(&place).await;
+    clock.pass(5 * MINUTE_MS).await;
+    place.lift();
+    tasks.close().await;
+    drop(history);
+    let (history, tasks) = clock.open(place.location(), None).await;
+    assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS - 100 * DAY_MS), set]));
+    clock.pass(HOUR_MS + 2 * MINUTE_MS).await;
+    tasks.close().await;
+    drop(history);
+    assert_right(&place.kept().await, &[("behind", START_MS), set]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_becomes_full_midway_leaves_no_time_wrong() {
+    let place = Blocked::made_before(|file| {
+        file.execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON events WHEN (SELECT count(*) FROM events) >= 2500
+             BEGIN SELECT RAISE(ABORT, 'full'); END;",
+        )
+        .unwrap();
+    })
+    .await;
+    let (clock, history, tasks, set) = a_run_that_starts_behind(&place).await;
+    clock.pass(MINUTE_MS).await;
+    place.lift();
+    clock.pass(5 * MINUTE_MS).await;
+    let file = rusqlite::Connection::open(&place.file).unwrap();
+    let count: i64 = file.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+    assert!(history.is_homeless() && (1..3_000).contains(&count), "{count}");
+    // The hour is over while some events are here and some there.
+    clock.pass(2 * HOUR_MS).await;
+    assert!(history.is_homeless());
+    file.execute_batch("DROP TRIGGER full").unwrap();
+    clock.pass(5 * MINUTE_MS).await;
+    is_home(&history).await;
+    assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS), set]));
+    tasks.close().await;
+    drop((history, file));
+    assert_right(&place.kept().await, &[("behind", START_MS), set]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_for_its_age_in_memory_is_told_in_the_file() {
+    let place = Blocked::new();
+    let clock = Driven::new(START_MS);
+    let max_age = Duration::from_secs(3 * 3_600);
+    let (history, tasks) = clock.open_in_memory(place.location(), max_age).await;
+    for _ in 0..10 {
+        clock.tell(&history, "old").await;
+    }
+    clock.pass(4 * HOUR_MS).await;
+    clock.tell(&history, "new").await;
+    assert_eq!(all(&history, &oldest(), 100).await.len(), 1, "and none that tells of it");
+    place.lift();
+    clock.pass(5 * MINUTE_MS).await;
+    is_home(&history).await;
+    history.written().await;
+    tasks.close().await;
+    drop(history);
+    let kept = place.kept().await;
+    let told: Vec<_> = kept.iter().map(|entry| (entry.kind, entry.count)).collect();
+    assert_eq!(told, [(EventKind::Live, None), (EventKind::Pruned, Some(10))]);
+    let file = rusqlite::Connection::open(&place.file).unwrap();
+    let untold: i64 =
+        file.query_row("SELECT value FROM state WHERE key = 'untold'", [], |row| row.get(0)).unwrap();
+    assert_eq!(untold, 0);
+}

@@ -82,6 +82,16 @@ impl Blocked {
         History::open_in_memory(settings, Events::default().subscribe()).await.unwrap()
     }
 
+    /// A number in the file, as another program sees it.
+    fn ask(&self, text: &str) -> i64 {
+        rusqlite::Connection::open(&self.file).unwrap().query_row(text, [], |row| row.get(0)).unwrap()
+    }
+
+    /// Takes away what makes the file full.
+    fn free(&self) {
+        rusqlite::Connection::open(&self.file).unwrap().execute_batch("DROP TRIGGER full").unwrap();
+    }
+
     /// What is in the file once nobody has it.
     async fn kept(&self) -> Vec<Entry> {
         let (history, _tasks) = open_at(self.location()).await.unwrap();
@@ -317,8 +327,8 @@ async fn what_was_not_put_right_in_memory_is_put_right_by_the_next_run() {
     assert_right(&place.kept().await, &[("behind", START_MS), set]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_becomes_full_midway_leaves_no_time_wrong() {
+/// A run that starts behind, and whose disk becomes full when it has 2,500 events.
+async fn a_run_that_is_broken_off_midway() -> (Blocked, Driven, History, Tasks, First) {
     let place = Blocked::made_before(|file| {
         file.execute_batch(
             "CREATE TRIGGER full BEFORE INSERT ON events WHEN (SELECT count(*) FROM events) >= 2500
@@ -331,19 +341,38 @@ async fn a_disk_that_becomes_full_midway_leaves_no_time_wrong() {
     clock.pass(MINUTE_MS).await;
     place.lift();
     clock.pass(5 * MINUTE_MS).await;
-    let file = rusqlite::Connection::open(&place.file).unwrap();
-    let count: i64 = file.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+    let count = place.ask("SELECT count(*) FROM events");
     assert!(history.is_homeless() && (1..3_000).contains(&count), "{count}");
+    (place, clock, history, tasks, set)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_becomes_full_midway_leaves_no_time_wrong() {
+    let (place, clock, history, tasks, set) = a_run_that_is_broken_off_midway().await;
     // The hour is over while some events are here and some there.
     clock.pass(2 * HOUR_MS).await;
     assert!(history.is_homeless());
-    file.execute_batch("DROP TRIGGER full").unwrap();
+    place.free();
     clock.pass(5 * MINUTE_MS).await;
     is_home(&history).await;
     assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS), set]));
     tasks.close().await;
-    drop((history, file));
+    drop(history);
     assert_right(&place.kept().await, &[("behind", START_MS), set]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_ends_midway_has_the_next_one_put_right_what_it_brought() {
+    let (place, clock, history, tasks, _) = a_run_that_is_broken_off_midway().await;
+    tasks.close().await;
+    drop(history);
+    place.free();
+    let (history, tasks) = clock.open(place.location(), None).await;
+    clock.pass(HOUR_MS + 20 * MINUTE_MS).await;
+    tasks.close().await;
+    drop(history);
+    let kept = place.kept().await;
+    assert!(kept.len() >= 1_000 && kept.iter().all(|entry| entry.at_ms == START_MS), "{}", kept.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -367,8 +396,5 @@ async fn what_goes_for_its_age_in_memory_is_told_in_the_file() {
     let kept = place.kept().await;
     let told: Vec<_> = kept.iter().map(|entry| (entry.kind, entry.count)).collect();
     assert_eq!(told, [(EventKind::Live, None), (EventKind::Pruned, Some(10))]);
-    let file = rusqlite::Connection::open(&place.file).unwrap();
-    let untold: i64 =
-        file.query_row("SELECT value FROM state WHERE key = 'untold'", [], |row| row.get(0)).unwrap();
-    assert_eq!(untold, 0);
+    assert_eq!(place.ask("SELECT value FROM state WHERE key = 'untold'"), 0);
 }

@@ -12,7 +12,7 @@ use super::{BATCH_BYTES, RESERVE, Shared};
 use crate::Error;
 use crate::clock::Now;
 use crate::entry::Entry;
-use crate::index::{Claim, Found, Index, Location};
+use crate::index::{Claim, Found, Index, Location, Shift};
 
 /// The first and the longest wait between two looks at the place, in milliseconds.
 const PAUSES_MS: (i64, i64) = (1_000, 30_000);
@@ -83,23 +83,11 @@ impl Home {
             self.opened = Some(Opened { index, found, shift, brought: 0, count: 0 });
         }
         let opened = self.opened.as_mut().expect("it was opened");
-        loop {
-            let (entries, last) = memory.after_id(opened.brought, ROWS, BATCH_BYTES).await?;
-            let Some(last) = last else { break };
-            let shift = opened.shift;
-            let raised = |entry: Entry| Arc::new(Entry { id: entry.id + shift, ..entry });
-            let batch: Vec<_> = entries.into_iter().map(raised).collect();
-            let count = batch.len() as u64;
-            let reserved = shared.lock().next_id + shift + RESERVE;
-            opened.index.write(batch, reserved).await?;
-            (opened.brought, opened.count) = (last, opened.count + count);
-        }
-        // Times that wait to be put right wait there from now on, with those that an earlier run left.
-        let planned = {
-            let mut timeline = shared.lock().timeline.clone();
-            timeline.go_on_with(opened.found.shifts.clone(), opened.shift);
-            timeline.waiting()
-        };
+        // Should this run end midway, the next one knows how to put right what is there.
+        opened.index.plan(opened.waiting(shared)).await?;
+        opened.bring(shared, &memory).await?;
+        // Times that wait to be put right wait there from now on.
+        let planned = opened.waiting(shared);
         opened.index.adopt(planned.clone(), upkeep.untold()).await?;
         let count = opened.count;
         if let Some(Opened { index, found, shift, .. }) = self.opened.take() {
@@ -107,5 +95,29 @@ impl Home {
             shared.go_on_in(index, found, shift, &planned, count);
         }
         Ok(count)
+    }
+}
+
+impl Opened {
+    /// What waits there to be put right, with what an earlier run left.
+    fn waiting(&self, shared: &Shared) -> Vec<Shift> {
+        let mut timeline = shared.lock().timeline.clone();
+        timeline.go_on_with(self.found.shifts.clone(), self.shift);
+        timeline.waiting()
+    }
+
+    /// Brings what is in `memory`, from where it was broken off.
+    async fn bring(&mut self, shared: &Shared, memory: &Index) -> Result<(), Error> {
+        loop {
+            let (entries, last) = memory.after_id(self.brought, ROWS, BATCH_BYTES).await?;
+            let Some(last) = last else { return Ok(()) };
+            let shift = self.shift;
+            let raised = |entry: Entry| Arc::new(Entry { id: entry.id + shift, ..entry });
+            let batch: Vec<_> = entries.into_iter().map(raised).collect();
+            let count = batch.len() as u64;
+            let reserved = shared.lock().next_id + shift + RESERVE;
+            self.index.write(batch, reserved).await?;
+            (self.brought, self.count) = (last, self.count + count);
+        }
     }
 }

@@ -13,7 +13,6 @@ mod timeline;
 mod upkeep;
 mod writer;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -32,7 +31,6 @@ use home::Home;
 pub use kept::Kept;
 use kept::up_to;
 use state::State;
-use timeline::Timeline;
 use upkeep::Upkeep;
 
 /// How many events wait for the database at most.
@@ -197,34 +195,15 @@ impl History {
     ) -> (Self, Tasks) {
         let now = clock.now();
         let upkeep = Upkeep::new(settings, &found, now);
-        let state = State {
-            next_id: found.reserved + 1,
-            recent: VecDeque::new(),
-            waiting: 0,
-            recent_bytes: 0,
-            waiting_bytes: 0,
-            homeless: 0,
-            is_homeless: home.is_some(),
-            first_id: found.reserved + 1,
-            shift: 0,
-            before_recent: found.reserved,
-            untold: 0,
-            acks: VecDeque::new(),
-            cameras: found.cameras.into_iter().collect(),
-            timeline: Timeline::new(now, found.reserved + 1, found.shifts),
-            pruned: found.pruned,
-            is_away: false,
-            away_told_at: None,
-            is_away_told: false,
-            is_closed: false,
-        };
+        let reserved = found.reserved;
+        let state = State::new(found, now, home.is_some());
         let shared = Shared {
             index: RwLock::new(index),
             clock,
             editions: Editions::default(),
             state: Mutex::new(state),
             work: Notify::new(),
-            newest: watch::Sender::new(found.reserved),
+            newest: watch::Sender::new(reserved),
             idle: Notify::new(),
             counts: Counts::default(),
         };

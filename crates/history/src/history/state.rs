@@ -16,7 +16,7 @@ use super::{
 };
 use crate::clock::Now;
 use crate::entry::Entry;
-use crate::index::Shift;
+use crate::index::{Found, Shift};
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -53,6 +53,31 @@ pub(super) struct State {
 }
 
 impl State {
+    /// A run that begins `now` with what was `found`; `is_homeless` where its events belong elsewhere.
+    pub(super) fn new(found: Found, now: Now, is_homeless: bool) -> Self {
+        Self {
+            next_id: found.reserved + 1,
+            recent: VecDeque::new(),
+            waiting: 0,
+            recent_bytes: 0,
+            waiting_bytes: 0,
+            homeless: 0,
+            is_homeless,
+            first_id: found.reserved + 1,
+            shift: 0,
+            before_recent: found.reserved,
+            untold: 0,
+            acks: VecDeque::new(),
+            cameras: found.cameras.into_iter().collect(),
+            timeline: Timeline::new(now, found.reserved + 1, found.shifts),
+            pruned: found.pruned,
+            is_away: false,
+            away_told_at: None,
+            is_away_told: false,
+            is_closed: false,
+        }
+    }
+
     pub(super) fn record(&mut self, event: Event, now: Now) -> Result<Recorded, NotKept> {
         if self.is_closed {
             return Err(NotKept::Closed);

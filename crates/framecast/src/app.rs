@@ -168,13 +168,12 @@ impl Cameras {
         let (settings, codec) = (Arc::new(settings), pool.backend());
         tasks.spawn(warn_of_missing(Arc::clone(&settings), drivers.clone(), shutdown.clone()));
         let state = state.map(Arc::new);
-        let (cameras, listing) = (cameras.into(), Arc::default());
         let limits = Limits { server: settings.max_viewers, address: settings.max_viewers_per_address };
         let viewers = Viewers::new(limits);
         let context = Context {
             hub,
             history,
-            cameras,
+            cameras: cameras.into(),
             drivers,
             settings,
             viewers,
@@ -184,7 +183,7 @@ impl Cameras {
             live_counts: live::Counts::default(),
             codec,
             state,
-            listing,
+            listing: Arc::default(),
             lost_lines: Arc::default(),
             started_at: now,
         };

@@ -121,7 +121,8 @@ mod tests {
         let path = folder.path().join("my site.toml");
         fs::write(&path, "").unwrap();
         let allow = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        let secret = Settings::with_cameras([("front", "rtsp://me:pw@cam/live")]).unwrap();
+        // No folder for temporary files has such a name.
+        let secret = Settings::with_cameras([("front", "rtsp://me:pass-word@cam/live")]).unwrap();
         allow(0o644);
         let warning = secret.rights_warning(&path).unwrap();
         let told = format!(
@@ -130,7 +131,7 @@ mod tests {
         );
         assert!(warning.starts_with(&told), "{warning}");
         assert!(warning.ends_with(&format!(": chmod 600 '{}'", path.display())), "{warning}");
-        assert!(!warning.contains("pw"), "{warning}");
+        assert!(!warning.contains("pass-word"), "{warning}");
         let mut hook = Settings::with_cameras([("front", "emulated")]).unwrap();
         assert_eq!(hook.rights_warning(&path), None);
         hook.webhooks.push(WebhookSettings::new("https://hook.example/?token=1".parse().unwrap()));

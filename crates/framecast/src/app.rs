@@ -199,6 +199,12 @@ impl Cameras {
         http::routes(&self.context, &self.shutdown)
     }
 
+    /// All routes behind the account and the guards, as [`App`] serves them: for the fuzzer, which needs no socket so.
+    #[cfg(fuzzing)]
+    pub fn guarded_router(&self) -> Router {
+        http::guarded(&self.context, &self.shutdown)
+    }
+
     /// The cameras by name: to subscribe to their frames.
     pub fn hub(&self) -> &Hub {
         &self.context.hub

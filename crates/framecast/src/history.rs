@@ -143,8 +143,9 @@ impl Opened {
     pub(crate) async fn close(&self) {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(tasks) = tasks else { return };
-        if timeout(CLOSE_TIMEOUT, tasks.close()).await.is_err() {
-            let waiting = self.history.figures().waiting;
+        timeout(CLOSE_TIMEOUT, tasks.close()).await.ok();
+        let waiting = self.history.figures().waiting;
+        if waiting > 0 && !self.is_temporary {
             warn!(waiting, "the history's database does not take the last events; they are lost");
         }
     }

@@ -19,17 +19,18 @@ use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
 const CONFIG: &str = "\
-history = false
+history = 'temporary'
 allowed_hosts = ['cam.example', 'cam.example:81']
 cors_origins = ['https://page.example']
 trusted_proxies = ['10.0.0.0/8', '2001:db8::/32']
 user = 'user'
-password = 'a password, 1234'
 
 [[camera]]
 name = 'front'
 source = 'emulated'
 ";
+
+const PASSWORD: &str = "a password, 1234";
 
 const METHODS: [Method; 5] = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::OPTIONS];
 
@@ -40,8 +41,8 @@ const PATHS: [&str; 12] = [
     "/api/cameras/front/controls",
     "/api/devices",
     "/api/events",
-    "/api/live",
     "/api/events/live",
+    "/api/live",
     "/api/viewers",
     "/cameras/front",
     "/metrics",
@@ -80,7 +81,7 @@ impl Server {
     fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let drivers = Drivers::builtin();
-        let settings = Settings::from_toml(CONFIG, &drivers).unwrap();
+        let settings = Settings::from_toml_with_password(CONFIG, &drivers, Some(PASSWORD)).unwrap();
         let cameras = runtime.block_on(Cameras::start(settings, drivers)).unwrap();
         Self { router: cameras.guarded_router(), runtime, _cameras: cameras }
     }

@@ -195,12 +195,10 @@ async fn where_the_file_has_given_ids_as_high_events_get_higher_ones() {
     assert!(kept[1..].iter().all(|entry| entry.id > GIVEN));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_made_room_in_memory_is_told_in_the_file() {
-    let place = Blocked::new();
-    let (history, tasks) = place.open().await;
+/// Records more than the memory has place for; gives how many made room.
+async fn overfill(history: &History) -> u64 {
     for ms in 0..5_000 {
-        mark(&history, ms);
+        mark(history, ms);
         if ms % 100 == 0 {
             history.written().await;
         }
@@ -208,16 +206,38 @@ async fn what_made_room_in_memory_is_told_in_the_file() {
     history.written().await;
     let dropped = history.figures().dropped;
     assert!((1_000..5_000).contains(&dropped), "{dropped}");
-    place.lift();
-    is_home(&history).await;
-    history.written().await;
-    tasks.close().await;
-    drop(history);
-    let kept = place.kept().await;
+    dropped
+}
+
+/// One event in the file tells of the `dropped` ones, and the others of [`overfill`] are there.
+fn assert_dropped(kept: &[Entry], dropped: u64) {
     let told: Vec<&Entry> = kept.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].count, Some(i64::try_from(dropped).unwrap()));
     assert_eq!(kept.len() as u64, 5_000 - dropped + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_made_room_in_memory_is_told_in_the_file() {
+    let place = Blocked::new();
+    let (history, tasks) = place.open().await;
+    let dropped = overfill(&history).await;
+    place.lift();
+    is_home(&history).await;
+    tasks.close().await;
+    drop(history);
+    assert_dropped(&place.kept().await, dropped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_made_room_in_memory_is_told_where_the_file_can_be_written_only_at_the_end() {
+    let place = Blocked::new();
+    let (history, tasks) = place.open().await;
+    let dropped = overfill(&history).await;
+    place.lift();
+    tasks.close().await;
+    drop(history);
+    assert_dropped(&place.kept().await, dropped);
 }
 
 #[tokio::test(flavor = "multi_thread")]

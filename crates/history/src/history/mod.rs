@@ -410,7 +410,8 @@ impl Shared {
     /// Goes on in `index`, which `count` events were brought to, with ids that are higher by `shift`; it knows of the shifts
     /// `planned`.
     fn go_on_in(&self, index: Index, found: Found, shift: i64, planned: &[Shift], count: u64) {
-        let newest = {
+        let now = self.clock.now();
+        let (newest, told) = {
             let mut state = self.lock();
             state.raise(shift);
             state.timeline.go_on_with(found.shifts, shift);
@@ -419,11 +420,13 @@ impl Shared {
             state.pruned = state.pruned.max(found.pruned);
             (state.is_homeless, state.homeless) = (false, 0);
             *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
-            state.next_id - 1
+            // Under the lock: whoever sees that all is here may close the history.
+            let told = state.record_dropped(now);
+            (state.next_id - 1, told)
         };
         self.counts.written.fetch_add(count, Ordering::Relaxed);
+        self.counts.recorded.fetch_add(u64::from(told.is_some()), Ordering::Relaxed);
         self.tell(newest);
-        self.tell_dropped();
     }
 
     /// The first `count` events that waited are in the index, where `displaced` made room for them.

@@ -100,10 +100,11 @@ impl State {
         Ok(Recorded { kept, written })
     }
 
-    /// Records an event of how many were dropped; its id, if there was a reason and a place.
+    /// Records an event of how many were dropped; its id, if there was a reason and a place. A history that is closed writes it
+    /// still, with what waits.
     pub(super) fn record_dropped(&mut self, now: Now) -> Option<i64> {
         // In memory more may have to make room, and be told with these.
-        if self.untold == 0 || self.is_full() || self.is_closed || self.is_homeless {
+        if self.untold == 0 || self.is_full() || self.is_homeless {
             return None;
         }
         let count = std::mem::take(&mut self.untold);

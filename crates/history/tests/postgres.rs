@@ -59,7 +59,7 @@ async fn a_database_of_version_1_is_brought_up_to_date() {
     ));
     let ask = |text: &str| database.0.ask(&format!("SET search_path TO framecast; {text}"));
     behaviour::version_1::is_brought_up_to_date(database.location(), ask).await;
-    assert_eq!(ask("SELECT number FROM version"), "2");
+    assert_eq!(ask("SELECT number FROM version"), "3");
 }
 
 #[tokio::test]

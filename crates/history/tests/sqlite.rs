@@ -61,7 +61,7 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_path() {
     drop(newer);
     let told = refusal(&path).await;
     assert!(
-        told.contains("is of a newer Framecast (version 7 of the tables, this one knows up to 2)"),
+        told.contains("is of a newer Framecast (version 7 of the tables, this one knows up to 3)"),
         "{told}"
     );
     fs::write(folder.path().join("file"), "").unwrap();
@@ -84,7 +84,7 @@ async fn a_file_of_version_1_is_brought_up_to_date() {
         file.query_row(text, [], |row| row.get::<_, i64>(0)).unwrap().to_string()
     };
     behaviour::version_1::is_brought_up_to_date(Location::File(path.clone()), ask).await;
-    assert_eq!(ask("SELECT user_version FROM pragma_user_version"), "2");
+    assert_eq!(ask("SELECT user_version FROM pragma_user_version"), "3");
 }
 
 #[tokio::test]

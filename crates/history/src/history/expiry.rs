@@ -10,7 +10,7 @@ use super::{HOUR_MS, timeline::Timeline};
 use crate::clock::Now;
 use crate::index::Aged;
 
-/// How far the clock may be past the newest event of earlier runs before that is doubted: a server is rarely off for longer.
+/// How far the clock may be past the one that age counted by last before that is doubted: a server is rarely off for longer.
 const FAR_MS: i64 = 30 * DAY_MS;
 
 /// How long a clock that is far past must hold to be believed.
@@ -29,8 +29,9 @@ pub(super) struct Expiry {
     started_ms: i64,
     /// The last id of earlier runs.
     last_before: i64,
-    /// The time of the newest event of earlier runs.
-    newest_before_ms: Option<i64>,
+    /// What the clock showed when age counted by it last: in an earlier run, or this run's start by the clock of then. Events do
+    /// not tell: a clock that is wrong stamps some, too.
+    believed_ms: Option<i64>,
     /// By the counting clock: since when the wall clock is far past that.
     far_since_ms: Option<i64>,
     /// By the counting clock: when that was told last.
@@ -40,51 +41,69 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    /// The run that begins `now`, after earlier ones that gave ids up to `last_before` and whose newest event is of
-    /// `newest_before_ms`.
-    pub(super) fn new(max_age_ms: i64, now: Now, last_before: i64, newest_before_ms: Option<i64>) -> Self {
+    /// The run that begins `now`, after earlier ones that gave ids up to `last_before` and in which age counted last when the clock
+    /// showed `believed_ms`.
+    pub(super) fn new(max_age_ms: i64, now: Now, last_before: i64, believed_ms: Option<i64>) -> Self {
         Self {
             max_age_ms,
             started_ms: now.boot_ms,
             last_before,
-            newest_before_ms,
+            believed_ms,
             far_since_ms: None,
             far_told_ms: None,
             gone: VecDeque::new(),
         }
     }
 
-    /// The run goes on in another index, where earlier ones gave ids up to `last_before` and the newest event is of
-    /// `newest_before_ms`. How long it has run, and what went within the last hour, stays.
-    pub(super) fn go_on_with(&mut self, last_before: i64, newest_before_ms: Option<i64>) {
-        (self.last_before, self.newest_before_ms) = (last_before, newest_before_ms);
+    /// The run goes on in another index, where earlier ones gave ids up to `last_before` and age counted last when the clock
+    /// showed `believed_ms`. How long it has run, and what went within the last hour, stays.
+    pub(super) fn go_on_with(&mut self, last_before: i64, believed_ms: Option<i64>) {
+        (self.last_before, self.believed_ms) = (last_before, believed_ms);
         (self.far_since_ms, self.far_told_ms) = (None, None);
     }
 
     /// Which events are too old; `None` where none may go for its age now: in the first hour of this run, in the hour after
-    /// the clock was set, as long as times are to be corrected, and while the clock is far past what there is.
+    /// the clock was set, as long as times are to be corrected, and while the clock is far past what it showed before.
     pub(super) fn aged(&mut self, now: Now, timeline: &Timeline) -> Option<Aged> {
         let is_doubted = self.is_far(now);
         if is_doubted || !timeline.has_held(now) || !timeline.is_settled() {
             return None;
         }
+        let is_believed = self.believe(now, timeline);
         let hour_ago_ms = now.boot_ms.saturating_sub(HOUR_MS);
         self.gone.retain(|(until_ms, _)| *until_ms > hour_ago_ms);
         let has_run_ms = now.boot_ms.saturating_sub(self.started_ms);
         // Times of this run's events are those of the clock of now, so that their age by it is that by the counting one.
         Some(Aged {
+            believed_ms: is_believed.then_some(now.wall_ms),
             before_ms: now.wall_ms.saturating_sub(self.max_age_ms),
             up_to_id: if has_run_ms < self.max_age_ms { self.last_before } else { i64::MAX },
             gone_in_hour: self.gone.iter().map(|(_, count)| count).sum(),
         })
     }
 
-    /// Whether the clock was far past the newest event of earlier runs at the start of this one, and has not held for a day.
-    /// How long this run takes is known by the counting clock.
+    /// Relies on the clock from now on, which is not doubted; true where it may be relied on. One that is behind removes too
+    /// little, and may be that of a machine that waits for NTP: it must hold for a day.
+    fn believe(&mut self, now: Now, timeline: &Timeline) -> bool {
+        let started_ms = self.started_wall_ms(now);
+        let is_behind = self.believed_ms.is_some_and(|believed_ms| started_ms < believed_ms);
+        let is_believed = !is_behind || timeline.has_held_for(now, FAR_HOLD_MS);
+        if is_believed {
+            self.believed_ms = Some(started_ms);
+        }
+        is_believed
+    }
+
+    /// When this run began, by the clock of now: how long it has taken is known by the counting one.
+    fn started_wall_ms(&self, now: Now) -> i64 {
+        now.wall_ms.saturating_sub(now.boot_ms.saturating_sub(self.started_ms))
+    }
+
+    /// Whether the clock was far past the one that age counted by last at the start of this run, and has not held for a day.
     fn is_far(&mut self, now: Now) -> bool {
-        let started_ms = now.wall_ms.saturating_sub(now.boot_ms.saturating_sub(self.started_ms));
+        let started_ms = self.started_wall_ms(now);
         let is_far =
-            self.newest_before_ms.is_some_and(|newest_ms| started_ms.saturating_sub(newest_ms) > FAR_MS);
+            self.believed_ms.is_some_and(|believed_ms| started_ms.saturating_sub(believed_ms) > FAR_MS);
         if !is_far {
             self.far_since_ms = None;
             return false;
@@ -93,8 +112,8 @@ impl Expiry {
         now.boot_ms.saturating_sub(since_ms) < FAR_HOLD_MS
     }
 
-    /// How far the clock is past the newest event of earlier runs, in milliseconds, where nothing goes for that reason; once
-    /// a day.
+    /// How far the clock is past the one that age counted by last, in milliseconds, where nothing goes for that reason; once a
+    /// day.
     pub(super) fn far_to_tell(&mut self, now: Now) -> Option<i64> {
         let was_told =
             self.far_told_ms.is_some_and(|told_ms| now.boot_ms.saturating_sub(told_ms) < FAR_HOLD_MS);
@@ -102,7 +121,7 @@ impl Expiry {
             return None;
         }
         self.far_told_ms = Some(now.boot_ms);
-        Some(now.wall_ms.saturating_sub(self.newest_before_ms?))
+        Some(self.started_wall_ms(now).saturating_sub(self.believed_ms?))
     }
 
     /// `count` events went for their age.
@@ -263,11 +282,34 @@ mod tests {
         let mut run = Run::start(10_000, 0);
         run.drive(0, 3 * HOUR_MS, 0);
         run.drive(3 * HOUR_MS, 3 * HOUR_MS + 90_000, YEAR_MS);
-        let now = Now { wall_ms: START.wall_ms + YEAR_MS, boot_ms: START.boot_ms + 3 * HOUR_MS };
+        let now =
+            Now { wall_ms: START.wall_ms + YEAR_MS + 3 * HOUR_MS, boot_ms: START.boot_ms + 3 * HOUR_MS };
         assert!(run.expiry.far_to_tell(now).is_some_and(|far_ms| far_ms >= YEAR_MS));
         assert_eq!(run.expiry.far_to_tell(now), None);
         run.drive(3 * HOUR_MS + 120_000, 200 * HOUR_MS, 0);
         assert_eq!(run.lost(), 0);
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_is_relied_on_after_a_day() {
+        let mut run = Run::start(1_000, -YEAR_MS);
+        let believed = |run: &mut Run, hours: i64, ahead_ms: i64| {
+            let now = Now {
+                wall_ms: START.wall_ms + hours * HOUR_MS + ahead_ms,
+                boot_ms: START.boot_ms + hours * HOUR_MS,
+            };
+            run.timeline.observe(now, 1_001);
+            run.expiry.aged(now, &run.timeline).map(|aged| aged.believed_ms.is_some())
+        };
+        assert_eq!(believed(&mut run, 23, -YEAR_MS), Some(false));
+        assert_eq!((believed(&mut run, 24, 0), believed(&mut run, 25, 0)), (None, Some(true)), "NTP set it");
+        assert_eq!((believed(&mut run, 26, -YEAR_MS), believed(&mut run, 27, -YEAR_MS)), (None, Some(false)));
+        assert_eq!(believed(&mut run, 50, -YEAR_MS), Some(true));
+        assert_eq!(
+            (believed(&mut run, 51, 0), believed(&mut run, 53, 0)),
+            (None, None),
+            "it is far past that"
+        );
     }
 
     #[test]

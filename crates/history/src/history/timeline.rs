@@ -122,7 +122,12 @@ impl Timeline {
 
     /// Whether the wall clock was not set for an hour.
     pub(super) fn has_held(&self, now: Now) -> bool {
-        now.boot_ms.saturating_sub(self.since_ms) >= HOUR_MS
+        self.has_held_for(now, HOUR_MS)
+    }
+
+    /// Whether the wall clock was not set for `ms`.
+    pub(super) fn has_held_for(&self, now: Now, ms: i64) -> bool {
+        now.boot_ms.saturating_sub(self.since_ms) >= ms
     }
 
     /// Whether no event's time waits to be corrected.

@@ -30,7 +30,7 @@ impl Upkeep {
         let max_age_ms =
             settings.max_age.map(|max_age| i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX));
         let expiry =
-            max_age_ms.map(|max_age_ms| Expiry::new(max_age_ms, now, found.reserved, found.newest_ms));
+            max_age_ms.map(|max_age_ms| Expiry::new(max_age_ms, now, found.reserved, found.believed_ms));
         Self {
             max_age: settings.max_age,
             max_rows: settings.max_rows,
@@ -43,7 +43,7 @@ impl Upkeep {
     /// Goes on with what was `found` in another index.
     pub(super) fn go_on_with(&mut self, found: &Found) {
         if let Some(expiry) = &mut self.expiry {
-            expiry.go_on_with(found.reserved, found.newest_ms);
+            expiry.go_on_with(found.reserved, found.believed_ms);
         }
         self.untold = Untold::new(found.untold() + self.untold.count(), found.told_ms);
     }
@@ -99,8 +99,9 @@ impl Upkeep {
         }
         if let Some(far_ms) = self.expiry.as_mut().and_then(|expiry| expiry.far_to_tell(now)) {
             warn!(
-                "the machine's clock is {} past the newest event of earlier runs: no event is removed for its age \
-                 (history_max_age) until it was so for 24 hours; if the clock is wrong, set it right before that",
+                "the machine's clock is {} past what it showed when it was last relied on: no event is removed for its age \
+                 (history_max_age) until it was so for 24 hours without a restart; if the clock is wrong, set it right \
+                 before that",
                 shown(far_ms)
             );
         }

@@ -28,7 +28,7 @@ pub(crate) use retention::{Aged, Pruned, Retention};
 use sqlite::Sqlite;
 
 /// The version of the tables. A migration brings older ones to it.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// How many events are moved to their right time in one go, so that writing never waits long for it.
 const SHIFT_ROWS: i64 = 5_000;
@@ -119,8 +119,9 @@ pub(crate) struct Found {
     pub(crate) pruned: i64,
     /// The names of all cameras that events are kept of.
     pub(crate) cameras: Vec<String>,
-    /// The time of the newest event, in milliseconds since 1970.
-    pub(crate) newest_ms: Option<i64>,
+    /// What the clock last showed when age counted by it, in milliseconds since 1970; `None` where it never did and there is no
+    /// event.
+    pub(crate) believed_ms: Option<i64>,
     /// How many went for their age of which no event tells yet.
     pub(crate) untold: i64,
     /// The time of the newest event that tells of that.

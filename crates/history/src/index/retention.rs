@@ -25,6 +25,8 @@ pub(crate) struct Retention {
 /// Events that are too old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aged {
+    /// What the clock shows, where a later run may rely on that.
+    pub(crate) believed_ms: Option<i64>,
     /// Before this time, in milliseconds since 1970.
     pub(crate) before_ms: i64,
     /// With an id up to this one.
@@ -83,7 +85,9 @@ mod tests {
 
     #[test]
     fn a_twentieth_goes_in_an_hour_and_a_thousand_in_any_case() {
-        let limit = |rows, gone_in_hour| Aged { before_ms: 0, up_to_id: i64::MAX, gone_in_hour }.limit(rows);
+        let limit = |rows, gone_in_hour| {
+            Aged { believed_ms: None, before_ms: 0, up_to_id: i64::MAX, gone_in_hour }.limit(rows)
+        };
         assert_eq!((limit(60_000, 0), limit(57_000, 3_000), limit(58_000, 2_000)), (3_000, 0, 1_000));
         assert_eq!((limit(5_000, 0), limit(4_001, 999), limit(4_000, 1_000)), (1_000, 1, 0));
         assert_eq!((limit(10_000_000, 0), limit(9_000_000, 499_000)), (PRUNE_ROWS, 0));

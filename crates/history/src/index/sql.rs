@@ -33,11 +33,18 @@ WITH RECURSIVE name(camera) AS (
     WHERE name.camera IS NOT NULL
 ) SELECT camera FROM name WHERE camera IS NOT NULL";
 
-/// The time of the newest event.
-pub(super) const NEWEST: &str = "SELECT max(at) FROM events";
+/// Takes the time of the newest event for what the clock last showed when age counted by it, where none did: once, since
+/// later events may be of a clock that is wrong.
+pub(super) const FIRST_BELIEVED: &str = "UPDATE state SET value = coalesce((SELECT max(at) FROM events), 0)
+WHERE key = 'believed' AND value = 0";
 
 /// The time of the newest event that tells how many went for their age.
 pub(super) const TOLD: &str = "SELECT max(at) FROM events WHERE kind = 'pruned'";
+
+/// Age counts by a clock that shows this time. It is kept to the hour, so that it is rarely written.
+pub(super) fn believe(mark: char) -> String {
+    format!("UPDATE state SET value = {mark}1 WHERE key = 'believed' AND abs(value - {mark}1) >= 3600000")
+}
 
 /// The oldest events before a time and with an id up to one: how many at most, the time, the id. They are found in the
 /// order of time, whatever a database thinks of their ids.

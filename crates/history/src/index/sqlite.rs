@@ -75,6 +75,9 @@ CREATE TABLE shifts (
 );
 ";
 
+/// What version 3 adds: what the clock last showed when age counted by it.
+const TABLES_3: &str = "INSERT INTO state VALUES ('believed', 0);";
+
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// An open index.
@@ -323,6 +326,9 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     }
     if version < 2 {
         transaction.execute_batch(TABLES_2)?;
+    }
+    if version < 3 {
+        transaction.execute_batch(TABLES_3)?;
         transaction.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
     }
     transaction.commit()
@@ -335,8 +341,9 @@ fn take_over(connection: &mut Connection, claim: Claim) -> rusqlite::Result<Foun
     let reserved = get(&transaction, "reserved")?.max(highest.unwrap_or(0)).max(claim.above);
     set(&transaction, "reserved", reserved + claim.count)?;
     let (pruned, untold) = (get(&transaction, "pruned")?, get(&transaction, "untold")?);
-    let time = |text: &str| transaction.query_row(text, [], |row| row.get::<_, Option<i64>>(0));
-    let (newest_ms, told_ms) = (time(sql::NEWEST)?, time(sql::TOLD)?);
+    transaction.execute(sql::FIRST_BELIEVED, [])?;
+    let believed_ms = Some(get(&transaction, "believed")?).filter(|at_ms| *at_ms > 0);
+    let told_ms = transaction.query_row(sql::TOLD, [], |row| row.get(0))?;
     let shifts = retain::shifts(&transaction)?;
     let mut cameras = Vec::new();
     {
@@ -347,7 +354,7 @@ fn take_over(connection: &mut Connection, claim: Claim) -> rusqlite::Result<Foun
         }
     }
     transaction.commit()?;
-    Ok(Found { reserved, pruned, cameras, newest_ms, untold, told_ms, shifts })
+    Ok(Found { reserved, pruned, cameras, believed_ms, untold, told_ms, shifts })
 }
 
 fn get(transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<i64> {

@@ -104,6 +104,44 @@ pub(crate) async fn a_year_ahead_at_the_start_takes_nothing_until_a_restart_with
     assert_eq!(texts_and_times(&history).await, told(&[("a year ahead", START_MS + YEAR_MS)]));
 }
 
+pub(crate) async fn a_restart_with_a_clock_that_is_still_a_year_ahead_takes_nothing(place: impl Place) {
+    let clock = Driven::new(START_MS);
+    an_earlier_run(&place, &clock, 3_000).await;
+    clock.set_by(YEAR_MS);
+    for _ in 0..3 {
+        let (history, tasks) = clock.open(place.location(), None).await;
+        clock.tell(&history, "a year ahead").await;
+        clock.pass(2 * HOUR_MS).await;
+        assert_eq!(left(&history).await, 3_000);
+        tasks.close().await;
+    }
+}
+
+pub(crate) async fn events_of_a_run_a_year_ahead_do_not_make_the_next_one_rely_on_such_a_clock(
+    place: impl Place,
+) {
+    let clock = Driven::new(START_MS);
+    an_earlier_run(&place, &clock, 3_000).await;
+    // A whole run, whose times stay as they are.
+    clock.set_by(YEAR_MS);
+    let (history, tasks) = clock.open(place.location(), None).await;
+    clock.tell(&history, "a year ahead").await;
+    clock.pass(5 * HOUR_MS).await;
+    tasks.close().await;
+    drop(history);
+    clock.set_by(-YEAR_MS);
+    let (history, tasks) = clock.open(place.location(), None).await;
+    clock.pass(2 * HOUR_MS).await;
+    clock.set_by(YEAR_MS);
+    clock.pass(3 * HOUR_MS).await;
+    assert_eq!(left(&history).await, 3_000);
+    tasks.close().await;
+    drop(history);
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.pass(3 * HOUR_MS).await;
+    assert_eq!(left(&history).await, 3_000);
+}
+
 pub(crate) async fn a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then_gets_its_time(
     place: impl Place,
 ) {

@@ -392,6 +392,8 @@ macro_rules! tests {
             a_clock_that_stays_a_year_ahead_takes_a_twentieth_an_hour_after_a_day
             a_year_ahead_from_hour_2_to_hour_25_takes_nothing
             a_year_ahead_at_the_start_takes_nothing_until_a_restart_with_the_right_time
+            a_restart_with_a_clock_that_is_still_a_year_ahead_takes_nothing
+            events_of_a_run_a_year_ahead_do_not_make_the_next_one_rely_on_such_a_clock
             a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then_gets_its_time
             a_machine_that_starts_100_days_behind_keeps_what_came_before_its_clock_was_set
             a_clock_that_is_set_again_and_again_has_all_events_in_their_right_order

@@ -84,7 +84,12 @@ CREATE TABLE shifts (
     by_ms bigint NOT NULL,
     seen_ms bigint NOT NULL
 );
-UPDATE version SET number = 2;
+";
+
+/// What version 3 adds, as in SQLite.
+const TABLES_3: &str = "
+INSERT INTO state VALUES ('believed', 0);
+UPDATE version SET number = 3;
 ";
 
 /// An open index.
@@ -287,6 +292,9 @@ impl Shared {
             if found_version < 2 {
                 transaction.batch_execute(TABLES_2).await?;
             }
+            if found_version < 3 {
+                transaction.batch_execute(TABLES_3).await?;
+            }
             let found = take_over(&transaction, claim).await?;
             transaction.commit().await?;
             Ok(found)
@@ -389,12 +397,13 @@ async fn take_over(transaction: &Transaction<'_>, claim: Claim) -> Result<Found,
     let reserved: i64 = transaction.query_one(text, &[&claim.above]).await?.get(0);
     set_reserved(transaction, reserved + claim.count).await?;
     let (pruned, untold) = (get(transaction, "pruned").await?, get(transaction, "untold").await?);
-    let newest_ms = transaction.query_one(sql::NEWEST, &[]).await?.get(0);
+    transaction.execute(sql::FIRST_BELIEVED, &[]).await?;
+    let believed_ms = Some(get(transaction, "believed").await?).filter(|at_ms| *at_ms > 0);
     let told_ms = transaction.query_one(sql::TOLD, &[]).await?.get(0);
     let shifts = retain::shifts(transaction).await?;
     let rows = transaction.query(sql::CAMERAS, &[]).await?;
     let cameras = rows.iter().map(|row| row.get(0)).collect();
-    Ok(Found { reserved, pruned, cameras, newest_ms, untold, told_ms, shifts })
+    Ok(Found { reserved, pruned, cameras, believed_ms, untold, told_ms, shifts })
 }
 
 async fn get(transaction: &Transaction<'_>, key: &str) -> Result<i64, tokio_postgres::Error> {

@@ -21,6 +21,9 @@ pub(super) async fn prune(transaction: &Transaction<'_>, retention: Retention) -
     if let Some(aged) = retention.aged {
         let values = [aged.limit(rows), aged.before_ms, aged.up_to_id];
         delete(transaction, &sql::aged('$'), &values, &mut gone).await?;
+        if let Some(believed_ms) = aged.believed_ms {
+            transaction.execute(&sql::believe('$'), &[&believed_ms]).await?;
+        }
     }
     let aged = gone.rows;
     let surplus = retention.surplus(rows - gone.rows, marks - gone.marks);

@@ -26,6 +26,9 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusq
     if let Some(aged) = retention.aged {
         let values = [aged.limit(rows), aged.before_ms, aged.up_to_id];
         delete(transaction, &sql::aged('?'), &values, &mut gone)?;
+        if let Some(believed_ms) = aged.believed_ms {
+            transaction.prepare_cached(&sql::believe('?'))?.execute([believed_ms])?;
+        }
     }
     let aged = gone.rows;
     let surplus = retention.surplus(rows - gone.rows, marks - gone.marks);

@@ -45,6 +45,8 @@ pub(super) struct Timeline {
     spans: VecDeque<Span>,
     /// By the counting clock: since when the wall clock is as it is now, as far as this run knows.
     since_ms: i64,
+    /// By the counting clock: when this run began.
+    began_ms: i64,
     /// What an earlier run left.
     left: Vec<Shift>,
     /// Whether the index knows what waits.
@@ -62,6 +64,7 @@ impl Timeline {
         Self {
             spans: VecDeque::from([Span { first, offset_ms, seen_ms: now.wall_ms }]),
             since_ms: now.boot_ms,
+            began_ms: now.boot_ms,
             left,
             is_planned: true,
             making: None,
@@ -155,10 +158,10 @@ impl Timeline {
             return Some(Correction::Make);
         }
         let has_held = self.has_held(now);
-        // A clock that is behind the one that an earlier run ended with contradicts it: who is right cannot be known.
         let left = self.left.len();
         if has_held {
-            self.left.retain(|shift| now.wall_ms >= shift.seen_ms);
+            let began_ms = now.wall_ms.saturating_sub(now.boot_ms.saturating_sub(self.began_ms));
+            self.left.retain(|shift| is_agreed(*shift, now.wall_ms, began_ms));
         }
         self.is_planned &= self.left.len() == left;
         let waiting = self.waiting();
@@ -205,11 +208,20 @@ impl Timeline {
     }
 }
 
+/// Whether a clock that shows `now_ms`, and by which this run began at `began_ms`, agrees with the one that an earlier run ended
+/// with. Where it does not, one of both is wrong, and nobody can know which: one that is behind contradicts it. So does
+/// one that is past the clock from before that was set back: that one may have been right.
+fn is_agreed(shift: Shift, now_ms: i64, began_ms: i64) -> bool {
+    let is_back = shift.by_ms < 0;
+    now_ms >= shift.seen_ms && (!is_back || began_ms < shift.seen_ms.saturating_sub(shift.by_ms))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const DAY_MS: i64 = 24 * HOUR_MS;
+    const MINUTE_MS: i64 = 60_000;
     const START: Now = Now { wall_ms: 1_795_442_400_000, boot_ms: 5_000_000 };
 
     /// `after_ms` after the start, with a wall clock that is `ahead_ms` ahead.
@@ -294,6 +306,19 @@ mod tests {
         timeline.planned(&[agreed]);
         assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Make));
         assert_eq!(timeline.made(), [agreed]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_before_the_end_moves_nothing_once_it_is_past_what_it_had_been() {
+        // Somebody set it back by a day, noticed that, and set it right between the runs.
+        let back = shift(3, 9, -DAY_MS, START.wall_ms - HOUR_MS - DAY_MS);
+        let mut timeline = Timeline::new(at(0, 0), 10, vec![back]);
+        assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Plan(Vec::new())));
+        // Here it was right to set it back, by half an hour: it goes on from there.
+        let back = shift(3, 9, -HOUR_MS / 2, START.wall_ms - MINUTE_MS);
+        let mut timeline = Timeline::new(at(0, 0), 10, vec![back]);
+        assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Make));
+        assert_eq!(timeline.made(), [back]);
     }
 
     #[test]

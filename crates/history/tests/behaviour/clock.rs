@@ -294,6 +294,23 @@ pub(crate) async fn what_a_run_ended_with_is_not_believed_where_the_next_clock_c
     }
 }
 
+pub(crate) async fn a_clock_that_was_set_back_and_right_again_between_runs_moves_nothing(place: impl Place) {
+    let clock = Driven::new(START_MS);
+    let (history, tasks) = clock.open(place.location(), None).await;
+    clock.tell(&history, "right").await;
+    clock.pass(50 * HOUR_MS).await;
+    clock.set_by(-DAY_MS);
+    clock.tell(&history, "a day behind").await;
+    let behind_ms = clock.now().wall_ms;
+    clock.pass(5 * MINUTE_MS).await;
+    tasks.close().await;
+    drop(history);
+    clock.set_by(DAY_MS);
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.pass(3 * HOUR_MS).await;
+    assert_eq!(texts_and_times(&history).await, told(&[("right", START_MS), ("a day behind", behind_ms)]));
+}
+
 pub(crate) async fn events_of_this_run_go_by_the_time_that_it_lasts(place: impl Place) {
     let clock = Driven::new(START_MS);
     let (history, _tasks) = clock.open(place.location(), None).await;

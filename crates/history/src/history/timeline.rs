@@ -24,9 +24,19 @@ const MAX_TOLD: u32 = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     first: i64,
+    /// When this span began.
     offset_ms: i64,
+    /// As it was seen last: a clock that runs slow or fast, or is set by little at a time, is the same one.
+    last_offset_ms: i64,
     /// What the wall clock showed when this span began.
     seen_ms: i64,
+}
+
+impl Span {
+    fn new(first: i64, now: Now) -> Self {
+        let offset_ms = now.offset_ms();
+        Self { first, offset_ms, last_offset_ms: offset_ms, seen_ms: now.wall_ms }
+    }
 }
 
 /// What is to be done next about times in the index.
@@ -62,7 +72,7 @@ impl Timeline {
     pub(super) fn new(now: Now, first: i64, left: Vec<Shift>) -> Self {
         let offset_ms = now.offset_ms();
         Self {
-            spans: VecDeque::from([Span { first, offset_ms, seen_ms: now.wall_ms }]),
+            spans: VecDeque::from([Span::new(first, now)]),
             since_ms: now.boot_ms,
             began_ms: now.boot_ms,
             left,
@@ -79,7 +89,9 @@ impl Timeline {
     /// Takes note of the time; the next event has the id `next_id`.
     pub(super) fn observe(&mut self, now: Now, next_id: i64) {
         let (current, offset_ms) = (self.current(), now.offset_ms());
-        if offset_ms.saturating_sub(current.offset_ms).saturating_abs() < STEP_MS {
+        let by_ms = offset_ms.saturating_sub(current.last_offset_ms);
+        if by_ms.saturating_abs() < STEP_MS {
+            self.slide(by_ms);
             return;
         }
         (self.since_ms, self.is_planned) = (now.boot_ms, false);
@@ -89,12 +101,20 @@ impl Timeline {
         }
         match self.spans.back() {
             // It was set back to what it had been.
-            Some(before) if before.offset_ms.saturating_sub(offset_ms).saturating_abs() < STEP_MS => {}
-            _ => self.spans.push_back(Span { first: next_id, offset_ms, seen_ms: now.wall_ms }),
+            Some(before) if before.last_offset_ms.saturating_sub(offset_ms).saturating_abs() < STEP_MS => {}
+            _ => self.spans.push_back(Span::new(next_id, now)),
         }
         if self.spans.len() > MAX_SPANS {
             self.spans.pop_front();
         }
+    }
+
+    /// The clock of now is off by `by_ms` more, which nobody is to be told of.
+    fn slide(&mut self, by_ms: i64) {
+        if let Some(current) = self.spans.back_mut() {
+            current.last_offset_ms = current.last_offset_ms.saturating_add(by_ms);
+        }
+        self.told.0 = self.told.0.saturating_add(by_ms);
     }
 
     /// The time `at_ms` of an event that is recorded now, by the clock of now: one that was told just before the clock was
@@ -103,8 +123,8 @@ impl Timeline {
         let Some(before) = self.spans.iter().rev().nth(1) else { return at_ms };
         let off_by = |wall_ms: i64| at_ms.saturating_sub(wall_ms).saturating_abs();
         let is_fresh = now.boot_ms.saturating_sub(self.since_ms) < STEP_MS;
-        if is_fresh && off_by(now.boot_ms.saturating_add(before.offset_ms)) < off_by(now.wall_ms) {
-            at_ms.saturating_add(self.current().offset_ms.saturating_sub(before.offset_ms))
+        if is_fresh && off_by(now.boot_ms.saturating_add(before.last_offset_ms)) < off_by(now.wall_ms) {
+            at_ms.saturating_add(self.current().last_offset_ms.saturating_sub(before.last_offset_ms))
         } else {
             at_ms
         }
@@ -115,11 +135,11 @@ impl Timeline {
         if self.has_held(now) {
             self.told.1 = 0;
         }
-        let step_ms = self.current().offset_ms.saturating_sub(self.told.0);
+        let step_ms = self.current().last_offset_ms.saturating_sub(self.told.0);
         if step_ms.saturating_abs() < STEP_MS {
             return None;
         }
-        self.told = (self.current().offset_ms, self.told.1.saturating_add(1));
+        self.told = (self.current().last_offset_ms, self.told.1.saturating_add(1));
         Some((step_ms, self.told.1 <= MAX_TOLD))
     }
 
@@ -145,7 +165,7 @@ impl Timeline {
         let own = pairs.map(|(span, next)| Shift {
             first: span.first,
             last: next.first - 1,
-            by_ms: current.offset_ms.saturating_sub(span.offset_ms),
+            by_ms: current.offset_ms.saturating_sub(span.last_offset_ms),
             seen_ms: current.seen_ms,
         });
         let own = own.filter(|shift| shift.by_ms.saturating_abs() >= STEP_MS);
@@ -279,9 +299,29 @@ mod tests {
     fn less_than_a_minute_is_no_step() {
         let mut timeline = Timeline::new(at(0, 0), 1, Vec::new());
         timeline.observe(at(HOUR_MS, STEP_MS - 1), 5);
+        timeline.observe(at(HOUR_MS, 0), 5);
         timeline.observe(at(HOUR_MS, 1 - STEP_MS), 5);
         assert!(timeline.has_held(at(HOUR_MS, 0)));
         assert_eq!(timeline.step_to_tell(at(HOUR_MS, 0)), None);
+    }
+
+    #[test]
+    fn many_small_steps_the_same_way_are_no_step() {
+        let mut timeline = Timeline::new(at(0, 0), 1, Vec::new());
+        for n in 1..=600 {
+            timeline.observe(at(n * MINUTE_MS, n * 1_000), 1 + n);
+            assert_eq!(timeline.step_to_tell(at(n * MINUTE_MS, n * 1_000)), None);
+        }
+        let ahead_ms = 600_000;
+        assert!(timeline.is_settled() && timeline.has_held(at(600 * MINUTE_MS, ahead_ms)));
+        // One that is real is told, and moved by, as what it is.
+        let set = at(601 * MINUTE_MS, ahead_ms + DAY_MS);
+        timeline.observe(set, 700);
+        assert_eq!(timeline.step_to_tell(set), Some((DAY_MS, true)));
+        let waits = [shift(1, 699, DAY_MS, set.wall_ms)];
+        timeline.planned(&waits);
+        timeline.observe(at(602 * MINUTE_MS, ahead_ms + DAY_MS + 3), 700);
+        assert_eq!(timeline.waiting(), waits, "what waits is not planned anew");
     }
 
     #[test]

@@ -382,6 +382,32 @@ async fn a_disk_that_becomes_full_midway_leaves_no_time_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_makes_room_in_memory_but_is_in_the_file_already_is_not_dropped() {
+    let (place, clock, history, tasks, _) = a_run_that_is_broken_off_midway().await;
+    let brought = place.ask("SELECT count(*) FROM events").unsigned_abs();
+    for n in 0..5_000 {
+        let long = at(clock.now().wall_ms, EventKind::Controls).saying("🦀".repeat(1000));
+        history.record(long).unwrap();
+        if n % 100 == 0 {
+            history.written().await;
+        }
+    }
+    history.written().await;
+    let dropped = history.figures().dropped;
+    assert!(dropped > 3_000 - brought, "{dropped}");
+    place.free();
+    clock.pass(5 * MINUTE_MS).await;
+    is_home(&history).await;
+    tasks.close().await;
+    drop(history);
+    let kept = place.kept().await;
+    let told: Vec<_> = kept.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
+    assert_eq!((told.len(), told[0].count), (1, Some(i64::try_from(dropped).unwrap())));
+    // 3,000 that were lost, two that tell of the clock, 5,000 long ones, and the one that tells.
+    assert_eq!(kept.len() as u64, 8_003 - dropped);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_midway_has_the_next_one_put_right_what_it_brought() {
     let (place, clock, history, tasks, _) = a_run_that_is_broken_off_midway().await;
     tasks.close().await;

@@ -116,8 +116,9 @@ impl Opened {
             let batch: Vec<_> = entries.into_iter().map(raised).collect();
             let count = batch.len() as u64;
             let reserved = shared.lock().next_id + shift + RESERVE;
-            self.index.write(batch, reserved).await?;
+            self.index.write(batch, reserved, 0).await?;
             (self.brought, self.count) = (last, self.count + count);
+            shared.lock().brought = last;
         }
     }
 }

@@ -437,8 +437,8 @@ impl Shared {
         if state.is_homeless {
             // These are told when there is a place to tell it.
             state.homeless = (state.homeless + count as u64).saturating_sub(displaced.rows);
-            state.untold += displaced.rows;
-            self.counts.dropped.fetch_add(displaced.rows, Ordering::Relaxed);
+            state.untold += displaced.lost;
+            self.counts.dropped.fetch_add(displaced.lost, Ordering::Relaxed);
         } else {
             self.counts.written.fetch_add(count as u64, Ordering::Relaxed);
         }

@@ -31,6 +31,8 @@ pub(super) struct State {
     /// How many events are in memory, and belong elsewhere.
     pub(super) homeless: u64,
     pub(super) is_homeless: bool,
+    /// The id in memory up to which they are where they belong, too.
+    pub(super) brought: i64,
     /// The first id that this history could give.
     pub(super) first_id: i64,
     /// How much higher ids are than those that were given at first.
@@ -63,6 +65,7 @@ impl State {
             waiting_bytes: 0,
             homeless: 0,
             is_homeless,
+            brought: 0,
             first_id: found.reserved + 1,
             shift: 0,
             before_recent: found.reserved,

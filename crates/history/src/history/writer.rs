@@ -81,12 +81,16 @@ pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Optio
 async fn write(shared: &Shared) -> Written {
     let (mut pause, mut batches) = (PAUSES.0, 0);
     while batches < BATCHES {
-        let (batch, reserved) = shared.lock().batch(BATCH);
+        let (batch, reserved, brought) = {
+            let state = shared.lock();
+            let (batch, reserved) = state.batch(BATCH);
+            (batch, reserved, state.brought)
+        };
         let count = batch.len();
         if count == 0 {
             return Written::All;
         }
-        match shared.index().write(batch, reserved).await {
+        match shared.index().write(batch, reserved, brought).await {
             Ok(displaced) => {
                 back(shared);
                 (pause, batches) = (PAUSES.0, batches + 1);

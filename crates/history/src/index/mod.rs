@@ -161,6 +161,8 @@ impl Shift {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Displaced {
     pub(crate) rows: u64,
+    /// How many of them are not kept elsewhere.
+    pub(crate) lost: u64,
     /// The highest of their ids; 0 where there were none.
     pub(crate) up_to: i64,
 }
@@ -202,10 +204,15 @@ impl Index {
     }
 
     /// Keeps `batch`, all of it or nothing; events that are kept already are left as they are. No id up to `reserved` is
-    /// given again. In memory others may have to make room for it.
-    pub(crate) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<Displaced, Error> {
+    /// given again. In memory others may have to make room for it; those up to the id `brought` are kept elsewhere.
+    pub(crate) async fn write(
+        &self,
+        batch: Vec<Arc<Entry>>,
+        reserved: i64,
+        brought: i64,
+    ) -> Result<Displaced, Error> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(batch, reserved).await,
+            Self::Sqlite(sqlite) => sqlite.write(batch, reserved, brought).await,
             Self::Postgres(postgres) => postgres.write(batch, reserved).await.map(|()| Displaced::default()),
         }
     }

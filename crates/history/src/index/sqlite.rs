@@ -131,14 +131,19 @@ impl Sqlite {
         Ok((Self { path, writer, readers: None, _lock: None }, found))
     }
 
-    pub(super) async fn write(&self, batch: Vec<Arc<Entry>>, reserved: i64) -> Result<Displaced, Error> {
+    pub(super) async fn write(
+        &self,
+        batch: Vec<Arc<Entry>>,
+        reserved: i64,
+        brought: i64,
+    ) -> Result<Displaced, Error> {
         let is_in_memory = self.readers.is_none();
         let written = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
             insert(&transaction, &batch)?;
             set(&transaction, "reserved", reserved)?;
             let displaced =
-                if is_in_memory { retain::make_room(&transaction)? } else { Displaced::default() };
+                if is_in_memory { retain::make_room(&transaction, brought)? } else { Displaced::default() };
             transaction.commit()?;
             Ok(displaced)
         });

@@ -13,16 +13,20 @@ const MEMORY_BYTES: i64 = 16 << 20;
 const DISPLACED_ROWS: i64 = 100;
 
 /// What went: the counts of the table `state` follow.
+#[derive(Default)]
 struct Gone {
     rows: i64,
     marks: i64,
+    /// Events up to this id are kept elsewhere, and are not lost.
+    brought: i64,
+    lost: i64,
     /// The highest id of all that ever went.
     up_to: i64,
 }
 
 pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusqlite::Result<Pruned> {
     let (rows, marks) = (get(transaction, "rows")?, get(transaction, "marks")?);
-    let mut gone = Gone { rows: 0, marks: 0, up_to: get(transaction, "pruned")? };
+    let mut gone = Gone { up_to: get(transaction, "pruned")?, ..Gone::default() };
     if let Some(aged) = retention.aged {
         let values = [aged.limit(rows), aged.before_ms, aged.up_to_id];
         delete(transaction, &sql::aged('?'), &values, &mut gone)?;
@@ -41,12 +45,13 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusq
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
-/// Takes the oldest events away while the database in memory is too large: first marks, where there are many.
-pub(super) fn make_room(transaction: &Transaction<'_>) -> rusqlite::Result<Displaced> {
+/// Takes the oldest events away while the database in memory is too large: first marks, where there are many. Those
+/// up to the id `brought` are kept elsewhere.
+pub(super) fn make_room(transaction: &Transaction<'_>, brought: i64) -> rusqlite::Result<Displaced> {
     let number = |text: &str| transaction.query_row(text, [], |row| row.get::<_, i64>(0));
     let page_bytes = number("PRAGMA page_size")?;
     let (rows, marks) = (get(transaction, "rows")?, get(transaction, "marks")?);
-    let mut gone = Gone { rows: 0, marks: 0, up_to: 0 };
+    let mut gone = Gone { brought, ..Gone::default() };
     while (number("PRAGMA page_count")? - number("PRAGMA freelist_count")?) * page_bytes > MEMORY_BYTES {
         let (rows, marks, before) = (rows - gone.rows, marks - gone.marks, gone.rows);
         let max_rows = u64::try_from(rows - DISPLACED_ROWS).unwrap_or(0);
@@ -58,7 +63,7 @@ pub(super) fn make_room(transaction: &Transaction<'_>) -> rusqlite::Result<Displ
         }
     }
     count(transaction, &gone)?;
-    Ok(Displaced { rows: gone.rows.unsigned_abs(), up_to: gone.up_to })
+    Ok(Displaced { rows: gone.rows.unsigned_abs(), lost: gone.lost.unsigned_abs(), up_to: gone.up_to })
 }
 
 /// Has the counts follow what went.
@@ -81,15 +86,19 @@ fn delete(
     if values.first() == Some(&0) {
         return Ok(());
     }
-    let text =
-        format!("SELECT count(*), coalesce(sum(kind = 'mark'), 0), coalesce(max(id), 0) FROM ({select})");
-    let (rows, marks, highest): (i64, i64, i64) = transaction
-        .prepare_cached(&text)?
-        .query_row(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let text = format!(
+        "SELECT count(*), coalesce(sum(kind = 'mark'), 0), coalesce(sum(id > {}), 0), coalesce(max(id), 0) FROM ({select})",
+        gone.brought
+    );
+    let (rows, marks, lost, highest): (i64, i64, i64, i64) =
+        transaction.prepare_cached(&text)?.query_row(params_from_iter(values), |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
     let text = format!("DELETE FROM events WHERE (at, id) IN (SELECT at, id FROM ({select}))");
     transaction.prepare_cached(&text)?.execute(params_from_iter(values))?;
     gone.rows += rows;
     gone.marks += marks;
+    gone.lost += lost;
     gone.up_to = gone.up_to.max(highest);
     Ok(())
 }

@@ -5,9 +5,10 @@ mod behaviour;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use behaviour::driven::{DAY_MS, Driven, HOUR_MS, MAX_AGE, MINUTE_MS, START_MS, at};
+use behaviour::driven::{DAY_MS, Driven, HOUR_MS, MAX_AGE, MINUTE_MS, START_MS, YEAR_MS, at};
 use behaviour::{Place, all, event, open_and_close, open_at, query, texts_and_times, told};
 use framecast_history::{Clock, Entry, Filter, Heard, History, Location, Order, Query, Settings, Tasks};
 use framecast_hub::{EventKind, Events};
@@ -32,6 +33,25 @@ behaviour::tests!(Memory;
     a_listener_hears_what_it_wants_from_now_on
     too_many_go_while_events_come_without_a_pause
 );
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_clock_stamped_that_was_ahead_for_a_second_has_the_time_of_now() {
+    let (clock, events) = (Driven::new(START_MS), Events::default());
+    let settings = Settings { location: Location::Memory, max_age: None, max_rows: None };
+    let opening = History::open_with_clock(settings, events.subscribe(), Arc::new(clock));
+    let (history, _tasks) = opening.await.unwrap();
+    let mut listener = history.listen(Filter::default(), None);
+    for (told_ms, kept_ms) in [
+        (START_MS + YEAR_MS, START_MS),
+        (START_MS + MINUTE_MS - 1, START_MS + MINUTE_MS - 1),
+        // The machine slept before it came to be read.
+        (START_MS - HOUR_MS, START_MS - HOUR_MS),
+    ] {
+        events.tell(at(told_ms, EventKind::Lost));
+        let Some(Heard::Event(kept)) = soon("it is heard", listener.next()).await else { panic!("no event") };
+        assert_eq!(kept.entry.at_ms, kept_ms);
+    }
+}
 
 /// A file that cannot be had: a folder is in its place.
 struct Blocked {

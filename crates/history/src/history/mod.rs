@@ -15,7 +15,7 @@ mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use framecast_hub::{Event, EventKind, EventReader, Told};
 use tokio::sync::{Notify, oneshot, watch};
@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
 use crate::edition::Editions;
-use crate::entry::Entry;
+use crate::entry::{Entry, millis};
 use crate::index::{Claim, Displaced, Found, Gathered, Index, Location, Shift};
 use crate::listener::{Place, Position};
 use crate::{Error, Export, Key, Listener, Query};
@@ -31,6 +31,7 @@ use home::Home;
 pub use kept::Kept;
 use kept::up_to;
 use state::State;
+use timeline::STEP_MS;
 use upkeep::Upkeep;
 
 /// How many events wait for the database at most.
@@ -230,7 +231,7 @@ impl History {
             };
             match told {
                 // What finds no place is counted there.
-                Some(Told::Event(event)) => drop(self.record(event)),
+                Some(Told::Event(event)) => drop(self.record(self.0.told_now(event))),
                 Some(Told::Missed(count)) => self.0.drop_events(count),
                 None => return,
             }
@@ -401,6 +402,15 @@ impl Shared {
             }
         }
         recorded
+    }
+
+    /// What the server tells is told now: a clock that was ahead for so short a while that nobody saw it may have stamped it.
+    fn told_now(&self, mut event: Event) -> Event {
+        let wall_ms = self.clock.now().wall_ms;
+        if millis(event.at).saturating_sub(wall_ms) >= STEP_MS {
+            event.at = UNIX_EPOCH + Duration::from_millis(u64::try_from(wall_ms).unwrap_or(0));
+        }
+        event
     }
 
     fn index(&self) -> Index {

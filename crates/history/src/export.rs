@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::edition::Edition;
+use crate::edition::{Edition, Editions};
 use crate::entry::{EntryRef, Key};
 use crate::index::{Filled, Index, Sink};
 use crate::moment::Stamp;
@@ -87,14 +87,15 @@ where
     }
 }
 
-type Reading<P> = Pin<Box<dyn Future<Output = (Option<Pieces<P>>, Result<Filled, Error>)> + Send>>;
+/// What was read of an edition: all pages are of one, or the table is not whole.
+type Read<P> = (Edition, Option<Pieces<P>>, Result<Filled, Error>);
+
+type Reading<P> = Pin<Box<dyn Future<Output = Read<P>> + Send>>;
 
 /// All events of a query as a stream of pieces, which ends with an error where the table is not whole.
 pub struct Export<P> {
     index: Index,
     query: Query,
-    /// All pages are of one edition, or the table is not whole.
-    edition: Edition,
     ready: VecDeque<Bytes>,
     reading: Option<Reading<P>>,
     /// What is told once the last piece has left.
@@ -112,42 +113,52 @@ impl<P> Export<P>
 where
     P: for<'a> Page<Row<'a>> + Send + 'static,
 {
-    pub(crate) fn new(index: Index, edition: Edition, query: Query, mut writer: Writer<P>) -> Self {
+    pub(crate) fn new(index: Index, editions: Editions, query: Query, mut writer: Writer<P>) -> Self {
         writer.begin::<Row<'_>>();
         let head = writer.take();
         let mut export = Self {
             index,
             query,
-            edition,
             ready: VecDeque::from([head]),
             reading: None,
             failed: None,
             rows: FIRST_ROWS,
         };
-        export.read(Pieces { writer, stamp: Stamp::utc(), pieces: VecDeque::new() }, None);
+        let pieces = Pieces { writer, stamp: Stamp::utc(), pieces: VecDeque::new() };
+        // One that begins while times are put right waits until they are.
+        export.read(pieces, None, async move { editions.current().await });
         export
     }
 
-    fn read(&mut self, pieces: Pieces<P>, after: Option<Key>) {
+    fn read(
+        &mut self,
+        pieces: Pieces<P>,
+        after: Option<Key>,
+        edition: impl Future<Output = Edition> + Send + 'static,
+    ) {
         let (index, query, rows) = (self.index.clone(), self.query.clone(), self.rows);
-        self.reading = Some(Box::pin(async move { index.fill(&query, after, rows, pieces).await }));
+        self.reading = Some(Box::pin(async move {
+            let edition = edition.await;
+            let (pieces, filled) = index.fill(&query, after, rows, pieces).await;
+            (edition, pieces, filled)
+        }));
     }
 
     /// Takes what was read, and begins to read what follows.
-    fn take(&mut self, read: (Option<Pieces<P>>, Result<Filled, Error>)) {
-        let (pieces, filled) = read;
+    fn take(&mut self, read: Read<P>) {
+        let (edition, pieces, filled) = read;
         let Some(mut pieces) = pieces else {
             self.fail(Bytes::new(), filled.err().unwrap_or(Error::Closed));
             return;
         };
-        match filled.and_then(|filled| self.edition.check().map(|()| filled)) {
+        match filled.and_then(|filled| edition.check().map(|()| filled)) {
             Ok(Filled { last: Some(last), is_end: false }) if pieces.writer.failure().is_none() => {
                 if !pieces.writer.is_empty() {
                     pieces.pieces.push_back(pieces.writer.take());
                 }
                 self.ready.append(&mut pieces.pieces);
                 self.fit();
-                self.read(pieces, Some(last));
+                self.read(pieces, Some(last), std::future::ready(edition));
             }
             Ok(_) => {
                 self.ready.append(&mut pieces.pieces);

@@ -252,7 +252,7 @@ impl History {
     where
         P: for<'a> crate::table::Page<crate::Row<'a>> + Send + 'static,
     {
-        Export::new(self.index(), self.0.editions.current(), query, writer)
+        Export::new(self.index(), self.0.editions.clone(), query, writer)
     }
 
     /// At most `limit` events of `query` after `after`, and after which there are more, if there are. There are fewer

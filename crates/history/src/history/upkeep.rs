@@ -10,6 +10,7 @@ use super::timeline::Correction;
 use super::{HOUR_MS, Shared, writer};
 use crate::Error;
 use crate::clock::Now;
+use crate::edition::Change;
 use crate::index::{Found, Retention};
 
 /// What the passes of a run know.
@@ -20,7 +21,8 @@ pub(super) struct Upkeep {
     /// Where `max_age` is set.
     expiry: Option<Expiry>,
     untold: Untold,
-    /// How many events were moved so far, of the shifts that are being made.
+    /// While shifts are being made, and how many events were moved so far: tables that begin meanwhile wait.
+    change: Option<Change>,
     moved: u64,
 }
 
@@ -36,6 +38,7 @@ impl Upkeep {
             max_rows: settings.max_rows,
             expiry,
             untold: Untold::new(found.untold(), found.told_ms),
+            change: None,
             moved: 0,
         }
     }
@@ -123,10 +126,9 @@ impl Upkeep {
                 Ok(true)
             }
             Some(Correction::Make) => {
-                let shifted = {
-                    let _change = shared.editions.change();
-                    shared.index().shift().await?
-                };
+                // While the database is away, tables are told so, and do not wait.
+                let change = self.change.take().unwrap_or_else(|| shared.editions.change());
+                let shifted = shared.index().shift().await?;
                 writer::back(shared);
                 self.moved += shifted.moved;
                 if shifted.is_done {
@@ -137,6 +139,8 @@ impl Upkeep {
                     info!(
                         "the machine's clock has held for an hour; {moved} events of before got their time by it"
                     );
+                } else {
+                    self.change = Some(change);
                 }
                 Ok(!shifted.is_done)
             }

@@ -273,6 +273,33 @@ pub(crate) async fn a_run_that_ends_while_times_are_put_right_moves_none_twice(p
     assert_eq!(counts, (0..6_000).collect::<Vec<i64>>());
 }
 
+pub(crate) async fn a_table_that_begins_while_times_are_put_right_waits_and_is_whole(place: impl Place) {
+    let clock = Driven::new(START_MS - 100 * DAY_MS);
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    for n in 0..6_000 {
+        history.record(at(clock.now().wall_ms, EventKind::Lost).counting(n)).unwrap();
+    }
+    history.written().await;
+    clock.pass(5 * MINUTE_MS).await;
+    clock.set_by(100 * DAY_MS);
+    clock.pass(5 * MINUTE_MS).await;
+    clock.wake_after(HOUR_MS).await;
+    // The first step is made, and not the second.
+    let mut table = export(&history);
+    let head = table.next().await.unwrap().unwrap();
+    let reading = tokio::spawn(async move {
+        let mut text = head.to_vec();
+        while let Some(piece) = table.next().await {
+            text.extend(piece.unwrap());
+        }
+        String::from_utf8(text).unwrap()
+    });
+    clock.pass(10 * MINUTE_MS).await;
+    let text = reading.await.unwrap();
+    assert_eq!(text.lines().count(), 6_001);
+    assert!(text.lines().skip(1).all(|line| line.contains("2026-11-23T")), "by the right clock");
+}
+
 pub(crate) async fn what_a_run_ended_with_is_not_believed_where_the_next_clock_contradicts_it(
     place: impl Place,
 ) {

@@ -399,6 +399,7 @@ macro_rules! tests {
             a_clock_that_is_set_again_and_again_has_all_events_in_their_right_order
             what_was_not_put_right_when_a_run_ended_is_put_right_by_the_next
             a_run_that_ends_while_times_are_put_right_moves_none_twice
+            a_table_that_begins_while_times_are_put_right_waits_and_is_whole
             what_a_run_ended_with_is_not_believed_where_the_next_clock_contradicts_it
             a_clock_that_was_set_back_and_right_again_between_runs_moves_nothing
             events_of_this_run_go_by_the_time_that_it_lasts

@@ -197,9 +197,16 @@ async fn where_the_file_has_given_ids_as_high_events_get_higher_ones() {
     let (history, tasks) = place.open().await;
     let mut listener = history.listen(Filter::default(), None);
     behaviour::fill(&history, 2_000).await;
-    assert!(all(&history, &oldest(), 1000).await.iter().all(|entry| entry.id < GIVEN));
+    let in_memory = all(&history, &oldest(), 1000).await;
+    assert!(in_memory.iter().all(|entry| entry.id < GIVEN));
     place.lift();
     is_home(&history).await;
+    // A client that comes back remembers the id in memory, and hears what came after that alone.
+    for (after, next) in [(in_memory[1_989].id, 1_990), (in_memory[5].id, 6)] {
+        let mut back = history.listen(Filter::default(), Some(after));
+        let Some(Heard::Event(kept)) = soon("it is heard", back.next()).await else { panic!("no event") };
+        assert_eq!(kept.entry.text, Some(format!("number {next}")));
+    }
     behaviour::fill(&history, 10).await;
     let mut before = 0;
     for n in (0..2_000).chain(0..10) {

@@ -31,14 +31,15 @@ pub(super) struct Home {
 }
 
 #[derive(Debug)]
-struct Opened {
-    index: Index,
-    found: Found,
+pub(super) struct Opened {
+    pub(super) index: Index,
+    pub(super) found: Found,
     /// How much higher ids are there.
-    shift: i64,
+    pub(super) shift: i64,
     /// The last event that was brought, by its id in memory.
     brought: i64,
-    count: u64,
+    /// How many were brought.
+    pub(super) count: u64,
 }
 
 impl Home {
@@ -88,11 +89,13 @@ impl Home {
         opened.bring(shared, &memory).await?;
         // Times that wait to be put right wait there from now on.
         let planned = opened.waiting(shared);
+        let first_id = shared.lock().first_id;
+        let (_, used) = opened.index.after_id(first_id - 1, 1, 1).await?;
         opened.index.adopt(planned.clone(), upkeep.untold()).await?;
         let count = opened.count;
-        if let Some(Opened { index, found, shift, .. }) = self.opened.take() {
-            upkeep.go_on_with(&found);
-            shared.go_on_in(index, found, shift, &planned, count);
+        if let Some(opened) = self.opened.take() {
+            upkeep.go_on_with(&opened.found);
+            shared.go_on_in(opened, &planned, used.unwrap_or(i64::MAX));
         }
         Ok(count)
     }

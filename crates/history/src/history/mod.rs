@@ -27,7 +27,7 @@ use crate::entry::{Entry, millis};
 use crate::index::{Claim, Displaced, Found, Gathered, Index, Location, Shift};
 use crate::listener::{Place, Position};
 use crate::{Error, Export, Key, Listener, Query};
-use home::Home;
+use home::{Home, Opened};
 pub use kept::Kept;
 use kept::up_to;
 use state::State;
@@ -276,11 +276,12 @@ impl History {
     /// it was another history's.
     pub fn listen(&self, filter: crate::Filter, after: Option<i64>) -> Listener {
         let newest = self.0.newest.subscribe();
-        let (last, shift) = {
+        let (last, shift, raised) = {
             let state = self.0.lock();
             // What has an id is at hand, told or not.
-            (state.next_id - 1, state.shift)
+            (state.next_id - 1, state.shift, state.raised.clone())
         };
+        let after = after.map(|after| if raised.contains(&after) { after + shift } else { after });
         let after = after.map_or(last, |after| after.min(last));
         Listener::new(self.clone(), filter, Position::new(after, shift), newest)
     }
@@ -417,13 +418,13 @@ impl Shared {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Goes on in `index`, which `count` events were brought to, with ids that are higher by `shift`; it knows of the shifts
-    /// `planned`.
-    fn go_on_in(&self, index: Index, found: Found, shift: i64, planned: &[Shift], count: u64) {
+    /// Goes on in `index`, which the events were brought to; it knows of the shifts `planned`. See [`State::raise`] for `unused`.
+    fn go_on_in(&self, opened: Opened, planned: &[Shift], unused: i64) {
+        let Opened { index, found, shift, count, .. } = opened;
         let now = self.clock.now();
         let (newest, told) = {
             let mut state = self.lock();
-            state.raise(shift);
+            state.raise(shift, unused);
             state.timeline.go_on_with(found.shifts, shift);
             state.timeline.planned(planned);
             state.cameras.extend(found.cameras);

@@ -2,6 +2,7 @@
 //! clocks.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) first_id: i64,
     /// How much higher ids are than those that were given at first.
     pub(super) shift: i64,
+    /// Ids that were given at first, and by no other run: clients may remember them.
+    pub(super) raised: Range<i64>,
     /// The id before the first of `recent`; what is up to it is in the index alone.
     pub(super) before_recent: i64,
     /// Events that found no place, since that was told last.
@@ -68,6 +71,7 @@ impl State {
             brought: 0,
             first_id: found.reserved + 1,
             shift: 0,
+            raised: 0..0,
             before_recent: found.reserved,
             untold: 0,
             acks: VecDeque::new(),
@@ -191,11 +195,12 @@ impl State {
         }
     }
 
-    /// Makes all ids higher by `shift`.
-    pub(super) fn raise(&mut self, shift: i64) {
+    /// Makes all ids higher by `shift`. In the index, earlier runs have none of those from the first of this one to `unused`.
+    pub(super) fn raise(&mut self, shift: i64, unused: i64) {
         if shift == 0 {
             return;
         }
+        self.raised = self.first_id..unused.min(self.next_id);
         for kept in &mut self.recent {
             *kept = Arc::new(Kept::new(Entry { id: kept.entry.id + shift, ..Entry::clone(&kept.entry) }));
         }

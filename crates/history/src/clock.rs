@@ -1,7 +1,9 @@
 //! What time it is, by two clocks: the wall clock, which anybody may set at any moment, and the one that counts from the
 //! machine's start, its sleep included, which nobody can set.
 //!
-//! A history asks a [`Clock`] and nothing else, so that tests drive both through days in milliseconds.
+//! A history asks a [`Clock`] when events happened, how old they are and when something is due, so that tests drive both clocks
+//! through days in milliseconds. Only the ids that it takes at its start (`Claim::now`), and the pauses after a failed
+//! attempt to write, go by the machine's clocks whatever the [`Clock`] says.
 
 use std::fmt;
 use std::pin::Pin;

@@ -26,8 +26,8 @@ pub struct HistorySettings {
 /// Where events are kept.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HistoryPlace {
-    /// In `framecast.db` in the state directory; where there is none, or the file cannot be had, as long as the server
-    /// runs.
+    /// In `framecast.db` in the state directory, and in memory until that can be written; as long as the server runs
+    /// where there is no such directory, or another server has the file.
     Default,
     /// In this SQLite file; a relative path begins in the state directory.
     File(PathBuf),

@@ -164,8 +164,8 @@ impl History {
         Ok(Self::start(&settings, events, clock, opened, None))
     }
 
-    /// Keeps events in memory until the place of `settings` can be written, which is tried again every 30 s; they are
-    /// brought there then. Must be called within a Tokio runtime.
+    /// Keeps events in memory until the place of `settings` can be written, which is tried again after 1 s, and then after
+    /// twice as long each time, up to 30 s; they are brought there then. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// There is no thread for it.

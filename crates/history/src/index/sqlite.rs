@@ -160,7 +160,7 @@ impl Sqlite {
         self.told(pruned.await)
     }
 
-    /// `untold` more events went for their age.
+    /// Keeps `shifts`, in place of all that wait; `untold` more events went for their age of which no event tells yet.
     pub(super) async fn plan(&self, shifts: Vec<Shift>, untold: i64) -> Result<(), Error> {
         let planned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;

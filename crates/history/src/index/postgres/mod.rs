@@ -175,7 +175,7 @@ impl Postgres {
         .await
     }
 
-    /// `untold` more events went for their age.
+    /// Keeps `shifts`, in place of all that wait; `untold` more events went for their age of which no event tells yet.
     pub(super) async fn plan(&self, shifts: Vec<Shift>, untold: i64) -> Result<(), Error> {
         self.run(move |shared| async move {
             let plan = async |transaction: &Transaction<'_>| {

@@ -18,8 +18,7 @@ use crate::index::{Found, Retention};
 pub(super) struct Upkeep {
     max_age: Option<Duration>,
     max_rows: Option<u64>,
-    /// Where `max_age` is set.
-    expiry: Option<Expiry>,
+    expiry: Expiry,
     untold: Untold,
     /// While shifts are being made, and how many events were moved so far: tables that begin meanwhile wait.
     change: Option<Change>,
@@ -29,10 +28,10 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// For a run that begins `now` with what was `found`.
     pub(super) fn new(settings: &super::Settings, found: &Found, now: Now) -> Self {
-        let max_age_ms =
-            settings.max_age.map(|max_age| i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX));
-        let expiry =
-            max_age_ms.map(|max_age_ms| Expiry::new(max_age_ms, now, found.reserved, found.believed_ms));
+        // Without an age nothing ever is that old; which clock is relied on is noted all the same, for a later run.
+        let max_age = settings.max_age.unwrap_or(Duration::MAX);
+        let max_age_ms = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
+        let expiry = Expiry::new(max_age_ms, now, found.reserved, found.believed_ms);
         Self {
             max_age: settings.max_age,
             max_rows: settings.max_rows,
@@ -45,9 +44,7 @@ impl Upkeep {
 
     /// Goes on with what was `found` in another index.
     pub(super) fn go_on_with(&mut self, found: &Found) {
-        if let Some(expiry) = &mut self.expiry {
-            expiry.go_on_with(found.reserved, found.believed_ms);
-        }
+        self.expiry.go_on_with(found.reserved, found.believed_ms);
         self.untold = Untold::new(found.untold() + self.untold.count(), found.told_ms);
     }
 
@@ -100,7 +97,7 @@ impl Upkeep {
                 debug!("the machine's clock was set {direction} by {by} again");
             }
         }
-        if let Some(far_ms) = self.expiry.as_mut().and_then(|expiry| expiry.far_to_tell(now)) {
+        if let Some(far_ms) = self.max_age.and_then(|_| self.expiry.far_to_tell(now)) {
             warn!(
                 "the machine's clock is {} past what it showed when it was last relied on: no event is removed for its age \
                  (history_max_age) until it was so for 24 hours without a restart; if the clock is wrong, set it right \
@@ -149,7 +146,7 @@ impl Upkeep {
 
     /// Takes some of what is not to be kept away; true when there is more.
     async fn prune(&mut self, shared: &Shared, now: Now) -> Result<bool, Error> {
-        let aged = self.expiry.as_mut().and_then(|expiry| expiry.aged(now, &shared.lock().timeline));
+        let aged = self.expiry.aged(now, &shared.lock().timeline);
         let retention = Retention { aged, max_rows: self.max_rows };
         if retention.aged.is_none() && retention.max_rows.is_none() {
             return Ok(false);
@@ -160,9 +157,7 @@ impl Upkeep {
             let mut state = shared.lock();
             state.pruned = state.pruned.max(pruned.up_to);
         }
-        if let Some(expiry) = &mut self.expiry {
-            expiry.took(now, pruned.aged);
-        }
+        self.expiry.took(now, pruned.aged);
         self.untold.add(pruned.aged);
         Ok(pruned.has_more)
     }

@@ -104,6 +104,22 @@ pub(crate) async fn a_year_ahead_at_the_start_takes_nothing_until_a_restart_with
     assert_eq!(texts_and_times(&history).await, told(&[("a year ahead", START_MS + YEAR_MS)]));
 }
 
+pub(crate) async fn a_clock_that_was_right_while_all_was_kept_is_not_doubted_once_an_age_is_set(
+    place: impl Place,
+) {
+    let clock = Driven::new(START_MS);
+    an_earlier_run(&place, &clock, 3_000).await;
+    let (history, tasks) = clock.open_with(place.location(), None, None).await;
+    clock.pass(2 * HOUR_MS).await;
+    clock.forward(100 * DAY_MS).await;
+    assert_eq!(left(&history).await, 3_000);
+    tasks.close().await;
+    drop(history);
+    let (history, _tasks) = clock.open(place.location(), None).await;
+    clock.pass(HOUR_MS + 10 * MINUTE_MS).await;
+    assert_eq!(left(&history).await, 2_000);
+}
+
 pub(crate) async fn a_restart_with_a_clock_that_is_still_a_year_ahead_takes_nothing(place: impl Place) {
     let clock = Driven::new(START_MS);
     an_earlier_run(&place, &clock, 3_000).await;

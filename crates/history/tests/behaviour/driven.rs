@@ -102,8 +102,17 @@ impl Driven {
     }
 
     pub(crate) async fn open(&self, location: Location, max_rows: Option<u64>) -> (History, Tasks) {
+        self.open_with(location, Some(MAX_AGE), max_rows).await
+    }
+
+    pub(crate) async fn open_with(
+        &self,
+        location: Location,
+        max_age: Option<Duration>,
+        max_rows: Option<u64>,
+    ) -> (History, Tasks) {
         self.begin();
-        let settings = Settings { location, max_age: Some(MAX_AGE), max_rows };
+        let settings = Settings { location, max_age, max_rows };
         let events = Events::default();
         History::open_with_clock(settings, events.subscribe(), Arc::new(self.clone())).await.unwrap()
     }

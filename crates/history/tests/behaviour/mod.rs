@@ -392,6 +392,7 @@ macro_rules! tests {
             a_clock_that_stays_a_year_ahead_takes_a_twentieth_an_hour_after_a_day
             a_year_ahead_from_hour_2_to_hour_25_takes_nothing
             a_year_ahead_at_the_start_takes_nothing_until_a_restart_with_the_right_time
+            a_clock_that_was_right_while_all_was_kept_is_not_doubted_once_an_age_is_set
             a_restart_with_a_clock_that_is_still_a_year_ahead_takes_nothing
             events_of_a_run_a_year_ahead_do_not_make_the_next_one_rely_on_such_a_clock
             a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then_gets_its_time

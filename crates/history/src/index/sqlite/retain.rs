@@ -39,7 +39,9 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusq
     delete(transaction, &sql::marks('?'), &[surplus.marks], &mut gone)?;
     delete(transaction, &sql::oldest('?'), &[surplus.any], &mut gone)?;
     count(transaction, &gone)?;
-    add(transaction, "untold", aged)?;
+    if aged > 0 {
+        add(transaction, "untold", aged)?;
+    }
     let Gone { rows, up_to, .. } = gone;
     let has_more = Retention::has_more(aged) || Retention::has_more(rows - aged);
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })

@@ -19,6 +19,15 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 /// Longer than anything that is waited for; only a failing test reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Waits until `holds`, which must come.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !holds() {
+        assert!(since.elapsed() < PATIENCE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// The environment must not decide a test.
 const VARIABLES: [&str; 6] =
     ["CAMERA", "OPENCV_CAMERA_SOURCE", "FRAMECAST_PASSWORD", "FRAMECAST_LOG", "COLUMNS", "STATE_DIRECTORY"];
@@ -140,12 +149,17 @@ impl Bare {
 
     /// Its end, which must come.
     pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.wait_for(PATIENCE)
+    }
+
+    /// Its end, which must come within `patience`.
+    pub(crate) fn wait_for(&mut self, patience: Duration) -> ExitStatus {
         let since = Instant::now();
         loop {
             if let Some(status) = self.0.try_wait().unwrap() {
                 return status;
             }
-            assert!(since.elapsed() < PATIENCE, "the program does not end");
+            assert!(since.elapsed() < patience, "the program does not end within {patience:?}");
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -9,7 +9,7 @@ use framecast_testkit::client::get;
 use framecast_testkit::jpeg;
 use rustix::process::Signal;
 
-use crate::program::{Bare, Running, command, framecast, is_running, terminal};
+use crate::program::{Bare, Running, command, framecast, is_running, terminal, until};
 
 /// The program in a session of its own, by the tools `setsid` and `env`, whose process it takes over. It ignores no signal,
 /// whatever the tests were started with.
@@ -28,23 +28,12 @@ fn kinds(state: &Path) -> Vec<String> {
     kinds.map(Result::unwrap).collect()
 }
 
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..6000 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("waited in vain: {what}");
-}
-
 #[test]
 fn a_closed_terminal_ends_it_in_order_with_its_socket_and_its_children() {
     let folder = tempfile::tempdir().unwrap();
     let (socket, state) = (folder.path().join("http.sock"), folder.path().join("state"));
     std::fs::write(folder.path().join("picture.jpg"), jpeg(64, 48, 7)).unwrap();
-    let script =
-        "echo $$ > program; sleep 1000 & echo $! > child; while cat picture.jpg; do sleep 0.05; done";
+    let script = "trap '' TERM; echo $$ > program; sleep 1000 & echo $! > child; while cat picture.jpg; do sleep 0.05; done";
     std::fs::write(folder.path().join("camera.sh"), script).unwrap();
     let (terminal, person) = terminal();
     let listen = format!("unix:{}", socket.display());
@@ -69,8 +58,11 @@ fn a_closed_terminal_ends_it_in_order_with_its_socket_and_its_children() {
     assert!(pids.iter().all(|pid| is_running(*pid)));
 
     drop(lines);
-    // A shell passes the hangup on to what it started, so it may come twice.
+    // A shell passes the hangup on to what it started, so it may come twice; a session that closes sends SIGTERM too, here
+    // while the program waits for a child of its camera that ignores it.
     program.signal(Signal::HUP);
+    until("nobody is let in any more", || UnixStream::connect(&socket).is_err());
+    program.signal(Signal::TERM);
     assert_eq!(program.wait().code(), Some(0));
     assert!(!socket.exists(), "the socket's file was left behind");
     assert_eq!(kinds(&state).last().map(String::as_str), Some("stopped"));

@@ -1,0 +1,27 @@
+//! What a process does about a signal.
+
+use std::mem::MaybeUninit;
+
+/// Whether this process ignores the signal of this number, as it does SIGHUP where `nohup` started it. A number that is no
+/// signal's is not ignored.
+pub fn is_ignored(signal: i32) -> bool {
+    let mut current = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: nothing is set, and what is set now is written where there is room for it; no pointer is kept.
+    let done = unsafe { libc::sigaction(signal, std::ptr::null(), current.as_mut_ptr()) };
+    // SAFETY: zeros are an action, the default one, and so is what the system wrote.
+    done == 0 && unsafe { current.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_standard_library_ignores_is_ignored_and_nothing_else() {
+        assert!(is_ignored(libc::SIGPIPE));
+        assert!(!is_ignored(libc::SIGCHLD));
+        for number in [-1, 0, 9999] {
+            assert!(!is_ignored(number), "{number}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use framecast_testkit::client::{Answer, get, head_of, read_head};
 
-use crate::program::{Running, command};
+use crate::program::{Running, command, until};
 
 /// What the program may have: more than it needs to run, and fewer than the test connects.
 const LIMIT: &str = "--nofile=64:64";
@@ -52,7 +52,11 @@ fn clients_and_cameras_are_told_that_no_descriptor_is_left_and_all_goes_on_after
     assert!(lost.contains("Too many open files") && lost.contains("LimitNOFILE="), "{lost}: {notice:?}");
 
     drop(held);
-    while get(address, "/healthz").status != 200 {}
+    until("clients are answered again", || get(address, "/healthz").status == 200);
     assert_eq!(get(address, "/cameras/test/snapshot.jpg").status, 200);
-    assert_eq!(program.terminate().0.code(), Some(0));
+    let (status, lines) = program.terminate();
+    assert_eq!(status.code(), Some(0));
+    // A hundred connections and more were refused, in less than a minute or little more.
+    let told = lines.iter().filter(|line| line.contains("cannot accept connections")).count();
+    assert!((1..=2).contains(&told), "{lines:#?}");
 }

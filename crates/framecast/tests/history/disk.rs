@@ -28,7 +28,8 @@ const SOURCE: [&str; 3] = ["--listen", "127.0.0.1:0", "emulated:?size=64x64&fps=
 
 /// The program with `arguments`, after the commands of `prepare`, in which `$dir` is `folder`; it keeps its state there.
 fn within(prepare: &str, folder: &Path, arguments: &[&str]) -> Command {
-    let script = format!("dir=$1; shift; {{ {prepare}; }} || exit 77; exec \"$@\"");
+    let failed = "echo 'the file system for the test could not be prepared' >&2; exit 1";
+    let script = format!("dir=$1; shift; {{ {prepare}; }} || {{ {failed}; }}; exec \"$@\"");
     let program = env!("CARGO_BIN_EXE_framecast");
     let head = ["-rm", "sh", "-c", &script, "sh", folder.to_str().unwrap(), program];
     let mut command = command(PathBuf::from("unshare"), &[&head[..], arguments].concat());

@@ -35,7 +35,7 @@ pub struct Settings {
     pub listen: Listen,
     /// Names under which the server may be reached, beside its own addresses and names; lower case.
     pub allowed_hosts: Vec<String>,
-    /// Origins whose scripts may read pictures and API.
+    /// Origins whose scripts may read pictures and API, and set marks and controls; `*` lets all others read.
     pub cors_origins: Vec<HeaderValue>,
     /// The account that is asked for, if any.
     pub account: Option<Account>,

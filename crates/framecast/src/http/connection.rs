@@ -88,7 +88,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
         if let Poll::Ready(Ok(written)) = poll {
-            self.traffic.left(&[IoSlice::new(buf)], written);
+            self.traffic.record_written(&[IoSlice::new(buf)], written);
         }
         self.bounded(cx, poll)
     }
@@ -100,7 +100,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         if let Poll::Ready(Ok(written)) = poll {
-            self.traffic.left(bufs, written);
+            self.traffic.record_written(bufs, written);
         }
         self.bounded(cx, poll)
     }

@@ -79,8 +79,8 @@ impl Traffic {
         self.is_head_too_long.load(Ordering::Relaxed)
     }
 
-    /// Of `bufs`, which are all that waits, the first `written` bytes have left.
-    pub(super) fn left(&self, bufs: &[IoSlice<'_>], written: usize) {
+    /// The first `written` bytes of `bufs`, which are all that waited, have gone to the socket.
+    pub(super) fn record_written(&self, bufs: &[IoSlice<'_>], written: usize) {
         let waiting: usize = bufs.iter().map(|buf| buf.len()).sum();
         let unsent = waiting.saturating_sub(written);
         self.unsent.store(unsent, Ordering::Relaxed);
@@ -175,9 +175,9 @@ mod tests {
         assert!(next() && next());
         assert!(!next(), "10,000 bytes wait");
         let all = [7; 10_000];
-        traffic.left(&[IoSlice::new(&all[..4000]), IoSlice::new(&all[4000..])], 1000);
+        traffic.record_written(&[IoSlice::new(&all[..4000]), IoSlice::new(&all[4000..])], 1000);
         assert!(!next(), "9,000 bytes wait");
-        traffic.left(&[IoSlice::new(&all[..9000])], 1000);
+        traffic.record_written(&[IoSlice::new(&all[..9000])], 1000);
         assert!(next());
         assert!(!next());
     }
@@ -192,7 +192,7 @@ mod tests {
             tokio::spawn(async move { poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_some() });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        traffic.left(&[], 0);
+        traffic.record_written(&[], 0);
         assert!(waiting.await.unwrap());
     }
 }

@@ -4,14 +4,15 @@
 //! `Host` header then carries the hostile name. Which names cannot be such a one, [`Names`] decides. A request that
 //! changes something must come from our own pages.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use framecast_outputs::{Refusal, Seldom, drawn};
+use framecast_outputs::{Refusal, drawn};
 use tracing::warn;
 
 use super::cors::Origins;
@@ -23,18 +24,49 @@ use crate::config::Settings;
 pub(crate) struct Guard {
     /// `None` where an account is asked for: a hostile page gains nothing by a name then.
     names: Option<Names>,
-    refused: Seldom,
+    refused: RefusedNames,
     /// The other sites whose pages may change something.
     origins: Origins,
     /// What an `<img>` is shown that asks by another name. It quotes nothing, so that it is drawn once.
     picture: OnceLock<Option<Bytes>>,
 }
 
+/// How long a name that was refused is not told of again.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// How many names are told of in that time: whoever tries many does not hide the one that an owner has set up.
+const MAX_NAMES: usize = 16;
+
+/// Which names were refused lately.
+#[derive(Debug, Default)]
+struct RefusedNames(Mutex<Refused>);
+
+#[derive(Debug, Default)]
+struct Refused {
+    /// What was told of in the last [`PAUSE`], and when.
+    told: Vec<(String, Instant)>,
+    untold: u64,
+}
+
+impl RefusedNames {
+    /// `name` is refused. Where it may be told: how often any was since one was told before, this time included.
+    fn occurs(&self, name: &str, now: Instant) -> Option<u64> {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.untold += 1;
+        refused.told.retain(|(_, at)| now.saturating_duration_since(*at) < PAUSE);
+        if refused.told.len() == MAX_NAMES || refused.told.iter().any(|(told, _)| told == name) {
+            return None;
+        }
+        refused.told.push((name.to_owned(), now));
+        Some(std::mem::take(&mut refused.untold))
+    }
+}
+
 impl Guard {
     pub(crate) fn new(settings: &Settings) -> Self {
         let names = settings.account.is_none().then(|| Names::new(&settings.allowed_hosts));
         let origins = Origins::new(&settings.cors_origins);
-        Self { names, refused: Seldom::default(), origins, picture: OnceLock::new() }
+        Self { names, refused: RefusedNames::default(), origins, picture: OnceLock::new() }
     }
 
     fn allows_host(&self, host: &str) -> bool {
@@ -46,7 +78,7 @@ impl Guard {
         let shown: String = host.chars().take(100).flat_map(char::escape_debug).collect();
         // People paste what stands behind an option: text that is no name does not stand there.
         let name = if is_name(host) { shown.as_str() } else { "NAME" };
-        if let Some(times) = self.refused.occurs() {
+        if let Some(times) = self.refused.occurs(&shown, Instant::now()) {
             warn!(
                 times,
                 "refused a request for `{shown}`, which is not known as a name of this server's; if it is one, add it to \
@@ -147,14 +179,17 @@ fn changes(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Whether a GET may change something: one from our own pages, or from a program.
+/// Whether a GET may change something: one from our own pages, from those of an origin that is named, or from a program.
 ///
 /// An `<img>` on any page sends a GET, and over plain HTTP browsers say nothing of their own accord about who asks but
 /// `Referer`, which a page can forbid. So a browser's request, known by its name and its languages, has to tell that it
 /// comes from here; one that is typed into the address bar over plain HTTP cannot.
-pub(super) fn may_change(request: &Request) -> bool {
+pub(super) fn may_change(request: &Request, origins: &Origins) -> bool {
     let headers = request.headers();
     let host = host_of(request.uri(), headers);
+    if origins.may_change(headers) {
+        return true;
+    }
     if is_from_elsewhere(headers, host.as_deref()) {
         return false;
     }
@@ -190,14 +225,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_name_that_is_refused_is_told_once_a_minute_and_a_few_of_them_at_the_most() {
+        let (names, start) = (RefusedNames::default(), Instant::now());
+        assert_eq!(names.occurs("scanned.example", start), Some(1));
+        assert_eq!(names.occurs("scanned.example", start), None);
+        assert_eq!(names.occurs("mine.example", start + Duration::from_secs(1)), Some(2));
+        for n in 2..MAX_NAMES {
+            assert_eq!(names.occurs(&format!("{n}.example"), start + Duration::from_secs(1)), Some(1));
+        }
+        assert_eq!(names.occurs("one.more.example", start + Duration::from_secs(2)), None);
+        assert_eq!(names.occurs("one.more.example", start + PAUSE), Some(2));
+        assert_eq!(names.occurs("mine.example", start + PAUSE), None);
+        assert_eq!(names.occurs("mine.example", start + PAUSE + Duration::from_secs(1)), Some(2));
+    }
+
+    #[test]
     fn a_get_changes_something_for_our_own_pages_and_for_programs_alone() {
         const BROWSER: (&str, &str) = ("user-agent", "Mozilla/5.0 (X11; Linux x86_64)");
+        let origins = Origins::new(&[
+            HeaderValue::from_static("https://dashboard.example"),
+            HeaderValue::from_static("*"),
+        ]);
         let may = |pairs: &[(&'static str, &'static str)]| {
             let mut request = Request::new(axum::body::Body::empty());
             for (name, value) in [("host", "cam:5000")].iter().chain(pairs) {
                 request.headers_mut().insert(*name, HeaderValue::from_static(value));
             }
-            may_change(&request)
+            may_change(&request, &origins)
         };
         assert!(may(&[]));
         assert!(may(&[("user-agent", "curl/8.0")]));
@@ -213,6 +267,14 @@ mod tests {
         assert!(!may(&[BROWSER, ("sec-fetch-site", "cross-site")]));
         assert!(!may(&[BROWSER, ("sec-fetch-site", "same-origin"), ("referer", "http://evil.example/")]));
         assert!(!may(&[("origin", "http://evil.example")]));
+        let named = ("origin", "https://dashboard.example");
+        assert!(may(&[
+            BROWSER,
+            named,
+            ("sec-fetch-site", "cross-site"),
+            ("referer", "https://dashboard.example/")
+        ]));
+        assert!(!may(&[BROWSER, ("origin", "*"), ("sec-fetch-site", "cross-site")]));
     }
 
     #[test]

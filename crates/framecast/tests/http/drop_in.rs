@@ -419,6 +419,20 @@ fn a_command_sets_a_control_by_number_or_by_name() {
 }
 
 #[test]
+fn a_get_of_a_page_whose_origin_is_named_sets_controls() {
+    const DASHBOARD: &str = "https://dashboard.example";
+    let device = Device::new();
+    let server = device.serve(|settings| settings.cors_origins = vec![DASHBOARD.parse().unwrap()]);
+    for request in ["GET /?action=command&id=1&value=7", "GET /option?brightness=7"] {
+        for (origin, status) in [(DASHBOARD, 200), ("https://evil.example", 403)] {
+            let headers = [("User-Agent", CHROME), ("Origin", origin), ("Sec-Fetch-Site", "cross-site")];
+            assert_eq!(server.ask(request, &headers).status, status, "{request} {origin}");
+        }
+    }
+    assert_eq!(device.set(), ["brightness 7", "brightness 7"]);
+}
+
+#[test]
 fn a_get_of_another_sites_page_changes_nothing() {
     let device = Device::new();
     let server = device.serve(|_| {});

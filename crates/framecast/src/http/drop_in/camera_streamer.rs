@@ -136,7 +136,7 @@ pub(super) async fn option(State(drop_in): State<DropIn>, request: Request) -> R
             format!("No options passed.\r\n\r\nSet: /option?name=value\r\n\r\n{}\r\n", names.join("\r\n"));
         return Ok(plain(StatusCode::NOT_FOUND, text));
     }
-    command::check_may_act(&request)?;
+    command::check_may_act(&drop_in, &request)?;
     let mut said = Vec::new();
     let mut status = StatusCode::OK;
     for (key, value) in asked {

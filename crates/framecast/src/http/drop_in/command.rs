@@ -102,13 +102,13 @@ fn read(control: &Control, value: &str) -> ControlValue {
 /// To be asked before a request that axum takes for a GET changes something.
 ///
 /// # Errors
-/// 403 when the request is a HEAD, which changes nothing, or may come from another site's page.
-pub(super) fn check_may_act(request: &Request) -> Result<(), Refusal> {
+/// 403 when the request is a HEAD, which changes nothing, or may come from another site's page that is not in `cors_origins`.
+pub(super) fn check_may_act(drop_in: &DropIn, request: &Request) -> Result<(), Refusal> {
     let message = if *request.method() == Method::HEAD {
         "HEAD carries nothing out; use GET, or set controls with PATCH /api/cameras/NAME/controls"
-    } else if !guard::may_change(request) {
-        "a GET that changes something is taken from this server's own pages and from programs alone; set controls with \
-         PATCH /api/cameras/NAME/controls"
+    } else if !guard::may_change(request, &drop_in.origins) {
+        "a GET that changes something is taken from this server's own pages, from those that cors_origins names and from \
+         programs alone; set controls with PATCH /api/cameras/NAME/controls"
     } else {
         return Ok(());
     };

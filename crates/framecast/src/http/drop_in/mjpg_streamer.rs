@@ -74,7 +74,7 @@ pub(super) async fn act(
             Ok(picture_answer(picture.as_ref(), &HEAD))
         }
         Action::Command => {
-            command::check_may_act(&request)?;
+            command::check_may_act(drop_in, &request)?;
             command::carry_out(drop_in, query).await
         }
         Action::Take => {

@@ -31,6 +31,7 @@ use framecast_outputs::{Refusal, mjpeg, snapshot};
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::cors::Origins;
 use crate::camera::Camera;
 use client::Clients;
 use query::Query;
@@ -45,6 +46,8 @@ pub(super) struct DropIn {
     output: mjpeg::Output,
     /// What those who came by uStreamer's path asked for.
     clients: Clients,
+    /// The other sites whose pages may set controls.
+    origins: Arc<Origins>,
     shutdown: CancellationToken,
 }
 
@@ -156,7 +159,8 @@ async fn options() -> impl IntoResponse {
 impl DropIn {
     pub(super) fn new(context: &Context, output: &mjpeg::Output, shutdown: &CancellationToken) -> Self {
         let (output, shutdown) = (output.clone(), shutdown.clone());
-        Self { context: context.clone(), output, clients: Clients::default(), shutdown }
+        let origins = Arc::new(Origins::new(&context.settings.cors_origins));
+        Self { context: context.clone(), output, clients: Clients::default(), origins, shutdown }
     }
 
     /// The camera that `?camera=NAME` asks for; the default one without it.

@@ -1,15 +1,15 @@
-//! Why something failed, in the words of what knows it.
+//! Why something failed, in the words of the error itself and of those that caused it.
 
 use std::error::Error;
+use std::io;
 
 use framecast_media::visible;
-
-/// What the C library says where a process has no descriptor left, and where the system has none.
-const NO_DESCRIPTOR: &str = "Too many open files";
+use rustix::io::Errno;
 
 /// An error with all that caused it, as one line in which every character is seen. Where descriptors lack, with the cure.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
+    let mut cure = cure_in(error);
     let mut cause = error.source();
     while let Some(source) = cause {
         let text = source.to_string();
@@ -17,13 +17,33 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
         if !line.contains(&text) {
             line = format!("{line}: {text}");
         }
+        cure = cure.or_else(|| cure_in(source));
         cause = source.source();
     }
     let mut line = visible(&line.replace(['\r', '\n'], " ")).into_owned();
-    if line.contains(NO_DESCRIPTOR) {
-        line.push_str("; raise the number of file descriptors by ulimit -n, or LimitNOFILE= of a service");
+    if let Some(cure) = cure {
+        line.push_str("; ");
+        line.push_str(cure);
     }
     line
+}
+
+/// What is to be done where `error` is that the process, or the system, has no file descriptor left.
+pub(crate) fn cure(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE => {
+            Some("raise the number of file descriptors by ulimit -n, or LimitNOFILE= of a service")
+        }
+        Errno::NFILE => Some("raise the sysctl fs.file-max, or end what holds the system's file descriptors"),
+        _ => None,
+    }
+}
+
+/// The [`cure`] of one error of a chain. An error that was put into an [`io::Error`] is not among those that the chain
+/// tells of.
+fn cure_in(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let error = error.downcast_ref::<io::Error>()?;
+    cure(error).or_else(|| cure_in(error.get_ref()?))
 }
 
 #[cfg(test)]
@@ -41,6 +61,20 @@ mod tests {
         let line = one_line(&error);
         assert!(line.starts_with("cannot run `ffmpeg`: Too many open files (os error 24); raise "), "{line}");
         assert!(line.contains("ulimit -n") && line.contains("LimitNOFILE="), "{line}");
+        let within = io::Error::other(io::Error::from(rustix::io::Errno::MFILE));
+        assert!(one_line(&within).contains("ulimit -n"), "{}", one_line(&within));
+    }
+
+    #[test]
+    fn where_the_system_has_no_descriptor_left_the_cure_is_another_one() {
+        let line = one_line(&io::Error::from(rustix::io::Errno::NFILE));
+        assert!(line.contains("fs.file-max") && !line.contains("ulimit"), "{line}");
+    }
+
+    #[test]
+    fn what_a_camera_says_of_descriptors_is_no_lack_of_ours() {
+        let line = one_line(&io::Error::other("the camera said: Too many open files"));
+        assert_eq!(line, "the camera said: Too many open files");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::listener::Listener;
+use crate::reason::cure;
 
 /// A pause where nothing could be accepted even so: no busy loop.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,7 +31,7 @@ Content-Length: 70\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
 
 /// Whether the process, or the system, has no descriptor left.
 pub(super) fn are_used_up(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    cure(error).is_some()
 }
 
 /// A descriptor that is kept back.
@@ -54,7 +55,7 @@ impl Spare {
         max_connections: usize,
     ) -> bool {
         if let Some(times) = self.warning.occurs() {
-            warn!(times, "cannot accept connections: {}", cure(error, max_connections));
+            warn!(times, "cannot accept connections: {}", told(error, max_connections));
         }
         self.file = None;
         let accepted = listener.accept().now_or_never();
@@ -79,19 +80,16 @@ fn open() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// What is to be done about it.
-fn cure(error: &io::Error, max_connections: usize) -> String {
+/// What lacks, and what is to be done about it.
+fn told(error: &io::Error, max_connections: usize) -> String {
+    let cure = cure(error).unwrap_or_default();
     if Errno::from_io_error(error) == Some(Errno::NFILE) {
-        return "this system has no file descriptor left; raise the sysctl fs.file-max, or end what holds them"
-            .to_owned();
+        return format!("this system has no file descriptor left; {cure}");
     }
     let limit = getrlimit(Resource::Nofile).current;
     let limit = limit.map(|limit| format!("all {limit} file descriptors of this process are in use"));
     let limit = limit.unwrap_or_else(|| "this process has no file descriptor left".to_owned());
-    format!(
-        "{limit}; raise their number by ulimit -n, or LimitNOFILE= of a service, or lower \
-         max_connections={max_connections}"
-    )
+    format!("{limit}; {cure}, or lower max_connections={max_connections}")
 }
 
 async fn refuse(mut socket: Socket) {
@@ -121,12 +119,12 @@ mod tests {
         let lacking = |errno: Errno| io::Error::from(errno);
         assert!(are_used_up(&lacking(Errno::MFILE)) && are_used_up(&lacking(Errno::NFILE)));
         assert!(!are_used_up(&lacking(Errno::NOMEM)));
-        let told = cure(&lacking(Errno::MFILE), 1024);
+        let mfile = told(&lacking(Errno::MFILE), 1024);
         assert!(
-            told.contains("ulimit -n")
-                && told.contains("LimitNOFILE=")
-                && told.contains("max_connections=1024")
+            mfile.contains("ulimit -n")
+                && mfile.contains("LimitNOFILE=")
+                && mfile.contains("max_connections=1024")
         );
-        assert!(cure(&lacking(Errno::NFILE), 1024).contains("fs.file-max"));
+        assert!(told(&lacking(Errno::NFILE), 1024).contains("fs.file-max"));
     }
 }

@@ -32,9 +32,17 @@ impl Names {
         let name = without_port(&host).trim_end_matches('.');
         address(name).is_some()
             || is_private(name)
-            || self.allowed.iter().any(|allowed| *allowed == name || *allowed == host)
+            || self.allowed.iter().any(|allowed| is_meant(allowed, name, &host))
             || is_own(name)
     }
+}
+
+/// Whether `host`, in lower case, which has the name `name`, is meant by `allowed`. Browsers leave out the port that a
+/// scheme has by itself, so an entry with such a port is for hosts without one too.
+fn is_meant(allowed: &str, name: &str, host: &str) -> bool {
+    let has_no_port = without_port(host).len() == host.len();
+    let by_scheme = || [":80", ":443"].iter().any(|port| allowed.strip_suffix(port) == Some(name));
+    allowed == name || allowed == host || (has_no_port && by_scheme())
 }
 
 /// Whether `host`, as a client wrote it, is this machine for each machine itself.
@@ -189,6 +197,17 @@ mod tests {
             "e vil",
             "évil",
         ] {
+            assert!(!names.contain(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_the_port_of_a_scheme_is_allowed_without_it_too() {
+        let names = Names::new(&["cam.example:80".to_owned(), "tls.example:443".to_owned()]);
+        for host in ["cam.example", "Cam.example.", "cam.example:80", "tls.example", "tls.example:443"] {
+            assert!(names.contain(host), "{host}");
+        }
+        for host in ["cam.example:443", "cam.example:81", "tls.example:80", "x.cam.example", "cam.example:"] {
             assert!(!names.contain(host), "{host}");
         }
     }

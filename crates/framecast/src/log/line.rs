@@ -8,11 +8,22 @@ use framecast::is_hidden;
 
 use super::Format;
 
-/// What colours begin with.
-const ESCAPE: char = '\u{1b}';
+/// How the formatter sets its colours (ECMA-48 §8.3.117): all off, bold, faint, italic, and the colours of the levels. It
+/// escapes what steers a terminal in messages but not in fields, so nothing else that begins with ESC passes. A field
+/// that has one of these is coloured, and no more.
+const COLOURS: [&str; 9] = [
+    "\u{1b}[0m",
+    "\u{1b}[1m",
+    "\u{1b}[2m",
+    "\u{1b}[3m",
+    "\u{1b}[31m",
+    "\u{1b}[32m",
+    "\u{1b}[33m",
+    "\u{1b}[34m",
+    "\u{1b}[35m",
+];
 
-/// `line`, with its end, and each hidden character in it as a number. The formatter has done so with what steers a
-/// terminal, and begins its own colours with ESC.
+/// `line`, with its end, and each hidden character in it as a number, but for those of [`COLOURS`] where there are any.
 pub(super) fn shown(line: &[u8], format: Format, has_colours: bool) -> Cow<'_, [u8]> {
     let (text, end) = match line.split_last() {
         Some((b'\n', text)) => (text, "\n"),
@@ -23,9 +34,10 @@ pub(super) fn shown(line: &[u8], format: Format, has_colours: bool) -> Cow<'_, [
     }
     let text = String::from_utf8_lossy(text);
     let mut shown = String::with_capacity(line.len() + 32);
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
+        let is_colour = || has_colours && COLOURS.iter().any(|colour| text[at..].starts_with(colour));
         let escaped = match format {
-            _ if !is_hidden(c) || (c == ESCAPE && has_colours) => {
+            _ if !is_hidden(c) || is_colour() => {
                 shown.push(c);
                 continue;
             }
@@ -42,6 +54,9 @@ pub(super) fn shown(line: &[u8], format: Format, has_colours: bool) -> Cow<'_, [
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Seek};
+    use std::sync::Arc;
+
     use super::*;
 
     fn text(line: &str, format: Format, has_colours: bool) -> String {
@@ -61,6 +76,31 @@ mod tests {
     fn colours_stay_where_there_are_colours() {
         assert_eq!(text("\u{1b}[31mERROR\u{1b}[0m ü\n", Format::Human, true), "\u{1b}[31mERROR\u{1b}[0m ü\n");
         assert_eq!(text("\u{1b}[31mERROR ü\n", Format::Human, false), "\\u{1b}[31mERROR ü\n");
+    }
+
+    #[test]
+    fn what_a_field_has_for_the_terminal_does_not_reach_it() {
+        let line = "\u{1b}[32m INFO\u{1b}[0m at \u{1b}[3mpath\u{1b}[0m\u{1b}[2m=\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\u{1b}[8m\n";
+        let told = "\u{1b}[32m INFO\u{1b}[0m at \u{1b}[3mpath\u{1b}[0m\u{1b}[2m=\u{1b}[0m\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{1b}[8m\n";
+        assert_eq!(text(line, Format::Human, true), told);
+    }
+
+    #[test]
+    fn a_formatter_with_colours_and_a_field_from_outside_write_a_line_that_steers_nothing() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_ansi(true).with_writer(Arc::clone(&file)).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!(path = %"\u{1b}]0;title\u{7}", count = 3, "no such camera");
+            tracing::warn!("w");
+            tracing::info!("i");
+        });
+        let (mut file, mut line) = (&*file, Vec::new());
+        file.rewind().unwrap();
+        file.read_to_end(&mut line).unwrap();
+        let shown = String::from_utf8(shown(&line, Format::Human, true).into_owned()).unwrap();
+        assert!(shown.contains("\\u{1b}]0;title\\u{7}") && shown.contains("no such camera"), "{shown:?}");
+        // The colours are as the formatter set them.
+        assert_eq!(shown.matches("\\u{1b}").count(), 1, "{shown:?}");
     }
 
     #[test]

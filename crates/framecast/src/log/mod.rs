@@ -5,7 +5,7 @@ mod panic;
 mod queue;
 
 use std::io::IsTerminal;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use clap::ValueEnum;
@@ -58,6 +58,9 @@ fn check_part(filter: &str, part: &str) -> anyhow::Result<()> {
     }
 }
 
+/// What the lines of a panic that ends the program may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The running log. The end of the program waits for it by [`finish`](Self::finish).
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -74,6 +77,15 @@ impl Log {
     /// Waits until all lines are written, until `deadline` at the most.
     pub(crate) fn finish(self, deadline: Instant) {
         self.rest.wait_until(deadline);
+    }
+}
+
+/// The main thread panics: what was wrong must still be written.
+impl Drop for Log {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.rest.wait_until(Instant::now() + LAST_WORDS);
+        }
     }
 }
 
@@ -97,6 +109,6 @@ pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<Log> {
         Format::Human => builder.init(),
         Format::Json => builder.json().flatten_event(true).init(),
     }
-    panic::tell_in_log();
+    panic::tell_in_log(format);
     Ok(Log { rest, lost })
 }

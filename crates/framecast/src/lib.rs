@@ -98,7 +98,7 @@ pub use framecast_hub::{
 pub use framecast_media::container::multipart;
 pub use framecast_media::{
     Bytes, Codec, Error as MediaError, Format, Frame, PixelFormat, Range, Timestamp, codec, draw, is_hidden,
-    visible, visible_lines,
+    visible, visible_json, visible_lines,
 };
 pub use lost_lines::LostLines;
 pub use signal::shutdown_signal;

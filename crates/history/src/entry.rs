@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use framecast_hub::{Event, EventKind};
+use framecast_media::is_hidden;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
@@ -69,7 +70,7 @@ impl Entry {
     pub(crate) fn weight_bytes(&self) -> usize {
         let text = self.text.as_deref().unwrap_or_default();
         let camera = self.camera.as_deref().unwrap_or_default();
-        FIXED_BYTES + 2 * camera.len() + text.len() + text.bytes().map(escaped_len).sum::<usize>()
+        FIXED_BYTES + 2 * camera.len() + text.len() + text.chars().map(escaped_len).sum::<usize>()
     }
 
     /// The same with its texts where they are.
@@ -113,12 +114,12 @@ pub(crate) fn millis(at: SystemTime) -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How many bytes of JSON a byte of a text becomes.
-fn escaped_len(byte: u8) -> usize {
-    match byte {
-        b'"' | b'\\' => 2,
-        0..0x20 => 6,
-        _ => 1,
+/// How many bytes of JSON a character of a text becomes.
+fn escaped_len(c: char) -> usize {
+    match c {
+        '"' | '\\' => 2,
+        c if is_hidden(c) => 6,
+        c => c.len_utf8(),
     }
 }
 
@@ -134,6 +135,7 @@ fn keepable(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Kept;
 
     #[test]
     fn what_a_database_cannot_hold_is_replaced_and_what_is_too_long_is_cut() {
@@ -149,13 +151,13 @@ mod tests {
 
     #[test]
     fn the_weight_of_an_entry_is_no_less_than_its_text_and_its_json() {
-        let longest = ["🦀", "\u{1}", "\"", "x", "é"].map(|c| c.repeat(TEXT_CHARS));
+        let longest = ["🦀", "\u{1}", "\"", "x", "é", "\u{202e}", "\u{85}"].map(|c| c.repeat(TEXT_CHARS));
         for text in longest.into_iter().chain(["a \"fox\"\n".to_owned(), String::new()]) {
             let entry = Entry::new(1, Event::new(EventKind::Mark, UNIX_EPOCH).of("yard").saying(text));
-            let json = serde_json::to_string(&entry).unwrap();
+            let json = Kept::new(entry.clone()).json().clone();
             let weight = entry.weight_bytes();
             let real = size_of::<Entry>() + entry.text.as_ref().unwrap().len() + json.len();
-            assert!((real..12 << 10).contains(&weight), "{weight} for {json}");
+            assert!((real..12 << 10).contains(&weight), "{weight} for {json:?}");
         }
     }
 

@@ -19,4 +19,4 @@ pub use error::Error;
 pub use format::{Codec, Format};
 pub use frame::Frame;
 pub use timestamp::Timestamp;
-pub use visible::{is_hidden, visible, visible_lines};
+pub use visible::{is_hidden, visible, visible_json, visible_lines};

@@ -2,6 +2,7 @@
 //! of a log, a page or a picture so that it reads as something else.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// `text` with each [hidden](is_hidden) character escaped as in Rust: `\n`, `\u{202e}`. Borrowed where there is none.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -11,6 +12,26 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 /// As [`visible`], but leaves tabs and the ends of lines, for where lines may be.
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     visible_but(text, |c| matches!(c, '\t' | '\n' | '\r'))
+}
+
+/// `json` with each [hidden](is_hidden) character of its strings escaped as JSON has it, `\u202e`: the same value. Borrowed
+/// where there is none. Between strings JSON has but blanks and ends of lines, which stay.
+pub fn visible_json(json: &str) -> Cow<'_, str> {
+    // Writers of JSON escape those below U+0020 themselves.
+    let is_escaped = |c: char| c >= ' ' && is_hidden(c);
+    let Some(first) = json.find(is_escaped) else { return Cow::Borrowed(json) };
+    let (before, rest) = json.split_at(first);
+    let mut shown = String::with_capacity(json.len() + 16);
+    shown.push_str(before);
+    for c in rest.chars() {
+        if is_escaped(c) {
+            // All of them have four digits.
+            write!(shown, "\\u{:04x}", u32::from(c)).expect("a String takes all that is written");
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Whether `c` is a control character, or one that reorders a line or breaks it where others do not see it (Unicode
@@ -39,6 +60,20 @@ fn visible_but(text: &str, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_stays_json_of_the_same_value_with_nothing_hidden_in_it() {
+        let hidden: String = (' '..=char::MAX).filter(|c| is_hidden(*c)).collect();
+        let json = format!("{{\n  \"a\": \"\\n{hidden}ü\\u001b\"\r\n}}");
+        let shown = visible_json(&json);
+        assert!(!shown.contains(|c: char| c >= ' ' && is_hidden(c)), "{shown}");
+        assert!(
+            shown.starts_with("{\n  \"a\": \"\\n\\u007f\\u0080") && shown.ends_with("\\ufeffü\\u001b\"\r\n}"),
+            "{shown}"
+        );
+        assert_eq!(shown.matches("\\u").count(), hidden.chars().count() + 1);
+        assert!(matches!(visible_json("{\"a\": \"grüße 日本語\"}\n"), Cow::Borrowed(_)));
+    }
 
     #[test]
     fn what_reorders_breaks_or_steers_is_escaped_and_nothing_else() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use framecast::{Device, DeviceFormat, DeviceSize, Drivers};
+use framecast::{Device, DeviceFormat, DeviceSize, Drivers, visible_json};
 use serde::Serialize;
 
 use super::{FAILED, OK, complain, print, say};
@@ -49,7 +49,7 @@ pub(super) fn list(as_json: bool) -> u8 {
     };
     if as_json {
         let text = serde_json::to_string_pretty(&Listed { devices });
-        print(&text.expect("a list of devices can be written as JSON"));
+        print(&visible_json(&text.expect("a list of devices can be written as JSON")));
     } else if devices.is_empty() {
         say(NOTHING);
     } else {

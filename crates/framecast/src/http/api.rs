@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use framecast_drivers::{Capture, Device};
 use framecast_hub::{Channel, Feed, Rendition, State as CameraState};
+use framecast_media::visible_json;
 use framecast_outputs::{Refusal, percent_encoded};
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
@@ -232,8 +233,11 @@ fn server(context: &Context) -> Server {
     }
 }
 
+/// `body` as JSON without hidden characters.
 pub(super) fn json(body: impl Serialize) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    let text = serde_json::to_string(&body).expect("plain structures have a JSON form");
+    let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (head, visible_json(&text).into_owned()).into_response()
 }
 
 /// UTC with milliseconds, as in `2026-11-23T14:03:22.250Z`.

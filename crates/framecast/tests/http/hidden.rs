@@ -1,7 +1,10 @@
 //! Characters that nobody sees come from outside and are shown as numbers: none reorders a line or breaks it.
 
 use framecast::Settings;
-use framecast_testkit::client::get;
+use std::io::Read;
+
+use framecast_testkit::client::{get, head_of, read_head, send};
+use serde_json::Value;
 
 use crate::{Server, error};
 
@@ -24,6 +27,32 @@ fn errors_show_hidden_characters_as_numbers() {
     let page = server.ask(&format!("GET /cameras/{NASTY}"), &[("Accept", "text/html")]).text();
     assert!(page.contains("<h1>Not Found</h1>") && page.contains(SHOWN), "{page}");
     assert!(!page.contains(['\u{202e}', '\u{2028}', '\u{85}', '\u{1b}']), "{page}");
+}
+
+#[test]
+fn json_has_hidden_characters_as_numbers_and_the_same_text() {
+    let server = Server::with(|_| {});
+    let label = "gpj.\u{202e}exe\u{2028}\u{85}\u{7f}ü";
+    let body = format!("{{\"label\": \"{label}\"}}");
+    let head = format!("POST /api/events HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", server.address);
+    let mut reader = send(server.address, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+    let mut answer = read_head(&mut reader);
+    reader.read_to_end(&mut answer.body).unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    let page = server.get("/api/events?kind=mark").text();
+    // To HTTP/1.0 nothing is sent in chunks.
+    let [array, lines] = ["/api/events.json?kind=mark", "/api/events.ndjson?kind=mark"].map(|path| {
+        let mut reader = send(server.address, &head_of(server.address, &format!("GET {path}"), &[], "1.0"));
+        let mut answer = read_head(&mut reader);
+        reader.read_to_end(&mut answer.body).unwrap();
+        answer.text()
+    });
+    for text in [&answer.text(), &page, &array, &lines] {
+        assert!(text.contains("gpj.\\u202eexe\\u2028\\u0085\\u007fü"), "{text}");
+    }
+    let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let told = [&value(&answer.text()), &value(&page)["events"][0], &value(&array)[0], &value(&lines)];
+    assert!(told.iter().all(|event| event["text"] == label), "{told:?}");
 }
 
 #[test]

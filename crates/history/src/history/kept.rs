@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use framecast_media::visible_json;
 
 use crate::entry::Entry;
 
@@ -19,11 +20,12 @@ impl Kept {
         Self { entry: Arc::new(entry), json: OnceLock::new() }
     }
 
-    /// The event as JSON, which is made when it is asked for first, and then shared.
+    /// The event as JSON without [hidden](framecast_media::is_hidden) characters, which is made when it is asked for first, and then shared.
     pub fn json(&self) -> &Bytes {
         self.json.get_or_init(|| {
-            let json = serde_json::to_vec(&*self.entry).expect("an entry is an object of texts and numbers");
-            Bytes::from(json)
+            let json =
+                serde_json::to_string(&*self.entry).expect("an entry is an object of texts and numbers");
+            Bytes::from(visible_json(&json).into_owned())
         })
     }
 }

@@ -1,5 +1,7 @@
 //! JSON objects, a line each (NDJSON), or all of them as one array.
 
+use framecast_media::{is_hidden, visible_json};
+
 use super::chunk::Chunk;
 use super::record::{Cells, Record, tell};
 
@@ -29,15 +31,20 @@ pub(super) fn object<R: Record>(record: &R, keys: &Keys, out: &mut Chunk) {
     out.push("}");
 }
 
-/// A string in its quotes.
+/// A string in its quotes, in which nothing is hidden.
 #[inline]
 fn string(text: &str, out: &mut Chunk) {
     // Looks at all bytes instead of stopping at the first, several at a time.
-    let is_plain = text.bytes().fold(true, |is, byte| is & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+    let is_plain = text
+        .bytes()
+        .fold(true, |is, byte| is & (b' '..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\'));
     if is_plain {
         out.push("\"");
         out.push(text);
         out.push("\"");
+    } else if text.contains(is_hidden) {
+        let json = serde_json::to_string(text).expect("a string is JSON");
+        out.push(&visible_json(&json));
     } else {
         serde_json::to_writer(out.bytes(), text).expect("a string is written to memory");
     }

@@ -74,7 +74,9 @@ fn assert_comes_out_as_it_is(texts: &[&str]) {
         .iter()
         .map(|note| json!({"id": note.id, "text": note.text, "value": note.value, "new": note.is_new}))
         .collect();
-    let array: Vec<Value> = serde_json::from_str(&render(Format::Json, &notes)).unwrap();
+    let json = render(Format::Json, &notes);
+    assert!(!json.contains(|c: char| c >= ' ' && is_hidden(c)), "{json:?}");
+    let array: Vec<Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(array, expected);
     let ndjson = render(Format::Ndjson, &notes);
     let lines: Vec<Value> =

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use framecast_hub::{QUALITY, Rendition, SIDE_PX};
+use framecast_media::visible_json;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -99,7 +100,8 @@ pub fn error(tile: u16, message: &str) -> String {
 }
 
 fn json(message: &impl Serialize) -> String {
-    serde_json::to_string(message).expect("numbers and text are JSON")
+    let json = serde_json::to_string(message).expect("numbers and text are JSON");
+    visible_json(&json).into_owned()
 }
 
 /// The bytes before a picture's JPEG, all numbers big endian: version, flags, tile (2), sequence (4), capture time in µs

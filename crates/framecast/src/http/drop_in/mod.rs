@@ -27,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use framecast_hub::{Feed, Rendition, Update};
 use framecast_media::container::multipart::write_unix_seconds;
+use framecast_media::visible_json;
 use framecast_outputs::{Refusal, mjpeg, snapshot};
 use tokio_util::sync::CancellationToken;
 
@@ -239,5 +240,6 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
 /// JSON under the name that its readers expect.
 fn json(content_type: &'static str, body: &impl serde::Serialize) -> Response {
     let text = serde_json::to_string(body).expect("plain structures have a JSON form");
-    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")], text).into_response()
+    let head = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];
+    (head, visible_json(&text).into_owned()).into_response()
 }

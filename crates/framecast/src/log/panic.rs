@@ -16,20 +16,47 @@ pub(super) fn tell_in_log(format: Format) {
     std::panic::set_hook(Box::new(move |info| {
         let message = panic_message(info.payload());
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        let thread = std::thread::current();
-        let thread = thread.name().unwrap_or("without a name");
-        let backtrace = Backtrace::capture();
-        match (backtrace.status(), format) {
-            (BacktraceStatus::Captured, Format::Json) => {
-                error!(thread, %backtrace, "panicked at {place}: {message}");
-            }
-            (BacktraceStatus::Captured, Format::Human) => {
-                error!(thread, "panicked at {place}: {message}");
-                for line in backtrace.to_string().lines().take(MAX_LINES) {
-                    error!("{line}");
-                }
-            }
-            _ => error!(thread, "panicked at {place}: {message}"),
-        }
+        tell(&format!("panicked at {place}: {message}"), &Backtrace::capture(), format);
     }));
+}
+
+fn tell(message: &str, backtrace: &Backtrace, format: Format) {
+    let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("without a name");
+    match (backtrace.status(), format) {
+        (BacktraceStatus::Captured, Format::Json) => error!(thread, %backtrace, "{message}"),
+        (BacktraceStatus::Captured, Format::Human) => {
+            error!(thread, "{message}");
+            for line in backtrace.to_string().lines().take(MAX_LINES) {
+                error!("{line}");
+            }
+        }
+        _ => error!(thread, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek};
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn a_backtrace_is_a_line_a_frame_for_people() {
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
+        let backtrace = Backtrace::force_capture();
+        tracing::subscriber::with_default(subscriber, || {
+            tell("panicked at a.rs:1: why", &backtrace, Format::Human);
+        });
+        let (mut file, mut log) = (&*file, String::new());
+        file.rewind().unwrap();
+        file.read_to_string(&mut log).unwrap();
+        let frames = backtrace.to_string().lines().count().min(MAX_LINES);
+        assert!(frames > 2, "{backtrace}");
+        assert_eq!(log.matches("ERROR").count(), 1 + frames, "{log}");
+        assert!(log.lines().next().unwrap().contains("panicked at a.rs:1: why"), "{log}");
+        assert!(log.contains("a_backtrace_is_a_line_a_frame_for_people"), "{log}");
+    }
 }

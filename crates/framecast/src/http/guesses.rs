@@ -34,11 +34,12 @@ const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// The least time between two events about one address.
 const EVENT_PAUSE: Duration = Duration::from_secs(60);
 
-/// How many events there are whatever comes from how many addresses: 1,440 a day fill no history.
-const EVENTS: Rate = Rate { burst: 10, interval: Duration::from_secs(60) };
+/// How many events there are whatever comes from how many addresses: ten a minute.
+const EVENTS: Rate = Rate { burst: 10, interval: Duration::from_secs(6) };
 
-/// After how long a wrong password is told as an event: those of the same moment are one.
-const EVENT_DELAY: Duration = Duration::from_secs(1);
+/// After how long a wrong password is told as an event, and what the log has not said yet is said: those of the same
+/// moment are one.
+const DELAY: Duration = Duration::from_secs(1);
 
 /// On a connection, in its requests' extensions: who logged in on it. A proxy's connections carry the requests of many.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +71,7 @@ pub(crate) struct Guesses {
     wrong: AtomicU64,
     uncompared: AtomicU64,
     warning: Seldom,
-    /// There is something to be told as an event.
+    /// There is something to be told.
     news: Notify,
 }
 
@@ -82,8 +83,14 @@ struct State {
     tries: Clients<Tries>,
     strangers: Window<MAX_OF_STRANGERS>,
     events: Bucket,
-    /// What is untold of those that were forgotten.
-    forgotten: u64,
+    /// How many were forgotten with something untold, and how much that was.
+    forgotten: Forgotten,
+}
+
+#[derive(Debug, Default)]
+struct Forgotten {
+    addresses: u64,
+    untold: u64,
 }
 
 /// What is known of an address that gave wrong passwords.
@@ -133,8 +140,10 @@ impl Guesses {
             self.uncompared.fetch_add(1, Ordering::Relaxed);
             if let Some(times) = self.warning.occurs() {
                 warn!(
+                    address = %Shown(address),
                     times,
-                    "refused requests without a look at their passwords: too many were wrong before"
+                    "refused requests without a look at their passwords: too many were wrong before; if that is the \
+                     address of your proxy, let it set X-Forwarded-For, and name it in trusted_proxies"
                 );
             }
             return Outcome::Uncompared(wait);
@@ -167,29 +176,44 @@ impl Guesses {
         self.uncompared.load(Ordering::Relaxed)
     }
 
-    /// Tells `events` who gave wrong passwords, until `shutdown`.
+    /// Tells `events` and the log who gave wrong passwords, until `shutdown`; then the rest.
     pub(crate) async fn run(self: Arc<Self>, events: Events, shutdown: CancellationToken) {
-        let tell = |pause| {
-            for (text, count) in lock(&self.state).due(pause, Instant::now()) {
-                let event = Event::new(EventKind::Denied, SystemTime::now());
-                events.tell(event.saying(text).counting(count));
-            }
-        };
         let telling = async {
             loop {
                 self.news.notified().await;
                 while lock(&self.state).has_untold() {
-                    sleep(EVENT_DELAY).await;
-                    tell(EVENT_PAUSE);
+                    sleep(DELAY).await;
+                    let (lines, due) = lock(&self.state).due(Instant::now());
+                    tell(&events, lines, due);
                 }
             }
         };
         tokio::select! {
             () = telling => {}
-            () = shutdown.cancelled() => tell(Duration::ZERO),
+            () = shutdown.cancelled() => {
+                let (lines, rest) = lock(&self.state).rest(Instant::now());
+                tell(&events, lines, rest);
+            }
         }
     }
 }
+
+/// Tells `lines` to the log, and `denied` to `events`.
+fn tell(events: &Events, lines: Vec<Line>, denied: Vec<Denied>) {
+    for (address, times) in lines {
+        warn!(address = %Shown(address), times, "wrong password");
+    }
+    for (text, count) in denied {
+        let event = Event::new(EventKind::Denied, SystemTime::now());
+        events.tell(event.saying(text).counting(count));
+    }
+}
+
+/// An address, and how many of its wrong passwords the log is told of.
+type Line = (Option<IpAddr>, u64);
+
+/// The text of an event, and how many wrong passwords it is about.
+type Denied = (String, u64);
 
 impl State {
     /// How long a password of `client` has to wait until it is compared; `None` for not at all.
@@ -208,7 +232,11 @@ impl State {
         if !self.is_known(client, now) {
             self.strangers.add(now);
         }
-        self.forgotten += self.tries.make_room(client).map_or(0, |tries| tries.event.untold);
+        if let Some(Tries { event, .. }) = self.tries.make_room(client).filter(|tries| tries.event.untold > 0)
+        {
+            self.forgotten.addresses += 1;
+            self.forgotten.untold += event.untold;
+        }
         let tries = self.tries.touch(client, now);
         tries.wrong.add(now);
         tries.address = address;
@@ -218,28 +246,58 @@ impl State {
     }
 
     fn has_untold(&self) -> bool {
-        self.forgotten > 0 || self.tries.values().any(|tries| tries.event.untold > 0)
+        self.forgotten.untold > 0
+            || self.tries.values().any(|tries| tries.event.untold > 0 || tries.log.untold > 0)
     }
 
-    /// What is to be told as events, where `pause` lies between two about one address: a text and how many passwords it is
-    /// about. Of more addresses than there may be events the last one tells all that are left.
-    fn due(&mut self, pause: Duration, now: Instant) -> Vec<(String, u64)> {
+    /// What is to be told now.
+    fn due(&mut self, now: Instant) -> (Vec<Line>, Vec<Denied>) {
+        (self.lines(LOG_PAUSE, now), self.events(EVENT_PAUSE, 0, now))
+    }
+
+    /// All that is untold, however long ago something was told: the end leaves no wrong password out.
+    fn rest(&mut self, now: Instant) -> (Vec<Line>, Vec<Denied>) {
+        (self.lines(Duration::ZERO, now), self.events(Duration::ZERO, 1, now))
+    }
+
+    /// What is to be told to the log, where `pause` lies between two lines about one address.
+    fn lines(&mut self, pause: Duration, now: Instant) -> Vec<Line> {
+        let due = self.tries.values_mut().filter(|tries| tries.log.is_due(pause, now));
+        due.map(|tries| (tries.address, tries.log.take(now))).collect()
+    }
+
+    /// What is to be told as events, where `pause` lies between two about one address; `least` of them at least. Of more
+    /// addresses than there may be events the last one tells all that are left.
+    fn events(&mut self, pause: Duration, least: usize, now: Instant) -> Vec<Denied> {
         let mut due: Vec<&mut Tries> =
             self.tries.values_mut().filter(|tries| tries.event.is_due(pause, now)).collect();
         due.sort_unstable_by_key(|tries| std::cmp::Reverse(tries.event.untold));
-        let wanted = due.len() + usize::from(self.forgotten > 0);
+        let wanted = due.len().max(usize::from(self.forgotten.untold > 0));
         let room = (0..wanted).take_while(|_| self.events.take(EVENTS, now).is_ok()).count();
-        let named = if room == wanted { due.len() } else { room.saturating_sub(1) };
-        let mut told: Vec<(String, u64)> = Vec::with_capacity(room);
-        for tries in due.drain(..named) {
-            told.push((format!("wrong password from {}", Shown(tries.address)), tries.event.take(now)));
-        }
-        if told.len() < room {
-            let count = due.iter_mut().map(|tries| tries.event.take(now)).sum::<u64>();
-            let text = "wrong passwords from other addresses".to_owned();
-            told.push((text, count + std::mem::take(&mut self.forgotten)));
-        }
+        let Some(alone) = room.max(least.min(wanted)).checked_sub(1) else { return Vec::new() };
+        let left = due.split_off(alone.min(due.len()));
+        let mut told: Vec<Denied> =
+            due.into_iter().map(|tries| (text_of(&[tries.address], 0), tries.event.take(now))).collect();
+        let Forgotten { addresses, untold } = std::mem::take(&mut self.forgotten);
+        let text = text_of(&left.iter().map(|tries| tries.address).collect::<Vec<_>>(), addresses);
+        let count = left.into_iter().map(|tries| tries.event.take(now)).sum::<u64>();
+        told.push((text, count + untold));
         told
+    }
+}
+
+/// What an event says of wrong passwords from `addresses`, and from so many `more`.
+fn text_of(addresses: &[Option<IpAddr>], more: u64) -> String {
+    let others = |count: u64| match count {
+        1 => "1 other address".to_owned(),
+        count => format!("{count} other addresses"),
+    };
+    match addresses {
+        [] => format!("wrong passwords from {}", others(more)),
+        [first] if more == 0 => format!("wrong password from {}", Shown(*first)),
+        [first, rest @ ..] => {
+            format!("wrong passwords from {} and {}", Shown(*first), others(rest.len() as u64 + more))
+        }
     }
 }
 
@@ -369,13 +427,25 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_burst_is_in_the_log_too() {
+        let (mut state, start) = (State::default(), Instant::now());
+        let logged: Vec<_> = (0..5).map(|_| state.wrong(Client::new(ip(7)), ip(7), start)).collect();
+        assert_eq!(logged, [Some(1), None, None, None, None]);
+        assert_eq!(state.due(start + SECOND / 2).0, []);
+        assert!(state.has_untold());
+        assert_eq!(state.due(start + SECOND).0, [(ip(7), 4)]);
+        state.wrong(Client::new(ip(7)), ip(7), start + SECOND);
+        assert_eq!(state.rest(start + SECOND).0, [(ip(7), 1)], "at the end all is said");
+    }
+
+    #[test]
     fn an_address_is_told_once_a_minute_with_how_many_there_were() {
         let (mut state, start) = (State::default(), Instant::now());
         let told = |count| vec![("wrong password from 203.0.113.7".to_owned(), count)];
         for second in 0..600 {
             let now = start + SECOND * second;
             state.wrong(Client::new(ip(7)), ip(7), now);
-            let due = state.due(EVENT_PAUSE, now);
+            let due = state.due(now).1;
             match second {
                 0 => assert_eq!(due, told(1)),
                 _ if second % 60 == 0 => assert_eq!(due, told(60)),
@@ -383,8 +453,27 @@ mod tests {
             }
         }
         assert!(state.has_untold());
-        assert_eq!(state.due(Duration::ZERO, start + SECOND * 600), told(59), "at the end all is told");
+        assert_eq!(state.rest(start + SECOND * 600).1, told(59), "at the end all is told");
         assert!(!state.has_untold());
+    }
+
+    #[test]
+    fn several_addresses_are_named_each_once_a_minute_for_as_long_as_they_guess() {
+        for addresses in [2, 10] {
+            let (mut state, start) = (State::default(), Instant::now());
+            let mut told = std::collections::BTreeMap::<String, u64>::new();
+            for second in 0..3600 {
+                let now = start + SECOND * second;
+                (0..addresses).for_each(|number| {
+                    state.wrong(Client::new(ip(number)), ip(number), now);
+                });
+                state.due(now).1.into_iter().for_each(|(text, _)| *told.entry(text).or_default() += 1);
+            }
+            let wanted = (0..addresses)
+                .map(|number| (format!("wrong password from {}", Shown(ip(number))), 60))
+                .collect();
+            assert_eq!(told, wanted);
+        }
     }
 
     #[test]
@@ -398,13 +487,16 @@ mod tests {
                 state.wrong(Client::new(address), address, now);
                 wrong += 1;
             }
-            let due = state.due(EVENT_PAUSE, now);
+            let due = state.due(now).1;
+            assert!(due.iter().all(|(text, _)| text.contains("from 203.")), "{due:?}");
             events += due.len();
             count += due.iter().map(|(_, count)| count).sum::<u64>();
         }
-        let rest = state.due(Duration::ZERO, start + SECOND * 360);
-        assert_eq!(rest.last().unwrap().0, "wrong passwords from other addresses");
-        assert_eq!(count + rest.iter().map(|(_, count)| count).sum::<u64>(), wrong);
-        assert!(events <= 10 + 5, "{events} in five minutes");
+        // There is no event left at this moment, and yet one tells what is.
+        let rest = state.rest(start + SECOND * 299).1;
+        assert_eq!(rest.len(), 1, "{rest:?}");
+        assert!(rest[0].0.ends_with(" other addresses"), "{rest:?}");
+        assert_eq!(count + rest[0].1, wrong);
+        assert!(events <= 10 + 50, "{events} in five minutes");
     }
 }

@@ -61,6 +61,7 @@ fn challenge(message: &str) -> Response {
 }
 
 fn too_many(wait: Duration) -> Response {
-    let message = "too many wrong passwords: this one was not compared; try again in a second";
+    let message = "too many wrong passwords: this one was not compared; try again in a second; where all clients come \
+                   through one proxy, let it set X-Forwarded-For and name it in trusted_proxies";
     Refusal::too_many(message.to_owned(), wait)
 }

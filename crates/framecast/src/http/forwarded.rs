@@ -1,7 +1,8 @@
 //! Whose request it is where a proxy passed it on: the proxy says so in `X-Forwarded-For` or `Forwarded` (RFC 7239).
 //!
-//! The word of a trusted proxy counts, and nobody else's: anyone can write these headers. What comes after this in the
-//! server knows one address, that of the client ([`Peer`]), whichever way its request came.
+//! The word of a trusted proxy counts: anyone can write these headers. So can a client behind a proxy that sets neither and
+//! passes on what came; such a proxy must not be trusted. What comes after this in the server knows one address, that of the
+//! client ([`Peer`]), whichever way its request came.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -10,28 +11,69 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use framecast_outputs::Peer;
+use framecast_outputs::{Peer, Seldom};
+use tracing::warn;
 
 use crate::config::{Settings, TrustedProxies};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// The headers that name a client.
+const NAMES: [HeaderName; 2] = [X_FORWARDED_FOR, header::FORWARDED];
+
+/// What proxies put into what they pass on.
+const SIGNS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// Whether a request says that a proxy passed it on, trusted or not.
+pub(crate) fn is_passed_on(headers: &HeaderMap) -> bool {
+    SIGNS.iter().any(|name| headers.contains_key(*name))
+}
+
 /// In a request's extensions: a trusted proxy said whose request it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IsForwarded;
+pub(crate) struct IsForwarded {
+    /// The proxy's own address; none over a UNIX socket.
+    pub(crate) by: Option<IpAddr>,
+}
+
+/// Whose word counts, and the warning about others.
+#[derive(Debug)]
+pub(crate) struct Proxies {
+    settings: Arc<Settings>,
+    warning: Seldom,
+}
+
+impl Proxies {
+    pub(crate) fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, warning: Seldom::default() }
+    }
+
+    /// Tells that what `connected` says of its clients does not count: without this all of them are one, silently.
+    fn warn(&self, connected: Option<IpAddr>) {
+        let Some(times) = self.warning.occurs() else { return };
+        let from = connected.map_or_else(|| "unix".to_owned(), |address| address.to_canonical().to_string());
+        warn!(
+            times,
+            "X-Forwarded-For or Forwarded from {from} does not count, and all whom it speaks for are one client; if that \
+             is your proxy, add {from} to trusted_proxies"
+        );
+    }
+}
 
 /// Puts the address of the client in the place of the proxy's.
 pub(crate) async fn resolve(
-    State(settings): State<Arc<Settings>>,
+    State(proxies): State<Arc<Proxies>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    if let Some(Peer(connected)) = peer
-        && let Some(client) = client(&settings.trusted_proxies, connected, request.headers())
-    {
-        request.extensions_mut().insert(Peer(Some(client)));
-        request.extensions_mut().insert(IsForwarded);
+    if let Some(Peer(by)) = request.extensions().get::<Peer>().copied() {
+        let (trusted, headers) = (&proxies.settings.trusted_proxies, request.headers());
+        if let Some(client) = client(trusted, by, headers) {
+            request.extensions_mut().insert(Peer(Some(client)));
+            request.extensions_mut().insert(IsForwarded { by });
+        } else if !trusted.contains(by) && NAMES.iter().any(|name| headers.contains_key(name)) {
+            proxies.warn(by);
+        }
     }
     next.run(request).await
 }

@@ -157,6 +157,7 @@ async fn nothing_here(uri: Uri) -> Refusal {
 pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let guard = Arc::new(guard::Guard::new(settings));
+    let proxies = Arc::new(forwarded::Proxies::new(Arc::clone(settings)));
     let mut router = routes(context, shutdown).fallback_service(fallback(context));
     if let Some(account) = &settings.account {
         let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&context.guesses));
@@ -166,5 +167,5 @@ pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .layer(middleware::from_fn(places::hold))
         .layer(middleware::from_fn(error_page::show))
-        .layer(middleware::from_fn_with_state(Arc::clone(settings), forwarded::resolve))
+        .layer(middleware::from_fn_with_state(proxies, forwarded::resolve))
 }

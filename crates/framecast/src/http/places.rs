@@ -27,9 +27,13 @@ use crate::config::Settings;
 /// Which part of all connections one address may have, where nothing is said.
 const SHARE: usize = 4;
 
+/// Which part of them one address of a proxy may have beyond its own, on which it asked nothing so far.
+const SHARE_UNASKED: usize = 2;
+
 /// What who is refused for want of a place is told.
 pub(super) const FULL: &str = "this address has as many connections as it may have; close some, or raise \
-                               max_connections_per_address";
+                               max_connections_per_address; where all clients come through one proxy, let it set \
+                               X-Forwarded-For and name it in trusted_proxies";
 
 /// How many connections each address has. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,6 +45,8 @@ struct Inner {
     counts: Counts,
     warning: Seldom,
     taken: Mutex<HashMap<IpAddr, usize>>,
+    /// Those of trusted proxies that asked nothing so far.
+    unasked: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// Its address has as many places as it may have.
@@ -49,7 +55,13 @@ pub(super) struct Full;
 
 impl Places {
     pub(super) fn new(settings: Arc<Settings>, counts: Counts) -> Self {
-        Self(Arc::new(Inner { settings, counts, warning: Seldom::default(), taken: Mutex::default() }))
+        Self(Arc::new(Inner {
+            settings,
+            counts,
+            warning: Seldom::default(),
+            taken: Mutex::default(),
+            unasked: Mutex::default(),
+        }))
     }
 
     /// What a connection from `peer` has of places.
@@ -59,11 +71,13 @@ impl Places {
     pub(super) fn seat(&self, peer: Option<IpAddr>) -> Result<Seat, Full> {
         // Whose a proxy's connection is shows with its first request.
         let is_proxy = self.0.settings.trusted_proxies.contains(peer);
-        let own = match self.take(peer) {
-            None if !is_proxy => return Err(self.refused(peer)),
-            own => own,
+        let (own, unasked) = match self.take(peer) {
+            Some(own) => (Some(own), None),
+            None if is_proxy => (None, Some(self.take_unasked(peer).ok_or_else(|| self.refused(peer))?)),
+            None => return Err(self.refused(peer)),
         };
-        Ok(Seat { places: self.clone(), held: Arc::new(Mutex::new(Held { own, _of_request: None })) })
+        let held = Held { own, _unasked: unasked, _of_request: None };
+        Ok(Seat { places: self.clone(), held: Arc::new(Mutex::new(held)) })
     }
 
     /// The most places of `address`; `None` for any number.
@@ -76,15 +90,26 @@ impl Places {
     fn take(&self, address: Option<IpAddr>) -> Option<Place> {
         let bounded = address.and_then(|address| Some((address, self.most(address)?)));
         let Some((address, most)) = bounded else { return Some(Place(None)) };
+        self.take_of(|inner| &inner.taken, address, most)
+    }
+
+    /// A place for a connection of a proxy, until it asks something: a network may be trusted, and not all in it are proxies.
+    fn take_unasked(&self, proxy: Option<IpAddr>) -> Option<Place> {
+        let Some(proxy) = proxy else { return Some(Place(None)) };
+        let most = (self.0.settings.max_connections / SHARE_UNASKED).max(1);
+        self.take_of(|inner| &inner.unasked, proxy, most)
+    }
+
+    fn take_of(&self, table: Table, address: IpAddr, most: usize) -> Option<Place> {
         let key = client_key(address);
-        let mut taken = lock(&self.0.taken);
+        let mut taken = lock(table(&self.0));
         let count = taken.entry(key).or_default();
         if *count >= most {
             return None;
         }
         *count += 1;
         drop(taken);
-        Some(Place(Some((self.clone(), key))))
+        Some(Place(Some((self.clone(), table, key))))
     }
 
     fn refused(&self, address: Option<IpAddr>) -> Full {
@@ -102,14 +127,17 @@ impl Places {
     }
 }
 
+/// One of the tables in which places are counted.
+type Table = fn(&Inner) -> &Mutex<HashMap<IpAddr, usize>>;
+
 /// A place; free again when this is dropped.
 #[derive(Debug)]
-struct Place(Option<(Places, IpAddr)>);
+struct Place(Option<(Places, Table, IpAddr)>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some((places, key)) = &self.0 else { return };
-        let mut taken = lock(&places.0.taken);
+        let Some((places, table, key)) = &self.0 else { return };
+        let mut taken = lock(table(&places.0));
         if let Some(count) = taken.get_mut(key) {
             *count -= 1;
             if *count == 0 {
@@ -130,6 +158,8 @@ pub(super) struct Seat {
 struct Held {
     /// For the address that connected.
     own: Option<Place>,
+    /// For the proxy that connected, until it asks something.
+    _unasked: Option<Place>,
     /// For the client whose request took the socket over.
     _of_request: Option<Place>,
 }
@@ -144,13 +174,17 @@ impl Seat {
     ) -> Result<Option<Place>, Full> {
         let mut held = lock(&self.held);
         if is_forwarded.is_some() {
-            held.own = None;
+            (held.own, held._unasked) = (None, None);
             return self.places.take(client).map(Some).ok_or_else(|| self.places.refused(client));
         }
         if held.own.is_none() {
             held.own = self.places.take(client);
         }
-        if held.own.is_some() { Ok(None) } else { Err(self.places.refused(client)) }
+        if held.own.is_none() {
+            return Err(self.places.refused(client));
+        }
+        held._unasked = None;
+        Ok(None)
     }
 }
 
@@ -209,7 +243,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    const FORWARDED: Option<IsForwarded> = Some(IsForwarded);
+    const FORWARDED: Option<IsForwarded> = Some(IsForwarded { by: None });
 
     fn places(most: Option<usize>) -> Places {
         let settings =
@@ -260,5 +294,22 @@ mod tests {
         assert!(other.begin(ip("192.0.2.2"), FORWARDED).is_ok());
         drop(first);
         assert!(other.begin(ip("192.0.2.1"), FORWARDED).is_ok());
+    }
+
+    #[test]
+    fn a_network_that_is_trusted_has_no_more_connections_that_ask_nothing_than_half() {
+        let mut trusted_proxies = crate::config::TrustedProxies::none();
+        trusted_proxies.add("192.168.0.0/16").unwrap();
+        let settings = Settings { max_connections: 8, trusted_proxies, ..Settings::default() };
+        let places = Places::new(Arc::new(settings), Counts::default());
+        let mut held: Vec<Seat> = (0..6).map(|_| places.seat(ip("192.168.1.9")).unwrap()).collect();
+        assert_eq!(places.seat(ip("192.168.1.9")).unwrap_err(), Full, "a quarter of its own, and half");
+        assert!(places.seat(ip("192.168.1.10")).is_ok());
+        // What a proxy passes on counts for its clients.
+        assert!(held[5].begin(ip("192.0.2.1"), FORWARDED).is_ok());
+        held.push(places.seat(ip("192.168.1.9")).unwrap());
+        assert!(places.seat(ip("192.168.1.9")).is_err());
+        drop(held);
+        assert!(lock(&places.0.unasked).is_empty());
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::api::{json, rfc3339};
-use super::{guard, host};
+use super::{forwarded, guard, host};
 
 /// `/api/viewers`.
 pub(crate) fn routes(context: Context) -> Router {
@@ -76,16 +76,13 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
     })
 }
 
-/// What proxies put into what they pass on.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-
 /// Whether the request comes from this machine, and was not passed on by a proxy here: those who may merely watch need not
 /// know who else does. A proxy that says nothing of itself is known by the host: it sends its own name for this server, or
 /// the one that a stranger typed. What a proxy says of its client does not count, for it may have passed on a header of
 /// the client's.
 fn is_from_here(request: &Request) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
-    if FORWARDED.iter().any(|name| headers.contains_key(*name))
+    if forwarded::is_passed_on(headers)
         || guard::host_of(uri, headers).is_some_and(|host| !host::is_loopback(&host))
     {
         return false;

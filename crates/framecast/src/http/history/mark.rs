@@ -1,12 +1,12 @@
 //! `POST /api/events`: a mark that a person or a program sets.
 
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{Extensions, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use framecast_history::{Entry, NotKept, TEXT_CHARS};
 use framecast_hub::{Event, EventKind};
@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::http::Context;
 use crate::http::api::json;
 use crate::http::clients::{Bucket, Client, Clients, Rate};
-use crate::http::forwarded::IsForwarded;
+use crate::http::forwarded::{self, IsForwarded};
 
 /// The bound on a request's body: a label whose every character is escaped fits.
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -36,18 +36,44 @@ struct Mark {
     camera: Option<String>,
 }
 
+/// How many times the marks of one address all clients of a proxy may set together: what it says of them may be a lie that
+/// it passed on.
+const SHARE_OF_PROXY: u32 = 10;
+
 /// How many marks each address has set of late.
 #[derive(Debug, Default)]
-pub(crate) struct Marks(Mutex<Clients<Bucket>>);
+pub(crate) struct Marks(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    clients: Clients<Bucket>,
+    /// Those whose clients set some.
+    proxies: Clients<Bucket>,
+}
+
+/// For whom a mark counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Setter {
+    client: Client,
+    /// The proxy that says so.
+    proxy: Option<Client>,
+}
 
 impl Marks {
-    /// Takes one of the marks that `client` may set, `per_minute` of them at once and in a minute.
+    /// Takes one of the marks that `setter` may set, `per_minute` of them at once and in a minute.
     ///
     /// # Errors
     /// How long it has to wait.
-    fn take(&self, client: Client, per_minute: u32, now: Instant) -> Result<(), Duration> {
+    fn take(&self, setter: Setter, per_minute: u32, now: Instant) -> Result<(), Duration> {
         let rate = Rate { burst: per_minute, interval: Duration::from_secs(60) / per_minute };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).touch(client, now).take(rate, now)
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.clients.touch(setter.client, now).take(rate, now)?;
+        let Some(proxy) = setter.proxy else { return Ok(()) };
+        let rate = Rate {
+            burst: per_minute.saturating_mul(SHARE_OF_PROXY),
+            interval: rate.interval / SHARE_OF_PROXY,
+        };
+        counted.proxies.touch(proxy, now).take(rate, now)
     }
 }
 
@@ -71,11 +97,12 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         event = event.of(name);
     }
     // What is no mark is none of those that may be set.
-    if let Some(address) = of_elsewhere(&head.extensions)
-        && let Err(wait) = context.marks.take(Client::new(Some(address)), per_minute, Instant::now())
+    if let Some(setter) = setter(&head)
+        && let Err(wait) = context.marks.take(setter, per_minute, Instant::now())
     {
         let message = format!(
-            "not marked: one address may set {per_minute} marks a minute; try again later, or raise marks_per_minute"
+            "not marked: one address may set {per_minute} marks a minute, and all clients of a proxy {SHARE_OF_PROXY} \
+             times as many; try again later, or raise marks_per_minute"
         );
         return Ok(Refusal::too_many(message, wait));
     }
@@ -99,10 +126,16 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
     Ok(response)
 }
 
-/// The address of a client whose marks are counted: programs of this machine are trusted, unless they speak for another.
-fn of_elsewhere(extensions: &Extensions) -> Option<IpAddr> {
-    let is_forwarded = extensions.get::<IsForwarded>().is_some();
-    Peer::of(extensions).filter(|address| is_forwarded || !address.is_loopback())
+/// For whom a mark counts, if for anyone: programs of this machine may set any number, unless they pass on what another
+/// sent. A proxy that is not trusted is one client.
+fn setter(head: &Parts) -> Option<Setter> {
+    let address = Peer::of(&head.extensions);
+    let proxy = head.extensions.get::<IsForwarded>().map(|forwarded| Client::new(forwarded.by));
+    let is_from_here = address.is_none_or(|address| address.to_canonical().is_loopback());
+    if proxy.is_none() && is_from_here && !forwarded::is_passed_on(&head.headers) {
+        return None;
+    }
+    Some(Setter { client: Client::new(address), proxy })
 }
 
 async fn read(body: Body) -> Result<Mark, Refusal> {
@@ -147,8 +180,8 @@ fn check(label: &str) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    fn of(address: &str) -> Client {
-        Client::new(Some(address.parse().unwrap()))
+    fn of(address: &str) -> Setter {
+        Setter { client: Client::new(Some(address.parse().unwrap())), proxy: None }
     }
 
     #[test]
@@ -174,18 +207,42 @@ mod tests {
     }
 
     #[test]
-    fn programs_of_this_machine_are_counted_when_they_speak_for_others() {
-        let with = |address: Option<&str>| {
-            let mut extensions = Extensions::new();
-            extensions.insert(Peer(address.map(|address| address.parse().unwrap())));
-            extensions
+    fn all_clients_of_a_proxy_may_set_ten_times_as_many_together() {
+        let (marks, now) = (Marks::default(), Instant::now());
+        let by = |proxy: &str, number: u32| Setter {
+            proxy: Some(of(proxy).client),
+            ..of(&format!("192.0.2.{number}"))
         };
-        assert_eq!(of_elsewhere(&with(Some("127.0.0.1"))), None);
-        assert_eq!(of_elsewhere(&with(Some("::1"))), None);
-        assert_eq!(of_elsewhere(&with(None)), None);
-        assert!(of_elsewhere(&with(Some("192.0.2.1"))).is_some());
-        let mut forwarded = with(Some("127.0.0.1"));
-        forwarded.insert(IsForwarded);
-        assert!(of_elsewhere(&forwarded).is_some());
+        let set = |proxy| (0..200).filter(|number| marks.take(by(proxy, *number), 6, now).is_ok()).count();
+        assert_eq!(set("127.0.0.1"), 60);
+        assert_eq!(set("10.0.0.1"), 60, "another proxy has its own");
+        assert!(marks.take(of("192.0.2.250"), 6, now).is_ok());
+    }
+
+    #[test]
+    fn programs_of_this_machine_are_counted_when_they_speak_for_others() {
+        let head = |address: Option<&str>, sign: Option<&'static str>, forwarded: Option<IsForwarded>| {
+            let mut request = Request::new(Body::empty());
+            request.extensions_mut().insert(Peer(address.map(|address| address.parse().unwrap())));
+            if let Some(forwarded) = forwarded {
+                request.extensions_mut().insert(forwarded);
+            }
+            if let Some(sign) = sign {
+                request.headers_mut().insert(sign, "unknown".parse().unwrap());
+            }
+            setter(&request.into_parts().0)
+        };
+        let here = [Some("127.0.0.1"), Some("::1"), Some("::ffff:127.0.0.1"), None];
+        for address in here {
+            assert_eq!(head(address, None, None), None, "{address:?}");
+            // A proxy that is not trusted, and one that does not know its client.
+            for sign in ["x-forwarded-for", "forwarded", "x-real-ip", "via"] {
+                assert!(head(address, Some(sign), None).is_some(), "{address:?} {sign}");
+            }
+        }
+        assert_eq!(head(Some("192.0.2.1"), None, None), Some(of("192.0.2.1")));
+        let by = IsForwarded { by: None };
+        let counted = head(Some("127.0.0.1"), Some("x-forwarded-for"), Some(by)).unwrap();
+        assert_eq!(counted.proxy, Some(Client::new(None)));
     }
 }

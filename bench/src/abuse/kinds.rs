@@ -13,6 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How many guesses are sent on one connection before an answer is read.
 const PIPELINED: usize = 8;
 
+/// How many clients a proxy passes on what.
+const ADDRESSES: usize = 50;
+
+/// How many bytes of an answer tell its status.
+const STATUS_LINE: usize = "HTTP/1.1 200".len();
+
 /// The key of a WebSocket's handshake; any will do.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -26,19 +32,51 @@ pub(super) struct Client {
     pub(super) turn: usize,
 }
 
-/// One kind of abuse; how many of its requests were answered.
-pub(super) type Kind = fn(&Client) -> io::Result<u64>;
+/// One kind of abuse.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    /// How many clients do it.
+    pub(super) clients: usize,
+    /// The pause of each after a turn.
+    pub(super) pause: Duration,
+    /// Does it once: the status of the first answer, where one came.
+    pub(super) act: fn(&Client) -> io::Result<Option<u16>>,
+    pub(super) expects: Expects,
+}
 
-/// All kinds: the name, how many clients do it, and the pause of each after a turn.
-pub(super) const KINDS: [(&str, usize, Duration, Kind); 8] = [
-    ("connects", 4, Duration::from_millis(20), connect),
-    ("renditions", 8, Duration::from_millis(100), rendition),
-    ("tiles", 4, Duration::from_millis(200), tiles),
-    ("marks", 2, Duration::from_millis(50), mark),
-    ("forwarded marks", 2, Duration::from_millis(50), forwarded_mark),
-    ("listeners", 20, Duration::from_millis(500), listen),
-    ("tables", 4, Duration::from_millis(200), table),
-    ("guesses", 4, Duration::from_millis(20), guess),
+/// What must become of the turns of a kind: abuse that is refused as a whole shows nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expects {
+    /// It asks nothing.
+    Nothing,
+    /// The greater part is served.
+    Service,
+    /// Some are served, and those beyond a bound are refused.
+    SomeService,
+    /// None is served.
+    Refusal,
+}
+
+const fn kind(
+    name: &'static str,
+    clients: usize,
+    pause_ms: u64,
+    act: fn(&Client) -> io::Result<Option<u16>>,
+    expects: Expects,
+) -> Kind {
+    Kind { name, clients, pause: Duration::from_millis(pause_ms), act, expects }
+}
+
+/// All kinds.
+pub(super) const KINDS: [Kind; 8] = [
+    kind("connects", 4, 20, connect, Expects::Nothing),
+    kind("renditions", 8, 100, rendition, Expects::Service),
+    kind("tiles", 4, 200, tiles, Expects::Service),
+    kind("marks", 2, 50, mark, Expects::Service),
+    kind("forwarded marks", 2, 50, forwarded_mark, Expects::SomeService),
+    kind("listeners", 20, 500, listen, Expects::Service),
+    kind("tables", 4, 200, table, Expects::Service),
+    kind("guesses", 4, 20, guess, Expects::Refusal),
 ];
 
 impl Client {
@@ -54,25 +92,40 @@ impl Client {
         format!("{request} HTTP/1.1\r\nHost: {}\r\n{}{more}\r\n", self.server, self.login)
     }
 
-    /// The header by which a proxy on this machine says that it asks for one of many clients.
+    /// The header by which a proxy on this machine says that it asks for one of many clients, who logged in before.
     fn forwarded(&self) -> String {
-        format!("X-Forwarded-For: 198.51.100.{}\r\n", self.turn % 50)
+        format!("X-Forwarded-For: 198.51.100.{}\r\n", self.turn % ADDRESSES)
     }
 }
 
+/// Logs in from each of the addresses of clients behind a proxy, before guesses take all places of strangers.
+pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
+    for turn in 0..ADDRESSES {
+        let client = Client { server, login: login.to_owned(), turn };
+        let mut stream = client.connect()?;
+        let more = format!("{}Connection: close\r\n", client.forwarded());
+        stream.write_all(client.head("GET /api/cameras", &more).as_bytes())?;
+        let status = read(&mut stream, usize::MAX)?;
+        if status != Some(200) {
+            return Err(io::Error::other(format!("the owner is answered {status:?}")));
+        }
+    }
+    Ok(())
+}
+
 /// Connects, and goes: at once, within a head, or with nothing said for a while.
-fn connect(client: &Client) -> io::Result<u64> {
+fn connect(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     match client.turn % 3 {
         0 => {}
         1 => stream.write_all(b"GET /video_feed HTTP/1.1\r\nCookie: ")?,
         _ => thread::sleep(Duration::from_millis(500)),
     }
-    Ok(0)
+    Ok(None)
 }
 
 /// Asks for a stream in one of many sizes, and goes after a few pictures.
-fn rendition(client: &Client) -> io::Result<u64> {
+fn rendition(client: &Client) -> io::Result<Option<u16>> {
     let turn = client.turn;
     let path = format!(
         "GET /video_feed?width={}&quality={}&fps={}",
@@ -86,7 +139,7 @@ fn rendition(client: &Client) -> io::Result<u64> {
 }
 
 /// Opens a WebSocket with as many tiles as there may be, changes them as fast as it can, and acknowledges nothing.
-fn tiles(client: &Client) -> io::Result<u64> {
+fn tiles(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     let upgrade = format!(
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n"
@@ -101,16 +154,16 @@ fn tiles(client: &Client) -> io::Result<u64> {
 }
 
 /// Sets a mark as long as it may be.
-fn mark(client: &Client) -> io::Result<u64> {
+fn mark(client: &Client) -> io::Result<Option<u16>> {
     post(client, "")
 }
 
 /// The same by way of a proxy.
-fn forwarded_mark(client: &Client) -> io::Result<u64> {
+fn forwarded_mark(client: &Client) -> io::Result<Option<u16>> {
     post(client, &client.forwarded())
 }
 
-fn post(client: &Client, more: &str) -> io::Result<u64> {
+fn post(client: &Client, more: &str) -> io::Result<Option<u16>> {
     let body = format!(r#"{{"label":"{}"}}"#, "\u{1f98a}".repeat(1000));
     let mut stream = client.connect()?;
     let more = format!("{more}Content-Length: {}\r\nConnection: close\r\n", body.len());
@@ -120,26 +173,26 @@ fn post(client: &Client, more: &str) -> io::Result<u64> {
 }
 
 /// Asks for all events that there were, and reads none of them.
-fn listen(client: &Client) -> io::Result<u64> {
+fn listen(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     stream.write_all(client.head("GET /api/events/live?after=0", "").as_bytes())?;
     let mut first = [0; 64];
     let count = stream.read(&mut first)?;
     thread::sleep(PATIENCE);
-    Ok(u64::from(count > 0))
+    Ok(status(&first[..count]))
 }
 
 /// Asks for a whole table, and goes somewhere in it.
-fn table(client: &Client) -> io::Result<u64> {
+fn table(client: &Client) -> io::Result<Option<u16>> {
     let path = ["/api/events.csv", "/api/events.ndjson", "/history", "/api/events.json"][client.turn % 4];
     let mut stream = client.connect()?;
     stream.write_all(client.head(&format!("GET {path}"), "Accept: text/html\r\n").as_bytes())?;
     read(&mut stream, 200_000)
 }
 
-/// Sends several wrong passwords on one connection, as one of many clients or as itself.
-fn guess(client: &Client) -> io::Result<u64> {
-    let more = if client.turn.is_multiple_of(2) { client.forwarded() } else { String::new() };
+/// Sends several wrong passwords on one connection, as one of many clients of whom none is the owner.
+fn guess(client: &Client) -> io::Result<Option<u16>> {
+    let more = format!("X-Forwarded-For: 203.0.113.{}\r\n", client.turn % ADDRESSES);
     let mut stream = client.connect()?;
     let requests: String = (0..PIPELINED)
         .map(|n| {
@@ -155,19 +208,29 @@ fn guess(client: &Client) -> io::Result<u64> {
     read(&mut stream, 16 << 10)
 }
 
-/// Reads at most `limit` bytes of an answer; 1 where there was one.
-fn read(stream: &mut TcpStream, limit: usize) -> io::Result<u64> {
-    let (mut buffer, mut taken) = ([0; 16 << 10], 0);
+/// Reads at most `limit` bytes of answers: the status of the first.
+fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
+    let (mut buffer, mut taken, mut head) = ([0; 16 << 10], 0, Vec::new());
     while taken < limit {
         match stream.read(&mut buffer) {
             Ok(0) => break,
-            Ok(count) => taken += count,
+            Ok(count) => {
+                taken += count;
+                head.extend(buffer[..count].iter().take(STATUS_LINE - head.len()));
+            }
             // A stream or a refusal that has nothing more to say.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            // One that says why before it closes is answered.
+            Err(_) if taken > 0 => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(u64::from(taken > 0))
+    Ok(status(&head))
+}
+
+/// The status in the first bytes of an answer: `HTTP/1.1 200`.
+fn status(head: &[u8]) -> Option<u16> {
+    std::str::from_utf8(head.get(9..STATUS_LINE)?).ok()?.parse().ok()
 }
 
 /// A client's text frame (RFC 6455 §5.2), masked with zeros.
@@ -179,6 +242,12 @@ fn text_frame(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_status_of_an_answer_is_in_its_first_bytes() {
+        assert_eq!(status(b"HTTP/1.1 429 Too Many Requests\r\n"), Some(429));
+        assert_eq!((status(b"HTTP/1.1 20"), status(b""), status(b"HTTP/1.1 abc")), (None, None, None));
+    }
 
     #[test]
     fn a_frame_is_masked_and_says_its_length() {

@@ -25,7 +25,7 @@ use crate::{
     server::{Candidate, Server},
     setup::{self, About, Setup},
 };
-use kinds::{Client, KINDS};
+use kinds::{Client, Expects, KINDS, Kind};
 
 /// The account, and the header with which its owner logs in: `owner:correct horse`.
 const USER: &str = "owner";
@@ -64,7 +64,7 @@ struct Outcome {
     seconds: u64,
     /// What the viewers saw meanwhile.
     viewers: Report,
-    /// What each kind came to: turns, those that were answered, and those that ended with an error.
+    /// What each kind came to.
     kinds: Vec<Tally>,
     before: Held,
     after: Held,
@@ -74,7 +74,11 @@ struct Outcome {
 struct Tally {
     kind: &'static str,
     turns: u64,
-    answered: u64,
+    /// Turns whose first answer was 101 or 2xx.
+    served: u64,
+    /// Turns whose first answer was another.
+    refused: u64,
+    /// Turns that ended with an error.
     failed: u64,
 }
 
@@ -89,7 +93,8 @@ struct Held {
 #[derive(Debug, Default)]
 struct Counts {
     turns: AtomicU64,
-    answered: AtomicU64,
+    served: AtomicU64,
+    refused: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -127,6 +132,7 @@ fn measure(options: &Options, about: About, server: &Server) -> Result<Outcome> 
     load::run(&watch(5))?;
     thread::sleep(SETTLE);
     let before = Held::of(server.pid())?;
+    kinds::log_in(server.address(), LOGIN)?;
     let is_over = Arc::new(AtomicBool::new(false));
     let counts: Arc<Vec<Counts>> = Arc::new(KINDS.iter().map(|_| Counts::default()).collect());
     let clients = start(server, &is_over, &counts)?;
@@ -136,12 +142,14 @@ fn measure(options: &Options, about: About, server: &Server) -> Result<Outcome> 
         client.join().map_err(|_| anyhow!("a client panicked"))?;
     }
     let viewers = viewers?;
+    eprintln!("the abuse is over; the server rests for {} s", REST.as_secs());
     thread::sleep(REST);
     let after = Held::of(server.pid())?;
-    let tally = |((kind, ..), counts): (&(&'static str, usize, Duration, kinds::Kind), &Counts)| Tally {
-        kind,
+    let tally = |(kind, counts): (&Kind, &Counts)| Tally {
+        kind: kind.name,
         turns: counts.turns.load(Ordering::Relaxed),
-        answered: counts.answered.load(Ordering::Relaxed),
+        served: counts.served.load(Ordering::Relaxed),
+        refused: counts.refused.load(Ordering::Relaxed),
         failed: counts.failed.load(Ordering::Relaxed),
     };
     let kinds = KINDS.iter().zip(counts.iter()).map(tally).collect();
@@ -165,7 +173,7 @@ fn start(
     counts: &Arc<Vec<Counts>>,
 ) -> Result<Vec<JoinHandle<()>>> {
     let mut clients = Vec::new();
-    for (kind, (name, number, pause, act)) in KINDS.into_iter().enumerate() {
+    for (kind, Kind { name, clients: number, pause, act, .. }) in KINDS.into_iter().enumerate() {
         for first in 0..number {
             let (is_over, counts) = (Arc::clone(is_over), Arc::clone(counts));
             let mut client = Client { server: server.address(), login: LOGIN.to_owned(), turn: first * 1000 };
@@ -173,11 +181,14 @@ fn start(
                 while !is_over.load(Ordering::Relaxed) {
                     let counts = &counts[kind];
                     counts.turns.fetch_add(1, Ordering::Relaxed);
-                    match act(&client) {
-                        Ok(answered) => counts.answered.fetch_add(answered, Ordering::Relaxed),
+                    let count = match act(&client) {
+                        Ok(Some(101 | 200..=299)) => Some(&counts.served),
+                        Ok(Some(_)) => Some(&counts.refused),
+                        Ok(None) => None,
                         // A server that refuses may do so by closing.
-                        Err(_) => counts.failed.fetch_add(1, Ordering::Relaxed),
+                        Err(_) => Some(&counts.failed),
                     };
+                    count.into_iter().for_each(|count| drop(count.fetch_add(1, Ordering::Relaxed)));
                     client.turn += 1;
                     thread::sleep(pause);
                 }
@@ -200,11 +211,28 @@ impl Held {
     }
 }
 
+fn is_as_expected(expects: Expects, tally: &Tally) -> bool {
+    let Tally { turns, served, refused, failed, .. } = *tally;
+    let went_through = turns > 0 && failed < turns;
+    went_through
+        && match expects {
+            Expects::Nothing => true,
+            Expects::Service => served * 2 > turns,
+            Expects::SomeService => served > 0 && (served + refused) * 2 > turns,
+            Expects::Refusal => served == 0 && refused > 0,
+        }
+}
+
 /// Whether the server held what it must.
 fn hold(outcome: &Outcome) -> Result<()> {
     report::ensure_intact([&outcome.viewers])?;
-    for kind in &outcome.kinds {
-        ensure!(kind.turns > 0 && kind.failed < kind.turns, "{}: no turn went through", kind.kind);
+    for (kind, tally) in KINDS.iter().zip(&outcome.kinds) {
+        ensure!(
+            is_as_expected(kind.expects, tally),
+            "{}: expected {:?}, and it came to {tally:?}",
+            kind.name,
+            kind.expects
+        );
     }
     let slowest = outcome.viewers.full.fps_min;
     ensure!(slowest >= LEAST_FPS, "a viewer was sent {slowest:.2} frames a second, and not {LEAST_FPS}");
@@ -236,7 +264,7 @@ fn markdown(outcome: &Outcome) -> String {
          | viewers: fps median | fps min | age p99 ms | server CPU % | RSS MiB before | after | descriptors before | after \
          | children before | after |\n|---|---|---|---|---|---|---|---|---|---|\n\
          | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {descriptors} | {} | {children} | {} |\n\n\
-         | kind | turns | answered | ended with an error |\n|---|---|---|---|\n",
+         | kind | turns | served | refused | ended with an error |\n|---|---|---|---|---|\n",
         outcome.seconds,
         REST.as_secs(),
         full.fps_median,
@@ -249,8 +277,27 @@ fn markdown(outcome: &Outcome) -> String {
         after.children,
     )
     .expect("a string takes all text");
-    for Tally { kind, turns, answered, failed } in &outcome.kinds {
-        writeln!(out, "| {kind} | {turns} | {answered} | {failed} |").expect("a string takes all text");
+    for Tally { kind, turns, served, refused, failed } in &outcome.kinds {
+        writeln!(out, "| {kind} | {turns} | {served} | {refused} | {failed} |")
+            .expect("a string takes all text");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn abuse_that_is_refused_as_a_whole_shows_nothing() {
+        let tally = |served, refused| Tally { kind: "tables", turns: 100, served, refused, failed: 0 };
+        assert!(is_as_expected(Expects::Service, &tally(60, 40)));
+        assert!(!is_as_expected(Expects::Service, &tally(1, 99)));
+        assert!(is_as_expected(Expects::SomeService, &tally(1, 99)));
+        assert!(!is_as_expected(Expects::SomeService, &tally(0, 100)));
+        assert!(is_as_expected(Expects::Refusal, &tally(0, 100)));
+        assert!(!is_as_expected(Expects::Refusal, &tally(1, 99)), "a guess that is right is none");
+        let failed = Tally { failed: 100, ..tally(0, 0) };
+        assert!(!is_as_expected(Expects::Nothing, &failed));
+    }
 }

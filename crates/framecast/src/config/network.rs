@@ -64,12 +64,15 @@ fn loopback() -> [IpNet; 2] {
     [ipv4.into(), Ipv6Net::from(Ipv6Addr::LOCALHOST).into()]
 }
 
-/// One of `frame_ancestors`, as the header `Content-Security-Policy` has it.
+/// One of `frame_ancestors`, as the header `Content-Security-Policy` has it; whether it `is_alone` there.
 ///
 /// # Errors
 /// What is wrong, and what would be right.
-pub(super) fn parse_frame_ancestor(text: &str) -> Result<String, String> {
+pub(super) fn parse_frame_ancestor(text: &str, is_alone: bool) -> Result<String, String> {
     match text {
+        "none" if !is_alone => {
+            Err("`none` stands alone; leave it out, or leave out the others of frame_ancestors".to_owned())
+        }
         "self" | "none" => Ok(format!("'{text}'")),
         text if is_origin(text) && !text.contains([';', ',', '"', '\'']) => Ok(text.to_owned()),
         text => {
@@ -117,12 +120,13 @@ mod tests {
         for (text, wanted) in
             [("self", "'self'"), ("none", "'none'"), ("*", "*"), ("http://ha:8123", "http://ha:8123")]
         {
-            assert_eq!(parse_frame_ancestor(text).unwrap(), wanted);
+            assert_eq!(parse_frame_ancestor(text, true).unwrap(), wanted);
+            assert_eq!(parse_frame_ancestor(text, false).is_ok(), text != "none");
         }
         for text in
             ["", "ha.example", "https://a/b", "https://a; script-src *", "'self'", "https://a,https://b"]
         {
-            assert!(parse_frame_ancestor(text).is_err(), "{text}");
+            assert!(parse_frame_ancestor(text, true).is_err(), "{text}");
         }
     }
 }

@@ -97,8 +97,9 @@ impl Settings {
         }
         if let Some(ancestors) = &file.frame_ancestors {
             self.frame_ancestors.clear();
+            let is_alone = ancestors.len() == 1;
             for ancestor in ancestors {
-                let ancestor = located(text, ancestor, |ancestor| parse_frame_ancestor(ancestor));
+                let ancestor = located(text, ancestor, |ancestor| parse_frame_ancestor(ancestor, is_alone));
                 first.keep(ancestor, |ancestor| self.frame_ancestors.push(ancestor));
             }
         }

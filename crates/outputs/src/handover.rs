@@ -23,7 +23,8 @@ pub type Taker = Box<dyn FnOnce(Taken) + Send>;
 /// What must be held as long as a connection lives: its place among those that may be open at once.
 pub type Place = Box<dyn Any + Send>;
 
-/// The word that a handler leaves for the server: who takes the socket. One per request, in its extensions.
+/// The word that a handler leaves for the server: who takes the socket. One per connection, in the extensions of all its
+/// requests.
 #[derive(Clone, Default)]
 pub struct Handover(Arc<Mutex<Option<Taker>>>);
 
@@ -40,7 +41,7 @@ impl Handover {
     }
 
     /// Whether someone asked for the socket.
-    pub fn is_left(&self) -> bool {
+    pub fn has_taker(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use framecast_hub::{Event, EventKind, Events};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::clients::{Bucket, Client, Clients, Rate, Window};
+use super::lock;
 
 /// How many wrong passwords of one address are compared a second.
 const MAX_OF_ADDRESS: usize = 5;
@@ -222,7 +223,11 @@ impl State {
         own.or_else(|| if self.is_known(client, now) { None } else { self.strangers.wait(now) })
     }
 
+    /// Whether `client` has places of its own: whoever sits at this machine can get in while a crowd guesses.
     fn is_known(&self, client: Client, now: Instant) -> bool {
+        if client.is_here() {
+            return true;
+        }
         let login = self.logins.touched_at(client);
         login.is_some_and(|at| now.saturating_duration_since(at) < STANDING)
     }
@@ -313,10 +318,6 @@ impl fmt::Display for Shown {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,6 +379,18 @@ mod tests {
         assert_eq!(compared(&guesses, ip(0), 8, soon), 5, "it has its own five");
         assert_eq!(flood(start + STANDING), 50, "which are not among the fifty");
         assert!(matches!(log_in(&guesses, ip(0), start + STANDING), Outcome::Uncompared(_)));
+    }
+
+    #[test]
+    fn this_machine_gets_in_while_a_crowd_guesses() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        assert_eq!((1..200).map(|address| compared(&guesses, ip(address), 1, now)).sum::<usize>(), 50);
+        for here in [Some("127.0.0.1".parse().unwrap()), Some("::1".parse().unwrap()), None] {
+            assert_eq!(log_in(&guesses, here, now), Outcome::Right, "{here:?}");
+        }
+        let other = Some("127.0.0.2".parse().unwrap());
+        assert!(matches!(log_in(&guesses, other, now), Outcome::Uncompared(_)), "one address, not a network");
+        assert_eq!(compared(&guesses, None, 8, now), 5);
     }
 
     #[test]

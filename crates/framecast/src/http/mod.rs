@@ -28,7 +28,7 @@ mod traffic;
 mod viewers;
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use axum::Router;
@@ -128,6 +128,11 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .layer(middleware::from_fn(address::check))
         .layer(middleware::from_fn_with_state(policy, frames::protect))
         .layer(middleware::from_fn(error_page::show))
+}
+
+/// What `mutex` guards, also after a panic: every change of it is whole by then.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Answers OPTIONS where GET and HEAD are all there is.

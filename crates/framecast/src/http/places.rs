@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 
 use super::counts::{Counts, Fate};
 use super::forwarded::IsForwarded;
+use super::lock;
 use crate::config::Settings;
 
 /// Which part of all connections one address may have, where nothing is said.
@@ -73,8 +74,10 @@ impl Places {
         let is_proxy = self.0.settings.trusted_proxies.contains(peer);
         let (own, unasked) = match self.take(peer) {
             Some(own) => (Some(own), None),
-            None if is_proxy => (None, Some(self.take_unasked(peer).ok_or_else(|| self.refused(peer))?)),
-            None => return Err(self.refused(peer)),
+            None if is_proxy => {
+                (None, Some(self.take_unasked(peer).ok_or_else(|| self.refused("a connection", peer))?))
+            }
+            None => return Err(self.refused("a connection", peer)),
         };
         let held = Held { own, _unasked: unasked, _of_request: None };
         Ok(Seat { places: self.clone(), held: Arc::new(Mutex::new(held)) })
@@ -112,15 +115,16 @@ impl Places {
         Some(Place(Some((self.clone(), table, key))))
     }
 
-    fn refused(&self, address: Option<IpAddr>) -> Full {
+    /// `what` is refused: a connection, or one request of a proxy's.
+    fn refused(&self, what: &'static str, address: Option<IpAddr>) -> Full {
         self.0.counts.count(Fate::RefusedAddress);
-        debug!(?address, "refused: its address has as many connections as it may have");
+        debug!(?address, "refused {what}: its address has as many connections as it may have");
         if let (Some(address), Some(times)) = (address, self.0.warning.occurs()) {
-            let most = self.most(address).unwrap_or_default();
             warn!(
                 %address, times,
-                "refused a connection: its address has all {most} that it may have; the limit is \
-                 max_connections_per_address"
+                "refused {what}: its address has as many connections as it may have; the limit is \
+                 max_connections_per_address. If that is the address of your proxy, let it set X-Forwarded-For, and name it in \
+                 trusted_proxies"
             );
         }
         Full
@@ -175,13 +179,17 @@ impl Seat {
         let mut held = lock(&self.held);
         if is_forwarded.is_some() {
             (held.own, held._unasked) = (None, None);
-            return self.places.take(client).map(Some).ok_or_else(|| self.places.refused(client));
+            return self
+                .places
+                .take(client)
+                .map(Some)
+                .ok_or_else(|| self.places.refused("a request", client));
         }
         if held.own.is_none() {
             held.own = self.places.take(client);
         }
         if held.own.is_none() {
-            return Err(self.places.refused(client));
+            return Err(self.places.refused("a request", client));
         }
         held._unasked = None;
         Ok(None)
@@ -202,7 +210,7 @@ pub(super) async fn hold(request: Request, next: Next) -> Response {
     let handover = extensions.get::<Handover>().cloned();
     let response = next.run(request).await;
     let Some(place) = place else { return response };
-    if handover.is_some_and(|handover| handover.is_left()) {
+    if handover.is_some_and(|handover| handover.has_taker()) {
         lock(&seat.held)._of_request = Some(place);
         return response;
     }
@@ -233,10 +241,6 @@ impl HttpBody for Served {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -71,9 +71,10 @@ pub(crate) struct Server {
     router: Router,
     settings: Arc<Settings>,
     counts: Counts,
-    places: Arc<Semaphore>,
-    /// Those of each address among them.
-    seats: Places,
+    /// Room for connections, whoever they are from.
+    room: Arc<Semaphore>,
+    /// The part of it that each address may have.
+    places: Places,
     refusals: Arc<Semaphore>,
     warning: Seldom,
     long_heads: Arc<Seldom>,
@@ -84,8 +85,8 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(listener: Listener, router: Router, context: &Context) -> Self {
         let (settings, counts) = (Arc::clone(&context.settings), context.connections.clone());
-        let places = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
-        let seats = Places::new(Arc::clone(&settings), counts.clone());
+        let room = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let places = Places::new(Arc::clone(&settings), counts.clone());
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
         let (warning, connections) = (Seldom::default(), TaskTracker::new());
         let (long_heads, crowd) = (Arc::default(), Crowd::new());
@@ -94,8 +95,8 @@ impl Server {
             router,
             settings,
             counts,
+            room,
             places,
-            seats,
             refusals,
             warning,
             long_heads,
@@ -133,7 +134,7 @@ impl Server {
     }
 
     fn take(&self, socket: Socket, peer: Peer, shutdown: &CancellationToken) {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
             self.counts.count(Fate::Refused);
             debug!(?peer, "refused: all connections are in use");
             if let Some(times) = self.warning.occurs() {
@@ -142,7 +143,7 @@ impl Server {
             }
             return self.refuse(socket, FULL);
         };
-        let Ok(seat) = self.seats.seat(peer.0) else { return self.refuse(socket, places::FULL) };
+        let Ok(seat) = self.places.seat(peer.0) else { return self.refuse(socket, places::FULL) };
         self.counts.count(Fate::Accepted);
         connection::configure(&socket);
         // Whoever takes the connection over holds its places, and the server's end waits for them too.

@@ -6,7 +6,7 @@ mod bucket;
 mod window;
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use framecast_outputs::client_key;
@@ -14,7 +14,7 @@ use framecast_outputs::client_key;
 pub(crate) use bucket::{Bucket, Rate};
 pub(crate) use window::Window;
 
-/// Of how many clients something is remembered: more than attack at once, in some hundred kilobytes.
+/// Of how many clients something is remembered: more than attack at once, in a megabyte or two.
 pub(crate) const MAX_CLIENTS: usize = 4096;
 
 /// Whom a request counts for: an address, of IPv6 its /64. All who come over a UNIX socket, and not for another, are one.
@@ -24,6 +24,13 @@ pub(crate) struct Client(Option<IpAddr>);
 impl Client {
     pub(crate) fn new(address: Option<IpAddr>) -> Self {
         Self(address.map(client_key))
+    }
+
+    /// Whether it is this machine, by its usual address or over a UNIX socket.
+    pub(crate) fn is_here(self) -> bool {
+        self.0.is_none_or(|address| {
+            address == Ipv4Addr::LOCALHOST || address == client_key(Ipv6Addr::LOCALHOST.into())
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `POST /api/events`: a mark that a person or a program sets.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::{Body, to_bytes};
@@ -14,10 +14,10 @@ use framecast_outputs::{Peer, Refusal};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::http::Context;
 use crate::http::api::json;
 use crate::http::clients::{Bucket, Client, Clients, Rate};
 use crate::http::forwarded::{self, IsForwarded};
+use crate::http::{Context, lock};
 
 /// The bound on a request's body: a label whose every character is escaped fits.
 const MAX_BODY_BYTES: usize = 16 << 10;
@@ -66,7 +66,7 @@ impl Marks {
     /// How long it has to wait.
     fn take(&self, setter: Setter, per_minute: u32, now: Instant) -> Result<(), Duration> {
         let rate = Rate { burst: per_minute, interval: Duration::from_secs(60) / per_minute };
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = lock(&self.0);
         counted.clients.touch(setter.client, now).take(rate, now)?;
         let Some(proxy) = setter.proxy else { return Ok(()) };
         let rate = Rate {

@@ -8,7 +8,7 @@ use framecast::{App, CancellationToken, Delivery, Drivers, Settings};
 use framecast_testkit::client::{Stream, head_of, read_head, send};
 use tokio::io::AsyncWriteExt;
 
-use crate::{Server, error};
+use crate::{Server, error, soon};
 
 #[test]
 fn a_head_that_is_too_large_is_refused_politely() {
@@ -147,5 +147,5 @@ fn connections_beyond_the_bound_are_told_so() {
     }
     drop(streams);
     // Their places become free as soon as they are known to have gone.
-    while server.get("/healthz").status == 503 {}
+    soon("a place becomes free", || (server.get("/healthz").status != 503).then_some(()));
 }

@@ -3,14 +3,14 @@
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use framecast::Account;
 use framecast_testkit::client::{Answer, head_of, read_answer, send};
 
-use crate::{Server, error};
+use crate::{Server, error, soon};
 
 fn server() -> Server {
     Server::with(|settings| settings.account = Some(Account::new("me", "right").unwrap()))
@@ -111,14 +111,11 @@ fn an_event_tells_who_guessed_and_how_often() {
     let server = server();
     assert_eq!(Connection::open(&server).ask("2001:db8::7", "wrong", 3).len(), 3);
     let headers = [("Authorization", &*basic("right"))];
-    let event = loop {
+    let event = soon("the event is there", || {
         let answer = server.ask("GET /api/events?kind=denied", &headers);
         let page: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
-        match page["events"].get(0) {
-            Some(event) => break event.clone(),
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
+        page["events"].get(0).cloned()
+    });
     assert_eq!(event["text"], "wrong password from 2001:db8::7");
     assert_eq!((&event["camera"], &event["count"]), (&serde_json::Value::Null, &3.into()));
 }

@@ -23,6 +23,7 @@ mod viewers;
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use framecast::{App, CancellationToken, Drivers, Settings};
 use framecast_testkit::client::{Answer, get};
@@ -30,6 +31,21 @@ use serde_json::Value;
 
 /// Twenty small pictures a second.
 const QUICK: &str = "emulated:?fps=20&size=64x64";
+
+/// How long a test waits for what must come: far longer than it takes, so that only a hang fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `look` finds something, for as long as [`PATIENCE`].
+fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A server on a free port, on a thread of its own; ended when dropped.
 struct Server {
@@ -82,9 +98,7 @@ impl Server {
 
     /// Waits until what `path` answers is as `expected` says.
     fn until(&self, path: &str, expected: impl Fn(&Value) -> bool) {
-        while !expected(&self.json(path)) {
-            thread::yield_now();
-        }
+        soon(path, || expected(&self.json(path)).then_some(()));
     }
 
     /// Waits until a field of a camera has this value.

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use framecast_testkit::client::{Answer, Stream, head_of, read_answer, send};
 
-use crate::{Server, error};
+use crate::{Server, error, soon};
 
 const KEY: &str = "max_connections_per_address";
 
@@ -19,6 +19,11 @@ fn kept(server: &Server, address: &str) -> (std::io::BufReader<TcpStream>, Answe
 
 fn ask(server: &Server, address: &str) -> Answer {
     server.ask("GET /healthz", &[("X-Forwarded-For", address)])
+}
+
+/// Waits until what `ask` asks has a place.
+fn until_free(ask: impl Fn() -> Answer) {
+    soon("a place becomes free", || (ask().status != 503).then_some(()));
 }
 
 #[test]
@@ -37,9 +42,7 @@ fn streams_through_a_proxy_hold_the_places_of_their_client_to_their_end() {
     assert!(streams[0].nth(20).is_some());
     assert_eq!(ask(&server, "192.0.2.1").status, 503);
     drop(streams);
-    while ask(&server, "192.0.2.1").status == 503 {
-        std::thread::yield_now();
-    }
+    until_free(|| ask(&server, "192.0.2.1"));
     let metrics = server.get("/metrics").text();
     assert!(metrics.contains("framecast_failed_connections_total{why=\"refused_address\"}"), "{metrics}");
 }
@@ -60,9 +63,7 @@ fn a_websocket_through_a_proxy_holds_its_place() {
         assert_eq!(framecast_testkit::client::read_head(&mut socket).status, 101, "{path}");
         assert_eq!(ask(&server, "192.0.2.1").status, 503, "{path}");
         drop(socket);
-        while ask(&server, "192.0.2.1").status == 503 {
-            std::thread::yield_now();
-        }
+        until_free(|| ask(&server, "192.0.2.1"));
     }
 }
 
@@ -86,9 +87,7 @@ fn this_machine_has_any_number_of_connections_unless_a_bound_is_set() {
     assert_eq!(answer.status, 503);
     assert!(error(&answer).contains(KEY), "{}", error(&answer));
     held[0].write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
-    while bound.get("/healthz").status == 503 {
-        std::thread::yield_now();
-    }
+    until_free(|| bound.get("/healthz"));
 }
 
 #[test]
@@ -103,9 +102,7 @@ fn an_address_that_is_no_proxys_is_refused_before_it_asks() {
     assert_eq!(answer.status, 503);
     assert!(error(&answer).contains(KEY), "{}", error(&answer));
     drop(stream);
-    while ask(&server, "192.0.2.1").status == 503 {
-        std::thread::yield_now();
-    }
+    until_free(|| ask(&server, "192.0.2.1"));
 }
 
 #[test]

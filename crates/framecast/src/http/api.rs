@@ -1,17 +1,20 @@
 //! The JSON API: what the cameras are doing.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use framecast_drivers::{Capture, Device};
 use framecast_hub::{Channel, Feed, Rendition, State as CameraState};
 use framecast_media::visible_json;
 use framecast_outputs::{Refusal, percent_encoded};
+use futures_util::stream;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
@@ -22,6 +25,9 @@ const DEVICES_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long it is told what they answered before they are asked again.
 const DEVICES_MAX_AGE: Duration = Duration::from_secs(10);
+
+/// What the API answers.
+pub(super) const JSON: &str = "application/json";
 
 /// `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
 pub(crate) fn routes(context: Context) -> Router {
@@ -50,8 +56,11 @@ impl Listing {
 }
 
 /// What is plugged in. One call at a time asks the devices, and a caller who waits no longer does not end it: each opens
-/// them all, and where one of them hangs, further calls must not hang in it, too.
-async fn devices(State(context): State<Context>) -> Result<Response, Refusal> {
+/// them all, and where one of them hangs, further calls must not hang in it, too. HEAD asks none.
+async fn devices(State(context): State<Context>, method: Method) -> Result<Response, Refusal> {
+    if method == Method::HEAD {
+        return Ok(of_unknown_length(JSON));
+    }
     let listed = async {
         let mut listing = Arc::clone(&context.listing).lock_owned().await;
         if let Some(devices) = listing.fresh(Instant::now()) {
@@ -238,6 +247,12 @@ pub(super) fn json(body: impl Serialize) -> Response {
     let text = serde_json::to_string(&body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (head, visible_json(&text).into_owned()).into_response()
+}
+
+/// The answer to HEAD where a device would have to be asked for more.
+pub(super) fn of_unknown_length(content_type: &'static str) -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, content_type)];
+    (headers, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())).into_response()
 }
 
 /// UTC with milliseconds, as in `2026-11-23T14:03:22.250Z`.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use framecast_drivers::{Control, ControlKind, ControlValue, Driver, Error};
@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Context;
-use super::api::json;
+use super::api::{JSON, json, of_unknown_length};
 use crate::camera::Camera;
 use crate::controls::{Changes, StateError, StateFile};
 
@@ -80,8 +80,16 @@ async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Resp
     })
 }
 
-async fn list(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Refusal> {
+async fn list(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    method: Method,
+) -> Result<Response, Refusal> {
     let device = Device::of(context.camera(&name)?)?;
+    // To ask a device is to open it.
+    if method == Method::HEAD {
+        return Ok(of_unknown_length(JSON));
+    }
     let controls = device.controls().await?;
     Ok(answer(&context, name, controls).await)
 }

@@ -27,6 +27,8 @@ struct State {
     set: Vec<String>,
     is_away: bool,
     hangs: bool,
+    /// How often it was asked for its controls, or what it is.
+    asked: usize,
 }
 
 fn control(id: &str, kind: ControlKind, default: Option<ControlValue>) -> Control {
@@ -68,6 +70,11 @@ impl Device {
         self.0.lock().unwrap().set.clone()
     }
 
+    /// How often it was asked for its controls, or what it is.
+    pub(crate) fn asked(&self) -> usize {
+        self.0.lock().unwrap().asked
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.0.lock().unwrap());
     }
@@ -98,8 +105,14 @@ impl Driver for Device {
         })
     }
 
+    fn devices(&self) -> BoxFuture<'_, Vec<framecast::Device>> {
+        self.change(|state| state.asked += 1);
+        Box::pin(async { Vec::new() })
+    }
+
     fn controls<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, DriverError>> {
         Box::pin(async {
+            self.change(|state| state.asked += 1);
             if self.0.lock().unwrap().hangs {
                 std::future::pending::<()>().await;
             }

@@ -1,6 +1,6 @@
 //! HEAD: the head of what GET answers, and nothing done.
 
-use framecast_testkit::client::ask;
+use framecast_testkit::client::{Answer, ask};
 use serde_json::Value;
 
 use crate::controls::Device;
@@ -65,9 +65,15 @@ fn head_carries_nothing_out_wherever_it_is_sent() {
             ask(server.address, &format!("HEAD {path}?{order}"), &[]);
         }
     }
-    assert_eq!(device.set(), [""; 0]);
+    assert_eq!((device.set(), device.asked()), (Vec::new(), 0), "not even asked");
     let events = server.json("/api/events?kind=controls,mark");
     assert_eq!(events["events"], Value::Array(Vec::new()));
+    for path in ["/api/devices", "/api/cameras/front/controls", "/input.json", "/input_0.json", "/option"] {
+        let (head, got) = (ask(server.address, &format!("HEAD {path}"), &[]), server.get(path));
+        let of = |answer: &Answer| (answer.status, answer.header("content-type").map(str::to_owned));
+        assert_eq!(of(&head), of(&got), "{path}");
+    }
+    assert_eq!(device.asked(), 5, "by GET alone");
     // The same by GET is carried out where it is an order.
     for request in
         [format!("/?{}", ORDERS[0]), format!("/option?{}", ORDERS[1]), format!("/option?{}", ORDERS[2])]

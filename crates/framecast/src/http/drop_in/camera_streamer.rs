@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use framecast_media::visible_lines;
 use framecast_outputs::{Refusal, percent_encoded};
@@ -130,7 +130,10 @@ pub(super) async fn option(State(drop_in): State<DropIn>, request: Request) -> R
         None => query.pairs().filter(|(name, _)| !matches!(*name, "camera" | "device")).collect(),
     };
     if asked.is_empty() {
-        let controls = Device::of(camera)?.controls().await?;
+        let device = Device::of(camera)?;
+        // To ask a device is to open it.
+        let is_head = request.method() == Method::HEAD;
+        let controls = if is_head { Vec::new() } else { device.controls().await? };
         let names: Vec<&str> = controls.iter().map(|control| control.id.as_str()).collect();
         let text =
             format!("No options passed.\r\n\r\nSet: /option?name=value\r\n\r\n{}\r\n", names.join("\r\n"));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use framecast_drivers::{Control, ControlKind, ControlValue};
 use framecast_hub::Feed;
@@ -18,6 +18,7 @@ use super::client::Wanted;
 use super::query::Query;
 use super::{DropIn, EXPIRES, command, json, picture_answer, set_head, ustreamer};
 use crate::camera::Camera;
+use crate::http::api::of_unknown_length;
 use crate::http::controls::Device;
 
 const HEAD: [(&str, &str); 3] = [
@@ -150,16 +151,21 @@ struct Format {
 }
 
 pub(super) async fn first_input(state: State<DropIn>, request: Request) -> Result<Response, Refusal> {
-    describe_input(state.camera(&Query::parse(request.uri().query()))?).await
+    describe_input(state.camera(&Query::parse(request.uri().query()))?, request.method()).await
 }
 
 /// `/input_N.json`: the controls of the camera, and the size that it has now.
-pub(super) async fn input_json(state: State<DropIn>, n: usize) -> Result<Response, Refusal> {
-    describe_input(state.nth_camera(n)?).await
+pub(super) async fn input_json(state: State<DropIn>, n: usize, method: Method) -> Result<Response, Refusal> {
+    describe_input(state.nth_camera(n)?, &method).await
 }
 
-async fn describe_input(camera: &Arc<Camera>) -> Result<Response, Refusal> {
-    let controls = Device::of(camera)?.controls().await?;
+async fn describe_input(camera: &Arc<Camera>, method: &Method) -> Result<Response, Refusal> {
+    let device = Device::of(camera)?;
+    // To ask a device is to open it.
+    if method == Method::HEAD {
+        return Ok(of_unknown_length(JAVASCRIPT));
+    }
+    let controls = device.controls().await?;
     let described = controls.iter().enumerate().map(|(n, control)| describe(n, control)).collect();
     let formats = camera.feed.source().newest().map(|frame| Format {
         id: "0",

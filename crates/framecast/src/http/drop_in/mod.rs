@@ -76,7 +76,7 @@ pub(super) fn routes(drop_in: &DropIn) -> Router {
         router = router.route(path, get(camera_streamer::no_video).post(camera_streamer::no_video));
     }
     for n in 0..drop_in.context.cameras.len() {
-        let input = move |state| mjpg_streamer::input_json(state, n);
+        let input = move |state, method| mjpg_streamer::input_json(state, n, method);
         router = router.route(&format!("/input_{n}.json"), get(input).options(options));
     }
     // Motion: cameras count from 1, and 0, which is all of them there, is the default one.

@@ -19,10 +19,10 @@ impl Peer {
 }
 
 /// What stands for `address` where clients are counted: itself, but of an IPv6 address the first 64 bits, since a client
-/// has all that begin with them.
+/// has all that begin with them. Link-local addresses (fe80::/10) all begin with the same ones, and are told apart.
 pub fn client_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => {
+        IpAddr::V6(address) if !address.is_unicast_link_local() => {
             IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - CLIENT_BITS))))
         }
         address => address,
@@ -39,5 +39,6 @@ mod tests {
         assert_eq!(key("192.0.2.7"), "192.0.2.7");
         assert_eq!(key("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(key("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(key("fe80::1:2:3:4"), "fe80::1:2:3:4", "a neighbour on the link");
     }
 }

@@ -7,6 +7,7 @@
 mod ending;
 mod figures;
 mod record;
+mod refused;
 mod skips;
 
 use std::collections::BTreeMap;
@@ -17,17 +18,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use framecast_hub::{Event, EventKind, Feed};
+use framecast_hub::Feed;
 use tokio::time::Instant;
 use tracing::field::display;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 pub use ending::Ending;
 pub use figures::Figures;
 pub use record::{Record, Via};
+use refused::Refused;
 pub(crate) use skips::Skips;
 
-use crate::{Seldom, client_key};
+use crate::client_key;
 
 /// How many viewers there may be at once; `None` for any number. Cameras have limits of their own besides
 /// ([`Bounds::max_viewers`](framecast_hub::Bounds::max_viewers)).
@@ -50,16 +52,6 @@ struct Registry {
     present: Mutex<BTreeMap<u64, Arc<Record>>>,
     refused: Refused,
     figures: Mutex<BTreeMap<String, Arc<Figures>>>,
-}
-
-/// Viewers that were refused since the start, by the limit that refused them.
-#[derive(Debug, Default)]
-struct Refused {
-    server: AtomicU64,
-    camera: AtomicU64,
-    address: AtomicU64,
-    /// Whether it is to be told, by the camera and the limit's key: what is refused of one says nothing of another.
-    told: Mutex<BTreeMap<(String, &'static str), Seldom>>,
 }
 
 /// There is no place for one more viewer.
@@ -156,32 +148,12 @@ impl Viewers {
 
     /// How many were refused since the start because the whole server, a camera, or an address had its most.
     pub fn refused(&self) -> [(&'static str, u64); 3] {
-        let Refused { server, camera, address, .. } = &self.0.refused;
-        [("server", server), ("camera", camera), ("address", address)]
-            .map(|(name, count)| (name, count.load(Ordering::Relaxed)))
+        self.0.refused.counts()
     }
 
     /// What was counted since the start for each camera that was ever watched, by name.
     pub fn figures(&self) -> Vec<(String, Arc<Figures>)> {
         lock(&self.0.figures).iter().map(|(name, figures)| (name.clone(), Arc::clone(figures))).collect()
-    }
-}
-
-impl Refused {
-    fn add(&self, full: &Full, feed: &Feed) {
-        let (count, key) = match full.limit {
-            Limit::Server => (&self.server, "max_viewers"),
-            Limit::Camera(_) => (&self.camera, "max_viewers of the camera"),
-            Limit::Address(_) => (&self.address, "max_viewers_per_address"),
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-        let camera = feed.name();
-        let times = lock(&self.told).entry((camera.to_owned(), key)).or_default().occurs();
-        if let Some(times) = times {
-            warn!(camera, times, "refused a viewer: {full}; the limit is {key} in the configuration");
-            let event = Event::new(EventKind::Refused, SystemTime::now()).saying(full.to_string());
-            feed.tell(event.counting(times));
-        }
     }
 }
 
@@ -355,6 +327,21 @@ mod tests {
             );
         }
         assert_eq!(viewers.refused()[1], ("camera", 1001));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_flood_is_told_too() {
+        let hub = Hub::new();
+        let bounds = Bounds { max_viewers: Some(0), ..Bounds::default() };
+        let door = hub.add_with("door", bounds, SystemTime::UNIX_EPOCH).unwrap();
+        let (viewers, mut events) = (Viewers::default(), hub.events().subscribe());
+        (0..1000).for_each(|_| drop(viewers.admit(&door, None, Via::Mjpeg).unwrap_err()));
+        let start = Instant::now();
+        for count in [1, 999] {
+            let Some(Told::Event(event)) = events.next().await else { panic!("nothing is told of {count}") };
+            assert_eq!(event.count, Some(count));
+        }
+        assert_eq!(start.elapsed(), Duration::from_secs(60));
     }
 
     #[test]

@@ -201,7 +201,12 @@ fn guess(client: &Client) -> io::Result<Option<u16>> {
                 "Z3Vlc3Nlcjp{:08}",
                 client.turn.wrapping_mul(PIPELINED).wrapping_add(n) % 100_000_000
             );
-            format!("GET / HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {wrong}\r\n{more}\r\n", client.server)
+            // The last one ends the connection, so that the next turn begins at once.
+            let end = if n + 1 == PIPELINED { "Connection: close\r\n" } else { "" };
+            format!(
+                "GET / HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {wrong}\r\n{more}{end}\r\n",
+                client.server
+            )
         })
         .collect();
     stream.write_all(requests.as_bytes())?;

@@ -188,7 +188,9 @@ fn start(
                         // A server that refuses may do so by closing.
                         Err(_) => Some(&counts.failed),
                     };
-                    count.into_iter().for_each(|count| drop(count.fetch_add(1, Ordering::Relaxed)));
+                    if let Some(count) = count {
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
                     client.turn += 1;
                     thread::sleep(pause);
                 }

@@ -71,11 +71,16 @@ pub(crate) async fn resolve(
         if let Some(client) = client(trusted, by, headers) {
             request.extensions_mut().insert(Peer(Some(client)));
             request.extensions_mut().insert(IsForwarded { by });
-        } else if !trusted.contains(by) && NAMES.iter().any(|name| headers.contains_key(name)) {
+        } else if speaks_in_vain(trusted, by, headers) {
             proxies.warn(by);
         }
     }
     next.run(request).await
+}
+
+/// Whether `connected` says whose request it is, and is not trusted.
+fn speaks_in_vain(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> bool {
+    !trusted.contains(connected) && NAMES.iter().any(|name| headers.contains_key(name))
 }
 
 /// The address for which `connected` passed a request on: the right-most that is not trusted itself, or the left-most of
@@ -183,6 +188,24 @@ mod tests {
         assert_eq!(of(local, &[("forwarded", "for=_hidden")]), None);
         let both = [("forwarded", "for=198.51.100.1"), ("x-forwarded-for", "203.0.113.7")];
         assert_eq!(of(local, &both), ip("203.0.113.7"));
+    }
+
+    #[test]
+    fn a_proxy_that_is_not_trusted_is_told_of_and_no_one_else() {
+        let trusted = TrustedProxies::default();
+        let is_told = |connected, name: &'static str| {
+            speaks_in_vain(
+                &trusted,
+                connected,
+                &HeaderMap::from_iter([(HeaderName::from_static(name), "203.0.113.7".parse().unwrap())]),
+            )
+        };
+        for name in ["x-forwarded-for", "forwarded"] {
+            assert!(
+                is_told(ip("172.18.0.3"), name) && !is_told(ip("127.0.0.1"), name) && !is_told(None, name)
+            );
+        }
+        assert!(!is_told(ip("172.18.0.3"), "user-agent"));
     }
 
     #[test]

@@ -89,6 +89,7 @@ function showAddresses() {
     addressRow("Stream", stream),
     addressRow("Snapshot", address(`${path}/snapshot.jpg`)),
     addressRow("HTML", `<img src="${stream}" alt="${alt}">`),
+    addressRow("Frame", `<iframe src="${address(path)}?embed" title="${alt}" width="640" height="360"></iframe>`),
   );
 }
 

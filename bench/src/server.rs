@@ -143,8 +143,9 @@ impl Candidate {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command.arg("--listen").arg(listen.to_string());
-        // Its history is not the one of whoever runs this.
-        command.env("XDG_STATE_HOME", work).env_remove("STATE_DIRECTORY");
+        // Its history is neither that of the account that runs this, nor another version's.
+        let state = work.join(self.name.replace('/', "-"));
+        command.env("XDG_STATE_HOME", state).env_remove("STATE_DIRECTORY");
         if let Some(password) = &self.password {
             command.env("FRAMECAST_PASSWORD", password);
         }

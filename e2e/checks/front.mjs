@@ -3,10 +3,11 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { moves, open } from "../lib/browser.mjs";
 import { freePort } from "../lib/framecast.mjs";
 import { digest, jpegSize, readStream } from "../lib/multipart.mjs";
@@ -14,7 +15,14 @@ import { find } from "../lib/tool.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const SIZE = { width: 320, height: 240 };
+const DOCUMENT = fileURLToPath(new URL("../../docs/drop-in.md", import.meta.url));
 const CAMERA = `front=test:?size=${SIZE.width}x${SIZE.height}&fps=10`;
+
+/** What `docs/drop-in.md` says `proxy` needs for the page, before the server at `back`. */
+function documented(proxy, back) {
+  const [, text] = new RegExp("```" + proxy + "\n([^`]*)```").exec(readFileSync(DOCUMENT, "utf8"));
+  return text.replace("5000", String(back));
+}
 
 // The upstream has a name of its own and nothing says which Host to pass on, so that nginx sends this name.
 const NGINX = (folder, front, back) => `
@@ -42,16 +50,7 @@ http {
       proxy_ignore_headers X-Accel-Buffering;
       proxy_pass http://mjpgstreamer1/;
     }
-    # What docs/drop-in.md says a proxy needs for the page.
-    location /cams/ {
-      proxy_buffering off;
-      proxy_set_header Host $http_host;
-      proxy_http_version 1.1;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection "upgrade";
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_pass http://mjpgstreamer1/;
-    }
+    ${documented("nginx", `${back}/`).replace("location / ", "location /cams/ ")}
   }
 }
 `;
@@ -68,9 +67,11 @@ frontend printer
   option forwardfor except 127.0.0.1
   acl is_webcam path_beg /webcam/
   use_backend camera if is_webcam
+  default_backend framecast
 backend camera
   http-request replace-path /webcam/(.*) /\\1
   server camera1 127.0.0.1:${back}
+${documented("haproxy", back)}
 `;
 
 const PROXIES = {
@@ -140,11 +141,11 @@ async function asItComes(stage, name) {
   ensure(!framecast.log.includes("allowed_hosts"), "a request was refused for its name");
 }
 
-/** The page behind nginx with the lines that the documentation names: a wall over one WebSocket, and a mark. */
-async function wholePage(stage) {
+/** The page behind a proxy with the lines of the documentation: a wall over one WebSocket, and a mark. */
+async function wholePage(stage, name, prefix) {
   const framecast = await stage.framecast([CAMERA, CAMERA.replace("front", "yard")]);
-  const port = await startProxy(stage, "nginx", framecast.port);
-  const page = await open(await stage.browser("chromium"), `http://localhost:${port}/cams/`);
+  const port = await startProxy(stage, name, framecast.port);
+  const page = await open(await stage.browser("chromium"), `http://localhost:${port}${prefix}`);
   await until("both cameras are painted from one WebSocket", async () => (await page.$$(".tile canvas.seen")).length === 2);
   await page.keyboard.press("m");
   await page.waitForSelector("dialog[open]");
@@ -175,6 +176,7 @@ async function unknownName(stage) {
 export const checks = [
   { name: "front-nginx", needs: ["nginx", "chromium"], run: (stage) => asItComes(stage, "nginx") },
   { name: "front-haproxy", needs: ["haproxy", "chromium"], run: (stage) => asItComes(stage, "haproxy") },
-  { name: "front-page", needs: ["nginx", "chromium"], run: wholePage },
+  { name: "front-page-nginx", needs: ["nginx", "chromium"], run: (stage) => wholePage(stage, "nginx", "/cams/") },
+  { name: "front-page-haproxy", needs: ["haproxy", "chromium"], run: (stage) => wholePage(stage, "haproxy", "/") },
   { name: "front-unknown-name", needs: ["haproxy", "chromium"], run: unknownName },
 ];

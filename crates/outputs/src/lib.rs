@@ -27,7 +27,7 @@ use bytes::Bytes;
 use futures_util::stream;
 
 pub use handover::{Handover, Place, Socket, Taken, Taker};
-pub use peer::{Peer, client_key};
+pub use peer::{Peer, client_key, client_network};
 pub use refusal::Refusal;
 pub use seldom::Seldom;
 pub use viewers::{Ending, Figures, Full, Limit, Limits, Record, Via, Viewer, Viewers};

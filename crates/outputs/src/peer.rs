@@ -29,6 +29,16 @@ pub fn client_key(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The network that is one client, where that is more than `address` alone.
+pub fn client_network(address: IpAddr) -> Option<String> {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_unicast_link_local() && !address.is_loopback() => {
+            Some(format!("{}/{CLIENT_BITS}", client_key(address.into())))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +50,10 @@ mod tests {
         assert_eq!(key("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(key("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(key("fe80::1:2:3:4"), "fe80::1:2:3:4", "a neighbour on the link");
+        let network = |text: &str| client_network(text.parse().unwrap());
+        assert_eq!(network("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1:2::/64"));
+        for text in ["192.0.2.7", "::ffff:192.0.2.7", "fe80::1", "::1"] {
+            assert_eq!(network(text), None, "{text}");
+        }
     }
 }

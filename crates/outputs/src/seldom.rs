@@ -3,6 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+/// How long nothing more is told of the same.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// One kind of warning: when it was told, and how often there was reason to since.
 #[derive(Debug, Default)]
 pub struct Seldom(Mutex<State>);
@@ -14,34 +17,16 @@ struct State {
 }
 
 impl Seldom {
-    /// How long nothing more is told of the same.
-    pub(crate) const PAUSE: Duration = Duration::from_secs(60);
-
     /// There is reason to warn now. Where it may be told: how often there was since it was told before, this time
     /// included.
     pub fn occurs(&self) -> Option<u64> {
         self.occurs_at(Instant::now())
     }
 
-    /// How often there was reason to warn since it was told.
-    pub(crate) fn untold(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).untold
-    }
-
-    /// How often there was reason to warn since it was told, if ever: it is told now.
-    pub(crate) fn rest(&self) -> Option<u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.untold == 0 {
-            return None;
-        }
-        state.told_at = Some(Instant::now());
-        Some(std::mem::take(&mut state.untold))
-    }
-
     fn occurs_at(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.untold += 1;
-        if state.told_at.is_some_and(|told_at| now.saturating_duration_since(told_at) < Self::PAUSE) {
+        if state.told_at.is_some_and(|told_at| now.saturating_duration_since(told_at) < PAUSE) {
             return None;
         }
         state.told_at = Some(now);
@@ -60,7 +45,7 @@ mod tests {
         for second in 1..60 {
             assert_eq!(seldom.occurs_at(now + Duration::from_secs(second)), None);
         }
-        assert_eq!(seldom.occurs_at(now + Seldom::PAUSE), Some(60));
-        assert_eq!(seldom.occurs_at(now + Seldom::PAUSE * 9), Some(1));
+        assert_eq!(seldom.occurs_at(now + PAUSE), Some(60));
+        assert_eq!(seldom.occurs_at(now + PAUSE * 9), Some(1));
     }
 }

@@ -9,9 +9,11 @@ const MAX_NAME_CHARS: usize = 64;
 
 /// An origin as browsers send it, or `*`.
 pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
-    is_origin(text).then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
+    // A pattern would match no origin: what browsers send is compared as it is.
+    let is_one = is_origin(text) && (text == "*" || !text.contains('*'));
+    is_one.then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
         let shown = text.rsplit('@').next().unwrap_or_default();
-        format!("`{shown}` is no origin; write it like https://dashboard.example, without a path, or \"*\"")
+        format!("`{shown}` is no origin; write it like https://dashboard.example, without a path or a `*` in it, or \"*\"")
     })
 }
 
@@ -77,7 +79,16 @@ mod tests {
         for text in ["*", "https://a.example", "http://a:81", "http://[::1]:81"] {
             assert_eq!(parse_origin(text).unwrap(), text);
         }
-        for text in ["", "a.example", "https://", "https://a/", "ftp://a", "https://a b", "null"] {
+        for text in [
+            "",
+            "a.example",
+            "https://",
+            "https://a/",
+            "ftp://a",
+            "https://a b",
+            "null",
+            "https://*.a.example",
+        ] {
             assert!(parse_origin(text).is_err(), "{text}");
         }
         assert_eq!(parse_host("Cam.Example:81").unwrap(), "cam.example:81");

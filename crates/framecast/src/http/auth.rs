@@ -11,7 +11,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use framecast_outputs::{Peer, Refusal};
 
+use super::clients::Client;
 use super::credentials::Credentials;
+use super::forwarded::{IsForwarded, is_passed_on};
 use super::guesses::{Guesses, Login, Outcome};
 use crate::config::Account;
 
@@ -48,7 +50,9 @@ pub(crate) async fn check(
     };
     let login = request.extensions().get::<Login>().cloned().unwrap_or_default();
     let address = Peer::of(request.extensions());
-    match guesses.attempt(address, &login, Instant::now(), || auth.accepts(&given)) {
+    let is_passed_on = request.extensions().get::<IsForwarded>().is_some() || is_passed_on(request.headers());
+    let client = if is_passed_on { Client::through_proxy(address) } else { Client::new(address) };
+    match guesses.attempt(client, address, &login, Instant::now(), || auth.accepts(&given)) {
         Outcome::Right => next.run(request).await,
         Outcome::Wrong => challenge("wrong user or password"),
         Outcome::Uncompared(wait) => too_many(wait),

@@ -3,13 +3,15 @@
 //! Programs get the same refusal as JSON; which of the two it is, the request says. Nothing is decided here but the form.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use framecast_media::visible;
 use framecast_outputs::Refusal;
 
 const PAGE: &str = include_str!("../../../../web/error.html");
+
+const WAY: &str = r#"<p><a class="button" href="{start}">All cameras</a></p>"#;
 
 /// Answers a refusal as a page where the client asks for pages.
 pub(super) async fn show(request: Request, next: Next) -> Response {
@@ -48,9 +50,13 @@ fn way_to_start(path: &str) -> String {
 }
 
 fn page(refusal: &Refusal, start: &str) -> String {
-    let status = refusal.status.canonical_reason().unwrap_or("Error");
+    let (status, way) = match refusal.status {
+        // By this name there is nothing at the start either.
+        StatusCode::MISDIRECTED_REQUEST => ("Unknown name", ""),
+        status => (status.canonical_reason().unwrap_or("Error"), WAY),
+    };
     // The sentence goes in last: what it quotes of the address is never taken for a place to fill.
-    let page = PAGE.replace("{status}", status).replace("{start}", start);
+    let page = PAGE.replace("{status}", status).replace("{way}", way).replace("{start}", start);
     page.replace("{sentence}", &escaped(&visible(&refusal.message)))
 }
 
@@ -61,8 +67,6 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
-
     use super::*;
 
     #[test]
@@ -99,6 +103,13 @@ mod tests {
     }
 
     #[test]
+    fn by_an_unknown_name_no_way_leads_on() {
+        let message = "host `cam.example` is not this server's".to_owned();
+        let page = page(&Refusal { status: StatusCode::MISDIRECTED_REQUEST, message }, "./");
+        assert!(page.contains("<h1>Unknown name</h1>") && !page.contains("All cameras"), "{page}");
+    }
+
+    #[test]
     fn what_an_address_says_is_text_on_the_page() {
         let message = "there is nothing at /<script>&{start}".to_owned();
         let page = page(&Refusal { status: StatusCode::NOT_FOUND, message }, "../");
@@ -107,6 +118,6 @@ mod tests {
             page.contains("<h1>Not Found</h1>") && page.contains("href=\"../static/style.css\""),
             "{page}"
         );
-        assert!(!page.contains("{status}"));
+        assert!(page.contains("href=\"../\">All cameras<") && !page.contains("{status}"));
     }
 }

@@ -4,7 +4,7 @@
 //! `Host` header then carries the hostile name. Which names cannot be such a one, [`Names`] decides. A request that
 //! changes something must come from our own pages.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -16,7 +16,8 @@ use framecast_outputs::{Refusal, drawn};
 use tracing::warn;
 
 use super::cors::Origins;
-use super::host::{Names, is_at, is_name};
+use super::host::{Names, is_at, is_name, without_port};
+use super::lock;
 use crate::config::Settings;
 
 /// The names under which this server may be reached.
@@ -31,6 +32,9 @@ pub(crate) struct Guard {
     picture: OnceLock<Option<Bytes>>,
 }
 
+/// What the page needs that says so: there is nothing in these that a stranger may not read.
+const OF_REFUSAL: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
+
 /// How long a name that was refused is not told of again.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -43,22 +47,50 @@ struct RefusedNames(Mutex<Refused>);
 
 #[derive(Debug, Default)]
 struct Refused {
-    /// What was told of in the last [`PAUSE`], and when.
-    told: Vec<(String, Instant)>,
+    names: Vec<RefusedName>,
+    /// Requests by names for which there was no room.
+    others: u64,
+}
+
+#[derive(Debug)]
+struct RefusedName {
+    name: String,
+    told_at: Instant,
+    /// Requests by this name since then.
     untold: u64,
 }
 
+/// What is to be told of a name that is refused.
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    /// How often it was since it was told of before, this time included.
+    times: u64,
+    /// How often names were that nothing was told of.
+    others: u64,
+}
+
 impl RefusedNames {
-    /// `name` is refused. Where it may be told: how often any was since one was told before, this time included.
-    fn occurs(&self, name: &str, now: Instant) -> Option<u64> {
-        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.untold += 1;
-        refused.told.retain(|(_, at)| now.saturating_duration_since(*at) < PAUSE);
-        if refused.told.len() == MAX_NAMES || refused.told.iter().any(|(told, _)| told == name) {
+    /// `name` is refused: what is to be told of it, if anything is.
+    fn occurs(&self, name: &str, now: Instant) -> Option<Told> {
+        let mut refused = lock(&self.0);
+        let Refused { names, others } = &mut *refused;
+        let is_due = |told_at: Instant| now.saturating_duration_since(told_at) >= PAUSE;
+        if let Some(known) = names.iter_mut().find(|known| known.name == name) {
+            known.untold += 1;
+            if !is_due(known.told_at) {
+                return None;
+            }
+            known.told_at = now;
+            return Some(Told { times: std::mem::take(&mut known.untold), others: std::mem::take(others) });
+        }
+        // What came of these since then is told with the next line.
+        *others += names.extract_if(.., |known| is_due(known.told_at)).map(|known| known.untold).sum::<u64>();
+        if names.len() == MAX_NAMES {
+            *others += 1;
             return None;
         }
-        refused.told.push((name.to_owned(), now));
-        Some(std::mem::take(&mut refused.untold))
+        names.push(RefusedName { name: name.to_owned(), told_at: now, untold: 0 });
+        Some(Told { times: 1, others: std::mem::take(others) })
     }
 }
 
@@ -76,11 +108,12 @@ impl Guard {
     /// The answer to a request for `host`, which is not this server's.
     fn refuse_host(&self, host: &str, headers: &HeaderMap) -> Response {
         let shown: String = host.chars().take(100).flat_map(char::escape_debug).collect();
-        // People paste what stands behind an option: text that is no name does not stand there.
-        let name = if is_name(host) { shown.as_str() } else { "NAME" };
-        if let Some(times) = self.refused.occurs(&shown, Instant::now()) {
+        // People paste what stands behind an option: text that is no name does not stand there. A name is allowed at all ports.
+        let name = if is_name(host) { without_port(&shown) } else { "NAME" };
+        if let Some(Told { times, others }) = self.refused.occurs(&shown, Instant::now()) {
             warn!(
                 times,
+                others,
                 "refused a request for `{shown}`, which is not known as a name of this server's; if it is one, add it to \
                  allowed_hosts in the configuration, or start with --allowed-host {name}"
             );
@@ -110,7 +143,8 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
         return Refusal { status: StatusCode::BAD_REQUEST, message: message.to_owned() }.into_response();
     }
     let host = host_of(request.uri(), request.headers());
-    if let Some(host) = host.as_deref().filter(|host| !guard.allows_host(host)) {
+    let is_of_refusal = OF_REFUSAL.contains(&request.uri().path());
+    if let Some(host) = host.as_deref().filter(|host| !is_of_refusal && !guard.allows_host(host)) {
         return guard.refuse_host(host, request.headers());
     }
     let headers = request.headers();
@@ -120,9 +154,13 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     {
         if let Some(times) = guard.origins.refused.occurs() {
             let origin = headers.get(header::ORIGIN).map(shown).unwrap_or_default();
+            let host = host.as_deref().map(cut).unwrap_or_default();
             warn!(
                 origin,
-                times, "a page of another site wants to change something; cors_origins may allow it by name"
+                host,
+                times,
+                "a page of another site wants to change something; cors_origins may allow it by name, and a proxy in front \
+                 has to pass on the Host that the browser sent"
             );
         }
         let message = "requests that change something are taken from this server's own pages, and from those that \
@@ -143,10 +181,17 @@ pub(crate) async fn check_websocket(
     if is_from_elsewhere(request.headers(), host.as_deref()) && !origins.may_read(request.headers()) {
         if let Some(times) = origins.refused.occurs() {
             let origin = request.headers().get(header::ORIGIN).map(shown).unwrap_or_default();
-            warn!(origin, times, "a page of another site wants the pictures; cors_origins may allow it");
+            let host = host.as_deref().map(cut).unwrap_or_default();
+            warn!(
+                origin,
+                host,
+                times,
+                "a page of another site wants the pictures; cors_origins may allow it, and a proxy in front has to pass on \
+                 the Host that the browser sent"
+            );
         }
-        let message =
-            "WebSockets are opened for this server's own pages alone, and for those in cors_origins";
+        let message = "WebSockets are opened for this server's own pages, and for those in cors_origins; a proxy in front has \
+                       to pass on the Host that the browser sent";
         return Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
@@ -154,7 +199,11 @@ pub(crate) async fn check_websocket(
 
 /// What a client sent, as far as a log line needs it.
 fn shown(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).chars().take(100).collect()
+    cut(&String::from_utf8_lossy(value.as_bytes()))
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(100).collect()
 }
 
 /// What is wrong with a request that names its host never or twice (RFC 9112 §3.2): a proxy in front may have read
@@ -227,16 +276,18 @@ mod tests {
     #[test]
     fn each_name_that_is_refused_is_told_once_a_minute_and_a_few_of_them_at_the_most() {
         let (names, start) = (RefusedNames::default(), Instant::now());
-        assert_eq!(names.occurs("scanned.example", start), Some(1));
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let told = |times, others| Some(Told { times, others });
+        assert_eq!(names.occurs("scanned.example", start), told(1, 0));
         assert_eq!(names.occurs("scanned.example", start), None);
-        assert_eq!(names.occurs("mine.example", start + Duration::from_secs(1)), Some(2));
+        assert_eq!(names.occurs("mine.example", at(1)), told(1, 0));
         for n in 2..MAX_NAMES {
-            assert_eq!(names.occurs(&format!("{n}.example"), start + Duration::from_secs(1)), Some(1));
+            assert_eq!(names.occurs(&format!("{n}.example"), at(1)), told(1, 0));
         }
-        assert_eq!(names.occurs("one.more.example", start + Duration::from_secs(2)), None);
-        assert_eq!(names.occurs("one.more.example", start + PAUSE), Some(2));
-        assert_eq!(names.occurs("mine.example", start + PAUSE), None);
-        assert_eq!(names.occurs("mine.example", start + PAUSE + Duration::from_secs(1)), Some(2));
+        assert_eq!(names.occurs("one.more.example", at(2)), None, "there is no room");
+        assert_eq!(names.occurs("one.more.example", at(60)), told(1, 2), "with what was not told before");
+        assert_eq!(names.occurs("mine.example", at(60)), None);
+        assert_eq!(names.occurs("mine.example", at(61)), told(2, 0));
     }
 
     #[test]

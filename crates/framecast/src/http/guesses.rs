@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use framecast_hub::{Event, EventKind, Events};
-use framecast_outputs::Seldom;
+use framecast_outputs::{Seldom, client_network};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::field::display;
 use tracing::warn;
 
 use super::clients::{Bucket, Client, Clients, Rate, Window};
@@ -124,15 +125,15 @@ impl Told {
 }
 
 impl Guesses {
-    /// A request from `address` with a password, on a connection with `login`; `is_right` compares it.
+    /// A request of `client` from `address` with a password, on a connection with `login`; `is_right` compares it.
     pub(crate) fn attempt(
         &self,
+        client: Client,
         address: Option<IpAddr>,
         login: &Login,
         now: Instant,
         is_right: impl FnOnce() -> bool,
     ) -> Outcome {
-        let client = Client::new(address);
         let mut state = lock(&self.state);
         if !login.is_of(client)
             && let Some(wait) = state.wait(client, now)
@@ -161,7 +162,7 @@ impl Guesses {
         drop(state);
         self.wrong.fetch_add(1, Ordering::Relaxed);
         if let Some(times) = times {
-            warn!(address = %Shown(address), times, "wrong password");
+            log(address, times);
         }
         self.news.notify_one();
         Outcome::Wrong
@@ -202,12 +203,18 @@ impl Guesses {
 /// Tells `lines` to the log, and `denied` to `events`.
 fn tell(events: &Events, lines: Vec<Line>, denied: Vec<Denied>) {
     for (address, times) in lines {
-        warn!(address = %Shown(address), times, "wrong password");
+        log(address, times);
     }
     for (text, count) in denied {
         let event = Event::new(EventKind::Denied, SystemTime::now());
         events.tell(event.saying(text).counting(count));
     }
+}
+
+/// Logs `times` wrong passwords of the client at `address`. What bans by the log has to know the client's network, too.
+fn log(address: Option<IpAddr>, times: u64) {
+    let network = address.and_then(client_network).map(display);
+    warn!(address = %Shown(address), network, times, "wrong password");
 }
 
 /// An address, and how many of its wrong passwords the log is told of.
@@ -328,11 +335,11 @@ mod tests {
 
     /// A guess of an address on a connection of its own.
     fn guess(guesses: &Guesses, address: Option<IpAddr>, now: Instant) -> Outcome {
-        guesses.attempt(address, &Login::default(), now, || false)
+        guesses.attempt(Client::new(address), address, &Login::default(), now, || false)
     }
 
     fn log_in(guesses: &Guesses, address: Option<IpAddr>, now: Instant) -> Outcome {
-        guesses.attempt(address, &Login::default(), now, || true)
+        guesses.attempt(Client::new(address), address, &Login::default(), now, || true)
     }
 
     /// How many of `count` guesses at `now` are compared.
@@ -410,24 +417,34 @@ mod tests {
     #[test]
     fn a_connection_on_which_someone_logged_in_is_never_delayed() {
         let (guesses, now, login) = (Guesses::default(), Instant::now(), Login::default());
-        assert_eq!(guesses.attempt(ip(0), &login, now, || true), Outcome::Right);
+        assert_eq!(guesses.attempt(Client::new(ip(0)), ip(0), &login, now, || true), Outcome::Right);
         assert_eq!(compared(&guesses, ip(0), 100, now), 5, "another behind the same address guesses");
-        assert!(
-            (0..1000).all(|_| guesses.attempt(ip(0), &login, now + SECOND / 2, || true) == Outcome::Right)
-        );
+        assert!((0..1000).all(|_| guesses.attempt(
+            Client::new(ip(0)),
+            ip(0),
+            &login,
+            now + SECOND / 2,
+            || true
+        ) == Outcome::Right));
         assert!(matches!(log_in(&guesses, ip(0), now + SECOND / 2), Outcome::Uncompared(_)));
         // A proxy's connection is another's for another.
         assert_eq!(compared(&guesses, ip(1), 5, now), 5);
-        assert!(matches!(guesses.attempt(ip(1), &login, now, || true), Outcome::Uncompared(_)));
+        assert!(matches!(
+            guesses.attempt(Client::new(ip(1)), ip(1), &login, now, || true),
+            Outcome::Uncompared(_)
+        ));
     }
 
     #[test]
     fn a_wrong_password_ends_what_a_connection_gained_by_the_right_one() {
         let (guesses, now, login) = (Guesses::default(), Instant::now(), Login::default());
         assert_eq!(compared(&guesses, ip(0), 4, now), 4);
-        assert_eq!(guesses.attempt(ip(0), &login, now, || true), Outcome::Right);
-        assert_eq!(guesses.attempt(ip(0), &login, now, || false), Outcome::Wrong);
-        assert!(matches!(guesses.attempt(ip(0), &login, now, || false), Outcome::Uncompared(_)));
+        assert_eq!(guesses.attempt(Client::new(ip(0)), ip(0), &login, now, || true), Outcome::Right);
+        assert_eq!(guesses.attempt(Client::new(ip(0)), ip(0), &login, now, || false), Outcome::Wrong);
+        assert!(matches!(
+            guesses.attempt(Client::new(ip(0)), ip(0), &login, now, || false),
+            Outcome::Uncompared(_)
+        ));
     }
 
     #[test]

@@ -140,7 +140,8 @@ pub(super) fn is_at(url: &str, host: &str) -> bool {
     place(authority).is_some_and(|page| place(host) == Some(page))
 }
 
-fn without_port(host: &str) -> &str {
+/// `host` as a name or an address alone.
+pub(super) fn without_port(host: &str) -> &str {
     match host.rfind(':') {
         // In an address like [::1] colons do not announce a port.
         Some(colon) if !host[colon..].contains(']') => &host[..colon],

@@ -44,8 +44,12 @@ fn a_name_that_is_refused_is_told_in_the_log_and_taken_from_the_command_line() {
     }
     let (_, lines) = program.terminate();
     let refusals: Vec<_> = lines.iter().filter(|line| line.contains("allowed_hosts")).collect();
-    assert_eq!(refusals.len(), 1, "once a minute: {lines:#?}");
-    assert!(refusals[0].contains("--allowed-host cam.example:8080"), "{refusals:?}");
+    assert_eq!(refusals.len(), 2, "each once a minute: {lines:#?}");
+    assert!(
+        refusals[0].contains("`cam.example:8080`")
+            && refusals[0].contains("--allowed-host cam.example times=1")
+    );
+    assert!(refusals[1].contains("--allowed-host NAME times=1 others=0"), "{refusals:?}");
     let allowed = ["--allowed-host", "Cam.example", "--allowed-host", "other.example:81", "emulated"];
     let mut program = Running::start(framecast(&ANY).args(allowed));
     let address = program.address();

@@ -154,11 +154,15 @@ fn a_disk_that_becomes_full_stops_no_camera_and_events_are_written_once_there_is
     assert_eq!(get(address, "/snapshot.jpg").status, 200);
     assert_eq!(metric(address, "framecast_history_up"), 0.0);
     assert_eq!(marks(address), set[..set.len() - 1], "what is on the disk can be read");
+    assert!(table(address, "/history").contains("takes no events now: "));
     fs::remove_file(fill).unwrap();
     drop(file);
     until_written(address);
     assert_eq!(marks(address), set);
-    ends_with_warnings(program, &["the disk is full; events wait in memory"]);
+    ends_with_warnings(
+        program,
+        &["the disk is full; events wait in memory, and are written when it is back; free some room"],
+    );
 }
 
 #[test]

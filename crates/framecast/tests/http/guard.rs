@@ -50,6 +50,10 @@ fn other_names_are_refused_everywhere_and_told_what_to_do() {
             assert!(told.contains("allowed_hosts") && told.contains("--allowed-host"), "{told}");
         }
     }
+    // The page that tells a person so has its looks.
+    for path in ["/static/style.css", "/static/icon.svg"] {
+        assert_eq!(server.ask(&format!("GET {path}"), &[("Host", "evil.example")]).status, 200, "{path}");
+    }
     let answer = server.ask("GET /", &[("Host", "$(reboot).example")]);
     assert!(error(&answer).ends_with("--allowed-host NAME"), "{}", error(&answer));
     // The name in the request line counts, where there is one.

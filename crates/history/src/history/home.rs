@@ -121,7 +121,9 @@ impl Opened {
             let reserved = shared.lock().next_id + shift + RESERVE;
             self.index.write(batch, reserved, 0).await?;
             (self.brought, self.count) = (last, self.count + count);
-            shared.lock().brought = last;
+            let mut state = shared.lock();
+            state.brought = last;
+            state.homeless = state.homeless.saturating_sub(count);
         }
     }
 }

@@ -447,7 +447,7 @@ impl Shared {
         state.pruned = state.pruned.max(displaced.up_to);
         if state.is_homeless {
             // These are told when there is a place to tell it.
-            state.homeless = (state.homeless + count as u64).saturating_sub(displaced.rows);
+            state.homeless = (state.homeless + count as u64).saturating_sub(displaced.lost);
             state.untold += displaced.lost;
             self.counts.dropped.fetch_add(displaced.lost, Ordering::Relaxed);
         } else {

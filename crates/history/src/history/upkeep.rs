@@ -77,6 +77,11 @@ impl Upkeep {
         corrected || pruned
     }
 
+    /// Tables wait no longer for times that are put right: the database is away, for as long as that may be.
+    pub(super) fn let_tables_begin(&mut self) {
+        self.change = None;
+    }
+
     /// Notes the time, and logs why nothing goes for its age.
     fn tell_clock(&mut self, shared: &Shared, now: Now) {
         let step = {

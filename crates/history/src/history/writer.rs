@@ -45,7 +45,7 @@ enum Written {
 pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Option<Home>) {
     let mut upkeep_at_ms = shared.clock.now().boot_ms;
     loop {
-        let written = write(&shared).await;
+        let written = write(&shared, &mut upkeep).await;
         let is_closed = shared.lock().is_closed;
         if let Some(place) = &mut home
             && (is_closed || shared.clock.now().boot_ms >= place.at_ms)
@@ -78,7 +78,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Optio
 }
 
 /// Writes what waits, a number of batches at most.
-async fn write(shared: &Shared) -> Written {
+async fn write(shared: &Shared, upkeep: &mut Upkeep) -> Written {
     let (mut pause, mut batches) = (PAUSES.0, 0);
     while batches < BATCHES {
         let (batch, reserved, brought) = {
@@ -99,6 +99,7 @@ async fn write(shared: &Shared) -> Written {
             }
             Err(error) => {
                 away(shared, &error);
+                upkeep.let_tables_begin();
                 if shared.lock().is_closed {
                     return Written::Never;
                 }
@@ -131,7 +132,8 @@ pub(super) fn away(shared: &Shared, error: &Error) {
         debug!("still not written: {error}");
     } else {
         (state.away_told_at, state.is_away_told) = (Some(Instant::now()), true);
-        warn!("{error}; events wait in memory, and are written when it is back");
+        let advice = if error.is_full() { "; free some room" } else { "" };
+        warn!("{error}; events wait in memory, and are written when it is back{advice}");
     }
 }
 

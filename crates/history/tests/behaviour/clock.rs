@@ -310,6 +310,8 @@ pub(crate) async fn a_table_that_begins_while_times_are_put_right_waits_and_is_w
         }
         String::from_utf8(text).unwrap()
     });
+    tokio::task::yield_now().await;
+    assert!(!reading.is_finished(), "it waits");
     clock.pass(10 * MINUTE_MS).await;
     let text = reading.await.unwrap();
     assert_eq!(text.lines().count(), 6_001);

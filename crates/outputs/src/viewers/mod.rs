@@ -261,6 +261,7 @@ mod tests {
     use std::time::Duration;
 
     use framecast_hub::{Bounds, Hub, Told};
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -342,6 +343,17 @@ mod tests {
             assert_eq!(event.count, Some(count));
         }
         assert_eq!(start.elapsed(), Duration::from_secs(60));
+        // One that goes on is told once a minute.
+        for second in 1..=180 {
+            tokio::time::advance(Duration::from_millis(999)).await;
+            (0..10).for_each(|_| drop(viewers.admit(&door, None, Via::Mjpeg).unwrap_err()));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if second % 60 == 0 {
+                let Some(Told::Event(event)) = events.next().await else { panic!("nothing is told") };
+                assert_eq!(event.count, Some(600), "at {second} s");
+            }
+        }
+        assert!(events.next().now_or_never().is_none(), "nothing more is told");
     }
 
     #[test]

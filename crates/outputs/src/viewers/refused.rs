@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use framecast_hub::{Event, EventKind, Feed};
 use tokio::runtime::Handle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::{Full, Limit, lock};
-use crate::Seldom;
 
 /// The camera, and the limit's key.
 type Key = (String, &'static str);
+
+/// How long nothing more is told of the same.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Viewers that were refused since the start, by the limit that refused them.
 #[derive(Debug, Default)]
@@ -22,8 +24,30 @@ pub(super) struct Refused {
     server: AtomicU64,
     camera: AtomicU64,
     address: AtomicU64,
-    /// Whether it is to be told: what is refused of one camera says nothing of another.
-    told: Arc<Mutex<BTreeMap<Key, Seldom>>>,
+    /// What is refused of one camera says nothing of another.
+    floods: Arc<Mutex<BTreeMap<Key, Flood>>>,
+}
+
+#[derive(Debug, Default)]
+struct Flood {
+    told_at: Option<Instant>,
+    /// Since then.
+    untold: u64,
+    /// Whether a task tells these when the pause is over.
+    has_teller: bool,
+}
+
+impl Flood {
+    /// How many are told now.
+    fn take(&mut self) -> u64 {
+        self.told_at = Some(Instant::now());
+        std::mem::take(&mut self.untold)
+    }
+
+    /// How long nothing is to be told yet.
+    fn pause(&self) -> Option<Duration> {
+        PAUSE.checked_sub(self.told_at?.elapsed()).filter(|pause| !pause.is_zero())
+    }
 }
 
 impl Refused {
@@ -36,28 +60,30 @@ impl Refused {
         };
         count.fetch_add(1, Ordering::Relaxed);
         let key = (feed.name().to_owned(), limit);
-        let mut told = lock(&self.told);
-        let seldom = told.entry(key.clone()).or_default();
-        let (times, untold) = (seldom.occurs(), seldom.untold());
-        drop(told);
-        match times {
-            Some(times) => tell(feed, limit, full, times),
-            None if untold == 1 => self.tell_rest_later(key, full.clone(), feed),
-            None => {}
+        let mut floods = lock(&self.floods);
+        let flood = floods.entry(key.clone()).or_default();
+        flood.untold += 1;
+        if flood.has_teller {
+            return;
         }
-    }
-
-    /// Tells a minute later what is untold by then: the end of a flood too, after which nothing is refused.
-    fn tell_rest_later(&self, key: Key, full: Full, feed: &Arc<Feed>) {
+        let Some(pause) = flood.pause() else {
+            let times = flood.take();
+            drop(floods);
+            tell(feed, limit, full, times);
+            return;
+        };
+        // Without a runtime the next one tells it that comes after the pause.
         let Ok(runtime) = Handle::try_current() else { return };
-        let (told, feed) = (Arc::downgrade(&self.told), Arc::downgrade(feed));
+        flood.has_teller = true;
+        let (floods, feed, full) = (Arc::downgrade(&self.floods), Arc::downgrade(feed), full.clone());
         runtime.spawn(async move {
-            sleep(Seldom::PAUSE).await;
-            let Some((told, feed)) = told.upgrade().zip(feed.upgrade()) else { return };
-            let rest = lock(&told).get(&key).and_then(Seldom::rest);
-            if let Some(times) = rest {
-                tell(&feed, key.1, &full, times);
-            }
+            sleep(pause).await;
+            let Some((floods, feed)) = floods.upgrade().zip(feed.upgrade()) else { return };
+            let times = lock(&floods).get_mut(&key).map(|flood| {
+                flood.has_teller = false;
+                flood.take()
+            });
+            tell(&feed, key.1, &full, times.unwrap_or_default());
         });
     }
 

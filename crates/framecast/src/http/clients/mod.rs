@@ -19,18 +19,28 @@ pub(crate) const MAX_CLIENTS: usize = 4096;
 
 /// Whom a request counts for: an address, of IPv6 its /64. All who come over a UNIX socket, and not for another, are one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Client(Option<IpAddr>);
+pub(crate) struct Client {
+    address: Option<IpAddr>,
+    /// A proxy passed its requests on, and named nobody beyond this machine.
+    is_proxy: bool,
+}
 
 impl Client {
     pub(crate) fn new(address: Option<IpAddr>) -> Self {
-        Self(address.map(client_key))
+        Self { address: address.map(client_key), is_proxy: false }
     }
 
-    /// Whether it is this machine, by its usual address or over a UNIX socket.
+    /// The client of a request that a proxy passed on: it is not this machine itself, whatever the proxy says.
+    pub(crate) fn through_proxy(address: Option<IpAddr>) -> Self {
+        let client = Self::new(address);
+        Self { is_proxy: client.is_here(), ..client }
+    }
+
+    /// Whether it is this machine itself, by its usual address or over a UNIX socket.
     pub(crate) fn is_here(self) -> bool {
-        self.0.is_none_or(|address| {
-            address == Ipv4Addr::LOCALHOST || address == client_key(Ipv6Addr::LOCALHOST.into())
-        })
+        let is_usual =
+            |address| address == Ipv4Addr::LOCALHOST || address == client_key(Ipv6Addr::LOCALHOST.into());
+        !self.is_proxy && self.address.is_none_or(is_usual)
     }
 }
 

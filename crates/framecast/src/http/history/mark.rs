@@ -28,6 +28,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a mark waits for the database before it is answered that it waits.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The same, while the database is away.
+const AWAY_TIMEOUT: Duration = Duration::from_millis(200);
+
 /// A mark as it is sent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -110,9 +113,13 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         status: StatusCode::SERVICE_UNAVAILABLE,
         message: format!("not marked: {error}"),
     };
-    let mut recorded = context.history.history.record(event).map_err(not_kept)?;
-    let status = match timeout(WRITE_TIMEOUT, recorded.written()).await {
-        Ok(true) if context.history.history.is_homeless() => StatusCode::ACCEPTED,
+    let history = &context.history.history;
+    // Where the database was away just now, the mark most likely waits for it.
+    let is_away = history.figures().is_away && !history.is_homeless();
+    let patience = if is_away { AWAY_TIMEOUT } else { WRITE_TIMEOUT };
+    let mut recorded = history.record(event).map_err(not_kept)?;
+    let status = match timeout(patience, recorded.written()).await {
+        Ok(true) if history.is_homeless() => StatusCode::ACCEPTED,
         Ok(true) => StatusCode::CREATED,
         Ok(false) => {
             let message = "not marked: the server ends".to_owned();

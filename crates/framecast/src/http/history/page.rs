@@ -34,6 +34,8 @@ struct Head {
     ndjson: String,
     is_temporary: bool,
     is_homeless: bool,
+    /// Events that wait for the database while it takes none.
+    waiting: Option<u64>,
 }
 
 /// A link to other events of the same filter.
@@ -71,6 +73,8 @@ impl HistoryPage {
     /// For `request`, which `query` asked for.
     pub(super) fn new(context: &Context, request: Request, query: &str) -> Self {
         let (zone, name) = zone(request.zone);
+        let history = &context.history.history;
+        let figures = history.figures();
         let filter = &request.query.filter;
         let local = |at_ms: Option<i64>| {
             let at = at_ms.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
@@ -90,7 +94,9 @@ impl HistoryPage {
             csv: with_byte_order_mark(query),
             ndjson: query.to_owned(),
             is_temporary: context.history.is_temporary,
-            is_homeless: context.history.history.is_homeless(),
+            is_homeless: history.is_homeless(),
+            waiting: Some(figures.waiting)
+                .filter(|&waiting| figures.is_away && waiting > 0 && !history.is_homeless()),
         };
         Self { head, stamp: Stamp::local(zone) }
     }

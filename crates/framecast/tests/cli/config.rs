@@ -121,7 +121,7 @@ fn bad_values_are_told_with_their_place_and_an_example() {
         ("listen = [1]", "1:10: listen: found a list, expected a string"),
         (
             "cors_origins = [\"dash\"]",
-            "1:17: `dash` is no origin; write it like https://dashboard.example, without a path, or \"*\"",
+            "1:17: `dash` is no origin; write it like https://dashboard.example, without a path or a `*` in it, or \"*\"",
         ),
         (
             "allowed_hosts = [\"a\", \"http://b/\"]",

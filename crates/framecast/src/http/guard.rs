@@ -38,7 +38,8 @@ const OF_REFUSAL: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
 /// How long a name that was refused is not told of again.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How many names are told of in that time: whoever tries many does not hide the one that an owner has set up.
+/// How many names the log has in that time. A scanner that tries a few leaves room for the name that the owner needs
+/// to see.
 const MAX_NAMES: usize = 16;
 
 /// Which names were refused lately.

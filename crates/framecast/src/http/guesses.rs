@@ -230,7 +230,7 @@ impl State {
         own.or_else(|| if self.is_known(client, now) { None } else { self.strangers.wait(now) })
     }
 
-    /// Whether `client` has places of its own: whoever sits at this machine can get in while a crowd guesses.
+    /// Whether `client` has places of its own. This machine has, so that its user can log in while a crowd guesses.
     fn is_known(&self, client: Client, now: Instant) -> bool {
         if client.is_here() {
             return true;

@@ -71,7 +71,7 @@ pub(crate) struct Server {
     router: Router,
     settings: Arc<Settings>,
     counts: Counts,
-    /// Room for connections, whoever they are from.
+    /// Room for connections of all addresses together.
     room: Arc<Semaphore>,
     /// The part of it that each address may have.
     places: Places,

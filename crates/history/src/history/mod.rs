@@ -431,7 +431,7 @@ impl Shared {
             state.pruned = state.pruned.max(found.pruned);
             (state.is_homeless, state.homeless) = (false, 0);
             *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
-            // Under the lock: whoever sees that all is here may close the history.
+            // Under the lock: a caller that sees all events here may close the history.
             let told = state.record_dropped(now);
             (state.next_id - 1, told)
         };

@@ -183,7 +183,7 @@ impl State {
         let last_id = last.checked_sub(1).and_then(|at| self.recent.get(at)).map_or(0, |kept| kept.entry.id);
         while self.acks.front().is_some_and(|(id, _)| *id <= last_id) {
             let (_, ack) = self.acks.pop_front().expect("it has a front");
-            // Whoever does not wait for it has dropped its end.
+            // The receiver is gone where the caller does not wait.
             ack.send(()).ok();
         }
         while self.recent.len() > self.waiting + RECENT

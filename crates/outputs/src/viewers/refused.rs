@@ -15,7 +15,7 @@ use super::{Full, Limit, lock};
 /// The camera, and the limit's key.
 type Key = (String, &'static str);
 
-/// How long nothing more is told of the same.
+/// The least time between two warnings about one camera and limit.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Viewers that were refused since the start, by the limit that refused them.

@@ -68,7 +68,10 @@ async function marksInVain(stage) {
     else if (status === 503) request.respond({ status, contentType: "application/json", body: '{"error": "the database is away"}' });
     else request.respond({ status, contentType: "application/json", body: "{}" });
   });
+  // Before its first answer the page does not know that the server takes marks; before it is painted, Chromium drops keys.
+  await moves(page, ".picture");
   await page.keyboard.press("m");
+  await until("the dialog is open", () => page.$("dialog[open]"));
   await page.keyboard.type("a fox");
   await page.keyboard.press("Enter");
   await until("the error is said", () => page.$eval("dialog[open] [role=alert]", ({ textContent }) => textContent === "the database is away"));

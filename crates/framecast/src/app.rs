@@ -27,15 +27,15 @@ use crate::supervisor::Supervisor;
 use crate::wake::Wake;
 use crate::webhook;
 
-/// What is said of the server that starts.
+/// The name and version that the server logs when it starts.
 const VERSION: &str = concat!("Framecast ", env!("CARGO_PKG_VERSION"));
 
-/// What is given to cameras and viewers to end by themselves at shutdown.
+/// How long cameras and viewers have at shutdown to end by themselves.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
 
-/// Cameras with their supervisors: everything but the listener. For mounting in another program's router.
+/// The cameras with their supervisors: everything but the listener. Another program can mount them in its router.
 ///
-/// Must be made within a Tokio runtime. Dropping it, or [`close`](Self::close), closes the cameras.
+/// The caller must create it within a Tokio runtime. To drop it, or to call [`close`](Self::close), closes the cameras.
 #[derive(Debug)]
 pub struct Cameras {
     context: Context,
@@ -47,18 +47,18 @@ pub struct Cameras {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The settings cannot be used.
+    /// A setting has a value that the server cannot use.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Events cannot be kept where they shall be.
+    /// The history cannot store events at the configured place.
     #[error(transparent)]
     History(#[from] framecast_history::Error),
-    /// The address is taken or not this machine's.
+    /// Another program has the address, or it is not an address of this machine.
     #[error("cannot listen on {address}: {source}{}", listen_hint(.address, .source))]
     Listen {
-        /// The address that was asked for.
+        /// The configured address.
         address: Listen,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
@@ -100,7 +100,7 @@ fn unix_hint(error: &std::io::Error) -> String {
     .to_owned()
 }
 
-/// Threads that encode for all cameras: one for each core.
+/// A pool of encoder threads for all cameras, one thread per core.
 fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let pool = Pool::new(Backend::best(), threads)
@@ -109,7 +109,7 @@ fn encoder_pool() -> Result<Arc<Pool>, ConfigError> {
     Ok(Arc::new(pool))
 }
 
-/// Adds the cameras of `settings` to the hub, each with the controls that are kept for it.
+/// Adds the cameras of `settings` to the hub, each with its saved controls.
 fn cameras(
     settings: &Settings,
     hub: &Hub,
@@ -127,7 +127,7 @@ fn cameras(
     settings.cameras.iter().map(add).collect()
 }
 
-/// Starts what keeps each camera open and encodes for it, and the one watch over the program's own running.
+/// Starts each camera's supervisor and encoders, and one suspend monitor for the whole program.
 fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shutdown: &CancellationToken) {
     let wake = Wake::new();
     tasks.spawn(wake.clone().run(shutdown.clone()));
@@ -137,7 +137,8 @@ fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shu
     }
 }
 
-/// Says in the log which cameras lack what they are to show. Beside the start: a disk may be slow to answer.
+/// Logs which cameras lack their device, file, folder or program. It runs beside the start, because a disk may answer
+/// slowly.
 async fn warn_of_missing(settings: Arc<Settings>, drivers: Drivers, shutdown: CancellationToken) {
     let missing = shutdown.run_until_cancelled(settings.missing(&drivers)).await;
     for sentence in missing.into_iter().flatten() {
@@ -146,11 +147,11 @@ async fn warn_of_missing(settings: Arc<Settings>, drivers: Drivers, shutdown: Ca
 }
 
 impl Cameras {
-    /// Starts a supervisor for each camera of `settings`; cameras open when someone watches.
+    /// Starts a supervisor for each camera of `settings`. A camera opens when its first viewer comes.
     ///
     /// # Errors
-    /// A setting out of its range, a camera whose name is taken or whose source no driver of `drivers` can open, a history
-    /// that cannot be kept where it shall be.
+    /// A setting is out of its range, two cameras have the same name, no driver of `drivers` can open a camera's
+    /// source, or the history cannot store events at the configured place.
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
         let hub = Hub::new();
@@ -190,27 +191,28 @@ impl Cameras {
         Ok(Self { context, shutdown, tasks })
     }
 
-    /// All routes: page, streams, snapshots and API, with paths as documented. Neither account nor guards: those are
-    /// the mounting program's, but that WebSockets are opened for its own pages and `cors_origins` alone.
+    /// All routes: page, streams, snapshots and API, at the documented paths. They include neither the account nor the
+    /// guards: these are the mounting program's task. One check is included: a page can open WebSockets only if it is
+    /// the server's own or of one of the `cors_origins`.
     ///
-    /// Below a prefix mount it by `nest_service("/cams", cameras.router())`, which answers `/cams` and `/cams/`; the
-    /// page works there, and the API's paths are to be read from there.
+    /// To mount it below a prefix, call `nest_service("/cams", cameras.router())`, which answers `/cams` and `/cams/`.
+    /// The page works there, and the API's paths then begin with the prefix.
     pub fn router(&self) -> Router {
         http::routes(&self.context, &self.shutdown)
     }
 
-    /// All routes behind the account and the guards, as [`App`] serves them: for the fuzzer, which needs no socket so.
+    /// All routes behind the account and the guards, as [`App`] serves them. The fuzzer calls them without a socket.
     #[cfg(fuzzing)]
     pub fn guarded_router(&self) -> Router {
         http::guarded(&self.context, &self.shutdown)
     }
 
-    /// The cameras by name: to subscribe to their frames.
+    /// The cameras by name. A program subscribes to their frames here.
     pub fn hub(&self) -> &Hub {
         &self.context.hub
     }
 
-    /// Ends all streams and closes the cameras; returns when they are closed, or after two seconds.
+    /// Ends all streams and closes the cameras. Returns when they are closed, or after two seconds.
     pub async fn close(&self) {
         self.shutdown.cancel();
         self.tasks.close();
@@ -239,10 +241,10 @@ pub struct App {
 }
 
 impl App {
-    /// Starts the cameras and listens; requests are answered once [`run`](Self::run) is called.
+    /// Starts the cameras and listens. The server answers requests once the caller runs [`run`](Self::run).
     ///
     /// # Errors
-    /// [`StartError`] says which setting cannot be used, or why the address cannot be listened on.
+    /// [`StartError`] says which setting the server cannot use, or why it cannot listen on the address.
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
         let failed = |source| StartError::Listen { address: settings.listen.clone(), source };
@@ -256,12 +258,13 @@ impl App {
         Ok(Self { cameras, server, listens_on })
     }
 
-    /// Where it listens, with the port that was taken for port 0.
+    /// The address that the server listens on, with the actual port if the configured port was 0.
     pub fn listens_on(&self) -> &Listen {
         &self.listens_on
     }
 
-    /// The address that it listens on, with the port that was taken for port 0; none where that is a UNIX socket.
+    /// The address that the server listens on, with the actual port if the configured port was 0; `None` for a UNIX
+    /// socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.listens_on.address()
     }
@@ -271,13 +274,13 @@ impl App {
         self.cameras.hub()
     }
 
-    /// Shows in `/metrics` how many lines of the log were lost; without this it says nothing of them. The first count that
-    /// is given stays.
+    /// Shows in `/metrics` how many log lines were lost. Without this call, `/metrics` leaves that count out. Only the
+    /// first call counts.
     pub fn show_lost_lines(&self, lost: &LostLines) {
         self.cameras.context.lost_lines.get_or_init(|| lost.clone());
     }
 
-    /// Serves until `shutdown` is cancelled; then ends the streams and closes the cameras within two seconds.
+    /// Serves until the caller cancels `shutdown`. Then it ends the streams and closes the cameras within two seconds.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { cameras, server, .. } = self;
         let stop = cameras.shutdown.clone();
@@ -286,7 +289,7 @@ impl App {
             stop.cancel();
             cameras.close().await;
         };
-        // Connections end by themselves within the same time.
+        // Connections end by themselves while the cameras close.
         tokio::join!(server.run(stop.clone()), closing);
     }
 }

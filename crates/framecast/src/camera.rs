@@ -15,18 +15,18 @@ pub(crate) struct Camera {
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
     pub(crate) controls: Controls,
-    /// What the device gave when it was opened last.
+    /// What the device delivered at its last opening.
     capture: Mutex<Option<Capture>>,
 }
 
 impl Camera {
-    /// A camera whose controls are to be as its settings say, but for those of which `kept` has values.
+    /// A camera with the controls of its settings. The values of `kept` override those.
     pub(crate) fn new(feed: Arc<Feed>, drivers: Drivers, settings: CameraSettings, kept: &Changes) -> Self {
         let controls = Controls::new(&settings.controls, kept);
         Self { feed, drivers, settings, controls, capture: Mutex::default() }
     }
 
-    /// What the device gave when it was opened last, beside what it was asked for.
+    /// What the device delivered at its last opening; the settings say what it was asked for.
     pub(crate) fn capture(&self) -> Option<Capture> {
         self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! Opens the history that the settings ask for, and closes it.
+//! Opens the history that the settings name, and closes it.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -13,23 +13,24 @@ use tracing::{info, warn};
 
 use crate::config::{ConfigError, HistoryPlace, Settings};
 
-/// How long a database that cannot be reached is waited for at start: after a power cut it may come up later than this.
+/// How long the start waits for a database that it cannot reach. After a power cut the database may start later than
+/// this server.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The wait between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What the last events may take to be written at the end.
+/// How long the history may take at shutdown to write the last events.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// A server's history, with what is to be done at its end.
+/// A server's history, with its tasks and the folder that ends with it.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) history: History,
-    /// Whether events are kept no longer than the server runs.
+    /// Whether the events are gone when the server ends.
     pub(crate) is_temporary: bool,
     tasks: Mutex<Option<Tasks>>,
-    /// The folder of a history that ends with the server.
+    /// The temporary folder of a history that ends with the server.
     _folder: Option<TempDir>,
 }
 
@@ -42,7 +43,7 @@ pub(crate) enum OpenError {
     History(#[from] Error),
 }
 
-/// Opens the history of `settings`, and keeps what `hub` tells from now on.
+/// Opens the history of `settings`, and stores the events that `hub` sends from now on.
 pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<Opened, OpenError> {
     let place = &settings.history.place;
     let is_default = *place == HistoryPlace::Default;
@@ -57,7 +58,8 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<Opened, OpenE
             info!("events are kept in {location}");
             Ok(Opened::new(history, tasks))
         }
-        // A disk may get room, or be mounted, later. A file that was asked for by name and cannot be there is a mistake.
+        // The disk may get room, or may be mounted, later. But if the user named a file and the server cannot create
+        // it, that is a mistake in the configuration.
         Err(error) if error.is_full() || is_default && error.is_unwritable() => {
             let advice =
                 if error.is_full() { "free some room" } else { "set state_dir to keep them elsewhere" };
@@ -69,7 +71,7 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<Opened, OpenE
             let (history, tasks) = History::open_in_memory(kept(settings, location), events).await?;
             Ok(Opened::new(history, tasks))
         }
-        // Nobody asked for this file by name, and another server has it.
+        // Another server has the default file, which the user did not name.
         Err(error @ Error::Locked { .. }) if is_default => {
             temporary(settings, hub, Some(error.to_string())).await
         }
@@ -77,7 +79,7 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<Opened, OpenE
     }
 }
 
-/// Opens the database at `location`; one that cannot be reached is waited for.
+/// Opens the database at `location`. Waits for a database that it cannot reach.
 async fn wait_for(settings: &Settings, location: &Location, hub: &Hub) -> Result<(History, Tasks), Error> {
     let until = Instant::now() + PATIENCE;
     let mut is_told = false;
@@ -95,8 +97,8 @@ async fn wait_for(settings: &Settings, location: &Location, hub: &Hub) -> Result
     }
 }
 
-/// Keeps events as long as the server runs: in a file in the folder for temporary ones, or else in memory. `reason` is why,
-/// where it was not asked for.
+/// Stores events until the server ends: in a file in the temporary folder, or else in memory. `reason` says why, unless
+/// the user asked for a temporary history.
 async fn temporary(settings: &Settings, hub: &Hub, reason: Option<String>) -> Result<Opened, OpenError> {
     let opened = match in_temporary_folder(settings, hub).await {
         Ok(opened) => {
@@ -139,7 +141,7 @@ impl Opened {
         Self { history, is_temporary: false, tasks: Mutex::new(Some(tasks)), _folder: None }
     }
 
-    /// Ends it when all that was told is written, or soon after.
+    /// Ends the history when it has written all events, or soon after.
     pub(crate) async fn close(&self) {
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(tasks) = tasks else { return };

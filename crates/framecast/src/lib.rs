@@ -1,7 +1,7 @@
-//! Framecast turns any camera into live pictures in any browser. This is the library behind the program: to embed
-//! the server, to mount its routes in an axum program, or to add a camera of one's own.
+//! Framecast turns any camera into live pictures in any browser. This is the library behind the program. It embeds
+//! the server, mounts its routes in an axum program, or adds a custom camera.
 //!
-//! # A camera of one's own
+//! # A custom camera
 //!
 //! An iterator that yields JPEG images is a camera. This one is on the live page at `http://127.0.0.1:5000/`:
 //!
@@ -32,7 +32,7 @@
 //!
 //! # Frames for something else
 //!
-//! Whoever subscribes is a viewer: the camera opens for the first one and closes after the last.
+//! Each subscriber is a viewer: the camera opens for the first one and closes after the last.
 //!
 //! ```
 //! use framecast::{Cameras, Delivery, Drivers, Settings};
@@ -51,18 +51,18 @@
 //!
 //! # What there is
 //!
-//! - [`App`] is the whole server; [`Cameras`] the same without a listener, whose [`router`](Cameras::router) is
-//!   mounted elsewhere.
-//! - [`Settings`] is what they shall do, from code or from the text of a `framecast.toml`.
-//! - [`Drivers`] is the table of drivers; [`Driver`] and [`Source`] are the traits for one of one's own.
+//! - [`App`] is the whole server. [`Cameras`] is the same without a listener; another program mounts its
+//!   [`router`](Cameras::router).
+//! - [`Settings`] configures both, from code or from the text of a `framecast.toml`.
+//! - [`Drivers`] is the table of drivers; [`Driver`] and [`Source`] are the traits for a custom one.
 //! - [`Hub`] finds a camera's [`Feed`] by name; its [`Channel`] hands out [`Frame`]s to [`Subscriber`]s.
 //! - [`table`] streams rows as HTML, CSV or JSON, however many there are.
 //! - [`multipart`] writes and reads `multipart/x-mixed-replace` for parts of any content type.
 //!
-//! Everything runs on Tokio. The log is written with `tracing`; a program that embeds this library chooses where to.
+//! Everything runs on Tokio. The library logs with `tracing`; a program that embeds it chooses where the log goes.
 //!
-//! What belongs here: configuration, supervision of cameras, HTTP, assembly. What a picture is, who receives it,
-//! where it comes from and how it leaves are crates of their own.
+//! What belongs here: configuration, supervision of cameras, HTTP, assembly. Other crates define pictures, fan them out
+//! to subscribers, read them from devices, and send them to clients.
 
 mod app;
 mod camera;

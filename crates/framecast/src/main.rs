@@ -1,4 +1,4 @@
-//! The program: arguments in, a server until it is told to end.
+//! The program: reads the arguments and runs a server until a signal ends it.
 
 mod cli;
 mod log;
@@ -6,7 +6,7 @@ mod log;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Before any thread is there that has an arena of its own.
+    // Before the first thread starts, because each thread's arena takes this setting when it is made.
     framecast_sys::return_large_blocks();
     cli::Cli::read().run()
 }

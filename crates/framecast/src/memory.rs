@@ -1,4 +1,4 @@
-//! When memory that was freed goes back to the system: soon after a camera became idle, or many connections ended.
+//! Returns freed memory to the system, soon after a camera became idle or many connections ended.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,18 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-/// How long memory that was freed is kept: what is freed at about the same time goes back at once.
+/// How long freed memory stays in the heap, so that one call returns all that is freed at about the same time.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// How many connections have to end, more than came, before their memory goes back: each may have had some 50 KiB.
+/// How many connections must end, beyond those that opened, before their memory goes back: each may have used about 50
+/// KiB.
 const MANY: usize = 64;
 
-/// Gives memory that was freed in any thread's heap back to the system, once for all who ask for it at about the same time: it
-/// holds up each thread that allocates meanwhile.
+/// Returns the freed memory of all threads' heaps to the system. Callers at about the same time share one return,
+/// because it blocks each thread that allocates meanwhile.
 pub(crate) fn return_soon(runtime: &Handle) {
     static IS_DUE: AtomicBool = AtomicBool::new(false);
-    /// Takes the note back when it is done, or when the runtime ends before.
+    /// Clears the flag when the return begins, or when the runtime ends before.
     struct Due;
     impl Drop for Due {
         fn drop(&mut self) {
@@ -30,13 +31,13 @@ pub(crate) fn return_soon(runtime: &Handle) {
     let due = Due;
     runtime.spawn(async move {
         sleep(DELAY).await;
-        // What is freed from now on needs a call of its own.
+        // Memory that is freed from now on needs a new call.
         drop(due);
         tokio::task::spawn_blocking(framecast_sys::return_free_memory);
     });
 }
 
-/// The connections that are open. Once many have ended their memory goes back to the system.
+/// Counts the open connections. When many have ended, it returns their memory to the system.
 #[derive(Debug, Clone)]
 pub(crate) struct Crowd {
     counts: Arc<Mutex<Counts>>,
@@ -46,7 +47,7 @@ pub(crate) struct Crowd {
 #[derive(Debug, Default)]
 struct Counts {
     open: usize,
-    /// The most that were open since memory went back.
+    /// The peak of open connections since the last return of memory.
     most: usize,
 }
 
@@ -56,7 +57,7 @@ impl Counts {
         self.most = self.most.max(self.open);
     }
 
-    /// Whether many have ended since memory went back.
+    /// Whether enough connections have ended since the last return of memory.
     fn leave(&mut self) -> bool {
         self.open -= 1;
         let is_many = self.most - self.open >= MANY;
@@ -67,12 +68,13 @@ impl Counts {
     }
 }
 
-/// One of a [`Crowd`], until it is dropped.
+/// One connection of a [`Crowd`], until its owner drops it.
 #[derive(Debug)]
 pub(crate) struct Member(Crowd);
 
 impl Crowd {
-    /// Nobody. Must be made within the runtime that gives the memory back: connections end on other threads, too.
+    /// A tracker without connections. The caller must be within the runtime that returns the memory, because
+    /// connections end on other threads, too.
     pub(crate) fn new() -> Self {
         Self { counts: Arc::default(), runtime: Handle::current() }
     }
@@ -106,7 +108,7 @@ mod tests {
         for _ in 0..200 {
             counts.enter();
         }
-        // As many come as go.
+        // As many connections open as end.
         for _ in 0..1000 {
             assert!(!counts.leave());
             counts.enter();

@@ -1,4 +1,4 @@
-//! Why something failed, in the words of the error itself and of those that caused it.
+//! An error's message with the messages of its causes.
 
 use std::error::Error;
 use std::io;
@@ -6,14 +6,15 @@ use std::io;
 use framecast_media::visible;
 use rustix::io::Errno;
 
-/// An error with all that caused it, as one line in which every character is seen. Where descriptors lack, with the cure.
+/// The message of an error and of its causes, as one line in which each hidden character is escaped. If file
+/// descriptors ran out, the line also says what to do.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cure = cure_in(error);
     let mut cause = error.source();
     while let Some(source) = cause {
         let text = source.to_string();
-        // Most messages contain their cause's already.
+        // Most messages already contain their cause's.
         if !line.contains(&text) {
             line = format!("{line}: {text}");
         }
@@ -28,7 +29,7 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// What is to be done where `error` is that the process, or the system, has no file descriptor left.
+/// What the user can do if `error` says that the process, or the system, has no file descriptor left.
 pub(crate) fn cure(error: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(error)? {
         Errno::MFILE => {
@@ -39,8 +40,8 @@ pub(crate) fn cure(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// The [`cure`] of one error of a chain. An error that was put into an [`io::Error`] is not among those that the chain
-/// tells of.
+/// The [`cure`] of one error of a chain. `source()` skips the error inside an [`io::Error`], so this looks there
+/// itself.
 fn cure_in(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let error = error.downcast_ref::<io::Error>()?;
     cure(error).or_else(|| cure_in(error.get_ref()?))

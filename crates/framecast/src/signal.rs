@@ -9,17 +9,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// The signals that end the program at once where they come again, each with the exit code for that.
+/// The signals that end the program at once when they come a second time, each with its exit code.
 const ENDINGS: [(SignalKind, i32); 3] =
     [(SignalKind::interrupt(), 130), (SignalKind::quit(), 131), (SignalKind::terminate(), 143)];
 
-/// A token that is cancelled by the first SIGINT, SIGQUIT or SIGTERM; a second one ends the process at once, with exit
-/// code 130, 131 or 143. What else cancels the token, a caller or SIGHUP, does not count as the first one.
+/// A token that the first SIGINT, SIGQUIT or SIGTERM cancels. A second one ends the process at once, with exit code
+/// 130, 131 or 143. If the caller or a SIGHUP cancels the token, that does not count as the first signal.
 ///
-/// SIGHUP cancels it too where the process has a controlling terminal, which sends it when it is closed. Without one,
-/// as a service, SIGHUP is ignored with a line in the log. Where SIGHUP was ignored before, as by `nohup`, it stays so.
+/// SIGHUP cancels it too if the process has a controlling terminal, which sends SIGHUP when it closes. A service has no
+/// terminal; it logs a SIGHUP and ignores it. If SIGHUP was ignored at the start, as by `nohup`, it stays ignored.
 ///
-/// Must be called within a Tokio runtime.
+/// The caller must be within a Tokio runtime.
 pub fn shutdown_signal() -> CancellationToken {
     let token = CancellationToken::new();
     let was_asked = Arc::new(AtomicBool::new(false));
@@ -28,7 +28,8 @@ pub fn shutdown_signal() -> CancellationToken {
         let (token, was_asked) = (token.clone(), Arc::clone(&was_asked));
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                // Not whether it is ending: a session that closes sends SIGHUP, and SIGTERM right after it.
+                // Counts signals instead of checking the token: a session that closes sends SIGHUP, and SIGTERM right
+                // after it.
                 if was_asked.swap(true, Ordering::Relaxed) {
                     std::process::exit(exit_code);
                 }
@@ -41,7 +42,7 @@ pub fn shutdown_signal() -> CancellationToken {
     }
     if !framecast_sys::is_ignored(SignalKind::hangup().as_raw_value()) {
         let hangups = listen(SignalKind::hangup());
-        // Once the terminal is gone it cannot be opened.
+        // Once the terminal is gone, `open` fails.
         let has_terminal = File::open("/dev/tty").is_ok();
         hangups.map(|hangups| tokio::spawn(hang_up(hangups, has_terminal, token.clone())));
     }
@@ -57,7 +58,8 @@ fn listen(kind: SignalKind) -> Option<Signal> {
         .ok()
 }
 
-/// Where there is a terminal, a hangup is its end, and a shell may send another one: neither ends the process at once.
+/// With a terminal, SIGHUP means that it closed. A shell may send a second one, which does not end the process at once
+/// either.
 async fn hang_up(mut hangups: Signal, has_terminal: bool, token: CancellationToken) {
     let seldom = Seldom::default();
     while hangups.recv().await.is_some() {

@@ -1,8 +1,9 @@
-//! Whether the program itself stood still: it was stopped (`SIGSTOP`, a debugger), or the machine slept.
+//! Detects that the program itself was suspended: someone stopped it (`SIGSTOP`, a debugger), or the machine slept.
 //!
-//! Timers fire at once when it runs again, while pictures still wait in sockets. Without this, cameras would be blamed for
-//! a silence that was the program's own. One watch serves all supervisors: a task notes twice a second that the program
-//! runs, and a supervisor asks when it last woke before it blames a camera. Nothing here knows cameras.
+//! When the program resumes, timers fire at once while pictures still wait in sockets. Without this module, supervisors
+//! would blame cameras for a silence that was the program's own. One monitor serves all supervisors: a task records a
+//! heartbeat twice a second, and a supervisor asks when the program last resumed before it blames a camera. This module
+//! knows nothing of cameras.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,25 +13,25 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// How often it is noted that the program runs.
+/// How often the task records that the program runs.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// With so much time since the last note the program stood still. A busy machine is late by less, as a rule.
+/// If so much time passed since the last heartbeat, the program was suspended. A busy machine is usually late by less.
 const STOOD_STILL: Duration = Duration::from_millis(1500);
 
-/// How long after waking connections may turn out to have died meanwhile.
+/// For so long after a resume, a failing connection may have died during the suspension.
 const AFTERMATH: Duration = Duration::from_secs(10);
 
-/// Goes on while the machine sleeps, which the monotonic clock does not.
+/// This clock goes on while the machine sleeps; the monotonic clock stops.
 #[cfg(target_os = "linux")]
 const CLOCK: ClockId = ClockId::Boottime;
 
-/// The next best where there is no such clock: there a stopped program is noticed, and a machine that slept as far as
-/// this clock goes on meanwhile.
+/// The fallback for systems without that clock. It detects a stopped program, and a machine's sleep as far as this
+/// clock goes on meanwhile.
 #[cfg(not(target_os = "linux"))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-/// Knows when the program last ran again after it stood still. Clones share what they know.
+/// Knows when the program last resumed after a suspension. Clones share this knowledge.
 #[derive(Debug, Clone)]
 pub(crate) struct Wake(Arc<Mutex<Beats>>);
 
@@ -39,7 +40,7 @@ impl Wake {
         Self(Arc::new(Mutex::new(Beats { last: clock(), woke_at: None })))
     }
 
-    /// Notes that the program runs, until `shutdown`.
+    /// Records heartbeats until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut beats = interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -48,11 +49,11 @@ impl Wake {
         }
     }
 
-    /// When the program last began to run again; `None` if it never stood still.
+    /// When the program last resumed; `None` if it was never suspended.
     pub(crate) fn woke_at(&self) -> Option<Instant> {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stood_still) = beats.note(clock(), Instant::now()) {
-            // Whichever camera's supervisor finds it out, it concerns all.
+            // The first supervisor that asks logs it for all cameras.
             info!(
                 parent: None,
                 ?stood_still,
@@ -62,26 +63,27 @@ impl Wake {
         beats.woke_at
     }
 
-    /// Whether the program woke so lately that a connection which fails may have died meanwhile.
+    /// Whether the program resumed so recently that a failing connection may have died during the suspension.
     pub(crate) fn is_recent(&self) -> bool {
         self.woke_at().is_some_and(|woke_at| woke_at.elapsed() < AFTERMATH)
     }
 }
 
-/// The time since some moment in the past, the machine's sleep included.
+/// The time since a fixed moment in the past, including the machine's sleep.
 fn clock() -> Duration {
     Duration::try_from(clock_gettime(CLOCK)).unwrap_or_default()
 }
 
 #[derive(Debug)]
 struct Beats {
-    /// By [`clock`]: when it was noted last that the program runs.
+    /// The last heartbeat, by [`clock`].
     last: Duration,
     woke_at: Option<Instant>,
 }
 
 impl Beats {
-    /// Notes that the program runs at `now`, which is `clock` by the other clock; for how long it stood still, if it did.
+    /// Records a heartbeat at `now`, which is `clock` by the other clock. Returns the length of the suspension, if
+    /// there was one.
     fn note(&mut self, clock: Duration, now: Instant) -> Option<Duration> {
         let since = clock.saturating_sub(self.last);
         self.last = clock;

@@ -1,7 +1,8 @@
-//! Webhooks: events sent to an address by POST, signed, and again until they are taken.
+//! Webhooks: sends events to addresses by POST, signed, and repeats each until the receiver accepts it.
 //!
-//! Each webhook is a position in the history, from the start of the server on. An address that is away is behind, not
-//! forgotten: what it missed comes from the history, in its order. What is sent is what `/api/events/live` tells.
+//! Each webhook has its own position in the history, from the start of the server on. A receiver that is unreachable
+//! loses nothing: when it is back, the webhook sends the missed events from the history, in order. The bodies are those
+//! of `/api/events/live`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,39 +21,39 @@ use url::Url;
 use crate::config::{ConfigError, WebhookSettings};
 use crate::reason::one_line;
 
-/// How long an address may take to answer.
+/// How long a receiver may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first and the longest wait before an event is sent again.
+/// The first and the longest wait before the webhook sends an event again.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// After this long an event is given up, and the next one has its turn.
+/// After this long the webhook gives up an event and goes on with the next one.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
 
-/// What is left at the end of the server, that it ends among it, is sent for so long.
+/// How long the webhook sends the remaining events at shutdown, the server's end included.
 const LAST_WORDS: Duration = Duration::from_millis(700);
 
-/// One address.
+/// One receiver.
 struct Webhook {
-    /// Its place in the configuration, from 1.
+    /// Its position in the configuration, from 1.
     number: usize,
     url: Url,
     client: Client,
     secret: Option<Arc<str>>,
 }
 
-/// How sending once ended.
+/// The result of one attempt.
 enum Sent {
     Taken,
-    /// Sending the same again cannot help.
+    /// The receiver refused the event for good; a repeat cannot help.
     Refused(StatusCode),
     Failed(String),
 }
 
-/// Sends what happens from now on to each of `webhooks`, until `shutdown`.
+/// Sends the events from now on to each of `webhooks`, until `shutdown`.
 ///
 /// # Errors
-/// The client cannot be set up.
+/// The HTTP client cannot be set up.
 pub(crate) fn start(
     webhooks: &[WebhookSettings],
     secret: Option<&str>,
@@ -86,7 +87,7 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Waits until the server ends, and then as long as its last events may take.
+/// Waits for the shutdown, and then for the time that the last events may take.
 async fn ends(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     sleep(LAST_WORDS).await;
@@ -104,7 +105,7 @@ impl Webhook {
         }
     }
 
-    /// Sends one event until it is taken, or given up.
+    /// Sends one event until the receiver accepts it, or the time for it is over.
     async fn send(&self, kept: &Kept) {
         let (begun, mut pause, mut is_told) = (Instant::now(), PAUSES.0, false);
         let (host, id) = (self.host(), kept.entry.id);
@@ -127,7 +128,7 @@ impl Webhook {
                 warn!(host, problem, "the webhook does not answer; each event is sent again, for an hour");
                 is_told = true;
             }
-            // A little apart from all others that wait for the same host.
+            // Random jitter, so that not all clients of a host retry at the same moment.
             sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(PAUSES.1);
         }
@@ -148,7 +149,7 @@ impl Webhook {
         }
     }
 
-    /// Where it is, and which of several: a path may be a secret.
+    /// The host, and the webhook's number if there are several. The path may be a secret.
     fn host(&self) -> String {
         let (host, port) = (self.url.host_str().unwrap_or_default(), self.url.port_or_known_default());
         format!("{host}:{} (webhook {})", port.unwrap_or_default(), self.number)

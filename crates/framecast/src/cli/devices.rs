@@ -1,4 +1,4 @@
-//! `framecast devices`: what is plugged in, for people or as JSON.
+//! `framecast devices`: lists the connected devices, as text or as JSON.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use serde::Serialize;
 
 use super::{FAILED, OK, complain, print, say};
 
-/// How long all devices may take to say what they are.
+/// How long all devices together may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Sizes of one format that are listed; the JSON has all.
+/// How many sizes of one format the text lists; the JSON has all.
 const MAX_SIZES: usize = 6;
 
-/// Width of a terminal.
+/// The width of a terminal, in characters.
 const COLUMNS: usize = 80;
 
-/// Width of the words on the left.
+/// The width of the left column, in characters.
 const LABEL: usize = 12;
 
 const NOTHING: &str = "\
@@ -32,7 +32,7 @@ No camera is plugged in, or none that this user may see.
   framecast http://192.168.1.20/video.mjpg
 - Without any camera, `framecast test` shows a moving pattern.";
 
-/// As `/api/devices` answers.
+/// The same object as in the answer of `/api/devices`.
 #[derive(Serialize)]
 struct Listed {
     devices: Vec<Device>,
@@ -64,12 +64,12 @@ fn find() -> Result<Vec<Device>, String> {
     let runtime = runtime.map_err(|error| format!("cannot start threads: {error}"))?;
     let drivers = Drivers::builtin();
     let found = runtime.block_on(async { tokio::time::timeout(TIMEOUT, drivers.devices()).await });
-    // A device that hangs must not keep the program alive.
+    // A driver's thread that hangs must not keep the program alive.
     runtime.shutdown_background();
     found.map_err(|_| format!("a device has not said within {TIMEOUT:?} what it is"))
 }
 
-/// One device in a few lines, the name first.
+/// One device as a few lines, its name first.
 fn describe(device: &Device) -> String {
     let mut lines = vec![device.name.clone()];
     let mut line = |label: &str, text: &str| lines.push(format!("  {label:LABEL$}{}", wrapped(text)));
@@ -86,12 +86,12 @@ fn describe(device: &Device) -> String {
     for (names, sizes) in grouped(&device.formats) {
         line(&names, &sizes);
     }
-    // To be copied as one line, however long.
+    // One line of any length, so that a user can copy it.
     lines.push(format!("  {:LABEL$}framecast {}", "show it", shell_words::quote(&device.source)));
     lines.join("\n")
 }
 
-/// `text` in lines that fit the terminal beside the words on the left.
+/// `text`, wrapped to the terminal's width beside the left column.
 fn wrapped(text: &str) -> String {
     let indent = " ".repeat(2 + LABEL);
     let mut lines = vec![String::new()];
@@ -109,7 +109,7 @@ fn wrapped(text: &str) -> String {
     lines.join(&format!("\n{indent}"))
 }
 
-/// Formats with the same sizes and rates as one: their names, and the sizes.
+/// Groups formats with the same sizes and rates: their names, and their sizes.
 fn grouped(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
     for format in formats {
@@ -117,13 +117,13 @@ fn grouped(formats: &[DeviceFormat]) -> Vec<(String, String)> {
             if format.is_usable { sizes(&format.sizes) } else { "cannot be shown by Framecast".to_owned() };
         let name = format.format.as_str();
         match groups.iter_mut().find(|(_, known)| *known == sizes) {
-            // Devices have formats that differ in what they call them alone.
+            // Some devices list a format twice, only under different codes.
             Some((names, _)) if names.contains(&name) => {}
             Some((names, _)) => names.push(name),
             None => groups.push((vec![name], sizes)),
         }
     }
-    // Names that fit the column on the left stand in it; more of them stand before the sizes.
+    // Names that fit the left column stand there. Longer ones stand before the sizes.
     let lines = groups.into_iter().map(|(names, sizes)| match names.join(", ") {
         names if names.len() < LABEL => (names, sizes),
         names => ("formats".to_owned(), format!("{names}: {sizes}")),
@@ -131,7 +131,7 @@ fn grouped(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     lines.collect()
 }
 
-/// `1280x720 at 30, 15 fps; 640x480 at 30 fps`, neighbours of one rate together.
+/// `1280x720 at 30, 15 fps; 640x480 at 30 fps`: neighbouring sizes with the same rates share one entry.
 fn sizes(sizes: &[DeviceSize]) -> String {
     if sizes.is_empty() {
         return "any size".to_owned();
@@ -152,7 +152,7 @@ fn sizes(sizes: &[DeviceSize]) -> String {
     shown.join("; ")
 }
 
-/// ` at 30, 15 fps`: all rates where they are few, else the highest and the lowest.
+/// ` at 30, 15 fps`: all rates if there are few, else the highest and the lowest.
 fn rates(fps: &[f64]) -> String {
     let rounded: Vec<String> = fps.iter().map(|fps| ((fps * 100.0).round() / 100.0).to_string()).collect();
     match rounded.as_slice() {

@@ -1,20 +1,20 @@
-//! `CAMERA=` as in the Flask app that people come from, which names a camera by the module that reads it.
+//! The variable `CAMERA=` of the Flask app that Framecast replaces. It names a camera by the Python module that reads
+//! it.
 //!
-//! Text in, a source out. Names that are sources here anyway pass as they are.
+//! Takes the value and returns a source. A value that is already a source passes unchanged.
 
 use framecast::{SourceUrl, film_source};
 
-/// The device that was read unless told otherwise.
+/// The device that the Flask app read by default.
 const FIRST_DEVICE: &str = "v4l2:/dev/video0";
 
-/// The names that are read here, for messages.
+/// The accepted names, for messages.
 pub(super) const NAMES: &str = "pi, pi2, v4l2 and opencv, as in the Flask app";
 
-/// The source that `camera` stands for; `opencv_source` is the value of `OPENCV_CAMERA_SOURCE`, which counts with
-/// `opencv` alone.
+/// The source that `camera` stands for. `opencv_source` is the value of `OPENCV_CAMERA_SOURCE`; only `opencv` uses it.
 pub(super) fn source(camera: &str, opencv_source: Option<&str>) -> String {
     match camera.to_ascii_lowercase().as_str() {
-        // The second one is the same camera, by a newer library.
+        // `pi2` is the same camera, read with a newer library.
         "pi" | "pi2" => "pi:".to_owned(),
         "v4l2" => FIRST_DEVICE.to_owned(),
         "opencv" => opencv_source.map_or_else(|| FIRST_DEVICE.to_owned(), of_opencv),
@@ -22,17 +22,17 @@ pub(super) fn source(camera: &str, opencv_source: Option<&str>) -> String {
     }
 }
 
-/// What OpenCV's `VideoCapture` opens: a device by its number or path, a URL, or else a film.
+/// The source for what OpenCV's `VideoCapture` opens: a device by its number or path, a URL, or else a film.
 fn of_opencv(text: &str) -> String {
     let text = text.trim();
-    // OpenCV's "any camera".
+    // OpenCV's value for "any camera".
     if text == "-1" {
         return "v4l2:".to_owned();
     }
     if let Ok(number) = text.parse::<u32>() {
         return format!("v4l2:/dev/video{number}");
     }
-    // A path is a folder of pictures elsewhere.
+    // In OpenCV a plain path is a film. For other sources it is a folder of pictures.
     match SourceUrl::parse(text) {
         Ok(url) if url.scheme() != "images" || text.starts_with("images:") => text.to_owned(),
         _ => film_source(text),

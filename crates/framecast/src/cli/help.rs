@@ -1,4 +1,4 @@
-//! What `--help` says after the options. Lines fit a terminal of 80 columns.
+//! The text of `--help` after the options. Lines fit a terminal of 80 columns.
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:

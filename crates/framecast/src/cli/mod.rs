@@ -1,4 +1,4 @@
-//! The command line, and what its commands do.
+//! The command line, and its commands.
 
 mod devices;
 mod flask;
@@ -19,20 +19,21 @@ use crate::log::{self, Format, Log};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
 use plan::{Environment, Plan};
 
-/// The server ended as it was told to.
+/// The server ended normally, after a signal.
 const OK: u8 = 0;
-/// The server could not run: the address is taken, or the system refused something.
+/// The server could not run: another program has the address, or the system refused something.
 const FAILED: u8 = 1;
-/// The command line, the configuration or the environment cannot be used.
+/// The command line, the configuration or the environment has an error.
 const BAD_USAGE: u8 = 2;
 
-/// What the end may take from the signal on, the log's last lines included; the process itself needs the rest of 2 s.
+/// How long the shutdown may take after the signal, including the log's last lines. The process itself needs the rest
+/// of 2 s.
 const ENDING: Duration = Duration::from_millis(1950);
 
-/// What the log's last lines may take to be written where no signal asked for the end.
+/// How long the log may take to write its last lines if the server ended without a signal.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// What they may take at least, after cameras that took nearly all of [`ENDING`].
+/// The least time for the last lines, if cameras used up nearly all of [`ENDING`].
 const LEAST_FOR_LAST_LINES: Duration = Duration::from_millis(40);
 
 /// Turns any camera into live pictures in any browser.
@@ -97,7 +98,7 @@ struct PlanArgs {
 }
 
 impl Cli {
-    /// The command line of this process; ends it with what is wrong where it cannot be read.
+    /// Parses the command line of this process. If that fails, prints the error and ends the process.
     pub(crate) fn read() -> Self {
         Self::try_parse().unwrap_or_else(|error| {
             let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
@@ -105,7 +106,7 @@ impl Cli {
         })
     }
 
-    /// Does what was asked.
+    /// Runs the command.
     pub(crate) fn run(self) -> ExitCode {
         let code = match self.command.unwrap_or_else(|| Command::behind_options(self.serve)) {
             Command::Serve(args) => serve(&args),
@@ -117,7 +118,7 @@ impl Cli {
 }
 
 impl Command {
-    /// The command among `args`, which is taken for a source where an option stands before it.
+    /// Finds the command among the sources of `args`: clap takes a command behind an option for a source.
     fn behind_options(mut args: ServeArgs) -> Self {
         let sources = &mut args.plan.sources;
         match sources.iter().position(|source| source == "serve" || source == "check") {
@@ -150,12 +151,12 @@ fn check(args: &ServeArgs) -> u8 {
     }
 }
 
-/// What the cameras need and is not there, a sentence each.
+/// The missing devices, files, folders and programs of the cameras, one sentence each.
 fn missing(plan: &Plan, drivers: &Drivers) -> Vec<String> {
     match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => {
             let missing = runtime.block_on(plan.settings.missing(drivers));
-            // A look that hangs must not keep the program alive.
+            // A check that hangs must not keep the program alive.
             runtime.shutdown_background();
             missing
         }
@@ -178,7 +179,7 @@ fn serve(args: &ServeArgs) -> u8 {
     code
 }
 
-/// How a server ended, and when it was told to, if it was.
+/// How a server ended, and when a signal ended it, if one did.
 struct Ended {
     code: u8,
     told_at: Option<Instant>,
@@ -198,7 +199,7 @@ fn serve_with(args: &ServeArgs, log: &Log) -> Ended {
         Err(error) => {
             match args.log_format {
                 Format::Human => complain(&format!("{error:#}")),
-                // Whoever reads JSON reads all of it.
+                // A program that reads JSON reads the whole output.
                 Format::Json => error!("{error:#}"),
             }
             return BAD_USAGE.into();
@@ -213,7 +214,7 @@ fn serve_with(args: &ServeArgs, log: &Log) -> Ended {
         }
     };
     let ended = runtime.block_on(run(plan, drivers, log));
-    // Threads of drivers that hang must not keep the program alive.
+    // A driver's thread that hangs must not keep the program alive.
     runtime.shutdown_background();
     ended
 }
@@ -229,7 +230,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> Ended {
         warn!("{warning}");
     }
     let (is_local, has_account) = (plan.settings.listen.is_local(), plan.settings.account.is_some());
-    // A database may be waited for.
+    // The start may wait for a database.
     let started = shutdown.run_until_cancelled(App::start(plan.settings, drivers)).await;
     let app = match started {
         None => return OK.into(),
@@ -255,7 +256,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> Ended {
     Ended { code: OK, told_at: Some(told_at) }
 }
 
-/// Says where to look, and how to open the server to the network.
+/// Logs the page's address, and how to open the server to the network.
 fn announce(app: &App, has_account: bool) {
     let address = match app.listens_on() {
         Listen::Tcp(address) => address,
@@ -281,7 +282,7 @@ fn announce(app: &App, has_account: bool) {
     }
 }
 
-/// A viewer costs a descriptor, and the usual limit of 1024 is too low for many of them.
+/// Each viewer needs a descriptor, and the usual limit of 1024 is too low for many viewers.
 fn raise_descriptor_limit(max_connections: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -292,34 +293,34 @@ fn raise_descriptor_limit(max_connections: usize) {
             warn!(%error, "cannot raise the limit of open files");
         }
     }
-    // Some are needed for cameras, programs, the runtime, and connections that are refused.
+    // Cameras, programs, the runtime and connections that the server refuses need descriptors, too.
     let needed = max_connections as u64 + 384;
     if limit.maximum.is_some_and(|maximum| maximum < needed) {
         warn!("the system allows fewer open files than max_connections={max_connections} needs");
     }
 }
 
-/// The answer of a command to a person, on standard output.
+/// Prints a command's answer for people on standard output; hidden characters are escaped.
 fn say(text: &str) {
     print(&visible_lines(text));
 }
 
-/// The answer of a command to a program, as it is.
+/// Prints a command's answer for programs on standard output, unchanged.
 fn print(text: &str) {
-    // A reader that has gone does not want the answer.
+    // If the reader has closed its end, the answer is of no use.
     writeln!(std::io::stdout(), "{text}").ok();
 }
 
-/// What is wrong, on standard error.
+/// Prints an error on standard error.
 fn complain(message: &str) {
     complain_of("31", "error:", message);
 }
 
-/// The same under another label, in one of the terminal's colours.
+/// Prints a message with another label, in one of the terminal's colours.
 fn complain_of(colour: &str, label: &str, message: &str) {
     let mut stderr = std::io::stderr();
     let label = if stderr.is_terminal() { format!("\x1b[{colour}m{label}\x1b[0m") } else { label.to_owned() };
-    // Without standard error there is nobody to tell.
+    // If standard error is closed, there is no other place for the message.
     writeln!(stderr, "{label} {}", visible_lines(message)).ok();
 }
 

@@ -1,4 +1,4 @@
-//! From arguments, file and environment to settings.
+//! Combines arguments, file and environment into settings.
 
 use std::collections::BTreeSet;
 use std::env::{self, VarError};
@@ -10,10 +10,10 @@ use framecast::{Account, DriverError, Drivers, HistoryPlace, Secret, Settings, S
 
 use super::{PlanArgs, flask};
 
-/// The file that is read by itself.
+/// The file that the program reads if no option names another one.
 const DEFAULT_FILE: &str = "framecast.toml";
 
-/// The name of a camera that was given without one.
+/// The name of a camera whose argument gives none.
 const DEFAULT_NAME: &str = "camera";
 
 /// The commands of the command line.
@@ -24,21 +24,20 @@ const COMMANDS: [&str; 3] = ["serve", "devices", "check"];
 pub(super) struct Plan {
     pub(super) settings: Settings,
     pub(super) origin: String,
-    /// That others can read the secrets in its file, if they can.
     rights: Option<String>,
 }
 
-/// What the environment says; empty variables count as absent.
+/// The values of the environment variables; an empty variable counts as absent.
 #[derive(Default)]
 pub(super) struct Environment {
     camera: Option<String>,
     opencv_source: Option<String>,
     password: Option<String>,
-    /// Of the database that events are kept in.
+    /// The password of the database for the events.
     history_password: Option<String>,
-    /// What webhooks are signed with.
+    /// The key that signs webhooks.
     webhook_secret: Option<String>,
-    /// Where state belongs on this system.
+    /// The folder for state on this system.
     state_dir: Option<PathBuf>,
 }
 
@@ -55,11 +54,11 @@ impl Environment {
     }
 }
 
-/// The folder of systemd's `StateDirectory=`, the first if there are several, or else the user's own by the XDG base
-/// directory specification.
+/// The folder of systemd's `StateDirectory=` (the first, if there are several), or else the user's own folder by the
+/// XDG base directory specification.
 fn state_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let of_service = variable("STATE_DIRECTORY").and_then(|folders| env::split_paths(&folders).next());
-    // The specification ignores relative paths.
+    // The specification says to ignore relative paths.
     let absolute = |folder: OsString| Some(PathBuf::from(folder)).filter(|folder| folder.is_absolute());
     let of_user = || {
         let state = variable("XDG_STATE_HOME").and_then(absolute);
@@ -79,8 +78,8 @@ fn variable(name: &str) -> anyhow::Result<Option<String>> {
 }
 
 impl Plan {
-    /// Settings from the file, then the arguments, which count for more; the environment's `CAMERA`, or else the
-    /// emulated camera, where these name no camera.
+    /// Settings from the file; the arguments override it. If neither names a camera, the environment's `CAMERA` does,
+    /// or else the emulated camera is shown.
     pub(super) fn new(args: &PlanArgs, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Self> {
         let file = configuration(args, environment);
         let (mut settings, mut origin) = match file {
@@ -117,7 +116,7 @@ impl Plan {
                 let account = Account::new(user, password.unwrap_or_default());
                 settings.account = Some(account.map_err(|problem| anyhow!("--user: {problem}"))?);
             }
-            // Someone who sets a password means to be protected by it.
+            // A user who sets a password wants protection by it.
             (None, Some(_)) if settings.account.is_none() => {
                 bail!(
                     "FRAMECAST_PASSWORD is set, but no user: add --user NAME, or user = \"NAME\" to the file"
@@ -128,17 +127,17 @@ impl Plan {
         Ok(Self { settings, origin: origin.join(", "), rights })
     }
 
-    /// What can be meant, but hardly is: a sentence each.
+    /// Settings that are valid but probably not meant, one sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.settings.warnings().into_iter().chain(self.rights.clone()).collect()
     }
 }
 
-/// The file that is to be read, if any.
+/// The configuration file to read, if any.
 fn configuration<'a>(args: &'a PlanArgs, environment: &Environment) -> Option<&'a Path> {
     match &args.config {
         Some(path) => Some(path),
-        // Who names a source does not want those of a file that happens to be here.
+        // A user who names a source does not want the cameras of a file that happens to be in this folder.
         None if !args.sources.is_empty() || environment.camera.is_some() => None,
         None => Some(Path::new(DEFAULT_FILE)).filter(|path| path.exists()),
     }
@@ -182,8 +181,8 @@ fn add_sources(settings: &mut Settings, sources: &[String], drivers: &Drivers) -
     Ok(())
 }
 
-/// Refuses a command with a slip, and one behind options that it does not take, which are otherwise taken for a
-/// driver's name.
+/// Refuses a misspelt command, and a command behind options that it does not take. Otherwise the program would take it
+/// for a driver's name.
 fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
     if drivers.schemes().contains(&word) {
         return Ok(());
@@ -197,7 +196,7 @@ fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
     }
 }
 
-/// Refuses the path of a configuration, which would be watched for pictures.
+/// Refuses the path of a configuration file. Otherwise the program would watch that file for pictures.
 fn check_configuration(source: &str) -> anyhow::Result<()> {
     let path = Path::new(source);
     let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
@@ -208,7 +207,7 @@ fn check_configuration(source: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds the camera that is shown when none was named.
+/// Adds the default camera, for a user who named none.
 fn add_default(
     settings: &mut Settings,
     environment: &Environment,
@@ -244,16 +243,16 @@ fn add_default(
     Ok(())
 }
 
-/// `front` and the source in `front=SOURCE`; a source alone has no name.
+/// Splits `front=SOURCE` into the name `front` and the source. A source alone has no name.
 fn split_name(argument: &str) -> (Option<&str>, &str) {
     match argument.split_once('=') {
-        // In a URL or a path something stands before the first `=` that no name has.
+        // In a URL or a path, a character stands before the first `=` that a name cannot have.
         Some((name, source)) if !name.contains([':', '/', '?', ' ', '\\']) => (Some(name), source),
         _ => (None, argument),
     }
 }
 
-/// `camera`, or else the first of `camera2`, `camera3` … that is not taken.
+/// `camera`, or else the first free name of `camera2`, `camera3` …
 fn free_name(is_taken: impl Fn(&str) -> bool) -> String {
     let numbered = (2..).map(|number| format!("{DEFAULT_NAME}{number}"));
     let mut names = std::iter::once(DEFAULT_NAME.to_owned()).chain(numbered);

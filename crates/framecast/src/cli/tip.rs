@@ -1,9 +1,9 @@
-//! What to do about a command line that cannot be read.
+//! Advice for a command line that clap cannot parse.
 
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// What other servers call what is said otherwise here, and how.
+/// Options of other servers, with the Framecast option for the same purpose.
 const OTHER_NAMES: [(&[&str], &str); 6] = [
     (
         &["--port", "-p", "-P", "--host", "--bind", "--addr", "--address", "-o"],
@@ -30,10 +30,10 @@ const OTHER_NAMES: [(&[&str], &str); 6] = [
     (&["--username"], "use --user NAME, with the password in FRAMECAST_PASSWORD"),
 ];
 
-/// How mjpg-streamer's input for webcams is called.
+/// The name of mjpg-streamer's input plug-in for webcams.
 const WEBCAM_PLUGIN: &str = "input_uvc";
 
-/// `error` with what `arguments` probably meant.
+/// Adds to `error` what the user of `arguments` probably meant.
 pub(super) fn add(mut error: Error, arguments: &[String]) -> Error {
     if error.kind() != ErrorKind::UnknownArgument {
         return error;
@@ -62,7 +62,7 @@ fn tip(unknown: &str, arguments: &[String]) -> Option<String> {
     Some((*tip).to_owned())
 }
 
-/// Whether `argument` is a source that runs a program, without any argument for the program.
+/// Whether `argument` is a source that runs a program without arguments.
 fn is_bare_program(argument: &str) -> bool {
     let source = argument.split_once('=').map_or(argument, |(_, source)| source);
     [argument, source].iter().any(|text| text.starts_with("exec:")) && !argument.contains(char::is_whitespace)

@@ -1,17 +1,17 @@
-//! The account that is asked for.
+//! The account that clients need.
 
 use std::fmt;
 
-/// A password of fewer characters is warned of: all that are shorter can be tried in a short time.
+/// The server warns of a shorter password: an attacker can try all of them in a short time.
 const SHORTEST_PASSWORD: usize = 8;
 
 /// The one account that may use the server.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Account {
-    /// Its name.
+    /// The user name.
     pub user: String,
-    /// Its password; never shown.
+    /// The password; no output shows it.
     pub password: String,
 }
 
@@ -19,10 +19,10 @@ impl Account {
     /// The account of `user`.
     ///
     /// # Errors
-    /// What is wrong with the name, which HTTP Basic cannot carry with a colon, or that there is no password.
+    /// The name is not usable (HTTP Basic cannot carry a name with a colon), or the password is empty.
     pub fn new(user: &str, password: &str) -> Result<Self, String> {
         if user.is_empty() || user.contains(':') || user.contains(char::is_control) {
-            // What follows a colon was meant as the password.
+            // The part after a colon was probably meant as the password.
             let shown = if user.contains(':') { "***".to_owned() } else { user.escape_debug().to_string() };
             return Err(format!(
                 "`{shown}` is no user name: it needs letters and can have no colon; its password is read from \
@@ -35,7 +35,7 @@ impl Account {
         Ok(Self { user: user.to_owned(), password: password.to_owned() })
     }
 
-    /// That the password is short, if it is.
+    /// A warning about a short password.
     pub(super) fn warning(&self) -> Option<String> {
         (self.password.chars().count() < SHORTEST_PASSWORD).then(|| {
             format!(

@@ -1,15 +1,15 @@
-//! What single values must be like, wherever they come from.
+//! Checks of single values, from the file, the command line or code.
 
 use axum::http::HeaderValue;
 
 use super::wording::typed;
 
-/// The bound on a camera's name, so that it fits URLs, logs and drawn pictures.
+/// The longest name of a camera, so that it fits URLs, logs and drawn pictures.
 const MAX_NAME_CHARS: usize = 64;
 
 /// An origin as browsers send it, or `*`.
 pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
-    // A pattern would match no origin: what browsers send is compared as it is.
+    // A pattern would match no origin, because the server compares the browser's origin literally.
     let is_one = is_origin(text) && (text == "*" || !text.contains('*'));
     is_one.then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
         let shown = text.rsplit('@').next().unwrap_or_default();
@@ -25,10 +25,10 @@ pub(super) fn is_origin(text: &str) -> bool {
         })
 }
 
-/// Whether `name` can be a camera's: it stands in URLs, file names and log lines.
+/// Checks that `name` can be a camera's name: it appears in URLs, file names and log lines.
 ///
 /// # Errors
-/// What a name must be like.
+/// The rule that the name breaks.
 pub fn check_camera_name(name: &str) -> Result<(), String> {
     let is_good = !name.is_empty()
         && name.chars().count() <= MAX_NAME_CHARS
@@ -43,7 +43,7 @@ pub fn check_camera_name(name: &str) -> Result<(), String> {
     ))
 }
 
-/// Whether `id` can be a control's; which ones there are is known only to the device.
+/// Checks the form of a control's `id`. Only the device knows which ids exist.
 pub(super) fn check_control_id(id: &str) -> Result<(), String> {
     let is_good = (1..=MAX_NAME_CHARS).contains(&id.chars().count()) && !id.contains(char::is_control);
     is_good.then_some(()).ok_or_else(|| {
@@ -55,7 +55,7 @@ pub(super) fn check_control_id(id: &str) -> Result<(), String> {
     })
 }
 
-/// A host's name in lower case, with or without a port.
+/// Parses a host name, with or without a port; returns it in lower case.
 pub(super) fn parse_host(text: &str) -> Result<String, String> {
     let text = text.strip_suffix('.').unwrap_or(text);
     let (name, port) = text.split_once(':').unwrap_or((text, "0"));

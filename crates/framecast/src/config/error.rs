@@ -1,21 +1,21 @@
-//! What is wrong in a configuration, and where.
+//! Errors in a configuration, with their position.
 
 use std::fmt;
 use std::ops::Range;
 
-/// A configuration that cannot be used: what is wrong and where it stands.
+/// A configuration that the server cannot use: what is wrong and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The file, `None` for settings that come from elsewhere.
+    /// The file; `None` for settings from elsewhere.
     pub file: Option<String>,
     /// Line and column, both from 1.
     pub position: Option<(usize, usize)>,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what to write instead.
     pub message: String,
 }
 
 impl ConfigError {
-    /// An error without a place.
+    /// An error without a position.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { file: None, position: None, message: message.into() }
     }
@@ -26,7 +26,7 @@ impl ConfigError {
         Self { file: None, position, message: message.into() }
     }
 
-    /// The same error, said of `file`.
+    /// The same error with the name of its `file`.
     #[must_use]
     pub fn in_file(mut self, file: impl Into<String>) -> Self {
         self.file = Some(file.into());

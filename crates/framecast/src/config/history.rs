@@ -1,4 +1,4 @@
-//! Where events are kept, as the file says it: `history`, `history_max_age`, `history_max_rows`.
+//! Where and for how long the history stores events: `history`, `history_max_age`, `history_max_rows`.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,32 +8,31 @@ use framecast_history::{Address, Location};
 
 use super::state_dir;
 
-/// The file that events are kept in where nothing else is said.
+/// The default file for events.
 const DEFAULT_FILE: &str = "framecast.db";
 
-/// Where events are kept, and for how long.
+/// Where the history stores events, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HistorySettings {
-    /// Where.
     pub place: HistoryPlace,
-    /// How old they become; `None` keeps them for ever.
+    /// How old events may become; `None` keeps them for ever.
     pub max_age: Option<Duration>,
-    /// How many there are at most; `None` for any number.
+    /// How many events the history stores at most; `None` for any number.
     pub max_rows: Option<u64>,
 }
 
-/// Where events are kept.
+/// Where the history stores events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HistoryPlace {
-    /// In `framecast.db` in the state directory, and in memory until that can be written; as long as the server runs
-    /// where there is no such directory, or another server has the file.
+    /// In `framecast.db` in the state directory, and in memory until that can be written. If there is no such
+    /// directory, or another server has the file, the events are gone when the server ends.
     Default,
     /// In this SQLite file; a relative path begins in the state directory.
     File(PathBuf),
     /// In a PostgreSQL database.
     Postgres(Address),
-    /// As long as the server runs.
+    /// Until the server ends.
     Temporary,
 }
 
@@ -45,10 +44,10 @@ impl Default for HistorySettings {
 }
 
 impl HistoryPlace {
-    /// The place that `text` names.
+    /// Parses the place in `text`.
     ///
     /// # Errors
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what to write instead.
     pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<Self, String> {
         if text.eq_ignore_ascii_case("temporary") {
             return Ok(Self::Temporary);
@@ -61,7 +60,7 @@ impl HistoryPlace {
                 "history: there is no `{scheme}:` database; write a file's path, or postgres://user@host/database"
             ));
         }
-        // A slip in an address would be a file of that name, with the login in it.
+        // A mistyped address would otherwise become a file of that name, with the login in it.
         if text.contains('@') && text.contains(':') {
             return Err("history: this is neither a file nor an address; write postgres://user@host/database, and the \
                         password into FRAMECAST_HISTORY_PASSWORD"
@@ -77,10 +76,10 @@ impl HistoryPlace {
         Ok(Self::File(path))
     }
 
-    /// The location of what is to be there for longer than the server, with `state_dir` as the state directory.
+    /// The location of a permanent history, with `state_dir` as the state directory; `None` for a temporary one.
     ///
     /// # Errors
-    /// A relative path without a state directory.
+    /// The path is relative, and there is no state directory.
     pub(crate) fn location(&self, state_dir: Option<&Path>) -> Result<Option<Location>, String> {
         match self {
             Self::Default => Ok(state_dir.map(|folder| Location::File(folder.join(DEFAULT_FILE)))),

@@ -8,24 +8,24 @@ use std::path::{Path, PathBuf};
 
 use super::wording::typed;
 
-/// What stands before the path of a UNIX socket.
+/// The prefix of a UNIX socket's path.
 const UNIX: &str = "unix:";
 
 /// Where the server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
-    /// An address and a port; port 0 takes a free one.
+    /// An address and a port; with port 0 the system picks a free one.
     Tcp(SocketAddr),
     /// A UNIX socket's path: for programs of this machine, such as a proxy.
     Unix(PathBuf),
 }
 
 impl Listen {
-    /// The address that `text` names: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses, or
-    /// `unix:/run/framecast.sock`. Other names are refused: to look them up would take the network.
+    /// Parses an address: `127.0.0.1:5000`, `[::]:5000`, `localhost:5000`, `:5000` for all addresses, or
+    /// `unix:/run/framecast.sock`. It refuses other host names, because to resolve them would need the network.
     ///
     /// # Errors
-    /// Text that is neither, with what may be meant.
+    /// The text is none of these; the message says what the user may have meant.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.strip_prefix(UNIX) {
             Some("") => Err(format!("`{text}` names no file; write it like unix:/run/framecast.sock")),
@@ -34,7 +34,7 @@ impl Listen {
         }
     }
 
-    /// The address and port, where it is no UNIX socket.
+    /// The address and port; `None` for a UNIX socket.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -42,7 +42,7 @@ impl Listen {
         }
     }
 
-    /// The path of the UNIX socket, where it is one.
+    /// The path of the UNIX socket; `None` for an address.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Tcp(_) => None,
@@ -55,7 +55,7 @@ impl Listen {
         self.address().is_none_or(|address| address.ip().is_loopback())
     }
 
-    /// Takes another port, where it has one.
+    /// Replaces the port; a UNIX socket has none and stays as it is.
     pub fn set_port(&mut self, port: u16) {
         if let Self::Tcp(address) = self {
             address.set_port(port);
@@ -78,7 +78,7 @@ impl fmt::Display for Listen {
     }
 }
 
-/// The path of a UNIX socket, with a `~` at its start as `home`.
+/// The path of a UNIX socket; a `~` at its start stands for `home`.
 fn socket_path(text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
     let path = match text.strip_prefix("~/") {
         None => PathBuf::from(text),
@@ -125,7 +125,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Whether this is a number, and no port.
+/// Whether this is a number that is too large for a port.
 fn is_too_large(port: &str) -> bool {
     !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_err()
 }

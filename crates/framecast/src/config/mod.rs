@@ -1,7 +1,7 @@
-//! What the server shall do: the file as written (`File`), and what it means ([`Settings`]).
+//! The configuration: the file as written (`File`), and its meaning ([`Settings`]).
 //!
-//! `framecast.toml` → `File::parse` → [`Settings`], validated, defaults filled in, URLs parsed. Nothing else reads
-//! the file; parts of the server get their own piece of the settings.
+//! `framecast.toml` → `File::parse` → [`Settings`], validated, with defaults filled in and URLs parsed. Nothing else
+//! reads the file; each part of the server gets its own piece of the settings.
 
 mod account;
 mod check;

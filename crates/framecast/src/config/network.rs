@@ -1,4 +1,4 @@
-//! Who stands between the server and its clients, and who may frame its pages: `trusted_proxies`, `frame_ancestors`.
+//! The proxies in front of the server, and the sites that may frame its pages: `trusted_proxies`, `frame_ancestors`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,12 +6,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::check::is_origin;
 
-/// The proxies whose word on a client's address counts.
+/// The proxies whose headers the server trusts for a client's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedProxies {
-    /// Those with these addresses.
+    /// Trusts proxies with these addresses.
     networks: Vec<IpNet>,
-    /// Those that connect over a UNIX socket.
+    /// Trusts proxies that connect over a UNIX socket.
     unix: bool,
 }
 
@@ -31,7 +31,7 @@ impl TrustedProxies {
     /// Adds what `text` names: an address, a network as in `10.0.0.0/8`, `loopback`, or `unix`.
     ///
     /// # Errors
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what to write instead.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         match text {
             "unix" => self.unix = true,
@@ -50,7 +50,7 @@ impl TrustedProxies {
         Ok(())
     }
 
-    /// Whether one that connects from `address`, or over a UNIX socket where that is `None`, is trusted.
+    /// Whether the server trusts a peer at `address`; `None` for one that connects over a UNIX socket.
     pub fn contains(&self, address: Option<IpAddr>) -> bool {
         match address.map(|address| address.to_canonical()) {
             Some(address) => self.networks.iter().any(|network| network.contains(&address)),
@@ -64,10 +64,11 @@ fn loopback() -> [IpNet; 2] {
     [ipv4.into(), Ipv6Net::from(Ipv6Addr::LOCALHOST).into()]
 }
 
-/// One of `frame_ancestors`, as the header `Content-Security-Policy` has it; whether it `is_alone` there.
+/// Parses one entry of `frame_ancestors` into the form of the header `Content-Security-Policy`; `is_alone` says whether
+/// it is the only entry.
 ///
 /// # Errors
-/// What is wrong, and what would be right.
+/// What is wrong, and what to write instead.
 pub(super) fn parse_frame_ancestor(text: &str, is_alone: bool) -> Result<String, String> {
     match text {
         "none" if !is_alone => {

@@ -1,4 +1,4 @@
-//! From the file as written to what it means: values checked where they stand, each error with line and column.
+//! From the file as written to settings. It checks each value, and each error has line and column.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -61,7 +61,7 @@ impl Settings {
         first.0.map_or(Ok(settings), Err)
     }
 
-    /// Takes where events are kept, and for how long.
+    /// Reads the history's keys.
     fn take_history(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
         let (history, mut first) = (&mut self.history, First::default());
         if let Some(place) = &file.history {
@@ -85,7 +85,7 @@ impl Settings {
         first.0.map_or(Ok(()), Err)
     }
 
-    /// Takes who stands between the server and its clients, and who may frame its pages.
+    /// Reads the keys for proxies and for pages in frames.
     fn take_network(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
         let mut first = First::default();
         if let Some(proxies) = &file.trusted_proxies {
@@ -106,7 +106,7 @@ impl Settings {
         first.0.map_or(Ok(()), Err)
     }
 
-    /// Takes what bounds viewers and connections.
+    /// Reads the limits on viewers and connections.
     fn take_limits(&mut self, file: &File, text: &str) -> Result<(), ConfigError> {
         let mut first = First::default();
         let write_timeout = positive(text, "write_timeout", file.write_timeout.as_ref(), |v| v.0);
@@ -133,12 +133,12 @@ impl Settings {
     }
 }
 
-/// The first error of a file, as it is read from the top, whichever is found first.
+/// The error that stands first in the file, in whatever order the checks find them.
 #[derive(Default)]
 struct First(Option<ConfigError>);
 
 impl First {
-    /// Does `take` with a result, or keeps its error if that stands before the one that is kept.
+    /// Calls `take` with the value of `result`. Of errors, keeps the one that stands first in the file.
     fn keep<T>(&mut self, result: Result<T, ConfigError>, take: impl FnOnce(T)) {
         match result {
             Ok(value) => take(value),
@@ -158,7 +158,7 @@ fn freshness(text: &str, value: Option<&Spanned<DurationValue>>) -> Result<Optio
     value.map(|value| located(text, value, |value| check_freshness(value.0))).transpose()
 }
 
-/// What `parse` makes of a value of the file, or what it says of it, with its place.
+/// Parses a value of the file; an error of `parse` gets the value's position.
 fn located<T, U>(
     text: &str,
     value: &Spanned<T>,
@@ -167,7 +167,7 @@ fn located<T, U>(
     parse(value.get_ref()).map_err(|problem| ConfigError::at(text, Some(value.span()), problem))
 }
 
-/// All cameras of the file, no two of one name.
+/// All cameras of the file; refuses two with the same name.
 fn cameras(
     files: &[Spanned<CameraFile>],
     text: &str,
@@ -216,7 +216,7 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     }
     camera.max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref())?;
     camera.freshness = freshness(text, file.freshness.as_ref())?;
-    // The map is sorted by name; as written counts, for one control may need another one before it.
+    // The map is sorted by name. Restores the order of the file, because one control may depend on an earlier one.
     let mut controls: Vec<_> = file.controls.iter().flatten().collect();
     controls.sort_by_key(|(id, _)| id.span().start);
     for (id, value) in controls {
@@ -226,7 +226,7 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
     Ok(camera)
 }
 
-/// The duration of a key, which must not be zero.
+/// The duration of a key; refuses zero.
 fn positive<T>(
     text: &str,
     key: &str,

@@ -1,4 +1,4 @@
-//! Whether a configuration with secrets in it can be read by everyone on this machine.
+//! Whether every user of this machine can read a configuration that contains secrets.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,13 +8,13 @@ use url::Url;
 
 use super::Settings;
 
-/// What everyone may do who is neither the owner of a file nor in its group.
+/// The permission bit that lets users read a file who are neither its owner nor in its group.
 const READ_BY_OTHERS: u32 = 0o004;
 
-/// The fewest characters of a part of a webhook's path that may be its secret.
+/// A part of a webhook's path with at least this many characters may be a secret.
 const TOKEN_CHARS: usize = 12;
 
-/// Names of parameters, options and headers behind which there is a login.
+/// Names of parameters, options and headers whose value is a login.
 const LOGIN_NAMES: [&str; 13] = [
     "access_token",
     "api_key",
@@ -32,8 +32,8 @@ const LOGIN_NAMES: [&str; 13] = [
 ];
 
 impl Settings {
-    /// What is to be said of the rights of the file at `path`, from which these settings were read: that all can read it
-    /// though it holds secrets, and the command that mends it.
+    /// A warning if all users can read the file at `path`, from which these settings come, and it contains secrets. The
+    /// warning names the command that fixes it.
     pub fn rights_warning(&self, path: &Path) -> Option<String> {
         let what = self.secret()?;
         let metadata = fs::metadata(path).ok().filter(|metadata| metadata.mode() & READ_BY_OTHERS != 0)?;
@@ -41,13 +41,13 @@ impl Settings {
         let word = shell_words::quote(&shown);
         let cure = match metadata.uid() == rustix::process::geteuid().as_raw() {
             true => format!("chmod 600 {word}"),
-            // Its owner alone could read it then, and that is another account.
+            // With mode 600 only the owner could read the file, and the owner is another account.
             false => format!("chgrp {} {word} && chmod 640 {word}", rustix::process::getegid().as_raw()),
         };
         Some(format!("everyone on this machine can read {shown}, and {what}: {cure}"))
     }
 
-    /// The first secret among these settings, in words.
+    /// The first secret among these settings, described in words.
     fn secret(&self) -> Option<String> {
         let camera = self.cameras.iter().find(|camera| holds_login(&camera.source.expose()));
         let of_camera = camera.map(|camera| format!("the source of camera `{}` holds a login", camera.name));
@@ -59,7 +59,8 @@ impl Settings {
     }
 }
 
-/// Whether a source, which may be a program with its arguments, has a URL with a user, or a value with the name of a login.
+/// Whether a source contains a login: a URL with a user, or a value under a login's name. The source may be a program
+/// with its arguments.
 fn holds_login(source: &str) -> bool {
     let has_user = source.split("//").skip(1).any(|address| {
         let end = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'');
@@ -73,7 +74,8 @@ fn holds_login(source: &str) -> bool {
     has_user || names.any(|name| LOGIN_NAMES.contains(&&*name.to_ascii_lowercase()))
 }
 
-/// Whether the address of a webhook holds more than where it is: a user, parameters, or a path with what may be a token.
+/// Whether a webhook's address contains more than its location: a user, parameters, or a path with a part that may be a
+/// token.
 fn is_secret(url: &Url) -> bool {
     let is_token = |part: &str| part.len() >= TOKEN_CHARS && part.contains(|c: char| c.is_ascii_digit());
     !url.username().is_empty()
@@ -121,7 +123,7 @@ mod tests {
         let path = folder.path().join("my site.toml");
         fs::write(&path, "").unwrap();
         let allow = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        // No folder for temporary files has such a name.
+        // Chosen so that no temporary folder has it in its name.
         let secret = Settings::with_cameras([("front", "rtsp://me:pass-word@cam/live")]).unwrap();
         allow(0o644);
         let warning = secret.rights_warning(&path).unwrap();

@@ -1,4 +1,4 @@
-//! What the configuration means: validated, defaults filled in, URLs parsed.
+//! The meaning of the configuration: validated, with defaults filled in and URLs parsed.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -15,63 +15,64 @@ use super::value::LONGEST;
 use super::wording::typed;
 use super::{Account, ConfigError, HistorySettings, Listen, Secret, TrustedProxies, WebhookSettings};
 
-/// The address that the server listens on until told otherwise: this machine alone.
+/// The default address: only this machine can connect.
 const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000));
 
-/// What `max_fps` may be: the time between two pictures is neither nothing nor for ever.
+/// The range of `max_fps`. It keeps the time between two pictures above zero and finite.
 const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
 
-/// What `freshness` may be: less than a turn of the writers cannot be kept, more is no bound.
+/// The range of `freshness`. The writers cannot keep a budget shorter than one of their turns, and a longer one bounds
+/// nothing.
 const FRESHNESS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
-/// What `writers` may be; more than there are cores only cost.
+/// The range of `writers`; more threads than cores only cost.
 const WRITERS: RangeInclusive<usize> = 1..=256;
 
-/// What the server shall do.
+/// The settings of the server.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
     /// Address and port to listen on, or the path of a UNIX socket.
     pub listen: Listen,
-    /// Names under which the server may be reached, beside its own addresses and names; lower case.
+    /// Names under which browsers may reach the server, beside its own addresses and names; lower case.
     pub allowed_hosts: Vec<String>,
-    /// Origins whose scripts may read pictures and API, and set marks and controls; `*` lets all others read.
+    /// Origins whose scripts may read pictures and API, and set marks and controls. `*` lets all other origins read.
     pub cors_origins: Vec<HeaderValue>,
-    /// The account that is asked for, if any.
+    /// The account that clients need, if any.
     pub account: Option<Account>,
-    /// How long a viewer may leave what was sent to it unread.
+    /// How long a viewer may take nothing while data waits for it.
     pub write_timeout: Duration,
     /// How long a client may take to send the head of its request.
     pub header_timeout: Duration,
-    /// How many connections may be open at once; further ones are answered 503.
+    /// How many connections may be open at once; the server answers further ones with 503.
     pub max_connections: usize,
-    /// How many of them from one address, an IPv6 one counting as its /64. `None` bounds those that are not loopback by a
-    /// quarter of `max_connections`.
+    /// How many connections one address may have open; an IPv6 address counts as its /64. `None` means a quarter of
+    /// `max_connections`, except for loopback addresses.
     pub max_connections_per_address: Option<usize>,
-    /// The proxies whose word on a client's address counts.
+    /// The proxies whose headers the server trusts for a client's address.
     pub trusted_proxies: TrustedProxies,
-    /// Who may show the pages in a frame, as the header `Content-Security-Policy` has it.
+    /// Sites that may show the pages in a frame, in the form of the header `Content-Security-Policy`.
     pub frame_ancestors: Vec<String>,
-    /// How many marks one address may set a minute, and at once; 0 for none.
+    /// How many marks one address may set a minute, and in one burst; 0 for none.
     pub marks_per_minute: u32,
     /// How many viewers there may be at once; `None` for any number.
     pub max_viewers: Option<usize>,
-    /// How many of them from one address.
+    /// How many viewers one address may have at once.
     pub max_viewers_per_address: Option<usize>,
-    /// How much of what a viewer was sent may be on its way, as the time that its link needs for it.
+    /// The latency budget: how much data may be on its way to a viewer, as the time that the link needs for it.
     pub freshness: Duration,
     /// How many threads write to viewers; `None` for one per core.
     pub writers: Option<usize>,
-    /// Whether the paths of other programs, such as uStreamer's `/stream`, are answered.
+    /// Whether the server answers the paths of other programs, such as uStreamer's `/stream`.
     pub drop_in: bool,
-    /// The folder of what must outlive a restart: the controls that requests asked to keep. Without one such requests
-    /// are refused.
+    /// The folder for state that must survive a restart: the controls that requests asked to save. Without a folder the
+    /// server refuses such requests.
     pub state_dir: Option<PathBuf>,
-    /// Where events are kept, and for how long.
+    /// Where the history stores events, and for how long.
     pub history: HistorySettings,
-    /// The addresses that events are sent to.
+    /// The webhooks, which receive events.
     pub webhooks: Vec<WebhookSettings>,
-    /// What these are signed with, if anything.
+    /// The key that signs webhooks, if any.
     pub webhook_secret: Option<Secret>,
     /// The cameras; the first is the default one.
     pub cameras: Vec<CameraSettings>,
@@ -83,22 +84,23 @@ pub struct Settings {
 pub struct CameraSettings {
     /// Its name, as in its URLs.
     pub name: String,
-    /// Where its pictures come from.
+    /// The source of its pictures.
     pub source: SourceUrl,
-    /// How long it stays open without viewer; `None` keeps it open for ever.
+    /// How long it stays open without a viewer; `None` keeps it open for ever.
     pub idle_timeout: Option<Duration>,
-    /// How long it may yield nothing before it counts as lost. `None` goes by the camera: 30 s until three pictures came;
-    /// then 5 s, or four times its usual interval if that is longer, at most ten minutes.
+    /// How long it may deliver nothing before it counts as lost. `None` adapts to the camera: 30 s until three pictures
+    /// came; then 5 s, or four times its usual interval if that is longer, at most ten minutes.
     pub stall_timeout: Option<Duration>,
-    /// The most frames per second that are taken from it.
+    /// The most frames per second that the server takes from it.
     pub max_fps: f64,
-    /// The JPEG quality at which its raw pictures, and its renditions, are encoded: 1 to 100.
+    /// The JPEG quality at which the server encodes its raw pictures and its renditions: 1 to 100.
     pub quality: u8,
     /// How many viewers it may have at once; `None` for any number.
     pub max_viewers: Option<usize>,
-    /// The server's [`freshness`](Settings::freshness) for this camera; `None` takes that of the server.
+    /// This camera's latency budget; `None` takes the server's [`freshness`](Settings::freshness).
     pub freshness: Option<Duration>,
-    /// What its controls are set to at every opening, in this order. A control that the device lacks is a warning.
+    /// The values that its controls get at every opening, in this order. If the device lacks a control, the log has a
+    /// warning.
     pub controls: Vec<(String, ControlValue)>,
 }
 
@@ -148,10 +150,10 @@ impl CameraSettings {
 }
 
 impl Settings {
-    /// Settings with the cameras of `name`s and sources as people type them, and defaults for the rest.
+    /// Settings with these cameras, each a `name` and a source as users type it, and defaults for the rest.
     ///
     /// # Errors
-    /// A name or source that cannot be used, and which.
+    /// The name or source that is not usable.
     pub fn with_cameras<'a>(
         cameras: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, ConfigError> {
@@ -165,7 +167,7 @@ impl Settings {
     /// Adds a camera with default settings.
     ///
     /// # Errors
-    /// A name that is taken or cannot stand in a URL, or a source that cannot be read.
+    /// The name is taken or cannot be part of a URL, or the source cannot be parsed.
     pub fn add_camera(&mut self, name: &str, source: &str) -> Result<(), ConfigError> {
         check_camera_name(name).map_err(ConfigError::new)?;
         if self.cameras.iter().any(|camera| camera.name == name) {
@@ -177,7 +179,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks that each camera's source has a driver, and what that says of it without opening it.
+    /// Checks that each camera's source has a driver, and that the driver accepts the source. Opens nothing.
     ///
     /// # Errors
     /// The first source that cannot work, with the camera's name.
@@ -190,11 +192,11 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks what code can set besides what a file can say: ranges, names, and the sources as
-    /// [`check_sources`](Self::check_sources) does.
+    /// Checks the values that code can set and a file cannot: ranges, names, and the sources as in
+    /// [`check_sources`](Self::check_sources).
     ///
     /// # Errors
-    /// The first value that cannot be used, with the camera's name.
+    /// The first bad value, with the camera's name.
     pub fn validate(&self, drivers: &Drivers) -> Result<(), ConfigError> {
         let of_server = || {
             check_timeout("write_timeout", self.write_timeout)?;
@@ -218,7 +220,7 @@ impl Settings {
         self.check_sources(drivers)
     }
 
-    /// What can be meant, but hardly is: a sentence each.
+    /// Settings that are valid but probably not meant, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let has_address = self.listen.path().is_none() || self.trusted_proxies.contains(None);
         let counts_nobody = self.max_viewers_per_address.is_some() && !has_address;
@@ -228,22 +230,22 @@ impl Settings {
         counts_nobody.into_iter().chain(self.account.as_ref().and_then(Account::warning)).collect()
     }
 
-    /// What `text`, a file's content, means. Sources are checked against `drivers` without being opened.
+    /// Parses `text`, a file's content. Checks the sources against `drivers` and opens none.
     ///
-    /// A file that asks for an account needs its password besides:
+    /// If the file names a `user`, it needs the password besides: see
     /// [`from_toml_with_password`](Self::from_toml_with_password).
     ///
     /// # Errors
-    /// The first thing that is wrong, with line and column.
+    /// The first error, with line and column.
     pub fn from_toml(text: &str, drivers: &Drivers) -> Result<Self, ConfigError> {
         Self::from_toml_with_password(text, drivers, None)
     }
 
-    /// As [`from_toml`](Self::from_toml), with the password of the account that the file asks for. It is not used
-    /// where the file asks for none.
+    /// Like [`from_toml`](Self::from_toml), with the password of the account that the file names. Ignores the password
+    /// if the file names none.
     ///
     /// # Errors
-    /// The first thing that is wrong, with line and column; a `user` without a password too.
+    /// The first error, with line and column; also a `user` without a password.
     pub fn from_toml_with_password(
         text: &str,
         drivers: &Drivers,
@@ -252,19 +254,19 @@ impl Settings {
         Self::from_file(&File::parse(text)?, text, drivers, password)
     }
 
-    /// Listens on the address in `text`, as in `127.0.0.1:5000`, `:5000` or `unix:/run/framecast.sock`.
+    /// Sets the address to listen on to `text`, as in `127.0.0.1:5000`, `:5000` or `unix:/run/framecast.sock`.
     ///
     /// # Errors
-    /// Text that is no address.
+    /// The text is no address.
     pub fn set_listen(&mut self, text: &str) -> Result<(), ConfigError> {
         self.listen = Listen::parse(text).map_err(ConfigError::new)?;
         Ok(())
     }
 
-    /// Lets the server be reached under the name in `text`, as in `cam.example` or `cam.example:8080`.
+    /// Lets browsers reach the server under the name in `text`, as in `cam.example` or `cam.example:8080`.
     ///
     /// # Errors
-    /// Text that is no host's name.
+    /// The text is no host name.
     pub fn allow_host(&mut self, text: &str) -> Result<(), ConfigError> {
         self.allowed_hosts.push(parse_host(text).map_err(ConfigError::new)?);
         Ok(())
@@ -318,7 +320,7 @@ pub(super) fn check_writers(writers: usize) -> Result<usize, String> {
     WRITERS.contains(&writers).then_some(writers).ok_or_else(message)
 }
 
-/// The duration of `key` when it is neither nothing nor so long that a sum with the clock overflows.
+/// Refuses a duration of `key` that is zero, or so long that a sum with the clock overflows.
 pub(super) fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, String> {
     if timeout.is_zero() {
         return Err(format!("{key} must be longer than nothing"));

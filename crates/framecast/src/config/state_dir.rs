@@ -1,7 +1,7 @@
 //! The folder that `state_dir` in the file names.
 //!
-//! What a person wrote goes in, a path comes out, or why nothing could be kept there. Nothing is made or written: the
-//! folder itself is made when there is something to keep.
+//! Takes the user's text and returns a path, or the reason why the server could not write there. It creates and writes
+//! nothing: the server creates the folder when it first has something to save.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
-/// The folder that `text` names, with a `~` at its start as `home`.
+/// Parses the folder in `text`; a `~` at its start stands for `home`.
 ///
 /// # Errors
-/// That it names none, or that it could not be made or written.
+/// The text names no folder, or the server could not create or write the folder.
 pub(super) fn parse(text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
     let folder = below_home("state_dir", text, home)?;
     check(&folder)?;
     Ok(folder)
 }
 
-/// The path that `text` names as the value of `key`, with a `~` at its start as `home`.
+/// Parses the path in `text`, the value of `key`; a `~` at its start stands for `home`.
 ///
 /// # Errors
-/// That it names none, or that there is no such home.
+/// The text names no path, or `home` is missing.
 pub(super) fn below_home(key: &str, text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
     match text.strip_prefix('~') {
         None if text.is_empty() => {
@@ -40,10 +40,10 @@ pub(super) fn below_home(key: &str, text: &str, home: Option<OsString>) -> Resul
     }
 }
 
-/// Whether `folder` can be written, or made where it is not there.
+/// Checks that the server can write `folder`, or create it if it does not exist.
 fn check(folder: &Path) -> Result<(), String> {
     let shown = folder.display();
-    // A relative path ends in nothing, which is the current folder.
+    // The ancestors of a relative path end with the empty path, which means the current folder.
     let places = folder.ancestors().map(|place| if place == Path::new("") { Path::new(".") } else { place });
     for place in places {
         let there = place.display();
@@ -57,7 +57,7 @@ fn check(folder: &Path) -> Result<(), String> {
                     format!("state_dir: {shown} cannot be {what}: {there}: {}", io::Error::from(error))
                 });
             }
-            // What is above it says why.
+            // The folder above has the reason.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(error) => return Err(format!("state_dir: cannot look at {there}: {error}")),
         }

@@ -33,7 +33,7 @@ impl<'de> Deserialize<'de> for TimeoutValue {
     }
 }
 
-/// How old something may become: a duration of up to a hundred years, or `"never"` for no bound.
+/// A maximum age: a duration of up to a hundred years, or `"never"` for no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AgeValue(pub(super) Option<Duration>);
 
@@ -66,17 +66,17 @@ const A_TIMEOUT: &str = "a duration like \"10s\", \"200ms\" or \"5min\", or \"ne
 const AN_AGE: &str = "an age like \"90d\" or \"2y\", or \"never\"";
 const A_SIZE: &str = "a size like \"16MiB\" or \"500kB\"";
 
-/// Longer ones mean "never", and sums with the clock must not overflow.
+/// A longer time means "never", and sums with the clock must not overflow.
 pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// The oldest that anything is kept.
+/// The longest maximum age.
 const OLDEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)
 }
 
-/// Reads text that has a meaning; anything else is told what was expected.
+/// Parses a value from text. For a value of another type, the error says what was expected.
 struct Text<P> {
     expected: &'static str,
     parse: P,

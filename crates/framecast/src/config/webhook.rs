@@ -1,4 +1,4 @@
-//! A `[[webhook]]` of the file: an address that events are sent to.
+//! A `[[webhook]]` of the file: an address that receives events.
 
 use std::fmt;
 
@@ -14,15 +14,15 @@ use super::wording::typed;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WebhookFile {
-    /// Where events are sent.
+    /// The address that receives events.
     pub(super) url: Spanned<String>,
-    /// Which kinds; all without it.
+    /// The kinds of events to send; all if absent.
     pub(super) kinds: Option<Vec<Spanned<String>>>,
-    /// Of which cameras; all, and the server, without it.
+    /// The cameras whose events to send; if absent, all cameras' and the server's own.
     pub(super) cameras: Option<Vec<Spanned<String>>>,
 }
 
-/// What webhooks are signed with; never shown.
+/// The key that signs webhooks; no output shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -43,19 +43,19 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An address that events are sent to by POST.
+/// An address that receives events by POST.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebhookSettings {
-    /// Where: `http:` or `https:`.
+    /// The address: `http:` or `https:`.
     pub url: Url,
-    /// Which kinds; all where it is empty.
+    /// The kinds of events to send; all if empty.
     pub kinds: Vec<EventKind>,
-    /// Of which cameras; all, and the server, where it is empty.
+    /// The cameras whose events to send; if empty, all cameras' and the server's own.
     pub cameras: Vec<String>,
 }
 
-/// With the host alone: paths and parameters of such addresses are often secrets.
+/// Shows the host alone, because paths and parameters of such addresses are often secrets.
 impl fmt::Debug for WebhookSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { url, kinds, cameras } = self;
@@ -69,12 +69,12 @@ impl fmt::Debug for WebhookSettings {
 }
 
 impl WebhookSettings {
-    /// A webhook that is sent all events.
+    /// A webhook that receives all events.
     pub fn new(url: Url) -> Self {
         Self { url, kinds: Vec::new(), cameras: Vec::new() }
     }
 
-    /// What `file`, a part of `text`, means, where there are the cameras `known`.
+    /// Converts `file`, a part of `text`; `known` are the names of the cameras.
     pub(super) fn from_file(file: &WebhookFile, text: &str, known: &[&str]) -> Result<Self, ConfigError> {
         let at =
             |place: &Spanned<String>, problem: String| ConfigError::at(text, Some(place.span()), problem);

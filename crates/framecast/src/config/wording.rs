@@ -1,8 +1,8 @@
-//! What the deserialiser says of a file, in the words of someone who wrote one.
+//! Rewords the deserialiser's messages for users who wrote the file.
 
 use std::ops::Range;
 
-/// The keys of the top of the file.
+/// The keys at the top of the file.
 const TOP_KEYS: &[&str] = &[
     "listen",
     "allowed_hosts",
@@ -45,7 +45,7 @@ const CAMERA_KEYS: &[&str] = &[
 /// The keys of a webhook.
 const WEBHOOK_KEYS: &[&str] = &["url", "kinds", "cameras"];
 
-/// A table of the file.
+/// A kind of table in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Table {
     Top,
@@ -54,7 +54,7 @@ enum Table {
 }
 
 impl Table {
-    /// The one that has these keys.
+    /// The table that has these keys.
     fn with(keys: &[&str]) -> Self {
         if keys.contains(&"source") {
             Self::Camera
@@ -66,16 +66,16 @@ impl Table {
     }
 }
 
-/// Keys that are further away than this share nothing with what was meant.
+/// A key with a lower similarity is not a misspelling of what the user meant.
 const LEAST_SIMILARITY: f64 = 0.7;
 
-/// `text` as a message repeats it: what may be a URL, or hold a login, is `***`.
+/// `text` as a message repeats it; `***` if it may be a URL or contain a login.
 pub(super) fn typed(text: &str) -> String {
     let may_be_secret = text.contains("://") || text.contains('@');
     if may_be_secret { "***".to_owned() } else { text.escape_debug().to_string() }
 }
 
-/// `message` as the deserialiser has it, said so that it helps; an unknown key with the nearest known one.
+/// Rewords a `message` of the deserialiser so that it helps; for an unknown key it suggests the nearest known one.
 pub(super) fn reword(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         return unknown_key(rest).unwrap_or_else(|| message.to_owned());
@@ -93,7 +93,7 @@ pub(super) fn reword(message: &str) -> String {
             let found = without_url(found);
             let found = found.replace("expected usize", "expected a whole number");
             let found = found.replace("expected u64", "expected a whole number");
-            // The one key of this kind is `quality`.
+            // `quality` is the only key of this type.
             let found = found.replace("expected u8", "expected a whole number from 1 to 100");
             let found = found.replace("expected f64", "expected a number").replace("a map", "a table");
             let found = found.replace("a sequence", "a list").replace("sequence", "a list");
@@ -104,8 +104,8 @@ pub(super) fn reword(message: &str) -> String {
     }
 }
 
-/// `message` about the bytes `at` of `text`, with the key that it is about: that of the value there, or the key itself
-/// where it stands twice.
+/// Adds the key to a `message` about the bytes `at` of `text`: the key of the value there, or the key itself if it
+/// stands twice.
 pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String {
     let Some(before) = text.get(..at.start) else { return message };
     if message == "duplicate key" {
@@ -125,7 +125,7 @@ pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String 
     }
 }
 
-/// Whether `message` is of the parser, and not of what it read.
+/// Whether `message` comes from the TOML parser's syntax check, and not from the deserialiser.
 pub(super) fn is_of_syntax(message: &str) -> bool {
     [
         "string values must be quoted",
@@ -138,8 +138,8 @@ pub(super) fn is_of_syntax(message: &str) -> bool {
     .any(|begin| message.starts_with(begin))
 }
 
-/// What to write for the value around byte `at` of `text`, if that is text without quotes, which the parser takes for
-/// whatever it begins like.
+/// A suggestion for the value around byte `at` of `text`, if it is text without quotes. The parser's own message goes
+/// by the value's first character only.
 pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
     let begin = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
     let (key, value) = text.get(begin..)?.lines().next()?.split_once('=')?;
@@ -150,7 +150,8 @@ pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
     is_text.then(|| format!("text needs quotes: {} = \"{value}\"", key.trim()))
 }
 
-/// Says a key that this table does not have: `rest` is the key and the known ones, each in back quotes.
+/// The message for a key that this table does not have. `rest` contains the key and the known ones, each in back
+/// quotes.
 fn unknown_key(rest: &str) -> Option<String> {
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
@@ -163,7 +164,7 @@ fn unknown_key(rest: &str) -> Option<String> {
         Table::Camera | Table::Webhook => (TOP_KEYS, "the top of the file, before the first [[camera]]"),
         Table::Top => (CAMERA_KEYS, "a camera, below its [[camera]]"),
     };
-    // In TOML a key belongs to the table above it, which is easily overlooked.
+    // In TOML a key belongs to the table above it, which users easily overlook.
     if other.contains(&unknown) {
         return Some(format!("`{unknown}` belongs to {place}"));
     }
@@ -173,7 +174,7 @@ fn unknown_key(rest: &str) -> Option<String> {
     })
 }
 
-/// Where what people expect under the key `unknown` of `table` is said in fact.
+/// Where the setting really is that users expect under the key `unknown` of `table`.
 fn elsewhere(unknown: &str, table: Table) -> Option<&'static str> {
     Some(match (unknown, table) {
         ("fps", Table::Camera) => {
@@ -213,7 +214,7 @@ fn elsewhere(unknown: &str, table: Table) -> Option<&'static str> {
     })
 }
 
-/// `found`, in which a text in quotes may be a URL in the wrong place.
+/// `found` without its quoted text if that may be a URL in the wrong place.
 fn without_url(found: &str) -> String {
     let quoted = found.split_once("string \"").and_then(|(before, rest)| {
         let (text, behind) = rest.rsplit_once("\", expected")?;

@@ -1,4 +1,5 @@
-//! Values for controls, in their order: what a request sets, what the state file keeps, what a camera is opened with.
+//! Values for controls, in their order: those that a request sets, those in the state file, and those that a camera
+//! gets at its opening.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use framecast_drivers::ControlValue;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Values by control, `None` for the default. No control twice; written and read as an object whose order counts.
+/// Values by control, `None` for the default. Each control occurs once. The JSON form is an object whose order counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Changes(Vec<(String, Option<ControlValue>)>);
 
@@ -15,7 +16,7 @@ impl Changes {
         &self.0
     }
 
-    /// What is to be set of the control `id`; `None` where nothing is.
+    /// The value to set for the control `id`; `None` if there is none.
     pub(crate) fn get(&self, id: &str) -> Option<&Option<ControlValue>> {
         self.0.iter().find(|(known, _)| known == id).map(|(_, value)| value)
     }
@@ -24,7 +25,7 @@ impl Changes {
         self.0.is_empty()
     }
 
-    /// Sets one value: in the place of the control's earlier one, or as the last.
+    /// Sets one value: it replaces the control's earlier one, or goes to the end.
     pub(crate) fn set(&mut self, id: &str, value: Option<ControlValue>) {
         match self.0.iter_mut().find(|(known, _)| known == id) {
             Some((_, known)) => *known = value,
@@ -32,21 +33,21 @@ impl Changes {
         }
     }
 
-    /// Sets all values of `newer`, which count for more.
+    /// Sets all values of `newer`, which override the earlier ones.
     pub(crate) fn merge(&mut self, newer: &Self) {
         for (id, value) in &newer.0 {
             self.set(id, value.clone());
         }
     }
 
-    /// Those of the controls that `is_kept` says.
+    /// The values for which `is_kept` returns true.
     pub(crate) fn filtered(mut self, is_kept: impl Fn(&str, &Option<ControlValue>) -> bool) -> Self {
         self.0.retain(|(id, value)| is_kept(id, value));
         self
     }
 }
 
-/// As a person reads it: `brightness 128, gain default`.
+/// The form for people: `brightness 128, gain default`.
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, (id, value)) in self.0.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! The values that are wanted of a camera's controls: those of the configuration, over these the ones that were kept
-//! across restarts, over these what was set since. They are applied at every opening of the camera.
+//! The wanted values of a camera's controls. The saved values override those of the configuration, and the values set
+//! since the start override both. The server applies them at every opening of the camera.
 //!
-//! What a control can be set to is for the driver to say; requests are read in `http/controls.rs`.
+//! The driver knows which values a control can have. `http/controls.rs` parses requests.
 
 mod changes;
 mod state_file;
@@ -18,17 +18,18 @@ use tracing::{debug, warn};
 pub(crate) use changes::Changes;
 pub(crate) use state_file::{Kept, StateError, StateFile};
 
-/// How long setting controls may hold up the first picture. USB devices hang; the camera goes on without.
+/// How long the setting of controls may delay the first picture. USB devices hang; the camera then goes on without
+/// them.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What is wanted of one camera's controls.
+/// The wanted values of one camera's controls.
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     wanted: Mutex<Changes>,
-    /// Held while the device is asked or told: at most one call hangs, and a request that sets a value is not
-    /// undone by an opening that read the earlier one.
+    /// The lock on the device's controls. It keeps hanging calls to one. It also keeps an opening, which has read an
+    /// earlier value, from undoing a request.
     turn: Arc<tokio::sync::Mutex<()>>,
-    /// What was last said of the controls that could not be set, so that each opening does not say it again.
+    /// The last errors by control, so that the log does not repeat them at each opening.
     told: Mutex<BTreeMap<String, String>>,
 }
 
@@ -42,12 +43,12 @@ impl Controls {
         Self { wanted: Mutex::new(wanted), ..Self::default() }
     }
 
-    /// Waits for one's turn with the device's controls.
+    /// Waits for the lock on the device's controls.
     pub(crate) async fn turn(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    /// Keeps what was set for the next openings.
+    /// Remembers the values for the next openings.
     pub(crate) fn remember(&self, changes: &Changes) {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).merge(changes);
     }
@@ -56,8 +57,8 @@ impl Controls {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sets all that is wanted on a device that was just opened. What fails is tried once more at the end, because one
-    /// control may need another one before it (exposure time, manual exposure); what still fails is logged.
+    /// Sets all wanted values on a device that was just opened. It tries those that failed once more at the end,
+    /// because one control may depend on another (exposure time on manual exposure). It logs those that still fail.
     pub(crate) async fn apply(&self, driver: &dyn Driver, source: &SourceUrl) {
         if self.wanted().is_empty() {
             return;
@@ -76,7 +77,7 @@ impl Controls {
         }
     }
 
-    /// Sets one after the other; returns those that failed.
+    /// Sets one value after the other; returns those that failed.
     async fn set_each<'c>(
         &self,
         driver: &dyn Driver,
@@ -92,7 +93,7 @@ impl Controls {
         failed
     }
 
-    /// Logs what could not be set: as a warning when it is new.
+    /// Logs the values that could not be set, as a warning if the error is new.
     fn tell(&self, failed: &[(&Change, Error)]) {
         let now: BTreeMap<String, String> =
             failed.iter().map(|((id, _), error)| (id.clone(), error.to_string())).collect();

@@ -1,9 +1,9 @@
-//! `controls.json` in the state directory: what was set by requests that asked for it to be kept across restarts.
+//! `controls.json` in the state directory: the values that requests asked to save across restarts.
 //!
-//! One object of cameras by name, each an object of values by control. The file is replaced as a whole, so that a
-//! crash leaves the old one or the new one. Cameras that this server does not have are left as they are. A damaged
-//! file is put aside, never written over. What is made here is for this account alone; a file that is there keeps its
-//! rights. One server per state directory: two would overwrite each other's last change.
+//! The file is an object of cameras by name, each an object of values by control. The server replaces the file as a
+//! whole, so that a crash leaves the old one or the new one. It keeps the entries of cameras that it does not have. It
+//! moves a damaged file aside and never overwrites it. It creates files for this account alone; an existing file keeps
+//! its permissions. One state directory belongs to one server: two would overwrite each other's last change.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -19,17 +19,17 @@ use super::Changes;
 
 const NAME: &str = "controls.json";
 
-/// The bound on the file: a thousand cameras with twenty controls each fit.
+/// The largest file: a thousand cameras with twenty controls each fit.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// How many damaged files are kept aside before one has to be looked at.
+/// How many damaged files may lie aside before the user has to look at one.
 const MAX_ASIDE: usize = 100;
 
 /// The state file of a running server.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
-    /// Why nothing is written: the file that is there could neither be read nor put aside.
+    /// Why the server does not write: it could neither read the existing file nor move it aside.
     refusal: Option<String>,
     writing: Mutex<()>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Kept {
     cameras: BTreeMap<String, Changes>,
 }
 
-/// Why the file could not be read or written.
+/// Why the server could not read or write the file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StateError {
     #[error("{} is damaged: {source}", path.display())]
@@ -55,15 +55,15 @@ pub(crate) enum StateError {
 }
 
 impl Kept {
-    /// What is kept for the camera called `name`.
+    /// The saved values of the camera called `name`.
     pub(crate) fn of(&self, name: &str) -> Changes {
         self.cameras.get(name).cloned().unwrap_or_default()
     }
 }
 
 impl StateFile {
-    /// Reads the file in `folder`; where there is none, nothing is kept yet. A damaged one is put aside, and the log says
-    /// what is wrong with it and where it is now.
+    /// Reads the file in `folder`; without a file there are no saved values yet. It moves a damaged file aside, and
+    /// logs what is wrong with it and where it is now.
     pub(crate) fn open(folder: &Path) -> (Self, Kept) {
         let path = folder.join(NAME);
         let (refusal, kept) = match read(&path) {
@@ -73,18 +73,18 @@ impl StateFile {
         (Self { path, refusal, writing: Mutex::default() }, kept)
     }
 
-    /// What is kept for the camera called `name`, as it is applied at the next start. Blocks on the disk.
+    /// The saved values of the camera called `name`, which the next start applies. Blocks on the disk.
     ///
     /// # Errors
-    /// What could not be read.
+    /// The file cannot be read.
     pub(crate) fn kept_of(&self, name: &str) -> Result<Changes, StateError> {
         read(&self.path).map(|kept| kept.of(name))
     }
 
-    /// Keeps `changes` of the camera called `name`. Blocks on the disk.
+    /// Saves `changes` of the camera called `name`. Blocks on the disk.
     ///
     /// # Errors
-    /// What could not be read or written; the file is then as it was.
+    /// The file cannot be read or written; it is then unchanged.
     pub(crate) fn keep(&self, name: &str, changes: &Changes) -> Result<(), StateError> {
         self.edit(|kept| {
             kept.cameras.entry(name.to_owned()).or_default().merge(changes);
@@ -92,21 +92,21 @@ impl StateFile {
         })
     }
 
-    /// Forgets what is kept for the camera called `name`. Blocks on the disk.
+    /// Deletes the saved values of the camera called `name`. Blocks on the disk.
     ///
     /// # Errors
-    /// What could not be read or written; the file is then as it was.
+    /// The file cannot be read or written; it is then unchanged.
     pub(crate) fn forget(&self, name: &str) -> Result<(), StateError> {
         self.edit(|kept| kept.cameras.remove(name).is_some())
     }
 
-    /// Replaces the file by what `change` makes of its content, unless that says that there is nothing to change.
+    /// Replaces the file's content by the result of `change`, unless `change` returns that nothing changed.
     fn edit(&self, change: impl FnOnce(&mut Kept) -> bool) -> Result<(), StateError> {
         if let Some(refusal) = &self.refusal {
             return Err(StateError::Refused(refusal.clone()));
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read anew: someone may have edited it.
+        // Read it again, because a user may have edited it.
         let mut kept = read(&self.path)?;
         if !change(&mut kept) {
             return Ok(());
@@ -134,18 +134,18 @@ impl StateFile {
                 fs::set_permissions(&temporary, there.permissions())?;
             }
             fs::rename(&temporary, &self.path)?;
-            // The new name is on the disk when the folder is.
+            // The new name is on the disk only when the folder is synced.
             File::open(folder)?.sync_all()
         });
         replaced.map_err(|error| {
-            // It may not even have been created.
+            // The temporary file may not exist.
             fs::remove_file(&temporary).ok();
             ("write", error)
         })
     }
 }
 
-/// Writes a file for this account alone.
+/// Writes a file that only this account can read.
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
@@ -167,8 +167,8 @@ fn read(path: &Path) -> Result<Kept, StateError> {
     serde_json::from_slice(&bytes).map_err(|source| StateError::Damaged { path: path.to_owned(), source })
 }
 
-/// Renames a damaged file; where that is not possible, or it could not even be read, the error says why nothing is
-/// kept from now on.
+/// Renames a damaged file. If that fails, or if the file could not even be read, the error says why the server saves
+/// nothing from now on.
 fn put_aside(path: &Path, problem: &StateError) -> Result<(), String> {
     if matches!(problem, StateError::System { .. }) {
         error!("{problem}; what was kept is not applied, and nothing is kept");
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(kept.of("front").as_slice(), expected.as_slice());
         assert_eq!(kept.of("back").as_slice(), [("zoom".to_owned(), Some(ControlValue::Integer(-1)))]);
         assert!(kept.of("other").is_empty());
-        // No temporary file is left.
+        // No temporary file remains.
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1);
     }
 
@@ -256,7 +256,7 @@ mod tests {
     fn what_is_forgotten_is_that_of_one_camera() {
         let folder = tempfile::tempdir().unwrap();
         let (file, _) = StateFile::open(folder.path());
-        // Where there is nothing to forget, nothing is written.
+        // If there is nothing to delete, the server writes no file.
         file.forget("front").unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap();

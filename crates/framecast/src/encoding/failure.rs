@@ -1,4 +1,5 @@
-//! Pictures that come and cannot be encoded: viewers must not wait for ever, or take the last good one for live.
+//! Pictures that cannot be encoded. Viewers must not wait for ever, and must not take the last good picture for a live
+//! one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,33 +13,33 @@ use tracing::warn;
 use crate::camera::Camera;
 use crate::supervisor::DEFAULT_STALL_TIMEOUT;
 
-/// A picture that says so is drawn this often.
+/// How often a slate reports the failure.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The largest side of such a picture.
+/// The longest side of such a slate.
 const MAX_SIDE_PX: u32 = 1280;
 
 const QUALITY: u8 = 75;
 
-/// The failures of one channel in a row.
+/// The consecutive failures of one channel.
 #[derive(Debug, Default)]
 pub(super) struct Failures(Mutex<Option<Row>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Row {
     since: Instant,
-    /// When viewers were told last.
+    /// When viewers last got a slate.
     told_at: Option<Instant>,
 }
 
 impl Failures {
-    /// A picture was encoded.
+    /// Ends the streak, after a picture was encoded.
     pub(super) fn end(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Another picture was not. The first of a row is logged; when nothing else has come for as long as a camera may be
-    /// quiet, viewers are told: a notice for them is returned then, once a second.
+    /// Records one more failure. The first of a streak is logged. When a streak is as long as a camera may be silent,
+    /// it returns a slate for the viewers, once a second.
     pub(super) fn add(
         &self,
         camera: &Camera,
@@ -65,7 +66,7 @@ impl Failures {
     }
 }
 
-/// A picture that says why there is none of the camera.
+/// A slate that says why the camera has no picture.
 fn notice(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
     let reason = error.to_string();
     let picture = draw::notice(&draw::Notice {

@@ -1,8 +1,8 @@
-//! JPEG for a camera's viewers: of raw frames for its main channel, and of all frames for its renditions.
+//! JPEG for a camera's viewers: from raw frames for its main channel, and from all frames for its renditions.
 //!
-//! One task per channel that is watched takes the newest frame of the camera's source channel, hands it to the pool of
-//! encoder threads, and publishes what comes back: once for all viewers, and not at all without any. Which renditions
-//! there are is the hub's to say, how pictures are encoded the pool's.
+//! Each channel with viewers has one task. It takes the newest frame of the camera's source channel, hands it to the
+//! pool of encoder threads, and publishes the result: once for all viewers, and never without a viewer. The hub decides
+//! which renditions exist, and the pool how to encode pictures.
 
 mod failure;
 mod output;
@@ -29,7 +29,7 @@ pub(crate) async fn run(camera: Arc<Camera>, pool: Arc<Pool>, shutdown: Cancella
     loop {
         let now = renditions.borrow_and_update().clone();
         for (rendition, channel) in &now {
-            // A channel that was closed and has come again is another one.
+            // A rendition that was closed and opened again has a new channel.
             let is_served = served.iter().any(|(_, known)| known.is_same(channel));
             if !is_served {
                 let rendition = output(*rendition, channel.clone());

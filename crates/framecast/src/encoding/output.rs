@@ -1,4 +1,4 @@
-//! One channel that is encoded for.
+//! The encoder task of one channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::failure::Failures;
 use super::pace::Pace;
 use crate::camera::Camera;
 
-/// A channel, and what its pictures are made like.
+/// A channel, and the format of its pictures.
 pub(super) struct Output {
     camera: Arc<Camera>,
     pool: Arc<Pool>,
@@ -21,8 +21,8 @@ pub(super) struct Output {
     failures: Arc<Failures>,
 }
 
-/// How often a camera whose frames need no encoder is looked at all the same: a source of one's own may turn to raw
-/// pictures while it is open.
+/// How often the task checks a camera whose frames need no encoder: a custom source may switch to raw pictures while it
+/// is open.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Output {
@@ -30,7 +30,7 @@ impl Output {
         Self { camera, pool, rendition, channel, failures: Arc::default() }
     }
 
-    /// Serves the main channel whenever it is watched.
+    /// Serves the main channel whenever it has viewers.
     pub(super) async fn run_for_ever(self) {
         let mut viewers = self.channel.demand();
         while viewers.wait_for(|count| *count > 0).await.is_ok() {
@@ -40,7 +40,7 @@ impl Output {
         }
     }
 
-    /// Serves a rendition until nobody watches it any more, and closes it.
+    /// Serves a rendition until it has no viewers any more, and closes it.
     pub(super) async fn run_while_watched(self) {
         loop {
             if self.run_once().await == Ended::Camera || self.camera.feed.close_rendition(self.rendition) {
@@ -49,7 +49,7 @@ impl Output {
         }
     }
 
-    /// Serves the channel as long as someone watches.
+    /// Serves the channel while it has viewers.
     async fn run_once(&self) -> Ended {
         let mut source = self.camera.feed.source().subscribe(Delivery::Latest);
         let mut viewers = self.channel.demand();
@@ -68,8 +68,9 @@ impl Output {
                 continue;
             }
             pace.take(Instant::now());
-            // Read before the second look at the source, which is suspended before its channels are: what was taken
-            // before the camera was lost then finds either nothing there, or another life when it is encoded.
+            // Read the life before the second look at the source, because the supervisor suspends the source before its
+            // channels. So if a frame was taken before the camera was lost, either the source is empty now, or the life
+            // has changed when the frame is encoded.
             let life = self.channel.life();
             if let Some(update) = source.current() {
                 has_published = true;
@@ -79,7 +80,8 @@ impl Output {
         };
         self.count(&lane, &mut counted);
         if has_published {
-            // Nobody keeps it fresh from here on: it must not be what the next viewer sees first.
+            // No task updates the channel from here on, so its last picture must not be the first that the next viewer
+            // sees.
             self.channel.suspend();
         }
         ended
@@ -94,19 +96,18 @@ impl Output {
         }
     }
 
-    /// The pace of its pictures.
     fn pace(&self) -> Pace {
         let interval = self.rendition.fps().map(|fps| Duration::from_secs(1) / fps);
         Pace::new(interval.unwrap_or_default())
     }
 
-    /// Whether the feed itself puts this into the channel: JPEG in the main one.
+    /// Whether the feed itself publishes this frame in the channel: JPEG in the main channel.
     fn is_direct(&self, update: &Update) -> bool {
         self.rendition.is_original() && update.frame.format.codec == Codec::Jpeg
     }
 
-    /// Waits until the source may give something else than JPEG, or nobody watches: a camera whose frames need no
-    /// encoder must not wake this task for each of them.
+    /// Waits until the source may deliver other frames than JPEG, or until the last viewer leaves. Frames that need no
+    /// encoder must not wake this task one by one.
     async fn wait_while_direct(&self, viewers: &mut tokio::sync::watch::Receiver<usize>, update: &Update) {
         if update.is_notice {
             return;
@@ -119,8 +120,8 @@ impl Output {
         }
     }
 
-    /// Publishes the update as this channel's pictures are. What fits as it is takes the same way, where nothing is done
-    /// to it: a notice and a frame must not overtake each other.
+    /// Publishes the update in this channel's format. A frame that already fits takes the same queue unchanged, because
+    /// a slate and a frame must not overtake each other.
     fn publish(&self, lane: &Lane, update: Update, life: u64) {
         let (channel, camera) = (self.channel.clone(), Arc::clone(&self.camera));
         let (failures, rendition) = (Arc::clone(&self.failures), self.rendition);
@@ -129,9 +130,9 @@ impl Output {
         lane.offer(update.frame, move |result| match result {
             Ok(frame) => {
                 failures.end();
-                // What is drawn is no picture of the camera.
+                // A slate is no picture of the camera.
                 if is_encoded && !update.is_notice {
-                    // Counted first: whoever sees the picture finds it counted.
+                    // Counted first, so that a viewer of the picture finds it counted.
                     camera.feed.count_encoded();
                 }
                 if update.is_notice {
@@ -149,7 +150,7 @@ impl Output {
         });
     }
 
-    /// Adds what the lane's work has cost since the last time to the camera's counts.
+    /// Adds the cost of the lane's work since the last call to the camera's counts.
     fn count(&self, lane: &Lane, counted: &mut Counts) {
         let now = lane.counts();
         self.camera.feed.count_encoding(now.spent - counted.spent, now.dropped - counted.dropped);
@@ -157,7 +158,7 @@ impl Output {
     }
 }
 
-/// The newest frame that was not taken yet, as `pace` has it.
+/// The newest frame that was not taken yet, at the time that `pace` sets.
 async fn next(source: &mut Subscriber, pace: &Pace) -> Option<Update> {
     let mut update = source.next_update().await?;
     while let (Some(free_at), Some(until)) = (pace.free_at(), pace.waits_until()) {
@@ -172,7 +173,7 @@ async fn next(source: &mut Subscriber, pace: &Pace) -> Option<Update> {
     Some(update)
 }
 
-/// Why an output is not served any more.
+/// Why the task stopped.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
     Unwatched,

@@ -1,17 +1,18 @@
-//! How often a rendition's pictures are made, without making them old.
+//! Limits a rendition's frame rate without delaying its pictures.
 //!
-//! Times of frames in, whether each is taken out. A frame that comes a little early is taken, and the next ones pay for
-//! it: where a camera gives just as many pictures as are wanted, each is then taken as it comes. One that comes too early
-//! gives way to the next, and is taken late where no other comes.
+//! It takes the arrival times of frames and decides which frames the encoder takes. It accepts a frame that comes a
+//! little early, and the next ones must wait longer for it. So if a camera delivers just the wanted rate, each frame
+//! passes as it comes. A frame that comes too early is replaced by the next one; if no other comes, the encoder takes
+//! it late.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a frame waits for a newer one to take its place, once one is due.
+/// How long a frame waits for a newer one to replace it, once one is due.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// At most one frame in an interval, counted over any longer time; two may follow each other at once.
+/// Allows one frame per interval on the average; two may follow each other at once.
 #[derive(Debug)]
 pub(super) struct Pace {
     interval: Duration,
@@ -19,25 +20,25 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// One frame in `interval`; zero takes them all.
+    /// One frame per `interval`; zero lets all pass.
     pub(super) fn new(interval: Duration) -> Self {
         Self { interval, free_at: None }
     }
 
-    /// From when on a frame is taken as it comes; `None` before the first.
+    /// From when on the encoder takes a frame as it comes; `None` before the first.
     pub(super) fn free_at(&self) -> Option<Instant> {
         self.free_at
     }
 
-    /// Until when a frame that came before [`free_at`](Self::free_at) waits for a newer one.
+    /// How long a frame that came before [`free_at`](Self::free_at) waits for a newer one.
     pub(super) fn waits_until(&self) -> Option<Instant> {
         self.free_at.map(|free_at| free_at + self.interval.min(PATIENCE))
     }
 
-    /// A frame is taken at `now`.
+    /// Records that the encoder takes a frame at `now`.
     pub(super) fn take(&mut self, now: Instant) {
         let next = self.free_at.map_or(now, |free_at| free_at + self.interval);
-        // Time in which nothing came is not made up for.
+        // Unused intervals do not add up to a burst.
         self.free_at = Some(next.max(now));
     }
 }
@@ -48,7 +49,8 @@ mod tests {
 
     const MILLISECOND: Duration = Duration::from_millis(1);
 
-    /// Which of the frames that come at `arrivals`, in milliseconds, are taken at `fps`, and when: each as (came, taken).
+    /// Which of the frames that arrive at `arrivals` (ms) the encoder takes at `fps`, and when: each as (arrived,
+    /// taken).
     fn taken(fps: u32, arrivals: impl IntoIterator<Item = u32>) -> Vec<(u32, u32)> {
         let mut pace = Pace::new(Duration::from_secs(1) / fps);
         let start = Instant::now();

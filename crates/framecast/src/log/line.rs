@@ -1,5 +1,5 @@
-//! A line of the log as it is written. What stands in it may come from outside: a request's path, what a camera says. It
-//! must neither end the line, nor reorder it, nor steer the terminal that shows it.
+//! Formats a line of the log. Parts of it come from outside: a request's path, a camera's message. They must not end
+//! the line, reorder it, or control the terminal that shows it.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -8,9 +8,9 @@ use framecast::is_hidden;
 
 use super::Format;
 
-/// How the formatter sets its colours (ECMA-48 §8.3.117): all off, bold, faint, italic, and the colours of the levels. It
-/// escapes what steers a terminal in messages but not in fields, so nothing else that begins with ESC passes. A field
-/// that has one of these is coloured, and no more.
+/// The escape sequences by which the formatter sets its colours (ECMA-48 §8.3.117): all off, bold, faint, italic, and
+/// the colours of the levels. The formatter escapes control sequences in messages but not in fields, so no other
+/// sequence that begins with ESC passes. A field that contains one of these gets a colour, and nothing else.
 const COLOURS: [&str; 9] = [
     "\u{1b}[0m",
     "\u{1b}[1m",
@@ -23,7 +23,8 @@ const COLOURS: [&str; 9] = [
     "\u{1b}[35m",
 ];
 
-/// `line`, with its end, and each hidden character in it as a number, but for those of [`COLOURS`] where there are any.
+/// `line` with its end, with each hidden character escaped as a number. Sequences of [`COLOURS`] stay if the log has
+/// colours.
 pub(super) fn shown(line: &[u8], format: Format, has_colours: bool) -> Cow<'_, [u8]> {
     let (text, end) = match line.split_last() {
         Some((b'\n', text)) => (text, "\n"),
@@ -43,7 +44,7 @@ pub(super) fn shown(line: &[u8], format: Format, has_colours: bool) -> Cow<'_, [
             }
             Format::Human if matches!(c, '\t' | '\n' | '\r') => write!(shown, "{}", c.escape_default()),
             Format::Human => write!(shown, "{}", c.escape_unicode()),
-            // Within strings alone: between them a hidden character is an error already.
+            // Only within strings: between strings a hidden character is no JSON anyway.
             Format::Json => write!(shown, "\\u{:04x}", u32::from(c)),
         };
         escaped.expect("a String takes all that is written");
@@ -99,7 +100,7 @@ mod tests {
         file.read_to_end(&mut line).unwrap();
         let shown = String::from_utf8(shown(&line, Format::Human, true).into_owned()).unwrap();
         assert!(shown.contains("\\u{1b}]0;title\\u{7}") && shown.contains("no such camera"), "{shown:?}");
-        // The colours are as the formatter set them.
+        // The formatter's colours stay.
         assert_eq!(shown.matches("\\u{1b}").count(), 1, "{shown:?}");
     }
 

@@ -1,4 +1,4 @@
-//! The log: one line per event on standard error, for people or as JSON. Nobody waits for who reads it.
+//! The log: one line per event on standard error, as text or as JSON. No task waits for the reader of standard error.
 
 mod line;
 mod panic;
@@ -13,7 +13,7 @@ use framecast::LostLines;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-/// The parts that are ours.
+/// The names of our own crates in filters.
 const PARTS: [&str; 5] =
     ["framecast", "framecast_drivers", "framecast_hub", "framecast_media", "framecast_outputs"];
 
@@ -26,21 +26,21 @@ pub(crate) enum Format {
     Json,
 }
 
-/// What `filter` lets through, as in `info` or `warn,framecast_drivers=debug`.
+/// Parses a filter, as in `info` or `warn,framecast_drivers=debug`.
 ///
 /// # Errors
-/// A filter that cannot be read.
+/// The filter cannot be parsed.
 pub(crate) fn filter(filter: &str) -> anyhow::Result<EnvFilter> {
     let refused = || anyhow!("--log {filter}: write error, warn, info, debug or trace, or PART=LEVEL,…");
     for directive in filter.split(',') {
         match directive.split_once('=') {
-            // The parser would take a slip for the name of a part, of which there is then nothing to log.
+            // The parser would take a misspelt level for the name of a module, which then logs nothing.
             None if !directive.is_empty() && !is_level(directive) => return Err(refused()),
             Some((part, _)) => check_part(filter, part)?,
             None => {}
         }
     }
-    // What the parser says of it names what no one wrote.
+    // The parser's own message names text that the user did not write.
     EnvFilter::builder().parse(filter).map_err(|_| refused())
 }
 
@@ -48,7 +48,7 @@ fn is_level(word: &str) -> bool {
     word.parse::<LevelFilter>().is_ok()
 }
 
-/// Refuses what is hardly the name of another program's part, but one of ours with a slip.
+/// Refuses a name that is probably a misspelt crate of ours, and not a module of another program.
 fn check_part(filter: &str, part: &str) -> anyhow::Result<()> {
     let name = part.split([':', '[']).next().unwrap_or_default();
     let nearest = PARTS.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
@@ -58,10 +58,10 @@ fn check_part(filter: &str, part: &str) -> anyhow::Result<()> {
     }
 }
 
-/// What the lines of a panic that ends the program may take.
+/// How long the log may take to write the lines of a panic that ends the program.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The running log. The end of the program waits for it by [`finish`](Self::finish).
+/// The running log. At the end of the program, [`finish`](Self::finish) waits for its lines.
 #[derive(Debug)]
 pub(crate) struct Log {
     rest: queue::Rest,
@@ -69,18 +69,18 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Lines that were lost because standard error did not take them.
+    /// Counts the lines that standard error did not take.
     pub(crate) fn lost(&self) -> &LostLines {
         &self.lost
     }
 
-    /// Waits until all lines are written, until `deadline` at the most.
+    /// Waits until all lines are written, until `deadline` at the latest.
     pub(crate) fn finish(self, deadline: Instant) {
         self.rest.wait_until(deadline);
     }
 }
 
-/// The main thread panics: what was wrong must still be written.
+/// If the main thread panics, the log must still write the panic.
 impl Drop for Log {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -89,10 +89,10 @@ impl Drop for Log {
     }
 }
 
-/// Starts the log with [`filter`], and lets panics tell of themselves there.
+/// Starts the log with [`filter`], and logs panics there.
 ///
 /// # Errors
-/// A filter that cannot be read.
+/// The filter cannot be parsed.
 pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<Log> {
     let filter = self::filter(filter)?;
     let has_colours = format == Format::Human && std::io::stderr().is_terminal();
@@ -102,7 +102,7 @@ pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<Log> {
         .with_env_filter(filter)
         .with_writer(queue)
         .with_target(false)
-        // What the queue loses, it counts.
+        // The queue counts the lines that it loses.
         .log_internal_errors(false)
         .with_ansi(has_colours);
     match format {

@@ -1,4 +1,5 @@
-//! Panics in the log. The standard library would write them to standard error itself, and wait there for its reader.
+//! Panics in the log. The standard library would write them to standard error itself, and block there until its reader
+//! takes them.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 
@@ -7,11 +8,11 @@ use tracing::error;
 
 use super::Format;
 
-/// Lines of a backtrace that are told: the frames next to the panic come first.
+/// How many lines of a backtrace the log has. The frames next to the panic come first.
 const MAX_LINES: usize = 200;
 
-/// Lets each panic from now on be a line of the log. Where `RUST_BACKTRACE` asks for a backtrace, each line of it is one of
-/// the log for people, and all of it is a field in JSON.
+/// Logs each panic from now on as a line. If `RUST_BACKTRACE` asks for a backtrace, each of its lines is a line of the
+/// text log, or the whole backtrace is one field in JSON.
 pub(super) fn tell_in_log(format: Format) {
     std::panic::set_hook(Box::new(move |info| {
         let message = panic_message(info.payload());

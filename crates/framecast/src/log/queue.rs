@@ -1,8 +1,8 @@
-//! The way of a line from the task that writes it to standard error, which nobody waits for.
+//! The queue between the tasks that log and standard error. No task waits for standard error.
 //!
-//! A line goes into a queue, bounded in lines and bytes, and a thread of its own writes it. Where standard error takes
-//! nothing (a terminal that is held, a pipe that nobody reads), the queue fills, and what comes then is lost and counted.
-//! The thread alone may block, and the end of the program waits for it for a bounded time.
+//! A line goes into a queue, which is bounded in lines and bytes, and a separate thread writes it. If standard error
+//! takes nothing (a paused terminal, a pipe without a reader), the queue fills up; further lines are lost and counted.
+//! Only the thread may block, and the end of the program waits for it for a bounded time.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem::ManuallyDrop;
@@ -18,16 +18,16 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Format, line};
 
-/// Lines that wait to be written: more than a start with a hundred cameras writes at once.
+/// How many lines the queue holds: more than a start with a hundred cameras writes at once.
 const MAX_LINES: usize = 4096;
 
-/// What these lines may hold together.
+/// How many bytes these lines may have together.
 const MAX_BYTES: usize = 1 << 20;
 
-/// What standard error may take for a line at the end of the program before nobody seems to read it.
+/// At the end of the program, if standard error takes no line for this long, its reader is taken for gone.
 const STALLED: Duration = Duration::from_millis(500);
 
-/// Where the log's lines go in.
+/// The queue's input.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
     shared: Arc<Shared>,
@@ -37,23 +37,23 @@ pub(super) struct Queue {
     has_colours: bool,
 }
 
-/// The queue's other end: for waiting until it is empty.
+/// The handle that waits until the queue is empty.
 #[derive(Debug)]
 pub(super) struct Rest {
     shared: Arc<Shared>,
-    /// Its drop may wait for a second, and write to standard output: it is never dropped.
+    /// Never dropped: its drop may wait for a second, and write to standard output.
     _guard: ManuallyDrop<WorkerGuard>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// A line was written, or could not be.
+    /// The thread has written a line, or failed to.
     written: Condvar,
     lost: LostLines,
 }
 
-/// What was queued and is not written yet.
+/// The queued lines that are not written yet.
 #[derive(Debug, Default)]
 struct Waiting {
     lines: usize,
@@ -66,7 +66,7 @@ impl Shared {
     }
 }
 
-/// A queue whose lines are written to standard error.
+/// A queue whose thread writes to standard error.
 pub(super) fn to_standard_error(format: Format, has_colours: bool) -> (Queue, Rest) {
     let shared = Arc::<Shared>::default();
     let builder =
@@ -78,7 +78,7 @@ pub(super) fn to_standard_error(format: Format, has_colours: bool) -> (Queue, Re
 }
 
 impl Queue {
-    /// Lines that nobody will read.
+    /// Counts the lost lines.
     pub(super) fn lost(&self) -> &LostLines {
         &self.shared.lost
     }
@@ -97,7 +97,7 @@ impl Write for Queue {
         if has_place {
             self.to_writer.write_all(&line)?;
         }
-        // Under the lock nobody else is refused meanwhile.
+        // The lock is held, so no other task's line can be refused meanwhile.
         if has_place && self.refused.dropped_lines() == refused {
             waiting.lines += 1;
             waiting.bytes += line.len();
@@ -121,8 +121,8 @@ impl<'a> MakeWriter<'a> for Queue {
 }
 
 impl Rest {
-    /// Waits until all lines are written, until `deadline` at the most, and no longer than [`STALLED`] where none is taken.
-    /// Lines that come later may be lost.
+    /// Waits until all lines are written, until `deadline` at the latest. Gives up after [`STALLED`] if standard error
+    /// takes no line. Lines that come later may be lost.
     pub(super) fn wait_until(&self, deadline: Instant) {
         let mut waiting = self.shared.waiting();
         let (mut left, mut gives_up_at) = (waiting.lines, Instant::now() + STALLED);
@@ -140,17 +140,17 @@ impl Rest {
     }
 }
 
-/// What the thread writes with.
+/// The thread's end of the queue.
 struct Writer {
     shared: Arc<Shared>,
-    /// How many lost lines the log has told of.
+    /// How many lost lines the log has already reported.
     told: u64,
-    /// Whether the last line could be written: to one that has gone nothing is told.
+    /// Whether the last line was written. To a reader that has gone the log reports no loss.
     is_taken: bool,
 }
 
 impl Write for Writer {
-    /// Takes a whole line. One that cannot be written, because its reader has gone or a disk is full, is lost.
+    /// Writes a whole line. If that fails, because the reader has gone or a disk is full, the line is lost.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.is_taken = StandardError.write_all(line).is_ok();
         if !self.is_taken {
@@ -163,12 +163,12 @@ impl Write for Writer {
         Ok(line.len())
     }
 
-    /// Called when no line waits: what was lost would have come here.
+    /// The thread calls this when the queue is empty: here the lost lines are missing in the output.
     fn flush(&mut self) -> io::Result<()> {
         let lost = self.shared.lost.count();
         if self.is_taken && lost > self.told {
             let lines = lost - self.told;
-            // Before it is told: where this line is lost too, that is one more.
+            // Set before the warning, because the warning itself may be lost, which adds one more.
             self.told = lost;
             warn!(lines, "lines of the log were lost here, because standard error did not take them");
         }
@@ -176,15 +176,15 @@ impl Write for Writer {
     }
 }
 
-/// The descriptor itself. The standard library's handle has a lock, which a write that blocks would keep from everyone
-/// who has something else to say there.
+/// The descriptor itself. The standard library's handle has a lock, and a blocked write would hold it and block all
+/// others that write to standard error.
 struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match rustix::io::write(stderr(), bytes).map_err(io::Error::from) {
-                // Another program has the same terminal or pipe, and set it so.
+                // Another program shares the terminal or pipe, and has set it to non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     poll(&mut [PollFd::from_borrowed_fd(stderr(), PollFlags::OUT)], None)?;
                 }

@@ -1,4 +1,4 @@
-//! What every address must be like: text, once its percent-encoding is undone.
+//! The check of every request path: it must be UTF-8 once its percent-encoding is decoded.
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use framecast_outputs::Refusal;
 
-/// Refuses a path whose bytes are no UTF-8, before a route takes it apart.
+/// Refuses a path whose bytes are no UTF-8, before the router matches it.
 pub(super) async fn check(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if std::str::from_utf8(&decoded(path)).is_ok() {
@@ -17,7 +17,7 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     Refusal { status: StatusCode::BAD_REQUEST, message }.into_response()
 }
 
-/// The bytes of `path`; a `%` without two hexadecimal digits stands for itself.
+/// Decodes `path` to bytes; a `%` without two hexadecimal digits stands for itself.
 pub(super) fn decoded(path: &str) -> Vec<u8> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let (mut bytes, mut rest) = (Vec::with_capacity(path.len()), path.as_bytes());

@@ -1,4 +1,4 @@
-//! The JSON API: what the cameras are doing.
+//! The JSON API: the state of the cameras.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,13 +20,13 @@ use tokio::time::{Instant, timeout};
 
 use super::Context;
 
-/// How long it may take to ask all devices what they are. USB devices hang.
+/// How long all devices together may take to answer a probe. USB devices hang.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it is told what they answered before they are asked again.
+/// How long the server repeats their answers before it probes them again.
 const DEVICES_MAX_AGE: Duration = Duration::from_secs(10);
 
-/// What the API answers.
+/// The content type of the API's answers.
 pub(super) const JSON: &str = "application/json";
 
 /// `/api/cameras`, `/api/cameras/{name}` and `/api/devices`.
@@ -43,20 +43,20 @@ struct Devices<'a> {
     devices: &'a [Device],
 }
 
-/// What was plugged in when the devices were asked last.
+/// The connected devices, as of the last probe.
 #[derive(Debug, Default)]
 pub(crate) struct Listing(Option<(Instant, Arc<Vec<Device>>)>);
 
 impl Listing {
-    /// It, if that is not long ago: to ask again opens all devices.
+    /// The devices, if the last probe is recent: each probe opens all devices.
     fn fresh(&self, now: Instant) -> Option<Arc<Vec<Device>>> {
         let (at, devices) = self.0.as_ref()?;
         (now.saturating_duration_since(*at) < DEVICES_MAX_AGE).then(|| Arc::clone(devices))
     }
 }
 
-/// What is plugged in. One call at a time asks the devices, and a caller who waits no longer does not end it: each opens
-/// them all, and where one of them hangs, further calls must not hang in it, too. HEAD asks none.
+/// The connected devices. One request at a time probes them, because each probe opens all devices and further requests
+/// must not hang in one that hangs, too. If the client stops waiting, the probe goes on. HEAD probes none.
 async fn devices(State(context): State<Context>, method: Method) -> Result<Response, Refusal> {
     if method == Method::HEAD {
         return Ok(of_unknown_length(JSON));
@@ -87,14 +87,13 @@ async fn devices(State(context): State<Context>, method: Method) -> Result<Respo
     }
 }
 
-/// The server itself.
 #[derive(Serialize)]
 struct Server {
     version: &'static str,
-    /// The codec that encodes pictures, and what another would bring.
+    /// The codec that encodes pictures, and what another one would improve.
     codec: String,
     started_at: String,
-    /// Whether marks can be set.
+    /// Whether clients can set marks.
     marks: bool,
 }
 
@@ -113,7 +112,7 @@ struct OneCamera {
     camera: Camera,
 }
 
-/// One camera. Never its source's URL, which may hold secrets: the driver's name alone.
+/// One camera, with its driver's name instead of its source's URL, which may contain secrets.
 #[derive(Serialize)]
 struct Camera {
     name: String,
@@ -137,7 +136,7 @@ struct Camera {
     encoded: u64,
     encode_skipped: u64,
     encode_ms: u64,
-    /// What the device gave when it was opened last, beside what it was asked for.
+    /// What the device delivered at its last opening; the settings say what it was asked for.
     capture: Option<Capture>,
     renditions: Vec<WatchedRendition>,
     opened: u64,
@@ -147,13 +146,13 @@ struct Camera {
     page: String,
 }
 
-/// A rendition that someone watches.
+/// A rendition that has viewers.
 #[derive(Serialize)]
 struct WatchedRendition {
     /// Its parameters, as in a URL.
     query: String,
     viewers: usize,
-    /// The real size, once there was a picture.
+    /// The real size, known after the first picture.
     width: Option<u32>,
     height: Option<u32>,
 }
@@ -228,7 +227,7 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
     }
 }
 
-/// Whether a rate tells of what was: nothing has come for three seconds and three intervals.
+/// Whether a rate is out of date: no picture has come for three seconds and three intervals.
 fn is_out_of_date(fps: f64, age: Option<Duration>) -> bool {
     age.is_some_and(|age| age.as_secs_f64() > 3.0 + 3.0 / fps)
 }
@@ -242,14 +241,14 @@ fn server(context: &Context) -> Server {
     }
 }
 
-/// `body` as JSON without hidden characters.
+/// `body` as JSON, with hidden characters escaped.
 pub(super) fn json(body: impl Serialize) -> Response {
     let text = serde_json::to_string(&body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (head, visible_json(&text).into_owned()).into_response()
 }
 
-/// The answer to HEAD where a device would have to be asked for more.
+/// The answer to HEAD if the length of the answer to GET is known only after a probe of a device.
 pub(super) fn of_unknown_length(content_type: &'static str) -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, content_type)];
     (headers, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())).into_response()

@@ -1,4 +1,4 @@
-//! One account over everything: HTTP Basic (RFC 7617).
+//! One account for everything: HTTP Basic (RFC 7617).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use super::forwarded::{IsForwarded, is_passed_on};
 use super::guesses::{Guesses, Login, Outcome};
 use crate::config::Account;
 
-/// The credentials that a request must bring.
+/// The credentials that clients need.
 pub(crate) struct BasicAuth {
     expected: Credentials,
 }
@@ -37,13 +37,13 @@ fn credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
     scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(token.trim()).ok()).flatten()
 }
 
-/// Lets a request pass that brings the account's name and password.
+/// Lets a request pass only with the account's name and password.
 pub(crate) async fn check(
     State((auth, guesses)): State<(Arc<BasicAuth>, Arc<Guesses>)>,
     request: Request,
     next: Next,
 ) -> Response {
-    // What brings no credentials, or none that can be read, guesses nothing.
+    // A request without credentials, or with unreadable ones, is no guess.
     let Some(given) = credentials(request.headers()) else {
         let has_tried = request.headers().contains_key(header::AUTHORIZATION);
         return challenge(if has_tried { "wrong user or password" } else { "user and password needed" });

@@ -1,4 +1,4 @@
-//! A client's connection: bounded in what it queues, and ended when it does not read.
+//! A client's connection: it bounds the send queue, and ends when the client does not read.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -14,15 +14,15 @@ use tracing::debug;
 
 use super::traffic::Traffic;
 
-/// The most bytes that wait in the kernel unsent: the next picture is chosen only when the one before has all but
-/// left, so that a slow viewer is sent the newest and not a queue of old ones.
+/// The most unsent bytes in the kernel. The sender chooses the next picture only when the one before has nearly left,
+/// so that a slow viewer gets the newest picture and not a queue of old ones.
 const UNSENT_BYTES: u32 = 16 * 1024;
 
 /// Sets the socket's options for live pictures. A UNIX socket has none of them.
 pub(crate) fn configure(socket: &Socket) {
     let Socket::Tcp(stream) = socket else { return };
     let socket = socket2::SockRef::from(stream);
-    // A connection that refuses an option still works, only less well.
+    // If the system refuses an option, the connection still works, only less well.
     if let Err(error) = socket.set_tcp_nodelay(true) {
         debug!(%error, "TCP_NODELAY");
     }
@@ -32,14 +32,14 @@ pub(crate) fn configure(socket: &Socket) {
     }
 }
 
-/// A byte stream whose writes fail when the other end has taken nothing for `write_timeout`, and whose reads fail once a
-/// head is too long.
+/// A byte stream. A write fails when the peer has taken nothing for `write_timeout`, and a read fails once a head is
+/// too long.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
     stream: S,
     write_timeout: Duration,
     traffic: Arc<Traffic>,
-    /// Running while a write waits.
+    /// Set while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -48,12 +48,12 @@ impl<S> Connection<S> {
         Self { stream, write_timeout, traffic, deadline: None }
     }
 
-    /// The stream itself, without the bound.
+    /// The stream itself, without its limits.
     pub(crate) fn into_inner(self) -> S {
         self.stream
     }
 
-    /// Passes `poll` on, and fails once writes have waited for `write_timeout` in a row.
+    /// Passes `poll` on. Fails when consecutive writes have waited for `write_timeout`.
     fn bounded<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.deadline = None;

@@ -1,7 +1,7 @@
-//! `/api/cameras/{name}/controls`: what can be adjusted on a camera's device, and setting it.
+//! `/api/cameras/{name}/controls`: lists and sets the controls of a camera's device.
 //!
-//! Each call to a device runs in a task of its own, one at a time for each camera, and is waited for a bounded time: USB
-//! devices hang. What a control takes is for the driver to say; what is remembered is for `controls/`.
+//! Each call to a device runs in its own task, one at a time for each camera, and the request waits for it for a
+//! bounded time: USB devices hang. The driver knows which values a control accepts; `controls/` remembers the values.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,13 +24,13 @@ use super::api::{JSON, json, of_unknown_length};
 use crate::camera::Camera;
 use crate::controls::{Changes, StateError, StateFile};
 
-/// How long a device may take to tell or set its controls.
+/// How long a device may take to list or set its controls.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take to send its changes.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The bound on a request's body: far more than any device has controls.
+/// The largest body of a request: far more than the controls of any device need.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
 pub(super) fn routes(context: Context) -> Router {
@@ -50,7 +50,7 @@ async fn options_of_kept() -> impl IntoResponse {
 
 #[derive(Serialize)]
 struct Answer {
-    /// Whether changes can be kept across restarts.
+    /// Whether the server can save changes across restarts.
     can_persist: bool,
     controls: Vec<Listed>,
 }
@@ -59,12 +59,12 @@ struct Answer {
 struct Listed {
     #[serde(flatten)]
     control: Control,
-    /// What it is set to after a restart, `Some(None)` for the default; `None` where nothing is kept.
+    /// The value that it gets after a restart, `Some(None)` for the default; `None` if no value is saved.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<Option<ControlValue>>,
 }
 
-/// Tells the controls of the camera called `name`, with what is kept of each.
+/// Answers with the controls of the camera called `name`, each with its saved value.
 async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Response {
     let kept = match context.state.clone() {
         Some(state) => with_file(move || state.kept_of(&name)).await.unwrap_or_else(|problem| {
@@ -86,7 +86,7 @@ async fn list(
     method: Method,
 ) -> Result<Response, Refusal> {
     let device = Device::of(context.camera(&name)?)?;
-    // To ask a device is to open it.
+    // A list of the controls would open the device.
     if method == Method::HEAD {
         return Ok(of_unknown_length(JSON));
     }
@@ -110,7 +110,7 @@ async fn change(
     Ok(answer(&context, name, controls).await)
 }
 
-/// Forgets what is kept for the camera. What is set now is left alone, and the device is not asked.
+/// Deletes the camera's saved values. The current values stay, and the device is not asked.
 async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, Refusal> {
     context.camera(&name)?;
     let state = context.state.clone().ok_or_else(cannot_persist)?;
@@ -123,7 +123,7 @@ async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Res
     }
 }
 
-/// Does `work`, which waits for the disk, where it holds up nothing.
+/// Runs `work`, which blocks on the disk, on a thread where it delays no other task.
 async fn with_file<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, String> {
@@ -133,7 +133,7 @@ async fn with_file<T: Send + 'static>(
     }
 }
 
-/// Whether the query asks to keep the changes: `persist`, `persist=1`.
+/// Whether the query asks to save the changes: `persist`, `persist=1`.
 fn persists(query: &str) -> Result<bool, Refusal> {
     let last = query.split('&').rev().find_map(|pair| match pair.split_once('=') {
         None if pair == "persist" => Some("1"),
@@ -152,7 +152,7 @@ fn cannot_persist() -> Refusal {
     Refusal { status: StatusCode::NOT_IMPLEMENTED, message }
 }
 
-/// The changes in a request's body.
+/// Parses the changes in a request's body.
 async fn read(body: Body) -> Result<Changes, Refusal> {
     let refusal = |status, message: String| Refusal { status, message };
     let bytes = match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
@@ -191,18 +191,18 @@ impl Device {
         Ok(Self { camera: Arc::clone(camera), driver })
     }
 
-    /// What can be adjusted, when it is this call's turn.
+    /// Lists the controls, after waiting for the lock on the device.
     pub(super) async fn controls(self) -> Result<Vec<Control>, Refusal> {
         self.call(|device| async move { device.list().await }).await
     }
 
-    /// Sets `changes` when it is this call's turn; they count until the server ends.
+    /// Sets `changes`, after waiting for the lock on the device; they last until the server ends.
     pub(super) async fn set(self, changes: Changes) -> Result<(), Refusal> {
         self.call(|device| async move { device.change(changes, None).await.map(drop) }).await
     }
 
-    /// Does `work` when it is this call's turn. A caller who waits no longer does not end it: a device that hangs keeps
-    /// its turn, so that further calls do not hang in it, too.
+    /// Runs `work` while it holds the lock on the device. If the caller stops waiting, the work goes on: a device that
+    /// hangs keeps its lock, so that further calls do not hang in it, too.
     async fn call<T, F>(self, work: impl FnOnce(Self) -> F) -> Result<T, Refusal>
     where
         T: Send + 'static,
@@ -235,10 +235,10 @@ impl Device {
         self.driver.controls(&self.camera.settings.source).await.map_err(|error| refused(&error))
     }
 
-    /// Sets `changes`, remembers them for the next openings and, with a file, for the next start; answers what is there
-    /// then. Where the device fails half-way, the changes that it took count, and the error names them.
+    /// Sets `changes`, remembers them for the next openings and, with a state file, for the next start. Returns the
+    /// controls afterwards. If the device fails half-way, the changes before the failure stay, and the error names them.
     async fn change(&self, changes: Changes, state: Option<Arc<StateFile>>) -> Result<Vec<Control>, Refusal> {
-        // One alone is taken or not.
+        // A single change succeeds or fails as a whole.
         let before = if changes.as_slice().len() > 1 { self.list().await? } else { Vec::new() };
         let set = self.driver.set_controls(&self.camera.settings.source, changes.as_slice()).await;
         let Err(error) = set else {
@@ -265,7 +265,7 @@ impl Device {
     ) -> Result<(), Refusal> {
         let text = changes.to_string();
         self.camera.feed.tell(Event::new(EventKind::Controls, SystemTime::now()).saying(text));
-        // An action was wanted now and not at every opening.
+        // A button acts once, now, and not at every opening.
         let is_button =
             |id: &str| controls.iter().any(|control| control.id == id && control.kind == ControlKind::Button);
         let changes = changes.filtered(|id, _| !is_button(id));
@@ -279,14 +279,14 @@ impl Device {
     }
 }
 
-/// Whether the control `id` went to `value` (`None` for its default) between two lists.
+/// Whether the control `id` changed to `value` (`None` for its default) between two lists.
 fn took(before: &[Control], after: &[Control], id: &str, value: &Option<ControlValue>) -> bool {
     let find = |list: &[Control]| list.iter().find(|control| control.id == id).cloned();
     let (Some(before), Some(after)) = (find(before), find(after)) else { return false };
     after.value != before.value && after.value == value.clone().or(after.default)
 }
 
-/// What a driver says of controls: the request's fault, or the device's.
+/// Maps a driver's error about controls to a status: the client's fault, or the device's.
 fn refused(error: &Error) -> Refusal {
     let status = match error {
         Error::NoSuchControl { .. } | Error::BadControl { .. } => StatusCode::UNPROCESSABLE_ENTITY,

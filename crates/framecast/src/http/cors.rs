@@ -1,5 +1,5 @@
-//! What scripts of other sites may do (CORS, WHATWG Fetch §3.2): those of `cors_origins` may read, and those that are named
-//! there may set marks and controls too. `*` is for reading alone: it names nobody.
+//! CORS (WHATWG Fetch §3.2): what scripts of other sites may do. All origins of `cors_origins` may read; those named
+//! there may also set marks and controls. `*` only permits reading, because it names no site.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 const ANY: &str = "*";
 
-/// Headers of ours that scripts may read; the second tells when a mark may be tried again.
+/// Our headers that scripts may read; the second says when a client may retry a mark.
 const EXPOSED: [HeaderName; 2] = [HeaderName::from_static("x-timestamp"), header::RETRY_AFTER];
 
 /// The other sites in `cors_origins`.
 #[derive(Debug)]
 pub(super) struct Origins {
     allowed: Vec<HeaderValue>,
-    /// Pages of sites that are not among them.
+    /// Rate-limited warnings about pages of other sites.
     pub(super) refused: Seldom,
 }
 
@@ -30,12 +30,12 @@ impl Origins {
         Self { allowed: allowed.to_vec(), refused: Seldom::default() }
     }
 
-    /// Whether a page whose request has these headers may read.
+    /// Whether the page that sent these headers may read.
     pub(super) fn may_read(&self, headers: &HeaderMap) -> bool {
         origin(headers).is_some_and(|origin| self.has(ANY) || self.allowed.contains(origin))
     }
 
-    /// Whether it may change something.
+    /// Whether the page that sent these headers may change something.
     pub(super) fn may_change(&self, headers: &HeaderMap) -> bool {
         origin(headers).is_some_and(|origin| origin != ANY && self.allowed.contains(origin))
     }
@@ -45,21 +45,21 @@ impl Origins {
     }
 }
 
-/// The one origin that a request says it has.
+/// The request's origin, if it names exactly one.
 fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut given = headers.get_all(header::ORIGIN).iter();
     given.next().filter(|_| given.next().is_none())
 }
 
-/// The routes without CORS, and with what is due to one group of origins.
+/// The routes without CORS, and those with the layer for named origins.
 struct Doors {
     origins: Origins,
     plain: Router,
-    /// For those that are named, where others may read too.
+    /// For named origins, if `*` lets others read too.
     named: Option<Router>,
 }
 
-/// `router`, whose answers scripts of `origins` may read.
+/// Lets scripts of `origins` read the answers of `router`.
 pub(super) fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     if origins.is_empty() {
         return router;
@@ -69,13 +69,13 @@ pub(super) fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     let (origins, plain) = (Origins::new(origins), router.clone());
     let (first, named) =
         if origins.has(ANY) { (router.layer(for_all()), Some(named)) } else { (named, None) };
-    // Chosen before any route is: a router behind another one's route would find the route's parameters twice.
+    // Chosen before routing, because a router behind another one's route would find the route's parameters twice.
     Router::new()
         .fallback_service(first)
         .layer(middleware::from_fn_with_state(Arc::new(Doors { origins, plain, named }), choose))
 }
 
-/// A preflight asks for the headers that the page's script sets itself, such as `Last-Event-ID`: all are allowed.
+/// A preflight asks for the headers that the page's script sets itself, such as `Last-Event-ID`; all are allowed.
 fn for_named(origins: AllowOrigin) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins)
@@ -92,8 +92,8 @@ fn for_all() -> CorsLayer {
         .expose_headers(EXPOSED)
 }
 
-/// Takes an OPTIONS request that is no preflight past CORS, which answers every one, and a request of an origin that is named
-/// to what is due to it.
+/// Picks the router for a request. An OPTIONS request that is no preflight bypasses CORS, whose layer would answer it;
+/// a named origin gets its own layer.
 async fn choose(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
     let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let router = match &doors.named {

@@ -1,28 +1,28 @@
-//! What became of connections, counted since the start.
+//! The outcomes of connections, counted since the start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What became of a connection.
+/// The outcome of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It had a place.
+    /// It got a permit.
     Accepted,
-    /// There was no place for it.
+    /// All permits were in use.
     Refused,
-    /// Its address had no place left, for it or for a request that a proxy passed on.
+    /// All permits of its address were in use, for the connection or for a request that a proxy forwarded.
     RefusedAddress,
-    /// Nothing was ever asked on it.
+    /// It never sent a request.
     Silent,
-    /// The head of a request did not come in time.
+    /// The head of a request came too late.
     LateHead,
-    /// What it sent was no HTTP.
+    /// It sent something other than HTTP.
     BadRequest,
-    /// It broke off, or took nothing of an answer in time.
+    /// It broke off, or did not take an answer in time.
     BrokenOff,
 }
 
-/// Counts by fate. Cheap to clone; all clones count together.
+/// Counts by outcome. Cheap to clone; all clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counts(Arc<[AtomicU64; 7]>);
 
@@ -31,12 +31,12 @@ impl Counts {
         self.0[fate as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Connections that had a place.
+    /// Connections that got a permit.
     pub(crate) fn accepted(&self) -> u64 {
         self.of(Fate::Accepted)
     }
 
-    /// Connections that ended otherwise than they should, by a word for why.
+    /// Connections that failed, by a word for the reason.
     pub(crate) fn failed(&self) -> [(&'static str, u64); 6] {
         [
             ("refused", self.of(Fate::Refused)),

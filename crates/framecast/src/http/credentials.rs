@@ -1,19 +1,19 @@
-//! User and password as bytes from outside, compared with the account's.
+//! Compares user and password, as bytes from outside, with the account's.
 //!
-//! Clients write letters beyond ASCII in ways of their own: browsers and curl in UTF-8, as RFC 7617 has it; Python's
-//! requests and aiohttp in Latin-1, as RFC 2617 had it; and one keyboard composes `ü` of two characters where another has it
-//! as one. All of these are the same password. What a client may try and how often does not belong here.
+//! Clients encode letters beyond ASCII in different ways: browsers and curl in UTF-8, as in RFC 7617; Python's requests
+//! and aiohttp in Latin-1, as in RFC 2617; and one keyboard sends `ü` as two characters where another sends one. All of
+//! these count as the same password. Limits on guesses do not belong here.
 
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::config::Account;
 
-/// What a request must bring, in the forms in which it may come.
+/// The account's credentials, in the encodings in which they may arrive.
 pub(super) struct Credentials {
     /// `user:password`, composed (NFC), in UTF-8.
     composed: Vec<u8>,
-    /// The same in Latin-1 (ISO 8859-1), where that has all its letters and writes them otherwise.
+    /// The same in Latin-1 (ISO 8859-1), if that has all its letters and the bytes differ.
     latin: Option<Vec<u8>>,
 }
 
@@ -24,13 +24,13 @@ impl Credentials {
         Self { latin: latin.filter(|_| !composed.is_ascii()), composed: composed.into_bytes() }
     }
 
-    /// Whether `given`, a client's `user:password`, is the account's. The time that this takes tells nothing but the
-    /// length of what was given: all forms are compared, each to its end.
+    /// Whether `given`, a client's `user:password`, is the account's. Takes constant time for a given length: it
+    /// compares all forms, each to its end.
     pub(super) fn are(&self, given: &[u8]) -> bool {
-        // Bytes that are no UTF-8 are compared as they are, and are nothing that is composed.
+        // Bytes that are no UTF-8 are compared unchanged, because they cannot be composed.
         let composed = std::str::from_utf8(given).map(|given| given.nfc().collect::<String>().into_bytes());
         let is_composed = composed.as_deref().unwrap_or(given).ct_eq(&self.composed);
-        // Latin-1 may be UTF-8 by chance.
+        // Latin-1 bytes may happen to be valid UTF-8.
         let is_latin = given.ct_eq(self.latin.as_deref().unwrap_or(&self.composed));
         (is_composed | is_latin).into()
     }
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn what_is_latin_1_and_utf_8_by_chance_is_taken_as_either() {
-        // In Latin-1 `Ã¼` is what `ü` is in UTF-8.
+        // `Ã¼` in Latin-1 has the bytes of `ü` in UTF-8.
         let credentials = credentials("me", "Ã¼");
         assert!(credentials.are("me:Ã¼".as_bytes()) && credentials.are(b"me:\xC3\xBC"));
         assert!(!credentials.are(b"me:\xFC"));

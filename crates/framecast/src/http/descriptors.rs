@@ -1,7 +1,7 @@
-//! What the listener does when there is no file descriptor left to accept a connection with.
+//! Refuses connections when the process has no file descriptor left to accept them.
 //!
-//! One is kept back: it is closed, the connection takes its place and is answered 503, and it is opened again. So clients
-//! are told, and do not wait in the kernel's queue for an answer that does not come.
+//! The listener holds one descriptor in reserve. It closes that, accepts the connection with it, answers 503, and opens
+//! the reserve again. So clients get an answer, and do not wait in the kernel's queue for one that never comes.
 
 use std::fs::File;
 use std::io;
@@ -18,13 +18,14 @@ use tracing::warn;
 use super::listener::Listener;
 use crate::reason::cure;
 
-/// A pause where nothing could be accepted even so: no busy loop.
+/// The pause if even the reserve cannot accept a connection, to avoid a busy loop.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a request is waited for before it is answered: an answer to what has not come yet is lost when it comes.
+/// How long the listener waits for the request before it answers. A request that arrives after the answer resets the
+/// connection, and the client loses the answer.
 const REQUEST_WAIT: Duration = Duration::from_millis(50);
 
-/// The whole answer.
+/// The complete answer.
 const NO_DESCRIPTOR: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n\
 Content-Length: 70\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
 {\"error\":\"the server has no file descriptor left; wait and try again\"}";
@@ -34,7 +35,7 @@ pub(super) fn are_used_up(error: &io::Error) -> bool {
     cure(error).is_some()
 }
 
-/// A descriptor that is kept back.
+/// The descriptor in reserve.
 #[derive(Debug)]
 pub(super) struct Spare {
     file: Option<File>,
@@ -46,8 +47,8 @@ impl Spare {
         Self { file: open(), warning: Seldom::default() }
     }
 
-    /// Answers the next connection that there is no descriptor for it, and says so in the log once a minute. Returns
-    /// whether there was one to answer; where there was none, after a pause.
+    /// Answers the next connection with 503, and logs that once a minute. Returns whether there was one to answer; if
+    /// not, it pauses before.
     pub(super) async fn refuse_one(
         &mut self,
         listener: &Listener,
@@ -64,7 +65,7 @@ impl Spare {
                 refuse(socket).await;
                 true
             }
-            // Another thread was faster, or the client has gone.
+            // Another thread accepted it first, or the client has gone.
             Some(Err(_)) | None => false,
         };
         self.file = open();
@@ -75,12 +76,12 @@ impl Spare {
     }
 }
 
-/// Where even this one cannot be had, the next attempt may have it.
+/// If even this open fails, the next attempt may succeed.
 fn open() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// What lacks, and what is to be done about it.
+/// The reason, and what the user can do.
 fn told(error: &io::Error, max_connections: usize) -> String {
     let cure = cure(error).unwrap_or_default();
     if Errno::from_io_error(error) == Some(Errno::NFILE) {
@@ -93,13 +94,13 @@ fn told(error: &io::Error, max_connections: usize) -> String {
 }
 
 async fn refuse(mut socket: Socket) {
-    // What was read does not reset the connection, and the answer with it.
+    // Read the request: closing with unread data would reset the connection, and the client would lose the answer.
     let _read = timeout(REQUEST_WAIT, socket.read(&mut [0; 8192])).await;
     let telling = async {
         socket.write_all(NO_DESCRIPTOR).await?;
         socket.shutdown().await
     };
-    // A client that does not take its refusal has gone or will be closed.
+    // A client that does not read its refusal has gone, or the end of this function closes it.
     let _told = timeout(REQUEST_WAIT, telling).await;
 }
 

@@ -1,6 +1,6 @@
-//! What a person sees who opened a wrong address: the sentence of the refusal on a page, with a way to the start.
+//! The page for a user who opened a wrong address: the refusal's message, with a link to the start page.
 //!
-//! Programs get the same refusal as JSON; which of the two it is, the request says. Nothing is decided here but the form.
+//! Programs get the same refusal as JSON, depending on the request's headers. This module only formats it.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -13,7 +13,7 @@ const PAGE: &str = include_str!("../../../../web/error.html");
 
 const WAY: &str = r#"<p><a class="button" href="{start}">All cameras</a></p>"#;
 
-/// Answers a refusal as a page where the client asks for pages.
+/// Turns a refusal into a page if the client asks for HTML.
 pub(super) async fn show(request: Request, next: Next) -> Response {
     let start = wants_pages(&request).then(|| way_to_start(request.uri().path()));
     let response = next.run(request).await;
@@ -23,12 +23,12 @@ pub(super) async fn show(request: Request, next: Next) -> Response {
     head.headers.remove(header::CONTENT_LENGTH);
     super::page::set_head(&mut head.headers, super::page::HTML);
     head.headers.append(header::VARY, HeaderValue::from_static("accept"));
-    // Asked again, by another layer around this one, it is a page already.
+    // Removed, so that a second layer around this one does not make a page of it again.
     head.extensions.remove::<Refusal>();
     Response::from_parts(head, page.into())
 }
 
-/// Whether someone opens this in a browser; programs take anything, or ask for what they can read.
+/// Whether a browser opens this address. Programs accept any type, or name the types that they can read.
 fn wants_pages(request: &Request) -> bool {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     is_read && accepts_html(request.headers())
@@ -39,28 +39,28 @@ fn accepts_html(headers: &HeaderMap) -> bool {
     accept.split(',').any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
 }
 
-/// The way from the page at `path` to the start, as a relative address: a proxy in front, or a router that ours is mounted
-/// in, may have taken a prefix away that only the browser knows.
+/// The relative address of the start page from the page at `path`. Relative, because a proxy in front, or a router that
+/// mounts ours, may have stripped a prefix that only the browser knows.
 fn way_to_start(path: &str) -> String {
     match path.matches('/').count() {
         0 | 1 => "./".to_owned(),
-        // A path as long as a request's head may be would make a page of many times its length.
+        // A path as long as the head of a request would make a page many times its length.
         deep => "../".repeat((deep - 1).min(100)),
     }
 }
 
 fn page(refusal: &Refusal, start: &str) -> String {
     let (status, way) = match refusal.status {
-        // By this name there is nothing at the start either.
+        // Under this name the start page is refused, too.
         StatusCode::MISDIRECTED_REQUEST => ("Unknown name", ""),
         status => (status.canonical_reason().unwrap_or("Error"), WAY),
     };
-    // The sentence goes in last: what it quotes of the address is never taken for a place to fill.
+    // The message goes in last, so that no part of the address in it is taken for a placeholder.
     let page = PAGE.replace("{status}", status).replace("{way}", way).replace("{start}", start);
     page.replace("{sentence}", &escaped(&visible(&refusal.message)))
 }
 
-/// `text` as it stands between tags.
+/// `text` escaped for use between tags.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,8 +1,9 @@
-//! Whose request it is where a proxy passed it on: the proxy says so in `X-Forwarded-For` or `Forwarded` (RFC 7239).
+//! Finds the client of a request that a proxy forwarded: the proxy names it in `X-Forwarded-For` or `Forwarded` (RFC
+//! 7239).
 //!
-//! The word of a trusted proxy counts: anyone can write these headers. So can a client behind a proxy that sets neither and
-//! passes on what came; such a proxy must not be trusted. What comes after this in the server knows one address, that of the
-//! client ([`Peer`]), whichever way its request came.
+//! Any client can write these headers, so they count only from a trusted proxy. Do not trust a proxy that sets neither
+//! header and passes on the client's. After this layer the server knows one address, that of the client ([`Peer`]),
+//! whether a proxy forwarded the request or not.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -21,22 +22,22 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The headers that name a client.
 const NAMES: [HeaderName; 2] = [X_FORWARDED_FOR, header::FORWARDED];
 
-/// What proxies put into what they pass on.
+/// Headers that show that a proxy forwarded a request.
 const SIGNS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
-/// Whether a request says that a proxy passed it on, trusted or not.
+/// Whether a request's headers show that a proxy forwarded it, trusted or not.
 pub(crate) fn is_passed_on(headers: &HeaderMap) -> bool {
     SIGNS.iter().any(|name| headers.contains_key(*name))
 }
 
-/// In a request's extensions: a trusted proxy said whose request it is.
+/// In a request's extensions: a trusted proxy has named the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IsForwarded {
-    /// The proxy's own address; none over a UNIX socket.
+    /// The proxy's own address; `None` over a UNIX socket.
     pub(crate) by: Option<IpAddr>,
 }
 
-/// Whose word counts, and the warning about others.
+/// The trusted proxies, and the rate-limited warning about others.
 #[derive(Debug)]
 pub(crate) struct Proxies {
     settings: Arc<Settings>,
@@ -48,7 +49,8 @@ impl Proxies {
         Self { settings, warning: Seldom::default() }
     }
 
-    /// Tells that what `connected` says of its clients does not count: without this all of them are one, silently.
+    /// Warns that the server ignores the headers of `connected`. Without the warning all its clients would silently
+    /// count as one.
     fn warn(&self, connected: Option<IpAddr>) {
         let Some(times) = self.warning.occurs() else { return };
         let from = connected.map_or_else(|| "unix".to_owned(), |address| address.to_canonical().to_string());
@@ -60,7 +62,7 @@ impl Proxies {
     }
 }
 
-/// Puts the address of the client in the place of the proxy's.
+/// Replaces the proxy's address by the client's.
 pub(crate) async fn resolve(
     State(proxies): State<Arc<Proxies>>,
     mut request: Request,
@@ -78,20 +80,20 @@ pub(crate) async fn resolve(
     next.run(request).await
 }
 
-/// Whether `connected` says whose request it is, and is not trusted.
+/// Whether `connected` names a client but is not trusted.
 fn speaks_in_vain(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> bool {
     !trusted.contains(connected) && NAMES.iter().any(|name| headers.contains_key(name))
 }
 
-/// The address for which `connected` passed a request on: the right-most that is not trusted itself, or the left-most of
-/// all that are. `None` where it passed on nothing, or is not trusted.
+/// The address for which `connected` forwarded a request: the right-most address that is not itself trusted, or the
+/// left-most if all are. `None` if `connected` forwarded nothing, or is not trusted.
 fn client(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     if !trusted.contains(connected) {
         return None;
     }
     let mut client = None;
     for given in addresses(headers) {
-        // Who wrote what stands before a word that is no address is not known.
+        // Left of an entry that is no address, nothing shows who wrote the entries.
         let Some(address) = given else { break };
         client = Some(address);
         if !trusted.contains(Some(address)) {
@@ -101,8 +103,8 @@ fn client(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderM
     client
 }
 
-/// The addresses that a request was passed on for, the nearest first; `None` for what is none. Where both headers are
-/// there, `X-Forwarded-For` counts: it is what most proxies write, and pass the other on unread.
+/// The addresses for which proxies forwarded a request, the nearest first; `None` for an entry that is no address. If
+/// both headers exist, `X-Forwarded-For` counts, because most proxies write it and pass the other on unread.
 fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     let name = if headers.contains_key(X_FORWARDED_FOR) { X_FORWARDED_FOR } else { header::FORWARDED };
     let is_plain = name == X_FORWARDED_FOR;

@@ -1,5 +1,6 @@
-//! Who may show our pages in a frame. A hostile page could lay a frame with controls beneath its own buttons, so that a visitor
-//! clicks what was not meant (clickjacking): pages that act are for `frame_ancestors`. Pictures alone are for anyone.
+//! Which sites may show our pages in a frame. A hostile page could put a frame with controls under its own buttons, so
+//! that a visitor's click acts there (clickjacking). So only `frame_ancestors` may frame pages that act. Any site may
+//! frame pages that only show pictures.
 
 use std::sync::Arc;
 
@@ -8,20 +9,20 @@ use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// In the extensions of a page's answer: nothing on it acts.
+/// In the extensions of a page's answer: the page only shows pictures.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ShowsPicturesAlone;
 
-/// What is said with each page (CSP 3, §6.4.2; RFC 7034 for browsers that know no policy).
+/// The headers of each page (CSP 3, §6.4.2; RFC 7034 for browsers without a policy).
 #[derive(Debug)]
 pub(super) struct Policy {
     ancestors: String,
-    /// Where the older header can say the same.
+    /// The older header, if it can express the same.
     options: Option<HeaderValue>,
 }
 
 impl Policy {
-    /// `ancestors` are as the header `Content-Security-Policy` has them.
+    /// `ancestors` are in the form of the header `Content-Security-Policy`.
     pub(super) fn new(ancestors: &[String]) -> Self {
         let ancestors = if ancestors.is_empty() { "'none'".to_owned() } else { ancestors.join(" ") };
         let options = match ancestors.as_str() {
@@ -33,7 +34,7 @@ impl Policy {
     }
 }
 
-/// Says with each page who may frame it.
+/// Adds to each page the header for the sites that may frame it.
 pub(super) async fn protect(State(policy): State<Arc<Policy>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers();
@@ -47,7 +48,7 @@ pub(super) async fn protect(State(policy): State<Arc<Policy>>, request: Request,
     let before = headers.get(header::CONTENT_SECURITY_POLICY).map(HeaderValue::as_bytes).unwrap_or_default();
     let separator: &[u8] = if before.is_empty() { b"" } else { b"; " };
     let whole = [before, separator, b"frame-ancestors ", ancestors.as_bytes()].concat();
-    // Text that no header can have was set by a program that embeds us: it is nobody's origin.
+    // A program that embeds us set text that a header cannot contain: no site has that origin.
     let whole = HeaderValue::try_from(whole).unwrap_or(HeaderValue::from_static("frame-ancestors 'none'"));
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, whole);
     if let Some(options) = policy.options.clone().filter(|_| !is_for_anyone) {

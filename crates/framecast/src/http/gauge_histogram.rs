@@ -1,16 +1,16 @@
-//! OpenMetrics' `gaugehistogram`: how a value is spread over what there is at this moment. Unlike a histogram's, its
-//! counts may fall, so nobody takes them for counters.
+//! OpenMetrics' `gaugehistogram`: the distribution of current values. Its counts may fall, unlike a histogram's, so
+//! Prometheus must not take them for counters.
 //!
-//! The metrics library knows no such type; this is its text, as the OpenMetrics specification has it.
+//! The metrics library lacks this type, so this module writes its text by the OpenMetrics specification.
 
 use std::fmt::{self, Write};
 
-/// Values of this moment, counted by bounds.
+/// Current values, counted by bounds.
 #[derive(Debug)]
 pub(super) struct GaugeHistogram<'b> {
-    /// Upper bounds, from the least to the greatest.
+    /// Upper bounds, in ascending order.
     bounds: &'b [f64],
-    /// Those of the values that are at most as large as the bound in this place.
+    /// For each bound, the number of values up to it.
     counts: Vec<u64>,
     count: u64,
     sum: f64,
@@ -28,7 +28,7 @@ impl<'b> GaugeHistogram<'b> {
         spread
     }
 
-    /// Writes the whole family called `name`.
+    /// Writes the whole metric family called `name`.
     pub(super) fn write(&self, out: &mut String, name: &str, help: &str) -> fmt::Result {
         writeln!(out, "# HELP {name} {help}.\n# TYPE {name} gaugehistogram")?;
         for (bound, count) in self.bounds.iter().zip(&self.counts) {

@@ -1,8 +1,8 @@
-//! What protects people from pages that their own browser shows: DNS rebinding and cross-site requests.
+//! Protects users from hostile pages in their own browser: DNS rebinding and cross-site requests.
 //!
-//! A hostile page can make a name of its own point at this server's address and then read it as its own origin; the
-//! `Host` header then carries the hostile name. Which names cannot be such a one, [`Names`] decides. A request that
-//! changes something must come from our own pages.
+//! A hostile page can point a name of its own at this server's address and then read it as its own origin. The `Host`
+//! header then contains the hostile name. [`Names`] decides which names cannot be hostile. A request that changes
+//! something must come from our own pages.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -20,36 +20,35 @@ use super::host::{Names, is_at, is_name, without_port};
 use super::lock;
 use crate::config::Settings;
 
-/// The names under which this server may be reached.
+/// The host names and origins that may use this server.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    /// `None` where an account is asked for: a hostile page gains nothing by a name then.
+    /// `None` if clients need an account, because then a hostile page gains nothing by a name.
     names: Option<Names>,
     refused: RefusedNames,
     /// The other sites whose pages may change something.
     origins: Origins,
-    /// What an `<img>` is shown that asks by another name. It quotes nothing, so that it is drawn once.
+    /// The picture for an `<img>` under a wrong name. It quotes nothing of the request, so it is drawn once.
     picture: OnceLock<Option<Bytes>>,
 }
 
-/// What the page needs that says so: there is nothing in these that a stranger may not read.
+/// The files of the refusal's page, which any client may read.
 const OF_REFUSAL: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
 
-/// How long a name that was refused is not told of again.
+/// How long the log does not repeat a refused name.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How many names the log has in that time. A scanner that tries a few leaves room for the name that the owner needs
-/// to see.
+/// How many names the log has in that time. So a client that tries many names hides no name of the owner for long.
 const MAX_NAMES: usize = 16;
 
-/// Which names were refused lately.
+/// The names that were refused recently.
 #[derive(Debug, Default)]
 struct RefusedNames(Mutex<Refused>);
 
 #[derive(Debug, Default)]
 struct Refused {
     names: Vec<RefusedName>,
-    /// Requests by names for which there was no room.
+    /// Requests under names that did not fit.
     others: u64,
 }
 
@@ -57,21 +56,21 @@ struct Refused {
 struct RefusedName {
     name: String,
     told_at: Instant,
-    /// Requests by this name since then.
+    /// Requests under this name since its last log line.
     untold: u64,
 }
 
-/// What is to be told of a name that is refused.
+/// The numbers for a log line about a refused name.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
-    /// How often it was since it was told of before, this time included.
+    /// Refusals of this name since its last log line, this one included.
     times: u64,
-    /// How often names were that nothing was told of.
+    /// Refusals of other names that got no log line.
     others: u64,
 }
 
 impl RefusedNames {
-    /// `name` is refused: what is to be told of it, if anything is.
+    /// Records the refusal of `name`. Returns the numbers for the log line, if one is due.
     fn occurs(&self, name: &str, now: Instant) -> Option<Told> {
         let mut refused = lock(&self.0);
         let Refused { names, others } = &mut *refused;
@@ -84,7 +83,7 @@ impl RefusedNames {
             known.told_at = now;
             return Some(Told { times: std::mem::take(&mut known.untold), others: std::mem::take(others) });
         }
-        // What came of these since then is told with the next line.
+        // The next line also counts the unreported refusals of the names that expire here.
         *others += names.extract_if(.., |known| is_due(known.told_at)).map(|known| known.untold).sum::<u64>();
         if names.len() == MAX_NAMES {
             *others += 1;
@@ -106,10 +105,11 @@ impl Guard {
         self.names.as_ref().is_none_or(|names| names.contain(host))
     }
 
-    /// The answer to a request for `host`, which is not this server's.
+    /// The answer to a request for `host`, which is not this server's name.
     fn refuse_host(&self, host: &str, headers: &HeaderMap) -> Response {
         let shown: String = host.chars().take(100).flat_map(char::escape_debug).collect();
-        // People paste what stands behind an option: text that is no name does not stand there. A name is allowed at all ports.
+        // Users paste the text behind an option into a shell, so only a valid name may stand there. An allowed name is
+        // valid for all ports.
         let name = if is_name(host) { without_port(&shown) } else { "NAME" };
         if let Some(Told { times, others }) = self.refused.occurs(&shown, Instant::now()) {
             warn!(
@@ -138,7 +138,7 @@ impl Guard {
     }
 }
 
-/// Refuses requests for hosts that are not ours and changing requests from other origins.
+/// Refuses requests for foreign hosts, and changing requests from foreign origins.
 pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if let Some(message) = bad_host(&request) {
         return Refusal { status: StatusCode::BAD_REQUEST, message: message.to_owned() }.into_response();
@@ -171,8 +171,8 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     next.run(request).await
 }
 
-/// Refuses WebSockets to pages of other sites than `origins`: browsers let any page open one and read what comes, CORS or
-/// not, so a program that mounts the routes needs this too.
+/// Refuses WebSockets to pages of other sites than `origins`. Browsers let any page open a WebSocket and read it,
+/// whatever CORS says, so a program that mounts the routes needs this check too.
 pub(crate) async fn check_websocket(
     State(origins): State<Arc<Origins>>,
     request: Request,
@@ -198,7 +198,7 @@ pub(crate) async fn check_websocket(
     next.run(request).await
 }
 
-/// What a client sent, as far as a log line needs it.
+/// Text from a client, shortened for a log line.
 fn shown(value: &HeaderValue) -> String {
     cut(&String::from_utf8_lossy(value.as_bytes()))
 }
@@ -207,8 +207,8 @@ fn cut(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
-/// What is wrong with a request that names its host never or twice (RFC 9112 §3.2): a proxy in front may have read
-/// another one than we would.
+/// The error of a request with no or two host names (RFC 9112 §3.2): a proxy in front may have read another one than
+/// this server.
 fn bad_host(request: &Request) -> Option<&'static str> {
     match request.headers().get_all(header::HOST).iter().count() {
         0 if request.version() >= Version::HTTP_11 => Some("a request of HTTP/1.1 needs the header Host"),
@@ -217,7 +217,7 @@ fn bad_host(request: &Request) -> Option<&'static str> {
     }
 }
 
-/// The host that the client asked for; HTTP/1.0 clients may leave it out.
+/// The host that the client asked for; an HTTP/1.0 client may leave it out.
 pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     match uri.authority() {
         Some(authority) => Some(authority.as_str().to_owned()),
@@ -229,11 +229,11 @@ fn changes(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// Whether a GET may change something: one from our own pages, from those of an origin that is named, or from a program.
+/// Whether a GET may change something: it must come from our own pages, from a named origin, or from a program.
 ///
-/// An `<img>` on any page sends a GET, and over plain HTTP browsers say nothing of their own accord about who asks but
-/// `Referer`, which a page can forbid. So a browser's request, known by its name and its languages, has to tell that it
-/// comes from here; one that is typed into the address bar over plain HTTP cannot.
+/// An `<img>` on any page sends a GET. Over plain HTTP a browser names the page only in `Referer`, which the page can
+/// suppress. So a browser's request, recognised by its user agent and its languages, must show that it comes from here.
+/// A request from the address bar over plain HTTP cannot show that.
 pub(super) fn may_change(request: &Request, origins: &Origins) -> bool {
     let headers = request.headers();
     let host = host_of(request.uri(), headers);
@@ -251,8 +251,8 @@ pub(super) fn may_change(request: &Request, origins: &Origins) -> bool {
     }
 }
 
-/// Browsers all send this name, for old times' sake, or else the languages of who sits before them. Programs that name
-/// any (Node's `fetch`) name them all.
+/// All browsers send this user agent, for compatibility, or else the languages of their user. Programs that name
+/// languages at all (Node's `fetch`) send `*`.
 fn is_browser(headers: &HeaderMap) -> bool {
     let name = headers.get(header::USER_AGENT).map(|name| name.as_bytes()).unwrap_or_default();
     let has_languages = headers.get(header::ACCEPT_LANGUAGE).is_some_and(|languages| languages != "*");

@@ -1,8 +1,8 @@
-//! Who guesses passwords: how many are compared a second, and what is told of it.
+//! Limits password guesses: how many passwords the server compares a second, and what it reports of them.
 //!
-//! A right password costs nothing; a wrong one takes its place in the second that follows. An address that logged in a
-//! while ago has places of its own, so that others cannot take them, and a connection on which someone logged in needs
-//! none. What is compared with what does not belong here.
+//! A right password costs nothing; a wrong one takes a slot for the next second. An address that logged in recently has
+//! slots of its own, so that attackers cannot use them up. A connection on which its client logged in needs no slot.
+//! The comparison itself does not belong here.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,29 +21,30 @@ use tracing::warn;
 use super::clients::{Bucket, Client, Clients, Rate, Window};
 use super::lock;
 
-/// How many wrong passwords of one address are compared a second.
+/// How many wrong passwords of one address the server compares a second.
 const MAX_OF_ADDRESS: usize = 5;
 
-/// How many of all addresses together that did not log in before.
+/// How many of all addresses together that did not log in before (strangers).
 const MAX_OF_STRANGERS: usize = 50;
 
-/// How long an address that logged in is no stranger.
+/// How long an address stays known after a login.
 const STANDING: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The least time between two lines of the log about one address.
+/// The least time between two log lines about one address.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The least time between two events about one address.
 const EVENT_PAUSE: Duration = Duration::from_secs(60);
 
-/// How many events there are whatever comes from how many addresses: ten a minute.
+/// The rate limit of events, from however many addresses: ten a minute.
 const EVENTS: Rate = Rate { burst: 10, interval: Duration::from_secs(6) };
 
-/// After how long a wrong password is told as an event, and what the log has not said yet is said: those of the same
-/// moment are one.
+/// The delay from a wrong password to its event, and to the log line of what is still unreported. It combines guesses
+/// of the same moment.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// On a connection, in its requests' extensions: who logged in on it. A proxy's connections carry the requests of many.
+/// In the extensions of a connection's requests: the client that logged in on it. A proxy's connection carries the
+/// requests of many clients.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Login(Arc<Mutex<Option<Client>>>);
 
@@ -57,35 +58,35 @@ impl Login {
     }
 }
 
-/// What becomes of a request with a password.
+/// The result of a request with a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Right,
     Wrong,
-    /// Too many were wrong: it was not compared, and may come again after this time.
+    /// Too many passwords were wrong: the server did not compare this one. The client may retry after this time.
     Uncompared(Duration),
 }
 
-/// Who guesses. One per server.
+/// Counts and reports guesses. One per server.
 #[derive(Debug, Default)]
 pub(crate) struct Guesses {
     state: Mutex<State>,
     wrong: AtomicU64,
     uncompared: AtomicU64,
     warning: Seldom,
-    /// There is something to be told.
+    /// Wakes the reporter.
     news: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Who logged in. Only those who know the password are here.
+    /// The clients that logged in; only those that know the password are here.
     logins: Clients<()>,
-    /// Who gave a wrong password.
+    /// The clients that sent a wrong password.
     tries: Clients<Tries>,
     strangers: Window<MAX_OF_STRANGERS>,
     events: Bucket,
-    /// How many were forgotten with something untold, and how much that was.
+    /// How many clients were evicted with unreported guesses, and the number of these guesses.
     forgotten: Forgotten,
 }
 
@@ -95,17 +96,17 @@ struct Forgotten {
     untold: u64,
 }
 
-/// What is known of an address that gave wrong passwords.
+/// The wrong passwords of one address.
 #[derive(Debug, Default)]
 struct Tries {
     wrong: Window<MAX_OF_ADDRESS>,
-    /// The last one, where several are one client.
+    /// The most recent address, if several are one client.
     address: Option<IpAddr>,
     log: Told,
     event: Told,
 }
 
-/// How many are untold, and when some were told.
+/// The number of unreported guesses, and the time of the last report.
 #[derive(Debug, Default)]
 struct Told {
     untold: u64,
@@ -117,7 +118,7 @@ impl Told {
         self.untold > 0 && self.at.is_none_or(|at| now.saturating_duration_since(at) >= pause)
     }
 
-    /// They are told now.
+    /// Marks them as reported; returns their number.
     fn take(&mut self, now: Instant) -> u64 {
         self.at = Some(now);
         std::mem::take(&mut self.untold)
@@ -125,7 +126,8 @@ impl Told {
 }
 
 impl Guesses {
-    /// A request of `client` from `address` with a password, on a connection with `login`; `is_right` compares it.
+    /// Handles a request of `client` from `address` with a password, on a connection with `login`; `is_right` compares
+    /// the password.
     pub(crate) fn attempt(
         &self,
         client: Client,
@@ -150,13 +152,13 @@ impl Guesses {
             }
             return Outcome::Uncompared(wait);
         }
-        // Compared in the lock: requests of the same moment see what became of each other.
+        // Compared under the lock, so that simultaneous requests see each other's results.
         if is_right() {
             state.logins.touch(client, now);
             login.set(Some(client));
             return Outcome::Right;
         }
-        // Who shares a proxy's connection with someone who logged in has one guess, no more.
+        // A client that shares a proxy's connection with one that logged in has one guess, no more.
         login.set(None);
         let times = state.wrong(client, address, now);
         drop(state);
@@ -168,17 +170,17 @@ impl Guesses {
         Outcome::Wrong
     }
 
-    /// How many passwords were wrong since the start.
+    /// The number of wrong passwords since the start.
     pub(crate) fn wrong(&self) -> u64 {
         self.wrong.load(Ordering::Relaxed)
     }
 
-    /// How many were not compared since too many had been wrong.
+    /// The number of passwords that the server did not compare, because too many had been wrong.
     pub(crate) fn uncompared(&self) -> u64 {
         self.uncompared.load(Ordering::Relaxed)
     }
 
-    /// Tells `events` and the log who gave wrong passwords, until `shutdown`; then the rest.
+    /// Reports wrong passwords to `events` and the log until `shutdown`; then reports the rest.
     pub(crate) async fn run(self: Arc<Self>, events: Events, shutdown: CancellationToken) {
         let telling = async {
             loop {
@@ -200,7 +202,7 @@ impl Guesses {
     }
 }
 
-/// Tells `lines` to the log, and `denied` to `events`.
+/// Logs `lines`, and sends `denied` to `events`.
 fn tell(events: &Events, lines: Vec<Line>, denied: Vec<Denied>) {
     for (address, times) in lines {
         log(address, times);
@@ -211,26 +213,27 @@ fn tell(events: &Events, lines: Vec<Line>, denied: Vec<Denied>) {
     }
 }
 
-/// Logs `times` wrong passwords of the client at `address`. What bans by the log has to know the client's network, too.
+/// Logs `times` wrong passwords of the client at `address`. Programs that ban by the log need the client's network,
+/// too.
 fn log(address: Option<IpAddr>, times: u64) {
     let network = address.and_then(client_network).map(display);
     warn!(address = %Shown(address), network, times, "wrong password");
 }
 
-/// An address, and how many of its wrong passwords the log is told of.
+/// An address, and the number of its wrong passwords to log.
 type Line = (Option<IpAddr>, u64);
 
-/// The text of an event, and how many wrong passwords it is about.
+/// The text of an event, and the number of wrong passwords in it.
 type Denied = (String, u64);
 
 impl State {
-    /// How long a password of `client` has to wait until it is compared; `None` for not at all.
+    /// How long a password of `client` must wait for its comparison; `None` if it need not wait.
     fn wait(&self, client: Client, now: Instant) -> Option<Duration> {
         let own = self.tries.get(client).and_then(|tries| tries.wrong.wait(now));
         own.or_else(|| if self.is_known(client, now) { None } else { self.strangers.wait(now) })
     }
 
-    /// Whether `client` has places of its own. This machine has, so that its user can log in while a crowd guesses.
+    /// Whether `client` has slots of its own. This machine always has, so that its user can log in during an attack.
     fn is_known(&self, client: Client, now: Instant) -> bool {
         if client.is_here() {
             return true;
@@ -239,7 +242,7 @@ impl State {
         login.is_some_and(|at| now.saturating_duration_since(at) < STANDING)
     }
 
-    /// Takes note of a wrong password: how many are to be logged, if any.
+    /// Records a wrong password; returns how many to log, if any.
     fn wrong(&mut self, client: Client, address: Option<IpAddr>, now: Instant) -> Option<u64> {
         if !self.is_known(client, now) {
             self.strangers.add(now);
@@ -262,24 +265,24 @@ impl State {
             || self.tries.values().any(|tries| tries.event.untold > 0 || tries.log.untold > 0)
     }
 
-    /// What is to be told now.
+    /// The lines and events that are due now.
     fn due(&mut self, now: Instant) -> (Vec<Line>, Vec<Denied>) {
         (self.lines(LOG_PAUSE, now), self.events(EVENT_PAUSE, 0, now))
     }
 
-    /// All that is untold, however long ago something was told: the end leaves no wrong password out.
+    /// All that is unreported, however recent the last report: the shutdown leaves no wrong password out.
     fn rest(&mut self, now: Instant) -> (Vec<Line>, Vec<Denied>) {
         (self.lines(Duration::ZERO, now), self.events(Duration::ZERO, 1, now))
     }
 
-    /// What is to be told to the log, where `pause` lies between two lines about one address.
+    /// The due log lines, with `pause` between two lines about one address.
     fn lines(&mut self, pause: Duration, now: Instant) -> Vec<Line> {
         let due = self.tries.values_mut().filter(|tries| tries.log.is_due(pause, now));
         due.map(|tries| (tries.address, tries.log.take(now))).collect()
     }
 
-    /// What is to be told as events, where `pause` lies between two about one address; `least` of them at least. Of more
-    /// addresses than there may be events the last one tells all that are left.
+    /// The due events, with `pause` between two about one address, and at least `least` of them. If there are more
+    /// addresses than the rate limit allows events, the last event covers all that remain.
     fn events(&mut self, pause: Duration, least: usize, now: Instant) -> Vec<Denied> {
         let mut due: Vec<&mut Tries> =
             self.tries.values_mut().filter(|tries| tries.event.is_due(pause, now)).collect();
@@ -298,7 +301,7 @@ impl State {
     }
 }
 
-/// What an event says of wrong passwords from `addresses`, and from so many `more`.
+/// The text of an event about wrong passwords from `addresses`, and from `more` others.
 fn text_of(addresses: &[Option<IpAddr>], more: u64) -> String {
     let others = |count: u64| match count {
         1 => "1 other address".to_owned(),
@@ -313,7 +316,7 @@ fn text_of(addresses: &[Option<IpAddr>], more: u64) -> String {
     }
 }
 
-/// An address, or what stands for it where there is none.
+/// Displays an address, or a word in its place over a UNIX socket.
 struct Shown(Option<IpAddr>);
 
 impl fmt::Display for Shown {
@@ -333,7 +336,7 @@ mod tests {
         Some(IpAddr::from((0xCB00_7100 + number).to_be_bytes()))
     }
 
-    /// A guess of an address on a connection of its own.
+    /// A guess of an address on its own connection.
     fn guess(guesses: &Guesses, address: Option<IpAddr>, now: Instant) -> Outcome {
         guesses.attempt(Client::new(address), address, &Login::default(), now, || false)
     }
@@ -427,7 +430,7 @@ mod tests {
             || true
         ) == Outcome::Right));
         assert!(matches!(log_in(&guesses, ip(0), now + SECOND / 2), Outcome::Uncompared(_)));
-        // A proxy's connection is another's for another.
+        // A proxy's connection has no login for another client.
         assert_eq!(compared(&guesses, ip(1), 5, now), 5);
         assert!(matches!(
             guesses.attempt(Client::new(ip(1)), ip(1), &login, now, || true),
@@ -522,7 +525,7 @@ mod tests {
             events += due.len();
             count += due.iter().map(|(_, count)| count).sum::<u64>();
         }
-        // There is no event left at this moment, and yet one tells what is.
+        // The rate limit allows no event at this moment, but the shutdown sends one.
         let rest = state.rest(start + SECOND * 299).1;
         assert_eq!(rest.len(), 1, "{rest:?}");
         assert!(rest[0].0.ends_with(" other addresses"), "{rest:?}");

@@ -1,20 +1,20 @@
-//! The names under which this server may be reached, and whether two ways of writing a place mean the same one.
+//! The host names that may reach this server, and whether two spellings of an origin mean the same.
 //!
-//! A hostile page can make a name that it owns point at this server. Names that no public DNS holds cannot be owned so,
-//! and pass, as do addresses and this machine's own names. Every other name has to be in the configuration.
+//! A hostile page can point a name that it owns at this server. Nobody can own a name that is not in the public DNS, so
+//! such names pass, as do addresses and this machine's own names. The configuration must list every other name.
 
 use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 
 /// Domains that no public DNS delegates: multicast DNS (RFC 6762), home networks (RFC 8375), private use (ICANN, 2024),
-/// this machine (RFC 6761). `.lan` is reserved by nobody, and what most home routers call their network.
+/// this machine (RFC 6761). No standard reserves `.lan`, but most home routers use it for their network.
 const PRIVATE_DOMAINS: [&str; 5] = [".local", ".lan", ".home.arpa", ".internal", ".localhost"];
 
-/// The most that is read of a file in which this machine's names stand.
+/// How much the server reads of a file with this machine's names.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// The names that the configuration allows, beside those that always pass.
+/// The names that the configuration allows, in addition to those that always pass.
 #[derive(Debug)]
 pub(super) struct Names {
     allowed: Vec<String>,
@@ -26,7 +26,7 @@ impl Names {
         Self { allowed: allowed.to_vec() }
     }
 
-    /// Whether `host`, as a client wrote it, is this server.
+    /// Whether `host`, as a client wrote it, means this server.
     pub(super) fn contain(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let name = without_port(&host).trim_end_matches('.');
@@ -37,15 +37,15 @@ impl Names {
     }
 }
 
-/// Whether `host`, in lower case, which has the name `name`, is meant by `allowed`. Browsers leave out the port that a
-/// scheme has by itself, so an entry with such a port is for hosts without one too.
+/// Whether the entry `allowed` covers `host`, which is in lower case and has the name `name`. Browsers leave out the
+/// default port of a scheme, so an entry with such a port also covers hosts without one.
 fn is_meant(allowed: &str, name: &str, host: &str) -> bool {
     let has_no_port = without_port(host).len() == host.len();
     let by_scheme = || [":80", ":443"].iter().any(|port| allowed.strip_suffix(port) == Some(name));
     allowed == name || allowed == host || (has_no_port && by_scheme())
 }
 
-/// Whether `host`, as a client wrote it, is this machine for each machine itself.
+/// Whether `host`, as a client wrote it, is a loopback name or address.
 pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     let name = without_port(&host).trim_end_matches('.');
@@ -57,7 +57,7 @@ fn address(name: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-/// Whether `host` is a name, with or without a port.
+/// Whether `host` is a valid name, with or without a port.
 pub(super) fn is_name(host: &str) -> bool {
     let name = without_port(host);
     is_of_letters(name) && host[name.len()..].bytes().all(|byte| byte == b':' || byte.is_ascii_digit())
@@ -67,26 +67,26 @@ fn is_of_letters(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-/// Whether `name` can be no name in the public DNS, in which nothing without a dot has an address.
+/// Whether `name` cannot be in the public DNS, where a name without a dot has no address.
 fn is_private(name: &str) -> bool {
     is_of_letters(name)
         && (!name.contains('.')
             || PRIVATE_DOMAINS.iter().any(|domain| name.strip_suffix(domain).is_some_and(is_of_letters)))
 }
 
-/// Whether `name` is this machine's: what the kernel calls it, alone or in the network's domain.
+/// Whether `name` is this machine's: its kernel host name, alone or in the network's domain.
 fn is_own(name: &str) -> bool {
     let uname = rustix::system::uname();
     let Ok(own) = uname.nodename().to_str() else { return false };
     let own = own.to_ascii_lowercase();
-    // Anyone can ask by any name: the files are read for names that begin as ours does.
+    // Any client can send any name, so the files are read only for names that begin as this machine's does.
     name == own
         || (label(name) == label(&own)
             && is_known_as(name, &own, &text_of("/etc/hosts"), &text_of("/etc/resolv.conf")))
 }
 
-/// Whether a machine that calls itself `own` is `name` by the file `hosts`, in which other names of its stand beside its
-/// own, or by the domains that `resolv_conf` tells to look for names in.
+/// Whether `name` means a machine with the host name `own`: by the file `hosts`, if a line has both names, or by the
+/// search domains in `resolv_conf`.
 fn is_known_as(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
     let words = |line: &str| {
         let line = line.split('#').next().unwrap_or_default().to_ascii_lowercase();
@@ -107,20 +107,20 @@ fn is_known_as(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
         })
 }
 
-/// The first part of a name.
+/// The first label of a name.
 fn label(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
 
 fn text_of(path: &str) -> String {
     let mut bytes = Vec::new();
-    // A machine without the file has no names in it.
+    // If the file is missing, it contributes no names.
     let _read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether `url`, an origin or the address of a page, is at `host`. The port that a scheme has by itself may be left out
-/// of either: browsers leave it out, proxies may write it.
+/// Whether `url`, an origin or the address of a page, is at `host`. Either may omit the default port of the scheme:
+/// browsers omit it, proxies may write it.
 pub(super) fn is_at(url: &str, host: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let default_port = match scheme {
@@ -140,10 +140,10 @@ pub(super) fn is_at(url: &str, host: &str) -> bool {
     place(authority).is_some_and(|page| place(host) == Some(page))
 }
 
-/// `host` as a name or an address alone.
+/// The name or address in `host`, without its port.
 pub(super) fn without_port(host: &str) -> &str {
     match host.rfind(':') {
-        // In an address like [::1] colons do not announce a port.
+        // In an address like [::1] a colon does not begin a port.
         Some(colon) if !host[colon..].contains(']') => &host[..colon],
         _ => host,
     }

@@ -1,4 +1,4 @@
-//! A TCP port or a UNIX socket, on which connections come in.
+//! A TCP port or a UNIX socket that accepts connections.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -10,36 +10,36 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
 use crate::config::Listen;
 
-/// How many connections wait to be accepted: a page that opens again everywhere at once comes as a burst, and a connection
-/// beyond this waits for a second. The system has a bound of its own.
+/// The length of the accept queue. When a page opens again in many browsers at once, its connections come as a burst,
+/// and one beyond this length waits for a second. The system has a limit of its own.
 const BACKLOG: u32 = 4096;
 
-/// Where connections come in.
+/// A listening socket.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a UNIX socket, removed when this is dropped.
+/// The file of a UNIX socket; the drop removes it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
-    /// Device and number: another server may have put its own in this one's place.
+    /// Device and inode number, because another server may have replaced the file.
     id: Option<(u64, u64)>,
 }
 
 impl Listener {
-    /// Listens. The file of a UNIX socket that nobody listens on any more is replaced.
+    /// Binds and listens. Replaces the file of a UNIX socket on which no program listens any more.
     ///
     /// # Errors
-    /// What the system says; [`ErrorKind::AddrInUse`] for a UNIX socket on which someone listens, and
+    /// The system's error; [`ErrorKind::AddrInUse`] for a UNIX socket on which a program listens, and
     /// [`ErrorKind::AlreadyExists`] for a file that is no socket.
     pub(crate) async fn bind(listen: &Listen) -> io::Result<Self> {
         match listen {
             Listen::Tcp(address) => {
                 let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-                // What is left of the connections of a server before this one does not keep the port.
+                // Connections of an earlier server in TIME_WAIT must not block the port.
                 socket.set_reuseaddr(true)?;
                 socket.bind(*address)?;
                 socket.listen(BACKLOG).map(Self::Tcp)
@@ -56,7 +56,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens, with the port that was taken for port 0.
+    /// The address, with the actual port if the configured port was 0.
     pub(crate) fn listens_on(&self) -> io::Result<Listen> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
@@ -64,12 +64,12 @@ impl Listener {
         }
     }
 
-    /// The next connection. Cancel safe.
+    /// Accepts the next connection. Cancel safe.
     pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // One that listens on `[::]` is told of IPv4 addresses in the form that IPv6 has for them.
+                // A listener on `[::]` gets IPv4 addresses in their IPv6-mapped form.
                 Ok((stream.into(), Peer(Some(peer.ip().to_canonical()))))
             }
             Self::Unix(listener, _) => {
@@ -83,7 +83,7 @@ impl Listener {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.id.is_some() && self.id == id_of(&self.path) {
-            // What cannot be removed is replaced at the next start.
+            // If the removal fails, the next start replaces the file.
             std::fs::remove_file(&self.path).ok();
         }
     }
@@ -93,7 +93,7 @@ fn id_of(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Removes the socket of a server that is gone; one that was killed leaves it behind.
+/// Removes the socket of a server that has ended; a killed server leaves its file behind.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -101,7 +101,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         Ok(metadata) if !metadata.file_type().is_socket() => return Err(ErrorKind::AlreadyExists.into()),
         Ok(_) => {}
     }
-    // One that is busy, or hangs, has no room for a connection: waiting for it could last for ever.
+    // Non-blocking, because a busy or hanging server may have a full accept queue, and a blocking connect could wait
+    // for ever.
     let socket = Socket2::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
     match socket.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path),

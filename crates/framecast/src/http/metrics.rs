@@ -1,7 +1,7 @@
-//! `/metrics`: what Prometheus collects, in the OpenMetrics text format.
+//! `/metrics`: the OpenMetrics text that Prometheus collects.
 //!
-//! Nothing is counted here: each scrape reads the counters that cameras and viewers have anyway. Names follow
-//! <https://prometheus.io/docs/practices/naming/>: base units, and what is counted in the plural.
+//! This module counts nothing: each scrape reads the existing counters of cameras and viewers. Names follow
+//! <https://prometheus.io/docs/practices/naming/>: base units, and plurals for what is counted.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,14 +25,14 @@ use super::gauge_histogram::GaugeHistogram;
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Bytes on their way to a viewer: from a part of a small picture to what nobody would call live.
+/// Bytes on their way to a viewer: from a part of a small picture to far more than any live view has.
 const QUEUES_BYTES: [f64; 8] =
     [0.0, 16_384.0, 65_536.0, 131_072.0, 262_144.0, 524_288.0, 1_048_576.0, 4_194_304.0];
 
 /// Bytes per second of a viewer's link: from a modem to gigabit.
 const THROUGHPUTS: [f64; 8] = [16e3, 64e3, 256e3, 1e6, 4e6, 16e6, 64e6, 125e6];
 
-/// The share of frames that a viewer did not see because newer ones took their place.
+/// The share of frames that a viewer skipped because newer ones had come.
 const SKIPPED_SHARES: [f64; 7] = [0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.9];
 
 /// `/metrics`.
@@ -50,11 +50,11 @@ async fn metrics(State(context): State<Context>) -> Response {
     ([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
-/// One look at everything.
+/// Reads all counters at one moment.
 #[derive(Debug)]
 struct Scrape(Context);
 
-/// What is read of a camera's counters.
+/// Reads one of a camera's counters.
 type OfStats = fn(&Stats) -> u64;
 
 const CAMERA_COUNTERS: [(&str, &str, OfStats); 9] = [
@@ -207,7 +207,7 @@ impl Scrape {
         family(encoder, "live_endings", "Connections of /api/live that ended, by why", endings)
     }
 
-    /// How the viewers of this moment fare.
+    /// The distributions over the current viewers.
     fn spreads(&self, out: &mut String) -> fmt::Result {
         let records = self.0.viewers.list();
         let mut spread = |name: &str, help: &str, bounds: &[f64], read: fn(&Record) -> Option<f64>| {
@@ -229,7 +229,7 @@ impl Scrape {
     }
 }
 
-/// One value for each set of labels.
+/// Writes a metric family with one value for each set of labels.
 fn family<const N: usize, M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The HTTP side of the server: its routes, and what every request passes before it reaches them.
+//! The HTTP side of the server: its routes, and the layers that every request passes.
 
 mod address;
 mod api;
@@ -53,32 +53,32 @@ pub(crate) use guesses::Guesses;
 pub(crate) use listener::Listener;
 pub(crate) use serve::Server;
 
-/// What the routes need to know.
+/// The state that the routes share.
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) hub: Hub,
-    /// What happened.
+    /// The stored events.
     pub(crate) history: Arc<Opened>,
     pub(crate) cameras: Arc<[Arc<Camera>]>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: Arc<Settings>,
-    /// Who watches now.
+    /// The current viewers.
     pub(crate) viewers: Viewers,
-    /// What became of connections.
+    /// The outcomes of connections.
     pub(crate) connections: Counts,
-    /// Who gave wrong passwords.
+    /// The limits on password guesses.
     pub(crate) guesses: Arc<Guesses>,
-    /// Who set marks.
+    /// The limits on marks.
     pub(crate) marks: Arc<history::Marks>,
-    /// Why connections of `/api/live` ended.
+    /// How connections of `/api/live` ended.
     pub(crate) live_counts: live::Counts,
     /// The codec that encodes pictures.
     pub(crate) codec: Backend,
-    /// Where controls are kept across restarts, if anywhere.
+    /// The file for saved controls, if there is a state directory.
     pub(crate) state: Option<Arc<StateFile>>,
-    /// What is plugged in; held while devices are asked what they are.
+    /// The connected devices. The lock is held during a probe.
     pub(crate) listing: Arc<tokio::sync::Mutex<api::Listing>>,
-    /// What is lost of the log, where the program counts that.
+    /// The count of lost log lines, if the program sets it.
     pub(crate) lost_lines: Arc<OnceLock<LostLines>>,
     pub(crate) started_at: SystemTime,
 }
@@ -91,7 +91,7 @@ impl Context {
     }
 }
 
-/// All routes without the guards, for mounting in another program's router.
+/// All routes without the guards, for another program to mount.
 pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let config = mjpeg::Config {
@@ -130,17 +130,17 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .layer(middleware::from_fn(error_page::show))
 }
 
-/// What `mutex` guards, also after a panic: every change of it is whole by then.
+/// Locks `mutex`, also after a panic: each change under the lock is complete.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Answers OPTIONS where GET and HEAD are all there is.
+/// Answers OPTIONS on paths that only have GET and HEAD.
 async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, OPTIONS")])
 }
 
-/// Answers where there is nothing: a camera by its number that is not there is told so.
+/// Answers unknown paths; for a camera by a number that does not exist, the answer says so.
 fn fallback(context: &Context) -> Router {
     let cameras = context.settings.drop_in.then_some(context.cameras.len());
     let missing = move |uri: Uri| async move {

@@ -1,4 +1,4 @@
-//! The page and what it loads, embedded in the program.
+//! The page and its files, embedded in the program.
 
 use axum::Router;
 use axum::extract::{OriginalUri, Path, RawQuery, State};
@@ -10,7 +10,7 @@ use framecast_outputs::{Refusal, percent_encoded};
 
 use super::frames::ShowsPicturesAlone;
 
-/// Everything comes from this server, so nothing else may be loaded.
+/// All files come from this server, so the page may load nothing else.
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'";
 
@@ -35,7 +35,8 @@ pub(super) const HTML: &str = "text/html; charset=utf-8";
 const INDEX: &[u8] = include_bytes!("../../../../web/index.html");
 const CAMERA: &[u8] = include_bytes!("../../../../web/camera.html");
 
-/// Pictures alone; `{start}` is the way to the start, `{stream}` that to a stream for browsers that run no scripts.
+/// The page that only shows pictures. `{start}` is the path to the start page, `{stream}` the path to a stream for
+/// browsers without scripts.
 const EMBED: &str = include_str!("../../../../web/embed.html");
 
 const FILES: &[File] = files! {
@@ -76,8 +77,8 @@ pub(crate) fn routes(hub: Hub) -> Router {
         .with_state(hub)
 }
 
-/// The page of all cameras. Its addresses are relative to a folder: where it was mounted in another program's
-/// router and is asked for without the slash at the end, the browser is sent to the address with it.
+/// The page of all cameras. Its URLs are relative to a folder. So if another program mounts the router, and a browser
+/// asks for the prefix without its final slash, this redirects to the address with it.
 async fn index(OriginalUri(uri): OriginalUri) -> Response {
     match uri.path().rsplit('/').next() {
         None | Some("") if is_embedded(uri.query()) => embedded("", "video_feed"),
@@ -114,7 +115,7 @@ async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result
     }
 }
 
-/// Whether `query` asks for pictures alone: `embed`, `embed=1`.
+/// Whether `query` asks for the page that only shows pictures: `embed`, `embed=1`.
 fn is_embedded(query: Option<&str>) -> bool {
     let last = query.unwrap_or_default().split('&').rev().find_map(|pair| match pair.split_once('=') {
         None if pair == "embed" => Some("1"),
@@ -137,11 +138,11 @@ fn respond(content_type: &'static str, content: &'static [u8]) -> Response {
     response
 }
 
-/// What the page and all that it loads is sent with.
+/// Sets the common headers of the page and its files.
 pub(super) fn set_head(headers: &mut HeaderMap, content_type: &'static str) {
     for (name, value) in [
         (header::CONTENT_TYPE, content_type),
-        // A browser asks again each time, so that a new version of the program brings its own page.
+        // The browser revalidates each time, so that a new version of the program gets its own page.
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -1,8 +1,8 @@
-//! Places: how many connections each address has at once.
+//! Limits how many connections each address has at once.
 //!
-//! A connection has its place from when it is accepted to its end, whoever serves it by then. One of a trusted proxy
-//! carries the requests of many: there each request has a place for whom it is asked, as long as it is served. The bound
-//! on all connections together belongs to the accept loop.
+//! A connection holds a permit from its acceptance to its end, whichever part of the server has it by then. A trusted
+//! proxy's connection carries the requests of many clients. There each request holds a permit of its client's address
+//! until it is answered. The accept loop limits the total number of connections.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,18 +25,18 @@ use super::forwarded::IsForwarded;
 use super::lock;
 use crate::config::Settings;
 
-/// Which part of all connections one address may have, where nothing is said.
+/// The divisor for the default share of all connections that one address may have.
 const SHARE: usize = 4;
 
-/// Which part of them one address of a proxy may have beyond its own, on which it asked nothing so far.
+/// The divisor for the share that a proxy's address may have beyond its own, of connections without a request so far.
 const SHARE_UNASKED: usize = 2;
 
-/// What who is refused for want of a place is told.
+/// The message for a client whose address has no permit left.
 pub(super) const FULL: &str = "this address has as many connections as it may have; close some, or raise \
                                max_connections_per_address; where all clients come through one proxy, let it set \
                                X-Forwarded-For and name it in trusted_proxies";
 
-/// How many connections each address has. Cheap to clone.
+/// Counts the connections of each address. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Places(Arc<Inner>);
 
@@ -46,11 +46,11 @@ struct Inner {
     counts: Counts,
     warning: Seldom,
     taken: Mutex<HashMap<IpAddr, usize>>,
-    /// Those of trusted proxies that asked nothing so far.
+    /// Connections of trusted proxies without a request so far.
     unasked: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// Its address has as many places as it may have.
+/// The address has as many connections as it may have.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
@@ -65,12 +65,12 @@ impl Places {
         }))
     }
 
-    /// What a connection from `peer` has of places.
+    /// The permits for a connection from `peer`.
     ///
     /// # Errors
-    /// There is none; it is counted.
+    /// The address has no permit left; the refusal is counted.
     pub(super) fn seat(&self, peer: Option<IpAddr>) -> Result<Seat, Full> {
-        // Whose a proxy's connection is shows with its first request.
+        // The client of a proxy's connection is known only with its first request.
         let is_proxy = self.0.settings.trusted_proxies.contains(peer);
         let (own, unasked) = match self.take(peer) {
             Some(own) => (Some(own), None),
@@ -83,7 +83,7 @@ impl Places {
         Ok(Seat { places: self.clone(), held: Arc::new(Mutex::new(held)) })
     }
 
-    /// The most places of `address`; `None` for any number.
+    /// The limit of `address`; `None` for no limit.
     fn most(&self, address: IpAddr) -> Option<usize> {
         let Settings { max_connections, max_connections_per_address, .. } = &*self.0.settings;
         let share = || Some(max_connections / SHARE).filter(|_| !address.is_loopback());
@@ -96,7 +96,8 @@ impl Places {
         self.take_of(|inner| &inner.taken, address, most)
     }
 
-    /// A place for a connection of a proxy, until it asks something: a network may be trusted, and not all in it are proxies.
+    /// A permit for a proxy's connection until its first request. A whole network may be trusted, though not each
+    /// address in it is a proxy, so these connections are limited, too.
     fn take_unasked(&self, proxy: Option<IpAddr>) -> Option<Place> {
         let Some(proxy) = proxy else { return Some(Place(None)) };
         let most = (self.0.settings.max_connections / SHARE_UNASKED).max(1);
@@ -115,7 +116,7 @@ impl Places {
         Some(Place(Some((self.clone(), table, key))))
     }
 
-    /// `what` is refused: a connection, or one request of a proxy's.
+    /// Counts and logs the refusal of `what`: a connection, or one request of a proxy.
     fn refused(&self, what: &'static str, address: Option<IpAddr>) -> Full {
         self.0.counts.count(Fate::RefusedAddress);
         debug!(?address, "refused {what}: its address has as many connections as it may have");
@@ -131,10 +132,10 @@ impl Places {
     }
 }
 
-/// One of the tables in which places are counted.
+/// Selects one of the two count tables.
 type Table = fn(&Inner) -> &Mutex<HashMap<IpAddr, usize>>;
 
-/// A place; free again when this is dropped.
+/// A permit; the drop returns it.
 #[derive(Debug)]
 struct Place(Option<(Places, Table, IpAddr)>);
 
@@ -151,7 +152,7 @@ impl Drop for Place {
     }
 }
 
-/// What a connection has of places: to be held as long as its socket is, and in its requests' extensions.
+/// The permits of a connection. The holder of the socket keeps them, and they are in its requests' extensions.
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
     places: Places,
@@ -160,17 +161,17 @@ pub(super) struct Seat {
 
 #[derive(Debug, Default)]
 struct Held {
-    /// For the address that connected.
+    /// For the peer's address.
     own: Option<Place>,
-    /// For the proxy that connected, until it asks something.
+    /// For a proxy as the peer, until its first request.
     _unasked: Option<Place>,
-    /// For the client whose request took the socket over.
+    /// For the client whose request hijacked the socket.
     _of_request: Option<Place>,
 }
 
 impl Seat {
-    /// A request of `client` begins, which a proxy passed on where it `is_forwarded`: the place that it has as long as it is
-    /// served, where that is not the connection's own.
+    /// Begins a request of `client`, which a proxy forwarded if `is_forwarded` is set. Returns the permit to hold until
+    /// the answer is sent, unless the connection's own permit covers the request.
     fn begin(
         &self,
         client: Option<IpAddr>,
@@ -196,7 +197,7 @@ impl Seat {
     }
 }
 
-/// Lets a request pass for whose client there is a place, and holds that as long as it is served.
+/// Lets a request pass if there is a permit for its client, and holds the permit until the answer is sent.
 pub(super) async fn hold(request: Request, next: Next) -> Response {
     let extensions = request.extensions();
     let Some(seat) = extensions.get::<Seat>().cloned() else { return next.run(request).await };
@@ -217,7 +218,7 @@ pub(super) async fn hold(request: Request, next: Next) -> Response {
     response.map(|body| Body::new(Served { body, _place: place }))
 }
 
-/// An answer's body with the place of its request.
+/// The body of an answer, with the permit of its request.
 struct Served {
     body: Body,
     _place: Place,
@@ -309,7 +310,7 @@ mod tests {
         let mut held: Vec<Seat> = (0..6).map(|_| places.seat(ip("192.168.1.9")).unwrap()).collect();
         assert_eq!(places.seat(ip("192.168.1.9")).unwrap_err(), Full, "a quarter of its own, and half");
         assert!(places.seat(ip("192.168.1.10")).is_ok());
-        // What a proxy passes on counts for its clients.
+        // Requests that a proxy forwards count for its clients.
         assert!(held[5].begin(ip("192.0.2.1"), FORWARDED).is_ok());
         held.push(places.seat(ip("192.168.1.9")).unwrap());
         assert!(places.seat(ip("192.168.1.9")).is_err());

@@ -1,4 +1,4 @@
-//! The accept loop: connections in, each served by hyper, bounded in number, head size and time.
+//! The accept loop. hyper serves each connection, with limits on number, head size and time.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -36,44 +36,44 @@ use super::traffic::{MAX_HEAD_BYTES, Paced, Traffic};
 use crate::config::Settings;
 use crate::memory::Crowd;
 
-/// No browser sends more.
+/// No browser sends more headers.
 const MAX_HEADERS: usize = 64;
 
-/// A pause after an error of the listener, so that what lasts is no busy loop.
+/// The pause after an error of the listener, so that a lasting error causes no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a refused connection may take to take its refusal.
+/// How long a refused connection may take to read its refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many refused connections are told so with patience at once; further ones must take it at once.
+/// How many refused connections may take that time at once. Further ones get their refusal without waiting.
 const MAX_REFUSALS: usize = 256;
 
-/// How long connections may take to end by themselves at shutdown: less than the two seconds of the whole.
+/// How long connections may take at shutdown to end by themselves: less than the two seconds of the whole shutdown.
 const ENDING_TIMEOUT: Duration = Duration::from_millis(1800);
 
-/// The whole answer to a request whose head did not come to its end in time.
+/// The complete answer to a request whose head is not complete in time.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
 Content-Length: 51\r\nConnection: close\r\n\r\n{\"error\":\"the request's head did not come in time\"}";
 
-/// The whole answer to a request whose head is too long.
+/// The complete answer to a request whose head is too long.
 const TOO_LONG: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
 Content-Length: 214\r\nConnection: close\r\n\r\n{\"error\":\"the request's head has more than 16 KiB, which is mostly \
 cookies that other programs on this host have set: delete this host's cookies in the browser, or reach this server by \
 another name or its address\"}";
 
-/// What who is refused for want of a place among all is told.
+/// The message for a client when all connections are in use.
 const FULL: &str = "all connections are in use; wait, or raise max_connections";
 
-/// A listener and what it serves.
+/// A listener and the routes that it serves.
 #[derive(Debug)]
 pub(crate) struct Server {
     listener: Listener,
     router: Router,
     settings: Arc<Settings>,
     counts: Counts,
-    /// Room for connections of all addresses together.
+    /// The permits for connections from all addresses.
     room: Arc<Semaphore>,
-    /// The part of it that each address may have.
+    /// The limits of each address.
     places: Places,
     refusals: Arc<Semaphore>,
     warning: Seldom,
@@ -105,8 +105,8 @@ impl Server {
         }
     }
 
-    /// Accepts connections until `shutdown`, then waits for those that are open, which are dropped when they have not
-    /// ended within [`ENDING_TIMEOUT`].
+    /// Accepts connections until `shutdown`. Then waits for the open ones, and drops those that have not ended within
+    /// [`ENDING_TIMEOUT`].
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let mut spare = Spare::new();
         loop {
@@ -146,7 +146,8 @@ impl Server {
         let Ok(seat) = self.places.seat(peer.0) else { return self.refuse(socket, places::FULL) };
         self.counts.count(Fate::Accepted);
         connection::configure(&socket);
-        // Whoever takes the connection over holds its places, and the server's end waits for them too.
+        // A handler that hijacks the connection also holds these, so the permits stay in use and the server's end waits
+        // for it.
         let place = Box::new((place, seat.clone(), self.connections.token(), self.crowd.enter()));
         let rules = Rules {
             settings: Arc::clone(&self.settings),
@@ -157,7 +158,7 @@ impl Server {
         self.connections.spawn(serving);
     }
 
-    /// Tells a client that there is no place for it, and why.
+    /// Refuses a client that gets no permit, with the reason.
     fn refuse(&self, socket: Socket, sentence: &str) {
         match Arc::clone(&self.refusals).try_acquire_owned() {
             Ok(refusal) => drop(self.connections.spawn(refuse(socket, busy(sentence), refusal))),
@@ -166,7 +167,7 @@ impl Server {
     }
 }
 
-/// The whole answer to a connection for which there is no place.
+/// The complete answer to a connection without a permit.
 fn busy(sentence: &str) -> Bytes {
     let body = serde_json::json!({ "error": sentence }).to_string();
     let head = format!(
@@ -177,14 +178,14 @@ fn busy(sentence: &str) -> Bytes {
     (head + &body).into()
 }
 
-/// What a connection is held to, and where its end is counted.
+/// The limits of a connection, and the counts for its outcome.
 struct Rules {
     settings: Arc<Settings>,
     counts: Counts,
     long_heads: Arc<Seldom>,
 }
 
-/// How HTTP is spoken.
+/// The HTTP settings.
 fn http(settings: &Settings) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -192,12 +193,12 @@ fn http(settings: &Settings) -> http1::Builder {
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .half_close(false)
-        // Some clients of other programs, whose paths are answered too, look for names as these write them.
+        // Some clients of the drop-in paths compare header names in this case.
         .title_case_headers(true);
     http
 }
 
-/// What all requests of a connection know of it.
+/// The extensions that all requests of a connection get.
 fn known(peer: Peer, seat: Seat, handover: &Handover) -> Extensions {
     let mut known = Extensions::new();
     known.insert(peer);
@@ -207,7 +208,7 @@ fn known(peer: Peer, seat: Seat, handover: &Handover) -> Extensions {
     known
 }
 
-/// Serves one connection to its end, or until a handler has it.
+/// Serves one connection to its end, or until a handler hijacks it.
 async fn serve(
     socket: Socket,
     (peer, seat): (Peer, Seat),
@@ -228,7 +229,7 @@ async fn serve(
         Box::pin(answer.map_ok(|answer| answer.map(|body| Paced::new(body, traffic))))
     });
     let mut connection = http(&rules.settings).serve_connection(io, service);
-    // The socket is left open at the end: a head that is late is still to be answered.
+    // The socket stays open afterwards, because a late head still needs an answer.
     let serving = async {
         tokio::select! {
             served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => return served,
@@ -256,7 +257,7 @@ async fn serve(
     }
 }
 
-/// Ends a connection that no handler has taken; `late` is its fate if it ended because no head came in time.
+/// Ends a connection that no handler has hijacked. `late` is its outcome if it ended because no head came in time.
 async fn end(
     socket: Connection<Socket>,
     peer: Peer,
@@ -265,18 +266,20 @@ async fn end(
     traffic: &Traffic,
     rules: &Rules,
 ) {
-    // The end of such a body is the connection's: one that broke off must not look whole.
+    // In HTTP/1.0 the end of the connection ends the body, so a body that broke off needs a reset, or it would look
+    // complete.
     if traffic.is_old() && served.as_ref().is_err_and(hyper::Error::is_user) {
         break_off(socket.into_inner(), &rules.counts);
     } else if traffic.is_head_too_long() {
         refuse_head(socket.into_inner(), peer, rules).await;
     } else {
-        // A client that has gone cannot be told that this is the end.
+        // The write fails if the client has gone.
         let _finished = finish(socket, served, late, &rules.counts).await;
     }
 }
 
-/// The fate of a connection if it ended because no head came in time: some of one had come, none ever, or none after others.
+/// The outcome of a connection that ended because no head came in time: part of one had come, none ever, or none after
+/// earlier ones.
 fn late_fate(read: &[u8], was_asked: bool) -> Option<Fate> {
     match read.is_empty() {
         false => Some(Fate::LateHead),
@@ -285,22 +288,23 @@ fn late_fate(read: &[u8], was_asked: bool) -> Option<Fate> {
     }
 }
 
-/// Ends an answer of HTTP/1.0 that broke off.
+/// Resets a connection whose HTTP/1.0 answer broke off.
 fn break_off(socket: Socket, counts: &Counts) {
     debug!("reset: an answer of HTTP/1.0 broke off");
     counts.count(Fate::BrokenOff);
-    // Where that fails, the client has gone.
+    // The reset fails if the client has gone.
     socket.reset().ok();
 }
 
-/// Waits until the server ends, and then as long as a client may take to take its end.
+/// Waits for the shutdown, and then as long as clients may take to end.
 async fn ends_late(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     sleep(ENDING_TIMEOUT).await;
     debug!("dropped: the client did not take the end in time");
 }
 
-/// Closes a connection; `late` is its fate if it ended because no head came in time. Where some of one came, that is told.
+/// Closes a connection. `late` is its outcome if it ended because no head came in time. If part of one came, the client
+/// gets an answer.
 async fn finish(
     mut socket: Connection<Socket>,
     served: hyper::Result<()>,
@@ -315,7 +319,7 @@ async fn finish(
             Some(if error.is_parse() { Fate::BadRequest } else { Fate::BrokenOff })
         };
         fate.into_iter().for_each(|fate| counts.count(fate));
-        // One that was idle gets no answer: a client could take it for that to its next request.
+        // An idle connection gets no answer, because the client could take it for the answer to its next request.
         if fate == Some(Fate::LateHead) {
             socket.write_all(TOO_SLOW).await?;
         }
@@ -323,7 +327,7 @@ async fn finish(
     socket.shutdown().await
 }
 
-/// Tells a client that the head of its request is too long.
+/// Refuses a request whose head is too long.
 async fn refuse_head(socket: Socket, peer: Peer, rules: &Rules) {
     rules.counts.count(Fate::BadRequest);
     if let Some(times) = rules.long_heads.occurs() {
@@ -338,37 +342,37 @@ async fn refuse_head(socket: Socket, peer: Peer, rules: &Rules) {
     tell(socket, TOO_LONG).await;
 }
 
-/// Tells a client that there is no place for it.
+/// Refuses a client that gets no permit.
 async fn refuse(stream: Socket, busy: Bytes, _refusal: OwnedSemaphorePermit) {
     tell(stream, &busy).await;
 }
 
-/// Sends `answer`, the last one, and waits a moment for the client to take it.
+/// Sends `answer`, the last one, and waits a moment for the client to read it.
 async fn tell(mut stream: Socket, answer: &[u8]) {
     let telling = async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
-        // Closing with unread bytes would reset the connection, and the answer with it.
+        // Closing with unread bytes would reset the connection, and the client would lose the answer.
         let mut rest = [0; 1024];
         while stream.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    // A client that does not take it has gone or will be closed.
+    // A client that does not read it has gone, or the close ends it.
     let _told = timeout(REFUSAL_TIMEOUT, telling).await;
 }
 
-/// Tells a client that there is no place for it, as far as that goes without waiting: what it asks later resets the
-/// connection, and on some systems takes the answer with it.
+/// Refuses a client that gets no permit, without waiting. If its request arrives later, that resets the connection, and
+/// on some systems the client then loses the answer.
 fn refuse_at_once(socket: &Socket, busy: &[u8]) {
     let socket = match socket {
         Socket::Tcp(stream) => SockRef::from(stream),
         Socket::Unix(stream) => SockRef::from(stream),
     };
-    // What was read resets nothing. A client that cannot be told sees its connection closed.
+    // Bytes that were read cause no reset. If the send fails, the client only sees its connection close.
     let (_read, _told) = ((&*socket).read(&mut [0; 1024]), socket.send(busy));
 }
 
-/// Whether an error of `accept` concerns the connection that was to be accepted and not the listener.
+/// Whether an error of `accept` concerns one incoming connection and not the listener.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

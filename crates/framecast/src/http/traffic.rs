@@ -1,6 +1,6 @@
-//! What goes over one connection, beside hyper, which bounds what it reads and what it queues by one figure: a head may be
-//! longer than what of an answer may wait in the program. Here the answer's queue is bounded, and heads are counted, so that
-//! one that is too long is refused in our words.
+//! Limits what passes over one connection, beside hyper. hyper has one limit for what it reads and for what it queues,
+//! but a head may be longer than the part of an answer that may wait in the program. So this module limits the answer's
+//! queue. It also counts the bytes of heads, so that the server refuses a long one with its own message.
 
 use std::io::IoSlice;
 use std::pin::Pin;
@@ -14,34 +14,34 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// The most that the head of a request may have: programs that share a host share their cookies, and these pile up.
+/// The largest head of a request. Programs on the same host share their cookies, which pile up.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 
-/// No more of a body is taken while so much of what was taken waits in the program: the next picture, or the next row, is
+/// When so many bytes wait in the program, no more of the body is taken, so that the next picture, or the next row, is
 /// chosen as late as possible.
 const MAX_UNSENT_BYTES: usize = 8 * 1024;
 
-/// Stands for a count while a request's body comes, which is not to be taken for a head.
+/// Replaces the count while a request's body comes, which is no head.
 const UNCOUNTED: usize = usize::MAX;
 
-/// What the two ends of a connection, the socket and the handlers, tell each other.
+/// The state that the two ends of a connection, the socket and the handlers, share.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
-    /// Bytes that came since the last request was passed on.
+    /// Bytes that came since the last request.
     head: AtomicUsize,
     is_head_too_long: AtomicBool,
     /// Whether a request came.
     has_asked: AtomicBool,
-    /// Whether the last one was of HTTP/1.0.
+    /// Whether the last request was HTTP/1.0.
     is_old: AtomicBool,
     /// Bytes of bodies that were taken and are not written yet.
     unsent: AtomicUsize,
-    /// The body that waits until less is.
+    /// The body that waits until fewer bytes are unsent.
     waiting: AtomicWaker,
 }
 
 impl Traffic {
-    /// `bytes` came from the client. Whether they belong to a head that is too long: without an end among them.
+    /// Counts `bytes` from the client. Returns whether they belong to a head that is too long and does not end in them.
     pub(super) fn came(&self, bytes: &[u8]) -> bool {
         let before = self.head.load(Ordering::Relaxed);
         if before == UNCOUNTED {
@@ -57,29 +57,29 @@ impl Traffic {
         is_too_long
     }
 
-    /// The head of `request` has come whole, and it is passed on. Of one with a body more comes that is no head.
+    /// Records that the head of `request` is complete. If the request has a body, the next bytes are no head.
     pub(super) fn asks<B: HttpBody>(&self, request: &Request<B>) {
         self.has_asked.store(true, Ordering::Relaxed);
         self.is_old.store(request.version() < Version::HTTP_11, Ordering::Relaxed);
         self.head.store(if request.body().is_end_stream() { 0 } else { UNCOUNTED }, Ordering::Relaxed);
     }
 
-    /// Whether anything was asked.
+    /// Whether a request came.
     pub(super) fn has_asked(&self) -> bool {
         self.has_asked.load(Ordering::Relaxed)
     }
 
-    /// Whether the last request was of HTTP/1.0, where the end of an answer is that of the connection.
+    /// Whether the last request was HTTP/1.0, in which the end of the connection ends an answer.
     pub(super) fn is_old(&self) -> bool {
         self.is_old.load(Ordering::Relaxed)
     }
 
-    /// Whether the connection ended by a head that was too long.
+    /// Whether the connection ended because a head was too long.
     pub(super) fn is_head_too_long(&self) -> bool {
         self.is_head_too_long.load(Ordering::Relaxed)
     }
 
-    /// The first `written` bytes of `bufs`, which are all that waited, have gone to the socket.
+    /// Records that the first `written` bytes of `bufs` have gone to the socket; `bufs` are all bytes that waited.
     pub(super) fn record_written(&self, bufs: &[IoSlice<'_>], written: usize) {
         let waiting: usize = bufs.iter().map(|buf| buf.len()).sum();
         let unsent = waiting.saturating_sub(written);
@@ -94,7 +94,7 @@ impl Traffic {
     }
 }
 
-/// A body of which no more is taken while too much of it waits.
+/// A body that pauses while too many of its bytes wait.
 #[derive(Debug)]
 pub(crate) struct Paced {
     body: Body,

@@ -1,4 +1,4 @@
-//! `/api/viewers`: who watches now, and how well.
+//! `/api/viewers`: the current viewers, with their rates and delays.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -46,13 +46,13 @@ struct Refused {
 struct Viewer {
     id: u64,
     camera: String,
-    /// `null` over a UNIX socket, and where a stranger asks.
+    /// `null` over a UNIX socket, and for clients that may not see addresses.
     address: Option<IpAddr>,
     via: &'static str,
-    /// What it is sent, as parameters of a URL; empty for the pictures as they are.
+    /// Its rendition, as parameters of a URL; empty for the original pictures.
     rendition: String,
     since: String,
-    /// The number of the writer that serves it.
+    /// The number of its writer.
     shard: Option<u32>,
     frames: u64,
     bytes: u64,
@@ -76,10 +76,10 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
     })
 }
 
-/// Whether the request comes from this machine, and was not passed on by a proxy here: those who may merely watch need not
-/// know who else does. A proxy that says nothing of itself is known by the host: it sends its own name for this server, or
-/// the one that a stranger typed. What a proxy says of its client does not count, for it may have passed on a header of
-/// the client's.
+/// Whether the request comes from this machine, and no proxy here forwarded it: clients that may only watch must not
+/// see who else does. A proxy that adds no header is recognised by the host, because it sends its own name for this
+/// server or the name that its client typed. The client that a proxy names does not count, because the proxy may pass
+/// on a forged header.
 fn is_from_here(request: &Request) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
     if forwarded::is_passed_on(headers)

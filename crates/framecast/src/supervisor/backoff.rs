@@ -1,34 +1,34 @@
-//! How long to wait before the next attempt.
+//! The delay before the next attempt.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// How long a camera must have been live for its next failure to count as the first.
+/// After a camera has been live for so long, its next failure counts as the first.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
 
-/// Delays that double from one second to thirty, with jitter so that many cameras behind one switch do not all come
-/// back in the same instant.
+/// Delays that double from one second to thirty. The jitter keeps many cameras behind one switch from coming back at
+/// the same instant.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// Takes note that the camera was live for `live_for`.
+    /// Records that the camera was live for `live_for`.
     pub(crate) fn succeeded_for(&mut self, live_for: Duration) {
         if live_for >= STEADY_AFTER {
             self.failures = 0;
         }
     }
 
-    /// The delay after a failure that only another configuration mends.
+    /// The delay after a failure that only another configuration fixes.
     pub(crate) fn longest() -> Duration {
         LONGEST
     }
 
-    /// The next delay. `random` is within 0 to 1 and takes up to a quarter off.
+    /// The next delay. `random` is from 0 to 1 and shortens the delay by up to a quarter.
     pub(crate) fn next_delay(&mut self, random: f64) -> Duration {
         let full = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
         self.failures += 1;

@@ -1,4 +1,4 @@
-//! A camera that is lost: what is told of it, and the wait for the next attempt.
+//! A lost camera: reports the loss, and waits for the next attempt.
 
 use std::future::pending;
 use std::pin::pin;
@@ -32,7 +32,7 @@ impl Supervisor {
         self.notices.begin();
     }
 
-    /// Waits for the next attempt and shows notices to viewers. Returns false when nobody has watched for
+    /// Waits for the next attempt and shows slates to viewers. Returns false when the camera has had no viewer for
     /// `idle_timeout`.
     pub(super) async fn wait_lost(&mut self, reason: String, delay: Duration, backoff: &mut Backoff) -> bool {
         debug!(retry_in = ?delay, "waiting");
@@ -49,7 +49,7 @@ impl Supervisor {
                 self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
             tokio::select! {
                 () = self.shutdown.cancelled() => return true,
-                // With nobody to show it to, a camera is not tried again but becomes idle.
+                // Without a viewer, the supervisor does not retry; the camera becomes idle.
                 () = sleep_until(retry_at), if viewers > 0 || self.settings.idle_timeout.is_none() => {
                     self.feed.set_status(Status { next_try: None, ..status });
                     return true;
@@ -58,11 +58,11 @@ impl Supervisor {
                     info!("the device is back");
                     *backoff = Backoff::default();
                     self.feed.set_status(Status { next_try: None, ..status });
-                    // With nobody to show it to, it is not lost any more, but idle.
+                    // Without a viewer, the camera is no longer lost but idle.
                     return viewers > 0 || self.settings.idle_timeout.is_none();
                 }
                 () = sleep_until_some(idle_at) => return false,
-                // Marked again, for the look at the top of the loop.
+                // Marked as changed again, for the check at the top of the loop.
                 _ = self.demand.changed() => self.demand.mark_changed(),
                 () = self.notices.show(&status), if viewers > 0 => {}
             }
@@ -70,7 +70,8 @@ impl Supervisor {
     }
 }
 
-/// Waits for the device of a lost camera in its own task. If the driver panics there, this future never resolves.
+/// Waits for a lost camera's device to be replugged, in a separate task. If the driver panics there, this future never
+/// resolves.
 async fn until_back(camera: Arc<Camera>) {
     let waiting = AbortOnDropHandle::new(tokio::spawn(async move {
         match camera.drivers.find(&camera.settings.source) {

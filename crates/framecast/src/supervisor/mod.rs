@@ -1,9 +1,9 @@
-//! A camera's life: idle → opening → live → lost → live, and idle again when nobody watches.
+//! The life of a camera: idle → opening → live → lost → live, and idle again when its viewers have left.
 //!
-//! [`Supervisor::run`] is the only retry policy; `run_once` is one opening of the camera, from the first byte to the
-//! last, however many connections that takes. [`reading`] publishes what comes and judges silence, [`lost`] waits for the
-//! next attempt. Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics hurts
-//! nobody else.
+//! [`Supervisor::run`] is the only retry policy. `run_once` is one attempt, from the first byte to the last, over
+//! however many connections. [`reading`] publishes the frames and detects silence; [`lost`] waits for the next attempt.
+//! Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics affects no other
+//! camera.
 
 mod backoff;
 mod lost;
@@ -37,13 +37,13 @@ use opening::Opening;
 pub(crate) use patience::USUAL as DEFAULT_STALL_TIMEOUT;
 use reader::Reader;
 
-/// How long a driver may take to let go of its device before the camera goes on without it.
+/// How long a driver may take to close its device before the camera goes on without it.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How many threads of one camera may hang in a driver before no more are started.
+/// How many threads of one camera may hang in a driver before the supervisor starts no more.
 const MAX_STUCK_READERS: usize = 4;
 
-/// The task that keeps one camera open while someone watches.
+/// The task that keeps one camera open while it has viewers.
 pub(crate) struct Supervisor {
     camera: Arc<Camera>,
     feed: Arc<Feed>,
@@ -51,18 +51,18 @@ pub(crate) struct Supervisor {
     shutdown: CancellationToken,
     demand: watch::Receiver<usize>,
     notices: Notices,
-    /// Readers whose driver did not let go in time.
+    /// Readers whose driver did not close its device in time.
     stuck: Vec<Reader>,
     wake: Wake,
 }
 
-/// How one opening of the camera ended.
+/// How one attempt ended.
 enum Outcome {
-    /// Nobody watched for `idle_timeout`; how long it had been live.
+    /// The camera had no viewer for `idle_timeout`; how long it had been live.
     Unwatched { live_for: Duration },
     /// The server shuts down.
     Shutdown,
-    /// It failed for this reason; how long it had been live, and whether trying again soon can help.
+    /// It failed for this reason; how long it had been live, and whether a retry can help.
     Failed { reason: String, live_for: Duration, is_transient: bool },
 }
 
@@ -105,14 +105,14 @@ impl Supervisor {
         .await;
     }
 
-    /// Waits until someone watches; false at shutdown.
+    /// Waits for a viewer; false at shutdown.
     async fn wait_for_viewer(&mut self) -> bool {
         if self.settings.idle_timeout.is_none() {
             return !self.shutdown.is_cancelled();
         }
         let is_unwatched = *self.demand.borrow() == 0 && !self.shutdown.is_cancelled();
         if is_unwatched && self.feed.status().state != State::Idle {
-            // The last viewer left just as a lost camera was to be tried again.
+            // The last viewer left just when the retry of a lost camera was due.
             self.go_idle();
         }
         tokio::select! {
@@ -122,9 +122,9 @@ impl Supervisor {
         }
     }
 
-    /// One opening of the camera: sources that end in order after a picture follow each other within it.
+    /// One attempt. If a source ends cleanly after a picture, the next source follows within the same attempt.
     async fn run_once(&mut self) -> Outcome {
-        // A lost camera stays lost until a frame comes, and its attempts do not fill the log.
+        // A lost camera stays lost until a frame comes, and the log does not repeat its attempts.
         if self.feed.status().state == State::Lost {
             debug!(source = self.settings.source.for_debug(), "trying again");
         } else {
@@ -144,7 +144,7 @@ impl Supervisor {
         }
     }
 
-    /// How many watch now, and whether anyone has come since this was asked last, if only for one picture.
+    /// The current number of viewers, and whether any came since the last call, even for one picture.
     fn viewers(&mut self) -> (usize, bool) {
         let was_asked = self.demand.has_changed().unwrap_or(false);
         (*self.demand.borrow_and_update(), was_asked)
@@ -153,14 +153,14 @@ impl Supervisor {
     fn go_idle(&mut self) {
         info!("idle");
         self.feed.suspend();
-        // What is still being drawn must not be the first thing that the next viewer sees.
+        // A slate that is still being drawn must not be the first picture that the next viewer sees.
         self.notices.end();
         self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
         self.tell(EventKind::Closed, None);
         memory::return_soon(&Handle::current());
     }
 
-    /// Tells whoever keeps events that this happened to the camera.
+    /// Sends an event about the camera to the history and other listeners.
     fn tell(&self, kind: EventKind, text: Option<&str>) {
         self.feed.tell(Event { text: text.map(str::to_owned), ..Event::new(kind, SystemTime::now()) });
     }

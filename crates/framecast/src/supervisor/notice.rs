@@ -1,4 +1,5 @@
-//! The drawn picture that stands in for a camera that is not live: it says so, why, since when, and what comes next.
+//! The slate that replaces the picture of a camera that is not live: it shows the state, the reason, the time since
+//! then, and what comes next.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,33 +13,33 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-/// Notices are drawn at this rate, so that their countdown counts.
+/// How often a slate is drawn, so that its countdown advances.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A picture younger than this passes for live when a viewer comes.
+/// If the last picture is younger than this when a viewer comes, it counts as live.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Notices are drawn no larger than this: they are drawn each second, and carry but text.
+/// The largest width of a slate: it is drawn each second, and only contains text.
 const MAX_WIDTH_PX: u32 = 1280;
 const MAX_HEIGHT_PX: u32 = 960;
 const DEFAULT_SIZE_PX: (u32, u32) = (640, 480);
 const MIN_SIZE_PX: (u32, u32) = (320, 180);
 
-/// No camera's picture has more; a decoder needs three bytes for each.
+/// No camera has more pixels; a decoder needs three bytes for each.
 const MAX_DECODED_PIXELS: usize = 64 * 1024 * 1024;
 
 const QUALITY: u8 = 75;
 
-/// A camera that is live within this time needs no notice that says that it is being opened.
+/// A camera that is live within this time needs no slate about its opening.
 const OPENING_GRACE: Duration = Duration::from_millis(100);
 
-/// Draws the notices of one camera.
+/// Draws the slates of one camera.
 pub(crate) struct Notices {
     feed: Arc<Feed>,
     due_at: Instant,
-    /// The last good picture, decoded once for all notices that are drawn over it.
+    /// The last good picture, decoded once for all slates over it.
     background: Option<Background>,
-    /// Drawing takes some ten milliseconds: too long for a thread on which streams are sent.
+    /// Drawing takes about ten milliseconds: too long for a thread that sends streams.
     drawing: Option<JoinHandle<(Option<Frame>, Option<Background>)>>,
 }
 
@@ -53,15 +54,15 @@ impl Notices {
         Self { feed, due_at: Instant::now(), background: None, drawing: None }
     }
 
-    /// Begins with notices at once: the camera is not live.
+    /// Starts the slates at once: the camera is not live.
     pub(crate) fn begin(&mut self) {
         self.due_at = Instant::now();
-        // What is still being drawn says something else.
+        // A slate that is still being drawn shows the state before.
         self.drawing = None;
     }
 
-    /// Begins with notices for a camera that is being opened, unless it comes quickly or a picture is held that is
-    /// hardly a second old.
+    /// Starts the slates for a camera that is being opened, unless it is live soon or the last picture is hardly a
+    /// second old.
     pub(crate) fn begin_opening(&mut self) {
         self.due_at = Instant::now() + OPENING_GRACE;
         let newest = self.feed.source().newest();
@@ -73,13 +74,13 @@ impl Notices {
         }
     }
 
-    /// Ends the notices: the camera is live, and what is still being drawn is out of date.
+    /// Stops the slates: the camera is live, and a slate that is still being drawn is out of date.
     pub(crate) fn end(&mut self) {
         self.drawing = None;
         self.background = None;
     }
 
-    /// Waits until the next notice is due, draws and publishes it. Cancel safe: called again it goes on.
+    /// Waits until the next slate is due, draws it and publishes it. Cancel safe: the next call goes on.
     pub(crate) async fn show(&mut self, status: &Status) {
         if self.drawing.is_none() {
             sleep_until(self.due_at).await;
@@ -121,7 +122,7 @@ fn age(frame: &Frame, now: SystemTime) -> Duration {
     now.duration_since(frame.captured_at).unwrap_or_default()
 }
 
-/// All that one notice is drawn from.
+/// The input of one slate.
 struct Drawing {
     camera: String,
     status: Status,
@@ -159,7 +160,7 @@ impl Drawing {
         (frame, self.background)
     }
 
-    /// The size of the camera's pictures, so that a page's layout stays, within the bounds for notices.
+    /// The size of the camera's pictures within the limits for slates, so that a page keeps its layout.
     fn size(&self) -> (u32, u32) {
         let Some(background) = &self.background else { return DEFAULT_SIZE_PX };
         let (width, height) = (background.picture.width_px(), background.picture.height_px());
@@ -193,7 +194,7 @@ impl Drawing {
     }
 }
 
-/// The frame's picture, if it can be decoded; of a raw one too.
+/// The frame's picture, coded or raw, if it can be decoded.
 fn picture_of(frame: &Frame) -> Option<Picture> {
     let coded = match frame.format.codec {
         Codec::Jpeg => frame.data.clone(),
@@ -210,7 +211,7 @@ fn headline(state: State) -> &'static str {
     }
 }
 
-/// The time of day at the server, with the date's place taken by the zone.
+/// The time of day at the server, with the time zone in place of the date.
 fn clock_time(time: SystemTime) -> String {
     match jiff::Timestamp::try_from(time) {
         Ok(timestamp) => timestamp.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S %Z").to_string(),

@@ -1,7 +1,7 @@
-//! What one opening of the camera has brought so far: pictures, viewers, silence.
+//! The state of one attempt: its pictures, viewers and silence.
 //!
-//! A source that ends in order after a picture is opened again within the same opening, as its viewers see it: these
-//! figures go on.
+//! If a source ends cleanly after a picture, the supervisor opens it again within the same attempt, and the viewers see
+//! one stream. So this state goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,43 +15,43 @@ use super::patience::{Patience, shown};
 use super::rhythm::Rhythm;
 use crate::config::CameraSettings;
 
-/// Sources are opened again this often at most, however fast their pictures come.
+/// The least time between two openings of a source, however fast its pictures come.
 const REOPENING_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The next try after a failure that does not count: a network takes a moment to come back, a busy server to be free.
+/// The delay after an excused failure: a network takes a moment to come back, a busy server to be free.
 const FORGIVEN_RETRY: Duration = Duration::from_secs(1);
 
-/// What comes so soon after the program woke may have waited in a socket whose other side is gone.
+/// A frame that comes so soon after the program resumed may have waited in a socket whose peer is gone.
 const WAITED: Duration = Duration::from_secs(1);
 
-/// One opening of the camera.
+/// One attempt.
 pub(super) struct Opening {
     pub(super) live_since: Option<Instant>,
-    /// When the source last showed that it lives: it opened, or yielded a frame; or when the program woke.
+    /// The last activity: when the source opened or delivered a frame, or when the program resumed.
     last_sign: Instant,
     pub(super) patience: Patience,
-    /// How the pictures came until the source that is open now was opened.
+    /// The intervals between the pictures until the current source was opened.
     rhythm: Rhythm,
     unwatched_since: Option<Instant>,
-    /// Whether notices are shown: no frame has come yet, or none for a while.
+    /// Whether viewers see slates: no frame has come yet, or none for a while.
     pub(super) is_quiet: bool,
-    /// How many broken pictures the camera had had before.
+    /// How many broken pictures the camera had before this attempt.
     broken_before: u64,
     /// When the camera was opened.
     started_at: Instant,
     /// When the source was opened last.
     begun_at: Instant,
-    /// Whether a source was open before within this opening.
+    /// Whether this attempt has opened a source.
     was_opened: bool,
-    /// What `was_opened` was when the present source began.
+    /// The value of `was_opened` when the current source began.
     pub(super) is_again: bool,
-    /// Whether the silence until the next source begins is forgiven.
+    /// Whether the silence until the next source begins is excused.
     is_forgiven: bool,
-    /// Why the last source gave no picture, where it said so.
+    /// Why the last source delivered no picture, if it gave a reason.
     trouble: Option<String>,
-    /// Whether the log says that pictures are broken.
+    /// Whether the log already has that pictures are broken.
     pub(super) has_told_broken: Arc<AtomicBool>,
-    /// Whether the log says that the source ends again and again.
+    /// Whether the log already has that the source ends repeatedly.
     has_told_ends: bool,
 }
 
@@ -77,7 +77,7 @@ impl Opening {
         }
     }
 
-    /// Notes that a source begins to be opened; how the pictures came until now.
+    /// Records that the supervisor begins to open a source; returns the intervals between the pictures until now.
     pub(super) fn begin_source(&mut self) -> Rhythm {
         self.begun_at = Instant::now();
         self.is_again = self.was_opened;
@@ -88,17 +88,17 @@ impl Opening {
         self.rhythm
     }
 
-    /// Notes that the source is open.
+    /// Records that the source is open.
     pub(super) fn note_opened(&mut self, longest_pause: Duration) {
         self.patience.set_longest_pause(longest_pause);
-        // A source that is opened again owes a picture since its last one.
+        // For a reopened source, the time without a picture counts from the last picture.
         if !self.is_again {
             self.last_sign = Instant::now();
         }
         self.was_opened = true;
     }
 
-    /// Notes a frame that the supervisor published.
+    /// Records a frame that the supervisor published.
     pub(super) fn note_frame(&mut self, now: Instant) {
         self.last_sign = now;
     }
@@ -107,21 +107,21 @@ impl Opening {
         self.unwatched_since = unwatched(self.unwatched_since, viewers, was_asked, now);
     }
 
-    /// Notes when the last frame went to the viewers by itself.
+    /// Records when the last frame took the fast path.
     pub(super) fn note_passed(&mut self, passed_at: Option<Instant>) {
         self.last_sign = passed_at.map_or(self.last_sign, |passed_at| passed_at.max(self.last_sign));
     }
 
-    /// Notes when the program woke: silence counts from there; whether that is news.
+    /// Records that the program resumed; silence counts from there. Returns whether that changed the last activity.
     pub(super) fn note_woke(&mut self, woke_at: Option<Instant>) -> bool {
         let before = self.last_sign;
         self.last_sign = woke_at.map_or(before, |woke_at| woke_at.max(before));
         self.last_sign > before
     }
 
-    /// Whether nothing has come since the program woke at `woke_at`, which is forgiven: the other side may have vanished
-    /// meanwhile, and its connection does not tell. The source ends, with pictures that came as in `rhythm`; silence counts
-    /// from the beginning of the next one, which is not forgiven any more.
+    /// Excuses the silence if nothing has come since the program resumed at `woke_at`: the peer may have vanished
+    /// during the suspension without closing the connection. The source ends, with the picture intervals of `rhythm`.
+    /// The silence then counts from the beginning of the next source, and is not excused again.
     pub(super) fn forgives_silence(&mut self, woke_at: Option<Instant>, rhythm: Rhythm) -> bool {
         if woke_at.is_none_or(|woke_at| self.last_sign > woke_at + WAITED) {
             return false;
@@ -132,13 +132,13 @@ impl Opening {
         true
     }
 
-    /// Notes why the source that has ended gave no picture.
+    /// Records why the source that has ended delivered no picture.
     pub(super) fn note_trouble(&mut self, reason: String) {
         self.trouble = Some(reason);
     }
 
-    /// Whether a frame has gone to the viewers by itself since the last sign. Otherwise the passage is closed now: what
-    /// follows is decided about a camera that is silent.
+    /// Whether a frame has taken the fast path since the last activity. If not, this closes the fast path, because what
+    /// follows assumes a silent camera.
     pub(super) fn has_passed(&mut self, passage: &Passage) -> bool {
         let before = self.last_sign;
         passage.close();
@@ -149,12 +149,12 @@ impl Opening {
         self.last_sign > before
     }
 
-    /// When the camera was opened, if its source was open since then.
+    /// When the attempt began, if it has opened a source before the current one.
     pub(super) fn again_since(&self) -> Option<std::time::Instant> {
         self.is_again.then(|| self.started_at.into_std())
     }
 
-    /// Keeps how the pictures came to the end of a source; whether there were any of this one.
+    /// Stores the picture intervals at the end of a source; returns whether this source delivered any pictures.
     pub(super) fn end_source(&mut self, rhythm: Rhythm) -> bool {
         let new = rhythm.pictures() - self.rhythm.pictures();
         self.rhythm = rhythm;
@@ -162,7 +162,7 @@ impl Opening {
         new > 0
     }
 
-    /// When a source that ended, and no fault is known of, is opened again: when its next picture would be due.
+    /// When to open a source again that ended without a known fault: when its next picture would be due.
     pub(super) fn reopen_at(&self, max_fps: f64) -> Instant {
         let usual = self.rhythm.interval_within_opening().unwrap_or(REOPENING_INTERVAL);
         let usual = usual.max(Duration::from_secs_f64(1.0 / max_fps));
@@ -170,12 +170,12 @@ impl Opening {
         due_at.max(self.begun_at + REOPENING_INTERVAL)
     }
 
-    /// When a source is opened again whose failure does not count.
+    /// When to open a source again after an excused failure.
     pub(super) fn retry_at(&self) -> Instant {
         Instant::now().max(self.begun_at + FORGIVEN_RETRY)
     }
 
-    /// Whether the log is to say that the source ends after each so many pictures, which it says once.
+    /// Whether to log that the source ends after so many pictures; true only once.
     pub(super) fn tells_ends(&mut self) -> bool {
         !std::mem::replace(&mut self.has_told_ends, true)
     }
@@ -184,13 +184,13 @@ impl Opening {
         settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
     }
 
-    /// When the camera counts as stalled, with pictures that came as in `rhythm`; never for one whose pauses only the
-    /// outside world bounds.
+    /// When the camera counts as stalled, with the picture intervals of `rhythm`. `None` if the time between its
+    /// pictures depends on outside events alone.
     pub(super) fn stalled_at(&self, rhythm: &Rhythm) -> Option<Instant> {
         self.last_sign.checked_add(self.patience.until_lost(rhythm)?)
     }
 
-    /// When viewers are told that nothing comes: while the last picture might still pass for live.
+    /// When viewers get a slate: while the last picture might still pass for live.
     pub(super) fn quiet_at(&self) -> Option<Instant> {
         self.last_sign.checked_add(self.patience.until_told()?)
     }
@@ -204,14 +204,14 @@ impl Opening {
             }
             _ => self.patience.reason(rhythm),
         };
-        // What an earlier source said is no news once a picture has come.
+        // The reason of an earlier source is out of date once a picture has come.
         match self.trouble.as_ref().filter(|_| rhythm.pictures() == self.rhythm.pictures()) {
             Some(trouble) => format!("{reason}; at the last try: {trouble}"),
             None => reason,
         }
     }
 
-    /// How the pictures came until the source that is open now was opened.
+    /// The picture intervals until the current source was opened.
     pub(super) fn rhythm(&self) -> Rhythm {
         self.rhythm
     }
@@ -221,7 +221,7 @@ impl Opening {
     }
 }
 
-/// Since when nobody watches: a request for one picture, come and gone, counts as watching until now.
+/// Since when the camera has had no viewer. A request for one picture that came and went counts as a viewer until now.
 pub(super) fn unwatched(
     since: Option<Instant>,
     viewers: usize,
@@ -250,7 +250,8 @@ mod tests {
         Opening::new(&CameraSettings::new("door", SourceUrl::parse("http://cam/").unwrap()), 0)
     }
 
-    /// Opens the source once more and has it yield `pictures`, `every` so often, the first `after` so long; then it ends.
+    /// Opens the source once more and lets it deliver `pictures`, the first after `after`, the others `every` so often;
+    /// then it ends.
     async fn open_once(opening: &mut Opening, pictures: u32, every: Duration, after: Duration) {
         let mut rhythm = opening.begin_source();
         opening.note_opened(Duration::ZERO);
@@ -326,7 +327,7 @@ mod tests {
         assert!(opening.note_woke(woke_at));
         tokio::time::advance(Duration::from_secs(5)).await;
         assert!(opening.forgives_silence(woke_at, opening.rhythm()));
-        // The old source lets go late.
+        // The old source closes late.
         tokio::time::advance(Duration::from_secs(1)).await;
         let rhythm = opening.begin_source();
         assert_eq!(opening.stalled_at(&rhythm), Some(Instant::now() + Duration::from_secs(5)));

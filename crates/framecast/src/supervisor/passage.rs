@@ -1,8 +1,9 @@
-//! The short way of frames: from the driver's thread to the viewers, while there is nothing to decide about them.
+//! The fast path of frames from the driver's thread to the viewers, while the supervisor has nothing to decide about
+//! them.
 //!
-//! A camera that is live and well costs its supervisor nothing per frame. The supervisor opens the passage once a first
-//! frame came and closes it before it says anything else of the camera; it looks when the last frame passed only when it
-//! would take the camera for silent.
+//! A live camera without problems costs its supervisor nothing per frame. The supervisor opens the fast path after the
+//! first frame, and closes it before it reports anything else about the camera. It looks up the time of the last frame
+//! only when it would otherwise take the camera for silent.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,19 +20,19 @@ pub(crate) struct Passage(Mutex<Door>);
 #[derive(Debug, Default)]
 struct Door {
     is_open: bool,
-    /// Frames that were given back and are not published yet: none may overtake them.
+    /// Frames that were returned to the caller and are not published yet; no later frame may overtake them.
     given_back: usize,
     passed_at: Option<Instant>,
     rhythm: Rhythm,
 }
 
 impl Passage {
-    /// A passage for a camera whose pictures came as in `rhythm` until now.
+    /// A fast path for a camera with the picture intervals of `rhythm`.
     pub(crate) fn new(rhythm: Rhythm) -> Self {
         Self(Mutex::new(Door { rhythm, ..Door::default() }))
     }
 
-    /// Publishes `frame`, or gives it back where the passage is closed: whoever publishes it then says so by
+    /// Publishes `frame`, or returns it if the fast path is closed. The caller then publishes it and calls
     /// [`published`](Self::published).
     pub(crate) fn publish(&self, feed: &Feed, frame: Frame) -> Option<Frame> {
         let mut door = self.lock();
@@ -42,12 +43,12 @@ impl Passage {
             return Some(frame);
         }
         door.passed_at = Some(now);
-        // Under the lock: once the passage is closed, nothing comes through any more.
+        // Under the lock, so that no frame passes once the fast path is closed.
         feed.publish(frame);
         None
     }
 
-    /// A frame that was given back is published.
+    /// Records that the caller published a returned frame.
     pub(crate) fn published(&self) {
         let mut door = self.lock();
         door.given_back = door.given_back.saturating_sub(1);
@@ -67,7 +68,7 @@ impl Passage {
         self.lock().passed_at
     }
 
-    /// How the pictures came so far, passed or given back.
+    /// The intervals between all pictures so far, passed or returned.
     pub(crate) fn rhythm(&self) -> Rhythm {
         self.lock().rhythm
     }

@@ -1,7 +1,7 @@
-//! How long a camera may be silent before it is lost, and what is said of it then.
+//! How long a camera may be silent before it is lost, and the message for that.
 //!
-//! Pure: what was measured goes in, a limit or a sentence comes out. What the configuration or the source's URL says
-//! itself is never overruled.
+//! Pure functions: measurements in, a limit or a message out. A limit in the configuration or in the source's URL
+//! always takes precedence.
 
 use std::time::Duration;
 
@@ -11,34 +11,36 @@ use humantime::format_duration;
 use super::rhythm::Rhythm;
 use crate::config::CameraSettings;
 
-/// The `stall_timeout` of a camera for which none is stated and whose pace is known.
+/// The `stall_timeout` of a camera without a configured one, once its frame rate is known.
 pub(crate) const USUAL: Duration = Duration::from_secs(5);
 
-/// How long a camera may be silent while it is opened and its pace is not known: some take this long for a first picture.
+/// How long a camera may be silent at its opening, before its frame rate is known: some take this long for a first
+/// picture.
 const AT_FIRST: Duration = Duration::from_secs(30);
 
-/// With so many pictures a camera's pace is known.
+/// After so many pictures a camera's frame rate is known.
 const KNOWN_FROM: u64 = 3;
 
 /// A camera may be silent for so many of its usual intervals.
 const INTERVALS: u32 = 4;
 
-/// The most that such intervals may come to.
+/// The upper limit of that time.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// An opening is a connection, a login, perhaps a redirect, and then the picture: each may take the `#timeout` of the URL.
+/// An opening takes a connection, a login, perhaps a redirect, and then the picture: each may take the `#timeout` of
+/// the URL.
 const STEPS: u32 = 4;
 
-/// What bounds the silence of one camera.
+/// The limits on the silence of one camera.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
-    /// The `stall_timeout` that was stated for it.
+    /// Its configured `stall_timeout`.
     stated: Option<Duration>,
     /// The `#timeout` in its URL.
     timeout: Option<Duration>,
     /// Whether its URL has a `#silence`.
     has_silence: bool,
-    /// The pause that is normal by what the source itself says.
+    /// The longest normal time between two pictures, as the source itself reports it.
     longest_pause: Duration,
 }
 
@@ -53,18 +55,19 @@ impl Patience {
         }
     }
 
-    /// Takes what the source that is open now says of its pauses.
+    /// Sets the longest normal time between two pictures, as the current source reports it.
     pub(crate) fn set_longest_pause(&mut self, longest_pause: Duration) {
         self.longest_pause = longest_pause;
     }
 
-    /// How long the camera may be silent before it is lost; `None` for one whose pauses only the outside world bounds.
+    /// How long the camera may be silent before it is lost; `None` if the time between its pictures depends on outside
+    /// events alone.
     pub(crate) fn until_lost(&self, rhythm: &Rhythm) -> Option<Duration> {
         let allowed = self.longest_pause.checked_add(self.stated.unwrap_or(USUAL))?;
         Some(if self.stated.is_some() { allowed } else { allowed.max(self.measured(rhythm)) })
     }
 
-    /// How long it may be silent before viewers are told: while its last picture might still pass for live.
+    /// How long the camera may be silent before viewers get a slate: while its last picture might still pass for live.
     pub(crate) fn until_told(&self) -> Option<Duration> {
         self.longest_pause.checked_add(self.stated.unwrap_or(USUAL) / 2)
     }
@@ -77,7 +80,7 @@ impl Patience {
         }
     }
 
-    /// What is said of a camera that was silent for longer than it may.
+    /// The message about a camera that was silent for too long.
     pub(crate) fn reason(&self, rhythm: &Rhythm) -> String {
         let allowed = self.until_lost(rhythm).unwrap_or(Duration::MAX);
         let (silence, advice) = (format!("no picture for {}", shown(allowed)), self.advice(allowed));
@@ -90,33 +93,33 @@ impl Patience {
         }
     }
 
-    /// What to write for a camera that needs longer than `allowed`.
+    /// Advice for a camera that needs longer than `allowed`.
     pub(crate) fn advice(&self, allowed: Duration) -> String {
         let more = shown(allowed.saturating_mul(2));
         if self.has_silence && self.stated.is_none() {
-            // In a URL without the blank.
+            // A URL cannot contain the space.
             return format!("allow more with #silence={} in its URL", more.replace(' ', ""));
         }
         format!("allow more with stall_timeout = \"{more}\"")
     }
 
-    /// Whether the configuration or the URL says how long the camera may be silent.
+    /// Whether the configuration or the URL sets how long the camera may be silent.
     fn is_stated(&self) -> bool {
         self.stated.is_some() || self.has_silence
     }
 }
 
-/// The time in `option` behind the `#` of a network source's URL, if it stands there.
+/// The time in `option` behind the `#` of a network source's URL, if the URL has it.
 fn own_duration(source: &SourceUrl, option: &str) -> Option<Duration> {
     let address = source.rest().strip_prefix("//")?;
     let (_, fragment) = address.split_once('#')?;
     let mut pairs = fragment.split('&').filter_map(|pair| pair.split_once('='));
-    // The last one counts, as it does for the driver.
+    // The last one counts, as in the driver.
     let (_, value) = pairs.rfind(|(name, _)| *name == option)?;
     humantime::parse_duration(value).ok()
 }
 
-/// A duration as people and the configuration write it, without digits that say nothing.
+/// A duration in the form of the configuration, rounded to meaningful digits.
 pub(super) fn shown(duration: Duration) -> String {
     let rounded = if duration >= Duration::from_secs(10) {
         Duration::from_secs((duration + Duration::from_millis(500)).as_secs())

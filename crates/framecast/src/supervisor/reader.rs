@@ -1,7 +1,7 @@
-//! The thread on which a camera's driver runs.
+//! The thread that runs a camera's driver.
 //!
-//! Each camera that is open has one thread with a runtime of its own: a driver that blocks holds up nobody else, one
-//! that panics ends its thread alone, and one that does not let go can be left behind.
+//! Each open camera has one thread with its own runtime. So a driver that blocks delays no other camera, a driver that
+//! panics ends its thread alone, and the supervisor can abandon a driver that does not close its device.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,16 +24,16 @@ use super::throttle::Throttle;
 use crate::camera::Camera;
 use crate::reason::one_line;
 
-/// What the reader tells its supervisor.
+/// A message from the reader to its supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// The device is open; what it waits for, where it has no picture yet.
+    /// The device is open; `awaited` says what it waits for if it has no picture yet.
     Opened { longest_pause: Duration, awaited: Option<String> },
-    /// What the device gives from now on.
+    /// What the device delivers from now on.
     Capture(Capture),
-    /// The next frame, where it may not go to the viewers by itself.
+    /// The next frame, if it may not take the fast path.
     Frame(Frame),
-    /// The source has ended or failed; nothing follows.
+    /// The source has ended or failed; no message follows.
     Ended(Result<(), Error>),
 }
 
@@ -48,9 +48,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts to open and read `camera`, whose pictures came as in `rhythm` until now. `again_since`: when this
-    /// opening began, if an earlier source of it was read: then no burst is allowed, and media time counts from there.
-    /// `has_told_broken`: whether the log says that its pictures are broken.
+    /// Starts a thread that opens and reads `camera`, with the picture intervals of `rhythm` until now. `again_since`
+    /// is when this attempt began, if it has read an earlier source: then no burst is allowed, and media time counts
+    /// from there. `has_told_broken`: whether the log already has that the camera's pictures are broken.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
         rhythm: Rhythm,
@@ -75,7 +75,7 @@ impl Reader {
         thread::Builder::new().name(name).spawn(move || {
             let _entered = span.enter();
             work.run();
-            // Nobody may be left to hear that the thread has ended.
+            // The receiver may be gone already.
             end.send(()).ok();
         })?;
         Ok(Self { reports, cancel, passage, ended, was_opened: false })
@@ -92,7 +92,7 @@ impl Reader {
         self.was_opened
     }
 
-    /// By which frames go to the viewers without a report.
+    /// The fast path, by which frames go to the viewers without a report.
     pub(crate) fn passage(&self) -> &Passage {
         &self.passage
     }
@@ -129,7 +129,7 @@ impl Work {
         }
     }
 
-    /// Opens and reads the source until it ends or is cancelled.
+    /// Opens the source and reads it until it ends or the supervisor cancels it.
     fn run_to_end(&self) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
@@ -142,18 +142,18 @@ impl Work {
         if let Some(result) = runtime.block_on(read).flatten() {
             self.end(result);
         }
-        // Waits for what the driver has left blocking, a file system that hangs for instance: as long as that lasts, this
-        // thread counts as stuck, and there are not many of these.
+        // Waits for blocking calls that the driver has left, for instance in a file system that hangs. Until they
+        // return, this thread counts as stuck, and their number is limited.
         drop(runtime);
     }
 
-    /// Tells how the source ended.
+    /// Reports how the source ended.
     fn end(&self, result: Result<(), Error>) {
-        // Nobody listens any more where the camera was closed in the meantime.
+        // If the camera was closed meanwhile, no supervisor receives the report.
         self.reports.blocking_send(Report::Ended(result)).ok();
     }
 
-    /// Reads the source to its end; `None` when nobody wants its reports any more.
+    /// Reads the source to its end; `None` when the supervisor no longer receives reports.
     async fn read(&self) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
         // The media time of a source begins when it is opened.
@@ -198,7 +198,7 @@ impl Work {
                 }
                 Err(error) => return Some(Err(error)),
             }
-            // A source that always has something ready must not keep its own runtime from hearing of the end.
+            // Without this, a source that always has a frame ready would keep its runtime from seeing the cancellation.
             tokio::task::consume_budget().await;
         }
     }
@@ -208,34 +208,34 @@ impl Work {
     }
 }
 
-/// The time that a bound on the rate itself leaves between two pictures, where that is long.
+/// The least time between two pictures under a rate limit, if that time is long.
 fn shortest_interval(max_fps: f64) -> Duration {
     if max_fps < 1.0 { Duration::from_secs_f64(1.0 / max_fps) } else { Duration::ZERO }
 }
 
-/// What has been told of an open source.
+/// The figures of an open source that the supervisor already has.
 #[derive(Default)]
 struct Told {
     lost_frames: u64,
     repaired_frames: u64,
-    /// The format at which the device's capture was told.
+    /// The format with the last report of the device's capture.
     format: Option<Arc<Format>>,
 }
 
 impl Told {
-    /// How many frames the device has lost since this was asked last.
+    /// How many frames the device has lost since the last call.
     fn newly_lost(&mut self, source: &dyn Source) -> u64 {
         let before = std::mem::replace(&mut self.lost_frames, source.lost_frames());
         self.lost_frames.saturating_sub(before)
     }
 
-    /// How many frames were made of repaired pictures since this was asked last.
+    /// How many frames came from repaired pictures since the last call.
     fn newly_repaired(&mut self, source: &dyn Source) -> u64 {
         let before = std::mem::replace(&mut self.repaired_frames, source.repaired_frames());
         self.repaired_frames.saturating_sub(before)
     }
 
-    /// What the device gives, if `frame` is the first one or of another format than the one before.
+    /// What the device delivers, if `frame` is the first one or its format differs from the one before.
     fn new_capture(&mut self, source: &dyn Source, frame: &Frame) -> Option<Capture> {
         if self.format.as_ref().is_some_and(|format| Arc::ptr_eq(format, &frame.format)) {
             return None;
@@ -245,13 +245,13 @@ impl Told {
     }
 }
 
-/// A source held to a rate. Of pictures that come too fast the newest is kept until it may pass, so that the last one
-/// of a burst is shown.
+/// A source with a rate limit. Of pictures that come too fast, it holds the newest until that may pass, so that viewers
+/// see the last one of a burst.
 struct Frames {
     source: Box<dyn Source>,
     throttle: Throttle,
     kept: Option<Frame>,
-    /// How the source ended, while its last picture is kept.
+    /// How the source ended, while its last picture is held.
     end: Option<Result<(), Error>>,
 }
 
@@ -263,7 +263,7 @@ impl Frames {
     /// The next frame that may pass. Cancel safe, as the source is.
     async fn next(&mut self, feed: &Feed) -> Result<Option<Frame>, Error> {
         loop {
-            // The last picture of a source that ended in order passes no earlier than any other.
+            // The rate limit also applies to the last picture of a source that ended cleanly.
             if let Some(end) = self.end.take_if(|_| self.kept.is_none()) {
                 return end.map(|()| None);
             }
@@ -274,7 +274,7 @@ impl Frames {
                     Ok(Some(frame)) => frame,
                     Err(error) if error.is_picture() => return Err(error),
                     end => {
-                        // A failure is told at once: the last picture does not wait before it.
+                        // A failure is reported at once, so the last picture passes now.
                         let last = self.kept.take_if(|_| end.is_err());
                         self.end = Some(end.map(|_| ()));
                         if last.is_some() {
@@ -294,7 +294,7 @@ impl Frames {
                 }
             };
             if self.kept.replace(frame).is_some() {
-                // Counted here and not reported: a flood must cost its supervisor nothing.
+                // Counted here without a report: a flood must cost its supervisor nothing.
                 feed.count_over_rate();
             }
             if self.throttle.admits(Instant::now()) {

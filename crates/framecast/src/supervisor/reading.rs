@@ -1,4 +1,4 @@
-//! An open camera: its sources one after the other, each read until it ends, and the waits between them.
+//! An open camera: reads its sources one after the other, each until it ends, and waits between them.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::reason::one_line;
 
 /// What an open camera waits for.
 enum Awaited<'a> {
-    /// What its source gives.
+    /// Reports of its source.
     Reports(&'a mut Reader),
-    /// The time at which its source is opened again.
+    /// The time to open its source again.
     Reopening(Instant),
 }
 
-/// How a source, or a wait, ended: the camera's next source is due at this time, or the opening is over.
+/// The next step after a source or a wait: the camera's next source is due at this time, or the attempt has ended.
 type Next = ControlFlow<Outcome, Instant>;
 
-/// What came of the waiting.
+/// The result of waiting.
 enum Came {
     Report(Option<Report>),
     Due,
@@ -45,7 +45,7 @@ impl Awaited<'_> {
         }
     }
 
-    /// How the pictures came so far.
+    /// The picture intervals so far.
     fn rhythm(&self, opening: &Opening) -> Rhythm {
         match self {
             Self::Reports(reader) => reader.passage().rhythm(),
@@ -53,7 +53,7 @@ impl Awaited<'_> {
         }
     }
 
-    /// Whether a frame has gone to the viewers by itself since the last sign; see [`Opening::has_passed`].
+    /// Whether a frame has taken the fast path since the last activity; see [`Opening::has_passed`].
     fn has_passed(&self, opening: &mut Opening) -> bool {
         match self {
             Self::Reports(reader) => opening.has_passed(reader.passage()),
@@ -63,7 +63,7 @@ impl Awaited<'_> {
 }
 
 impl Supervisor {
-    /// One source of the camera, from its opening to its closing.
+    /// Reads one source of the camera, from its opening to its closing.
     pub(super) async fn read_once(&mut self, opening: &mut Opening) -> Next {
         let mut reader = match self.spawn_reader(opening) {
             Ok(reader) => reader,
@@ -74,20 +74,20 @@ impl Supervisor {
         };
         let next = self.attend(opening, Awaited::Reports(&mut reader)).await;
         reader.passage().close();
-        // Before the device is closed, which may take a while: its last picture must not pass for live.
+        // Done before the device closes, which may take a while, because its last picture must not pass for live.
         self.mark_failed(&next);
         self.close(reader).await;
         next
     }
 
-    /// Waits until the source is opened again, which is to be at `due_at`.
+    /// Waits until `due_at`, when the source is to be opened again.
     pub(super) async fn wait_for_next_source(&mut self, opening: &mut Opening, due_at: Instant) -> Next {
         let next = self.attend(opening, Awaited::Reopening(due_at)).await;
         self.mark_failed(&next);
         next
     }
 
-    /// A thread that reads the camera, or why there is none.
+    /// Starts a thread that reads the camera; the error says why there is none.
     fn spawn_reader(&mut self, opening: &mut Opening) -> Result<Reader, String> {
         self.stuck.retain_mut(|reader| !reader.has_ended());
         let hangs = self.stuck.len();
@@ -105,8 +105,7 @@ impl Supervisor {
         }
     }
 
-    /// Publishes what comes until the source ends, or it is time to open it again, or the camera fails or is no longer
-    /// wanted.
+    /// Publishes frames until the source ends, its reopening is due, the camera fails, or its last viewer has left.
     async fn attend(&mut self, opening: &mut Opening, mut awaited: Awaited<'_>) -> Next {
         loop {
             let (viewers, was_asked) = self.viewers();
@@ -130,7 +129,7 @@ impl Supervisor {
                     }
                     _ => return ControlFlow::Continue(Instant::now()),
                 },
-                // Marked again, for the look at the top of the loop.
+                // Marked as changed again, for the check at the top of the loop.
                 _ = self.demand.changed() => self.demand.mark_changed(),
                 () = sleep_until_some(idle_at) => {
                     return ControlFlow::Break(Outcome::Unwatched { live_for: opening.live_for() });
@@ -146,7 +145,7 @@ impl Supervisor {
         }
     }
 
-    /// The camera has been silent for too long, unless a frame passed, or the program stood still, meanwhile.
+    /// Handles a silence that is too long. Does nothing if a frame has passed, or the program was suspended, meanwhile.
     fn stall(&mut self, opening: &mut Opening, awaited: &Awaited<'_>, status: &Status) -> Option<Next> {
         if awaited.has_passed(opening) || opening.note_woke(self.wake.woke_at()) {
             return None;
@@ -162,7 +161,7 @@ impl Supervisor {
         Some(failed(reason, opening))
     }
 
-    /// The camera has been silent for so long that viewers are told, with the same exceptions.
+    /// Starts the slates after a silence, with the same exceptions.
     fn fall_quiet(&mut self, opening: &mut Opening, awaited: &Awaited<'_>) {
         if awaited.has_passed(opening) || opening.note_woke(self.wake.woke_at()) {
             return;
@@ -171,7 +170,7 @@ impl Supervisor {
         self.notices.begin();
     }
 
-    /// Tells viewers and the log what a source that is open waits for.
+    /// Tells viewers and the log what an open source waits for.
     fn show_awaited(&self, awaited: Option<String>) {
         if let Some(awaited) = awaited {
             info!("{awaited}");
@@ -180,7 +179,7 @@ impl Supervisor {
         }
     }
 
-    /// Takes one report; what comes next where that was the last of this source.
+    /// Handles one report; returns the next step if it was the last of this source.
     fn take(&mut self, report: Option<Report>, opening: &mut Opening, reader: &mut Reader) -> Option<Next> {
         match report {
             Some(Report::Opened { longest_pause, awaited }) => {
@@ -189,7 +188,7 @@ impl Supervisor {
                 if !opening.is_again {
                     self.show_awaited(awaited);
                 }
-                // As in the log: a lost camera stays lost until a frame comes.
+                // As in the log, a lost camera stays lost until a frame comes.
                 if self.feed.status().state != State::Lost && !opening.is_again {
                     self.tell(EventKind::Opened, None);
                 }
@@ -216,7 +215,7 @@ impl Supervisor {
         }
     }
 
-    /// What becomes of the camera whose source has ended, with pictures that came as in `rhythm`.
+    /// Decides what follows the end of a source, with the picture intervals of `rhythm`.
     fn end_of_source(&mut self, result: Result<(), Error>, opening: &mut Opening, rhythm: Rhythm) -> Next {
         let pictures = rhythm.pictures() - opening.rhythm().pictures();
         let gave_pictures = opening.end_source(rhythm);
@@ -233,18 +232,19 @@ impl Supervisor {
             Err(error) => one_line(error),
         };
         let due_at = match &result {
-            // The camera was there: it is asked again at its own pace.
+            // The camera answered, so its own frame rate sets the time of the next try.
             Ok(()) | Err(Error::EndedEarly { .. }) => opening.reopen_at(self.settings.max_fps),
             Err(_) => opening.retry_at(),
         };
         let error = result.err();
-        // How long a live camera may go without a picture is its silence's to decide, however many tries that takes.
+        // For a live camera the limit on silence decides how long it may go without a picture, whatever the number of
+        // tries.
         if opening.live_since.is_some() && !gave_pictures && error.as_ref().is_none_or(Error::may_pass) {
             debug!(%reason, "no picture this time; the source is opened again");
             opening.note_trouble(reason);
             return ControlFlow::Continue(due_at);
         }
-        // A lost camera was lost before the program stood still.
+        // A camera that is lost now was already lost before the suspension.
         let may_be_forgiven =
             self.feed.status().state != State::Lost && error.as_ref().is_none_or(Error::is_of_connection);
         if may_be_forgiven && self.wake.is_recent() {
@@ -264,7 +264,7 @@ impl Supervisor {
             self.notices.end();
         }
         let format = Arc::clone(&frame.format);
-        // Published first: a client that reads "live" then finds a picture of this opening.
+        // Published before the status, so that a client that reads "live" finds a picture of this attempt.
         self.feed.publish(frame);
         if opening.live_since.is_none() {
             opening.live_since = Some(now);
@@ -274,7 +274,7 @@ impl Supervisor {
         }
     }
 
-    /// Ends the reader and waits a moment for its driver to let go of the device.
+    /// Ends the reader, and waits a moment for its driver to close the device.
     async fn close(&mut self, mut reader: Reader) {
         let was_opened = reader.was_opened();
         reader.cancel();
@@ -288,12 +288,12 @@ impl Supervisor {
     }
 }
 
-/// The end of an opening that may go better next time.
+/// The end of an attempt that a retry may fix.
 fn failed(reason: String, opening: &Opening) -> Next {
     ControlFlow::Break(Outcome::Failed { reason, live_for: opening.live_for(), is_transient: true })
 }
 
-/// Says what the device gave, and what it was asked for where that is something else.
+/// Logs what the device delivers, and what it was asked for if that differs.
 fn log_capture(capture: &Capture) {
     let Capture { device, given, asked } = capture;
     if given.differs_from(asked) {

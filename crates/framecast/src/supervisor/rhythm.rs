@@ -1,13 +1,13 @@
-//! How often a camera gives a picture: the last intervals between its pictures, however often it was opened meanwhile.
+//! A camera's frame rate: the last intervals between its pictures, across reopened sources.
 //!
-//! A picture is noted on the way of every frame, so this is a fixed ring, and nothing is allocated. The median is taken only
-//! when a camera is silent or its source has ended.
+//! Each frame records one interval, so this is a fixed ring buffer without allocation. The median is computed only when
+//! a camera is silent or its source has ended.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many intervals are kept: enough that one that is odd does not count.
+/// How many intervals the ring has: enough that a single unusual one does not matter.
 const KEPT: usize = 8;
 
 /// The last intervals between the pictures of a camera.
@@ -15,16 +15,16 @@ const KEPT: usize = 8;
 pub(crate) struct Rhythm {
     pictures: u64,
     last_at: Option<Instant>,
-    /// Whether the source was opened again since the last picture.
+    /// Whether the source was reopened since the last picture.
     is_interrupted: bool,
     /// All intervals.
     all: Ring,
-    /// Those within which the source was open all the time: the others hold our own waiting for the next opening.
+    /// Intervals during which the source stayed open. The others include our own wait before the source was reopened.
     within_opening: Ring,
 }
 
 impl Rhythm {
-    /// Notes a picture that came at `now`.
+    /// Records a picture that came at `now`.
     pub(crate) fn note(&mut self, now: Instant) {
         if let Some(last_at) = self.last_at {
             let interval = now.saturating_duration_since(last_at);
@@ -38,17 +38,17 @@ impl Rhythm {
         self.pictures += 1;
     }
 
-    /// Notes that the source is opened again.
+    /// Records that the source is reopened.
     pub(crate) fn interrupt(&mut self) {
         self.is_interrupted = true;
     }
 
-    /// How many pictures have come.
+    /// The number of pictures so far.
     pub(crate) fn pictures(&self) -> u64 {
         self.pictures
     }
 
-    /// When the last one came.
+    /// When the last picture came.
     pub(crate) fn last_at(&self) -> Option<Instant> {
         self.last_at
     }
@@ -58,7 +58,7 @@ impl Rhythm {
         self.all.median()
     }
 
-    /// The same for an open source; `None` for one that gives no more than a picture each time that it is opened.
+    /// The same for an open source; `None` if each opening delivers only one picture.
     pub(crate) fn interval_within_opening(&self) -> Option<Duration> {
         self.within_opening.median()
     }
@@ -67,7 +67,7 @@ impl Rhythm {
 #[derive(Debug, Clone, Copy, Default)]
 struct Ring {
     intervals: [Duration; KEPT],
-    /// How many were ever pushed.
+    /// How many intervals were ever pushed.
     count: usize,
 }
 
@@ -77,7 +77,8 @@ impl Ring {
         self.count += 1;
     }
 
-    /// The upper one where there are two: a camera that sends each picture twice is as slow as its longer intervals.
+    /// Of an even number, the upper of the two middle values: a camera that sends each picture twice is as slow as its
+    /// longer intervals.
     fn median(&self) -> Option<Duration> {
         let len = self.count.min(KEPT);
         let mut sorted = self.intervals;
@@ -93,7 +94,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A rhythm of pictures with these seconds between them.
+    /// Intervals of these seconds.
     fn rhythm(seconds: &[u32]) -> Rhythm {
         let (mut rhythm, mut now) = (Rhythm::default(), Instant::now());
         rhythm.note(now);

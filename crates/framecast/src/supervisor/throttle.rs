@@ -1,11 +1,11 @@
-//! A bound on the rate of a source.
+//! A rate limit on a source.
 
 use std::time::{Duration, Instant};
 
-/// How many frames may come at once after a pause: cameras deliver unevenly, but no flood passes.
+/// How many frames may come at once after a pause: cameras deliver unevenly, but a flood must not pass.
 const BURST: f64 = 3.0;
 
-/// Lets through a given number of frames per second, evenly.
+/// Lets a given number of frames per second pass, evenly.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     per_second: f64,
@@ -18,7 +18,7 @@ impl Throttle {
         Self { per_second, credit: BURST, refilled_at: now }
     }
 
-    /// The same for a source that is opened again: not everything may come at once again.
+    /// The same for a source that is reopened: it gets no second burst.
     pub(crate) fn without_burst(self) -> Self {
         Self { credit: 1.0, ..self }
     }
@@ -35,7 +35,7 @@ impl Throttle {
         true
     }
 
-    /// When the next frame may pass, as far as is known at the last call of [`admits`](Self::admits).
+    /// When the next frame may pass, as of the last call of [`admits`](Self::admits).
     pub(crate) fn ready_at(&self) -> Instant {
         let missing = (1.0 - self.credit).max(0.0);
         self.refilled_at + Duration::from_secs_f64(missing / self.per_second)
@@ -72,7 +72,7 @@ mod tests {
         let mut throttle = Throttle::new(10.0, now);
         while throttle.admits(now) {}
         assert_eq!(throttle.ready_at(), now + Duration::from_millis(100));
-        // The clock's last nanosecond may be lost in the sum.
+        // The addition may round off the clock's last nanosecond.
         assert!(throttle.admits(throttle.ready_at() + Duration::from_nanos(1)));
     }
 

@@ -1,27 +1,27 @@
-//! So many at once, and more at a rate.
+//! A token bucket: a burst at once, and then a steady rate.
 
 use std::time::{Duration, Instant};
 
-/// What a [`Bucket`] holds, and how fast it fills.
+/// The size of a [`Bucket`], and its fill rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
-    /// How many may come at once.
+    /// How many tokens a full bucket has.
     pub(crate) burst: u32,
-    /// After how long one more may come.
+    /// The time for one more token.
     pub(crate) interval: Duration,
 }
 
-/// How far one is ahead of its rate: the time at which its bucket is full again.
+/// A client's bucket, stored as the time at which it is full again.
 #[derive(Debug, Default)]
 pub(crate) struct Bucket {
     full_at: Option<Instant>,
 }
 
 impl Bucket {
-    /// Takes one out.
+    /// Takes one token.
     ///
     /// # Errors
-    /// How long to wait until there is one.
+    /// The bucket is empty; the error is the wait for the next token.
     pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let full_at = self.full_at.unwrap_or(now).max(now) + rate.interval;
         let most = now + rate.interval * rate.burst;

@@ -1,6 +1,6 @@
-//! Clients as they are counted, and what is remembered of each: of so many at most, whoever asks.
+//! The identity of clients for limits, and a bounded table of what the server remembers of each.
 //!
-//! `now` is always an argument. What is counted, and what follows from it, belongs to who asks.
+//! `now` is always an argument. The callers decide what to count and which limits follow from it.
 
 mod bucket;
 mod window;
@@ -14,14 +14,15 @@ use framecast_outputs::client_key;
 pub(crate) use bucket::{Bucket, Rate};
 pub(crate) use window::Window;
 
-/// Of how many clients something is remembered: more than attack at once, in a megabyte or two.
+/// How many clients a table remembers: more than attack at once, in one or two megabytes.
 pub(crate) const MAX_CLIENTS: usize = 4096;
 
-/// Whom a request counts for: an address, of IPv6 its /64. All who come over a UNIX socket, and not for another, are one.
+/// The client that a request counts for: an address, for IPv6 its /64. All clients on a UNIX socket count as one,
+/// unless a proxy names theirs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Client {
     address: Option<IpAddr>,
-    /// A proxy passed its requests on, and named nobody beyond this machine.
+    /// A proxy forwarded the request, and named no client beyond this machine.
     is_proxy: bool,
 }
 
@@ -30,13 +31,14 @@ impl Client {
         Self { address: address.map(client_key), is_proxy: false }
     }
 
-    /// The client of a request that a proxy passed on: it is not this machine itself, whatever the proxy says.
+    /// The client of a request that a proxy forwarded. Whatever the proxy says, it does not count as this machine
+    /// itself.
     pub(crate) fn through_proxy(address: Option<IpAddr>) -> Self {
         let client = Self::new(address);
         Self { is_proxy: client.is_here(), ..client }
     }
 
-    /// Whether it is this machine itself, by its usual address or over a UNIX socket.
+    /// Whether it is this machine itself, by its usual loopback address or over a UNIX socket.
     pub(crate) fn is_here(self) -> bool {
         let is_usual =
             |address| address == Ipv4Addr::LOCALHOST || address == client_key(Ipv6Addr::LOCALHOST.into());
@@ -44,7 +46,7 @@ impl Client {
     }
 }
 
-/// What is remembered of clients, of [`MAX_CLIENTS`] at most: those that were touched last.
+/// A table of at most [`MAX_CLIENTS`] clients: the most recently used ones.
 #[derive(Debug)]
 pub(crate) struct Clients<T>(HashMap<Client, Entry<T>>);
 
@@ -61,7 +63,7 @@ impl<T> Default for Clients<T> {
 }
 
 impl<T: Default> Clients<T> {
-    /// What is remembered of `client`, to be changed.
+    /// The entry of `client`, to change it; creates it if necessary.
     pub(crate) fn touch(&mut self, client: Client, now: Instant) -> &mut T {
         self.make_room(client);
         let entry = self.0.entry(client).or_insert_with(|| Entry { touched_at: now, what: T::default() });
@@ -69,7 +71,7 @@ impl<T: Default> Clients<T> {
         &mut entry.what
     }
 
-    /// Makes sure that there is room for `client`: what was remembered of the one that is forgotten for it.
+    /// Makes room for `client`. If that evicts another client, returns its entry.
     pub(crate) fn make_room(&mut self, client: Client) -> Option<T> {
         if self.0.len() < MAX_CLIENTS || self.0.contains_key(&client) {
             return None;
@@ -78,12 +80,12 @@ impl<T: Default> Clients<T> {
         oldest.and_then(|client| self.0.remove(&client)).map(|entry| entry.what)
     }
 
-    /// What is remembered of `client`.
+    /// The entry of `client`.
     pub(crate) fn get(&self, client: Client) -> Option<&T> {
         self.0.get(&client).map(|entry| &entry.what)
     }
 
-    /// When `client` was touched last.
+    /// When `client` was last used.
     pub(crate) fn touched_at(&self, client: Client) -> Option<Instant> {
         self.0.get(&client).map(|entry| entry.touched_at)
     }

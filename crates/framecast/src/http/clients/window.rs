@@ -1,14 +1,14 @@
-//! How many within a second.
+//! A sliding window of one second.
 
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The times of the last `N`: whether one more within a second of them would be too many.
+/// The times of the last `N` events. It tells whether one more within a second would exceed the limit.
 #[derive(Debug)]
 pub(crate) struct Window<const N: usize> {
     times: [Option<Instant>; N],
-    /// Where the oldest of them is.
+    /// The index of the oldest time.
     oldest: usize,
 }
 
@@ -19,13 +19,13 @@ impl<const N: usize> Default for Window<N> {
 }
 
 impl<const N: usize> Window<N> {
-    /// How long to wait until there are fewer than `N` within a second; `None` where there are.
+    /// How long to wait until fewer than `N` events are within a second; `None` if that is so now.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         let free_at = self.times[self.oldest]? + SECOND;
         Some(free_at.saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// One more, whether there was room for it or not.
+    /// Records one more event, even over the limit.
     pub(crate) fn add(&mut self, now: Instant) {
         self.times[self.oldest] = Some(now);
         self.oldest = (self.oldest + 1) % N;

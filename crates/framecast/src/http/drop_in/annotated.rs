@@ -1,7 +1,7 @@
-//! Streams whose parts each viewer gets with a head of its own: uStreamer's `extra_headers` and `zero_data`.
+//! Streams whose parts have headers of their own for each viewer: uStreamer's `extra_headers` and `zero_data`.
 //!
-//! These are for programs that look closely, one or two of them: each part is written for its viewer alone, and goes out
-//! as an ordinary body. Streams that can share their bytes go by [`mjpeg::Output`](framecast_outputs::mjpeg::Output).
+//! Only one or two diagnostic programs use these. So each part is written for its viewer alone, and goes out as an
+//! ordinary body. Streams that can share their bytes use [`mjpeg::Output`](framecast_outputs::mjpeg::Output).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use super::DropIn;
 use super::client::Wanted;
 use super::ustreamer::{monotonic, online};
 
-/// When nothing new has come for this long, the last picture is sent again.
+/// After this long without a new picture, the stream sends the last one again.
 const RESEND_AFTER: Duration = Duration::from_secs(1);
 
 const WELL_FORMED: &str = "headers made of numbers and constants are well formed";
@@ -37,7 +37,7 @@ struct Annotated {
     phase: Phase,
     write_timeout: Duration,
     sent_at: Instant,
-    /// Pictures in this second and in the one before.
+    /// Counts the pictures in this second and in the one before.
     rate: Rate,
 }
 
@@ -53,7 +53,7 @@ struct Rate {
     fps: u32,
 }
 
-/// The answer to `request` for a stream as `wanted`; its head is the caller's.
+/// The answer to `request`, for a stream as `wanted`. The caller sets its head.
 pub(super) fn respond(
     drop_in: &DropIn,
     feed: &Arc<Feed>,
@@ -122,7 +122,7 @@ impl Annotated {
         }
     }
 
-    /// The next picture, or the one before again when there is none for a while.
+    /// The next picture; the last one again if none comes for a while.
     async fn next_update(&mut self) -> Option<Update> {
         loop {
             match timeout_at(self.sent_at + RESEND_AFTER, self.subscriber.next_update()).await {
@@ -153,7 +153,7 @@ impl Annotated {
         part
     }
 
-    /// Of a picture's way no more is known than when it was captured, which stands for the steps after it too.
+    /// Only the capture time of a picture is known, so it also stands for the later steps.
     fn headers(&self, update: &Update, length: usize) -> Vec<(&'static str, String)> {
         let now = SystemTime::now();
         let mut headers = vec![
@@ -203,7 +203,7 @@ fn now() -> String {
     write_unix_seconds(SystemTime::now())
 }
 
-/// All that can be said of a part before its picture is known.
+/// The headers of a part that are known before its picture.
 fn ahead(timestamp: &str) -> [(&'static str, &str); 2] {
     [("Content-Type", "image/jpeg"), ("X-Timestamp", timestamp)]
 }

@@ -1,5 +1,5 @@
-//! camera-streamer's `/status`, `/option` and `/control`, and word that there is no video
-//! (`cmd/camera-streamer/{http.c,status.cc}` there). Its pictures have uStreamer's and mjpg-streamer's paths.
+//! camera-streamer's `/status`, `/option` and `/control`, and refusals for its video paths
+//! (`cmd/camera-streamer/{http.c,status.cc}` there). Its pictures use the paths of uStreamer and mjpg-streamer.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::http::controls::Device;
 pub(super) const NO_VIDEO: &[&str] =
     &["/video", "/video.mp4", "/video.mkv", "/video.h264", "/video.m3u8", "/webrtc"];
 
-/// 501: what would play it is told, so that nobody looks for a fault.
+/// 501 with a reason, so that the user of a video player does not look for a fault.
 pub(super) async fn no_video() -> Refusal {
     let message = "this server sends JPEG pictures, no H.264 and no WebRTC: /stream is the stream, \
                    /snapshot.jpg a picture"
@@ -56,7 +56,7 @@ struct Output {
     dropped: u64,
 }
 
-/// A camera, by its name alone: paths and URLs are nobody's business.
+/// A camera by its name alone; paths and URLs stay private.
 #[derive(Serialize)]
 struct Listed {
     name: String,
@@ -85,7 +85,7 @@ struct Endpoint {
     uri: String,
 }
 
-/// `/status`: what there is, with addresses under the host that the client asked for.
+/// `/status`: the cameras, with addresses under the host that the client used.
 pub(super) async fn status(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
     let query = Query::parse(request.uri().query());
     let camera = drop_in.camera(&query)?;
@@ -121,7 +121,8 @@ pub(super) async fn status(State(drop_in): State<DropIn>, request: Request) -> R
     Ok(json("application/json", &status))
 }
 
-/// `/option?key=KEY&value=VALUE` or `/option?KEY=VALUE`: sets a control, and says so as text. Without either it lists them.
+/// `/option?key=KEY&value=VALUE` or `/option?KEY=VALUE`: sets a control, and confirms that as text. Without either it
+/// lists the controls.
 pub(super) async fn option(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
     let query = Query::parse(request.uri().query());
     let camera = drop_in.camera(&query)?;
@@ -131,7 +132,7 @@ pub(super) async fn option(State(drop_in): State<DropIn>, request: Request) -> R
     };
     if asked.is_empty() {
         let device = Device::of(camera)?;
-        // To ask a device is to open it.
+        // A list of the controls would open the device.
         let is_head = request.method() == Method::HEAD;
         let controls = if is_head { Vec::new() } else { device.controls().await? };
         let names: Vec<&str> = controls.iter().map(|control| control.id.as_str()).collect();
@@ -154,7 +155,7 @@ pub(super) async fn option(State(drop_in): State<DropIn>, request: Request) -> R
     Ok(plain(status, visible_lines(&said.concat()).into_owned()))
 }
 
-/// Sets the control whose name is `key` when all but letters and digits is left out of both, as camera-streamer does.
+/// Sets the control whose name equals `key`, if both are reduced to letters and digits, as in camera-streamer.
 async fn set(camera: &Arc<Camera>, key: &str, value: &str) -> Result<(), Refusal> {
     let controls = Device::of(camera)?.controls().await?;
     let wanted = bare(key);
@@ -168,7 +169,7 @@ fn bare(name: &str) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// `/control`: the camera's page, where its controls are.
+/// `/control`: redirects to the camera's page, which has its controls.
 pub(super) async fn control(State(drop_in): State<DropIn>, request: Request) -> Result<Redirect, Refusal> {
     let query = Query::parse(request.uri().query());
     let name = percent_encoded(drop_in.camera(&query)?.feed.name());
@@ -179,7 +180,7 @@ fn plain(status: StatusCode, text: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
-        // What was asked for is said again.
+        // The answer repeats text of the request.
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     (status, headers, text).into_response()

@@ -1,4 +1,4 @@
-//! What the clients of uStreamer's `/stream` asked for, for `/state` to tell.
+//! The options of uStreamer's `/stream` clients, which `/state` lists.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::query::Query;
 
-/// A key is in a cookie and in `/state`; what is longer is cut.
+/// The longest key; a longer one is cut. It appears in a cookie and in `/state`.
 const MAX_KEY_CHARS: usize = 64;
 
-/// A rate is counted over this at least.
+/// The shortest time over which a rate is measured.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What a client of `/stream` asked for.
+/// The options of one `/stream` client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Wanted {
     pub(super) extra_headers: bool,
@@ -40,7 +40,7 @@ impl Wanted {
     }
 }
 
-/// Who came by `/stream` and what they asked for, by the number of their record. Cheap to clone.
+/// The clients of `/stream` with their options, by the number of their record. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Clients(Arc<Mutex<BTreeMap<u64, Client>>>);
 
@@ -51,7 +51,7 @@ struct Client {
     rate: Rate,
 }
 
-/// A client's rate between two looks at it.
+/// A client's frame rate between two requests for `/state`.
 #[derive(Debug)]
 struct Rate {
     seen_at: Instant,
@@ -68,7 +68,7 @@ pub(super) struct Shown {
 }
 
 impl Clients {
-    /// Remembers what the viewer of `record` asked for, as long as it stays.
+    /// Remembers the options of the viewer of `record` until it leaves.
     pub(super) fn add(&self, record: &Arc<Record>, wanted: Wanted) {
         let rate = Rate { seen_at: Instant::now(), seen_frames: 0, fps: 0 };
         let client = Client { record: Arc::downgrade(record), wanted, rate };
@@ -77,7 +77,7 @@ impl Clients {
         clients.insert(record.id(), client);
     }
 
-    /// All of `viewers` by their ids, those who came by another path too.
+    /// All `viewers` by their ids, including those of other paths.
     pub(super) fn show(&self, viewers: &[Arc<Record>]) -> BTreeMap<String, Shown> {
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -95,7 +95,8 @@ impl Clients {
 }
 
 impl Rate {
-    /// The rate at `now`, when `frames` have been sent: over the last look's time, if that is long enough.
+    /// The rate at `now`, when `frames` have been sent. It covers the time since the last measurement, if that is long
+    /// enough.
     fn at(&mut self, now: Instant, frames: u64) -> u64 {
         let span = now.duration_since(self.seen_at);
         if span >= WINDOW {
@@ -106,7 +107,7 @@ impl Rate {
     }
 }
 
-/// The rate of a viewer since it came.
+/// A viewer's average rate since it came.
 fn mean_fps(record: &Record) -> u64 {
     let span = SystemTime::now().duration_since(record.since()).unwrap_or_default();
     per_second(record.frames(), span)
@@ -116,7 +117,7 @@ fn per_second(frames: u64, span: Duration) -> u64 {
     if span < WINDOW { 0 } else { (frames as f64 / span.as_secs_f64()).round() as u64 }
 }
 
-/// A client's id: sixteen hexadecimal digits, as uStreamer's are, from when it came and its number.
+/// A client's id: sixteen hexadecimal digits, as in uStreamer, made from its start and its number.
 pub(super) fn id(record: &Record) -> String {
     let since = record.since().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let micros = u64::try_from(since.as_micros()).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Setting a control by a GET, as mjpg-streamer and camera-streamer have it.
+//! Sets a control by a GET, as in mjpg-streamer and camera-streamer.
 //!
-//! A GET can come from any page that a browser shows, so it must show where it came from before it may change something:
+//! Any page in a browser can send a GET. So the request must prove its origin before it may change something:
 //! [`guard::may_change`](crate::http::guard::may_change).
 
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use crate::controls::Changes;
 use crate::http::controls::Device;
 use crate::http::guard;
 
-/// What mjpg-streamer's groups may be: generic commands and V4L2 controls are both by a control's number. Resolution,
-/// JPEG quality and the rest are settings here.
+/// The supported groups of mjpg-streamer: generic commands and V4L2 controls, both by a control's number. Resolution,
+/// JPEG quality and the rest are settings of the configuration here.
 const CONTROL_GROUPS: [&str; 2] = ["0", "1"];
 
-/// The number of the `n`th control of a camera: its device's own, or its place from 1.
+/// The number of a camera's `n`th control: the device's own number, or its position from 1.
 pub(super) fn number(n: usize, control: &Control) -> u32 {
     control.number.unwrap_or_else(|| u32::try_from(n + 1).unwrap_or(u32::MAX))
 }
 
-/// `/?action=command&dest=&plugin=&id=&group=&value=`: the id is a control's number or its name. The answer is the id and
-/// `0`, or `-1` for what could not be done. Only after [`check_may_act`].
+/// `/?action=command&dest=&plugin=&id=&group=&value=`: the id is a control's number or its name. The answer is the id
+/// and `0`, or `-1` if the command failed. The caller must call [`check_may_act`] before.
 pub(super) async fn carry_out(drop_in: &DropIn, query: &Query) -> Result<Response, Refusal> {
     let Some(id) = query.get("id").filter(|id| !id.is_empty()) else {
         let message = "id= is missing: the number or the name of the control to set".to_owned();
@@ -66,7 +66,7 @@ async fn set(drop_in: &DropIn, query: &Query, id: &str) -> Result<(), Refusal> {
 /// Sets the control whose number or id is `id`.
 ///
 /// # Errors
-/// There is none, or the device refuses the value.
+/// The camera has no such control, or the device refuses the value.
 pub(super) async fn set_one(camera: &Arc<Camera>, id: &str, value: &str) -> Result<(), Refusal> {
     let controls = Device::of(camera)?.controls().await?;
     let found = controls
@@ -86,7 +86,7 @@ pub(super) async fn set_one(camera: &Arc<Camera>, id: &str, value: &str) -> Resu
     Device::of(camera)?.set(changes).await
 }
 
-/// The value as the control's kind has it.
+/// Parses the value for the control's kind.
 fn read(control: &Control, value: &str) -> ControlValue {
     if matches!(control.kind, ControlKind::Text { .. }) {
         return ControlValue::Text(value.to_owned());
@@ -99,10 +99,11 @@ fn read(control: &Control, value: &str) -> ControlValue {
     }
 }
 
-/// To be asked before a request that axum takes for a GET changes something.
+/// Checks whether a request may change something. Handlers call it first, because axum routes HEAD to GET handlers.
 ///
 /// # Errors
-/// 403 when the request is a HEAD, which changes nothing, or may come from another site's page that is not in `cors_origins`.
+/// 403 for a HEAD, which changes nothing, and for a request that may come from another site's page that is not in
+/// `cors_origins`.
 pub(super) fn check_may_act(drop_in: &DropIn, request: &Request) -> Result<(), Refusal> {
     let message = if *request.method() == Method::HEAD {
         "HEAD carries nothing out; use GET, or set controls with PATCH /api/cameras/NAME/controls"

@@ -1,6 +1,6 @@
 //! go2rtc's `/api/frame.jpeg`, `/api/stream.mjpeg` and `/api/streams` (`internal/mjpeg` and `internal/streams` there).
 //!
-//! `src` is a camera's name. A source's URL in its place, which go2rtc would open, is not taken.
+//! `src` is a camera's name. go2rtc would also open a source's URL; Framecast refuses one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::query::Query;
 use super::{DropIn, json, picture_answer};
 
-/// The longest `cache=` that is taken as it is: a day.
+/// The longest `cache=`: a day. A longer one is cut to it.
 const MAX_CACHE: Duration = Duration::from_hours(24);
 
 /// Its paths for coded video.
@@ -36,7 +36,7 @@ pub(super) async fn frame(State(drop_in): State<DropIn>, request: Request) -> Re
     Ok(picture_answer(picture.as_ref(), &[("cache-control", "no-cache"), ("pragma", "no-cache")]))
 }
 
-/// `/api/stream.mjpeg?src=&w=&h=`; its boundary is `frame`, as ours.
+/// `/api/stream.mjpeg?src=&w=&h=`; its boundary is `frame`, as in our own streams.
 pub(super) async fn stream(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
     let query = Query::parse(request.uri().query());
     let feed = source(&drop_in, &query)?;
@@ -44,7 +44,7 @@ pub(super) async fn stream(State(drop_in): State<DropIn>, request: Request) -> R
     drop_in.stream(&feed, rendition(&query)?, style, &request)
 }
 
-/// A camera as go2rtc lists it. Its source's URL may hold secrets: the driver's name stands for it.
+/// A camera in go2rtc's form. The driver's name replaces the source's URL, which may contain secrets.
 #[derive(Serialize)]
 struct Stream {
     producers: [Producer; 1],
@@ -63,7 +63,7 @@ struct Consumer {
     bytes_send: u64,
 }
 
-/// `/api/streams`, and `?src=` for one of them.
+/// `/api/streams`, or with `?src=` one of them.
 pub(super) async fn streams(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
     let query = Query::parse(request.uri().query());
     let viewers = drop_in.context.viewers.list();
@@ -96,7 +96,7 @@ fn source(drop_in: &DropIn, query: &Query) -> Result<Arc<Feed>, Refusal> {
     }
 }
 
-/// The rendition that `w` or `width` and `h` or `height` ask for.
+/// The rendition for `w` or `width` and `h` or `height`.
 fn rendition(query: &Query) -> Result<Rendition, Refusal> {
     let mut rendition = Rendition::default();
     if let Some(width) = side(query, ["w", "width"])? {

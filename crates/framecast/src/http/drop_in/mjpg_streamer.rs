@@ -1,4 +1,4 @@
-//! mjpg-streamer's `/?action=…`, POST `/stream` and descriptions, as its `plugins/output_http/httpd.c` answers them.
+//! mjpg-streamer's `/?action=…`, POST `/stream` and descriptions, as in its `plugins/output_http/httpd.c`.
 //!
 //! Its inputs are our cameras, counted from 0 in the order of the configuration. All values of its JSON are text.
 
@@ -27,22 +27,23 @@ const HEAD: [(&str, &str); 3] = [
     ("expires", EXPIRES),
 ];
 
-/// What its descriptions are served as.
+/// The content type of its descriptions.
 const JAVASCRIPT: &str = "application/x-javascript";
 
-/// What `/?action=` can be, with the input's number where it has one.
+/// The values of `/?action=`, with the input's number if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Stream(Option<usize>),
     Snapshot(Option<usize>),
     Command,
-    /// Saves a picture, which this server does not.
+    /// Saves a picture, which this server does not support.
     Take,
 }
 
 impl Action {
-    /// Reads `stream`, `stream_1` and so on; `None` for what is no action there, which there shows the page. mjpg-streamer looks
-    /// only at how a request begins, and so many write `stream?dummy=param.mjpg`, for players that go by a name's end.
+    /// Parses `stream`, `stream_1` and so on; `None` for an unknown action, for which mjpg-streamer shows the page.
+    /// mjpg-streamer compares only the beginning, so many clients write `stream?dummy=param.mjpg`, for players that go
+    /// by the extension.
     pub(super) fn parse(value: &str) -> Option<Self> {
         let value = value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()?;
         let (name, number) = match value.split_once('_') {
@@ -85,13 +86,13 @@ pub(super) async fn act(
     }
 }
 
-/// POST `/stream`: the first input's.
+/// POST `/stream`: the first input's stream.
 pub(super) async fn stream(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
     let query = Query::parse(request.uri().query());
     parts(&drop_in, &drop_in.camera(&query)?.feed, &query, &request)
 }
 
-/// The camera with this number, or else the one that `?camera=` names.
+/// The camera with this number, or else the one in `?camera=`.
 fn input<'d>(drop_in: &'d DropIn, number: Option<usize>, query: &Query) -> Result<&'d Arc<Camera>, Refusal> {
     match number {
         Some(number) => drop_in.nth_camera(number),
@@ -120,7 +121,7 @@ struct Output {
     controls: [Described; 0],
 }
 
-/// A control as mjpg-streamer describes it: V4L2's numbers, as text.
+/// A control in mjpg-streamer's form: V4L2's numbers, as text.
 #[derive(Serialize)]
 struct Described {
     name: String,
@@ -154,14 +155,14 @@ pub(super) async fn first_input(state: State<DropIn>, request: Request) -> Resul
     describe_input(state.camera(&Query::parse(request.uri().query()))?, request.method()).await
 }
 
-/// `/input_N.json`: the controls of the camera, and the size that it has now.
+/// `/input_N.json`: the camera's controls and its current size.
 pub(super) async fn input_json(state: State<DropIn>, n: usize, method: Method) -> Result<Response, Refusal> {
     describe_input(state.nth_camera(n)?, &method).await
 }
 
 async fn describe_input(camera: &Arc<Camera>, method: &Method) -> Result<Response, Refusal> {
     let device = Device::of(camera)?;
-    // To ask a device is to open it.
+    // A list of the controls would open the device.
     if method == Method::HEAD {
         return Ok(of_unknown_length(JAVASCRIPT));
     }
@@ -179,7 +180,7 @@ async fn describe_input(camera: &Arc<Camera>, method: &Method) -> Result<Respons
     Ok(json(JAVASCRIPT, &Input { controls: described, formats: formats.into_iter().collect() }))
 }
 
-/// `/output_0.json`: this server's one output, which has no controls.
+/// `/output_0.json`: this server's only output, which has no controls.
 pub(super) async fn output() -> Response {
     json(JAVASCRIPT, &Output { controls: [] })
 }
@@ -198,7 +199,7 @@ struct Plugin {
     args: &'static str,
 }
 
-/// `/program.json`: the cameras and their drivers. Never a source's URL, which may hold secrets.
+/// `/program.json`: the cameras with their drivers' names instead of their sources' URLs, which may contain secrets.
 pub(super) async fn program(State(drop_in): State<DropIn>) -> Response {
     let input = |(n, camera): (usize, &Arc<Camera>)| Plugin {
         id: n.to_string(),
@@ -222,7 +223,7 @@ fn describe(n: usize, control: &Control) -> Described {
         ControlKind::Button => ("4", [0, 0, 0]),
         ControlKind::Text { min, max } => ("7", [*min, *max, 1]),
         ControlKind::Bitmask { max } => ("8", [0, *max, 0]),
-        // One that is added later is shown, and cannot be set by a number.
+        // A kind that is added later appears in the list, but cannot be set by a number.
         _ => ("0", [0, 0, 0]),
     };
     let menu = match &control.kind {

@@ -1,9 +1,9 @@
-//! The paths of other programs, so that what was made for them works with Framecast unchanged: uStreamer,
-//! mjpg-streamer, camera-streamer, Motion and go2rtc.
+//! The paths of other programs, so that their clients work with Framecast unchanged: uStreamer, mjpg-streamer,
+//! camera-streamer, Motion and go2rtc.
 //!
-//! [`routes`] is the table of all of them. Plain streams go the way of ours ([`mjpeg::Output`]), with another head. None
-//! of these paths is one of ours, nor below `/cameras/`, so a camera may be called anything. `docs/drop-in.md` says
-//! what is answered otherwise than there, and why.
+//! [`routes`] is the table of all of them. Plain streams use our own ([`mjpeg::Output`]) with another head. None of
+//! these paths equals one of ours or is below `/cameras/`, so a camera may have any name. `docs/drop-in.md` lists the
+//! differences, with reasons.
 
 mod annotated;
 mod camera_streamer;
@@ -37,34 +37,34 @@ use crate::camera::Camera;
 use client::Clients;
 use query::Query;
 
-/// The date that mjpg-streamer and uStreamer say live pictures have expired at.
+/// The `Expires` date that mjpg-streamer and uStreamer send with live pictures.
 const EXPIRES: &str = "Mon, 3 Jan 2000 12:34:56 GMT";
 
-/// What the drop-in paths need to know. Cheap to clone.
+/// The state of the drop-in paths. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct DropIn {
     context: Context,
     output: mjpeg::Output,
-    /// What those who came by uStreamer's path asked for.
+    /// The options of the clients of uStreamer's path.
     clients: Clients,
     /// The other sites whose pages may set controls.
     origins: Arc<Origins>,
     shutdown: CancellationToken,
 }
 
-/// All paths that are answered for other programs' clients, but for `/?action=`, which is [`answer_actions`].
+/// All drop-in paths except `/?action=`, which is [`answer_actions`].
 pub(super) fn routes(drop_in: &DropIn) -> Router {
     let mut router = Router::new()
-        // uStreamer; a POST is mjpg-streamer's.
+        // uStreamer; POST is mjpg-streamer's.
         .route("/stream", get(ustreamer::stream).post(mjpg_streamer::stream).options(options))
         .route("/snapshot", get(ustreamer::snapshot).options(options))
         .route("/state", get(ustreamer::state).options(options))
-        // mjpg-streamer; those with a number are below.
+        // mjpg-streamer; the paths with a number are below.
         .route("/program.json", get(mjpg_streamer::program).options(options))
         .route("/input.json", get(mjpg_streamer::first_input).options(options))
         .route("/output.json", get(mjpg_streamer::output).options(options))
         .route("/output_0.json", get(mjpg_streamer::output).options(options))
-        // camera-streamer, which has /stream, /snapshot and /?action= too; /snapshot.jpg is ours.
+        // camera-streamer, which also has /stream, /snapshot and /?action=; /snapshot.jpg is ours.
         .route("/status", get(camera_streamer::status).options(options))
         .route("/option", get(camera_streamer::option).post(camera_streamer::option).options(options))
         .route("/control", get(camera_streamer::control).options(options))
@@ -79,7 +79,7 @@ pub(super) fn routes(drop_in: &DropIn) -> Router {
         let input = move |state, method| mjpg_streamer::input_json(state, n, method);
         router = router.route(&format!("/input_{n}.json"), get(input).options(options));
     }
-    // Motion: cameras count from 1, and 0, which is all of them there, is the default one.
+    // Motion counts cameras from 1. There 0 means all cameras; here it is the default one.
     for n in 0..=drop_in.context.cameras.len() {
         router = router.route(&format!("/{n}/mpegts/stream"), get(camera_streamer::no_video));
         for kind in motion::Kind::ALL {
@@ -93,7 +93,7 @@ pub(super) fn routes(drop_in: &DropIn) -> Router {
     router.with_state(drop_in.clone())
 }
 
-/// Answers mjpg-streamer's `/?action=…` in place of `page`, whose `/` it is without.
+/// Answers mjpg-streamer's `/?action=…` before `page`, which has the same path `/`.
 pub(super) fn answer_actions(page: Router, drop_in: &DropIn) -> Router {
     page.layer(middleware::from_fn_with_state(drop_in.clone(), action))
 }
@@ -114,7 +114,7 @@ async fn action(State(drop_in): State<DropIn>, request: Request, next: Next) -> 
     }
 }
 
-/// Says of `/?action=…` that it is switched off, where it is: the page in its place would look like a fault.
+/// If the drop-in paths are off, answers `/?action=…` with that reason: the page in its place would look like a fault.
 pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
     if wanted(&Query::parse(request.uri().query()), &request).is_none() {
         return next.run(request).await;
@@ -124,13 +124,13 @@ pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
     Refusal { status: StatusCode::NOT_FOUND, message }.into_response()
 }
 
-/// The action that `request` asks for by `query`, known or not.
+/// The action in `query`, known or not.
 fn wanted<'q>(query: &'q Query, request: &Request) -> Option<&'q str> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     query.get("action").filter(|action| !action.is_empty() && is_read && request.uri().path() == "/")
 }
 
-/// What is wrong with `path`, where nothing is, if it is that of a camera by its number; there are `count` cameras.
+/// The error for `path`, if it is the path of a camera by its number; there are `count` cameras.
 pub(super) fn missing_camera(path: &str, count: usize) -> Option<Refusal> {
     let (number, first) = match path.strip_prefix("/input_") {
         Some(rest) => (rest.strip_suffix(".json")?, 0),
@@ -146,13 +146,13 @@ pub(super) fn missing_camera(path: &str, count: usize) -> Option<Refusal> {
     Some(no_camera(number, count, first))
 }
 
-/// There is no camera of this number, where they count from `first`.
+/// The error for a missing camera number; the numbers begin at `first`.
 fn no_camera(number: usize, count: usize, first: usize) -> Refusal {
     let message = format!("there is no camera {number}: there are {count}, counted from {first}");
     Refusal { status: StatusCode::NOT_FOUND, message }
 }
 
-/// Answers OPTIONS as uStreamer does: 200 and nothing.
+/// Answers OPTIONS as uStreamer does: 200 without a body.
 async fn options() -> impl IntoResponse {
     (StatusCode::OK, [(header::ALLOW, "GET, HEAD, OPTIONS")])
 }
@@ -164,7 +164,7 @@ impl DropIn {
         Self { context: context.clone(), output, clients: Clients::default(), origins, shutdown }
     }
 
-    /// The camera that `?camera=NAME` asks for; the default one without it.
+    /// The camera in `?camera=NAME`; the default one without it.
     fn camera(&self, query: &Query) -> Result<&Arc<Camera>, Refusal> {
         match query.get("camera") {
             Some(name) => self.context.camera(name),
@@ -172,7 +172,7 @@ impl DropIn {
         }
     }
 
-    /// The camera in the `n`th place of the configuration, counted from 0.
+    /// The camera at index `n` of the configuration, from 0.
     fn nth_camera(&self, n: usize) -> Result<&Arc<Camera>, Refusal> {
         let cameras = &self.context.cameras;
         cameras.get(n).ok_or_else(|| match cameras.len() {
@@ -181,7 +181,7 @@ impl DropIn {
         })
     }
 
-    /// A stream of `feed` with our own head and parts between `boundary`s.
+    /// A stream of `feed` with our own head, whose parts are separated by `boundary`.
     fn stream(
         &self,
         feed: &Arc<Feed>,
@@ -207,7 +207,7 @@ impl DropIn {
     }
 }
 
-/// An answer with `picture`, or its head alone, that has `headers` and is not kept by anyone.
+/// An answer with `picture`, or its head alone. It has `headers` and forbids caching.
 fn picture_answer(picture: Option<&Update>, headers: &[(&'static str, &str)]) -> Response {
     let body = picture.map(|update| Body::from(update.frame.data.clone())).unwrap_or_default();
     let mut response = Response::new(body);
@@ -222,13 +222,13 @@ fn picture_answer(picture: Option<&Update>, headers: &[(&'static str, &str)]) ->
     response
 }
 
-/// Gives `response` these headers in this order in place of those that it has.
+/// Replaces the headers of `response` by these, in this order.
 fn set_head(response: &mut Response, headers: &[(&'static str, &str)]) {
     response.headers_mut().clear();
     for (name, value) in headers {
         insert(response, name, value);
     }
-    // Without it nginx collects parts in its buffers before it passes them on.
+    // Without it, nginx buffers parts before it passes them on.
     insert(response, "x-accel-buffering", "no");
 }
 
@@ -237,7 +237,7 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     response.headers_mut().insert(HeaderName::from_static(name), value);
 }
 
-/// JSON under the name that its readers expect.
+/// JSON under the content type that its clients expect.
 fn json(content_type: &'static str, body: &impl serde::Serialize) -> Response {
     let text = serde_json::to_string(body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];

@@ -1,4 +1,4 @@
-//! Motion's picture paths: `/1/mjpg/stream` and its siblings, `/1/static/stream` for one picture.
+//! Motion's picture paths: `/1/mjpg/stream` and its siblings for streams, `/1/static/stream` for one picture.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,18 +12,18 @@ use framecast_outputs::{Peer, Refusal, snapshot};
 
 use super::{DropIn, picture_answer};
 
-/// What half the width of a camera that gives no picture is taken for.
+/// Half the width to assume for a camera without a picture.
 const UNKNOWN_HALF_PX: u32 = 640;
 
-/// Which of a camera's pictures are wanted.
+/// The kinds of pictures that Motion offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Stream,
-    /// At half the size.
+    /// The camera at half the size.
     Substream,
     Main,
     Source,
-    /// What its detection of motion sees.
+    /// The input of motion detection.
     Motion,
     Secondary,
 }
@@ -32,10 +32,10 @@ impl Kind {
     pub(super) const ALL: [Self; 6] =
         [Self::Stream, Self::Substream, Self::Main, Self::Source, Self::Motion, Self::Secondary];
 
-    /// The rendition of `feed`. What half its size is a picture tells, for which a camera that is closed is opened.
+    /// The rendition of `feed`. To halve the size, it needs a picture, and opens a closed camera for that.
     ///
     /// # Errors
-    /// Pictures of detection, which is not done here.
+    /// Motion's detection pictures, which Framecast does not have.
     async fn rendition(
         self,
         drop_in: &DropIn,
@@ -45,7 +45,7 @@ impl Kind {
         match self {
             Self::Stream | Self::Main | Self::Source => Ok(Rendition::default()),
             Self::Substream => {
-                // Why there is no picture, the stream itself says.
+                // If there is no picture, the stream itself says why.
                 let picture = drop_in.picture(feed, snapshot::Wish::default(), method).await.ok().flatten();
                 let full = picture.filter(|update| !update.is_notice);
                 let width = full.map_or(UNKNOWN_HALF_PX, |update| update.frame.format.width_px / 2);
@@ -72,7 +72,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The camera that Motion numbers `n`.
+/// The camera with Motion's number `n`.
 fn feed(drop_in: &DropIn, n: usize) -> Result<Arc<Feed>, Refusal> {
     Ok(Arc::clone(&drop_in.nth_camera(n.saturating_sub(1))?.feed))
 }

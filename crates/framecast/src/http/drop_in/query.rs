@@ -1,8 +1,8 @@
-//! The parameters of a request, as the programs that are stood in for read them.
+//! A request's parameters, with the rules of the other programs.
 
 use super::super::address;
 
-/// A request's parameters in their order, percent-encoding undone.
+/// A request's parameters in their order, percent-decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -18,12 +18,12 @@ impl Query {
         Self(parsed.collect())
     }
 
-    /// The value of the first parameter called `name`: these programs all take the first.
+    /// The value of the first parameter called `name`, because all these programs take the first.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a switch is on as uStreamer reads it: `1…`, `true`, `yes`. Nothing else is an error; it is off.
+    /// Whether a switch is on by uStreamer's rule: `1…`, `true`, `yes`. Any other value means off and is no error.
     pub(super) fn is_on(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| {
             value.starts_with('1') || value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("yes")

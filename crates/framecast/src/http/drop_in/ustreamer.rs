@@ -1,4 +1,4 @@
-//! uStreamer's `/stream`, `/snapshot` and `/state`, as its version 6 answers them (`src/ustreamer/http/server.c`).
+//! uStreamer's `/stream`, `/snapshot` and `/state`, as in its version 6 (`src/ustreamer/http/server.c`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::camera::Camera;
 const CACHE_CONTROL: &str =
     "no-store, no-cache, must-revalidate, proxy-revalidate, pre-check=0, post-check=0, max-age=0";
 
-/// The size of uStreamer's own picture, which it tells before it has one of the camera.
+/// The size of uStreamer's own placeholder, which it reports until the camera has a picture.
 const BLANK_PX: (u32, u32) = (640, 480);
 
-/// The longest delay that `max_delay` can ask for: a day.
+/// The longest `max_delay`: a day.
 const MAX_DELAY: Duration = Duration::from_hours(24);
 
 /// `/stream?key=&extra_headers=&advance_headers=&dual_final_frames=&zero_data=`.
@@ -35,7 +35,7 @@ pub(super) async fn stream(State(drop_in): State<DropIn>, request: Request) -> R
     let feed = Arc::clone(&drop_in.camera(&query)?.feed);
     let wanted = Wanted::of(&query);
     let mut response = parts(&drop_in, &feed, &query, &wanted, &request)?;
-    // A refusal is not dressed up.
+    // A refusal keeps its own headers.
     if response.status() != StatusCode::OK {
         return Ok(response);
     }
@@ -58,7 +58,7 @@ pub(super) async fn stream(State(drop_in): State<DropIn>, request: Request) -> R
     Ok(response)
 }
 
-/// The stream's parts as `wanted`, for this program's streams and for mjpg-streamer's.
+/// The stream's parts as `wanted`, for the streams of this program and of mjpg-streamer.
 pub(super) fn parts(
     drop_in: &DropIn,
     feed: &Arc<Feed>,
@@ -79,8 +79,8 @@ pub(super) fn parts(
     drop_in.stream(feed, Rendition::default(), style, request)
 }
 
-/// `/snapshot`: 200 with the notice, and `X-UStreamer-Online: false`, while the camera is lost. `?max_delay=`, in
-/// milliseconds, is camera-streamer's.
+/// `/snapshot`: while the camera is lost, 200 with the slate, and `X-UStreamer-Online: false`. `?max_delay=`, in
+/// milliseconds, comes from camera-streamer.
 pub(super) async fn snapshot(State(drop_in): State<DropIn>, request: Request) -> Result<Response, Refusal> {
     let query = Query::parse(request.uri().query());
     let feed = Arc::clone(&drop_in.camera(&query)?.feed);
@@ -181,7 +181,7 @@ pub(super) async fn state(State(drop_in): State<DropIn>, request: Request) -> Re
     Ok(json("application/json", &Answer { ok: true, result }))
 }
 
-/// `HW` is uStreamer's word for JPEG as the device gives it, `CPU` for what is encoded here.
+/// `HW` is uStreamer's word for JPEG from the device, `CPU` for pictures that the server encodes.
 fn encoder(camera: &Camera) -> Encoder {
     let newest = camera.feed.source().newest();
     let is_raw = newest.is_some_and(|frame| frame.format.codec != Codec::Jpeg);
@@ -199,7 +199,7 @@ fn source(camera: &Camera, captured_fps: u64) -> Source {
     let asked_fps = capture.as_ref().and_then(|capture| capture.asked.fps);
     let desired_fps =
         asked_fps.or_else(|| given.and_then(|given| given.fps)).unwrap_or_default().round() as u64;
-    // A camera that is closed because nobody watches has no fault.
+    // A camera that is closed because it has no viewer has no fault.
     let online = matches!(camera.feed.status().state, CameraState::Live | CameraState::Idle);
     Source { resolution: Resolution { width, height }, online, desired_fps, captured_fps }
 }

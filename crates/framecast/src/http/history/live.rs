@@ -1,7 +1,7 @@
-//! `/api/events/live`: events as they happen, as Server-Sent Events, and over a WebSocket for who asks for one.
+//! `/api/events/live`: events as they happen, as Server-Sent Events, or over a WebSocket if the client opens one.
 //!
-//! A client that comes back says which event it saw last, by `Last-Event-ID` or `after`, and gets what came since from the
-//! history: nothing is missed and nothing comes twice. Each client is a cursor; a slow one holds no events.
+//! A client that reconnects names the last event that it saw, by `Last-Event-ID` or `after`, and gets the later ones
+//! from the history: it misses none and gets none twice. Each client is a cursor; a slow one holds no events in memory.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -24,16 +24,16 @@ use super::read;
 use super::socket::Client;
 use crate::http::{Context, cors, guard};
 
-/// How often something is sent where nothing happens: proxies close what is silent.
+/// How often the server sends something while no event happens, because proxies close silent connections.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// When a browser shall come back after its connection was lost, before the first event.
+/// Before the first event: how soon a browser should reconnect after it lost its connection.
 const OPENING: &[u8] = b"retry: 1000\n\n";
 
-/// What a client is told that missed events which are not kept any more.
+/// The message for a client that missed events that are no longer stored.
 pub(super) const MISSED: &str = r#"{"missed":null}"#;
 
-/// The same as a piece of the answer.
+/// The same message as a piece of the answer.
 const MISSED_PIECE: &[u8] = b"data: {\"missed\":null}\n\n";
 
 #[derive(Clone)]
@@ -63,17 +63,17 @@ async fn open(State(live): State<Live>, request: Request) -> Result<Response, Re
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // nginx gathers what it passes on unless it is told not to.
+    // By default nginx buffers what it passes on.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
 
-/// What the client wants to hear, from where on.
+/// A listener for the events that the client asks for, from its position on.
 fn listener(context: &Context, request: &Request) -> Result<Listener, Refusal> {
     let query = request.uri().query().unwrap_or_default();
     let parsed = read(context, query, &["camera", "kind", "after"])?;
     let last = request.headers().get("last-event-id").filter(|value| !value.is_empty());
-    // A browser that comes back repeats the address that it was given first.
+    // A browser that reconnects repeats the URL of its first request.
     let after = match last {
         Some(value) => {
             let id = value.to_str().ok().and_then(|value| value.parse().ok()).filter(|id: &i64| *id >= 0);
@@ -87,7 +87,7 @@ fn listener(context: &Context, request: &Request) -> Result<Listener, Refusal> {
     Ok(context.history.history.listen(parsed.query.filter, after))
 }
 
-/// The pieces of the answer; each event is one.
+/// The pieces of the answer, one per event.
 fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
     let opening = stream::once(async { Bytes::from_static(OPENING) });
     let events = stream::unfold(listener, |mut listener| async {
@@ -103,14 +103,14 @@ fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
     opening.chain(events)
 }
 
-/// A sign of life. With the id alone nothing is told, but a client that comes back says it: what it did not want to hear of
-/// need not be looked through again.
+/// A heartbeat. It contains only the id, so the browser reports no event. But a client that reconnects sends the id, so
+/// that the history need not search the events that its filter excludes again.
 fn beat(listener: &Listener) -> Bytes {
     format!(":\nid: {}\n\n", listener.position()).into()
 }
 
 fn piece(kept: &Kept) -> Bytes {
     let id = kept.entry.id.to_string();
-    // JSON has no bare line breaks.
+    // JSON contains no unescaped line breaks.
     [b"id: ", id.as_bytes(), b"\ndata: ", kept.json(), b"\n\n"].concat().into()
 }

@@ -19,19 +19,19 @@ use crate::http::clients::{Bucket, Client, Clients, Rate};
 use crate::http::forwarded::{self, IsForwarded};
 use crate::http::{Context, lock};
 
-/// The bound on a request's body: a label whose every character is escaped fits.
+/// The largest body of a request: a label fits even if each of its characters is escaped.
 const MAX_BODY_BYTES: usize = 16 << 10;
 
 /// How long a client may take to send its label.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a mark waits for the database before it is answered that it waits.
+/// How long a request waits for the database to write its mark, before the server answers that the mark is queued.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The same, while the database is away.
+/// The same while the database is unavailable.
 const AWAY_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// A mark as it is sent.
+/// The body of a request for a mark.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Mark {
@@ -39,34 +39,34 @@ struct Mark {
     camera: Option<String>,
 }
 
-/// How many times the marks of one address all clients of a proxy may set together: what it says of them may be a lie that
-/// it passed on.
+/// The limit for all clients of a proxy together, as a multiple of the limit for one address. It bounds the harm if the
+/// proxy passes on forged headers.
 const SHARE_OF_PROXY: u32 = 10;
 
-/// How many marks each address has set of late.
+/// How many marks each address has set recently.
 #[derive(Debug, Default)]
 pub(crate) struct Marks(Mutex<Counted>);
 
 #[derive(Debug, Default)]
 struct Counted {
     clients: Clients<Bucket>,
-    /// Those whose clients set some.
+    /// The proxies whose clients set marks.
     proxies: Clients<Bucket>,
 }
 
-/// For whom a mark counts.
+/// The client that a mark counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Setter {
     client: Client,
-    /// The proxy that says so.
+    /// The proxy that named the client.
     proxy: Option<Client>,
 }
 
 impl Marks {
-    /// Takes one of the marks that `setter` may set, `per_minute` of them at once and in a minute.
+    /// Takes one of the marks of `setter`: `per_minute` of them in a burst, and per minute.
     ///
     /// # Errors
-    /// How long it has to wait.
+    /// The limit is reached; the error is the time to wait.
     fn take(&self, setter: Setter, per_minute: u32, now: Instant) -> Result<(), Duration> {
         let rate = Rate { burst: per_minute, interval: Duration::from_secs(60) / per_minute };
         let mut counted = lock(&self.0);
@@ -84,7 +84,8 @@ pub(super) async fn options() -> impl IntoResponse {
     (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, OPTIONS")])
 }
 
-/// Sets a mark: 201 once it is written, 202 where it waits for the database, or for the disk in memory.
+/// Sets a mark: 201 once it is written, 202 if it waits for the database, or is in memory until the disk can be
+/// written.
 pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, Refusal> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
@@ -99,7 +100,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         context.camera(&name).map_err(|refusal| Refusal { status: StatusCode::BAD_REQUEST, ..refusal })?;
         event = event.of(name);
     }
-    // What is no mark is none of those that may be set.
+    // Checked last, so that an invalid mark does not count towards the limit.
     if let Some(setter) = setter(&head)
         && let Err(wait) = context.marks.take(setter, per_minute, Instant::now())
     {
@@ -114,7 +115,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         message: format!("not marked: {error}"),
     };
     let history = &context.history.history;
-    // Where the database was away just now, the mark most likely waits for it.
+    // If the database was unavailable just now, it most likely still is.
     let is_away = history.figures().is_away && !history.is_homeless();
     let patience = if is_away { AWAY_TIMEOUT } else { WRITE_TIMEOUT };
     let mut recorded = history.record(event).map_err(not_kept)?;
@@ -133,8 +134,8 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
     Ok(response)
 }
 
-/// For whom a mark counts, if for anyone: programs of this machine may set any number, unless they pass on what another
-/// sent. A proxy that is not trusted is one client.
+/// The client that a mark counts for; `None` for programs of this machine, which may set any number, unless they
+/// forward requests of others. An untrusted proxy counts as one client.
 fn setter(head: &Parts) -> Option<Setter> {
     let address = Peer::of(&head.extensions);
     let proxy = head.extensions.get::<IsForwarded>().map(|forwarded| Client::new(forwarded.by));
@@ -161,14 +162,14 @@ async fn read(body: Body) -> Result<Mark, Refusal> {
             format!(r#"{problem}; a mark is an object, as in {{"label": "parcel", "camera": "front"}}"#);
         bad(StatusCode::BAD_REQUEST, message)
     };
-    // A list of the values would be read as one, too.
+    // The deserialiser would also accept a list of the values.
     if bytes.trim_ascii_start().starts_with(b"[") {
         return wrong("a list is no object".to_owned());
     }
     serde_json::from_slice(&bytes).or_else(|error| wrong(error.to_string()))
 }
 
-/// Refuses a label that says nothing or cannot be kept as it is.
+/// Refuses a label that is empty or that the history cannot store unchanged.
 fn check(label: &str) -> Result<(), Refusal> {
     let problem = if label.trim().is_empty() {
         "is empty".to_owned()
@@ -242,7 +243,7 @@ mod tests {
         let here = [Some("127.0.0.1"), Some("::1"), Some("::ffff:127.0.0.1"), None];
         for address in here {
             assert_eq!(head(address, None, None), None, "{address:?}");
-            // A proxy that is not trusted, and one that does not know its client.
+            // An untrusted proxy, and one that does not know its client.
             for sign in ["x-forwarded-for", "forwarded", "x-real-ip", "via"] {
                 assert!(head(address, Some(sign), None).is_some(), "{address:?} {sign}");
             }

@@ -1,6 +1,6 @@
-//! What happened, as pages, tables and streams: `/history` for people, `/api/events` for programs.
+//! The events as pages, tables and streams: `/history` for people, `/api/events` for programs.
 //!
-//! Here requests are read and answers framed. Which events there are, and how they are read, is for the history.
+//! This module parses requests and formats answers. The history defines the events and reads them.
 
 mod live;
 mod mark;
@@ -27,10 +27,10 @@ pub(crate) use mark::Marks;
 use super::Context;
 use super::api::{json, rfc3339};
 
-/// How many events a page has where nothing is said.
+/// The default number of events on a page.
 const LIMIT: usize = 100;
 
-/// What all that reads events can be asked with.
+/// The parameters of all requests that read events.
 const FILTERS: [&str; 6] = ["camera", "kind", "from", "to", "since", "order"];
 
 /// `/history`, `/api/events` with its tables, and `/api/events/live`, which ends at `shutdown`.
@@ -50,11 +50,11 @@ pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
 struct Page {
     now: String,
     events: Vec<Entry>,
-    /// Where the next page begins; `null` on the last one.
+    /// The cursor of the next page; `null` on the last one.
     next: Option<String>,
 }
 
-/// A page of events for programs; the whole of them where a table is asked for.
+/// A page of events as JSON; or the whole table, if the client asks for one.
 async fn events(
     State(context): State<Context>,
     RawQuery(query): RawQuery,
@@ -75,17 +75,18 @@ async fn events(
     Ok(response)
 }
 
-/// The table that is asked for in the place of a page: by `format`, or by a client that takes no JSON but a table.
+/// The format of the table, if the client asks for one by `format`, or by an `Accept` without JSON but with a table's
+/// type.
 fn table_format(request: &Request, headers: &HeaderMap) -> Result<Option<Format>, Refusal> {
     if request.format.is_some() {
         return choose(request.format.as_deref(), headers).map(Some);
     }
-    // Whoever takes anything, a page of HTML, or nothing that there is, gets the JSON that is here.
+    // A client that accepts any type, HTML, or only unsupported types gets JSON.
     let format = Format::choose(None, None, text(headers, &header::ACCEPT)).ok();
     Ok(format.filter(|format| matches!(format, Format::Csv | Format::Ndjson)))
 }
 
-/// The format that the parameter `format`, or the client's `Accept` names.
+/// The format in the parameter `format`, or else in the client's `Accept`.
 fn choose(parameter: Option<&str>, headers: &HeaderMap) -> Result<Format, Refusal> {
     let format = Format::choose(None, parameter, text(headers, &header::ACCEPT));
     format.map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, message: error.to_string() })
@@ -95,7 +96,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// What `query` asks for.
+/// Parses `query`.
 fn read(context: &Context, query: &str, known: &[&str]) -> Result<Request, Refusal> {
     Request::parse(query, known, Timestamp::now().as_millisecond(), &cameras(context))
         .map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, message: error.to_string() })
@@ -105,7 +106,7 @@ fn unavailable(error: &Error) -> Refusal {
     Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
 }
 
-/// The names of all cameras, those that there are first, then those that there were.
+/// The names of all cameras: the configured ones first, then the former ones.
 fn cameras(context: &Context) -> Vec<String> {
     let mut cameras: Vec<String> = context.hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
     let earlier = context.history.history.cameras();

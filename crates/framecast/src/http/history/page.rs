@@ -1,4 +1,5 @@
-//! The page of the history: a form, and a row for each event, sent as they are read. It works without scripts.
+//! The page of the history: a form, and a row for each event, sent while the server reads them. It works without
+//! scripts.
 
 use std::fmt;
 
@@ -13,7 +14,7 @@ use url::form_urlencoded;
 
 use crate::http::Context;
 
-/// What is offered beside the form: how far back, as the parameter has it, and in words.
+/// The links next to the form: how far back, as the parameter's value and in words.
 const SPANS: [(&str, &str); 4] = [("1h", "Last hour"), ("24h", "Last day"), ("7d", "Last week"), ("", "All")];
 
 /// The page up to the first row.
@@ -29,16 +30,16 @@ struct Head {
     wanted_order: &'static str,
     zone: String,
     links: Vec<Link>,
-    /// The query of the same events as a table, for a spreadsheet and for programs.
+    /// The query for the same events as a table, for spreadsheets and programs.
     csv: String,
     ndjson: String,
     is_temporary: bool,
     is_homeless: bool,
-    /// Events that wait for the database while it takes none.
+    /// The number of events that wait while the database is unavailable.
     waiting: Option<u64>,
 }
 
-/// A link to other events of the same filter.
+/// A link to other events under the same filter.
 struct Link {
     query: String,
     text: &'static str,
@@ -70,7 +71,7 @@ pub(super) struct HistoryPage {
 }
 
 impl HistoryPage {
-    /// For `request`, which `query` asked for.
+    /// The page for `request`, which was parsed from `query`.
     pub(super) fn new(context: &Context, request: Request, query: &str) -> Self {
         let (zone, name) = zone(request.zone);
         let history = &context.history.history;
@@ -102,7 +103,7 @@ impl HistoryPage {
     }
 }
 
-/// The zone that is asked for, or else the server's own, with its name; UTC where that has none.
+/// The requested time zone, or else the server's own, with its name; UTC if the server has none.
 fn zone(asked: Option<TimeZone>) -> (TimeZone, String) {
     let zone = asked.unwrap_or_else(TimeZone::system);
     match zone.iana_name() {
@@ -114,7 +115,7 @@ fn zone(asked: Option<TimeZone>) -> (TimeZone, String) {
     }
 }
 
-/// `query` for a table that a spreadsheet opens right.
+/// `query` for a table that a spreadsheet decodes correctly.
 fn with_byte_order_mark(query: &str) -> String {
     match query.is_empty() {
         true => "bom=1".to_owned(),
@@ -122,7 +123,7 @@ fn with_byte_order_mark(query: &str) -> String {
     }
 }
 
-/// `query` with times from `since` ago on.
+/// `query` for the times from `since` ago until now.
 fn with_since(query: &str, since: &str) -> String {
     let mut rest = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

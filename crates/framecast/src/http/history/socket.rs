@@ -1,5 +1,5 @@
-//! A WebSocket that is told events as they happen: each one is a text message of JSON. What the client says is bounded as
-//! that of `/api/live`, and not read for meaning.
+//! A WebSocket that sends events as they happen, each as a text message of JSON. The client's messages have the limits
+//! of `/api/live`, and the server ignores their content.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -19,10 +19,10 @@ use tracing::debug;
 
 use super::live::MISSED;
 
-/// A client that listens.
+/// A connected client.
 pub(super) struct Client {
     pub(super) listener: Listener,
-    /// A client that has taken nothing for this long is given up.
+    /// The server gives a client up that takes nothing for this long.
     pub(super) write_timeout: Duration,
     pub(super) shutdown: CancellationToken,
 }
@@ -45,7 +45,7 @@ impl websocket::Client for Client {
 }
 
 impl Client {
-    /// Tells events until the server ends, or something else ends the connection.
+    /// Sends events until the server ends, or something else ends the connection.
     async fn run<S: AsyncRead + AsyncWrite + Unpin>(&mut self, wire: &mut Wire<S>) -> Result<(), Ending> {
         let mut speech = Speech::new(Instant::now());
         let mut ping_at = Instant::now() + PING_INTERVAL;
@@ -55,7 +55,7 @@ impl Client {
                 biased;
                 () = self.shutdown.cancelled() => return Ok(()),
                 () = sleep_until(speech.ends_at()) => return Err(Ending::Stalled),
-                // While events come without a pause, too: whether the client is there shows in its answers alone.
+                // Also while events come without a pause, because only its pongs show that the client is there.
                 () = sleep_until(ping_at), if is_idle => {
                     wire.begin(Message::Ping(Bytes::new()))?;
                     ping_at = Instant::now() + PING_INTERVAL;

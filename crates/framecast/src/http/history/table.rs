@@ -1,4 +1,4 @@
-//! All events of a query as a table that streams: for programs, and as the page of the history.
+//! All events of a query as a table that streams: for programs, and as the history's page.
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
@@ -22,7 +22,7 @@ pub(super) fn of(format: Format) -> MethodRouter<Context> {
     .options(crate::http::options)
 }
 
-/// The page of the history; the same as a table where that is asked for.
+/// The history's page; or a table of the same events, if the client asks for one.
 pub(super) async fn history(
     State(context): State<Context>,
     RawQuery(query): RawQuery,
@@ -49,7 +49,7 @@ pub(super) async fn history(
     }
 }
 
-/// All events that `query` asks for, in `format`.
+/// All events of `query`, in `format`.
 pub(super) async fn answer(
     context: &Context,
     query: &str,

@@ -1,6 +1,6 @@
-//! A driver of one's own with the full traits: options in the URL, checked before anything is opened; a source that
-//! is opened for the first viewer and dropped after the last; errors that viewers can read; controls, which the camera's
-//! page shows as a panel.
+//! A custom driver with the full traits. It checks the options in the URL before it opens anything. It opens its source
+//! for the first viewer and drops it after the last. Its errors are readable for viewers, and its controls appear as a
+//! panel on the camera's page.
 //!
 //! ```sh
 //! cargo run -p framecast --example custom_driver [ADDRESS:PORT]
@@ -18,12 +18,12 @@ use framecast::{
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// `bars:?fps=10&size=640x480`: stripes that move.
+/// `bars:?fps=10&size=640x480`: moving stripes.
 struct Bars {
     dials: Dials,
 }
 
-/// What can be adjusted, with its values. A real driver asks its device.
+/// The controls with their values. A real driver asks its device.
 #[derive(Clone)]
 struct Dials(Arc<Mutex<Vec<Control>>>);
 
@@ -64,7 +64,7 @@ impl Dials {
 
     fn list(&self) -> Vec<Control> {
         let mut controls = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // While it stands still, its speed has no effect.
+        // While the stripes do not move, their speed has no effect.
         controls[2].inactive = self.number(1) == 1;
         controls
     }
@@ -77,7 +77,7 @@ impl Dials {
         }
     }
 
-    /// Checks all before it sets any; `None` is the default.
+    /// Checks all values before it sets any; `None` is the default.
     fn set(&self, changes: &[(String, Option<ControlValue>)]) -> Result<(), DriverError> {
         let mut controls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, value) in changes {
@@ -99,7 +99,7 @@ impl Dials {
 
 const OPTIONS: &[&str] = &["fps", "size"];
 
-/// What the URL asks for.
+/// Parses the options in the URL.
 fn options(url: &SourceUrl) -> Result<(Duration, (u32, u32)), DriverError> {
     let (_, options) = url.path_and_options(OPTIONS)?;
     Ok((options.frame_interval(10.0)?, options.size((640, 480), 16, 1920)?))
@@ -139,7 +139,7 @@ impl Driver for Bars {
     }
 }
 
-/// The open device. Dropping it closes it.
+/// The open device. Its drop closes it.
 struct OpenBars {
     ticks: Interval,
     pause: Duration,
@@ -147,19 +147,19 @@ struct OpenBars {
     /// How far the stripes have moved, in pixels.
     moved: u32,
     dials: Dials,
-    /// Every picture passes it: it checks the JPEG and makes a frame of it.
+    /// Each picture passes through it: it checks the JPEG and makes a frame of it.
     door: Door,
 }
 
 impl Source for OpenBars {
-    /// Cancel safe: what is awaited can be awaited again.
+    /// Cancel safe: the next call continues the same wait.
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, DriverError>> {
         Box::pin(async move {
             self.ticks.tick().await;
             let captured_at = SystemTime::now();
             let (width_px, height_px) = self.size_px;
             let step = if self.dials.number(1) == 1 { 0 } else { self.dials.number(2) };
-            // Stripes repeat after 64 pixels.
+            // The stripes repeat after 64 pixels.
             self.moved =
                 if self.dials.number(3) == 0 { self.moved + step } else { self.moved + 64 - step } % 64;
             let bright = u8::try_from(self.dials.number(0)).unwrap_or(u8::MAX);
@@ -168,7 +168,7 @@ impl Source for OpenBars {
                 let stripe = (at % width_px + self.moved) / 32 % 2;
                 pixel.fill(if stripe == 0 { 40 } else { bright });
             }
-            // Whatever fails is told to the viewers, and the camera is opened again after a while.
+            // Viewers see the error's message, and the supervisor opens the camera again after a while.
             let data = jpeg::encode(&picture, 80).map_err(|error| DriverError::Custom(error.into()))?;
             self.door.admit(data, captured_at).map(Some)
         })
@@ -190,7 +190,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let drivers = Drivers::builtin().with(Bars { dials: Dials::new() });
     let mut settings = Settings::with_cameras([("bars", "bars:?fps=20&size=320x240")])?;
     settings.set_listen(&std::env::args().nth(1).unwrap_or("127.0.0.1:5000".to_owned()))?;
-    // A folder, where controls are to be kept across restarts.
+    // The folder for saved controls, if the user gives one.
     settings.state_dir = std::env::args_os().nth(2).map(Into::into);
     let app = App::start(settings, drivers).await?;
     println!("open http://{}/", app.listens_on());

@@ -1,4 +1,4 @@
-//! Cameras in an axum program that has pages of its own: everything of Framecast below `/cams`.
+//! Cameras in an axum program with pages of its own: all of Framecast is below `/cams`.
 //!
 //! ```sh
 //! cargo run -p framecast --example embed [ADDRESS:PORT]
@@ -20,12 +20,12 @@ const PAGE: &str = "<!doctype html><title>Workshop</title><h1>The workshop</h1>
 async fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings::with_cameras([("bench", "emulated"), ("door", "test:?size=320x180&fps=10")])?;
     let cameras = Cameras::start(settings, Drivers::builtin()).await?;
-    // Frames are there for other uses too, through the hub.
+    // Other code can use the frames too, through the hub.
     let bench = cameras.hub().get("bench").ok_or("there is no bench")?;
     let router = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
         .route("/viewers", get(async move || bench.channel().subscribers().to_string()))
-        // Accounts and the check of host names are this program's business: layer them around it.
+        // This program is responsible for accounts and the check of host names: it can add layers around this service.
         .nest_service("/cams", cameras.router());
 
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:5000".to_owned());
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
             shutdown.cancelled().await;
-            // Streams have no end of their own.
+            // Streams never end by themselves, so the server would wait for them.
             cameras.close().await;
         })
         .await?;

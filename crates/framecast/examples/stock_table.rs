@@ -1,5 +1,5 @@
-//! A table of a million rows from a database, which no memory has to hold: the header, each row and the footer leave as
-//! they are rendered, and the next rows are read when the client has taken those before.
+//! A table of a million rows from a database, streamed without holding it in memory. The header, each row and the
+//! footer leave as they are rendered. The reader reads the next rows when the client has taken those before.
 //!
 //! ```sh
 //! cargo run --release -p framecast --example stock_table [ADDRESS:PORT [FILE]]
@@ -31,17 +31,17 @@ use tokio::sync::mpsc;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// What the table holds: so many stocks on so many days, a million rows.
+/// The size of the table: so many stocks on so many days, a million rows.
 const STOCKS: usize = 100;
 const DAYS: usize = 10_000;
 
-/// Rows that are read at once; two pages wait at most.
+/// How many rows one query reads; at most two pages wait.
 const PAGE_ROWS: i64 = 200;
 
-/// What SQLite remembers of the file for each client, instead of 2 MiB: rows are read once, in their order.
+/// SQLite's page cache for each client, instead of 2 MiB: a client reads each row once, in order.
 const CACHE_KIB: i64 = 128;
 
-/// A stock on a day.
+/// One stock on one day.
 struct Stock {
     id: i64,
     day: String,
@@ -152,14 +152,14 @@ impl Page<Stock> for StockPage {
     }
 }
 
-/// All stocks, read page by page on a thread that begins with the first poll, waits while nobody asks for more, and ends
-/// when the stream is dropped.
+/// All stocks. A thread reads them page by page. It begins with the first poll, waits while the stream is not polled,
+/// and ends when the stream is dropped.
 fn stocks(file: Arc<PathBuf>) -> impl Stream<Item = Result<Stock, BoxError>> + Send {
     let begin = async move {
         let (sender, mut receiver) = mpsc::channel(1);
         let reader = tokio::task::spawn_blocking(move || read(&file, &sender));
         let pages = stream::poll_fn(move |context| receiver.poll_recv(context));
-        // Without a look at how the reader has ended, a table that it broke off would pass for whole.
+        // Check how the reader ended: otherwise a table that it broke off would look complete.
         let end = stream::once(reader).filter_map(|ended| {
             ready(match ended {
                 Ok(Ok(())) => None,
@@ -172,7 +172,7 @@ fn stocks(file: Arc<PathBuf>) -> impl Stream<Item = Result<Stock, BoxError>> + S
     begin.flatten_stream()
 }
 
-/// Reads by key, so that each page is a query of its own that ends at once: nothing is locked while a client dawdles.
+/// Reads by key, so that each page is a query of its own that ends at once: a slow client holds no lock.
 fn read(file: &Path, pages: &mpsc::Sender<Vec<Stock>>) -> rusqlite::Result<()> {
     let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     database.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -191,7 +191,7 @@ fn read(file: &Path, pages: &mpsc::Sender<Vec<Stock>>) -> rusqlite::Result<()> {
     }
 }
 
-/// Fills the database, all of it or nothing, unless that was done before.
+/// Fills the database in one transaction, unless it is already full.
 fn fill(file: &Path) -> Result<(), BoxError> {
     let mut database = Connection::open(file)?;
     if database.table_exists(None, "stock")? {

@@ -51,7 +51,7 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
 
 async fn read(address: &str) -> Result<(), Box<dyn Error>> {
     let mut stream = BufReader::new(TcpStream::connect(address).await?);
-    // Answered as HTTP/1.0 the body comes as it is, without chunks.
+    // With HTTP/1.0 the server sends the body without chunks.
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
     let mut boundary = None;
     let mut line = String::new();

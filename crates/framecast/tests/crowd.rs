@@ -1,8 +1,8 @@
-//! Two hundred viewers at once, over and over: all get pictures, the camera is opened and closed once a round, and
-//! nothing is left behind.
+//! Two hundred viewers at once, in many rounds: all get pictures, the camera opens and closes once a round, and nothing
+//! leaks.
 //!
-//! Ten rounds by default; `FRAMECAST_ROUNDS=100 cargo test --test crowd` for the whole.
-//! It is a program of its own, because descriptors and threads are counted, which are the process's.
+//! Ten rounds by default; `FRAMECAST_ROUNDS=100 cargo test --test crowd` for the full test. It is a separate test
+//! program, because it counts the descriptors and threads of its process.
 #![allow(clippy::unwrap_used)]
 
 #[path = "life/camera.rs"]
@@ -26,10 +26,10 @@ use crate::server::{Server, settings};
 
 const VIEWERS: usize = 200;
 
-/// The longest that a viewer stays after its first picture.
+/// The longest time that a viewer stays after its first picture.
 const LONGEST_STAY: Duration = Duration::from_millis(300);
 
-/// What a process has that can leak.
+/// The resources of a process that can leak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     tasks: usize,
@@ -48,7 +48,7 @@ impl Held {
         Self { tasks: Handle::current().metrics().num_alive_tasks(), descriptors, camera_threads }
     }
 
-    /// What is held once it has not changed for a while.
+    /// The resources once they have not changed for a while.
     async fn settled() -> Self {
         let (mut held, mut looks) = (Self::now(), 0);
         while looks < 50 {
@@ -66,7 +66,7 @@ async fn two_hundred_viewers_at_once_open_the_camera_once_and_leave_nothing_behi
     let rounds: u64 = std::env::var("FRAMECAST_ROUNDS").map_or(10, |text| text.parse().unwrap());
     let camera = Camera::new("door", PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    // What is made once and kept, as the runtime's own descriptors, is made in the first round.
+    // The first round creates what is created once and stays, such as the runtime's own descriptors.
     run_round(&server, &camera, 1).await;
     let before = Held::settled().await;
     let started = Instant::now();
@@ -93,7 +93,7 @@ async fn two_hundred_viewers_at_once_open_the_camera_once_and_leave_nothing_behi
     .await;
 }
 
-/// One round: all come, all leave, the camera closes. Returns how many pictures were seen.
+/// One round: all viewers come, all leave, the camera closes. Returns how many pictures they saw.
 async fn run_round(server: &Server, camera: &Camera, round: u64) -> u64 {
     let mut random = fastrand::Rng::with_seed(round);
     let (go, _) = watch::channel(false);
@@ -106,8 +106,8 @@ async fn run_round(server: &Server, camera: &Camera, round: u64) -> u64 {
             address: server.address,
             go: go.subscribe(),
             here: Arc::clone(&here),
-            // A quarter stays until all are here: a camera that closes while some are still on their way would be
-            // right, and not what is asked here.
+            // A quarter stays until all are here. Otherwise the camera might close while some are still connecting,
+            // which would be correct but is not the subject of this test.
             waits_for_all: random.u8(..) < 64,
             stay: LONGEST_STAY.mul_f64(random.f64()),
         };
@@ -122,7 +122,7 @@ async fn run_round(server: &Server, camera: &Camera, round: u64) -> u64 {
     seen.into_iter().sum()
 }
 
-/// A viewer that is connected and waits for the word.
+/// A connected viewer that waits for the start signal.
 struct Guest {
     stream: TcpStream,
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! The real program with a real PostgreSQL, which this starts: Debian's package `postgresql`.
+//! The real program with a real PostgreSQL, which the test starts: Debian's package `postgresql`.
 //!
 //! ```text
 //! cargo test -p framecast --test history_postgres

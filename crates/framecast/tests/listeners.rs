@@ -1,5 +1,5 @@
-//! Six hundred listeners that look back and read nothing: what the program holds for them is bounded in bytes, and goes back to
-//! the system when they leave.
+//! Six hundred listeners that ask for past events and read nothing. The program's memory for them is limited in bytes,
+//! and goes back to the system when they leave.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -21,22 +21,22 @@ use serde_json::Value;
 use process::Usage;
 use program::{Running, framecast};
 
-/// What is marked, each with a thousand characters of four bytes.
+/// How many marks the test sets, each with a thousand characters of four bytes.
 const MARKS: usize = 5_200;
 
-/// How many set marks at once, so that many are written in one go.
+/// How many clients set marks at the same time, so that the history writes many in one transaction.
 const MARKERS: usize = 16;
 
 const LISTENERS: usize = 600;
 
-/// What the program may have more while they listen, and once they have left.
+/// How much more memory the program may use while they listen, and once they have left.
 const MAX_MORE_KIB: u64 = 32 * 1024;
 const MAX_LEFT_KIB: u64 = 8 * 1024;
 
-/// How soon memory is to be back after they have left.
+/// How soon the memory must be back after they have left.
 const RETURN_TIME: Duration = Duration::from_secs(30);
 
-/// Sets its part of the marks over one connection.
+/// Sets one client's share of the marks over one connection.
 fn set_marks(address: SocketAddr) {
     let mut stream = TcpStream::connect(address).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -53,7 +53,7 @@ fn set_marks(address: SocketAddr) {
     }
 }
 
-/// Waits until `holds` of what the program uses, which is told then.
+/// Waits until the program's usage satisfies `holds`; returns that usage.
 fn until(program: &Running, what: &str, holds: impl Fn(&Usage) -> bool) -> Usage {
     let end = Instant::now() + RETURN_TIME;
     loop {
@@ -66,7 +66,7 @@ fn until(program: &Running, what: &str, holds: impl Fn(&Usage) -> bool) -> Usage
     }
 }
 
-/// What the program uses once that has not become more for two seconds.
+/// The program's usage once it has not grown for two seconds.
 fn settled(program: &Running) -> Usage {
     let mut most = Usage::of(program.id());
     let mut since = Instant::now();
@@ -80,7 +80,7 @@ fn settled(program: &Running) -> Usage {
     most
 }
 
-/// Has the kernel forget the most memory that was ever in use.
+/// Resets the kernel's record of peak memory.
 fn forget_peak(program: &Running) {
     fs::write(format!("/proc/{}/clear_refs", program.id()), "5").unwrap();
 }

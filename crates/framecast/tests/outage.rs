@@ -1,4 +1,5 @@
-//! A PostgreSQL that is away while events come: nothing is lost that finds a place, and what finds none is counted.
+//! A PostgreSQL that is unavailable while events come: the history keeps all events that fit into its queue, and drops
+//! and counts the others.
 //!
 //! ```text
 //! cargo test -p framecast --test outage
@@ -23,7 +24,7 @@ use tokio::time::{MissedTickBehavior, interval};
 /// Two hundred events a second.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// As many events as may wait for the database.
+/// How many events may wait for the database.
 const QUEUE: u64 = 10_000;
 
 async fn server(database: &Postgres) -> Server {
@@ -31,7 +32,7 @@ async fn server(database: &Postgres) -> Server {
     Server::with(|settings: &mut Settings| settings.history.place = HistoryPlace::Postgres(address)).await
 }
 
-/// Tells `count` events from the number `first` on, one each [`EVERY`].
+/// Sends `count` events, numbered from `first`, one each [`EVERY`].
 async fn tell(server: &Server, first: u64, count: u64) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -42,7 +43,7 @@ async fn tell(server: &Server, first: u64, count: u64) {
     }
 }
 
-/// Waits until nothing waits for the database.
+/// Waits until no event waits for the database.
 async fn written(server: &Server) {
     let nothing_waits = async {
         while server.metric("framecast_history_waiting_events").await > 0.0 {
@@ -65,7 +66,7 @@ async fn two_hundred_events_a_second_outlive_an_outage_in_their_order() {
     assert_eq!(marked.status, 202, "it waits: {}", marked.text());
     assert_eq!(server.metric("framecast_history_up").await, 0.0);
     assert_eq!(server.get("/api/events").await.status, 503);
-    // Who listens hears what waits, too.
+    // A listener also gets the events that wait.
     for n in 0..200 + away {
         assert_eq!(ear.next().await.unwrap()["count"], n);
     }
@@ -93,7 +94,7 @@ async fn what_finds_no_place_during_an_outage_is_counted_and_told_where_it_is_mi
     for n in 0..more {
         let event = Event::new(EventKind::Controls, SystemTime::now()).of("front");
         server.events.tell(event.counting(n));
-        // Not more at once than the history reads between.
+        // Sends no more at once than the listener can read meanwhile.
         if n % 100 == 99 && n < QUEUE {
             while ear.next().await.unwrap()["count"] != n {}
         } else if n % 100 == 99 {

@@ -236,7 +236,8 @@ impl Device {
     }
 
     /// Sets `changes`, remembers them for the next openings and, with a state file, for the next start. Returns the
-    /// controls afterwards. If the device fails half-way, the changes before the failure stay, and the error names them.
+    /// controls afterwards. If the device fails half-way, the changes before the failure stay, and the error names
+    /// them.
     async fn change(&self, changes: Changes, state: Option<Arc<StateFile>>) -> Result<Vec<Control>, Refusal> {
         // A single change succeeds or fails as a whole.
         let before = if changes.as_slice().len() > 1 { self.list().await? } else { Vec::new() };

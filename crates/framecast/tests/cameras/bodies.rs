@@ -1,11 +1,11 @@
-//! A picture is whole when its end marker came, whatever becomes of the body around it.
+//! A picture is complete when its end marker came, whatever happens to the body around it.
 
 use std::thread;
 
 use crate::server::{INTERVAL, Then, Wire};
 use crate::show::{Case, show};
 
-/// Sends a picture with no length, so that its end marker alone tells that it is whole.
+/// Sends a picture without a length, so that only its end marker shows that it is complete.
 fn send_endless(wire: &mut Wire) -> std::io::Result<()> {
     let picture = wire.picture();
     wire.send("HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nConnection: close\r\n\r\n")?;
@@ -52,7 +52,8 @@ fn a_picture_is_shown_although_its_body_does_not_end_as_declared() {
 
 #[test]
 fn a_picture_is_shown_while_its_connection_lingers() {
-    // Each server ends a connection only when the client has, so a client that waits for the end sees no picture.
+    // Each server ends a connection only after the client does, so a client that waits for the end would show no
+    // picture.
     show(vec![
         Case::new("no-length", "/jpg#fps=10", |_, wire| {
             send_endless(wire)?;

@@ -1,4 +1,4 @@
-//! An opening that gave pictures is no failure, and neither is a poll that brings none now and then.
+//! An attempt that delivered pictures is no failure, and neither is an occasional poll without a picture.
 
 use std::io;
 use std::thread;
@@ -6,7 +6,7 @@ use std::thread;
 use crate::server::{INTERVAL, Request, STREAM_HEAD, Then, Wire, answer, part};
 use crate::show::{Case, show};
 
-/// A stream that ends in order after so many pictures.
+/// A stream that ends cleanly after so many pictures.
 fn send_some(wire: &mut Wire, count: usize) -> io::Result<Then> {
     wire.send(STREAM_HEAD)?;
     for number in 0..count {
@@ -39,7 +39,7 @@ fn a_stream_that_ends_in_order_is_opened_again_without_a_word() {
     ]);
 }
 
-/// One poll in five is answered by `other`, the first one by a picture.
+/// One poll in five gets `other`, the first one a picture.
 fn every_fifth(other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
     move |request, wire| {
         if request.number % 5 == 4 {
@@ -58,7 +58,7 @@ fn a_still_that_is_empty_or_busy_now_and_then_is_asked_again() {
     let page = answer("200 OK", "Content-Type: text/html\r\n", b"<html><body>Please wait</body></html>");
     let status = b"<ResponseStatus><statusString>Device Busy</statusString></ResponseStatus>";
     let unavailable = answer("503 Service Unavailable", "Content-Type: application/xml\r\n", status);
-    // Half of all polls are to be seen: of the eight in ten that bring a picture, five.
+    // The viewer must see half of all polls, so five of the eight in ten that bring a picture.
     let share = 0.5 / 0.8;
     show(vec![
         Case::new("empty", "/picture/1/current/#fps=10", every_fifth(empty)).share(share),

@@ -1,4 +1,4 @@
-//! A head that no standard allows does not hide the pictures behind it.
+//! A head that violates the standards does not hide the pictures after it.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::show::{Case, show};
 /// The header lines of a stream with the boundary `frame`.
 const TYPE: &str = "Content-Type: multipart/x-mixed-replace;boundary=frame\r\n";
 
-/// A stream behind this head.
+/// A stream after this head.
 fn behind(head: impl Into<Vec<u8>>) -> impl Fn(&mut Wire) -> io::Result<Then> {
     let head = head.into();
     move |wire| {

@@ -1,4 +1,4 @@
-//! Logging in where the server keeps to no standard, and when a password is called wrong.
+//! Logins at servers that violate the standards, and the cases in which Framecast reports a wrong password.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -20,7 +20,7 @@ fn a_connection_that_is_no_use_behind_a_refusal_is_replaced() {
             "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {BASIC}\r\nContent-Type: text/html\r\n{length}\r\n{PAGE}"
         )
     };
-    // The server is done with a connection on which it refused, whatever it says of it.
+    // The server ends a connection on which it refused a request, whatever its headers say.
     let then = |refusal: String, then: Then, pause: Duration| {
         move |request: &Request, wire: &mut Wire| {
             if request.has_login() {
@@ -47,7 +47,7 @@ fn a_connection_that_is_no_use_behind_a_refusal_is_replaced() {
     ]);
 }
 
-/// What a camera whose nonces are good for one request says of a second one with the same nonce.
+/// The answer of a camera with one-time nonces to a second request with the same nonce.
 #[derive(Clone, Copy)]
 enum Spent {
     Bare,
@@ -55,7 +55,7 @@ enum Spent {
     Forbidden,
 }
 
-/// A still behind Digest, whose nonces are good for one request.
+/// A snapshot URL behind Digest with one-time nonces.
 fn once_only(spent: Spent) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
     let used = Mutex::<BTreeSet<String>>::default();
     move |request, wire| {
@@ -110,7 +110,7 @@ fn a_challenge_that_holds_what_no_header_may_hold_is_answered() {
     ]);
 }
 
-/// Lets nobody in who logs in with the nonce of a challenge.
+/// Refuses every login with the nonce of a challenge.
 fn always_refuse(request: &Request, wire: &mut Wire) -> io::Result<Then> {
     wire.send(challenge(&[&format!("Digest realm=\"cam\", nonce=\"{}\", qop=\"auth\"", request.number)]))?;
     Ok(Then::Keep)
@@ -123,7 +123,7 @@ fn a_password_is_called_wrong_only_when_a_fresh_challenge_was_answered() {
         wire.send(challenge(&[BASIC]))?;
         Ok(Then::Keep)
     });
-    // From the third picture on it refuses all, and says no more how to log in.
+    // From the third picture on it refuses all requests, without a challenge.
     let refuses_later = Server::start(|request, wire| {
         match (request.has_login(), request.number) {
             (_, 5..) => wire.send(challenge(&[]))?,

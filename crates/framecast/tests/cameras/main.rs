@@ -1,5 +1,5 @@
 //! Cameras as public reports describe them, each a server of the test's own, through the whole program: what a viewer
-//! sees of them, and what is told of those that cannot be shown.
+//! sees of them, and the messages about those that cannot be shown.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod bodies;

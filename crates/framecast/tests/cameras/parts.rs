@@ -1,4 +1,4 @@
-//! Streams whose parts are not what the standard says: the picture in them is taken.
+//! Streams whose parts violate the standard: the picture in them is used.
 
 use std::io;
 use std::thread;
@@ -6,7 +6,7 @@ use std::thread;
 use crate::server::{INTERVAL, Then, Wire};
 use crate::show::{Case, show};
 
-/// A stream of parts that `part` writes around each picture; its number from 0 comes along.
+/// A stream of parts that `part` writes around each picture, by the picture's number from 0.
 fn stream(
     name: &'static str,
     boundary: &'static str,
@@ -32,7 +32,7 @@ fn framed(head: impl AsRef<str>, body: &[u8], end: &str) -> Vec<u8> {
     [head.as_ref().as_bytes(), b"\r\n", body, end.as_bytes()].concat()
 }
 
-/// The head of a part whose length is told.
+/// The head of a part with its length.
 fn head(length: usize) -> String {
     format!("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n")
 }

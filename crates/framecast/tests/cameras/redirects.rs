@@ -1,4 +1,4 @@
-//! Redirects to other hosts: followed without login or cookies, and not to where a stranger must not send us.
+//! Redirects to other hosts: Framecast follows them without login or cookies, and refuses those to private places.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -17,7 +17,7 @@ fn redirecting(ip: IpAddr, location: String) -> Server {
     })
 }
 
-/// A camera that shows pictures to clients that bring neither login nor cookie.
+/// A camera that shows pictures only to clients without login and cookie.
 fn pictures_for_strangers() -> Server {
     Server::start(|request, wire| {
         if request.has_login() || request.header("Cookie").is_some() {
@@ -33,14 +33,14 @@ fn loopback() -> IpAddr {
     [127, 0, 0, 1].into()
 }
 
-/// An address of this machine in a network, whether or not a route leads out of it: the first that the kernel holds for
-/// its own and that is none of loopback.
+/// An address of this machine in a network, whether or not a route leads out of it: the first local address of the
+/// kernel outside loopback.
 fn address_in_a_network() -> Option<IpAddr> {
     let table = std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
     own_addresses(&table).find(|ip| !ip.is_loopback()).map(IpAddr::V4)
 }
 
-/// The addresses that this table of routes says are the machine's own: what becomes of one stands in the line behind it.
+/// The addresses that this routing table marks as local: the type of each stands in the line after it.
 fn own_addresses(table: &str) -> impl Iterator<Item = Ipv4Addr> {
     let is_own = |(_, line): &(&str, &str)| line.trim() == "/32 host LOCAL";
     let pairs = table.lines().zip(table.lines().skip(1)).filter(is_own);
@@ -70,7 +70,7 @@ Main:
 #[test]
 fn another_host_is_asked_without_login_and_cookies() {
     let other = pictures_for_strangers();
-    // Another name of the same machine is another host.
+    // Another name of the same machine counts as another host.
     let camera = redirecting(loopback(), format!("http://localhost:{}/shot", other.address.port()));
     show(vec![Case::at("another-host", camera.url_for("admin:made-up", "/#fps=10"), other)]);
 }
@@ -129,7 +129,7 @@ fn a_camera_in_the_network_never_sends_us_to_this_machine() {
     let port = inside.address.port();
     let to_loopback = |name: &'static str, host: &str| {
         let camera = redirecting(ip, format!("http://{host}:{port}/shot"));
-        // Not that nothing listens there, which nobody may find out in this way.
+        // The message must not say that no program listens there: a stranger must not probe ports in this way.
         Refusal {
             name,
             source: camera.url("/#redirect=any"),

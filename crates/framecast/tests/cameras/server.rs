@@ -1,4 +1,5 @@
-//! A camera's web server of a few lines: every byte on the wire is the test's own, and it knows which pictures it sent.
+//! A minimal web server for a camera: the test controls every byte on the wire, and the server records which pictures
+//! it sent.
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
@@ -13,56 +14,56 @@ use bytes::Bytes;
 use framecast_testkit::jpeg;
 use socket2::SockRef;
 
-/// The most that is read of a request's head.
+/// How much of a request's head it reads at most.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// What becomes of the connection after an answer.
+/// What the server does with the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
-    /// Waits for the next request, or for the client to go.
+    /// Waits for the next request, or until the client closes.
     Keep,
     Close,
-    /// Ends it by a reset, behind what was sent.
+    /// Ends it by a reset, after the sent bytes.
     Reset,
-    /// Leaves it open, and answers nothing more on it.
+    /// Leaves it open without further answers.
     Linger,
 }
 
-/// One request as it came.
+/// One request as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// The number of the request at this server, from 1.
     pub(crate) number: usize,
     /// The number of the connection, from 1.
     pub(crate) connection: usize,
-    /// What follows `GET `.
+    /// The text after `GET `.
     pub(crate) target: String,
     head: String,
 }
 
 impl Request {
-    /// The value of a header, whose name may be in any case.
+    /// The value of a header; the case of its name does not matter.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let named = |line: &str| line.split(':').next().is_some_and(|known| known.eq_ignore_ascii_case(name));
         let line = self.head.lines().find(|line| named(line))?;
         Some(line.split_once(':')?.1.trim())
     }
 
-    /// Whether it brings user and password in any way.
+    /// Whether it has user and password in any form.
     pub(crate) fn has_login(&self) -> bool {
         self.header("Authorization").is_some()
     }
 }
 
-/// What a server has seen and sent.
+/// The requests that a server got, and the pictures that it sent.
 #[derive(Debug, Default)]
 struct Record {
     requests: Vec<Request>,
-    /// Their numbers, and just before each began to be sent.
+    /// Pictures by number, with the time just before the server began to send each.
     pictures: BTreeMap<u64, SystemTime>,
 }
 
-/// One connection, to write on.
+/// One connection, for writing.
 pub(crate) struct Wire {
     pub(crate) tcp: TcpStream,
     record: Arc<Mutex<Record>>,
@@ -73,7 +74,7 @@ impl Wire {
         self.tcp.write_all(bytes.as_ref())
     }
 
-    /// The next picture, which carries its number; from now on it counts as sent.
+    /// The next picture, which contains its number. It counts as sent from now on.
     pub(crate) fn picture(&mut self) -> Bytes {
         let mut record = self.record.lock().unwrap();
         let number = record.pictures.last_key_value().map_or(1, |(last, _)| last + 1);
@@ -81,13 +82,13 @@ impl Wire {
         jpeg(64, 48, number)
     }
 
-    /// Sends a whole answer with this picture, as a well-made camera does.
+    /// Sends a complete answer with this picture, as a correct camera does.
     pub(crate) fn send_picture(&mut self) -> io::Result<()> {
         let picture = self.picture();
         self.send(answer("200 OK", "Content-Type: image/jpeg\r\n", &picture))
     }
 
-    /// Waits until the client has gone, and throws away what it still sends.
+    /// Waits until the client closes, and discards what it still sends.
     pub(crate) fn wait_gone(&mut self) {
         let mut bytes = [0; 4096];
         while matches!(self.tcp.read(&mut bytes), Ok(len) if len > 0) {}
@@ -99,7 +100,7 @@ impl Wire {
     }
 }
 
-/// Listens until the test ends.
+/// A server that listens until the test ends.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -107,8 +108,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server on this machine's loopback address that gives each request to `answer`; an error of it ends the
-    /// connection, for the client has gone.
+    /// A server on this machine's loopback address that passes each request to `answer`. An error of `answer` ends the
+    /// connection, because the client has gone.
     pub(crate) fn start(
         answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
@@ -126,7 +127,7 @@ impl Server {
                     Ok(Then::Keep) => {}
                     Ok(Then::Close) | Err(_) => break,
                     Ok(Then::Reset) => {
-                        // What was sent is to arrive before the reset, which throws away what did not.
+                        // The sent bytes must arrive before the reset, which discards those on their way.
                         thread::sleep(Duration::from_millis(100));
                         wire.reset();
                         break;
@@ -140,7 +141,7 @@ impl Server {
         })
     }
 
-    /// A server that gives each connection and its number to `talk`, which reads the request itself, if at all.
+    /// A server that passes each connection and its number to `talk`, which reads the requests itself.
     pub(crate) fn serve(ip: IpAddr, talk: impl Fn(usize, &mut Wire) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((ip, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -172,13 +173,13 @@ impl Server {
         self.record.lock().unwrap().requests.clone()
     }
 
-    /// The numbers of the pictures that were sent so far, and just before each began to be sent.
+    /// The pictures sent so far by number, with the time just before the server began to send each.
     pub(crate) fn pictures(&self) -> BTreeMap<u64, SystemTime> {
         self.record.lock().unwrap().pictures.clone()
     }
 }
 
-/// Reads a request's head; `None` when the client has gone.
+/// Reads a request's head; `None` when the client has closed.
 pub(crate) fn read_request(connection: usize, wire: &mut Wire) -> Option<Request> {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -196,13 +197,13 @@ pub(crate) fn read_request(connection: usize, wire: &mut Wire) -> Option<Request
     Some(request)
 }
 
-/// A whole answer with this status, these header lines (each with its line end) and its length told.
+/// A complete answer with this status, these header lines (each with its line end) and its length.
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
 
-/// A refusal that asks for a login by each of these challenges.
+/// A 401 with each of these challenges.
 pub(crate) fn challenge(challenges: &[&str]) -> Vec<u8> {
     let headers: String = challenges.iter().map(|text| format!("WWW-Authenticate: {text}\r\n")).collect();
     answer("401 Unauthorized", &headers, b"who?")
@@ -212,16 +213,16 @@ pub(crate) fn challenge(challenges: &[&str]) -> Vec<u8> {
 pub(crate) const STREAM_HEAD: &str =
     "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=frame\r\n\r\n";
 
-/// One well-made part behind the boundary `frame`.
+/// One correct part after the boundary `frame`.
 pub(crate) fn part(picture: &[u8]) -> Vec<u8> {
     let head = format!("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
     [head.as_bytes(), picture, b"\r\n"].concat()
 }
 
-/// Between two pictures of a stream, and between two polls of a still where the URL says `#fps=10`.
+/// The time between two pictures of a stream, and between two polls of a snapshot URL with `#fps=10`.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Sends well-made parts until the client goes; the head was sent.
+/// Sends correct parts until the client closes; the caller has sent the head.
 pub(crate) fn stream(wire: &mut Wire) -> io::Result<Then> {
     loop {
         let picture = wire.picture();

@@ -1,11 +1,11 @@
-//! Cookies, and cameras that want a log-in page.
+//! Cookies, and cameras with a log-in page.
 
 use std::io;
 
 use crate::server::{Request, Server, Then, Wire, answer};
 use crate::show::{Case, Refusal, refuse, show};
 
-/// Whether the request brings the cookie that the server gave.
+/// Whether the request has the cookie that the server set.
 fn has_cookie(request: &Request) -> bool {
     let cookies = request.header("Cookie").unwrap_or_default();
     cookies.split(';').any(|cookie| cookie.trim() == "session=4711")
@@ -13,7 +13,7 @@ fn has_cookie(request: &Request) -> bool {
 
 const COOKIE: &str = "Set-Cookie: session=4711; Path=/; HttpOnly\r\n";
 
-/// Sends a picture to clients that bring the cookie and, where `needs_login`, a login; to all others `other`.
+/// Sends a picture to clients with the cookie and, if `needs_login`, a login; sends `other` to all others.
 fn guarded(needs_login: bool, other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
     move |request, wire| {
         if has_cookie(request) && (request.has_login() || !needs_login) {

@@ -1,4 +1,4 @@
-//! What is held of every odd camera: its pictures are shown, or its refusal is told in the right words.
+//! The expectations for each odd camera: viewers see its pictures, or its status has the right message.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,25 +14,25 @@ use serde_json::Value;
 use crate::server::{Request, Server, Then, Wire};
 use crate::site::{Site, camera, lost};
 
-/// Each camera is watched until its picture of this number came, and no more.
+/// The test watches each camera until it sees the picture with this number.
 const LAST_PICTURE: u64 = 20;
 
-/// Ten times as long as the pictures take; only a camera that is not shown as it should be reaches it.
+/// Ten times as long as the pictures take; only a failing camera reaches it.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// A camera whose pictures are to be shown.
+/// A camera whose pictures viewers must see.
 pub(crate) struct Case {
     name: &'static str,
     server: Server,
     source: String,
-    /// How many of the pictures that it sent are shown at least.
+    /// The least share of the sent pictures that viewers must see.
     share: f64,
-    /// Whether its pictures are shown only because something was added to them or taken from them.
+    /// Whether its pictures are visible only because Framecast added or removed bytes.
     is_repaired: bool,
 }
 
 impl Case {
-    /// A camera called `name`, read at `path`, that gives each request to `answer`.
+    /// A camera called `name`, read at `path`, that passes each request to `answer`.
     pub(crate) fn new(
         name: &'static str,
         path: &str,
@@ -59,7 +59,7 @@ impl Case {
         Self { name, server, source, share: 0.9, is_repaired: false }
     }
 
-    /// As many of its polls are answered by no picture, so fewer of those sent need be seen.
+    /// Some of its polls get no picture, so viewers see a smaller share.
     pub(crate) fn share(self, share: f64) -> Self {
         Self { share, ..self }
     }
@@ -68,7 +68,7 @@ impl Case {
         Self { is_repaired: true, ..self }
     }
 
-    /// What is wrong with how it is shown.
+    /// The errors in what a viewer sees of it.
     fn findings(&self, address: SocketAddr) -> Vec<String> {
         let seen = watch(address, self.name);
         let mut findings = Vec::new();
@@ -97,9 +97,9 @@ impl Case {
     }
 }
 
-/// A picture as a viewer sees it for the first time.
+/// A picture at the moment when a viewer first sees it.
 struct Seen {
-    /// When it was captured, as its part says, to the microsecond.
+    /// The capture time in its part, to the microsecond.
     captured: SystemTime,
     at: SystemTime,
 }
@@ -110,8 +110,8 @@ impl Seen {
         Self { captured: captured.unwrap(), at: SystemTime::now() }
     }
 
-    /// What is wrong with its time of capture, which is when it came in: after it began to be sent, and before it was
-    /// seen. All clocks are this machine's.
+    /// An error in its capture time, which is its arrival at Framecast: after the camera began to send it, and before
+    /// the viewer saw it. All clocks are this machine's.
     fn finding(&self, number: u64, sent: SystemTime) -> Option<String> {
         let is_right = self.captured + Duration::from_micros(1) > sent && self.captured <= self.at;
         let Self { captured, at } = self;
@@ -124,7 +124,7 @@ impl Seen {
 fn watch(address: SocketAddr, name: &str) -> BTreeMap<u64, Seen> {
     let until = Instant::now() + PATIENCE;
     let mut seen = BTreeMap::new();
-    // Something comes every second: a picture, or a notice that there is none.
+    // A part comes every second: a picture, or a slate.
     for part in Stream::open(address, &format!("/cameras/{name}/stream.mjpg"), &[]) {
         if let Some(number) = number_of(&part.body) {
             seen.entry(number).or_insert_with(|| Seen::of(&part));
@@ -136,7 +136,7 @@ fn watch(address: SocketAddr, name: &str) -> BTreeMap<u64, Seen> {
     seen
 }
 
-/// Shows all of these cameras at the same time, and fails with what is wrong with each.
+/// Shows all of these cameras at the same time, and fails with the errors of each.
 pub(crate) fn show(cases: Vec<Case>) {
     let mut site = Site::start(cases.iter().map(|case| (case.name, case.source.clone(), "")));
     let address = site.address;
@@ -153,17 +153,17 @@ pub(crate) fn show(cases: Vec<Case>) {
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
 }
 
-/// A camera that cannot be shown, and what is said of it.
+/// A camera that cannot be shown, and the message about it.
 pub(crate) struct Refusal {
     pub(crate) name: &'static str,
     pub(crate) source: String,
-    /// In small letters; each must be said.
+    /// Texts in lower case that the message must contain.
     pub(crate) says: &'static [&'static str],
-    /// In small letters; none may be said.
+    /// Texts in lower case that the message must not contain.
     pub(crate) never: &'static [&'static str],
 }
 
-/// Watches all of these cameras until the right thing is said of each, and fails where it is not.
+/// Watches all of these cameras until each has the right message; fails if one does not get it.
 pub(crate) fn refuse(refusals: &[Refusal]) {
     let site = Site::start(refusals.iter().map(|refusal| (refusal.name, refusal.source.clone(), "")));
     let _viewers: Vec<Stream> = refusals
@@ -186,7 +186,7 @@ impl Refusal {
     }
 }
 
-/// What is told of a camera that is lost, as soon as it is.
+/// The reason of a lost camera, as soon as it is lost.
 fn once_lost(address: SocketAddr, name: &str) -> Value {
     let until = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! The real program with cameras of a test's own, and what it tells of them.
+//! The real program with the cameras of a test, and its reports about them.
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::program::{Running, framecast};
 
-/// A running program; it and what it keeps are gone when this is dropped.
+/// A running program. The drop ends it and removes its state.
 pub(crate) struct Site {
     pub(crate) program: Running,
     pub(crate) address: SocketAddr,
@@ -34,12 +34,12 @@ impl Site {
     }
 }
 
-/// What `/api/cameras/NAME` tells of one camera.
+/// The answer of `/api/cameras/NAME`.
 pub(crate) fn camera(address: SocketAddr, name: &str) -> Value {
     json(address, &format!("/api/cameras/{name}"))
 }
 
-/// The texts of what is told as lost of one camera.
+/// The texts of the `lost` events of one camera.
 pub(crate) fn lost(address: SocketAddr, name: &str) -> Vec<String> {
     let page = json(address, &format!("/api/events?kind=lost,stalled&camera={name}"));
     let events = page["events"].as_array().unwrap();

@@ -1,11 +1,12 @@
-//! What `check` and serving refuse: both with exit code 2 and the same sentence, which says where and what instead.
+//! What `check` and serving refuse: both exit with code 2 and the same message, which says where the error is and what
+//! to write instead.
 
 use std::fs;
 use std::path::Path;
 
 use crate::program::{framecast, run};
 
-/// What both commands say of a file with this content, without `error: ` and the folder.
+/// The message of both commands about a file with this content, without `error: ` and the folder.
 fn refusal(content: impl AsRef<[u8]>) -> String {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("site.toml"), content).unwrap();
@@ -17,7 +18,7 @@ fn refusal(content: impl AsRef<[u8]>) -> String {
     stderr.strip_prefix("error: ").unwrap().trim_end().to_owned()
 }
 
-/// The same of one line more in a camera.
+/// The message about one more line in a camera.
 fn refusal_of_camera(line: &str) -> String {
     refusal(format!("[[camera]]\nname = \"front\"\nsource = \"emulated\"\n{line}\n"))
 }

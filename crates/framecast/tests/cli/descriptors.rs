@@ -1,4 +1,4 @@
-//! No file descriptor is left: clients and cameras are told, and all goes on once there are some again.
+//! When no file descriptor is left, clients and cameras get that reason; when some are free again, all goes on.
 
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,10 +7,10 @@ use framecast_testkit::client::{Answer, get, head_of, read_head};
 
 use crate::program::{Running, command, until};
 
-/// What the program may have: more than it needs to run, and fewer than the test connects.
+/// The program's limit: more than it needs to run, and fewer than the test connects.
 const LIMIT: &str = "--nofile=64:64";
 
-/// Asks on a connection that stays open, and reads an answer that says how long it is.
+/// Sends a request on a connection that stays open, and reads an answer with a `Content-Length`.
 fn ask_on(connection: &mut BufReader<TcpStream>, address: SocketAddr, path: &str) -> Answer {
     let head = head_of(address, &format!("GET {path}"), &[], "1.1").replace("Connection: close\r\n", "");
     connection.get_mut().write_all(head.as_bytes()).unwrap();
@@ -24,7 +24,7 @@ fn ask_on(connection: &mut BufReader<TcpStream>, address: SocketAddr, path: &str
 #[test]
 fn clients_and_cameras_are_told_that_no_descriptor_is_left_and_all_goes_on_after() {
     let folder = tempfile::tempdir().unwrap();
-    // Connections on which nothing is asked are to stay.
+    // Idle connections must stay open.
     let cameras = "[[camera]]\nname = 'cam'\nsource = 'exec:sleep 1000'\n\
                    [[camera]]\nname = 'test'\nsource = 'test:?size=64x64'\n";
     let config = folder.path().join("site.toml");
@@ -56,7 +56,7 @@ fn clients_and_cameras_are_told_that_no_descriptor_is_left_and_all_goes_on_after
     assert_eq!(get(address, "/cameras/test/snapshot.jpg").status, 200);
     let (status, lines) = program.terminate();
     assert_eq!(status.code(), Some(0));
-    // A hundred connections and more were refused, in less than a minute or little more.
+    // The server refused more than a hundred connections within little more than a minute.
     let told = lines.iter().filter(|line| line.contains("cannot accept connections")).count();
     assert!((1..=2).contains(&told), "{lines:#?}");
 }

@@ -1,4 +1,4 @@
-//! `framecast devices`. What is plugged in depends on the machine, so that both answers must do.
+//! `framecast devices`. The devices depend on the machine, so the test accepts an empty list and a full one.
 
 use serde_json::Value;
 

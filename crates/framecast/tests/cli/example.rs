@@ -1,4 +1,4 @@
-//! Every example is run: the programs in `examples/` of this crate, the files in `examples/` of the repository.
+//! Runs every example: the programs in `examples/` of this crate, and the files in `examples/` of the repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::program::{Running, command, framecast, run};
 use framecast_testkit::client::{Stream, get};
 
-/// Of the accounts in the examples.
+/// The password for the accounts in the examples.
 const PASSWORD: &str = "long enough";
 
-/// The compiled example. `cargo test` builds all of them; a run of this test alone does not.
+/// The compiled example. `cargo test` builds all of them, but not if it runs this test alone.
 fn example(name: &str, arguments: &[&str]) -> Command {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_framecast")).with_file_name("examples").join(name);
     if !program.exists() {
@@ -80,7 +80,7 @@ fn an_axum_program_shows_its_own_page_and_the_cameras_below_a_prefix() {
     assert_eq!((redirect.status, redirect.header("location")), (307, Some("cams/?x=1")));
     let page = get(address, "/cams/");
     assert_eq!(page.status, 200);
-    // What the page loads is named relative to it.
+    // The page names its files by relative URLs.
     let text = page.text();
     for (attribute, _) in text
         .match_indices("=\"")
@@ -140,7 +140,7 @@ fn every_file_is_checked_by_the_program() {
         }
         let (code, stdout, stderr) = run(&mut command);
         assert_eq!(code, 0, "{name}: {stderr}");
-        // What is only missing here may be there elsewhere, and the logins in examples are none.
+        // A device that is missing here may exist elsewhere, and the logins in the examples are not real.
         let is_expected = |line: &str| {
             ["warning: camera `", "warning: everyone on this machine can read "]
                 .iter()
@@ -151,7 +151,7 @@ fn every_file_is_checked_by_the_program() {
     }
 }
 
-/// Serves an example and shows the camera in it that needs no device.
+/// Serves an example and shows its camera that needs no device.
 fn serve(name: &str, camera: &str) {
     let (_, path) = files().into_iter().find(|(known, _)| known == name).unwrap();
     let path = path.to_str().unwrap().to_owned();
@@ -161,7 +161,7 @@ fn serve(name: &str, camera: &str) {
         command.env("FRAMECAST_PASSWORD", PASSWORD);
     }
     let mut program = Running::start(&mut command);
-    // guard and the password.
+    // guard and the password, in base64.
     let headers = [("Authorization", "Basic Z3VhcmQ6bG9uZyBlbm91Z2g=")];
     let headers = if has_account { &headers[..] } else { &[] };
     let mut stream = Stream::open(program.address(), &format!("/cameras/{camera}/stream.mjpg"), headers);
@@ -186,6 +186,6 @@ fn the_file_of_a_relay_is_served() {
 
 #[test]
 fn the_file_of_a_printer_is_served_though_its_devices_are_missing() {
-    // What comes is the drawn picture that says what is missing.
+    // The viewer gets the slate that says what is missing.
     serve("printer.toml", "timelapse");
 }

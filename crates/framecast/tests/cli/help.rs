@@ -1,4 +1,4 @@
-//! What `--help` promises.
+//! The promises of `--help`.
 
 use framecast::Drivers;
 
@@ -72,7 +72,7 @@ fn a_source_that_the_shell_took_apart_is_to_be_quoted() {
         assert!(errors.contains("tip: put a source with spaces in quotes: '"), "{errors}");
         assert!(errors.contains("exec:ffmpeg -r …'") && !errors.contains("-- -r"), "{errors}");
     }
-    // Quoted as it should be, it is not what is wrong.
+    // The source is quoted correctly, so the message is about the option.
     let (_, _, errors) = run(&mut framecast(&["exec:ffmpeg -re -i x", "--listne", "x"]));
     assert!(errors.contains("--listen") && !errors.contains("in quotes"), "{errors}");
 }

@@ -1,4 +1,4 @@
-//! The log and who reads it: one that reads nothing costs lines of the log, and nothing else.
+//! The log with different readers: one that reads nothing costs lines of the log, and nothing else.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -17,16 +17,16 @@ use crate::program::{Bare, framecast, terminal, until};
 const ARGUMENTS: [&str; 6] =
     ["--listen", "127.0.0.1:0", "--log", "trace", "a=test:?size=64x64&fps=10", "b=test:?size=64x64&fps=10"];
 
-/// The program promises to end within 2 s. Machines that are busy with other tests are given more, which is still less
-/// than what it would wait for a reader.
+/// The program promises to end within 2 s. On a busy machine it may take longer, but less than it would wait for a
+/// reader.
 const END: Duration = Duration::from_secs(10);
 
-/// The program with a log of its own, and the log's other end.
+/// Starts the program with `log` as its standard error.
 fn start(log: OwnedFd) -> Child {
     framecast(&ARGUMENTS).stdout(Stdio::null()).stderr(log).spawn().unwrap()
 }
 
-/// Reads up to the line that says where it listens.
+/// Reads up to the line with the address.
 fn address(log: &mut impl BufRead) -> SocketAddr {
     line_with(log, "open http://")
         .split("open http://")
@@ -55,7 +55,7 @@ fn lost_lines(address: SocketAddr) -> u64 {
     value.expect("the figure").parse().unwrap()
 }
 
-/// A program whose log nobody reads any more, and which has lost lines of it.
+/// A program whose log nobody reads, and which has already lost lines.
 fn unread() -> (Bare, BufReader<File>, SocketAddr) {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
     let program = Bare(start(writer));
@@ -69,7 +69,7 @@ fn unread() -> (Bare, BufReader<File>, SocketAddr) {
 #[test]
 fn a_log_that_nobody_reads_stops_no_camera_and_says_later_what_it_lost() {
     let (mut program, mut log, address) = unread();
-    // That opens one, which logs.
+    // This opens a camera, which logs.
     assert_eq!(get(address, "/cameras/b/snapshot.jpg").status, 200);
     assert_eq!(get(address, "/cameras/a/snapshot.jpg").status, 200);
     let told = line_with(&mut log, "were lost here");
@@ -95,7 +95,7 @@ fn a_terminal_that_is_held_stops_no_camera_and_does_not_hold_up_the_end() {
     let mut program = Bare(start(terminal.try_clone().unwrap()));
     let mut log = BufReader::new(person);
     let address = address(&mut log);
-    // As Ctrl-S does.
+    // The same as Ctrl-S.
     tcflow(&terminal, Action::OOff).unwrap();
     assert_eq!(get(address, "/cameras/a/snapshot.jpg").status, 200);
     assert_eq!(get(address, "/cameras/b/snapshot.jpg").status, 200);

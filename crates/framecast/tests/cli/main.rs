@@ -1,4 +1,4 @@
-//! The real program: what it prints, what it refuses and how it ends. And each example, as a user runs it.
+//! The real program: its output, its refusals and its shutdown. Also runs each example as a user does.
 #![allow(clippy::unwrap_used)]
 
 mod config;

@@ -1,4 +1,4 @@
-//! A marked secret in each place of each kind of source: whatever happens, no one is shown it.
+//! Marked secrets in each part of each kind of source: no output may show one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,25 +14,25 @@ use framecast_testkit::client::{Stream, head_of, send};
 
 use crate::program::{Running, framecast, run};
 
-/// As a password of letters alone, and as a token in a path: no message of ours has either by chance.
+/// A mark for a password of letters alone, and one for a token in a path: no message of ours contains either by chance.
 const WORD: &str = "quillwort";
 const TOKEN: &str = "q7uillwort";
 
-/// The account that the server asks for: `me` and a password that no child may be given.
+/// The password of the server's account `me`, which no child process may get.
 const PASSWORD: &str = "quillwort-of-the-server";
 const LOGIN: [(&str, &str); 1] = [("Authorization", "Basic bWU6cXVpbGx3b3J0LW9mLXRoZS1zZXJ2ZXI=")];
 
-/// Longer than anything that is waited for; only a failing test reaches it.
+/// Longer than any wait; only a failing test reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether any of the marks stands in `text`, plainly, percent-encoded or as it is sent by HTTP Basic.
+/// Whether `text` contains any of the marks: plainly, percent-encoded or encoded for HTTP Basic.
 fn is_marked(text: &str) -> bool {
     let lower = text.to_lowercase();
     // `quillwort:quillwort` in base64, and the password of the server.
     lower.contains("uillwort") || text.contains("cXVpbGx3b3J0")
 }
 
-/// A server that answers each request with `answer`, in which `{path}` is the path that was asked for.
+/// A server that answers each request with `answer`, in which `{path}` is the requested path.
 fn server(answer: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -44,7 +44,7 @@ fn server(answer: &'static str) -> SocketAddr {
     address
 }
 
-/// Reads one head and answers it; a client that has gone does not want the answer.
+/// Reads one head and answers it; the write fails if the client has gone.
 fn refuse(mut stream: TcpStream, answer: &str) -> Option<()> {
     let mut line = String::new();
     let mut reader = BufReader::new(stream.try_clone().ok()?);
@@ -54,12 +54,12 @@ fn refuse(mut stream: TcpStream, answer: &str) -> Option<()> {
     stream.write_all(answer.replace("{path}", &path).as_bytes()).ok()
 }
 
-/// A port on which nobody listens: bound here, and closed again.
+/// A port without a listener: bound here, and closed again.
 fn closed() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// A place that takes webhooks: its address, and the bodies that it is sent.
+/// A receiver of webhooks: its address, and the bodies that it gets.
 fn webhook() -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -73,7 +73,7 @@ fn webhook() -> (SocketAddr, Receiver<String>) {
     (address, bodies)
 }
 
-/// Takes one POST after the other.
+/// Accepts one POST after the other.
 fn take_events(mut stream: TcpStream, take: impl Fn(String) -> bool) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     loop {
@@ -93,11 +93,11 @@ fn take_events(mut stream: TcpStream, take: impl Fn(String) -> bool) -> Option<(
     }
 }
 
-/// Programs that repeat all that they are given, on PATH in place of those that the drivers run.
+/// Programs that print all their arguments and variables, on PATH in place of those that the drivers run.
 fn stand_ins(folder: &Path) -> String {
     for name in ["ffmpeg", "ffprobe", "rpicam-vid"] {
-        // Another process writes it: one that a test beside this starts meanwhile cannot hold it open for writing, which
-        // would keep it from being run.
+        // A separate process writes the file. If this process did, a child that another test starts meanwhile could
+        // hold it open for writing, and the system would then refuse to run it.
         let status = Command::new("sh")
             .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh"])
             .arg("#!/bin/sh\necho \"$0 $*\" >&2\nenv >&2\ncat >&2\nexit 1\n")
@@ -108,7 +108,7 @@ fn stand_ins(folder: &Path) -> String {
     format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
 }
 
-/// Sources that can be read and yield nothing, with a mark in each place that can hold a secret.
+/// Sources that parse but yield nothing, with a mark in each part that can contain a secret.
 fn sources() -> Vec<String> {
     let servers = [
         closed(),
@@ -146,7 +146,7 @@ fn sources() -> Vec<String> {
     sources
 }
 
-/// Sources that are there and have no picture yet, with a mark in each place that can hold a secret.
+/// Sources that exist but have no picture yet, with a mark in each part that can contain a secret.
 fn awaited_sources(folder: &Path) -> Vec<String> {
     let (empty, marked) = (folder.join(format!("{TOKEN}-empty")), folder.join(TOKEN));
     fs::create_dir(&empty).unwrap();
@@ -163,7 +163,7 @@ fn start(folder: &Path, sources: &[String], hook: SocketAddr, level: &str) -> Ru
     let mut file = format!("[[webhook]]\nurl = \"http://{WORD}:{WORD}@{hook}/{TOKEN}?key={WORD}\"\n");
     file += &format!("[[webhook]]\nurl = \"http://{WORD}:{WORD}@{}/{TOKEN}?key={WORD}\"\n", closed());
     for (number, source) in sources.iter().enumerate() {
-        // What is quoted by one quote is literal, and none of the sources has three in a row.
+        // Text within `'''` is literal, and no source contains three quotes in a row.
         file += &format!("[[camera]]\nname = \"c{number}\"\nsource = '''{source}'''\n");
     }
     let path = folder.join("site.toml");
@@ -179,7 +179,7 @@ fn start(folder: &Path, sources: &[String], hook: SocketAddr, level: &str) -> Ru
     )
 }
 
-/// The answer to a GET request with the login, head and body, as HTTP/1.0, which has no chunks.
+/// The answer to a GET with the login, head and body, by HTTP/1.0, which has no chunks.
 fn fetch(address: SocketAddr, path: &str) -> String {
     let mut answer = Vec::new();
     let head = head_of(address, &format!("GET {path}"), &LOGIN, "1.0");
@@ -187,7 +187,7 @@ fn fetch(address: SocketAddr, path: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Waits until as many cameras are lost, and as many are known to have no picture yet.
+/// Waits until so many cameras are lost, and so many have no picture yet.
 fn until_all_are_told(address: SocketAddr, lost: usize, awaited: usize) {
     let began_at = Instant::now();
     loop {
@@ -239,7 +239,7 @@ fn nobody_is_shown_a_mark_at(level: &str) {
     drop(watched);
     let (status, lines) = program.terminate();
     assert!(status.success());
-    // The programs were heard, and what they repeat was masked.
+    // The log has the output of the programs, with the secrets masked.
     assert!(lines.iter().any(|line| line.contains("sh: ") && line.contains("***")), "{lines:#?}");
     for line in lines {
         assert!(!is_marked(&line), "{line}");
@@ -257,7 +257,7 @@ fn nobody_is_shown_a_marked_secret_at_debug() {
     nobody_is_shown_a_mark_at("debug");
 }
 
-/// What cannot be read, or used.
+/// Sources that cannot be parsed, or used.
 const REFUSED: [&str; 36] = [
     "nope://quillwort:quillwort@cam.example/",
     "1http://quillwort:quillwort@cam.example/",

@@ -1,4 +1,4 @@
-//! What a camera needs and is not there: a warning when the configuration is checked and at the start.
+//! A camera's missing device, file, folder or program: a warning from `check` and at the start.
 
 use std::fs;
 
@@ -50,7 +50,7 @@ fn what_is_there_is_no_warning() {
 
 #[test]
 fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
-    // Short, so that its name is not taken for a token.
+    // The name is short, so that it does not count as a token.
     let folder = tempfile::Builder::new().prefix("al").rand_bytes(5).tempdir().unwrap();
     let source = format!("front=images:{}?watch", folder.path().display());
     let mut program = Running::start(&mut framecast(&["--listen", "127.0.0.1:0", &source]));
@@ -58,7 +58,7 @@ fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
     let mut stream = Stream::open(address, "/cameras/front/stream.mjpg", &[]);
     program.line_with("no JPEG in ");
     let told = format!("no JPEG in {} yet", folder.path().display());
-    // The log says so a moment before the API.
+    // The log has it a moment before the API.
     while !framecast_testkit::client::get(address, "/api/cameras/front").text().contains(&told) {}
     let picture = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
     fs::write(folder.path().join("first.jpg"), picture).unwrap();

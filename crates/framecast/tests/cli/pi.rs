@@ -1,4 +1,4 @@
-//! A Raspberry Pi's camera by a program on PATH, and the names that cameras have in the Flask app.
+//! A Raspberry Pi's camera by a program on PATH, and the Flask app's names for cameras.
 
 use std::fs;
 use std::path::Path;
@@ -10,11 +10,11 @@ use crate::program::{Running, framecast, run};
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 
-/// A folder with a `rpicam-vid` that does what `script` says, and the `PATH` that begins with it.
+/// Writes a `rpicam-vid` with this `script` into the folder; returns a `PATH` that begins with it.
 fn path_with(folder: &Path, script: &str) -> String {
     fs::write(folder.join("picture.jpg"), PICTURE).unwrap();
-    // Another process writes it: one that a test beside this starts meanwhile cannot hold it open for writing, which
-    // would keep it from being run.
+    // A separate process writes the file. If this process did, a child that another test starts meanwhile could hold it
+    // open for writing, and the system would then refuse to run it.
     let status = Command::new("sh")
         .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh"])
         .arg(format!("#!/bin/sh\ncd {}\n{script}\n", folder.display()))
@@ -44,7 +44,7 @@ fn a_camera_that_the_program_does_not_find_is_lost_with_what_to_do() {
     let address = program.address();
     let stream = Stream::open(address, "/cameras/camera/stream.mjpg", &[]);
     program.line_with("lost");
-    // The log says so a moment before the API.
+    // The log has it a moment before the API.
     let answer = loop {
         let answer = get(address, "/api/cameras/camera").text();
         if answer.contains("\"state\":\"lost\"") {

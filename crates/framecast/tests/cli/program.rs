@@ -1,4 +1,4 @@
-//! The real program as a child process, with its output line by line. Killed when dropped.
+//! The real program as a child process, with its output line by line. The drop kills it.
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
@@ -16,10 +16,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// Longer than anything that is waited for; only a failing test reaches it.
+/// Longer than any wait; only a failing test reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `holds`, which must come.
+/// Waits until `holds`; fails if that takes too long.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let since = Instant::now();
     while !holds() {
@@ -28,7 +28,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The environment must not decide a test.
+/// Variables of the environment that must not influence a test.
 const VARIABLES: [&str; 6] =
     ["CAMERA", "OPENCV_CAMERA_SOURCE", "FRAMECAST_PASSWORD", "FRAMECAST_LOG", "COLUMNS", "STATE_DIRECTORY"];
 
@@ -102,12 +102,12 @@ impl Running {
         address.parse().unwrap_or_else(|_| panic!("no address in {line}"))
     }
 
-    /// The number of its process.
+    /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Takes the lines that have come by now.
+    /// Reads the lines that have come by now.
     pub(crate) fn read_lines(&mut self) {
         self.seen.extend(self.lines.try_iter());
     }
@@ -116,7 +116,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end, with all lines.
+    /// Waits for the end and returns all lines.
     pub(crate) fn wait(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait().unwrap();
         let mut seen = std::mem::take(&mut self.seen);
@@ -124,7 +124,7 @@ impl Running {
         (status, seen)
     }
 
-    /// Ends it as a service manager does.
+    /// Ends it with SIGTERM, as a service manager does.
     pub(crate) fn terminate(self) -> (ExitStatus, Vec<String>) {
         self.signal(Signal::TERM);
         self.wait()
@@ -139,7 +139,7 @@ impl Drop for Running {
     }
 }
 
-/// A running program with standard streams of the test's own. Killed when dropped.
+/// A running program with standard streams of the test's own. The drop kills it.
 pub(crate) struct Bare(pub(crate) Child);
 
 impl Bare {
@@ -147,12 +147,12 @@ impl Bare {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Its end, which must come.
+    /// Waits for its end; fails if that takes too long.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.wait_for(PATIENCE)
     }
 
-    /// Its end, which must come within `patience`.
+    /// Waits for its end; fails if that takes longer than `patience`.
     pub(crate) fn wait_for(&mut self, patience: Duration) -> ExitStatus {
         let since = Instant::now();
         loop {
@@ -172,14 +172,14 @@ impl Drop for Bare {
     }
 }
 
-/// Whether a process is there and not just waiting to be buried.
+/// Whether a process is running, and is no zombie.
 pub(crate) fn is_running(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
     !matches!(state.as_deref(), Some("Z" | "X") | None)
 }
 
-/// A terminal: its own end, and that of the person in front of it. No child of another test has either.
+/// A pseudo-terminal: the program's end, and the user's end. No child of another test inherits either.
 pub(crate) fn terminal() -> (OwnedFd, File) {
     let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&person).unwrap();

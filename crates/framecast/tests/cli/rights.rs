@@ -1,4 +1,4 @@
-//! What the program makes is for its own account alone, and it says so where its configuration is not.
+//! The program creates files for its own account alone, and warns if others can read its configuration.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -9,14 +9,14 @@ use framecast_testkit::client::get;
 
 use crate::program::{Running, command, framecast, run};
 
-/// The program under a umask that takes nothing away.
+/// The program under a umask of 0, which removes no permissions.
 fn generous(arguments: &[&str]) -> Command {
     let mut shell = vec!["-c", "umask 000; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_framecast")];
     shell.extend(arguments);
     command("sh".into(), &shell)
 }
 
-/// All files and folders below `folder` that others than the owner have rights to, and how many there are in all.
+/// The files and folders below `folder` that give permissions to others than the owner, and the number of all.
 fn shared(folder: &Path) -> (Vec<String>, usize) {
     let (mut found, mut count, mut folders) = (Vec::new(), 0, vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -48,7 +48,7 @@ fn what_the_program_makes_is_for_its_account_alone_whatever_the_umask() {
     assert_eq!(get(address, "/api/events").status, 200);
     let (found, count) = shared(folder.path());
     assert_eq!(found, Vec::<String>::new());
-    // Three folders and ours, the database, its log and index, and its lock.
+    // Three folders and ours, the database, its write-ahead log and index, and its lock.
     assert!(count >= 8, "{count}");
     program.terminate();
     assert_eq!(shared(folder.path()).0, Vec::<String>::new());

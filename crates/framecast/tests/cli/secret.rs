@@ -1,4 +1,4 @@
-//! Passwords stand in no line that the program prints.
+//! No line that the program prints contains a password.
 
 use crate::program::{Running, framecast, run};
 use framecast_testkit::client::get;
@@ -16,14 +16,14 @@ fn a_check_shows_sources_without_their_passwords() {
         let (code, stdout, stderr) = run(&mut framecast(&["check", source]));
         assert_eq!(code, 0, "{stderr}");
         assert_eq!(stdout, format!("nothing wrong in the command line\n  camera  {shown}\n"));
-        // There may be no ffmpeg.
+        // ffmpeg may be missing.
         assert!(!stderr.contains(SECRET), "{stderr}");
     }
 }
 
 #[test]
 fn log_page_and_api_show_no_password() {
-    // A port on which nobody listens: bound here, and closed again.
+    // A port without a listener: bound here, and closed again.
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let source = format!("far=http://me:s3cr3t@{closed}/video?token=s3cr3t");
     let arguments = ["--listen", "127.0.0.1:0", "--log", "trace", "--user", "me", &source];

@@ -1,4 +1,4 @@
-//! Serving: what is announced, how long it takes to end, and what keeps it from beginning.
+//! Serving: what the program announces, how long its shutdown takes, and what prevents its start.
 
 use std::net::TcpListener;
 
@@ -134,7 +134,7 @@ fn listening_beyond_this_machine_without_a_password_is_warned_of() {
     let mut closed = Running::start(framecast(&arguments).env("FRAMECAST_PASSWORD", "pw"));
     closed.address();
     let (_, lines) = closed.terminate();
-    // The tests share a folder for state, so another one's history may be in use.
+    // The tests share a state folder, so another test's history may be in use.
     assert!(!lines.iter().any(|line| line.contains("anyone who reaches")), "{lines:#?}");
 }
 
@@ -174,7 +174,7 @@ fn json_log_lines_are_all_json() {
     let mut program = Running::start(framecast(&ANY).args(["--log-format", "json", "front=emulated"]));
     let mut stream = Stream::open(program.address(), "/video_feed", &[]);
     stream.next();
-    // That may have been a notice which says that the camera is being opened.
+    // The picture may have been a slate about the opening.
     program.line_with("\"live\"");
     drop(stream);
     let (status, lines) = program.terminate();
@@ -198,7 +198,7 @@ fn json_log_lines_are_all_json() {
 #[test]
 fn the_log_can_be_silent() {
     let program = Running::start(framecast(&ANY).args(["--log", "off", "emulated"]));
-    // Nothing tells that it runs; the signal is held until it is listened for, or ends it at once.
+    // Nothing shows that it runs. The signal waits until the program handles it, or ends it at once.
     let (_, lines) = program.terminate();
     assert_eq!(lines, Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! Signals beside SIGTERM and SIGINT: the terminal is closed, or someone asks to read the configuration again.
+//! Signals other than SIGTERM and SIGINT: the terminal closes, or a user asks the program to reload its configuration.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,8 +11,8 @@ use rustix::process::Signal;
 
 use crate::program::{Bare, Running, command, framecast, is_running, terminal, until};
 
-/// The program in a session of its own, by the tools `setsid` and `env`, whose process it takes over. It ignores no signal,
-/// whatever the tests were started with.
+/// The program in its own session, by the tools `setsid` and `env`, which it replaces as their process. It ignores no
+/// signal, whatever the tests inherited.
 fn in_own_session(options: &[&str], arguments: &[&str], state: &Path) -> Command {
     let mut command = command("setsid".into(), options);
     command.args(["env", "--default-signal=HUP"]);
@@ -20,7 +20,7 @@ fn in_own_session(options: &[&str], arguments: &[&str], state: &Path) -> Command
     command
 }
 
-/// The kinds of the events that it kept, oldest first.
+/// The kinds of its stored events, oldest first.
 fn kinds(state: &Path) -> Vec<String> {
     let database = rusqlite::Connection::open(state.join("framecast/framecast.db")).unwrap();
     let mut statement = database.prepare("SELECT kind FROM events ORDER BY id").unwrap();
@@ -42,7 +42,7 @@ fn a_closed_terminal_ends_it_in_order_with_its_socket_and_its_children() {
     command.current_dir(folder.path()).stdin(terminal.try_clone().unwrap());
     command.stdout(terminal.try_clone().unwrap()).stderr(terminal);
     let mut program = Bare(command.spawn().unwrap());
-    // The child alone has the terminal from here on.
+    // From here on only the child has the terminal open.
     drop(command);
     let mut lines = BufReader::new(person).lines();
     assert!(lines.any(|line| line.unwrap().contains("listening on unix:")));
@@ -58,8 +58,8 @@ fn a_closed_terminal_ends_it_in_order_with_its_socket_and_its_children() {
     assert!(pids.iter().all(|pid| is_running(*pid)));
 
     drop(lines);
-    // A shell passes the hangup on to what it started, so it may come twice; a session that closes sends SIGTERM too, here
-    // while the program waits for a child of its camera that ignores it.
+    // A shell passes the hangup on to its children, so SIGHUP may come twice. A session that closes sends SIGTERM too;
+    // here it comes while the program waits for its camera's child, which ignores it.
     program.signal(Signal::HUP);
     until("nobody is let in any more", || UnixStream::connect(&socket).is_err());
     program.signal(Signal::TERM);

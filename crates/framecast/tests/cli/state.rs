@@ -1,4 +1,4 @@
-//! Where the program keeps what must outlive a restart.
+//! The folder for state that must survive a restart.
 
 use std::fs;
 

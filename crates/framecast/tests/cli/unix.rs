@@ -1,4 +1,4 @@
-//! Listening on a UNIX socket: streams over it, and its file from start to end.
+//! A UNIX socket: streams over it, and its file from start to end.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -34,7 +34,7 @@ fn answer(path: &Path, target: &str) -> String {
     answer
 }
 
-/// Reads pictures of a stream: their number.
+/// Reads so many pictures of a stream.
 fn watch(stream: &mut UnixStream, pictures: usize) {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
@@ -70,7 +70,7 @@ fn streams_and_answers_come_over_a_unix_socket_and_its_file_goes_with_the_server
         let mut stream = ask(&path, &format!("GET /video_feed HTTP/{version}\r\nHost: localhost\r\n\r\n"));
         watch(&mut stream, 5);
         let viewers = answer(&path, "/api/viewers");
-        // A writer serves it: its number is told.
+        // A writer serves it, so the answer has the writer's number.
         assert!(viewers.contains("\"shard\":0") || viewers.contains("\"shard\":1"), "{viewers}");
     }
     assert!(answer(&path, "/healthz").ends_with("ok\n"));

@@ -1,7 +1,7 @@
-//! Disks that are full, or read-only: pictures come, one line of the log says it, events are in memory, and are written once
-//! there is room.
+//! Full and read-only disks: pictures come, the log reports the problem in one line, and the history holds events in
+//! memory and writes them once there is room.
 //!
-//! The program runs in mount namespaces of its own (`unshare`), with a small file system in memory for its state.
+//! The program runs in its own mount namespaces (`unshare`), with a small in-memory file system for its state.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -18,15 +18,15 @@ use tempfile::TempDir;
 
 use crate::program::{Running, command, run};
 
-/// Longer than anything that is waited for; only a failing test reaches it.
+/// Longer than any wait; only a failing test reaches it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What the log says where the program ends before events could be written.
+/// The log line if the program ends before it could write its events.
 const LOST: &str = "the history's database does not take the last events; they are lost";
 
 const SOURCE: [&str; 3] = ["--listen", "127.0.0.1:0", "emulated:?size=64x64&fps=20"];
 
-/// The program with `arguments`, after the commands of `prepare`, in which `$dir` is `folder`; it keeps its state there.
+/// The program with `arguments`, after the commands of `prepare`, in which `$dir` is `folder`; its state is there.
 fn within(prepare: &str, folder: &Path, arguments: &[&str]) -> Command {
     let failed = "echo 'the file system for the test could not be prepared' >&2; exit 1";
     let script = format!("dir=$1; shift; {{ {prepare}; }} || {{ {failed}; }}; exec \"$@\"");
@@ -37,7 +37,7 @@ fn within(prepare: &str, folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Sets a mark: the status, and its id.
+/// Sets a mark; returns the status and the mark's id.
 fn mark(address: SocketAddr, label: &str) -> (u16, Option<i64>) {
     let body = format!("{{\"label\": \"{label}\"}}");
     let len = body.len();
@@ -60,9 +60,9 @@ fn marks(address: SocketAddr) -> Vec<i64> {
     page["events"].as_array().unwrap().iter().map(|event| event["id"].as_i64().unwrap()).collect()
 }
 
-/// The whole table at `path`.
+/// The complete table at `path`.
 fn table(address: SocketAddr, path: &str) -> String {
-    // To HTTP/1.0 nothing is sent in chunks.
+    // HTTP/1.0 has no chunks.
     let mut reader = send(address, &head_of(address, &format!("GET {path}"), &[], "1.0"));
     assert_eq!(read_head(&mut reader).status, 200);
     let mut text = String::new();
@@ -75,7 +75,7 @@ fn metric(address: SocketAddr, name: &str) -> f64 {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap().parse().unwrap()
 }
 
-/// Waits until the history has written all that it has.
+/// Waits until the history has written all its events.
 fn until_written(address: SocketAddr) {
     let until = Instant::now() + PATIENCE;
     while metric(address, "framecast_history_up") == 0.0
@@ -86,7 +86,7 @@ fn until_written(address: SocketAddr) {
     }
 }
 
-/// Ends the program, whose log has these warnings: each line has the text in it.
+/// Ends the program, and checks that its log has these warnings: each line contains its text.
 fn ends_with_warnings(program: Running, texts: &[&str]) {
     let (status, lines) = program.terminate();
     assert!(status.success(), "{lines:#?}");
@@ -95,7 +95,7 @@ fn ends_with_warnings(program: Running, texts: &[&str]) {
     assert!(warnings.iter().zip(texts).all(|(line, text)| line.contains(text)), "{warnings:?}");
 }
 
-/// What the program sees at `path`.
+/// The path of the program's own `path` as this test can open it.
 fn seen_by(program: &Running, path: &Path) -> PathBuf {
     Path::new("/proc").join(program.id().to_string()).join("root").join(path.strip_prefix("/").unwrap())
 }
@@ -119,7 +119,7 @@ fn a_disk_that_is_full_at_start_stops_no_camera_and_events_are_written_once_ther
     assert!(table(address, "/history").contains("The disk takes no events"));
     fs::remove_file(seen_by(&program, &folder.path().join("fill"))).unwrap();
     until_written(address);
-    // SQLite takes the path for one of this test's own file system.
+    // This reads the bytes, because SQLite would resolve the path in this test's own file system.
     let file = |name: &str| fs::read(seen_by(&program, &folder.path().join("framecast").join(name))).unwrap();
     let bytes = [file("framecast.db"), file("framecast.db-wal")].concat();
     assert!(bytes.windows(9).any(|bytes| bytes == b"number 19"));
@@ -140,9 +140,9 @@ fn a_disk_that_becomes_full_stops_no_camera_and_events_are_written_once_there_is
     let mut set = vec![mark(address, "before").1.unwrap()];
     let fill = seen_by(&program, &folder.path().join("fill"));
     let mut file = fs::File::create(&fill).unwrap();
-    // It fails once the disk is full.
+    // The copy fails once the disk is full.
     std::io::copy(&mut std::io::repeat(0), &mut file).unwrap_err();
-    // What was made for the log may still take a few.
+    // The space that the write-ahead log already has may still take a few marks.
     let label = "m".repeat(900);
     let mut statuses = Vec::new();
     while statuses.last() != Some(&202) {
@@ -202,7 +202,7 @@ fn a_state_dir_or_history_that_cannot_be_is_an_error_where_the_disk_is_read_only
 
 #[test]
 fn where_nothing_can_be_written_pictures_come_and_events_are_in_memory() {
-    // As in a container that is read-only, its folders for temporary files too.
+    // As in a read-only container, in which the temporary folders are read-only too.
     const READ_ONLY: &str = "mount --make-rprivate / && mount -o remount,bind,ro / && mount -t tmpfs -o ro tmpfs /tmp && \
                              mount -t tmpfs -o ro tmpfs /var/tmp && ! touch \"$dir/x\" 2>&-";
     let config = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -224,7 +224,7 @@ fn where_nothing_can_be_written_pictures_come_and_events_are_in_memory() {
         let (answered, id) = mark(address, "here");
         assert_eq!((answered, marks(address)), (status, vec![id.unwrap()]), "{told}");
         assert_eq!(table(address, "/api/events.csv?kind=mark,lost").lines().count(), 2);
-        // What was to be written later is lost with the program, which says so.
+        // The program loses the events that it meant to write later, and logs that.
         let lost: &[&str] = if status == 202 { &[LOST] } else { &[] };
         ends_with_warnings(program, &[&[told], lost].concat());
     }

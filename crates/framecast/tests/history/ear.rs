@@ -4,14 +4,14 @@ use framecast_testkit::soon;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
-/// Someone who listens. Dropped, it is cut off.
+/// A listener. The drop cuts its connection.
 pub(crate) struct Ear {
     response: Response,
     bytes: Vec<u8>,
 }
 
 impl Ear {
-    /// Listens by `request`, whose answer must be 200.
+    /// Sends `request`, whose answer must be 200.
     pub(crate) async fn open(request: RequestBuilder) -> Self {
         let response = soon("an answer", request.send()).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -20,7 +20,7 @@ impl Ear {
         Self { response, bytes: Vec::new() }
     }
 
-    /// All up to the next empty line; `None` at the end.
+    /// The text up to the next empty line; `None` at the end.
     pub(crate) async fn piece(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.bytes.windows(2).position(|two| two == b"\n\n") {

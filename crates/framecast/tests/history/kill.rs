@@ -1,6 +1,6 @@
-//! A Framecast that is killed while it writes: what it acknowledged is there, once.
+//! A Framecast that is killed while it writes: each event that it acknowledged is stored, once.
 //!
-//! `FRAMECAST_KILLS` says how often; five times without it.
+//! `FRAMECAST_KILLS` sets the number of kills; the default is five.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 use crate::program::{Running, framecast};
 use crate::server::{ask, client, labelled};
 
-/// How many programs set marks at once.
+/// How many programs set marks at the same time.
 const MARKERS: usize = 6;
 
-/// Marks by label, with the ids that they were given.
+/// The ids of marks by label.
 type Marks = BTreeMap<String, i64>;
 
-/// Sets marks until the server is gone: those that were acknowledged, in their order.
+/// Sets marks until the server is gone; returns the acknowledged ones, in order.
 async fn mark(url: String, name: String, first: Arc<Notify>) -> Vec<(String, i64)> {
     let client = client();
     let mut acknowledged = Vec::new();
@@ -34,7 +34,7 @@ async fn mark(url: String, name: String, first: Arc<Notify>) -> Vec<(String, i64
                 acknowledged.push((label, answer.json()["id"].as_i64().unwrap()));
                 first.notify_one();
             }
-            // The database was slow, and nothing was promised.
+            // The database was slow, and the server promised nothing.
             202 => {}
             status => panic!("{label}: {status} {}", answer.text()),
         }
@@ -43,7 +43,7 @@ async fn mark(url: String, name: String, first: Arc<Notify>) -> Vec<(String, i64
     acknowledged
 }
 
-/// Kills the program of `config` again and again while marks are set.
+/// Kills the program of `config` repeatedly while marks are set.
 pub(crate) async fn kill_while_writing(config: &Path) {
     let kills: usize = std::env::var("FRAMECAST_KILLS").map_or(5, |kills| kills.parse().unwrap());
     let start = || Running::start(&mut framecast(&["--config", config.to_str().unwrap()]));
@@ -85,7 +85,7 @@ pub(crate) async fn kill_while_writing(config: &Path) {
     assert!(program.terminate().0.success());
 }
 
-/// Writes a file for the program that keeps events in `history`.
+/// Writes a configuration for a program that stores events in `history`.
 pub(crate) fn config(folder: &Path, history: &str) -> PathBuf {
     let path = folder.join("site.toml");
     let camera = "[[camera]]\nname = 'front'\nsource = 'emulated'\n";

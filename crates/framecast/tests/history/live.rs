@@ -1,4 +1,4 @@
-//! Events as they happen: each once, whatever becomes of the connection.
+//! Events as they happen: a client gets each once, whatever happens to its connection.
 
 use std::collections::BTreeSet;
 
@@ -77,7 +77,7 @@ async fn a_listener_that_is_cut_off_twenty_times_misses_nothing_and_hears_nothin
         let last = heard.last().map_or(0, |(id, _)| *id);
         let request = match cut % 2 {
             0 => server.client.get(server.url(&format!("/api/events/live?kind=mark&after={last}"))),
-            // As a browser does, which repeats the address that it was given first.
+            // As in a browser, which repeats the URL of its first request.
             _ => server
                 .client
                 .get(server.url("/api/events/live?kind=mark&after=0"))
@@ -107,7 +107,7 @@ async fn a_websocket_is_told_the_same() {
     assert_eq!(ear.next().await.unwrap()["kind"], "started");
     while heard.len() < 4 * COUNT {
         if heard.len() == COUNT {
-            // It comes back.
+            // The client reconnects.
             let last = heard.last().map(|(id, _): &(i64, String)| id.to_string()).unwrap();
             ws = websocket(&server, "after=0", &[("last-event-id", &last)]).await.unwrap();
         }
@@ -123,7 +123,7 @@ async fn a_websocket_is_told_the_same() {
         assert_eq!(event.unwrap()["text"], "and it still listens");
     }
     server.stop().await;
-    // The last that may be heard is that the server ends.
+    // The last event may be that the server ends.
     while let Some(event) = next_message(&mut ws).await {
         assert_eq!(event["kind"], "stopped");
     }
@@ -177,7 +177,7 @@ async fn where_nothing_happens_something_is_sent_every_fifteen_seconds() {
     let mut ear = Ear::open(server.client.get(server.url("/api/events/live"))).await;
     assert_eq!(ear.piece().await.unwrap(), "retry: 1000");
     tokio::time::pause();
-    // With where it is, and without anything that would be told.
+    // The heartbeat has the position but no event.
     assert!(ear.piece().await.unwrap().starts_with(":\nid: "));
     let begun = Instant::now();
     let beat = ear.piece().await.unwrap();
@@ -185,7 +185,7 @@ async fn where_nothing_happens_something_is_sent_every_fifteen_seconds() {
     assert_eq!(begun.elapsed().as_secs(), 15, "by the paused clock");
 }
 
-/// The code with which the server closes.
+/// The close code of the server.
 async fn close_code(ws: &mut WebSocketStream<TcpStream>) -> u16 {
     loop {
         match soon("the end", ws.next()).await {
@@ -221,7 +221,7 @@ async fn who_says_too_much_over_a_websocket_is_told_so_by_a_code() {
 async fn a_websocket_of_whose_client_nothing_is_heard_ends() {
     let server = Server::start().await;
     let mut ws = websocket(&server, "", &[]).await.unwrap();
-    // Answers no ping: what comes is read past the library that would.
+    // Answers no ping: the test reads the socket directly, because the library would answer.
     tokio::time::pause();
     let begun = Instant::now();
     let (mut len, mut bytes) = (0, [0; 1024]);

@@ -1,5 +1,5 @@
-//! The history as programs and people meet it: marks, pages, tables, events as they happen, webhooks, and where it is
-//! kept, over real sockets and with the real program.
+//! The history for programs and people: marks, pages, tables, live events, webhooks and storage, over real sockets and
+//! with the real program.
 #![allow(clippy::unwrap_used)]
 
 mod disk;

@@ -1,4 +1,5 @@
-//! Marks: what is kept as it was written, and what is refused with a sentence that says what would be right.
+//! Marks: the history stores the accepted ones unchanged, and the server refuses others with a message that says what
+//! to write instead.
 
 use framecast_testkit::soon;
 use reqwest::Method;
@@ -94,7 +95,7 @@ async fn a_label_of_a_megabyte_is_refused_and_the_longest_is_kept() {
         "{}",
         answer.error()
     );
-    // Each character takes twelve bytes, as some programs write what is beyond the basic plane.
+    // Each character takes twelve bytes, because some programs escape characters beyond the basic plane.
     let escaped = format!("{{\"label\": \"{}\"}}", "\\ud83d\\ude00".repeat(1000));
     let answer = server.post(escaped).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
@@ -160,7 +161,7 @@ async fn with_an_account_nothing_is_read_or_marked_without_it() {
         "/history",
     ] {
         assert_eq!(server.get(path).await.status, 401, "{path}");
-        // Each of an address of its own: of one no more than five a second are compared.
+        // Each guess comes from another address, because the server compares only five a second of one address.
         let wrong = server.client.get(server.url(path)).basic_auth("me", Some("px"));
         let wrong = wrong.header("X-Forwarded-For", format!("192.0.2.{}", path.len()));
         assert_eq!(ask(wrong).await.unwrap().status, 401, "{path}");

@@ -1,4 +1,4 @@
-//! Where the real program keeps events: what it refuses to use, and what it leaves behind.
+//! Where the real program stores events: the places that it refuses, and the files that it leaves behind.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::program::{Running, framecast, run};
 use crate::server::{ask, client, labelled};
 
-/// The program with a file of its own in `folder`, that has `lines`.
+/// The program with a configuration file in `folder` that contains `lines`.
 fn program(folder: &Path, lines: &str) -> Command {
     let config = folder.join(format!("{}.toml", fastrand::u64(..)));
     let rest = "listen = '127.0.0.1:0'\n[[camera]]\nname = 'front'\nsource = 'emulated'\n";
@@ -22,7 +22,7 @@ fn program(folder: &Path, lines: &str) -> Command {
     command
 }
 
-/// Names of what is in `folder` and begins as temporary folders of the program do.
+/// The entries of `folder` whose names begin like the program's temporary folders.
 fn temporary(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("framecast-")).collect()
@@ -87,7 +87,7 @@ fn a_history_that_another_program_writes_is_refused_until_that_ends() {
     assert!(first.terminate().0.success());
     let mut second = Running::start(&mut program(folder.path(), &line));
     let address = second.address();
-    // What is read is what is written, and that is soon.
+    // The API reads only written events, and the history writes them soon.
     let mut kept = events(address);
     while kept.len() < 3 {
         kept = events(address);

@@ -1,4 +1,4 @@
-//! What can be asked for, and what is refused by the name of what is wrong with it.
+//! The parameters of queries, and refusals that name the bad one.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -43,7 +43,7 @@ async fn what_cannot_be_asked_is_named_with_an_example() {
         assert_eq!(answer.status, 400, "{query}");
         let error = answer.error();
         assert!(error.contains(told) && error.contains(example), "{query}: {error}");
-        // The name of a table says its format, and a listener may come after an event.
+        // A table's name sets its format, and a listener may use `after`.
         let tables = ["/api/events.csv", "/history", "/api/events/live"];
         let taken = ["format", "", "after"];
         for (path, taken) in tables.iter().zip(taken) {

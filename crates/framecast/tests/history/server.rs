@@ -1,4 +1,4 @@
-//! The server under test, on a port of its own, and a client of it.
+//! The server under test, on a free port, and a client for it.
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
@@ -12,17 +12,17 @@ use reqwest::{Body, Client, RequestBuilder, redirect};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-/// A server that runs, with the cameras `front` and `yard`.
+/// A running server with the cameras `front` and `yard`.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
-    /// Where its events are told.
+    /// Where the test sends events of its own.
     pub(crate) events: Events,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
-/// A whole answer.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -43,19 +43,19 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
     }
 
-    /// The sentence of a refusal.
+    /// The message of a refusal.
     pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap().to_owned()
     }
 }
 
-/// A client that takes answers as they are.
+/// A client that does not decompress answers.
 pub(crate) fn client() -> Client {
     let builder = Client::builder().tls_backend_preconfigured(tls_of_system());
     builder.redirect(redirect::Policy::none()).no_proxy().build().unwrap()
 }
 
-/// What is answered to `request`.
+/// The answer to `request`.
 pub(crate) async fn ask(request: RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -72,7 +72,7 @@ impl Server {
         Self::with(|_| {}).await
     }
 
-    /// One with `change` made to its settings.
+    /// A server with `change` made to its settings.
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         const QUICK: &str = "emulated:?fps=20&size=64x64";
         let mut settings = Settings::with_cameras([("front", QUICK), ("yard", QUICK)]).unwrap();
@@ -99,26 +99,26 @@ impl Server {
         answer.json()
     }
 
-    /// Sets a mark as `body` says it.
+    /// Posts `body` as a mark.
     pub(crate) async fn post(&self, body: impl Into<Body>) -> Answer {
         soon("a mark", ask(self.client.post(self.url("/api/events")).body(body))).await.unwrap()
     }
 
-    /// Sets a mark, which is kept: its id.
+    /// Sets a mark, which the history stores; returns its id.
     pub(crate) async fn mark(&self, label: &str) -> i64 {
         let answer = self.post(labelled(label)).await;
         assert_eq!(answer.status, 201, "{}", answer.text());
         answer.json()["id"].as_i64().unwrap()
     }
 
-    /// The number in a line of `/metrics`.
+    /// The value in a line of `/metrics`.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").await.text();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
-    /// Ends it and waits until it has.
+    /// Ends the server and waits for its end.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         soon("the server ends", self.task).await.unwrap();

@@ -1,4 +1,4 @@
-//! Who asks for events and never reads them: disconnected, while others hear each of them.
+//! Clients that ask for events and never read them: the server disconnects them, while others get each event.
 
 use std::io::ErrorKind;
 use std::time::{Duration, SystemTime};
@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::ear::Ear;
 use crate::server::Server;
 
-/// Some six megabytes as they are sent.
+/// About six megabytes on the wire.
 const EVENTS: u64 = 20_000;
 
 /// A client that sends `request` and reads nothing.
@@ -25,7 +25,7 @@ async fn silent(server: &Server, headers: &str) -> TcpStream {
     stream
 }
 
-/// What `stream` gives to its end, however that comes.
+/// The number of bytes in `stream` up to its end, whether clean or not.
 async fn rest(mut stream: TcpStream) -> usize {
     let (mut len, mut bytes) = (0, vec![0; 65536]);
     loop {
@@ -49,7 +49,8 @@ async fn who_never_reads_is_disconnected_and_others_hear_each_event() {
     for n in 0..EVENTS {
         let event = Event::new(EventKind::Controls, SystemTime::now()).of("front");
         server.events.tell(event.saying(text.as_str()).counting(n));
-        // Whoever tells them waits for nobody, but may not tell more at once than are read between, nor fill the queue.
+        // The sender never blocks. But it must not send more events at once than the listener reads meanwhile, nor fill
+        // the queue.
         if n % 200 == 199 {
             for heard in n - 199..=n {
                 assert_eq!(ear.next().await.unwrap()["count"], heard);

@@ -1,4 +1,4 @@
-//! Tables of events: whatever their format and however they are compressed, they say what the pages say.
+//! Tables of events: in every format and compression they have the same content as the pages.
 
 use std::fs;
 use std::io::{ErrorKind, Read};
@@ -40,7 +40,7 @@ fn csv(text: &str) -> Vec<Vec<String>> {
     rows
 }
 
-/// An event's cells as CSV has them; what a spreadsheet would run has an apostrophe before it.
+/// An event's cells in CSV; a cell that a spreadsheet would run begins with an apostrophe.
 fn cells(event: &Value) -> Vec<String> {
     let cell = |name: &str| match &event[name] {
         Value::Null => String::new(),
@@ -106,7 +106,7 @@ async fn a_table_comes_by_its_path_its_parameter_and_by_what_the_client_takes() 
     }
     let lines = get(&server, "/api/events", &[("Accept", "application/x-ndjson")]).await.text();
     assert_eq!(lines.lines().count(), 251);
-    // Programs get none; the page's link has the parameter.
+    // The plain table has no byte order mark; the page's link asks for one.
     assert!(!table.starts_with('\u{feff}'));
     for path in [
         "/api/events.csv?kind=mark&order=oldest&bom=1",

@@ -1,4 +1,4 @@
-//! Webhooks: signed, in order, and again until they are taken.
+//! Webhooks: signed, in order, and repeated until the receiver accepts them.
 
 use framecast::{Secret, WebhookSettings};
 use framecast_testkit::soon;
@@ -12,10 +12,10 @@ use crate::server::Server;
 
 const SECRET: &str = "a secret of both";
 
-/// Where events are sent to.
+/// A receiver of events.
 struct Hook(TcpListener);
 
-/// A request that came.
+/// A received request.
 struct Delivery {
     head: Vec<String>,
     body: Vec<u8>,
@@ -46,7 +46,7 @@ impl Hook {
         settings
     }
 
-    /// Takes the next request and answers it with `status`.
+    /// Reads the next request and answers it with `status`.
     async fn answer(&self, status: &str) -> Delivery {
         let (stream, _) = soon("an event is sent", self.0.accept()).await.unwrap();
         let mut stream = BufReader::new(stream);
@@ -81,7 +81,7 @@ async fn events_are_sent_signed_in_their_order_and_again_until_they_are_taken() 
     for label in ["first", "<second> é", "third", "fourth"] {
         ids.push(server.mark(label).await);
     }
-    // The second is sent again after a failure, the third is not after a refusal.
+    // The webhook repeats the second event after a failure, and does not repeat the third after a refusal.
     for (n, status) in [
         (0, "204 No Content"),
         (1, "503 Service Unavailable"),

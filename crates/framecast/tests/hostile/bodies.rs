@@ -1,4 +1,4 @@
-//! Bodies that are larger than they may be, or never come.
+//! Bodies that exceed the limit, or never come.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use framecast_testkit::jpeg;
 use crate::server::{Wire, answer};
 use crate::talk::{Kind, always, asked, begin, drip, flood, hold};
 
-/// A terabyte.
+/// Announces a body of one terabyte.
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 1099511627776\r\n\r\n";
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -54,11 +54,11 @@ fn lengths() -> Vec<Kind> {
     ]
 }
 
-/// Sends a gzip body, of which each kilobyte is a megabyte of zeros, without end.
+/// Sends a gzip body without end, in which each kilobyte expands to a megabyte of zeros.
 fn explode(wire: &mut Wire) -> io::Result<()> {
     let mut compress = Compress::new(Compression::best(), false);
     let mut block = Vec::with_capacity(64 * 1024);
-    // Flushed in full, it refers to nothing before it and can be sent again and again.
+    // After a full flush the block refers to nothing before it, so the server can repeat it.
     compress.compress_vec(&vec![0; 1 << 20], &mut block, FlushCompress::Full)?;
     wire.send("HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Encoding: gzip\r\n\r\n")?;
     // RFC 1952 §2.3: deflate, no flags, no time, an unknown system.

@@ -1,4 +1,4 @@
-//! Heads that never end, redirects that lead nowhere, and servers that speak something else.
+//! Heads without end, redirects that lead nowhere, and servers with another protocol.
 
 use crate::server::answer;
 use crate::talk::{Kind, always, asked, begin, drip, flood, hold};
@@ -46,7 +46,7 @@ fn lines() -> Vec<Kind> {
 }
 
 fn redirects() -> Vec<Kind> {
-    /// An answer that sends the client there.
+    /// A redirect to `location`.
     fn to(location: &str) -> Vec<u8> {
         answer("302 Found", &format!("Location: {location}\r\n"), b"")
     }
@@ -61,7 +61,7 @@ fn redirects() -> Vec<Kind> {
         Kind::lost("redirects-to-ever-more", |connection, wire| {
             loop {
                 let request = asked(connection, wire)?;
-                // Longer each time, and a new cookie with it.
+                // Each redirect makes the URL longer and sets a new cookie.
                 let cookie = format!("Set-Cookie: n{}=1\r\n", request.number);
                 let location = format!("Location: {}/{}\r\n", request.target, "x".repeat(500));
                 wire.send(answer("307 Temporary Redirect", &(cookie + &location), b""))?;

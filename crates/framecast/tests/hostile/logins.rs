@@ -1,4 +1,4 @@
-//! Servers that ask for a login and are never content.
+//! Servers that ask for a login and accept none.
 
 use crate::server::challenge;
 use crate::talk::{Kind, always, asked, begin, flood};

@@ -1,5 +1,6 @@
-//! Hostile servers of some fifty kinds as cameras of one Framecast, all watched: it goes on serving the camera beside
-//! them, and when nobody watches any more, no thread, no descriptor and little memory is left of them.
+//! Hostile servers of about fifty kinds as cameras of one Framecast, all with viewers. Framecast goes on serving the
+//! good camera beside them. After the last viewer has left, no thread, no descriptor and little memory of the hostile
+//! cameras remain.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -30,19 +31,19 @@ use process::Usage;
 use site::{Site, json};
 use talk::{Fate, Kind};
 
-/// How long all of them are watched.
+/// How long the test watches all of them.
 const ATTACK: Duration = Duration::from_secs(20);
 
-/// How long is waited for what must come; only a failing test reaches it.
+/// Longer than any wait; only a failing test reaches it.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What may be resident when all is over.
+/// The limit on resident memory when all is over.
 const MAX_RESIDENT_KIB: u64 = 64 * 1024;
 
-/// What may be logged in all.
+/// The limit on the size of the whole log.
 const MAX_LOG_BYTES: usize = 1 << 20;
 
-/// A viewer that takes all it is sent, and does not look at it.
+/// A viewer that reads all bytes and ignores them.
 struct Watcher {
     stream: TcpStream,
 }
@@ -53,7 +54,7 @@ impl Watcher {
         let mut reader = send(address, &head_of(address, &request, &[], "1.1"));
         let stream = reader.get_ref().try_clone().unwrap();
         thread::spawn(move || {
-            // The server or this end may close it at any time.
+            // Both the server and this end may close it at any time.
             while let Ok(len @ 1..) = reader.fill_buf().map(<[u8]>::len) {
                 reader.consume(len);
             }
@@ -97,12 +98,12 @@ fn all_kinds() -> Vec<Kind> {
     kinds
 }
 
-/// What is told of all cameras.
+/// The status of all cameras.
 fn cameras(address: SocketAddr) -> Vec<Value> {
     json(address, "/api/cameras")["cameras"].as_array().unwrap().clone()
 }
 
-/// Waits until `holds`; what `found` tells then is the finding when that takes too long.
+/// Waits until `holds`. If that takes too long, `found` describes the state.
 fn until(what: &str, mut holds: impl FnMut() -> bool, found: impl FnOnce() -> String) -> Option<String> {
     let end = Instant::now() + PATIENCE;
     while !holds() {
@@ -119,13 +120,13 @@ fn of_kind<'a>(kind: &Kind, cameras: &'a [Value]) -> &'a Value {
     cameras.iter().find(|camera| camera["name"] == kind.name).unwrap()
 }
 
-/// Those of `kinds` at which a camera must be lost and is not.
+/// The `kinds` whose camera must be lost and is not.
 fn not_lost(kinds: &[Kind], cameras: &[Value]) -> Vec<&'static str> {
     let is_waited_for = |kind: &&Kind| kind.fate == Fate::Lost && of_kind(kind, cameras)["state"] != "lost";
     kinds.iter().filter(is_waited_for).map(|kind| kind.name).collect()
 }
 
-/// Prints what is told of the cameras at `kinds`, and what is wrong with it.
+/// Prints the status of the cameras at `kinds`, and returns the errors in it.
 fn findings(kinds: &[Kind], cameras: &[Value]) -> Vec<String> {
     let mut findings = Vec::new();
     for kind in kinds {
@@ -143,7 +144,7 @@ fn findings(kinds: &[Kind], cameras: &[Value]) -> Vec<String> {
     findings
 }
 
-/// Watches all of them for a while, and tells what is wrong meanwhile.
+/// Watches all of them for a while; returns the errors meanwhile.
 fn attack(address: SocketAddr, kinds: &[Kind], pictures: &AtomicU64) -> Vec<String> {
     let watchers = watch(address, kinds);
     let shown = || pictures.load(Ordering::Relaxed);
@@ -165,7 +166,7 @@ fn attack(address: SocketAddr, kinds: &[Kind], pictures: &AtomicU64) -> Vec<Stri
     findings
 }
 
-/// Waits until nothing is left of them, and tells what is.
+/// Waits until no resource of theirs remains; returns those that do.
 fn let_go(address: SocketAddr, process: u32, before: &Usage) -> Vec<String> {
     let is_busy = |camera: &Value| camera["name"] != "front" && camera["state"] != "idle";
     let busy = || cameras(address).into_iter().filter(is_busy).collect::<Vec<_>>();
@@ -188,7 +189,7 @@ fn let_go(address: SocketAddr, process: u32, before: &Usage) -> Vec<String> {
     findings
 }
 
-/// Ends the program while all of them are watched, and tells what is wrong with how it ends and what it has logged.
+/// Ends the program while all cameras have viewers; returns the errors in its shutdown and in its log.
 fn end(site: Site, kinds: &[Kind]) -> Vec<String> {
     let watchers = watch(site.address, kinds);
     thread::sleep(Duration::from_secs(2));
@@ -197,7 +198,7 @@ fn end(site: Site, kinds: &[Kind]) -> Vec<String> {
     let took = asked_at.elapsed();
     drop(watchers);
     let log_bytes: usize = lines.iter().map(|line| line.len() + 1).sum();
-    // That is no fault on a busy machine, as long as it does so in the end, which was waited for.
+    // On a busy machine this is no error, because the wait above shows that the driver does close its device.
     let late = lines.iter().filter(|line| line.contains("does not let go")).count();
     println!("ended in {took:?} with {status}, {log_bytes} bytes of log, {late} times a driver let go late");
     let mut findings: Vec<String> = lines.iter().filter(|line| line.contains("panicked")).cloned().collect();

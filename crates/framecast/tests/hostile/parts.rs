@@ -1,4 +1,4 @@
-//! Streams whose parts and pictures are made to be expensive.
+//! Streams with parts and pictures that are expensive to parse.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use framecast_testkit::jpeg;
 use crate::server::{STREAM_HEAD, Wire};
 use crate::talk::{Kind, begin, flood};
 
-/// A picture that begins and never comes to its coded data: this segment for ever.
+/// A picture that repeats this segment for ever and never reaches its coded data.
 const SEGMENT: [u8; 19] =
     [0xFF, 0xC0, 0, 17, 8, 0xFF, 0xFF, 0xFF, 0xFF, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
 

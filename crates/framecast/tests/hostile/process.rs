@@ -1,4 +1,4 @@
-//! What the kernel tells of a process.
+//! A process's resources, from the kernel.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,25 +6,25 @@ use std::fs;
 /// Memory, threads and descriptors of a process at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Usage {
-    /// Memory in use.
+    /// Resident memory.
     pub(crate) resident_kib: u64,
-    /// The most memory that was ever in use.
+    /// The peak of resident memory.
     pub(crate) peak_kib: u64,
-    /// How many threads there are of each name.
+    /// The number of threads by name.
     pub(crate) threads: BTreeMap<String, usize>,
-    /// How many descriptors there are of each kind: sockets, pipes, and files by their paths.
+    /// The number of descriptors by kind: sockets, pipes, and files by their paths.
     pub(crate) descriptors: BTreeMap<String, usize>,
 }
 
 impl Usage {
-    /// That of the process with this number.
+    /// The usage of the process with this id.
     pub(crate) fn of(process: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
         let number = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
         };
-        // A thread or descriptor may be gone before it is looked at.
+        // A thread or descriptor may be gone before this reads it.
         let threads = entries(process, "task")
             .filter_map(|path| Some(fs::read_to_string(path.join("comm")).ok()?.trim_end().to_owned()));
         let descriptors = entries(process, "fd").filter_map(|path| {

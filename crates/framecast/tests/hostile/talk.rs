@@ -1,4 +1,4 @@
-//! What hostile servers have in common: they send without end, or a byte at a time, or nothing.
+//! The common behaviour of hostile servers: they send without end, or a byte at a time, or nothing.
 
 use std::io::{self, ErrorKind};
 use std::thread;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use crate::server::{Request, Server, Wire, read_request};
 
-/// What becomes of a camera at this server.
+/// The outcome for a camera at this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is lost soon, and it is told why.
+    /// It is lost soon, with a reason.
     Lost,
-    /// It may be waited for longer than the test lasts, or even be live.
+    /// Framecast may wait for it longer than the test lasts, or it may even be live.
     Any,
 }
 
@@ -19,9 +19,9 @@ pub(crate) enum Fate {
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) fate: Fate,
-    /// What it does on each connection, whose number comes along; an error says that the client has gone.
+    /// Handles each connection, by its number; an error means that the client has gone.
     talk: fn(usize, &mut Wire) -> io::Result<()>,
-    /// What a source of it begins with.
+    /// The scheme of its source.
     scheme: &'static str,
     login: &'static str,
 }
@@ -32,43 +32,43 @@ impl Kind {
         Self { name, fate: Fate::Lost, talk, scheme: "http", login: "" }
     }
 
-    /// A server of which nobody can say so soon that no picture will come.
+    /// A server for which Framecast cannot know so soon that no picture will come.
     pub(crate) fn any(name: &'static str, talk: fn(usize, &mut Wire) -> io::Result<()>) -> Self {
         Self { fate: Fate::Any, ..Self::lost(name, talk) }
     }
 
-    /// Asked over TLS.
+    /// Uses TLS.
     pub(crate) fn over_tls(self) -> Self {
         Self { scheme: "https", ..self }
     }
 
-    /// Asked with user and password.
+    /// Uses user and password.
     pub(crate) fn with_login(self) -> Self {
         Self { login: "admin:made-up@", ..self }
     }
 
-    /// Starts it: the source of a camera there.
+    /// Starts it; returns the source of a camera there.
     pub(crate) fn start(&self) -> String {
         let talk = self.talk;
         let server = Server::serve([127, 0, 0, 1].into(), move |connection, wire| {
-            // Whatever it was, the connection is over.
+            // Whatever the result, the connection is over.
             talk(connection, wire).ok();
         });
         format!("{}://{}{}/0", self.scheme, self.login, server.address)
     }
 }
 
-/// What is sent of a flood at a time, and the pause behind it: 8 MiB a second, so that whoever keeps it all is found
-/// out, and a small machine still does something else.
+/// The size of one piece of a flood; with the pause after it, that is 8 MiB a second. So a receiver that stores all of
+/// it is detected, and a small machine still has time for other work.
 const BURST_BYTES: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(8);
 
-/// The next request on this connection.
+/// Reads the next request on this connection.
 pub(crate) fn asked(connection: usize, wire: &mut Wire) -> io::Result<Request> {
     read_request(connection, wire).ok_or_else(|| ErrorKind::UnexpectedEof.into())
 }
 
-/// Reads a request and sends the start of an answer to it.
+/// Reads a request and sends the start of an answer.
 pub(crate) fn begin(connection: usize, wire: &mut Wire, start: impl AsRef<[u8]>) -> io::Result<()> {
     asked(connection, wire)?;
     wire.send(start)
@@ -81,7 +81,7 @@ pub(crate) fn always(connection: usize, wire: &mut Wire, answer: impl AsRef<[u8]
     }
 }
 
-/// Sends these bytes again and again until the client goes.
+/// Sends these bytes repeatedly until the client closes.
 pub(crate) fn flood(wire: &mut Wire, bytes: impl AsRef<[u8]>) -> io::Result<()> {
     let bytes = bytes.as_ref();
     let burst = bytes.repeat(BURST_BYTES.div_ceil(bytes.len()));
@@ -91,7 +91,7 @@ pub(crate) fn flood(wire: &mut Wire, bytes: impl AsRef<[u8]>) -> io::Result<()> 
     }
 }
 
-/// Sends these bytes again and again, one a second.
+/// Sends these bytes repeatedly, one byte a second.
 pub(crate) fn drip(wire: &mut Wire, bytes: &[u8]) -> io::Result<()> {
     for byte in bytes.iter().cycle() {
         wire.send([*byte])?;
@@ -100,7 +100,7 @@ pub(crate) fn drip(wire: &mut Wire, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends nothing more, and keeps the connection until the client goes.
+/// Sends nothing more, and keeps the connection open until the client closes.
 pub(crate) fn hold(wire: &mut Wire) -> io::Result<()> {
     wire.wait_gone();
     Ok(())

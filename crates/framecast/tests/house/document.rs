@@ -1,4 +1,4 @@
-//! What there is, is documented; what is documented, is there.
+//! Every feature is documented, and every documented feature exists.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use framecast::{Drivers, Settings};
 
 use crate::{files, none, read, root};
 
-/// The keys that the table above `key` in a file may have, as the error for one that nothing resembles names them.
+/// The keys that the table above `key` in a file may have, as the error for an unknown key lists them.
 fn keys(table: &str) -> Vec<String> {
     let error = Settings::from_toml(&format!("{table}\nqqqq = 1\n"), &Drivers::builtin()).unwrap_err();
     let known = error.message.split("known are ").nth(1).expect("the error names the known keys");

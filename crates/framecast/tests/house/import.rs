@@ -1,4 +1,4 @@
-//! Which crate may import which.
+//! The allowed imports between crates.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 use crate::{none, root};
 
-/// What each crate of the workspace may import of the others, as the picture in ARCHITECTURE.md has it.
+/// The crates that each crate of the workspace may import, as in the picture in ARCHITECTURE.md.
 const TABLE: [(&str, &[&str]); 12] = [
     ("framecast-media", &[]),
     ("framecast-hub", &["framecast-media"]),
@@ -27,11 +27,11 @@ const TABLE: [(&str, &[&str]); 12] = [
     ("framecast-history", &["framecast-hub", "framecast-media"]),
     ("framecast-testkit", &["framecast-media"]),
     ("framecast-transcode", &["framecast-media", "framecast-turbojpeg"]),
-    // Leaves: a foreign interface made safe, the only `unsafe` there is.
+    // Leaves: safe wrappers of foreign interfaces, with the only `unsafe` code.
     ("framecast-sys", &[]),
     ("framecast-turbojpeg", &[]),
     ("framecast-v4l2", &[]),
-    // A program beside the crates, which measures Framecast from outside.
+    // A separate program that measures Framecast from outside.
     (
         "framecast-bench",
         &[
@@ -45,10 +45,10 @@ const TABLE: [(&str, &[&str]); 12] = [
     ),
 ];
 
-/// For tests alone.
+/// For tests only.
 const TESTKIT: &str = "framecast-testkit";
 
-/// What crates must not know of: bytes and time come to them as arguments.
+/// Modules that crates must not use: they get bytes and time as arguments.
 const NEVER: [(&str, &[&str]); 5] = [
     (
         "framecast-media",
@@ -60,7 +60,7 @@ const NEVER: [(&str, &[&str]); 5] = [
     ("framecast-transcode", &["tokio", "axum", "clap", "toml", "reqwest", "rustix", "tracing"]),
 ];
 
-/// Name of each crate, and what it imports to be built.
+/// The imports of each crate, by its name, without those of its tests.
 fn imports() -> BTreeMap<String, Vec<String>> {
     let metadata = MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
@@ -102,7 +102,7 @@ fn crates_import_what_the_table_allows() {
 #[test]
 fn nothing_that_ships_imports_the_testkit() {
     let imports = imports();
-    // The bench measures, and does not ship.
+    // The bench measures, and is not shipped.
     let shipped = imports.iter().filter(|(name, _)| *name != "framecast-bench");
     let users = shipped.filter(|(_, imported)| imported.iter().any(|import| import == TESTKIT));
     none("imports of the testkit", &users.map(|(name, _)| name.clone()).collect::<Vec<_>>());

@@ -1,5 +1,5 @@
-//! The rules of the house, of which the compiler knows nothing: who imports whom, how long a file is, what is
-//! documented. A rule that must change is changed here and in ARCHITECTURE.md.
+//! The rules of the house that the compiler does not check: which crate imports which, how long a file is, what is
+//! documented. To change a rule, change it here and in ARCHITECTURE.md.
 #![allow(clippy::unwrap_used)]
 
 mod document;
@@ -9,7 +9,7 @@ mod text;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that hold nothing of ours, as hidden ones do but for the one of the continuous integration.
+/// Folders without our own files. Hidden folders count as such too, except the one of the continuous integration.
 const FOREIGN: [&str; 5] = ["target", "node_modules", "artifacts", "coverage", "corpus"];
 
 fn is_ours(folder: &str) -> bool {
@@ -48,7 +48,7 @@ fn files(extensions: &[&str]) -> Vec<(String, String)> {
     found
 }
 
-/// Fails with all findings, one a line.
+/// Fails with all findings, one per line.
 fn none(rule: &str, findings: &[String]) {
     assert!(findings.is_empty(), "{rule}:\n{}", findings.join("\n"));
 }

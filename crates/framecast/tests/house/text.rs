@@ -1,4 +1,4 @@
-//! What stands in files: how much, and what never.
+//! The text of files: its size, and what it must not contain.
 
 use crate::{files, none};
 
@@ -9,7 +9,7 @@ const TEXT: [&str; 12] =
 const MAX_LINES: usize = 800;
 const MAX_FUNCTION_LINES: usize = 50;
 
-/// Crates that may hold `unsafe` code: the kernel's and C libraries' interfaces, made safe.
+/// Crates that may contain `unsafe` code: safe wrappers of the kernel's and C libraries' interfaces.
 const LEAVES: [&str; 3] = ["crates/v4l2/", "crates/turbojpeg/", "crates/sys/"];
 
 /// Rust files, with the lines up to their tests.
@@ -54,7 +54,7 @@ fn no_function_is_longer_than_a_screen() {
             if !head.starts_with("fn ") {
                 continue;
             }
-            // The formatter puts the brace that ends a function under its first letter.
+            // The formatter puts a function's closing brace under its first letter.
             let end = format!("{}}}", " ".repeat(indent));
             let len = lines[start..].iter().position(|line| *line == end).map_or(1, |len| len + 1);
             if len > MAX_FUNCTION_LINES && !line.trim_end().ends_with(['}', ';']) {

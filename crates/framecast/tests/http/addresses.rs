@@ -1,4 +1,4 @@
-//! `docs/api.md` names each address that the router has, and the methods that it takes; and no others.
+//! `docs/api.md` names each path of the router with its methods, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ fn document(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)).unwrap()
 }
 
-/// The rows of the table of addresses: each address with its methods.
+/// The rows of the table of paths: each path with its methods.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let text = document("api.md");
     let table = text.split("## Addresses").nth(1).unwrap().split("\n## ").next().unwrap();
@@ -27,7 +27,7 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     rows.collect()
 }
 
-/// The addresses that the router has. axum tells them by `Debug` alone.
+/// The paths of the router. axum shows them only by `Debug`.
 fn routed(drop_in: bool) -> BTreeSet<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let shown = runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! The JSON API, and how cameras are named in addresses.
+//! The JSON API, and the names of cameras in URLs.
 
 use std::time::Duration;
 
@@ -135,7 +135,7 @@ fn a_lost_camera_tells_why_since_when_and_until_when() {
     let camera = server.json("/api/cameras/front");
     assert_eq!(camera["reason"], "no such device");
     assert!(camera["since"].is_string() && camera["fps"].is_null(), "{camera}");
-    // Its viewers see a drawn picture meanwhile, marked as such.
+    // Meanwhile its viewers see a slate, marked as such.
     let notice = stream.find(|part| part.header("x-framecast-notice").is_some()).unwrap();
     assert_eq!(notice.header("x-framecast-notice"), Some("1"));
 }
@@ -186,7 +186,7 @@ fn a_name_beyond_ascii_is_percent_encoded_in_addresses() {
         let mut stream = Stream::open(server.address, camera["stream"].as_str().unwrap(), &[]);
         assert!(stream.next().is_some());
     }
-    // As programs send it that do not encode, and as browsers that encode too much.
+    // Some programs send it unencoded, and some browsers encode too much.
     assert_eq!(server.get("/cameras/küche/snapshot.jpg").status, 200);
     assert_eq!(server.get("/cameras/%6b%c3%bcche/snapshot.jpg").status, 200);
 }

@@ -90,7 +90,7 @@ fn names_are_not_checked_where_a_password_is_asked_for() {
     let authorization = basic("me:pw:ü");
     let headers = [("Host", "any.example"), ("Authorization", authorization.as_str())];
     assert_eq!(server.ask("GET /api/cameras", &headers).status, 200);
-    // What changes something is refused all the same: browsers send credentials for whoever makes them ask.
+    // The server still refuses a change from another origin: browsers add credentials to a request of any page.
     let headers = [("Origin", "http://evil.example"), ("Authorization", authorization.as_str())];
     assert_eq!(server.ask("POST /api/cameras", &headers).status, 403);
 }

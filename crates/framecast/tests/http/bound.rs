@@ -1,4 +1,4 @@
-//! Clients that ask too much, too slowly or too often.
+//! Clients that send too much, too slowly or too often.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -38,7 +38,7 @@ fn cookies_of_other_programs_are_no_fault() {
     let server = Server::with(|_| {});
     let cookies = "x".repeat(15 * 1024 + 512);
     assert_eq!(server.ask("GET /healthz", &[("Cookie", &cookies)]).status, 200);
-    // Over and over on one connection, where a body comes between too, and slowly.
+    // Many times on one connection, with bodies in between, and slowly.
     let mut connection = TcpStream::connect(server.address).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     for (request, body) in
@@ -84,11 +84,11 @@ fn a_head_that_does_not_come_to_its_end_is_given_up() {
     let mut silent = TcpStream::connect(server.address).unwrap();
     let mut slow = TcpStream::connect(server.address).unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
-    // What was begun is answered; a connection on which nothing was asked just ends.
+    // The server answers a partial request; it closes a connection without a request.
     for (stream, start) in [(&mut silent, ""), (&mut slow, "HTTP/1.1 408 Request Timeout\r\n")] {
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let mut told = String::new();
-        // The end of the connection, and not of the patience of this test.
+        // The read ends with the connection, not with this test's timeout.
         stream.read_to_string(&mut told).unwrap();
         assert!(told.starts_with(start) && told.is_empty() == start.is_empty(), "{told}");
         if let Some((head, body)) = told.split_once("\r\n\r\n") {
@@ -112,7 +112,7 @@ fn a_viewer_that_takes_nothing_does_not_outlive_the_server() {
         tasks.spawn(app.run(token));
         let mut viewer = tokio::net::TcpStream::connect(address).await.unwrap();
         viewer.write_all(b"GET /video_feed HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-        // Far more than the kernel holds for a reader that does not read.
+        // Far more than the kernel buffers for a client that does not read.
         let front = hub.get("front").unwrap();
         let mut reader = front.channel().subscribe(Delivery::Latest);
         for _ in 0..30 {
@@ -137,7 +137,7 @@ fn connections_beyond_the_bound_are_told_so() {
     let answer = server.get("/");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
     assert_eq!(error(&answer), "all connections are in use; wait, or raise max_connections");
-    // More than are told with patience; none has asked anything yet.
+    // More than get their refusal with a wait; none has sent a request yet.
     let burst: Vec<_> = (0..300).map(|_| TcpStream::connect(server.address).unwrap()).collect();
     for mut refused in burst {
         let mut told = String::new();
@@ -146,6 +146,6 @@ fn connections_beyond_the_bound_are_told_so() {
         assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
     }
     drop(streams);
-    // Their places become free as soon as they are known to have gone.
+    // Their permits become free once the server sees that they have gone.
     soon("a place becomes free", || (server.get("/healthz").status != 503).then_some(()));
 }

@@ -1,4 +1,4 @@
-//! Controls: told, set, refused, applied at every opening and kept across restarts.
+//! Controls: listed, set, refused, applied at every opening and saved across restarts.
 
 use std::fs;
 use std::path::Path;
@@ -16,18 +16,18 @@ use crate::{Server, error};
 
 const PATH: &str = "/api/cameras/front/controls";
 
-/// A device with some controls that remembers what it was set to, as real ones do while they have power.
+/// A device with some controls. It remembers their values, as real devices do while they have power.
 #[derive(Clone, Default)]
 pub(crate) struct Device(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     controls: Vec<Control>,
-    /// All that was set, in its order.
+    /// All values that were set, in order.
     set: Vec<String>,
     is_away: bool,
     hangs: bool,
-    /// How often it was asked for its controls, or what it is.
+    /// How often the server asked for its controls or its description.
     asked: usize,
 }
 
@@ -70,7 +70,7 @@ impl Device {
         self.0.lock().unwrap().set.clone()
     }
 
-    /// How often it was asked for its controls, or what it is.
+    /// How often the server asked for its controls or its description.
     pub(crate) fn asked(&self) -> usize {
         self.0.lock().unwrap().asked
     }
@@ -82,7 +82,7 @@ impl Device {
 
 impl State {
     fn set_one(&mut self, id: &str, value: Option<&ControlValue>) -> Result<(), DriverError> {
-        // As a webcam has it: while exposure is automatic its time cannot be set.
+        // As in a webcam: the exposure time cannot be set while exposure is automatic.
         let is_auto = self.controls[2].value == Some(ControlValue::Boolean(true));
         if id == "exposure" && is_auto {
             return Err(DriverError::Custom("exposure is automatic".into()));
@@ -181,7 +181,7 @@ fn patch(server: &Server, target: &str, body: &str) -> Answer {
     patch_with(server, target, body.as_bytes(), &[])
 }
 
-/// Has the server forget what it keeps for the camera.
+/// Deletes the camera's saved values.
 fn forget(server: &Server, headers: &[(&str, &str)]) -> Answer {
     change_by(server, &format!("DELETE {PATH}/kept"), b"", headers)
 }
@@ -195,7 +195,7 @@ fn value(list: &Value, id: &str) -> Value {
     named(list, id)["value"].clone()
 }
 
-/// What is kept of a control; `None` where nothing is.
+/// The saved value of a control; `None` if there is none.
 fn kept(list: &Value, id: &str) -> Option<Value> {
     named(list, id).get("kept").cloned()
 }
@@ -294,7 +294,7 @@ fn what_cannot_be_set_is_refused_with_the_range_and_nothing_is_set() {
 fn what_a_device_took_before_it_failed_is_remembered_and_told() {
     let (device, folder) = (Device::new(), tempfile::tempdir().unwrap());
     let server = device.serve(|settings| settings.state_dir = Some(folder.path().to_owned()));
-    // The brightness is that already; the label comes too late.
+    // The brightness has that value already; the label comes after the failure.
     let request = r#"{"brightness": 127, "gain": 7, "flicker": 2, "exposure": 5, "label": "x"}"#;
     let answer = patch(&server, &format!("{PATH}?persist"), request);
     let told = "exposure is automatic; set before: gain, flicker".to_owned();
@@ -396,7 +396,7 @@ fn what_the_configuration_says_is_set_at_every_opening_before_the_first_picture(
     let server = device.serve(|settings| {
         let number = |id: &str, value| (id.to_owned(), ControlValue::Integer(value));
         settings.cameras[0].idle_timeout = Some(std::time::Duration::from_millis(100));
-        // Exposure needs what comes behind it; there is no zoom, and no such gain.
+        // Exposure depends on a later control; there is no zoom, and no such gain.
         settings.cameras[0].controls = vec![
             number("exposure", 7),
             number("zoom", 1),
@@ -407,7 +407,7 @@ fn what_the_configuration_says_is_set_at_every_opening_before_the_first_picture(
     for opened in 1..=2 {
         device.change(|state| {
             state.set.clear();
-            // As after a power cycle.
+            // The state after a power cycle.
             for control in &mut state.controls {
                 control.value = control.default.clone();
             }
@@ -450,7 +450,7 @@ fn what_was_to_be_kept_is_set_after_a_restart() {
     body(&patch(&server, &format!("{PATH}?persist"), r#"{"brightness": 11, "shutter": true, "gain": 40}"#));
     body(&patch(&server, &format!("{PATH}?persist=1"), r#"{"brightness": 12}"#));
     body(&patch(&server, &format!("{PATH}?persist=0"), r#"{"brightness": 13}"#));
-    // What was refused is not kept.
+    // The server does not save refused values.
     assert_eq!(patch(&server, &format!("{PATH}?persist"), r#"{"brightness": 14, "gain": -1}"#).status, 422);
     drop(server);
 
@@ -469,7 +469,7 @@ fn what_is_kept_is_told_also_after_a_restart() {
     let set = body(&patch(&server, &format!("{PATH}?persist"), r#"{"brightness": 11, "flicker": null}"#));
     assert_eq!((kept(&set, "brightness"), kept(&set, "flicker")), (Some(json!(11)), Some(Value::Null)));
     assert_eq!(kept(&set, "gain"), None);
-    // What is set without it does not change what is kept.
+    // A change without `persist` does not change the saved value.
     let set = body(&patch(&server, PATH, r#"{"brightness": 12}"#));
     assert_eq!((value(&set, "brightness"), kept(&set, "brightness")), (json!(12), Some(json!(11))));
     drop(server);
@@ -488,7 +488,7 @@ fn what_was_forgotten_stays_until_a_restart_and_does_not_return() {
     let server = device.serve(keep_in(folder.path()));
     body(&patch(&server, &format!("{PATH}?persist"), r#"{"brightness": 11, "gain": 40}"#));
     device.change(|state| state.is_away = true);
-    // The device is not needed for it, and to forget nothing is no error.
+    // This does not need the device, and deleting twice is no error.
     for _ in 0..2 {
         let answer = forget(&server, &[]);
         assert_eq!((answer.status, answer.text().as_str()), (204, ""));

@@ -1,4 +1,4 @@
-//! What scripts of other origins may read: nothing, unless the configuration names them.
+//! What scripts of other origins may read: nothing, unless the configuration names their origins.
 
 use framecast::Account;
 use framecast_testkit::client::{read_head, send};
@@ -50,7 +50,7 @@ fn a_star_is_for_all_and_for_reading_alone() {
 }
 
 impl Server {
-    /// The status of the answer to a mark of a page of `origin`.
+    /// The status for a mark from a page of `origin`.
     fn mark(&self, origin: &str) -> u16 {
         let label = r#"{"label": "from elsewhere"}"#;
         let head = format!("POST /api/events HTTP/1.1\r\nHost: {}\r\nOrigin: {origin}\r\n", self.address);
@@ -113,7 +113,7 @@ fn a_preflight_needs_no_password_and_allows_to_send_one() {
     let answer = server.ask("OPTIONS /video_feed", &asked);
     assert_eq!((answer.status, answer.header("access-control-allow-headers")), (200, Some("authorization")));
     assert_eq!(answer.header("access-control-allow-origin"), Some(DASHBOARD));
-    // A script can then tell that the password was wrong.
+    // So a script can recognise a wrong password.
     let answer = server.ask("GET /api/cameras", &[("Origin", DASHBOARD)]);
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (401, Some(DASHBOARD)));
 }

@@ -1,4 +1,4 @@
-//! `/api/devices`: what the drivers say is plugged in.
+//! `/api/devices`: the connected devices of all drivers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::Server;
 
-/// A driver of one's own that knows of one device.
+/// A custom driver with one device.
 struct Shelf;
 
 impl Driver for Shelf {
@@ -44,7 +44,7 @@ fn devices_of_all_drivers_are_told_with_the_source_to_paste() {
     let answer = server.get("/api/devices");
     assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
     let answer: Value = serde_json::from_slice(&answer.body).unwrap();
-    // Cameras of the machine that this runs on may be there, too.
+    // The list may also have cameras of this machine.
     let device =
         answer["devices"].as_array().unwrap().iter().find(|device| device["driver"] == "shelf").unwrap();
     assert_eq!(
@@ -63,7 +63,7 @@ fn devices_of_all_drivers_are_told_with_the_source_to_paste() {
     }
 }
 
-/// A driver whose devices can bear to be asked once.
+/// A driver whose devices may be probed only once.
 #[derive(Default)]
 struct Shy(AtomicUsize);
 

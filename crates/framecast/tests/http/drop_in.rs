@@ -1,4 +1,5 @@
-//! The paths of other programs, byte for byte where their clients count on it, and what those clients ask and parse.
+//! The paths of other programs: byte for byte where their clients depend on it, with the requests and parsers of those
+//! clients.
 
 use std::io::{BufRead, Read};
 
@@ -12,7 +13,7 @@ use crate::{Server, error};
 const CHROME: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/148.0.0.0 Safari/537.36";
 
-/// The head of an answer as it came, without the date, and the first bytes of the body.
+/// The head of an answer as received, without the date, and the first bytes of the body.
 fn raw(server: &Server, request: &str, headers: &[(&str, &str)], body: usize) -> (String, Vec<u8>) {
     let mut reader = send(server.address, &head_of(server.address, request, headers, "1.1"));
     let mut head = String::new();
@@ -117,7 +118,7 @@ fn ustreamers_extra_headers_are_all_there_in_their_order() {
     ];
     assert_eq!(names(&headers), expected);
     assert!(picture.starts_with(&[0xFF, 0xD8]));
-    // As kvmd/clients/streamer.py of PiKVM reads it: whole numbers, `true`.
+    // PiKVM's kvmd/clients/streamer.py expects whole numbers and `true`.
     let mut parts = std::iter::repeat_with(|| parts.next().0);
     let live = parts.find(|headers| headers[3].1 == "true").unwrap();
     assert_eq!((live[5].1.as_str(), live[6].1.as_str()), ("64", "64"));
@@ -160,7 +161,7 @@ fn an_image_in_chromium_is_painted_at_once_and_a_script_finds_lengths() {
         text(&raw(&server, "GET /?action=stream", &headers, 300).1)
     };
     assert!(!start("image/avif,image/webp,image/*,*/*;q=0.8").contains("Content-Length"));
-    // Mainsail (src/components/webcams/streamers/Mjpegstreamer.vue) takes the stream apart by `Content-Length`.
+    // Mainsail (src/components/webcams/streamers/Mjpegstreamer.vue) splits the stream by `Content-Length`.
     assert!(start("*/*").contains("Content-Length"));
 }
 
@@ -171,7 +172,7 @@ fn ustreamers_snapshot_tells_its_numbers() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("image/jpeg"));
     assert_eq!(answer.header("expires"), Some("Mon, 3 Jan 2000 12:34:56 GMT"));
-    // As kvmd/clients/streamer.py of PiKVM reads it.
+    // PiKVM's kvmd/clients/streamer.py parses these.
     assert_eq!(answer.header("x-ustreamer-online"), Some("true"));
     assert_eq!(answer.header("x-ustreamer-width"), Some("64"));
     assert_eq!(answer.header("x-ustreamer-height"), Some("64"));
@@ -198,7 +199,7 @@ fn a_lost_camera_is_offline_in_ustreamers_words() {
 #[test]
 fn ustreamers_state_has_every_field_and_true_values() {
     let server = Server::with(|settings| settings.cameras[0].quality = 70);
-    // Closed because nobody watches is no fault.
+    // A camera that is closed because it has no viewer has no fault.
     let idle = server.json("/state");
     assert_eq!(idle["ok"], true);
     assert_eq!(idle["result"]["source"]["online"], true);
@@ -278,14 +279,14 @@ fn mjpg_streamers_stream_and_snapshot_take_a_number_and_ignore_the_rest() {
          Content-Type: multipart/x-mixed-replace;boundary=boundarydonotcross\r\n";
     assert!(head.starts_with(expected), "{head}");
     assert_eq!(text(&start), "--boundarydonotcross\r\n");
-    // OctoPrint's cache buster is a bare number behind an ampersand (classicwebcam.js); Mainsail's has a name.
+    // OctoPrint's cache buster is a bare number after an ampersand (classicwebcam.js); Mainsail's has a name.
     for (query, width) in [
         ("snapshot", 64),
         ("snapshot_0", 64),
         ("snapshot_1", 128),
         ("snapshot&1700000000000", 64),
         ("snapshot_1&ignored.jpg", 128),
-        // What many examples for OpenCV have, of the stream.
+        // Many OpenCV examples have this for the stream.
         ("snapshot?dummy=param.jpg", 64),
         ("snapshot_1?dummy=param.jpg", 128),
         ("snapshot&camera=back", 128),
@@ -414,7 +415,7 @@ fn a_command_sets_a_control_by_number_or_by_name() {
     }
     assert_eq!(device.set(), ["brightness 7", "gain 9", "auto 0"]);
     assert_eq!(command("value=1").status, 400);
-    // It counts as what a PATCH sets: it is there at the next opening.
+    // It has the effect of a PATCH: the value is there at the next opening.
     assert_eq!(server.json("/api/cameras/front/controls")["controls"][0]["value"], 7);
 }
 
@@ -481,7 +482,7 @@ fn camera_streamers_clients_are_told_what_there_is() {
     assert_eq!(server.get("/option").status, 404);
     assert_eq!(device.set(), ["brightness 9", "gain 3"]);
     assert_eq!(server.get("/control").header("location"), Some("cameras/front"));
-    // Crowsnest's health checks and new OctoPi ask for a picture no older than so many milliseconds.
+    // The health checks of Crowsnest and new OctoPi ask for a picture with a maximum age in milliseconds.
     assert_eq!(server.get("/snapshot?max_delay=0&camera=plain").status, 200);
 }
 
@@ -529,7 +530,7 @@ fn go2rtcs_clients_ask_by_src() {
     }
     assert_eq!(server.get("/api/frame.jpeg?src=front&cache=10s").status, 200);
     assert!(Stream::open(server.address, "/api/stream.mjpeg?src=front", &[]).next().is_some());
-    // As go2rtc_client of Home Assistant reads it: a map of streams, each with its producers' addresses.
+    // go2rtc_client of Home Assistant expects a map of streams, each with its producers' URLs.
     let streams = server.json("/api/streams");
     assert_eq!(streams["front"]["producers"][0]["url"], "emulated:");
     assert!(streams["hall-way"]["consumers"].is_array());

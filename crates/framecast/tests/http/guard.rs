@@ -1,4 +1,4 @@
-//! Host names and origins: pages of others can neither read nor change anything.
+//! Host names and origins: foreign pages can neither read nor change anything.
 
 use std::io::Read;
 
@@ -50,13 +50,13 @@ fn other_names_are_refused_everywhere_and_told_what_to_do() {
             assert!(told.contains("allowed_hosts") && told.contains("--allowed-host"), "{told}");
         }
     }
-    // The page that tells a person so has its looks.
+    // The error page can load its style and icon.
     for path in ["/static/style.css", "/static/icon.svg"] {
         assert_eq!(server.ask(&format!("GET {path}"), &[("Host", "evil.example")]).status, 200, "{path}");
     }
     let answer = server.ask("GET /", &[("Host", "$(reboot).example")]);
     assert!(error(&answer).ends_with("--allowed-host NAME"), "{}", error(&answer));
-    // The name in the request line counts, where there is one.
+    // If the request line has a host, that one counts.
     let answer = server.ask("GET http://evil.example/api/cameras", &[("Host", "localhost")]);
     assert_eq!(answer.status, 421);
 }
@@ -76,7 +76,7 @@ fn an_image_by_another_name_is_a_picture_that_says_so() {
             pictures.push(answer.body);
         }
     }
-    // It is drawn once, however many names are tried.
+    // The server draws it once, for any number of names.
     assert!(pictures.iter().all(|picture| *picture == pictures[0]));
 }
 
@@ -140,7 +140,7 @@ fn changing_requests_of_other_origins_are_refused() {
             assert_eq!(answer.status, 403, "{method} {header:?}");
             assert!(error(&answer).contains("cors_origins"));
         }
-        // Reading is the browser's business: it shows pictures to other pages and hides answers from their scripts.
+        // The browser protects against reading: it shows pictures to other pages and hides answers from their scripts.
         assert_eq!(server.ask("GET /healthz", &[header]).status, 200);
     }
     for headers in [&[("Origin", own.as_str())][..], &[("Sec-Fetch-Site", "same-origin")], &[]] {

@@ -1,5 +1,5 @@
-//! Wrong passwords: how many are looked at, and what is told of them. Through a proxy on this machine one client speaks for
-//! as many addresses as a test needs.
+//! Wrong passwords: how many the server compares, and what it reports of them. Through a proxy on this machine, one
+//! client can use as many addresses as a test needs.
 
 use std::io::{BufReader, Write};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ fn basic(password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("me:{password}")))
 }
 
-/// A connection of its own, on which a client behind a proxy asks.
+/// A separate connection, on which a client behind a proxy sends requests.
 struct Connection<'s> {
     server: &'s Server,
     stream: BufReader<TcpStream>,
@@ -31,7 +31,7 @@ impl<'s> Connection<'s> {
         Self { server, stream: send(server.address, "") }
     }
 
-    /// The answers to `count` requests of `address` that are sent at once.
+    /// The answers to `count` simultaneous requests of `address`.
     fn ask(&mut self, address: &str, password: &str, count: usize) -> Vec<Answer> {
         let headers = [("Authorization", &*basic(password)), ("X-Forwarded-For", address)];
         let head = head_of(self.server.address, "GET /api/cameras", &headers, "1.1");
@@ -49,7 +49,7 @@ fn count(answers: &[Answer], status: u16) -> usize {
     answers.iter().filter(|answer| answer.status == status).count()
 }
 
-/// The value of a line of `/metrics`, asked for by an address of its own.
+/// The value of a line of `/metrics`, requested from a separate address.
 fn metric(server: &Server, line: &str) -> u64 {
     let headers = [("Authorization", &*basic("right")), ("X-Forwarded-For", "198.51.100.1")];
     let text = server.ask("GET /metrics", &headers).text();
@@ -88,17 +88,17 @@ fn requests_without_credentials_and_right_ones_are_no_guesses() {
 #[test]
 fn a_crowd_of_guessers_shuts_out_neither_who_logged_in_nor_a_connection_that_did() {
     let server = server();
-    // Who asks for this logs in, too.
+    // The helper that reads the metrics logs in, too.
     assert_eq!(metric(&server, "framecast_denied_requests_total{why=\"uncompared\"}"), 0);
     let mut owner = Connection::open(&server);
     assert_eq!(owner.status("203.0.113.7", "right"), 200);
     let mut guesser = Connection::open(&server);
     for number in 0..200 {
         guesser.ask(&format!("192.0.2.{number}"), "wrong", 3);
-        // On a connection of its own each time, as most programs ask.
+        // On a new connection each time, as in most programs.
         assert_eq!(Connection::open(&server).status("203.0.113.7", "right"), 200);
     }
-    // Someone behind the owner's own address guesses too.
+    // An attacker behind the owner's own address guesses too.
     for _ in 0..50 {
         guesser.ask("203.0.113.7", "wrong", 10);
         assert_eq!(owner.status("203.0.113.7", "right"), 200);

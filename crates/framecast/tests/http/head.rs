@@ -1,11 +1,11 @@
-//! HEAD: the head of what GET answers, and nothing done.
+//! HEAD: the same head as GET, without any action.
 
 use framecast_testkit::client::{Answer, ask};
 use serde_json::Value;
 
 use crate::controls::Device;
 
-/// Every address, of each kind one, those of other programs too.
+/// One path of each kind, including those of other programs.
 const PATHS: [&str; 38] = [
     "/",
     "/video_feed",
@@ -47,7 +47,7 @@ const PATHS: [&str; 38] = [
     "/api/stream.mjpeg",
 ];
 
-/// What any address could take for an order.
+/// Queries that some path could take for a command.
 const ORDERS: [&str; 4] = [
     "action=command&id=brightness&value=7&dest=0&plugin=0&group=1",
     "key=brightness&value=7",
@@ -74,7 +74,7 @@ fn head_carries_nothing_out_wherever_it_is_sent() {
         assert_eq!(of(&head), of(&got), "{path}");
     }
     assert_eq!(device.asked(), 5, "by GET alone");
-    // The same by GET is carried out where it is an order.
+    // The same request by GET does run the command.
     for request in
         [format!("/?{}", ORDERS[0]), format!("/option?{}", ORDERS[1]), format!("/option?{}", ORDERS[2])]
     {

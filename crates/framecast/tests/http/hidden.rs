@@ -1,4 +1,4 @@
-//! Characters that nobody sees come from outside and are shown as numbers: none reorders a line or breaks it.
+//! Hidden characters from outside appear as numbers: none reorders or breaks a line.
 
 use framecast::Settings;
 use std::io::Read;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{Server, error};
 
-/// `gpj.exe` read backwards from the sign on, in a line that goes on below.
+/// `gpj.exe`, which reads backwards from the control character on, in text that goes on in a second line.
 const NASTY: &str = "%E2%80%AEgpj.exe%E2%80%A8%C2%85%0A%1B[2J";
 const SHOWN: &str = "\\u{202e}gpj.exe\\u{2028}\\u{85}\\n\\u{1b}[2J";
 
@@ -40,7 +40,7 @@ fn json_has_hidden_characters_as_numbers_and_the_same_text() {
     reader.read_to_end(&mut answer.body).unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text());
     let page = server.get("/api/events?kind=mark").text();
-    // To HTTP/1.0 nothing is sent in chunks.
+    // HTTP/1.0 has no chunks.
     let [array, lines] = ["/api/events.json?kind=mark", "/api/events.ndjson?kind=mark"].map(|path| {
         let mut reader = send(server.address, &head_of(server.address, &format!("GET {path}"), &[], "1.0"));
         let mut answer = read_head(&mut reader);

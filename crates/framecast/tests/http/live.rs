@@ -1,4 +1,4 @@
-//! Many cameras over one WebSocket: the protocol as a client meets it.
+//! Many cameras over one WebSocket: the protocol from a client's view.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,7 @@ struct Client {
     ws: WebSocketStream<TcpStream>,
 }
 
-/// A picture as it came.
+/// A picture as received.
 struct Picture {
     tile: u16,
     sequence: u32,
@@ -31,7 +31,7 @@ struct Picture {
     jpeg: Vec<u8>,
 }
 
-/// What a client gets.
+/// A message that a client gets.
 enum Got {
     Text(Value),
     Picture(Picture),
@@ -39,7 +39,7 @@ enum Got {
 }
 
 impl Client {
-    /// A client that was greeted.
+    /// Connects a client and reads the hello.
     async fn open(server: &Server) -> Self {
         let mut client = Self::try_open(server, &[]).await.unwrap();
         assert_eq!(
@@ -99,7 +99,7 @@ impl Client {
         .await;
     }
 
-    /// The code and reason of the end, whatever comes before it.
+    /// The close code and reason, after any other messages.
     async fn end(&mut self) -> (u16, String) {
         loop {
             if let Got::Closed(code, reason) = self.next().await {
@@ -159,7 +159,7 @@ async fn two_pictures_are_sent_ahead_and_then_the_newest() {
     let server = Server::with(|_| {});
     let mut client = Client::open(&server).await;
     client.send(subscribe(0, "front")).await;
-    // A notice may come before the camera is open.
+    // A slate may come before the camera is open.
     let mut first = client.picture().await;
     while first.is_notice {
         client.ack(&first).await;
@@ -171,7 +171,7 @@ async fn two_pictures_are_sent_ahead_and_then_the_newest() {
     until("ten more frames", || front("frames") >= published + 10).await;
     assert!(client.ws.next().now_or_never().is_none(), "a third one");
     let newest_us = unix_us() - (front("age_ms") + 1) * 1000;
-    // It covers the first one too.
+    // It also acknowledges the first one.
     client.ack(&second).await;
     let third = client.picture().await;
     let fourth = client.picture().await;
@@ -200,7 +200,7 @@ async fn a_tile_that_cannot_be_shown_is_told_why_and_the_others_live_on() {
             Got::Closed(code, reason) => panic!("{code} {reason}"),
         }
     }
-    // Its place is its own: it can show something else.
+    // Tile 2 counts as a viewer already, so it can change to another rendition despite the limit.
     client.send(json!({"type": "subscribe", "tile": 2, "camera": "front", "width": 160})).await;
     client.send(json!({"type": "unsubscribe", "tile": 2})).await;
     server.wait_for("front", "viewers", 0);
@@ -226,7 +226,7 @@ async fn what_breaks_the_rules_is_closed_with_a_code_and_a_reason() {
         let (got, reason) = client.end().await;
         assert!(got == code && reason.contains(told), "{got} {reason}");
     }
-    // A frame of text that is none, and one that is not masked.
+    // A text frame that is not UTF-8, and one without a mask.
     for (frame, code) in [(&[0x81, 0x82, 0, 0, 0, 0, 0xC3, 0x28][..], 1007), (&[0x81, 1, b'x'], 1002)] {
         let mut client = Client::open(&server).await;
         client.ws.get_mut().write_all(frame).await.unwrap();
@@ -250,7 +250,7 @@ async fn ten_thousand_tiles_and_a_flood_end_their_connection_and_nobody_elses() 
         let (mut sink, stream) = client.ws.split();
         let sending = async {
             for n in 0..10_000 {
-                // It is closed meanwhile.
+                // The server closes it meanwhile.
                 if sink.send(Message::text(message(n).to_string())).await.is_err() {
                     break;
                 }
@@ -291,7 +291,7 @@ async fn sixteen_cameras_come_over_one_connection_and_a_slow_tile_holds_none_up(
     while counts[1..].iter().any(|count| *count < 30) {
         let picture = client.picture().await;
         counts[usize::from(picture.tile)] += 1;
-        // Tile 0 never paints: it gets its two pictures and nothing more.
+        // Tile 0 never acknowledges: it gets its two pictures and nothing more.
         if picture.tile != 0 {
             client.ack(&picture).await;
         }

@@ -1,4 +1,4 @@
-//! The server over real sockets: what each address answers, to whom, and to whom it does not.
+//! The server over real sockets: the answer of each path, and which clients get it.
 #![allow(clippy::unwrap_used)]
 
 mod addresses;
@@ -32,10 +32,10 @@ use serde_json::Value;
 /// Twenty small pictures a second.
 const QUICK: &str = "emulated:?fps=20&size=64x64";
 
-/// How long a test waits for what must come: far longer than it takes, so that only a hang fails.
+/// How long a test waits for an event: far longer than it takes, so that only a hang fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `look` finds something, for as long as [`PATIENCE`].
+/// Waits until `look` finds something, at most for [`PATIENCE`].
 fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -47,7 +47,7 @@ fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A server on a free port, on a thread of its own; ended when dropped.
+/// A server on a free port, on its own thread. The drop ends it.
 struct Server {
     address: SocketAddr,
     shutdown: CancellationToken,
@@ -55,7 +55,7 @@ struct Server {
 }
 
 impl Server {
-    /// One with the camera `front`, and `change` made to its settings.
+    /// A server with the camera `front`, and `change` made to its settings.
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::with_cameras([("front", QUICK)]).unwrap();
         change(&mut settings);
@@ -89,14 +89,14 @@ impl Server {
         serde_json::from_slice(&self.get(path).body).unwrap()
     }
 
-    /// Ends it and waits for its end.
+    /// Ends the server and waits for its end.
     fn end(&mut self) {
         self.shutdown.cancel();
         let ended = self.thread.take().map(JoinHandle::join);
         assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()));
     }
 
-    /// Waits until what `path` answers is as `expected` says.
+    /// Waits until the answer of `path` satisfies `expected`.
     fn until(&self, path: &str, expected: impl Fn(&Value) -> bool) {
         soon(path, || expected(&self.json(path)).then_some(()));
     }
@@ -116,7 +116,7 @@ impl Drop for Server {
     }
 }
 
-/// The sentence of a refusal, which is always JSON.
+/// The message of a refusal, which is always JSON.
 fn error(answer: &Answer) -> String {
     assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
     let body: Value = serde_json::from_slice(&answer.body).unwrap();

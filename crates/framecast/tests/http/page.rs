@@ -1,10 +1,10 @@
-//! The pages, what they load, and what every address has in common.
+//! The pages, their files, and the common headers of all paths.
 
 use std::fs;
 
 use crate::{Server, error};
 
-/// Every address that there is; of each kind one.
+/// One path of each kind.
 const ADDRESSES: [&str; 13] = [
     "/",
     "/?embed",
@@ -35,7 +35,7 @@ fn pages_allow_nothing_from_elsewhere() {
     }
 }
 
-/// What a page says of who may frame it: its policy, and the older header.
+/// The headers of a page about frames: its policy, and the older header.
 fn framing(server: &Server, path: &str) -> (String, Option<String>) {
     let page = server.ask(&format!("HEAD {path}"), &[("Accept", "text/html")]);
     let policy = page.header("content-security-policy").unwrap().to_owned();
@@ -62,7 +62,7 @@ fn pages_that_act_are_framed_by_whom_the_configuration_names() {
         for path in ["/?embed", "/cameras/front?embed", "/cameras/front?embed=1"] {
             assert_eq!(framing(&server, path), said("frame-ancestors *", None), "{path}");
         }
-        // What is wrong with an address is seen in the frame, too.
+        // The frame shows errors in its address, too.
         assert_eq!(framing(&server, "/cameras/none?embed"), said("", None));
         assert_eq!(server.get("/healthz").header("x-frame-options"), None);
     }

@@ -1,4 +1,4 @@
-//! How many connections and renditions an address has, directly or through a proxy on this machine.
+//! How many connections and renditions an address may have, directly or through a proxy on this machine.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use crate::{Server, error, soon};
 
 const KEY: &str = "max_connections_per_address";
 
-/// A connection that is kept after its request, and the answer to that.
+/// A connection that stays open after its request, with the answer.
 fn kept(server: &Server, address: &str) -> (std::io::BufReader<TcpStream>, Answer) {
     let head = head_of(server.address, "GET /healthz", &[("X-Forwarded-For", address)], "1.1");
     let mut connection = send(server.address, &head.replace("Connection: close\r\n", ""));
@@ -21,7 +21,7 @@ fn ask(server: &Server, address: &str) -> Answer {
     server.ask("GET /healthz", &[("X-Forwarded-For", address)])
 }
 
-/// Waits until what `ask` asks has a place.
+/// Waits until the request of `ask` gets a permit.
 fn until_free(ask: impl Fn() -> Answer) {
     soon("a place becomes free", || (ask().status != 503).then_some(()));
 }
@@ -38,7 +38,7 @@ fn streams_through_a_proxy_hold_the_places_of_their_client_to_their_end() {
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
     assert!(error(&answer).contains(KEY), "{}", error(&answer));
     assert_eq!(ask(&server, "192.0.2.2").status, 200);
-    // Pictures that come on do not end them.
+    // Further pictures do not return the permit.
     assert!(streams[0].nth(20).is_some());
     assert_eq!(ask(&server, "192.0.2.1").status, 503);
     drop(streams);
@@ -97,7 +97,7 @@ fn an_address_that_is_no_proxys_is_refused_before_it_asks() {
         settings.max_connections_per_address = Some(1);
     });
     let stream = Stream::open(server.address, "/video_feed", &[]);
-    // What it says of others counts for nothing.
+    // The proxy is not trusted, so the server ignores its `X-Forwarded-For`.
     let answer = ask(&server, "192.0.2.1");
     assert_eq!(answer.status, 503);
     assert!(error(&answer).contains(KEY), "{}", error(&answer));

@@ -1,4 +1,4 @@
-//! One Framecast that shows the camera of another.
+//! A Framecast that shows another Framecast's camera.
 
 use framecast::{Drivers, Settings};
 use framecast_testkit::client::Stream;
@@ -17,6 +17,6 @@ fn a_camera_that_its_origin_has_lost_is_lost_at_the_relay_with_that_reason() {
     let reason = camera["reason"].as_str().unwrap();
     assert!(reason.ends_with("the other Framecast has no picture of this camera"), "{camera}");
     assert_eq!(camera["frames"], 0, "{camera}");
-    // What viewers see is the relay's own notice, marked as one for the next relay.
+    // Viewers see the relay's own slate, marked for a further relay.
     assert_eq!(stream.next().unwrap().header("x-framecast-notice"), Some("1"));
 }

@@ -1,4 +1,4 @@
-//! One picture: the newest, a fresh one, or one that was held.
+//! Snapshots: the newest picture, a fresh one, or the last one.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,7 +38,7 @@ fn a_live_camera_answers_with_its_newest_picture_and_0_waits_for_one_after_the_r
     let shown: f64 = stream.next().unwrap().header("x-timestamp").unwrap().parse().unwrap();
     assert!(time(&server.get("/snapshot.jpg")) >= shown);
     let asked_at = now();
-    // Times are written to the microsecond.
+    // The header has microseconds.
     assert!(time(&server.get("/snapshot.jpg?max_age=0")) >= asked_at - 1e-5);
     assert_eq!(server.json("/api/cameras/front")["opened"], 1);
 }
@@ -52,7 +52,7 @@ fn a_held_picture_that_is_young_enough_does_not_open_the_camera() {
     let held = server.get("/snapshot.jpg?max_age=60");
     assert_eq!((held.status, server.json("/api/cameras/front")["opened"].as_u64()), (200, Some(1)));
     assert!(time(&held) >= time(&first));
-    // With 0 it is opened and a new picture awaited.
+    // With 0 the server opens the camera and waits for a new picture.
     let asked_at = now();
     let fresh = server.get("/snapshot.jpg?max_age=0");
     assert!(time(&fresh) >= asked_at - 1e-5);

@@ -1,4 +1,4 @@
-//! The stream as clients receive it, byte by byte.
+//! The bytes of a stream, as clients receive them.
 
 use std::io::Read;
 
@@ -71,7 +71,7 @@ fn the_parameter_decides_over_the_browser() {
 
 #[test]
 fn the_boundary_follows_the_picture_at_once() {
-    // One picture and no more: whoever waits for the next part would wait for ever.
+    // One picture and no more, so a client that needs the next part would wait for ever.
     let picture = framecast::codec::jpeg::encode(&framecast::codec::Picture::new(64, 64), 80).unwrap();
     let drivers = Drivers::builtin().with_frame_stream("one", move || {
         futures_util::StreamExt::chain(
@@ -82,7 +82,7 @@ fn the_boundary_follows_the_picture_at_once() {
     let server = Server::start(Settings::with_cameras([("one", "one:")]).unwrap(), drivers);
     let mut stream = Stream::open(server.address, "/video_feed", &[]);
     let first = stream.next().unwrap();
-    // And it is sent again after a while, so that the connection is known to live.
+    // The server repeats it after a while, so that a lost connection is detected.
     let again = stream.next().unwrap();
     assert_eq!(first.header("x-timestamp"), again.header("x-timestamp"));
     assert_eq!(first.body, again.body);
@@ -112,7 +112,7 @@ fn a_rate_that_is_asked_for_is_kept() {
     let stream = Stream::open(server.address, "/video_feed?fps=5", &[]);
     let times = stream.take(6).map(|part| part.header("x-timestamp").unwrap().parse::<f64>().unwrap());
     let times: Vec<f64> = times.collect();
-    // Five pauses of 200 ms where the camera makes 50 ms: far from both, for a machine that is busy.
+    // Five pauses of 200 ms, while the camera's are 50 ms. The limit is far from both, for busy machines.
     assert!(times[5] - times[0] > 0.6, "{times:?}");
 }
 
@@ -139,6 +139,6 @@ fn a_bad_parameter_is_400_with_its_range() {
 #[test]
 fn an_unknown_parameter_does_no_harm() {
     let server = Server::with(|_| {});
-    // Pages add one so that the browser does not take what it has.
+    // Pages add a parameter against the browser's cache.
     assert!(Stream::open(server.address, "/video_feed?t=1700000000&x", &[]).next().is_some());
 }

@@ -1,4 +1,4 @@
-//! Who watches: limits, `/api/viewers` and `/metrics`.
+//! The viewers: limits, `/api/viewers` and `/metrics`.
 
 use framecast::TrustedProxies;
 use framecast_testkit::client::{Stream, send};

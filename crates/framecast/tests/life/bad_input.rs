@@ -1,7 +1,7 @@
-//! Clients that do what no client should: each is bounded, closed with the right status and counted by the right word, and
-//! the viewer beside it sees every picture.
+//! Clients that violate the rules. The server limits each, closes it with the right status and counts it by the right
+//! word, and the viewer beside it sees every picture.
 //!
-//! Clients of `/api/live` that break its rules in other ways are with the tests of HTTP.
+//! The tests of HTTP have other violations by clients of `/api/live`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,14 +17,15 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use crate::camera::{Act, Camera};
 use crate::server::{Server, settings};
 
-/// More than the kernel takes for a reader with a narrow buffer.
+/// More than the kernel buffers for a client with a small receive buffer.
 const PICTURE_BYTES: usize = 256 << 10;
 
-/// A server's patience in these tests: enough for a good viewer, however slow the machine is.
+/// The server's timeouts in these tests: enough for a good viewer, even on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Lets `bad` have its way with a server, and waits until it is counted as `counted` says. Meanwhile another viewer of the
-/// same camera, at the same writer, must see every picture: the camera gives the next one when it has seen the last.
+/// Runs `bad` against a server, and waits until the metric `counted` counts it. Meanwhile another viewer of the same
+/// camera, on the same writer, must see every picture: the camera yields the next one when the viewer has seen the
+/// last.
 async fn never_felt(counted: &str, bad: impl AsyncFnOnce(SocketAddr)) {
     let camera = Camera::new("door", Act::Follow { ahead: 1, len_bytes: PICTURE_BYTES });
     let mut settings = settings(&[&camera]);
@@ -42,7 +43,7 @@ async fn never_felt(counted: &str, bad: impl AsyncFnOnce(SocketAddr)) {
             assert_eq!(number, last + 1);
             last = number;
             camera.saw(number);
-            // So that the rate is one that cameras have.
+            // Keeps the frame rate within the range of real cameras.
             sleep(Duration::from_millis(2)).await;
         }
     };
@@ -62,14 +63,14 @@ async fn never_felt(counted: &str, bad: impl AsyncFnOnce(SocketAddr)) {
     server.stop().await;
 }
 
-/// A connection that takes little ahead of its reader.
+/// A connection with a small receive buffer.
 async fn narrow(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(address).await.unwrap()
 }
 
-/// A connection on which `path` was asked for, and of whose answer nothing was read.
+/// A connection that sent a request for `path`, and has read nothing of the answer.
 async fn ask(address: SocketAddr, path: &str) -> TcpStream {
     let mut stream = narrow(address).await;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
@@ -77,16 +78,16 @@ async fn ask(address: SocketAddr, path: &str) -> TcpStream {
     stream
 }
 
-/// Takes nothing of `path`; returns when the connection is closed.
+/// Reads nothing of `path`; returns when the server closes the connection.
 async fn takes_nothing(address: SocketAddr, path: &str) {
     let mut stream = ask(address, path).await;
-    // Writing tells of the other end's close without reading. What is sent is ignored while the stream lasts.
+    // A failing write shows the peer's close without reading. The server ignores these bytes while the stream lasts.
     while stream.write_all(b"x").await.is_ok() {
         sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Goes away in the middle of the first picture of `path`.
+/// Closes in the middle of the first picture of `path`.
 async fn closes_mid_frame(address: SocketAddr, path: &str) {
     let mut stream = ask(address, path).await;
     stream.read_exact(&mut vec![0; PICTURE_BYTES / 2]).await.unwrap();
@@ -127,7 +128,7 @@ async fn a_request_that_comes_byte_by_byte_is_cut_off() {
             }
         };
         let mut told = Vec::new();
-        // It may be reset with bytes of ours unread, and its answer with it.
+        // The server may reset the connection with our bytes unread, and the answer is then lost.
         let (_read, ()) = tokio::join!(reading.read_to_end(&mut told), drip);
         let told = String::from_utf8_lossy(&told);
         assert!(told.is_empty() || told.starts_with("HTTP/1.1 408 "), "{told}");
@@ -171,7 +172,7 @@ async fn a_viewer_of_a_body_that_closes_within_a_picture_has_left() {
     never_felt(counted, async |address| closes_mid_frame(address, "/stream?extra_headers=1").await).await;
 }
 
-/// A client of `/api/live` that has subscribed to the camera and never acknowledges by itself.
+/// A client of `/api/live` that has subscribed to the camera and sends no acknowledgements by itself.
 async fn live(address: SocketAddr) -> WebSocketStream<TcpStream> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut live, _) = client_async(format!("ws://{address}/api/live"), stream).await.unwrap();
@@ -179,7 +180,7 @@ async fn live(address: SocketAddr) -> WebSocketStream<TcpStream> {
     live
 }
 
-/// How many pictures come before the end, and its code.
+/// How many pictures come before the end, and the close code.
 async fn end(live: &mut WebSocketStream<TcpStream>) -> (usize, u16) {
     let mut pictures = 0;
     loop {
@@ -194,7 +195,7 @@ async fn end(live: &mut WebSocketStream<TcpStream>) -> (usize, u16) {
 #[tokio::test]
 async fn a_websocket_that_never_acknowledges_gets_a_picture_and_its_end() {
     never_felt("live_endings_total{ending=\"not_acknowledged\"}", async |address| {
-        // One that is large is all that is sent ahead.
+        // Without an acknowledgement the server sends only one picture of this size.
         assert_eq!(end(&mut live(address).await).await, (1, 1008));
     })
     .await;

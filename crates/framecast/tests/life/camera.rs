@@ -1,4 +1,4 @@
-//! A camera that does what the test says, and counts how often it was opened and let go.
+//! A camera under the test's control. It counts how often it was opened and closed.
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
@@ -12,12 +12,12 @@ use framecast_testkit::{jpeg_of, soon};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// What the camera does from now on.
+/// The camera's behaviour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Act {
-    /// Yields pictures of so many bytes, so many a second.
+    /// Yields pictures of this size at this rate.
     Play { fps: u32, len_bytes: usize },
-    /// Yields the next picture when the number seen by the test (`Camera::saw`) is that near.
+    /// Yields the next picture when it is at most this far ahead of the number seen by the test (`Camera::saw`).
     Follow { ahead: u64, len_bytes: usize },
     /// Is open and yields nothing.
     Silent,
@@ -27,20 +27,20 @@ pub(crate) enum Act {
     Fail(&'static str),
     /// Ends before the first picture.
     End,
-    /// Yields so many pictures each time that it is opened, so many a second, and ends, as a film does.
+    /// Yields so many pictures at this rate each time that it is opened, and ends, as a film does.
     Film { pictures: u64, fps: u32 },
     /// Panics in the driver.
     Panic,
-    /// Blocks the thread that asks for a picture.
+    /// Blocks the thread that polls for a picture.
     Block,
-    /// Yields bytes that are no picture, so many times a second.
+    /// Yields bytes that are no picture, at this rate.
     Garbage { fps: u32 },
 }
 
-/// Thirty small pictures a second and more, as the tests' cameras do when nothing is wrong.
+/// Normal behaviour: small pictures at more than thirty a second.
 pub(crate) const PLAY: Act = Act::Play { fps: 100, len_bytes: 2048 };
 
-/// The test's end of the camera; clones are the same camera.
+/// The test's handle of the camera; clones control the same camera.
 #[derive(Clone)]
 pub(crate) struct Camera {
     scheme: &'static str,
@@ -49,23 +49,23 @@ pub(crate) struct Camera {
 
 struct Shared {
     act: watch::Sender<Act>,
-    /// How many openings have begun that were not refused.
+    /// How many openings have begun, without those that failed.
     opened: watch::Sender<u64>,
-    /// How many of them have begun to be let go.
+    /// How many of them have begun to close.
     closing: watch::Sender<u64>,
-    /// How many of them were let go.
+    /// How many of them have closed.
     closed: watch::Sender<u64>,
     /// The number of the newest picture.
     newest: watch::Sender<u64>,
     seen: watch::Sender<u64>,
-    /// What pictures say of their capture: so many milliseconds before now, or after.
+    /// The capture time that pictures claim: so many milliseconds in the past, or in the future.
     older_ms: AtomicU64,
     newer_ms: AtomicU64,
     close_ms: AtomicU64,
     is_raw: AtomicBool,
-    /// The one picture that is given in place of numbered ones.
+    /// A fixed picture in place of numbered ones.
     given: OnceLock<&'static [u8]>,
-    /// Whether the device is there again.
+    /// Whether the device is plugged in again.
     is_back: watch::Sender<bool>,
 }
 
@@ -92,7 +92,7 @@ impl Camera {
         Self { scheme, shared: Arc::new(shared) }
     }
 
-    /// Its scheme, which is its name in the tests' servers too.
+    /// Its scheme, which is also its name in the tests' servers.
     pub(crate) fn name(&self) -> &'static str {
         self.scheme
     }
@@ -101,42 +101,42 @@ impl Camera {
         self.shared.act.send_replace(act);
     }
 
-    /// Pictures are raw from now on; how light they are tells their number, see [`luma_of`].
+    /// Yields raw pictures from now on; their brightness encodes their number, see [`luma_of`].
     pub(crate) fn give_raw(&self) {
         self.shared.is_raw.store(true, Ordering::Relaxed);
     }
 
-    /// Tells whoever waits for its device that this is there.
+    /// Tells the supervisor that waits for the device that it is plugged in again.
     pub(crate) fn plug_in(&self) {
         self.shared.is_back.send_replace(true);
     }
 
-    /// Every picture is this one.
+    /// Yields only this picture.
     pub(crate) fn give(&self, picture: &'static [u8]) {
         self.shared.given.set(picture).expect("it is given once");
     }
 
-    /// The next picture's number is after `number`.
+    /// Continues with the numbers after `number`.
     pub(crate) fn number_from(&self, number: u64) {
         self.shared.newest.send_replace(number);
     }
 
-    /// Pictures claim to have been captured `age` ago.
+    /// Lets pictures claim a capture time `age` in the past.
     pub(crate) fn claim_age(&self, age: Duration) {
         self.shared.older_ms.store(age.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Pictures claim to be captured so much after now, so that they stay young however slow the machine is.
+    /// Lets pictures claim a capture time so far in the future that they stay young, even on a slow machine.
     pub(crate) fn claim_youth(&self, youth: Duration) {
         self.shared.newer_ms.store(youth.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Lets go of its device this slowly.
+    /// Takes this long to close its device.
     pub(crate) fn close_slowly(&self, time: Duration) {
         self.shared.close_ms.store(time.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Tells [`Act::Follow`] which picture was seen.
+    /// Tells [`Act::Follow`] the last picture that the test has seen.
     pub(crate) fn saw(&self, number: u64) {
         self.shared.seen.send_if_modified(|seen| {
             let is_newer = number > *seen;
@@ -157,28 +157,28 @@ impl Camera {
         *self.shared.newest.borrow()
     }
 
-    /// Waits until the camera was let go `times` times.
+    /// Waits until the camera has closed `times` times.
     pub(crate) async fn wait_closed(&self, times: u64) {
         wait(&self.shared.closed, "the camera is let go", times).await;
     }
 
-    /// Waits until the camera has begun to be let go `times` times.
+    /// Waits until the camera has begun to close `times` times.
     pub(crate) async fn wait_closing(&self, times: u64) {
         wait(&self.shared.closing, "the camera begins to be let go", times).await;
     }
 
-    /// Waits until the camera was opened `times` times.
+    /// Waits until the camera has opened `times` times.
     pub(crate) async fn wait_opened(&self, times: u64) {
         wait(&self.shared.opened, "the camera is opened", times).await;
     }
 
-    /// Waits until the camera yielded the picture `number`.
+    /// Waits until the camera has yielded the picture `number`.
     pub(crate) async fn wait_newest(&self, number: u64) {
         wait(&self.shared.newest, "the camera yields", number).await;
     }
 }
 
-/// How light the raw picture of this number is: each differs from the one before by more than coding blurs.
+/// The luma of the raw picture with this number: it differs from the previous one by more than the coding error.
 pub(crate) fn luma_of(number: u64) -> u8 {
     (number * 16 % 256) as u8
 }
@@ -222,7 +222,7 @@ struct Open {
     acts: watch::Receiver<Act>,
     door: Door,
     due_at: Instant,
-    /// How many pictures of a film were given.
+    /// How many pictures of a film it has yielded.
     given: u64,
 }
 
@@ -293,8 +293,7 @@ async fn perform(
     }
 }
 
-/// Waits for the next of `fps` instants a second; one that is late does not move the others, up to a tenth of a
-/// second.
+/// Waits for the next of `fps` instants a second. A late one does not shift the others, up to a tenth of a second.
 async fn pace(due_at: &mut Instant, fps: u32) {
     let now = Instant::now();
     *due_at = (*due_at + Duration::from_secs(1) / fps).max(now - Duration::from_millis(100));

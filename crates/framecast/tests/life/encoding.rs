@@ -1,4 +1,4 @@
-//! Raw cameras and renditions: encoded once for all who watch, and not at all for nobody.
+//! Raw cameras and renditions: encoded once for all viewers, and not at all without a viewer.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::camera::{Act, Camera, PLAY, RAW_SIZE, luma_of};
 use crate::server::{Server, settings};
 
-/// A camera whose next picture comes when the test says that it saw the one before.
+/// A camera that yields the next picture when the test has seen the one before.
 const STEP: Act = Act::Follow { ahead: 1, len_bytes: 2048 };
 
 fn raw_camera(act: Act) -> Camera {
@@ -20,14 +20,14 @@ fn raw_camera(act: Act) -> Camera {
     camera
 }
 
-/// Size and luma of the next picture.
+/// The size and luma of the next picture.
 async fn look(viewer: &mut Viewer) -> ((u32, u32), u8) {
     let seen = soon("a picture", viewer.next()).await.unwrap();
     let picture = jpeg::decode(seen.data(), 1 << 24).unwrap();
     ((picture.width_px(), picture.height_px()), picture.data()[0])
 }
 
-/// Reads until the picture of this luma comes.
+/// Reads until the picture with this luma comes.
 async fn see(viewer: &mut Viewer, number: u64, size: (u32, u32)) {
     loop {
         let (seen_size, luma) = look(viewer).await;
@@ -190,7 +190,7 @@ async fn a_stranger_cannot_ask_for_any_number_of_renditions() {
             let target = format!("/video_feed?width=160&quality={quality}");
             viewers.push(Viewer::open_from(from, server.address, &target).await.unwrap());
         }
-        // What the address has already it may share with itself.
+        // An address may watch a rendition that it already has a second time.
         let target = format!("/video_feed?width=160&quality={}", qualities[0]);
         let shared = Viewer::open_from(from, server.address, &target).await.unwrap();
         assert_eq!(shared.status(), Some(200));
@@ -215,7 +215,7 @@ async fn a_rate_of_a_raw_camera_is_encoded_no_faster() {
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut first = Viewer::open(server.address, "/video_feed").await.unwrap();
     look(&mut first).await;
-    // From here on it is known that the camera is raw.
+    // From here on the server knows that the camera is raw.
     let mut slow = Viewer::open(server.address, "/video_feed?fps=5").await.unwrap();
     drop(first);
     server.wait_viewers("door", 1).await;
@@ -242,7 +242,7 @@ async fn viewers_are_told_of_pictures_that_come_and_cannot_be_encoded() {
     let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed?quality=50").await.unwrap();
     while !soon("a notice", viewer.next()).await.unwrap().is_notice() {}
-    // Of the camera pictures come, and whoever takes them as they are sees them.
+    // The camera does deliver pictures, and a viewer of the original ones sees them.
     server.wait_state("door", State::Live).await;
     let mut plain = Viewer::open(server.address, "/video_feed").await.unwrap();
     assert!(!soon("a picture", plain.next()).await.unwrap().is_notice());

@@ -1,4 +1,4 @@
-//! One camera that fails in whatever way is told from the others by its viewers alone.
+//! When one camera fails, in any way, only its own viewers notice.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use framecast_testkit::{Viewer, number_of, soon};
 use crate::camera::{Act, Camera, PLAY};
 use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
 
-/// `fault` happens to one of two cameras that are watched; the other goes on, and the one comes back.
+/// Runs `fault` on one of two cameras with viewers: the other goes on, and the faulty one recovers.
 async fn survives(fault: Act, reason: &str) {
     let (broken, sound) = (Camera::new("broken", PLAY), Camera::new("sound", PLAY));
     let mut settings = settings(&[&broken, &sound]);
@@ -114,7 +114,7 @@ async fn a_lost_camera_that_nobody_watches_any_more_becomes_idle() {
 async fn a_lost_camera_becomes_idle_also_when_the_next_try_comes_before_the_idle_time() {
     let camera = Camera::new("door", Act::Fail("the cable is out"));
     let mut settings = settings(&[&camera]);
-    // The first try comes again after one second.
+    // The first retry comes after one second.
     settings.cameras[0].idle_timeout = Some(Duration::from_millis(1500));
     let server = Server::start(settings, &[&camera]).await;
     let viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
@@ -137,7 +137,7 @@ async fn a_flood_is_held_to_max_fps_and_goes_on() {
         passed += 1;
     }
     let span = last.pts.saturating_since(first.pts).as_secs_f64();
-    // The default of 120 a second, three at once, and a tenth for a thread that is kept waiting between its clocks.
+    // The default of 120 a second, a burst of three, and a tenth for a thread that waits between its clocks.
     let most = 120.0 * span * 1.1 + 3.0;
     assert!(f64::from(passed) <= most, "{passed} pictures in {span} s of media time");
     assert_eq!(every.skipped(), 0);
@@ -147,7 +147,7 @@ async fn a_flood_is_held_to_max_fps_and_goes_on() {
     server.stop().await;
 }
 
-/// A driver that finds only when it opens that its URL is of no use.
+/// A driver that finds an error in its URL only when it opens the source.
 struct Misspelt;
 
 impl Driver for Misspelt {

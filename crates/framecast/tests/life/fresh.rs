@@ -1,4 +1,4 @@
-//! What viewers see is new, whole, and never an old picture that passes for live.
+//! Viewers see new and complete pictures, and never an old one that passes for live.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ async fn a_slow_viewer_skips_to_the_newest_picture() {
     soon("a picture", viewer.next_number()).await.unwrap();
     let target = camera.newest() + 100;
     camera.wait_newest(target).await;
-    // What was on its way when it stopped reading, and then what is new.
+    // First the pictures that were on their way when the viewer stopped reading, and then new ones.
     let mut old = 0;
     while soon("a picture", viewer.next_number()).await.unwrap() < target {
         old += 1;
@@ -130,7 +130,8 @@ async fn a_viewer_that_asks_for_five_pictures_a_second_is_not_sent_more() {
         last = soon("a picture", viewer.next_where(is_of_camera)).await.unwrap();
     }
     let span = last.captured_at().unwrap().duration_since(first.captured_at().unwrap()).unwrap();
-    // Six intervals of 200 ms by the capture times; the last picture may have been some intervals old when it left.
+    // Six intervals of 200 ms by the capture times. The last picture may have been several intervals old when the
+    // server sent it.
     assert!(span >= Duration::from_millis(900), "seven pictures within {span:?}");
 
     let refused = get(server.address, "/video_feed?fps=0").await.unwrap();

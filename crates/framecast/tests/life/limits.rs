@@ -1,4 +1,4 @@
-//! Clients that are too many; those that are bad are in `bad_input`, broken requests with the tests of HTTP.
+//! Too many clients. `bad_input` has clients that violate the rules, and the tests of HTTP have broken requests.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use tokio::net::TcpStream;
 use crate::camera::{Camera, PLAY};
 use crate::server::{Server, settings};
 
-/// `FRAMECAST_IDLE_CONNECTIONS=10000` makes it as many as the server is to bear; that needs as many descriptors.
+/// `FRAMECAST_IDLE_CONNECTIONS=10000` opens as many as the server must bear; that needs as many descriptors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_of_idle_connections_is_bounded_and_goes_by() {
     let wanted = std::env::var("FRAMECAST_IDLE_CONNECTIONS").ok().and_then(|text| text.parse().ok());
     let connections: usize = wanted.unwrap_or(2000);
-    // Each place that the server gives is a descriptor of this process too.
+    // Each connection that the server accepts needs a descriptor of this process too.
     raise_descriptors(connections as u64 + 1024 + 256);
     let camera = Camera::new("door", PLAY);
     let mut settings = settings(&[&camera]);
@@ -27,7 +27,7 @@ async fn a_crowd_of_idle_connections_is_bounded_and_goes_by() {
 
     let mut idle = Vec::with_capacity(connections);
     for _ in 0..connections {
-        // One that is refused on the spot is as good.
+        // A connection that is refused at once counts as well.
         idle.extend(soon("the system accepts", TcpStream::connect(server.address)).await);
     }
     println!("{} idle connections", idle.len());

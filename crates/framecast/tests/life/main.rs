@@ -1,8 +1,7 @@
-//! The server's life, from outside: the `App` that people run, on real sockets, with cameras that do what the test
-//! says.
+//! The server's life, from outside: the `App` that people run, on real sockets, with cameras under the test's control.
 //!
-//! Nothing here measures time: a test waits for what must happen and fails only when it does not. What is measured
-//! (rates, ages, memory) is in the test target `measured`.
+//! These tests measure no time: each waits for an event and fails only if it does not come. The test target `measured`
+//! measures rates, ages and memory.
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;

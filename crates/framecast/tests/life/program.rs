@@ -1,4 +1,4 @@
-//! The program as people run it, in a process of its own.
+//! The program that people run, as a separate process.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Runs it in `folder`, where it also keeps its state, on a free port.
+    /// Starts it on a free port in `folder`, which also has its state.
     pub(crate) async fn start(arguments: &[&str], folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
             .args(arguments)
@@ -46,7 +46,7 @@ impl Program {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Its exit code, once it has ended; what it logs meanwhile is read, so that it never waits for us.
+    /// Waits for its end and returns the exit code. Reads its log meanwhile, so that it never blocks on the pipe.
     pub(crate) async fn end(mut self) -> Option<i32> {
         let log = tokio::spawn(async move { while let Ok(Some(_)) = self.log.next_line().await {} });
         let status = soon("the program ends", self.child.wait()).await.unwrap();

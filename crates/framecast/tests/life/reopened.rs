@@ -1,4 +1,4 @@
-//! Cameras whose source ends in order again and again, and cameras that are slow: neither is lost.
+//! Cameras whose source ends cleanly many times, and slow cameras: neither counts as lost.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::server::{AN_HOUR, Server, settings};
 /// One picture each opening.
 const SNAPSHOT: Act = Act::Film { pictures: 1, fps: 100 };
 
-/// The kinds of what was told of cameras so far.
+/// The kinds of the camera events so far.
 async fn told(events: &mut EventReader) -> Vec<EventKind> {
     let mut kinds = Vec::new();
     while let Ok(Some(told)) = timeout(Duration::from_millis(1), events.next()).await {
@@ -77,7 +77,7 @@ async fn a_camera_that_cannot_be_opened_again_is_lost() {
 
 #[tokio::test]
 async fn the_time_between_two_openings_counts_as_silence() {
-    // Pictures come each second, so that the next opening is due a second after the last one.
+    // One picture a second, so that the next opening is due a second after the last picture.
     let camera = Camera::new("door", Act::Film { pictures: 2, fps: 1 });
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(Duration::from_millis(1500));
@@ -110,7 +110,7 @@ async fn a_camera_that_ends_again_and_again_becomes_idle_when_nobody_watches() {
 async fn the_wait_for_the_next_opening_does_not_hold_up_the_end() {
     let camera = Camera::new("door", Act::Film { pictures: 1, fps: 100 });
     let mut settings = settings(&[&camera]);
-    // The next opening is due after more than a minute, which is all that a test waits for.
+    // The next opening is due after more than a minute; a test waits for no longer than that.
     settings.cameras[0].max_fps = 0.01;
     let server = Server::start(settings, &[&camera]).await;
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
@@ -150,11 +150,11 @@ async fn a_camera_with_a_picture_every_six_seconds_is_not_lost_by_default() {
     let server = Server::start(settings, &[&camera]).await;
     let mut events = server.events();
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
-    // Three pictures are given time because the pace is not known yet, the fourth one because it is.
+    // The first three pictures have time because the frame rate is not known yet, the fourth one because it is.
     for number in 1..=4 {
         sleep(Duration::from_secs(6)).await;
         camera.saw(number);
-        // The picture before is sent once more, for who paints late.
+        // The server sends the previous picture once more, for browsers that paint late.
         soon("the picture", viewer.next_where(|seen| seen.number == Some(number))).await.unwrap();
     }
     assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
@@ -170,8 +170,8 @@ fn one_picture(number: u64) -> Vec<u8> {
     [STREAM, part.as_bytes(), &picture, b"\r\n"].concat()
 }
 
-/// A server that meets each connection with the next of `answers`, all later ones with the last, and closes it; where an
-/// answer is empty, it resets it with the request unread. It ends with the handle.
+/// A server that answers each connection with the next of `answers`, all later ones with the last, and closes it. If an
+/// answer is empty, the server resets the connection with the request unread. It ends with the handle.
 async fn serve(answers: Vec<Vec<u8>>) -> (SocketAddr, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -194,7 +194,7 @@ async fn serve(answers: Vec<Vec<u8>>) -> (SocketAddr, AbortOnDropHandle<()>) {
     (address, AbortOnDropHandle::new(serving))
 }
 
-/// A server with the camera at `address`, which may be silent for as long as a test takes.
+/// A server with the camera at `address`, whose `stall_timeout` no test reaches.
 async fn server_of(address: SocketAddr) -> Server {
     let source = format!("http://{address}/");
     let mut settings = Settings::with_cameras([("door", source.as_str())]).unwrap();
@@ -253,7 +253,7 @@ async fn a_live_camera_that_gives_no_picture_any_more_is_lost_with_what_it_said_
 #[tokio::test]
 async fn max_fps_holds_for_a_camera_that_ends_again_and_again() {
     const MAX_FPS: u32 = 5;
-    // More at once than may pass the first time that it is opened, and then one too many each time.
+    // The first opening yields more at once than the rate limit allows, and each later one yields one too many.
     let camera = Camera::new("door", Act::Film { pictures: 2, fps: 1000 });
     let mut settings = settings(&[&camera]);
     settings.cameras[0].max_fps = f64::from(MAX_FPS);
@@ -263,7 +263,7 @@ async fn max_fps_holds_for_a_camera_that_ends_again_and_again() {
     let feed = server.feed("door");
     until("enough pictures", || feed.stats().frames >= 13).await;
     let (frames, took) = (feed.stats().frames, begun_at.elapsed());
-    // Three may come at once.
+    // A burst of three may pass.
     let allowed = took.as_secs_f64() * f64::from(MAX_FPS) + 3.0;
     assert!(frames as f64 <= allowed, "{frames} in {took:?}");
     server.stop().await;
@@ -275,7 +275,7 @@ async fn the_log_tells_once_that_pictures_are_broken_however_often_the_camera_is
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("picture.jpg"), jpeg(64, 48, 7)).unwrap();
     std::fs::write(at("broken.jpg"), b"\xff\xd8\xff\xd9").unwrap();
-    // Whole the first time, and then each time with a broken one before it.
+    // The first opening yields a good picture, each later one a broken picture before a good one.
     std::fs::write(at("run.sh"), "test -e again && cat broken.jpg\ntouch again\ncat picture.jpg\n").unwrap();
     let arguments = ["--config", "door.toml"];
     std::fs::write(at("door.toml"), "[[camera]]\nname = \"door\"\nsource = \"exec:sh run.sh\"\n").unwrap();

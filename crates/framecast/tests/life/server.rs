@@ -1,4 +1,4 @@
-//! The server under test: the one that people run, on a port of its own.
+//! The server under test: the one that people run, on a free port.
 
 #![allow(dead_code, reason = "each of the test programs that share this file uses its own part")]
 
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use crate::camera::Camera;
 
-/// A server that runs.
+/// A running server.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     hub: Hub,
@@ -20,13 +20,13 @@ pub(crate) struct Server {
     task: JoinHandle<()>,
 }
 
-/// What makes a camera stall within a test that is about that.
+/// A `stall_timeout` for tests about stalled cameras.
 pub(crate) const SOON_STALLED: Duration = Duration::from_millis(500);
 
 /// Longer than any test, however slow the machine is.
 pub(crate) const AN_HOUR: Duration = Duration::from_secs(3600);
 
-/// Settings for `cameras`, each called like its scheme: soon idle when nobody watches, and never stalled.
+/// Settings for `cameras`, each named by its scheme: soon idle without a viewer, and never stalled.
 pub(crate) fn settings(cameras: &[&Camera]) -> Settings {
     let sources: Vec<(String, String)> = cameras
         .iter()
@@ -63,12 +63,12 @@ impl Server {
         self.hub.get(name).unwrap()
     }
 
-    /// What happens from now on.
+    /// The events from now on.
     pub(crate) fn events(&self) -> EventReader {
         self.hub.events().subscribe()
     }
 
-    /// Waits until the camera is in `state`, and says with what circumstances.
+    /// Waits until the camera is in `state`, and returns its status.
     pub(crate) async fn wait_state(&self, name: &str, state: State) -> Status {
         let mut status = self.feed(name).watch_status();
         let reached = status.wait_for(|status| status.state == state);
@@ -82,7 +82,7 @@ impl Server {
         soon(&format!("{name} has {viewers} viewers"), reached).await.unwrap();
     }
 
-    /// Ends the server and waits until it has.
+    /// Ends the server and waits for its end.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         soon("the server ends", self.task).await.unwrap();

@@ -1,4 +1,4 @@
-//! The program is told to end.
+//! The shutdown of the program.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::camera::{Act, Camera, PLAY};
 use crate::program::Program;
 use crate::server::{Server, settings};
 
-/// Tells the program to end while it is watched, and returns how long it took.
+/// Ends the program by `signal` while it has viewers; returns how long that took.
 async fn ends_its_streams(signal: Signal) -> Duration {
     let folder = tempfile::tempdir().unwrap();
     let program = Program::start(&["emulated:?fps=20"], folder.path()).await;
@@ -19,7 +19,7 @@ async fn ends_its_streams(signal: Signal) -> Duration {
         soon("a picture", viewer.next()).await.unwrap();
         viewers.push(viewer);
     }
-    // One that does not read must not hold up the end.
+    // A viewer that does not read must not delay the shutdown.
     let _stalled = Viewer::open_narrow(program.address, "/video_feed").await.unwrap();
     let told_at = Instant::now();
     program.tell(signal);
@@ -72,7 +72,7 @@ async fn sigterm_ends_the_programs_that_cameras_run_and_their_children() {
     until("nothing of the camera runs on", || !pids.iter().any(|pid| is_running(*pid))).await;
 }
 
-/// Whether a process is there and not just waiting to be buried.
+/// Whether a process is running, and is no zombie.
 fn is_running(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).map(str::to_owned);
@@ -90,7 +90,7 @@ async fn a_camera_that_blocks_does_not_hold_up_the_end() {
     let end = async { while viewer.next().await.is_some() {} };
     soon("the stream ends", end).await;
     assert!(viewer.has_end());
-    // So that its thread does not outlive the test.
+    // So that its thread ends before the test.
     camera.act(PLAY);
     camera.wait_closed(1).await;
 }
@@ -99,7 +99,7 @@ async fn a_camera_that_blocks_does_not_hold_up_the_end() {
 async fn a_log_that_nobody_takes_neither_stops_the_cameras_nor_holds_up_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let Program { mut child, log, address } = Program::start(&["emulated:"], folder.path()).await;
-    // As in `framecast 2>&1 | head -3`: from here on every line of the log fails.
+    // As in `framecast 2>&1 | head -3`: from here on the program cannot write its log.
     drop(log);
     let answer = soon("a picture", get(address, "/snapshot.jpg")).await.unwrap();
     assert_eq!(answer.status, 200);

@@ -1,4 +1,4 @@
-//! The program itself stands still for a while: no camera is blamed for that.
+//! The program itself is suspended for a while: it blames no camera for that.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -19,10 +19,10 @@ use crate::camera::{Camera, PLAY};
 use crate::program::Program;
 use crate::server::{Server, settings};
 
-/// How long the program stands still: longer than the `stall_timeout` of its camera.
+/// How long the program is suspended: longer than its camera's `stall_timeout`.
 const STOP: Duration = Duration::from_secs(5);
 
-/// The program shows the camera of the server at `address`.
+/// The program with the camera of the server at `address`.
 async fn program(address: SocketAddr, folder: &Path) -> Program {
     let file = format!(
         "[[camera]]\nname = \"gate\"\nsource = \"http://{address}/video_feed\"\nstall_timeout = \"4s\"\n"
@@ -36,7 +36,7 @@ async fn json(address: SocketAddr, path: &str) -> Value {
     serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.text()))
 }
 
-/// The program's camera is live, and neither was nor is said to be anything else.
+/// Checks that the program's camera is live, and that neither its status nor an event ever said otherwise.
 async fn is_not_blamed(program: &Program) {
     let events = json(program.address, "/api/events?camera=gate").await;
     let kinds: Vec<&str> =
@@ -97,16 +97,16 @@ async fn a_camera_whose_connection_did_not_outlive_the_stop_is_opened_again_with
     assert_eq!(program.end().await, Some(0));
 }
 
-/// How many pictures each connection of [`serve`] may have.
+/// How many numbers each connection of [`serve`] has for its pictures.
 const EACH: u64 = 100_000;
 
-/// A camera whose first connection brings nothing more once it is dead, and is not closed either.
+/// A camera whose first connection sends nothing more once it is dead, and stays open.
 async fn serve(listener: TcpListener, is_dead: watch::Receiver<bool>) {
     for connection in 0.. {
         let (stream, _) = listener.accept().await.unwrap();
         let is_dead = is_dead.clone();
         tokio::spawn(async move {
-            // The program closes the connection when it has enough.
+            // The program closes the connection when it has read enough.
             play(stream, connection * EACH, || connection == 0 && *is_dead.borrow()).await.ok();
         });
     }

@@ -1,4 +1,4 @@
-//! The weaknesses of the Flask app that Framecast grew from, each with what it does to that design.
+//! The weaknesses of the Flask app that Framecast replaces, each with its effect there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use framecast_testkit::{Viewer, ask, get, jpeg, number_of, soon, until};
 use crate::camera::{Act, Camera, PLAY};
 use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
 
-/// (a) There the capture thread dies with the exception and is never started again, and its viewers wait for ever.
+/// (a) There an exception ends the capture thread, nothing starts it again, and its viewers wait for ever.
 #[tokio::test]
 async fn a_camera_that_fails_tells_present_and_future_viewers_and_comes_back() {
     let camera = Camera::new("door", PLAY);
@@ -40,8 +40,8 @@ async fn a_camera_that_fails_tells_present_and_future_viewers_and_comes_back() {
     server.stop().await;
 }
 
-/// (b) There the camera stops after ten seconds without a call of `get_frame`, and only a new viewer starts it again:
-/// those who were stuck in a write wait for ever.
+/// (b) There the camera stops after ten seconds without a call of `get_frame`, and only a new viewer starts it again.
+/// Viewers that were stuck in a write wait for ever.
 #[tokio::test]
 async fn viewers_that_were_all_stuck_longer_than_the_idle_time_get_pictures_when_they_read_on() {
     let camera = Camera::new("door", Act::Play { fps: 100, len_bytes: 64 << 10 });
@@ -53,7 +53,7 @@ async fn viewers_that_were_all_stuck_longer_than_the_idle_time_get_pictures_when
         viewers.push(viewer);
     }
 
-    // A hundred pictures are a second: five times the idle time.
+    // A hundred pictures take a second: five times the idle time.
     let stuck_at = camera.newest();
     camera.wait_newest(stuck_at + 100).await;
     assert_eq!((camera.opened(), camera.closed()), (1, 0), "a viewer that is stuck is a viewer");
@@ -62,7 +62,7 @@ async fn viewers_that_were_all_stuck_longer_than_the_idle_time_get_pictures_when
         soon("pictures when it reads on", read_on).await.unwrap();
     }
 
-    // The same when the camera went away in the meantime.
+    // The same if the camera failed meanwhile.
     camera.act(Act::Fail("the cable is out"));
     server.wait_state("door", State::Lost).await;
     let lost_at = camera.newest();
@@ -75,7 +75,7 @@ async fn viewers_that_were_all_stuck_longer_than_the_idle_time_get_pictures_when
     server.stop().await;
 }
 
-/// (c) There thread, frame and clients are attributes of the class: one camera in a process.
+/// (c) There thread, frame and clients are attributes of the class, so a process has only one camera.
 #[tokio::test]
 async fn two_cameras_in_one_process_know_nothing_of_each_other() {
     let (front, yard) = (Camera::new("front", PLAY), Camera::new("yard", PLAY));
@@ -101,7 +101,7 @@ async fn two_cameras_in_one_process_know_nothing_of_each_other() {
     server.stop().await;
 }
 
-/// (d) There the camera's thread walks through a dictionary of clients that they change meanwhile; "dictionary
+/// (d) There the camera's thread iterates over a dictionary of clients that the clients change meanwhile. "dictionary
 /// changed size" ends the thread, and (a) follows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_camera() {
@@ -141,7 +141,7 @@ async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_ca
     server.stop().await;
 }
 
-/// (e) There only a frame leads to the look at whether anyone is there: a camera that yields none is never closed.
+/// (e) There the camera checks for clients only after a frame, so a camera that yields none never closes.
 #[tokio::test]
 async fn a_camera_that_yields_nothing_is_closed_when_nobody_is_left() {
     let camera = Camera::new("door", Act::Silent);
@@ -157,7 +157,7 @@ async fn a_camera_that_yields_nothing_is_closed_when_nobody_is_left() {
     server.stop().await;
 }
 
-/// (f) There anyone may watch.
+/// (f) There any client may watch.
 #[tokio::test]
 async fn with_an_account_only_its_password_opens_anything() {
     let camera = Camera::new("door", PLAY);
@@ -210,7 +210,7 @@ async fn who_comes_when_all_connections_are_in_use_is_told_so() {
     server.stop().await;
 }
 
-/// (f) There a browser or proxy may keep what is live, and a player cannot tell how long a picture is.
+/// (f) There a browser or proxy may cache live pictures, and a player does not know a picture's length.
 #[tokio::test]
 async fn nothing_live_is_kept_and_every_part_has_its_length_and_time() {
     let camera = Camera::new("door", PLAY);
@@ -232,7 +232,7 @@ async fn nothing_live_is_kept_and_every_part_has_its_length_and_time() {
     server.stop().await;
 }
 
-/// (f) There a page without the stream has no picture at all, and each look at one starts a stream.
+/// (f) There a page without the stream has no picture at all, and each view of one starts a stream.
 #[tokio::test]
 async fn a_snapshot_opens_an_idle_camera_and_shares_a_live_one() {
     let camera = Camera::new("door", PLAY);
@@ -253,7 +253,7 @@ async fn a_snapshot_opens_an_idle_camera_and_shares_a_live_one() {
     server.stop().await;
 }
 
-/// (f) There a stream that broke off stays broken; here a viewer that comes back finds the camera as it is.
+/// (f) There a broken stream stays broken; here a viewer that reconnects finds the camera still open.
 #[tokio::test]
 async fn a_viewer_that_comes_back_in_time_finds_the_camera_open() {
     let camera = Camera::new("door", PLAY);
@@ -283,7 +283,7 @@ async fn garbage_is_counted_named_and_got_over() {
     let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
 
-    // A few broken pictures among good ones are left out, and nothing more.
+    // The server skips a few broken pictures among good ones, and nothing more happens.
     camera.act(Act::Garbage { fps: 100 });
     let feed = server.feed("door");
     until("some are counted", || feed.stats().broken >= 3).await;
@@ -292,7 +292,7 @@ async fn garbage_is_counted_named_and_got_over() {
     let goes_on = viewer.next_where(|seen| seen.number.is_some_and(|number| number > before + 1));
     soon("good ones go on", goes_on).await.unwrap();
 
-    // Nothing but broken ones is a camera that is lost.
+    // A camera that only delivers broken pictures is lost.
     camera.act(Act::Garbage { fps: 100 });
     let told = soon("a notice", viewer.next_where(|seen| seen.is_notice())).await.unwrap();
     assert_eq!(told.number, None);
@@ -307,7 +307,7 @@ async fn garbage_is_counted_named_and_got_over() {
     server.stop().await;
 }
 
-/// (g) The same for a camera of one's own, made of an iterator whose items may be errors.
+/// (g) The same for a custom camera, made of an iterator whose items may be errors.
 #[tokio::test]
 async fn an_iterator_that_yields_an_error_is_opened_again() {
     let fails = Arc::new(AtomicBool::new(true));

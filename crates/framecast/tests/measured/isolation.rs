@@ -1,4 +1,4 @@
-//! One camera of four fails in every way that there is; the viewers of two others must not notice.
+//! One of four cameras fails in every known way; the viewers of two others must not notice.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,11 +16,11 @@ const VIEWERS_A_CAMERA: usize = 5;
 
 const SOUND: Act = Act::Play { fps: 30, len_bytes: 20_000 };
 
-/// How far rate and age may be from the run without a fault.
+/// The allowed difference of rate and age from the run without a fault.
 const RATE_TOLERANCE: f64 = 1.0;
 const AGE_TOLERANCE: Duration = Duration::from_millis(50);
 
-/// The default bound on a camera's rate.
+/// The default rate limit of a camera.
 const MAX_FPS: f64 = 120.0;
 
 const FAULTS: [(&str, Act); 6] = [
@@ -32,12 +32,12 @@ const FAULTS: [(&str, Act); 6] = [
     ("floods, 10,000 a second of 4 KiB", Act::Play { fps: 10_000, len_bytes: 4096 }),
 ];
 
-/// What the viewers of the sound cameras got.
+/// What the viewers of the good cameras got.
 #[derive(Debug, Clone, Copy)]
 struct Got {
-    /// Median over the viewers of the pictures each got a second.
+    /// The median over the viewers of each one's pictures per second.
     median_fps: f64,
-    /// The age that 95 of 100 pictures did not exceed when they were there.
+    /// The 95th percentile of the pictures' age at their arrival.
     p95_age: Duration,
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn measure(report: &mut Report) {
             let frames = (feed.stats().frames - before) as f64;
             let fps = frames / from.elapsed().as_secs_f64();
             let over = feed.stats().over_rate;
-            // A burst of three may come on top.
+            // Plus a burst of three.
             let holds = frames <= MAX_FPS * from.elapsed().as_secs_f64() + 3.0 && over > 0;
             report.check(holds, &format!("the flood is held to {fps:.1} fps; {over} pictures left out"));
         }
@@ -108,7 +108,7 @@ async fn open(server: &Server, camera: &str) -> Viewer {
     viewer
 }
 
-/// A viewer that reads all the time, and the ages of its pictures since they were last taken.
+/// A viewer that reads continuously, and the ages of its pictures since the last look.
 struct Watcher {
     ages: Arc<Mutex<Vec<Duration>>>,
     task: JoinHandle<()>,
@@ -120,7 +120,7 @@ impl Watcher {
         let into = Arc::clone(&ages);
         let task = tokio::spawn(async move {
             while let Some(seen) = viewer.next().await {
-                // A drawn picture counts as one that is too old.
+                // A slate counts as a picture that is too old.
                 let age = if seen.is_notice() { None } else { seen.age(SystemTime::now()) };
                 into.lock().unwrap().push(age.unwrap_or(Duration::MAX));
             }

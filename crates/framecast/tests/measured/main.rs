@@ -1,6 +1,6 @@
-//! What is measured and not only waited for: isolation of cameras, and memory.
+//! Tests with measurements: isolation of cameras, and memory.
 //!
-//! Not part of plain `cargo test`, because a busy machine decides too. It runs when it is named:
+//! They are not part of plain `cargo test`, because a busy machine affects the result. They run only by name:
 //!
 //! ```text
 //! cargo test --test measured                  all, ten minutes at most
@@ -9,7 +9,7 @@
 //! FRAMECAST_FRAMES=200000    how many frames are published; 1000000 without it
 //! ```
 //!
-//! Each check prints what it measured, and the program fails when one does not hold.
+//! Each check prints its measurement, and the program fails if one does not hold.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../life/camera.rs"]
@@ -22,7 +22,7 @@ mod server;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-/// The checks that were made.
+/// The checks so far.
 #[derive(Default)]
 pub(crate) struct Report {
     passed: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Takes note of a check with what was measured.
+    /// Records a check with its measurement.
     pub(crate) fn check(&mut self, holds: bool, measured: &str) {
         println!("{} {measured}", if holds { "ok    " } else { "FAILED" });
         *(if holds { &mut self.passed } else { &mut self.failed }) += 1;
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut report = Report::default();
     runtime.block_on(async {
-        // First, while the process has freed nothing that could hide what is lost.
+        // Memory comes first, while the process has no freed memory that could hide a leak.
         if is_wanted("memory") {
             memory::measure(&mut report).await;
         }

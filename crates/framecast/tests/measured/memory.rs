@@ -1,6 +1,6 @@
-//! A million frames through the server must leave its memory as the first ten thousand did.
+//! After a million frames the server must use as much memory as after the first ten thousand.
 //!
-//! Frames are published as fast as one viewer takes them. The viewers are in this process too, and their memory
+//! The test publishes frames as fast as one viewer reads them. The viewers are in this process too, and their memory
 //! counts with the server's.
 
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::Report;
 use crate::camera::{Act, Camera};
 use crate::server::{Server, settings};
 
-/// From here on memory may not grow.
+/// From this frame on, memory must not grow.
 const WARM_FRAMES: u64 = 10_000;
 
 const MAX_GROWTH_KIB: u64 = 1024;
 
 const VIEWERS: usize = 4;
 
-/// Longer than any run: the stalled viewer stays.
+/// Longer than any run, so that the stalled viewer stays.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 pub(crate) async fn measure(report: &mut Report) {
@@ -77,7 +77,7 @@ async fn look_on(address: std::net::SocketAddr) {
     while viewer.next().await.is_some() {}
 }
 
-/// The memory of this process that is in use, in KiB.
+/// The resident memory of this process, in KiB.
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -147,7 +147,7 @@ struct OpenBars {
     /// How far the stripes have moved, in pixels.
     moved: u32,
     dials: Dials,
-    /// Each picture passes through it: it checks the JPEG and makes a frame of it.
+    /// Each picture passes through this builder, which checks the JPEG and makes a frame of it.
     door: Door,
 }
 

@@ -35,7 +35,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(1900);
 
 /// The cameras with their supervisors: everything but the listener. Another program can mount them in its router.
 ///
-/// The caller must create it within a Tokio runtime. To drop it, or to call [`close`](Self::close), closes the cameras.
+/// The caller must create it within a Tokio runtime. Dropping it, or calling [`close`](Self::close), closes the cameras.
 #[derive(Debug)]
 pub struct Cameras {
     context: Context,

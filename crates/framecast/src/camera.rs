@@ -15,18 +15,18 @@ pub(crate) struct Camera {
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
     pub(crate) controls: Controls,
-    /// What the device delivered at its last opening.
+    /// The format that the device delivered at the camera's last opening.
     capture: Mutex<Option<Capture>>,
 }
 
 impl Camera {
-    /// A camera with the controls of its settings. The values of `kept` override those.
+    /// A camera with the controls of its settings. The saved values override those.
     pub(crate) fn new(feed: Arc<Feed>, drivers: Drivers, settings: CameraSettings, kept: &Changes) -> Self {
         let controls = Controls::new(&settings.controls, kept);
         Self { feed, drivers, settings, controls, capture: Mutex::default() }
     }
 
-    /// What the device delivered at its last opening; the settings say what it was asked for.
+    /// The format that the device delivered at the camera's last opening; the settings say what it was asked for.
     pub(crate) fn capture(&self) -> Option<Capture> {
         self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

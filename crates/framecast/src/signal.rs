@@ -58,8 +58,8 @@ fn listen(kind: SignalKind) -> Option<Signal> {
         .ok()
 }
 
-/// With a terminal, SIGHUP means that it closed. A shell may send a second one, which does not end the process at once
-/// either.
+/// With a terminal, SIGHUP means that the terminal closed. A shell may send a second SIGHUP, which does not end the
+/// process at once either.
 async fn hang_up(mut hangups: Signal, has_terminal: bool, token: CancellationToken) {
     let seldom = Seldom::default();
     while hangups.recv().await.is_some() {

@@ -53,7 +53,7 @@ impl Wake {
     pub(crate) fn woke_at(&self) -> Option<Instant> {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stood_still) = beats.note(clock(), Instant::now()) {
-            // The first supervisor that asks logs it for all cameras.
+            // The supervisor that asks first logs the suspension for all cameras.
             info!(
                 parent: None,
                 ?stood_still,

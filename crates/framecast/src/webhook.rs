@@ -30,12 +30,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 /// After this long the webhook gives up an event and goes on with the next one.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
 
-/// How long the webhook sends the remaining events at shutdown, the server's end included.
+/// How long the webhook sends the remaining events at shutdown, including the one about the server's end.
 const LAST_WORDS: Duration = Duration::from_millis(700);
 
-/// One receiver.
+/// One webhook, with the HTTP client that sends its events.
 struct Webhook {
-    /// Its position in the configuration, from 1.
+    /// The webhook's position in the configuration, from 1.
     number: usize,
     url: Url,
     client: Client,

@@ -33,7 +33,7 @@ const LISTENERS: usize = 600;
 const MAX_MORE_KIB: u64 = 32 * 1024;
 const MAX_LEFT_KIB: u64 = 8 * 1024;
 
-/// How soon the memory must be back after they have left.
+/// How soon the memory must be back after the listeners have left.
 const RETURN_TIME: Duration = Duration::from_secs(30);
 
 /// Sets one client's share of the marks over one connection.

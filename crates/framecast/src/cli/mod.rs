@@ -307,7 +307,7 @@ fn say(text: &str) {
 
 /// Prints a command's answer for programs on standard output, unchanged.
 fn print(text: &str) {
-    // If the reader has closed its end, the answer is of no use.
+    // If the program at the other end of standard output has gone, the answer is of no use.
     writeln!(std::io::stdout(), "{text}").ok();
 }
 

@@ -7,7 +7,7 @@ use super::wording::typed;
 /// The longest name of a camera, so that it fits URLs, logs and drawn pictures.
 const MAX_NAME_CHARS: usize = 64;
 
-/// An origin as browsers send it, or `*`.
+/// Parses an origin in the form that browsers send, or `*`.
 pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     // A pattern would match no origin, because the server compares the browser's origin literally.
     let is_one = is_origin(text) && (text == "*" || !text.contains('*'));

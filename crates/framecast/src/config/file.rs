@@ -22,7 +22,7 @@ pub(super) struct File {
     pub(super) cors_origins: Option<Vec<Spanned<String>>>,
     /// Name of the account that clients need; its password is in the environment.
     pub(super) user: Option<Spanned<String>>,
-    /// How long a viewer may take nothing while data waits for it.
+    /// How long a viewer may accept no data while the server has some to send.
     pub(super) write_timeout: Option<Spanned<DurationValue>>,
     /// How long a client may take to send the head of its request.
     pub(super) header_timeout: Option<Spanned<DurationValue>>,
@@ -66,25 +66,25 @@ pub(super) struct File {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CameraFile {
-    /// The camera's name, as in its URLs.
+    /// The camera's name, as in the camera's URLs.
     pub(super) name: Spanned<String>,
-    /// The source of its pictures.
+    /// The source of the camera's pictures.
     pub(super) source: Spanned<String>,
-    /// How long it stays open without a viewer; with `"never"` it stays open.
+    /// How long the camera stays open without a viewer; with `"never"` it never closes.
     pub(super) idle_timeout: Option<Spanned<TimeoutValue>>,
-    /// How long it may deliver nothing before it counts as lost.
+    /// How long the camera may deliver no picture before it counts as lost.
     pub(super) stall_timeout: Option<Spanned<DurationValue>>,
-    /// The most frames per second that the server takes from it.
+    /// The most frames per second that the server accepts from the camera.
     pub(super) max_fps: Option<Spanned<f64>>,
-    /// The JPEG quality at which the server encodes its raw pictures.
+    /// The JPEG quality at which the server encodes the camera's raw pictures.
     pub(super) quality: Option<Spanned<u8>>,
-    /// How many viewers it may have at once.
+    /// How many viewers the camera may have at once.
     pub(super) max_viewers: Option<Spanned<usize>>,
-    /// The latency budget of its viewers, in place of the server's.
+    /// The latency budget of the camera's viewers, in place of the server's.
     pub(super) freshness: Option<Spanned<DurationValue>>,
-    /// The largest picture that the server accepts from it.
+    /// The largest picture that the server accepts from the camera.
     pub(super) max_picture: Option<Spanned<SizeValue>>,
-    /// The values that its controls get at every opening.
+    /// The values that the server sets on the camera's controls at every opening.
     pub(super) controls: Option<BTreeMap<Spanned<String>, ControlValue>>,
 }
 

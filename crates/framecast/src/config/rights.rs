@@ -74,7 +74,7 @@ fn holds_login(source: &str) -> bool {
     has_user || names.any(|name| LOGIN_NAMES.contains(&&*name.to_ascii_lowercase()))
 }
 
-/// Whether a webhook's address contains more than its location: a user, parameters, or a path with a part that may be a
+/// Whether a webhook's URL contains more than host and path: a user, parameters, or a path with a part that may be a
 /// token.
 fn is_secret(url: &Url) -> bool {
     let is_token = |part: &str| part.len() >= TOKEN_CHARS && part.contains(|c: char| c.is_ascii_digit());

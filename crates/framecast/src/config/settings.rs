@@ -40,7 +40,7 @@ pub struct Settings {
     pub cors_origins: Vec<HeaderValue>,
     /// The account that clients need, if any.
     pub account: Option<Account>,
-    /// How long a viewer may take nothing while data waits for it.
+    /// How long a viewer may accept no data while the server has some to send.
     pub write_timeout: Duration,
     /// How long a client may take to send the head of its request.
     pub header_timeout: Duration,
@@ -82,25 +82,25 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CameraSettings {
-    /// Its name, as in its URLs.
+    /// The camera's name, as in the camera's URLs.
     pub name: String,
-    /// The source of its pictures.
+    /// The source of the camera's pictures.
     pub source: SourceUrl,
-    /// How long it stays open without a viewer; `None` keeps it open for ever.
+    /// How long the camera stays open without a viewer; `None` never closes it.
     pub idle_timeout: Option<Duration>,
-    /// How long it may deliver nothing before it counts as lost. `None` adapts to the camera: 30 s until three pictures
-    /// came; then 5 s, or four times its usual interval if that is longer, at most ten minutes.
+    /// How long the camera may deliver no picture before it counts as lost. `None` adapts to the camera: 30 s until
+    /// three pictures came; then 5 s, or four times the camera's usual interval if that is longer, at most ten minutes.
     pub stall_timeout: Option<Duration>,
-    /// The most frames per second that the server takes from it.
+    /// The most frames per second that the server accepts from the camera.
     pub max_fps: f64,
     /// The JPEG quality at which the server encodes its raw pictures and its renditions: 1 to 100.
     pub quality: u8,
-    /// How many viewers it may have at once; `None` for any number.
+    /// How many viewers the camera may have at once; `None` for any number.
     pub max_viewers: Option<usize>,
     /// This camera's latency budget; `None` takes the server's [`freshness`](Settings::freshness).
     pub freshness: Option<Duration>,
-    /// The values that its controls get at every opening, in this order. If the device lacks a control, the log has a
-    /// warning.
+    /// The values that the server sets on the camera's controls at every opening, in this order. If the device lacks a
+    /// control, the log has a warning.
     pub controls: Vec<(String, ControlValue)>,
 }
 

@@ -132,7 +132,7 @@ impl Output {
                 failures.end();
                 // A slate is no picture of the camera.
                 if is_encoded && !update.is_notice {
-                    // Counted first, so that a viewer of the picture finds it counted.
+                    // Counted before the publication, so that a viewer who sees the picture finds it in the count.
                     camera.feed.count_encoded();
                 }
                 if update.is_notice {
@@ -158,7 +158,7 @@ impl Output {
     }
 }
 
-/// The newest frame that was not taken yet, at the time that `pace` sets.
+/// The newest frame that was not taken yet, when its interval is over.
 async fn next(source: &mut Subscriber, pace: &Pace) -> Option<Update> {
     let mut update = source.next_update().await?;
     while let (Some(free_at), Some(until)) = (pace.free_at(), pace.waits_until()) {

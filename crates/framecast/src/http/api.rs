@@ -23,7 +23,7 @@ use super::Context;
 /// How long all devices together may take to answer a probe. USB devices hang.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the server repeats their answers before it probes them again.
+/// How long the server repeats the devices' answers before it probes the devices again.
 const DEVICES_MAX_AGE: Duration = Duration::from_secs(10);
 
 /// The content type of the API's answers.
@@ -136,7 +136,7 @@ struct Camera {
     encoded: u64,
     encode_skipped: u64,
     encode_ms: u64,
-    /// What the device delivered at its last opening; the settings say what it was asked for.
+    /// The format that the device delivered at the camera's last opening; the settings say what it was asked for.
     capture: Option<Capture>,
     renditions: Vec<WatchedRendition>,
     opened: u64,
@@ -149,7 +149,7 @@ struct Camera {
 /// A rendition that has viewers.
 #[derive(Serialize)]
 struct WatchedRendition {
-    /// Its parameters, as in a URL.
+    /// The rendition's parameters, as in a URL.
     query: String,
     viewers: usize,
     /// The real size, known after the first picture.

@@ -48,7 +48,7 @@ impl<S> Connection<S> {
         Self { stream, write_timeout, traffic, deadline: None }
     }
 
-    /// The stream itself, without its limits.
+    /// The stream itself, without the limits of this type.
     pub(crate) fn into_inner(self) -> S {
         self.stream
     }

@@ -59,7 +59,7 @@ struct Answer {
 struct Listed {
     #[serde(flatten)]
     control: Control,
-    /// The value that it gets after a restart, `Some(None)` for the default; `None` if no value is saved.
+    /// The value that the control gets after a restart, `Some(None)` for the default; `None` if no value is saved.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept: Option<Option<ControlValue>>,
 }

@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The outcome of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It got a permit.
+    /// The connection got a permit.
     Accepted,
     /// All permits were in use.
     Refused,
     /// All permits of its address were in use, for the connection or for a request that a proxy forwarded.
     RefusedAddress,
-    /// It never sent a request.
+    /// The client never sent a request.
     Silent,
     /// The head of a request came too late.
     LateHead,
-    /// It sent something other than HTTP.
+    /// The client sent something other than HTTP.
     BadRequest,
-    /// It broke off, or did not take an answer in time.
+    /// The connection broke off, or the client did not read an answer in time.
     BrokenOff,
 }
 

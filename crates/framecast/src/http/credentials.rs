@@ -13,7 +13,7 @@ use crate::config::Account;
 pub(super) struct Credentials {
     /// `user:password`, composed (NFC), in UTF-8.
     composed: Vec<u8>,
-    /// The same in Latin-1 (ISO 8859-1), if that has all its letters and the bytes differ.
+    /// `user:password` in Latin-1 (ISO 8859-1), if Latin-1 has all its letters and the bytes differ from UTF-8.
     latin: Option<Vec<u8>>,
 }
 

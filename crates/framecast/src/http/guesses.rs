@@ -118,7 +118,7 @@ impl Told {
         self.untold > 0 && self.at.is_none_or(|at| now.saturating_duration_since(at) >= pause)
     }
 
-    /// Marks them as reported; returns their number.
+    /// Marks the guesses as reported; returns their number.
     fn take(&mut self, now: Instant) -> u64 {
         self.at = Some(now);
         std::mem::take(&mut self.untold)

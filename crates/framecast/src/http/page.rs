@@ -1,4 +1,4 @@
-//! The page and its files, embedded in the program.
+//! The web page and the files that it loads, embedded in the program.
 
 use axum::Router;
 use axum::extract::{OriginalUri, Path, RawQuery, State};

@@ -163,7 +163,7 @@ pub(super) struct Seat {
 struct Held {
     /// For the peer's address.
     own: Option<Place>,
-    /// For a proxy as the peer, until its first request.
+    /// For a peer that is a proxy, until its first request.
     _unasked: Option<Place>,
     /// For the client whose request hijacked the socket.
     _of_request: Option<Place>,

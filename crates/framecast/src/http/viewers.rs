@@ -49,10 +49,10 @@ struct Viewer {
     /// `null` over a UNIX socket, and for clients that may not see addresses.
     address: Option<IpAddr>,
     via: &'static str,
-    /// Its rendition, as parameters of a URL; empty for the original pictures.
+    /// The viewer's rendition, as parameters of a URL; empty for the original pictures.
     rendition: String,
     since: String,
-    /// The number of its writer.
+    /// The number of the viewer's writer.
     shard: Option<u32>,
     frames: u64,
     bytes: u64,

@@ -62,7 +62,7 @@ enum Outcome {
     Unwatched { live_for: Duration },
     /// The server shuts down.
     Shutdown,
-    /// It failed for this reason; how long it had been live, and whether a retry can help.
+    /// The camera failed for this reason; how long it had been live, and whether a retry can help.
     Failed { reason: String, live_for: Duration, is_transient: bool },
 }
 
@@ -122,7 +122,8 @@ impl Supervisor {
         }
     }
 
-    /// One attempt. If a source ends cleanly after a picture, the next source follows within the same attempt.
+    /// Makes one attempt to open and read the camera. If a source ends cleanly after a picture, the next source follows
+    /// within the same attempt.
     async fn run_once(&mut self) -> Outcome {
         // A lost camera stays lost until a frame comes, and the log does not repeat its attempts.
         if self.feed.status().state == State::Lost {

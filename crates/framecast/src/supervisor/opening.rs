@@ -24,7 +24,7 @@ const FORGIVEN_RETRY: Duration = Duration::from_secs(1);
 /// A frame that comes so soon after the program resumed may have waited in a socket whose peer is gone.
 const WAITED: Duration = Duration::from_secs(1);
 
-/// One attempt.
+/// One attempt of the supervisor to open and read the camera.
 pub(super) struct Opening {
     pub(super) live_since: Option<Instant>,
     /// The last activity: when the source opened or delivered a frame, or when the program resumed.
@@ -47,7 +47,7 @@ pub(super) struct Opening {
     pub(super) is_again: bool,
     /// Whether the silence until the next source begins is excused.
     is_forgiven: bool,
-    /// Why the last source delivered no picture, if it gave a reason.
+    /// Why the last source delivered no picture, if that source gave a reason.
     trouble: Option<String>,
     /// Whether the log already has that pictures are broken.
     pub(super) has_told_broken: Arc<AtomicBool>,
@@ -120,8 +120,8 @@ impl Opening {
     }
 
     /// Excuses the silence if nothing has come since the program resumed at `woke_at`: the peer may have vanished
-    /// during the suspension without closing the connection. The source ends, with the picture intervals of `rhythm`.
-    /// The silence then counts from the beginning of the next source, and is not excused again.
+    /// during the suspension without closing the connection. This ends the source and stores `rhythm`. The silence then
+    /// counts from the beginning of the next source, and is not excused again.
     pub(super) fn forgives_silence(&mut self, woke_at: Option<Instant>, rhythm: Rhythm) -> bool {
         if woke_at.is_none_or(|woke_at| self.last_sign > woke_at + WAITED) {
             return false;
@@ -184,8 +184,8 @@ impl Opening {
         settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
     }
 
-    /// When the camera counts as stalled, with the picture intervals of `rhythm`. `None` if the time between its
-    /// pictures depends on outside events alone.
+    /// When the camera counts as stalled, by `rhythm`. `None` if the time between its pictures depends on outside
+    /// events alone.
     pub(super) fn stalled_at(&self, rhythm: &Rhythm) -> Option<Instant> {
         self.last_sign.checked_add(self.patience.until_lost(rhythm)?)
     }

@@ -27,7 +27,7 @@ struct Door {
 }
 
 impl Passage {
-    /// A fast path for a camera with the picture intervals of `rhythm`.
+    /// A fast path for a camera whose pictures came as in `rhythm` until now.
     pub(crate) fn new(rhythm: Rhythm) -> Self {
         Self(Mutex::new(Door { rhythm, ..Door::default() }))
     }

@@ -34,11 +34,11 @@ const STEPS: u32 = 4;
 /// The limits on the silence of one camera.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
-    /// Its configured `stall_timeout`.
+    /// The camera's configured `stall_timeout`.
     stated: Option<Duration>,
-    /// The `#timeout` in its URL.
+    /// The `#timeout` in the source's URL.
     timeout: Option<Duration>,
-    /// Whether its URL has a `#silence`.
+    /// Whether the source's URL has a `#silence`.
     has_silence: bool,
     /// The longest normal time between two pictures, as the source itself reports it.
     longest_pause: Duration,

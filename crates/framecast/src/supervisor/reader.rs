@@ -48,9 +48,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts a thread that opens and reads `camera`, with the picture intervals of `rhythm` until now. `again_since`
-    /// is when this attempt began, if it has read an earlier source: then no burst is allowed, and media time counts
-    /// from there. `has_told_broken`: whether the log already has that the camera's pictures are broken.
+    /// Starts a thread that opens and reads `camera`; `rhythm` covers its pictures until now. `again_since` is when
+    /// this attempt began, if it has read an earlier source: then no burst is allowed, and media time counts from
+    /// there. `has_told_broken`: whether the log already has that the camera's pictures are broken.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
         rhythm: Rhythm,

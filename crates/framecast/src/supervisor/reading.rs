@@ -18,9 +18,9 @@ use crate::reason::one_line;
 
 /// What an open camera waits for.
 enum Awaited<'a> {
-    /// Reports of its source.
+    /// The reports of the camera's source.
     Reports(&'a mut Reader),
-    /// The time to open its source again.
+    /// The time to open the camera's source again.
     Reopening(Instant),
 }
 
@@ -215,7 +215,7 @@ impl Supervisor {
         }
     }
 
-    /// Decides what follows the end of a source, with the picture intervals of `rhythm`.
+    /// Decides what follows the end of a source, by `rhythm`.
     fn end_of_source(&mut self, result: Result<(), Error>, opening: &mut Opening, rhythm: Rhythm) -> Next {
         let pictures = rhythm.pictures() - opening.rhythm().pictures();
         let gave_pictures = opening.end_source(rhythm);

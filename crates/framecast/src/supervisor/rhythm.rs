@@ -58,7 +58,7 @@ impl Rhythm {
         self.all.median()
     }
 
-    /// The same for an open source; `None` if each opening delivers only one picture.
+    /// The usual interval of an open source; `None` if each opening delivers only one picture.
     pub(crate) fn interval_within_opening(&self) -> Option<Duration> {
         self.within_opening.median()
     }

@@ -18,7 +18,7 @@ impl Throttle {
         Self { per_second, credit: BURST, refilled_at: now }
     }
 
-    /// The same for a source that is reopened: it gets no second burst.
+    /// A limit for a source that is reopened: it allows no second burst.
     pub(crate) fn without_burst(self) -> Self {
         Self { credit: 1.0, ..self }
     }

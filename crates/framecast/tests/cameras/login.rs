@@ -123,7 +123,7 @@ fn a_password_is_called_wrong_only_when_a_fresh_challenge_was_answered() {
         wire.send(challenge(&[BASIC]))?;
         Ok(Then::Keep)
     });
-    // From the third picture on it refuses all requests, without a challenge.
+    // From the third picture on the server refuses all requests, without a challenge.
     let refuses_later = Server::start(|request, wire| {
         match (request.has_login(), request.number) {
             (_, 5..) => wire.send(challenge(&[]))?,

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use framecast_testkit::jpeg;
 use socket2::SockRef;
 
-/// How much of a request's head it reads at most.
+/// How many bytes of a request's head the server reads at most.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// What the server does with the connection after an answer.
@@ -23,9 +23,9 @@ pub(crate) enum Then {
     /// Waits for the next request, or until the client closes.
     Keep,
     Close,
-    /// Ends it by a reset, after the sent bytes.
+    /// Ends the connection by a reset, after the sent bytes.
     Reset,
-    /// Leaves it open without further answers.
+    /// Leaves the connection open without further answers.
     Linger,
 }
 
@@ -49,7 +49,7 @@ impl Request {
         Some(line.split_once(':')?.1.trim())
     }
 
-    /// Whether it has user and password in any form.
+    /// Whether the request has user and password in any form.
     pub(crate) fn has_login(&self) -> bool {
         self.header("Authorization").is_some()
     }
@@ -74,7 +74,7 @@ impl Wire {
         self.tcp.write_all(bytes.as_ref())
     }
 
-    /// The next picture, which contains its number. It counts as sent from now on.
+    /// The next picture, which contains its number. The server counts it as sent from now on.
     pub(crate) fn picture(&mut self) -> Bytes {
         let mut record = self.record.lock().unwrap();
         let number = record.pictures.last_key_value().map_or(1, |(last, _)| last + 1);
@@ -116,7 +116,7 @@ impl Server {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), answer)
     }
 
-    /// The same on another address.
+    /// A server on the address `ip` that passes each request to `answer`.
     pub(crate) fn start_at(
         ip: IpAddr,
         answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
@@ -163,7 +163,7 @@ impl Server {
         format!("http://{}{rest}", self.address)
     }
 
-    /// The same with user and password.
+    /// A URL of this server with user and password.
     pub(crate) fn url_for(&self, user_and_password: &str, rest: &str) -> String {
         format!("http://{user_and_password}@{}{rest}", self.address)
     }

@@ -27,7 +27,7 @@ pub(crate) struct Case {
     source: String,
     /// The least share of the sent pictures that viewers must see.
     share: f64,
-    /// Whether its pictures are visible only because Framecast added or removed bytes.
+    /// Whether the pictures are visible only because Framecast added or removed bytes.
     is_repaired: bool,
 }
 
@@ -43,7 +43,7 @@ impl Case {
         Self::at(name, source, server)
     }
 
-    /// The same with the user `admin` and the password `made-up`.
+    /// A camera with the user `admin` and the password `made-up`.
     pub(crate) fn with_login(
         name: &'static str,
         path: &str,
@@ -59,7 +59,7 @@ impl Case {
         Self { name, server, source, share: 0.9, is_repaired: false }
     }
 
-    /// Some of its polls get no picture, so viewers see a smaller share.
+    /// Some of the camera's polls get no picture, so viewers see only this share of the pictures.
     pub(crate) fn share(self, share: f64) -> Self {
         Self { share, ..self }
     }
@@ -68,7 +68,7 @@ impl Case {
         Self { is_repaired: true, ..self }
     }
 
-    /// The errors in what a viewer sees of it.
+    /// The errors in what a viewer sees of this camera.
     fn findings(&self, address: SocketAddr) -> Vec<String> {
         let seen = watch(address, self.name);
         let mut findings = Vec::new();
@@ -99,7 +99,7 @@ impl Case {
 
 /// A picture at the moment when a viewer first sees it.
 struct Seen {
-    /// The capture time in its part, to the microsecond.
+    /// The capture time in the picture's part, to the microsecond.
     captured: SystemTime,
     at: SystemTime,
 }
@@ -110,8 +110,8 @@ impl Seen {
         Self { captured: captured.unwrap(), at: SystemTime::now() }
     }
 
-    /// An error in its capture time, which is its arrival at Framecast: after the camera began to send it, and before
-    /// the viewer saw it. All clocks are this machine's.
+    /// An error in the picture's capture time, which is its arrival at Framecast: after the camera began to send it,
+    /// and before the viewer saw it. All clocks are this machine's.
     fn finding(&self, number: u64, sent: SystemTime) -> Option<String> {
         let is_right = self.captured + Duration::from_micros(1) > sent && self.captured <= self.at;
         let Self { captured, at } = self;

@@ -69,7 +69,7 @@ fn unread() -> (Bare, BufReader<File>, SocketAddr) {
 #[test]
 fn a_log_that_nobody_reads_stops_no_camera_and_says_later_what_it_lost() {
     let (mut program, mut log, address) = unread();
-    // This opens a camera, which logs.
+    // The request opens a camera, which logs.
     assert_eq!(get(address, "/cameras/b/snapshot.jpg").status, 200);
     assert_eq!(get(address, "/cameras/a/snapshot.jpg").status, 200);
     let told = line_with(&mut log, "were lost here");

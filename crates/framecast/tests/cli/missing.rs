@@ -58,7 +58,7 @@ fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
     let mut stream = Stream::open(address, "/cameras/front/stream.mjpg", &[]);
     program.line_with("no JPEG in ");
     let told = format!("no JPEG in {} yet", folder.path().display());
-    // The log has it a moment before the API.
+    // The log has the message a moment before the API.
     while !framecast_testkit::client::get(address, "/api/cameras/front").text().contains(&told) {}
     let picture = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
     fs::write(folder.path().join("first.jpg"), picture).unwrap();

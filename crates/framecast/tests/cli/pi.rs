@@ -44,7 +44,7 @@ fn a_camera_that_the_program_does_not_find_is_lost_with_what_to_do() {
     let address = program.address();
     let stream = Stream::open(address, "/cameras/camera/stream.mjpg", &[]);
     program.line_with("lost");
-    // The log has it a moment before the API.
+    // The log has the message a moment before the API.
     let answer = loop {
         let answer = get(address, "/api/cameras/camera").text();
         if answer.contains("\"state\":\"lost\"") {

@@ -94,7 +94,7 @@ impl Running {
         }
     }
 
-    /// The address behind `open http://` in its output.
+    /// The address behind `open http://` in the program's output.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.line_with("open http://");
         let after = line.split("open http://").nth(1).unwrap();
@@ -102,7 +102,7 @@ impl Running {
         address.parse().unwrap_or_else(|_| panic!("no address in {line}"))
     }
 
-    /// Its process id.
+    /// The program's process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -124,7 +124,7 @@ impl Running {
         (status, seen)
     }
 
-    /// Ends it with SIGTERM, as a service manager does.
+    /// Ends the program with SIGTERM, as a service manager does.
     pub(crate) fn terminate(self) -> (ExitStatus, Vec<String>) {
         self.signal(Signal::TERM);
         self.wait()
@@ -133,7 +133,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The program may have ended already.
         self.child.kill().ok();
         self.child.wait().ok();
     }
@@ -147,12 +147,12 @@ impl Bare {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Waits for its end; fails if that takes too long.
+    /// Waits for the program's end; fails if that takes too long.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.wait_for(PATIENCE)
     }
 
-    /// Waits for its end; fails if that takes longer than `patience`.
+    /// Waits for the program's end; fails if that takes longer than `patience`.
     pub(crate) fn wait_for(&mut self, patience: Duration) -> ExitStatus {
         let since = Instant::now();
         loop {

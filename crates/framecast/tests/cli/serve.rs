@@ -198,7 +198,8 @@ fn json_log_lines_are_all_json() {
 #[test]
 fn the_log_can_be_silent() {
     let program = Running::start(framecast(&ANY).args(["--log", "off", "emulated"]));
-    // Nothing shows that it runs. The signal waits until the program handles it, or ends it at once.
+    // No output shows that the program runs. The signal waits until the program handles it, or ends the program at
+    // once.
     let (_, lines) = program.terminate();
     assert_eq!(lines, Vec::<String>::new());
 }

@@ -70,7 +70,7 @@ fn streams_and_answers_come_over_a_unix_socket_and_its_file_goes_with_the_server
         let mut stream = ask(&path, &format!("GET /video_feed HTTP/{version}\r\nHost: localhost\r\n\r\n"));
         watch(&mut stream, 5);
         let viewers = answer(&path, "/api/viewers");
-        // A writer serves it, so the answer has the writer's number.
+        // A writer serves the stream, so the answer has the writer's number.
         assert!(viewers.contains("\"shard\":0") || viewers.contains("\"shard\":1"), "{viewers}");
     }
     assert!(answer(&path, "/healthz").ends_with("ok\n"));

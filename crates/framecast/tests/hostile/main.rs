@@ -31,7 +31,7 @@ use process::Usage;
 use site::{Site, json};
 use talk::{Fate, Kind};
 
-/// How long the test watches all of them.
+/// How long the test watches all hostile servers.
 const ATTACK: Duration = Duration::from_secs(20);
 
 /// Longer than any wait; only a failing test reaches it.
@@ -54,7 +54,7 @@ impl Watcher {
         let mut reader = send(address, &head_of(address, &request, &[], "1.1"));
         let stream = reader.get_ref().try_clone().unwrap();
         thread::spawn(move || {
-            // Both the server and this end may close it at any time.
+            // Both the server and this end may close the connection at any time.
             while let Ok(len @ 1..) = reader.fill_buf().map(<[u8]>::len) {
                 reader.consume(len);
             }
@@ -65,7 +65,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        // The server may have closed it already.
+        // The server may have closed the connection already.
         self.stream.shutdown(Shutdown::Both).ok();
     }
 }
@@ -144,7 +144,7 @@ fn findings(kinds: &[Kind], cameras: &[Value]) -> Vec<String> {
     findings
 }
 
-/// Watches all of them for a while; returns the errors meanwhile.
+/// Watches all hostile servers for a while; returns the errors meanwhile.
 fn attack(address: SocketAddr, kinds: &[Kind], pictures: &AtomicU64) -> Vec<String> {
     let watchers = watch(address, kinds);
     let shown = || pictures.load(Ordering::Relaxed);

@@ -9,7 +9,7 @@ use crate::server::{Request, Server, Wire, read_request};
 /// The outcome for a camera at this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is lost soon, with a reason.
+    /// Framecast soon reports the camera as lost, with a reason.
     Lost,
     /// Framecast may wait for it longer than the test lasts, or it may even be live.
     Any,
@@ -21,7 +21,7 @@ pub(crate) struct Kind {
     pub(crate) fate: Fate,
     /// Handles each connection, by its number; an error means that the client has gone.
     talk: fn(usize, &mut Wire) -> io::Result<()>,
-    /// The scheme of its source.
+    /// The scheme of the camera's source.
     scheme: &'static str,
     login: &'static str,
 }
@@ -47,7 +47,7 @@ impl Kind {
         Self { login: "admin:made-up@", ..self }
     }
 
-    /// Starts it; returns the source of a camera there.
+    /// Starts the server; returns the source of a camera there.
     pub(crate) fn start(&self) -> String {
         let talk = self.talk;
         let server = Server::serve([127, 0, 0, 1].into(), move |connection, wire| {

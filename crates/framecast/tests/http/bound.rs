@@ -146,6 +146,6 @@ fn connections_beyond_the_bound_are_told_so() {
         assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
     }
     drop(streams);
-    // Their permits become free once the server sees that they have gone.
+    // The clients' permits become free once the server sees that the clients have gone.
     soon("a place becomes free", || (server.get("/healthz").status != 503).then_some(()));
 }

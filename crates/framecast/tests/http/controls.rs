@@ -488,7 +488,7 @@ fn what_was_forgotten_stays_until_a_restart_and_does_not_return() {
     let server = device.serve(keep_in(folder.path()));
     body(&patch(&server, &format!("{PATH}?persist"), r#"{"brightness": 11, "gain": 40}"#));
     device.change(|state| state.is_away = true);
-    // This does not need the device, and deleting twice is no error.
+    // A deletion does not need the device, and deleting twice is no error.
     for _ in 0..2 {
         let answer = forget(&server, &[]);
         assert_eq!((answer.status, answer.text().as_str()), (204, ""));

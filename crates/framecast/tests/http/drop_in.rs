@@ -415,7 +415,7 @@ fn a_command_sets_a_control_by_number_or_by_name() {
     }
     assert_eq!(device.set(), ["brightness 7", "gain 9", "auto 0"]);
     assert_eq!(command("value=1").status, 400);
-    // It has the effect of a PATCH: the value is there at the next opening.
+    // The command has the effect of a PATCH: the value is there at the next opening.
     assert_eq!(server.json("/api/cameras/front/controls")["controls"][0]["value"], 7);
 }
 

@@ -76,7 +76,7 @@ fn an_image_by_another_name_is_a_picture_that_says_so() {
             pictures.push(answer.body);
         }
     }
-    // The server draws it once, for any number of names.
+    // The server draws the picture once, for any number of names.
     assert!(pictures.iter().all(|picture| *picture == pictures[0]));
 }
 

@@ -171,7 +171,7 @@ async fn two_pictures_are_sent_ahead_and_then_the_newest() {
     until("ten more frames", || front("frames") >= published + 10).await;
     assert!(client.ws.next().now_or_never().is_none(), "a third one");
     let newest_us = unix_us() - (front("age_ms") + 1) * 1000;
-    // It also acknowledges the first one.
+    // The acknowledgement covers the first picture too.
     client.ack(&second).await;
     let third = client.picture().await;
     let fourth = client.picture().await;
@@ -250,7 +250,7 @@ async fn ten_thousand_tiles_and_a_flood_end_their_connection_and_nobody_elses() 
         let (mut sink, stream) = client.ws.split();
         let sending = async {
             for n in 0..10_000 {
-                // The server closes it meanwhile.
+                // The server closes the connection meanwhile.
                 if sink.send(Message::text(message(n).to_string())).await.is_err() {
                     break;
                 }

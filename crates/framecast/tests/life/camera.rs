@@ -51,9 +51,9 @@ struct Shared {
     act: watch::Sender<Act>,
     /// How many openings have begun, without those that failed.
     opened: watch::Sender<u64>,
-    /// How many of them have begun to close.
+    /// How many openings have begun to close.
     closing: watch::Sender<u64>,
-    /// How many of them have closed.
+    /// How many openings have closed.
     closed: watch::Sender<u64>,
     /// The number of the newest picture.
     newest: watch::Sender<u64>,
@@ -92,7 +92,7 @@ impl Camera {
         Self { scheme, shared: Arc::new(shared) }
     }
 
-    /// Its scheme, which is also its name in the tests' servers.
+    /// The camera's scheme, which is also its name in the tests' servers.
     pub(crate) fn name(&self) -> &'static str {
         self.scheme
     }
@@ -131,7 +131,7 @@ impl Camera {
         self.shared.newer_ms.store(youth.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Takes this long to close its device.
+    /// Makes the camera take this long to close its device.
     pub(crate) fn close_slowly(&self, time: Duration) {
         self.shared.close_ms.store(time.as_millis() as u64, Ordering::Relaxed);
     }
@@ -222,7 +222,7 @@ struct Open {
     acts: watch::Receiver<Act>,
     door: Door,
     due_at: Instant,
-    /// How many pictures of a film it has yielded.
+    /// How many pictures of a film this opening has yielded.
     given: u64,
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts it on a free port in `folder`, which also has its state.
+    /// Starts the program on a free port in `folder`, which also has the program's state.
     pub(crate) async fn start(arguments: &[&str], folder: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_framecast"))
             .args(arguments)
@@ -46,7 +46,8 @@ impl Program {
         kill_process(pid, signal).unwrap();
     }
 
-    /// Waits for its end and returns the exit code. Reads its log meanwhile, so that it never blocks on the pipe.
+    /// Waits for the program's end and returns the exit code. Reads the log meanwhile, so that the program never blocks
+    /// on the pipe.
     pub(crate) async fn end(mut self) -> Option<i32> {
         let log = tokio::spawn(async move { while let Ok(Some(_)) = self.log.next_line().await {} });
         let status = soon("the program ends", self.child.wait()).await.unwrap();

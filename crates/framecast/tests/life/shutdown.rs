@@ -90,7 +90,7 @@ async fn a_camera_that_blocks_does_not_hold_up_the_end() {
     let end = async { while viewer.next().await.is_some() {} };
     soon("the stream ends", end).await;
     assert!(viewer.has_end());
-    // So that its thread ends before the test.
+    // So that the camera's thread ends before the test.
     camera.act(PLAY);
     camera.wait_closed(1).await;
 }

@@ -62,7 +62,7 @@ async fn viewers_that_were_all_stuck_longer_than_the_idle_time_get_pictures_when
         soon("pictures when it reads on", read_on).await.unwrap();
     }
 
-    // The same if the camera failed meanwhile.
+    // The viewers also recover if the camera failed meanwhile.
     camera.act(Act::Fail("the cable is out"));
     server.wait_state("door", State::Lost).await;
     let lost_at = camera.newest();

@@ -15,7 +15,7 @@ use super::{DropIn, command, json};
 use crate::camera::Camera;
 use crate::http::controls::Device;
 
-/// Its paths for coded video.
+/// camera-streamer's paths for coded video.
 pub(super) const NO_VIDEO: &[&str] =
     &["/video", "/video.mp4", "/video.mkv", "/video.h264", "/video.m3u8", "/webrtc"];
 

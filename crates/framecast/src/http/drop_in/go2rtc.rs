@@ -20,7 +20,7 @@ use super::{DropIn, json, picture_answer};
 /// The longest `cache=`: a day. A longer one is cut to it.
 const MAX_CACHE: Duration = Duration::from_hours(24);
 
-/// Its paths for coded video.
+/// go2rtc's paths for coded video.
 pub(super) const NO_VIDEO: &[&str] =
     &["/api/stream.mp4", "/api/stream.m3u8", "/api/stream.ts", "/api/frame.mp4", "/api/webrtc", "/api/ws"];
 

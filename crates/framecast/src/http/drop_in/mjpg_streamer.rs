@@ -27,7 +27,7 @@ const HEAD: [(&str, &str); 3] = [
     ("expires", EXPIRES),
 ];
 
-/// The content type of its descriptions.
+/// The content type of mjpg-streamer's descriptions.
 const JAVASCRIPT: &str = "application/x-javascript";
 
 /// The values of `/?action=`, with the input's number if there is one.

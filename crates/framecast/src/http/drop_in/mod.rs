@@ -228,7 +228,7 @@ fn set_head(response: &mut Response, headers: &[(&'static str, &str)]) {
     for (name, value) in headers {
         insert(response, name, value);
     }
-    // Without it, nginx buffers parts before it passes them on.
+    // Without this header, nginx buffers parts before it passes them on.
     insert(response, "x-accel-buffering", "no");
 }
 
@@ -237,7 +237,7 @@ fn insert(response: &mut Response, name: &'static str, value: &str) {
     response.headers_mut().insert(HeaderName::from_static(name), value);
 }
 
-/// JSON under the content type that its clients expect.
+/// JSON under the content type that the other program's clients expect.
 fn json(content_type: &'static str, body: &impl serde::Serialize) -> Response {
     let text = serde_json::to_string(body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];

@@ -33,7 +33,7 @@ const OPENING: &[u8] = b"retry: 1000\n\n";
 /// The message for a client that missed events that are no longer stored.
 pub(super) const MISSED: &str = r#"{"missed":null}"#;
 
-/// The same message as a piece of the answer.
+/// The message for missed events as a piece of the answer.
 const MISSED_PIECE: &[u8] = b"data: {\"missed\":null}\n\n";
 
 #[derive(Clone)]

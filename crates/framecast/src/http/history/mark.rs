@@ -28,7 +28,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request waits for the database to write its mark, before the server answers that the mark is queued.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The same while the database is unavailable.
+/// How long a request waits for the database while the database is unavailable.
 const AWAY_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The body of a request for a mark.
@@ -115,7 +115,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         message: format!("not marked: {error}"),
     };
     let history = &context.history.history;
-    // If the database was unavailable just now, it most likely still is.
+    // If the database was unavailable just now, the mark most likely has to wait.
     let is_away = history.figures().is_away && !history.is_homeless();
     let patience = if is_away { AWAY_TIMEOUT } else { WRITE_TIMEOUT };
     let mut recorded = history.record(event).map_err(not_kept)?;
@@ -243,7 +243,7 @@ mod tests {
         let here = [Some("127.0.0.1"), Some("::1"), Some("::ffff:127.0.0.1"), None];
         for address in here {
             assert_eq!(head(address, None, None), None, "{address:?}");
-            // An untrusted proxy, and one that does not know its client.
+            // A proxy that is not trusted, and a trusted proxy that does not name its client.
             for sign in ["x-forwarded-for", "forwarded", "x-real-ip", "via"] {
                 assert!(head(address, Some(sign), None).is_some(), "{address:?} {sign}");
             }

@@ -15,7 +15,7 @@ pub(crate) struct Camera {
     pub(crate) drivers: Drivers,
     pub(crate) settings: CameraSettings,
     pub(crate) controls: Controls,
-    /// The format that the device delivered at the camera's last opening.
+    /// What the device delivered at the camera's last opening, and what the server asked the device for.
     capture: Mutex<Option<Capture>>,
 }
 
@@ -26,7 +26,7 @@ impl Camera {
         Self { feed, drivers, settings, controls, capture: Mutex::default() }
     }
 
-    /// The format that the device delivered at the camera's last opening; the settings say what it was asked for.
+    /// What the device delivered at the camera's last opening, and what the server asked the device for.
     pub(crate) fn capture(&self) -> Option<Capture> {
         self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -55,8 +55,8 @@ impl Listing {
     }
 }
 
-/// The connected devices. One request at a time probes them, because each probe opens all devices and further requests
-/// must not hang in one that hangs, too. If the client stops waiting, the probe goes on. HEAD probes none.
+/// The connected devices. One request at a time probes them: each probe opens all devices, and when one device hangs,
+/// further requests must not hang in it, too. If the client stops waiting, the probe goes on. HEAD probes none.
 async fn devices(State(context): State<Context>, method: Method) -> Result<Response, Refusal> {
     if method == Method::HEAD {
         return Ok(of_unknown_length(JSON));
@@ -136,7 +136,7 @@ struct Camera {
     encoded: u64,
     encode_skipped: u64,
     encode_ms: u64,
-    /// The format that the device delivered at the camera's last opening; the settings say what it was asked for.
+    /// What the device delivered at the camera's last opening, and what the server asked the device for.
     capture: Option<Capture>,
     renditions: Vec<WatchedRendition>,
     opened: u64,

@@ -1,4 +1,4 @@
-//! A client's connection: it bounds the send queue, and ends when the client does not read.
+//! A client's connection, with a bounded send queue. It ends when the client does not read.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

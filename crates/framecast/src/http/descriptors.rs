@@ -47,8 +47,8 @@ impl Spare {
         Self { file: open(), warning: Seldom::default() }
     }
 
-    /// Answers the next connection with 503, and logs that once a minute. Returns whether there was one to answer; if
-    /// not, it pauses before.
+    /// Answers the next connection with 503, and logs that once a minute. Returns whether there was a connection to
+    /// answer; if not, it pauses before it returns.
     pub(super) async fn refuse_one(
         &mut self,
         listener: &Listener,
@@ -65,7 +65,7 @@ impl Spare {
                 refuse(socket).await;
                 true
             }
-            // Another thread accepted it first, or the client has gone.
+            // Another thread accepted the connection first, or the client has gone.
             Some(Err(_)) | None => false,
         };
         self.file = open();

@@ -1,6 +1,6 @@
 //! The page for a user who opened a wrong address: the refusal's message, with a link to the start page.
 //!
-//! Programs get the same refusal as JSON, depending on the request's headers. This module only formats it.
+//! Programs get the same refusal as JSON, depending on the request's headers. This module only formats refusals.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};

@@ -38,7 +38,8 @@ const OF_REFUSAL: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
 /// How long the log does not repeat a refused name.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// How many names the log has in that time. So a client that tries many names hides no name of the owner for long.
+/// How many different names the log reports in that time. The limit keeps the log short when a client tries many names,
+/// and leaves room for a name that the owner has set up.
 const MAX_NAMES: usize = 16;
 
 /// The names that were refused recently.
@@ -56,14 +57,14 @@ struct Refused {
 struct RefusedName {
     name: String,
     told_at: Instant,
-    /// Requests under this name since its last log line.
+    /// Requests under this name since the last log line about it.
     untold: u64,
 }
 
 /// The numbers for a log line about a refused name.
 #[derive(Debug, PartialEq, Eq)]
 struct Told {
-    /// Refusals of this name since its last log line, this one included.
+    /// Refusals of this name since the last log line about it, this refusal included.
     times: u64,
     /// Refusals of other names that got no log line.
     others: u64,
@@ -108,8 +109,8 @@ impl Guard {
     /// The answer to a request for `host`, which is not this server's name.
     fn refuse_host(&self, host: &str, headers: &HeaderMap) -> Response {
         let shown: String = host.chars().take(100).flat_map(char::escape_debug).collect();
-        // Users paste the text behind an option into a shell, so only a valid name may stand there. An allowed name is
-        // valid for all ports.
+        // Users paste the option of this message into a shell, so the option contains only a valid name. An allowed
+        // name is valid for all ports.
         let name = if is_name(host) { without_port(&shown) } else { "NAME" };
         if let Some(Told { times, others }) = self.refused.occurs(&shown, Instant::now()) {
             warn!(

@@ -24,10 +24,11 @@ use super::lock;
 /// How many wrong passwords of one address the server compares a second.
 const MAX_OF_ADDRESS: usize = 5;
 
-/// How many of all addresses together that did not log in before (strangers).
+/// How many wrong passwords the server compares a second of all strangers together, which are addresses that did not
+/// log in before.
 const MAX_OF_STRANGERS: usize = 50;
 
-/// How long an address stays known after a login.
+/// How long after a login an address does not count as a stranger.
 const STANDING: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The least time between two log lines about one address.
@@ -233,7 +234,8 @@ impl State {
         own.or_else(|| if self.is_known(client, now) { None } else { self.strangers.wait(now) })
     }
 
-    /// Whether `client` has slots of its own. This machine always has, so that its user can log in during an attack.
+    /// Whether `client` has slots of its own. This machine always has some, so that its user can log in during an
+    /// attack.
     fn is_known(&self, client: Client, now: Instant) -> bool {
         if client.is_here() {
             return true;

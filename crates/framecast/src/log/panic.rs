@@ -8,7 +8,7 @@ use tracing::error;
 
 use super::Format;
 
-/// How many lines of a backtrace the log has. The frames next to the panic come first.
+/// How many lines of a backtrace the log prints. The frames next to the panic come first.
 const MAX_LINES: usize = 200;
 
 /// Logs each panic from now on as a line. If `RUST_BACKTRACE` asks for a backtrace, each of its lines is a line of the

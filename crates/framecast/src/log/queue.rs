@@ -163,7 +163,8 @@ impl Write for Writer {
         Ok(line.len())
     }
 
-    /// The thread calls this when the queue is empty: here the lost lines are missing in the output.
+    /// The thread calls this when the queue is empty. Reports the lost lines here, at the place in the output where
+    /// they are missing.
     fn flush(&mut self) -> io::Result<()> {
         let lost = self.shared.lost.count();
         if self.is_taken && lost > self.told {

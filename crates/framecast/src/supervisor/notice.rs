@@ -1,5 +1,5 @@
-//! The slate that replaces the picture of a camera that is not live: it shows the state, the reason, the time since
-//! then, and what comes next.
+//! The slate that replaces the picture of a camera that is not live. It shows the state, the reason, when the state
+//! began, and what comes next.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

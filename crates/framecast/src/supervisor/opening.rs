@@ -49,9 +49,9 @@ pub(super) struct Opening {
     is_forgiven: bool,
     /// Why the last source delivered no picture, if that source gave a reason.
     trouble: Option<String>,
-    /// Whether the log already has that pictures are broken.
+    /// Whether the log already says that pictures are broken.
     pub(super) has_told_broken: Arc<AtomicBool>,
-    /// Whether the log already has that the source ends repeatedly.
+    /// Whether the log already says that the source ends repeatedly.
     has_told_ends: bool,
 }
 

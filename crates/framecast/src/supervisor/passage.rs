@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::rhythm::Rhythm;
 
-/// Closed at first.
+/// The fast path of one source; closed at first.
 #[derive(Debug, Default)]
 pub(crate) struct Passage(Mutex<Door>);
 

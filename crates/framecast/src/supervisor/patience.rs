@@ -24,7 +24,7 @@ const KNOWN_FROM: u64 = 3;
 /// A camera may be silent for so many of its usual intervals.
 const INTERVALS: u32 = 4;
 
-/// The upper limit of that time.
+/// The longest silence that these intervals may allow.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// An opening takes a connection, a login, perhaps a redirect, and then the picture: each may take the `#timeout` of

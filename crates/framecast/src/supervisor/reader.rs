@@ -50,7 +50,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Starts a thread that opens and reads `camera`; `rhythm` covers its pictures until now. `again_since` is when
     /// this attempt began, if it has read an earlier source: then no burst is allowed, and media time counts from
-    /// there. `has_told_broken`: whether the log already has that the camera's pictures are broken.
+    /// there. `has_told_broken`: whether the log already says that the camera's pictures are broken.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
         rhythm: Rhythm,

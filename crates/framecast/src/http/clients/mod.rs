@@ -38,7 +38,7 @@ impl Client {
         Self { is_proxy: client.is_here(), ..client }
     }
 
-    /// Whether it is this machine itself, by its usual loopback address or over a UNIX socket.
+    /// Whether the client is this machine itself, by its usual loopback address or over a UNIX socket.
     pub(crate) fn is_here(self) -> bool {
         let is_usual =
             |address| address == Ipv4Addr::LOCALHOST || address == client_key(Ipv6Addr::LOCALHOST.into());

@@ -153,7 +153,8 @@ impl Annotated {
         part
     }
 
-    /// Only the capture time of a picture is known, so it also stands for the later steps.
+    /// The headers of a part. Only the capture time of a picture is known, so that time also stands for the later
+    /// steps.
     fn headers(&self, update: &Update, length: usize) -> Vec<(&'static str, String)> {
         let now = SystemTime::now();
         let mut headers = vec![

@@ -103,8 +103,8 @@ fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
     opening.chain(events)
 }
 
-/// A heartbeat. It contains only the id, so the browser reports no event. But a client that reconnects sends the id, so
-/// that the history need not search the events that its filter excludes again.
+/// A heartbeat. It contains only the id, so the browser reports no event. A client that reconnects sends the id, so the
+/// history does not search again through events that the client's filter excludes.
 fn beat(listener: &Listener) -> Bytes {
     format!(":\nid: {}\n\n", listener.position()).into()
 }

@@ -22,7 +22,7 @@ use super::live::MISSED;
 /// A connected client.
 pub(super) struct Client {
     pub(super) listener: Listener,
-    /// The server gives a client up that takes nothing for this long.
+    /// The server disconnects a client that takes nothing for this long.
     pub(super) write_timeout: Duration,
     pub(super) shutdown: CancellationToken,
 }

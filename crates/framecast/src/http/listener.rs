@@ -69,7 +69,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // A listener on `[::]` gets IPv4 addresses in their IPv6-mapped form.
+                // A listener on `[::]` gets IPv4 addresses as IPv4-mapped IPv6 addresses.
                 Ok((stream.into(), Peer(Some(peer.ip().to_canonical()))))
             }
             Self::Unix(listener, _) => {

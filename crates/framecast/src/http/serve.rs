@@ -45,7 +45,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a refused connection may take to read its refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How many refused connections may take that time at once. Further ones get their refusal without waiting.
+/// How many refused connections may wait at once for their clients to read the refusal. Further ones get it without
+/// waiting.
 const MAX_REFUSALS: usize = 256;
 
 /// How long connections may take at shutdown to end by themselves: less than the two seconds of the whole shutdown.

@@ -27,7 +27,7 @@ struct Viewers {
     viewers: Vec<Viewer>,
 }
 
-/// The server's limits; those of cameras are in its configuration.
+/// The server's limits; the limits of cameras are in the configuration.
 #[derive(Serialize)]
 struct Limits {
     server: Option<usize>,
@@ -77,9 +77,9 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
 }
 
 /// Whether the request comes from this machine, and no proxy here forwarded it: clients that may only watch must not
-/// see who else does. A proxy that adds no header is recognised by the host, because it sends its own name for this
-/// server or the name that its client typed. The client that a proxy names does not count, because the proxy may pass
-/// on a forged header.
+/// see who else does. The host name of the request reveals a proxy that adds no header: the proxy sends its own name
+/// for this server, or the name that its client typed. The client that a proxy names does not count, because the proxy
+/// may pass on a forged header.
 fn is_from_here(request: &Request) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
     if forwarded::is_passed_on(headers)

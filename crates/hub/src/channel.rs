@@ -1,7 +1,7 @@
 //! One live sequence of frames fanned out.
 //!
-//! [`Channel::publish`] puts a frame into the ring and wakes the subscribers; each [`Subscriber`] holds a cursor into
-//! the ring and takes what its [`Delivery`] gives it. Nobody ever waits for a slower one.
+//! [`Channel::publish`] puts a frame into the ring and wakes the subscribers. Each [`Subscriber`] holds a cursor into
+//! the ring and takes what its [`Delivery`] gives it. No subscriber waits for a slower one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,15 +13,15 @@ use crate::holder::Holder;
 use crate::notifier::Notifier;
 use crate::ring::{Cursor, Ring};
 
-/// What in-order subscribers may fall behind before they lose frames.
+/// How many bytes an in-order subscriber may fall behind before it loses frames.
 const IN_ORDER_BYTES: usize = 16 * 1024 * 1024;
 
 /// What a subscriber receives when it is slower than the publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// The newest frame, skipping all older ones; notices too.
+    /// The newest frame or slate; skips all older ones.
     Latest,
-    /// Every frame; on overrun it resumes at a keyframe. Notices are left out.
+    /// Every frame, no slates; after an overrun it resumes at a keyframe.
     InOrder,
 }
 
@@ -30,9 +30,9 @@ pub enum Delivery {
 pub struct Update {
     /// The picture.
     pub frame: Frame,
-    /// Whether it is a notice, drawn to say why there is no picture of the camera.
+    /// Whether it is a slate: a drawn picture that says why there is none of the camera.
     pub is_notice: bool,
-    /// Grows with each update of the channel; equal for all subscribers that see the same update.
+    /// Grows with each update of the channel. All subscribers get the same number with the same update.
     pub sequence: u64,
 }
 
@@ -40,7 +40,7 @@ pub struct Update {
 #[derive(Debug, Clone)]
 pub struct Channel {
     shared: Arc<Shared>,
-    /// Held by publishers alone: its end is the channel's.
+    /// Only publishers hold this: when the last clone is dropped, the channel ends.
     _publishers: Arc<Publishers>,
 }
 
@@ -60,7 +60,7 @@ struct Shared {
     notifier: Notifier,
     hammers: Hammers,
     subscribers: watch::Sender<usize>,
-    /// Where this channel's subscribers are counted besides: the demand for the whole camera.
+    /// The demand for the whole camera, which counts this channel's subscribers too.
     demand: Option<Arc<watch::Sender<usize>>>,
     in_order: Mutex<usize>,
 }
@@ -96,7 +96,7 @@ impl Channel {
         Self::with_demand(None)
     }
 
-    /// An empty channel whose subscribers are counted in `demand` too.
+    /// An empty channel. `demand` counts its subscribers too.
     pub(crate) fn with_demand(demand: Option<Arc<watch::Sender<usize>>>) -> Self {
         let subscribers = watch::Sender::new(0);
         let shared = Arc::new(Shared {
@@ -110,8 +110,8 @@ impl Channel {
         Self { _publishers: Arc::new(Publishers(Arc::clone(&shared))), shared }
     }
 
-    /// Puts out `frame` as the newest. Never waits; costs one wake-up for each waiting subscriber of the first few
-    /// hundred, and no more for those beyond them.
+    /// Publishes `frame` as the newest. Never waits. Costs one wake-up for each waiting subscriber of the first few
+    /// hundred; the subscribers beyond them add no cost.
     pub fn publish(&self, frame: Frame) {
         let keep_bytes = if *lock(&self.shared.in_order) > 0 { IN_ORDER_BYTES } else { 0 };
         lock(&self.shared.ring).push(frame, keep_bytes);
@@ -147,36 +147,36 @@ impl Channel {
         true
     }
 
-    /// Shows `notice` to subscribers of the latest until the next frame. A notice says why there is no picture; it
-    /// never takes the place of the newest frame, which stays for when the camera is back.
+    /// Shows `notice` to subscribers with [`Delivery::Latest`] until the next frame. A slate says why there is no
+    /// picture. The newest frame stays in the ring, so that the channel can show it when the camera is back.
     pub fn publish_notice(&self, notice: Frame) {
         lock(&self.shared.ring).put_notice(notice);
         self.shared.notify();
     }
 
-    /// Shows nothing to subscribers of the latest until the next frame or notice: the newest frame is kept, but it is
-    /// too old to pass for live.
+    /// Shows nothing to subscribers with [`Delivery::Latest`] until the next frame or slate. The ring keeps the newest
+    /// frame, but that frame is too old to pass for live.
     pub fn suspend(&self) {
         lock(&self.shared.ring).suspend();
     }
 
-    /// Shows the newest frame again after [`suspend`](Self::suspend), for one that is hardly older than live.
+    /// Shows the newest frame again after [`suspend`](Self::suspend). For a frame that is hardly older than a live one.
     pub fn resume(&self) {
         lock(&self.shared.ring).resume();
         self.shared.notify();
     }
 
-    /// Ends the channel: subscribers that have seen what there is get `None`.
+    /// Ends the channel. A subscriber gets `None` after it has taken the frames that the ring holds for it.
     pub fn end(&self) {
         self.shared.end();
     }
 
-    /// The newest frame, if there was one yet; never a notice.
+    /// The newest frame, if there was one yet; never a slate.
     pub fn newest(&self) -> Option<Frame> {
         lock(&self.shared.ring).newest_frame().cloned()
     }
 
-    /// A new position in the sequence: it sees what is held at once, and then what comes.
+    /// A new position in the sequence. The subscriber first sees what the ring holds, then each update as it comes.
     pub fn subscribe(&self, delivery: Delivery) -> Subscriber {
         let is_in_order = delivery == Delivery::InOrder;
         if is_in_order {
@@ -198,7 +198,7 @@ impl Channel {
         *self.shared.subscribers.borrow()
     }
 
-    /// The number of subscribers as it changes: whether anyone watches.
+    /// The number of subscribers as it changes.
     pub fn demand(&self) -> watch::Receiver<usize> {
         self.shared.subscribers.subscribe()
     }
@@ -208,19 +208,20 @@ impl Channel {
 #[derive(Debug)]
 pub struct Subscriber {
     shared: Arc<Shared>,
-    /// What it waits by, once it has waited: one that only ever looks costs the publisher no wake-up.
+    /// What the subscriber waits on; `None` until it first waits. A subscriber that only polls costs the publisher no
+    /// wake-up.
     changed: Option<watch::Receiver<()>>,
     cursor: Cursor,
     delivery: Delivery,
-    /// Whether a frame was taken: frames before the first one are not skipped but missed.
+    /// Whether the subscriber has taken a frame. `skipped` does not count the frames before the first one.
     started: bool,
     skipped: u64,
-    /// For whom it counts.
+    /// The address's claim on the rendition, if the subscriber counts for an address.
     _holder: Option<Holder>,
 }
 
 impl Subscriber {
-    /// This subscriber, which counts for someone.
+    /// This subscriber with `holder`, which counts it for an address.
     pub(crate) fn held_by(mut self, holder: Option<Holder>) -> Self {
         self._holder = holder;
         self
@@ -231,11 +232,11 @@ impl Subscriber {
         self.next_update().await.map(|update| update.frame)
     }
 
-    /// The next frame with what is known of it, or `None` when the channel has ended. Cancel safe.
+    /// The next frame and its properties, or `None` when the channel has ended. Cancel safe.
     pub async fn next_update(&mut self) -> Option<Update> {
         loop {
-            // Listens, and marks what was as seen, first: an update that comes after the look at the ring wakes the
-            // wait below.
+            // Register and mark earlier updates as seen before reading the ring. An update after the read then wakes
+            // the wait below.
             let shared = &self.shared;
             self.changed.get_or_insert_with(|| shared.notifier.listen()).mark_unchanged();
             let ended = lock(&self.shared.ring).has_ended();
@@ -251,7 +252,7 @@ impl Subscriber {
         }
     }
 
-    /// The next frame if there is one already.
+    /// The next frame, if the ring has one. Does not wait.
     pub fn try_next(&mut self) -> Option<Update> {
         let next = {
             let ring = lock(&self.shared.ring);
@@ -269,7 +270,7 @@ impl Subscriber {
         Some(Update { frame, is_notice, sequence: cursor.sequence })
     }
 
-    /// Whether [`try_next`](Self::try_next) would give something.
+    /// Whether [`try_next`](Self::try_next) would return a frame.
     pub fn has_next(&self) -> bool {
         let ring = lock(&self.shared.ring);
         match self.delivery {
@@ -285,19 +286,20 @@ impl Subscriber {
         self
     }
 
-    /// What stands now, whether it was seen before or not; for a viewer that is to be sent the same again.
+    /// The frame or slate that the channel shows now, even if the subscriber has seen it; for a viewer that gets the
+    /// same picture again.
     pub fn current(&mut self) -> Option<Update> {
         let (frame, is_notice, cursor) = lock(&self.shared.ring).latest_after(Cursor::default())?;
         self.cursor = cursor;
         Some(Update { frame, is_notice, sequence: cursor.sequence })
     }
 
-    /// Whether the channel has ended: what [`try_next`](Self::try_next) does not give then will never come.
+    /// Whether the channel has ended. If so, and [`try_next`](Self::try_next) returns `None`, no more frames will come.
     pub fn has_ended(&self) -> bool {
         lock(&self.shared.ring).has_ended()
     }
 
-    /// The updates of its channel, for one who waits in this subscriber's place.
+    /// The updates of the channel, for a task that waits in place of this subscriber.
     pub fn changes(&self) -> Changes {
         Changes { changed: self.shared.notifier.listen(), _shared: Arc::clone(&self.shared) }
     }
@@ -310,7 +312,7 @@ impl Subscriber {
         Bell { shared: Arc::clone(&self.shared), _hammer: hammer }
     }
 
-    /// How many frames this subscriber did not see because newer ones took their place.
+    /// How many frames this subscriber did not see because newer ones replaced them.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -320,12 +322,13 @@ impl Subscriber {
 #[derive(Debug)]
 pub struct Changes {
     changed: watch::Receiver<()>,
-    /// Keeps the notifier.
+    /// Keeps the notifier alive.
     _shared: Arc<Shared>,
 }
 
 impl Changes {
-    /// Waits until something was published, or the channel has ended, since this was made or last returned. Cancel safe.
+    /// Waits until the channel publishes something or ends. Counts from the last return, or from when this was made.
+    /// Cancel safe.
     pub async fn changed(&mut self) {
         self.changed.changed().await.expect("its notifier is kept with it");
     }
@@ -354,7 +357,7 @@ impl Drop for Subscriber {
     }
 }
 
-/// Locks, also after a panic elsewhere: no critical section here leaves its data half changed.
+/// Locks, even after a panic in another thread: no critical section here leaves its data half changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,14 +1,14 @@
-//! What happened to a camera or the server, told to whoever keeps or shows it.
+//! What happened to a camera or the server, for the parts of the program that store or show it.
 //!
-//! A small channel: whoever tells an event never waits, and a reader that is too slow is told how many it missed. What
-//! is kept of events, and where, does not belong here.
+//! A small broadcast channel. The sender of an event never waits. A reader that is too slow learns how many events it
+//! missed. Storing events does not belong here.
 
 use std::fmt;
 use std::time::SystemTime;
 
 use tokio::sync::broadcast;
 
-/// How many events wait for a reader that is slower than they come.
+/// How many events the channel buffers for a slow reader.
 const CAPACITY: usize = 1024;
 
 /// What kind of thing happened.
@@ -17,29 +17,29 @@ const CAPACITY: usize = 1024;
 pub enum EventKind {
     /// The server started.
     Started,
-    /// The server was told to end.
+    /// The server was asked to stop.
     Stopped,
     /// A camera's device or connection was opened.
     Opened,
-    /// A camera's first frame came.
+    /// The first frame of a camera arrived.
     Live,
     /// A camera failed; the text says why.
     Lost,
-    /// A camera that was open yielded nothing for too long; that it is lost follows.
+    /// A camera that was open yielded nothing for too long; `Lost` follows.
     Stalled,
-    /// A camera that nobody watches was closed.
+    /// The server closed a camera that nobody watches.
     Closed,
-    /// A camera's controls were set; the text says which to what.
+    /// Someone set a camera's controls; the text names each and its value.
     Controls,
-    /// Viewers were refused for want of a place; the count says how many since that was last told.
+    /// The server refused viewers because a limit was reached; the count is the number since the last such event.
     Refused,
-    /// What a person or a program wanted to be remembered; the text is the label.
+    /// A mark that a person or a program set; the text is its label.
     Mark,
-    /// Events that could not be kept; the count says how many.
+    /// Events that the history could not store; the count says how many.
     Dropped,
-    /// Events that were taken away for their age; the count says how many.
+    /// Events that the history deleted for their age; the count says how many.
     Pruned,
-    /// Wrong passwords; the text says from which address, the count how many since that was last told.
+    /// Wrong passwords; the text names the address, the count is the number since the last such event.
     Denied,
 }
 
@@ -101,26 +101,26 @@ pub struct Event {
     pub kind: EventKind,
     /// The camera's name; `None` for the server itself.
     pub camera: Option<String>,
-    /// What there is to say of it: a reason, a label.
+    /// Details: a reason, or a label.
     pub text: Option<String>,
-    /// How many, where that is to be told.
+    /// A number, for the kinds that have one.
     pub count: Option<u64>,
 }
 
 impl Event {
-    /// An event of the server itself that says no more than its kind.
+    /// An event of the server itself, with its kind only.
     pub fn new(kind: EventKind, at: SystemTime) -> Self {
         Self { at, kind, camera: None, text: None, count: None }
     }
 
-    /// The same event, of the camera called `name`.
+    /// The same event, for the camera `name`.
     #[must_use]
     pub fn of(mut self, name: impl Into<String>) -> Self {
         self.camera = Some(name.into());
         self
     }
 
-    /// The same event, with something to say.
+    /// The same event, with a text.
     #[must_use]
     pub fn saying(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
@@ -135,7 +135,7 @@ impl Event {
     }
 }
 
-/// The events of a server as they are told. Cheap to clone.
+/// The events of a server as they happen. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Events(broadcast::Sender<Event>);
 
@@ -146,13 +146,13 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells `event` to all who read; without a reader it is forgotten.
+    /// Sends `event` to all readers; without a reader the event is dropped.
     pub fn tell(&self, event: Event) {
-        // Fails only where nobody reads.
+        // Fails only if there is no reader.
         self.0.send(event).ok();
     }
 
-    /// Reads all events that are told from now on.
+    /// A reader of all events from now on.
     pub fn subscribe(&self) -> EventReader {
         EventReader(self.0.subscribe())
     }
@@ -167,12 +167,12 @@ pub struct EventReader(broadcast::Receiver<Event>);
 pub enum Told {
     /// An event.
     Event(Event),
-    /// So many events came faster than they were read, and are forgotten.
+    /// The number of events that this reader was too slow for; they are gone.
     Missed(u64),
 }
 
 impl EventReader {
-    /// The next event; `None` when nobody can tell any more. Cancel safe.
+    /// The next event; `None` when all senders are dropped. Cancel safe.
     pub async fn next(&mut self) -> Option<Told> {
         match self.0.recv().await {
             Ok(event) => Some(Told::Event(event)),

@@ -1,8 +1,8 @@
 //! A camera as its viewers see it: its channels, its status and its counts.
 //!
 //! The *source* channel has the frames as the device gives them, raw or coded. The *main* channel has JPEG: the same
-//! frames, or what an encoder makes of raw ones. Each *rendition* is a channel too, there as long as someone watches it.
-//! Whoever subscribes to main or a rendition is a viewer; encoders, which subscribe to the source, are not.
+//! frames, or what an encoder makes of raw ones. Each *rendition* is a channel too, and exists while someone watches
+//! it. A subscriber of main or of a rendition is a viewer. Encoders subscribe to the source and are not viewers.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -18,19 +18,19 @@ use crate::holder::Holders;
 use crate::rate::Rate;
 use crate::{Channel, Delivery, Event, Events, Rendition, State, Status, Subscriber};
 
-/// How many renditions of one camera there may be at once: each costs an encoder's work.
+/// The most renditions of one camera at once: each costs the work of an encoder.
 const MAX_RENDITIONS: usize = 8;
 
-/// How many of them one address may watch.
+/// The most of them that one address may watch.
 const MAX_OF_ADDRESS: usize = MAX_RENDITIONS / 2;
 
-/// What viewers of a camera are promised, and how many there may be.
+/// The latency budget and the viewer limit of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// How much of what a viewer was sent may be on its way, as the time that its link needs for it: a new frame is handed
-    /// over only when less is left.
+    /// The latency budget. A viewer gets a new frame only when its link needs less than this time for the bytes still
+    /// on their way.
     pub freshness: Duration,
-    /// The most viewers at once; `None` for any number.
+    /// The most viewers at once; `None` for no limit.
     pub max_viewers: Option<usize>,
 }
 
@@ -40,12 +40,12 @@ impl Default for Bounds {
     }
 }
 
-/// All renditions that a camera can have, or that one address can have of it, are being watched.
+/// A camera, or one address, already has as many renditions as allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct TooManyRenditions {
-    /// Those that can be watched all the same.
+    /// The renditions that are watched now and can still be joined.
     pub watched: Vec<Rendition>,
-    /// The address that watches as many as it may; `None` where there are as many as there may be.
+    /// The address that reached its limit; `None` if the camera reached its own.
     pub address: Option<IpAddr>,
 }
 
@@ -99,25 +99,25 @@ struct Counts {
     closed: AtomicU64,
 }
 
-/// What was counted since the start of the server.
+/// What the feed counted since the start of the server.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Frames that came from the source.
     pub frames: u64,
-    /// Pictures that were broken and not published.
+    /// Broken pictures; they are not published.
     pub broken: u64,
-    /// Why the last broken picture was, with the byte offset.
+    /// What was wrong with the last broken picture, with the byte offset.
     pub last_broken: Option<String>,
-    /// Pictures that had bytes around them which belong to nothing, or lacked their end, and were published all the same.
+    /// Pictures with stray bytes around them, or without their end; they are published all the same.
     pub repaired: u64,
-    /// Pictures left out because they came faster than the camera's `max_fps`.
+    /// Pictures dropped because they came faster than the camera's `max_fps`.
     pub over_rate: u64,
-    /// Frames that the device itself lost: gaps in its count.
+    /// Frames that the device itself lost: gaps in its sequence numbers.
     pub lost: u64,
-    /// Pictures that were encoded, of the main channel and all renditions together.
+    /// Encoded pictures, of the main channel and all renditions together.
     pub encoded: u64,
-    /// Frames that were not encoded because a newer one was there.
+    /// Frames that an encoder skipped because a newer one was there.
     pub encode_skipped: u64,
     /// Time that encoding took, on all threads together.
     pub encode_time: Duration,
@@ -153,12 +153,12 @@ impl Feed {
         &self.name
     }
 
-    /// What its viewers are promised, and how many there may be.
+    /// The latency budget and the viewer limit.
     pub fn bounds(&self) -> Bounds {
         self.bounds
     }
 
-    /// How much of what a viewer was sent may be on its way, as the time that its link needs for it.
+    /// The latency budget: how long a viewer's link may need for the bytes still on their way.
     pub fn freshness(&self) -> Duration {
         self.bounds.freshness
     }
@@ -173,19 +173,19 @@ impl Feed {
         &self.source
     }
 
-    /// A viewer of `rendition`, which begins to exist with its first one; of the main channel for
-    /// [`Rendition::is_original`].
+    /// A viewer of `rendition`; the first viewer creates the rendition. If [`Rendition::is_original`], a viewer of the
+    /// main channel.
     ///
     /// # Errors
-    /// [`TooManyRenditions`] when others are watched and this is not among them.
+    /// [`TooManyRenditions`] if the limit is reached and nobody watches this rendition.
     pub fn watch(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
         self.watch_from(None, rendition, delivery)
     }
 
-    /// As [`watch`](Self::watch), by one at `address`, which is counted: an address may have half of the renditions.
+    /// As [`watch`](Self::watch), for a viewer at `address`. One address may watch half of the renditions.
     ///
     /// # Errors
-    /// [`TooManyRenditions`] when the address, or all together, watch as many others as they may.
+    /// [`TooManyRenditions`] if the address or the camera has reached its limit with other renditions.
     pub fn watch_from(
         &self,
         address: Option<IpAddr>,
@@ -203,7 +203,7 @@ impl Feed {
         self.begin(rendition, delivery).map(|subscriber| subscriber.held_by(holder))
     }
 
-    /// A viewer of a rendition that changes something.
+    /// A viewer of a rendition that is not the original.
     fn begin(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
         let mut subscriber = Err(TooManyRenditions { watched: Vec::new(), address: None });
         self.renditions.send_if_modified(|renditions| {
@@ -224,12 +224,12 @@ impl Feed {
         subscriber
     }
 
-    /// The renditions as they come and go, for whoever makes them.
+    /// The list of renditions as it changes, for the encoders.
     pub fn renditions(&self) -> watch::Receiver<Vec<(Rendition, Channel)>> {
         self.renditions.subscribe()
     }
 
-    /// Takes a rendition away that nobody watches any more; false if someone does.
+    /// Removes a rendition that nobody watches; false if someone does.
     pub fn close_rendition(&self, rendition: Rendition) -> bool {
         let mut is_watched = false;
         self.renditions.send_if_modified(|renditions| {
@@ -251,7 +251,7 @@ impl Feed {
         *self.demand.borrow()
     }
 
-    /// The number of viewers as it changes: whether the camera is wanted.
+    /// The number of viewers as it changes; the camera is needed while it is above 0.
     pub fn demand(&self) -> watch::Receiver<usize> {
         self.demand.subscribe()
     }
@@ -266,7 +266,7 @@ impl Feed {
         self.status.subscribe()
     }
 
-    /// Tells what the camera is doing from now on.
+    /// Sets what the camera is doing from now on.
     pub fn set_status(&self, status: Status) {
         if status.state != State::Live {
             lock(&self.rate).reset();
@@ -274,13 +274,13 @@ impl Feed {
         self.status.send_replace(status);
     }
 
-    /// Tells that `event` happened to this camera.
+    /// Sends `event` as an event of this camera.
     pub fn tell(&self, event: Event) {
         self.events.tell(event.of(&self.name));
     }
 
-    /// Publishes a frame of the camera and counts it. A raw one goes to the source channel alone: an encoder makes JPEG
-    /// of it where that is watched.
+    /// Publishes a frame of the camera and counts it. A raw frame goes to the source channel only: an encoder makes
+    /// JPEG of it while someone watches.
     pub fn publish(&self, frame: Frame) {
         self.counts.frames.fetch_add(1, Ordering::Relaxed);
         lock(&self.rate).record(frame.pts);
@@ -296,9 +296,10 @@ impl Feed {
         self.source.publish_notice(notice);
     }
 
-    /// Shows nothing to viewers until the next frame or notice, neither of what is being encoded now.
+    /// Shows nothing to viewers until the next frame or slate. Frames that an encoder is working on are not shown
+    /// either.
     pub fn suspend(&self) {
-        // The source first: an encoder that reads a channel's life after this finds nothing to encode.
+        // Suspend the source first: an encoder that reads a channel's life after this finds nothing to encode.
         self.source.suspend();
         self.main.suspend();
         for (_, channel) in self.renditions.borrow().iter() {
@@ -306,8 +307,8 @@ impl Feed {
         }
     }
 
-    /// Shows the newest frame again after [`suspend`](Self::suspend), for one that is hardly older than live. Renditions,
-    /// and the main channel of a raw source, may hold an older one and wait for the next.
+    /// Shows the newest frame again after [`suspend`](Self::suspend). For a frame that is hardly older than a live one.
+    /// Renditions, and the main channel of a raw source, may hold an older frame; they wait for the next one.
     pub fn resume(&self) {
         let (main, source) = (self.main.newest(), self.source.newest());
         self.source.resume();
@@ -325,7 +326,7 @@ impl Feed {
         }
     }
 
-    /// Counts a broken picture, with what is wrong with it.
+    /// Counts a broken picture; `problem` says what is wrong with it.
     pub fn count_broken(&self, problem: String) {
         self.counts.broken.fetch_add(1, Ordering::Relaxed);
         *lock(&self.last_broken) = Some(problem);
@@ -336,7 +337,7 @@ impl Feed {
         self.counts.repaired.fetch_add(pictures, Ordering::Relaxed);
     }
 
-    /// Counts a picture that came too early for the camera's `max_fps`.
+    /// Counts a picture dropped because it came too early for the camera's `max_fps`.
     pub fn count_over_rate(&self) {
         self.counts.over_rate.fetch_add(1, Ordering::Relaxed);
     }
@@ -351,7 +352,7 @@ impl Feed {
         self.counts.encoded.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts what encoding cost: time on all threads, and frames left out because a newer one was there.
+    /// Adds the time of an encoding on all threads, and the frames that the encoder skipped for a newer one.
     pub fn count_encoding(&self, took: Duration, skipped: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.counts.encode_nanos.fetch_add(nanos, Ordering::Relaxed);
@@ -373,7 +374,7 @@ impl Feed {
         lock(&self.rate).frames_per_second()
     }
 
-    /// What was counted.
+    /// The counts so far.
     pub fn stats(&self) -> Stats {
         Stats {
             frames: self.counts.frames.load(Ordering::Relaxed),

@@ -1,4 +1,4 @@
-//! Which renditions of a camera each address watches: not so many that none is left for others.
+//! Which renditions of a camera each address watches, so that one address cannot use up all of them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use crate::Rendition;
 use crate::channel::lock;
 
-/// How often each address watches each rendition of one camera.
+/// How many viewers each address has on each rendition of one camera.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Holders(Arc<Mutex<BTreeMap<(IpAddr, Rendition), usize>>>);
 
-/// An address watches a rendition as long as this lives.
+/// Counts one viewer of an address on a rendition until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Holder {
     holders: Holders,
@@ -19,10 +19,10 @@ pub(crate) struct Holder {
 }
 
 impl Holders {
-    /// Takes note that `address` watches `rendition`, which may be one of `most` at once.
+    /// Counts a viewer at `address` on `rendition`. The address may watch `most` different renditions at once.
     ///
     /// # Errors
-    /// Those that it watches, where there are as many and this is not among them.
+    /// The renditions that the address watches, if it has reached `most` and this is not among them.
     pub(crate) fn hold(
         &self,
         address: IpAddr,
@@ -41,7 +41,7 @@ impl Holders {
         Ok(Holder { holders: self.clone(), key })
     }
 
-    /// How many addresses and renditions there are.
+    /// The number of pairs of address and rendition.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         lock(&self.0).len()

@@ -1,4 +1,4 @@
-//! Camera name → its feed.
+//! Maps each camera's name to its feed.
 
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
@@ -26,7 +26,7 @@ impl Hub {
     /// Adds a camera that is idle at `now`, with the default bounds.
     ///
     /// # Errors
-    /// [`NameTaken`] when there is one of this name.
+    /// [`NameTaken`] if there is a camera of this name.
     pub fn add(&self, name: &str, now: SystemTime) -> Result<Arc<Feed>, NameTaken> {
         self.add_with(name, Bounds::default(), now)
     }
@@ -34,7 +34,7 @@ impl Hub {
     /// As [`add`](Self::add), with `bounds` for its viewers.
     ///
     /// # Errors
-    /// [`NameTaken`] when there is one of this name.
+    /// [`NameTaken`] if there is a camera of this name.
     pub fn add_with(&self, name: &str, bounds: Bounds, now: SystemTime) -> Result<Arc<Feed>, NameTaken> {
         let mut feeds = self.feeds.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if feeds.iter().any(|feed| feed.name() == name) {
@@ -55,7 +55,7 @@ impl Hub {
         self.feeds().into_iter().next()
     }
 
-    /// What happens to the cameras and the server.
+    /// The events of the cameras and the server.
     pub fn events(&self) -> &Events {
         &self.events
     }

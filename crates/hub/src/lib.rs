@@ -1,8 +1,8 @@
-//! Who receives a frame: a [`Channel`] per camera and rendition, one cursor per [`Subscriber`], and the [`Hub`] that finds them
-//! by name; and what happens to them, as a small channel of [`Event`]s.
+//! Who receives a frame: a [`Channel`] per camera and rendition, one cursor per [`Subscriber`], and the [`Hub`] that
+//! finds them by name. A small channel of [`Event`]s says what happens to them.
 //!
-//! A publisher never waits for a subscriber and a subscriber never waits for another. Where frames come from and how
-//! they leave does not belong here, nor do devices, sockets and clocks: times are arguments.
+//! A publisher never waits for a subscriber, and a subscriber never waits for another. Sources and outputs do not
+//! belong here, nor do devices, sockets and clocks: times are arguments.
 
 mod bell;
 mod channel;

@@ -1,7 +1,7 @@
-//! Wakes a channel's subscribers, in groups: the publisher wakes the first group itself, a thread of the channel those
-//! beyond it. So publishing costs the same for a thousand subscribers as for a few hundred.
+//! Wakes a channel's subscribers in groups. The publisher wakes the first group itself; a thread of the channel wakes
+//! the others. So publishing costs the same for a thousand subscribers as for a few hundred.
 //!
-//! Whoever is woken looks into the ring for what there is; frames and cursors do not belong here.
+//! A subscriber that wakes reads the ring itself; frames and cursors do not belong here.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -10,11 +10,11 @@ use tokio::sync::watch;
 
 use crate::channel::lock;
 
-/// Subscribers of a group. Waking so many takes some tens of microseconds, and only channels with more than that start
-/// a thread.
+/// Subscribers of a group. Waking so many takes some tens of microseconds. Only channels with more subscribers start a
+/// thread.
 const GROUP: usize = 256;
 
-/// Those who wait for the next update of one channel.
+/// The subscribers that wait for the next update of one channel.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     first: watch::Sender<()>,
@@ -38,9 +38,9 @@ struct State {
 }
 
 impl Notifier {
-    /// A place in the first group that has room. Every [`notify`](Self::notify) after this is seen by it.
+    /// A receiver in the first group that has room. Every later [`notify`](Self::notify) wakes it.
     pub(crate) fn listen(&self) -> watch::Receiver<()> {
-        // Two at once may both take the last place: the bound is not a hard one.
+        // Two concurrent calls may both take the last place of a group: the bound is not a hard one.
         if self.first.receiver_count() < GROUP {
             return self.first.subscribe();
         }
@@ -58,7 +58,7 @@ impl Notifier {
         place
     }
 
-    /// Wakes all who listen: the first group before it returns, the others soon after.
+    /// Wakes all receivers: the first group before this returns, the others soon after.
     pub(crate) fn notify(&self) {
         self.first.send_replace(());
         let mut state = lock(&self.others.state);
@@ -70,7 +70,7 @@ impl Notifier {
             drop(state);
             self.others.due.notify_one();
         } else {
-            // No thread could be started. Slow, but nobody is forgotten.
+            // The thread could not be started: wake all groups from here, which is slow but misses nobody.
             let groups = state.groups.clone();
             drop(state);
             wake(&groups);
@@ -86,7 +86,7 @@ impl Drop for Notifier {
 }
 
 impl Others {
-    /// Wakes the groups after each update, until only the first is left or the channel is gone.
+    /// Wakes the groups after each update, until only the first is left or the channel is dropped.
     fn run(&self) {
         let mut groups = Vec::new();
         while self.next_round(&mut groups) {
@@ -94,15 +94,16 @@ impl Others {
         }
     }
 
-    /// Waits for an update and gives the groups to wake; false when there is nothing more to do. The update is taken
-    /// before the groups are read: one that comes during a round, and a group that was not in it, get another.
+    /// Waits for an update, then puts the groups to wake into `groups`; false when the thread must end. It takes the
+    /// update before it reads the groups. So an update during a round causes another round, and so does a group that
+    /// joins during one.
     fn next_round(&self, groups: &mut Vec<Arc<watch::Sender<()>>>) -> bool {
         let mut state = lock(&self.state);
         while !state.is_due && !state.has_ended {
             state = self.due.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.is_due = false;
-        // Places are given under this lock, so an empty group stays empty.
+        // `listen` adds receivers under this lock, so an empty group stays empty.
         while state.groups.last().is_some_and(|group| group.receiver_count() == 0) {
             state.groups.pop();
         }
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
     use crate::{Channel, Delivery};
 
-    /// Subscribes and watches until frame number `last`, counting in `seen` each update by the way.
+    /// Subscribes and reads until frame number `last`; counts each update on the way in `seen`.
     fn watch_until(viewers: &mut JoinSet<()>, channel: &Channel, last: u64, seen: &Arc<AtomicUsize>) {
         let mut subscriber = channel.subscribe(Delivery::Latest);
         let seen = Arc::clone(seen);

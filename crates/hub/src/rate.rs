@@ -5,25 +5,26 @@ use std::time::Duration;
 
 use framecast_media::Timestamp;
 
-/// Long enough to smooth a camera's jitter, short enough that a change shows within seconds.
+/// Long enough to smooth a camera's jitter, short enough to show a change within seconds.
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// A bound for floods; at 120 frames a second the window holds 360.
+/// A bound for floods of frames; at 120 frames a second the window holds 360.
 const MAX_SAMPLES: usize = 512;
 
 /// Frames per second over the last three seconds of media time.
 #[derive(Debug, Default)]
 pub(crate) struct Rate {
     frames: VecDeque<Timestamp>,
-    /// Whether the first frame after an opening was left out: it comes at once, or late, and not at the camera's rate.
+    /// Whether the first frame after an opening was left out. That frame comes at once, or late, and not at the
+    /// camera's rate.
     is_settled: bool,
 }
 
 impl Rate {
-    /// Takes note of a frame at `pts`.
+    /// Records a frame at `pts`.
     pub(crate) fn record(&mut self, pts: Timestamp) {
         if self.frames.back().is_some_and(|last| pts < *last) {
-            // A new opening of the camera: media time began again.
+            // The camera was opened again, so media time started again.
             self.reset();
         }
         let frames = &mut self.frames;

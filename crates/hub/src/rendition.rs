@@ -1,15 +1,15 @@
-//! A smaller or lighter version of a camera's pictures, made once for all who ask for it.
+//! A camera's pictures at another size, quality or rate, made once for all viewers that ask for them.
 //!
-//! What is asked for is snapped to short lists, so that strangers cannot ask for a thousand different ones. Making the
+//! Requested values snap to short lists, so that strangers cannot ask for a thousand different renditions. Making the
 //! pictures does not belong here.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// What a rendition may be asked for: pixels of a side.
+/// The range of a requested side, in pixels.
 pub const SIDE_PX: RangeInclusive<u32> = 16..=8192;
 
-/// What a rendition may be asked for: JPEG quality.
+/// The range of a requested JPEG quality.
 pub const QUALITY: RangeInclusive<u8> = 1..=100;
 
 const WIDTHS_PX: &[u32] = &[160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840];
@@ -17,7 +17,7 @@ const HEIGHTS_PX: &[u32] = &[120, 180, 240, 360, 480, 600, 720, 900, 1080, 1440,
 const QUALITIES: &[u8] = &[30, 40, 50, 60, 70, 80, 90, 95];
 const RATES: &[u32] = &[1, 2, 5, 10, 15, 20, 25, 30, 60];
 
-/// What of a camera's pictures is made otherwise; `None` leaves it as it is.
+/// What a rendition changes about a camera's pictures; `None` leaves the camera's own value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Rendition {
     width_px: Option<u32>,
@@ -27,27 +27,27 @@ pub struct Rendition {
 }
 
 impl Rendition {
-    /// At most this wide, at the next width of the list; with [`height`](Self::with_height) too, within both. The
-    /// proportions stay, and nothing is enlarged.
+    /// At most this wide, rounded up to the next width of the list. With [`height`](Self::with_height) too, the picture
+    /// fits within both. The proportions stay, and nothing is enlarged.
     #[must_use]
     pub fn with_width(self, width_px: u32) -> Self {
         Self { width_px: Some(next(WIDTHS_PX, width_px)), ..self }
     }
 
-    /// At most this high, at the next height of the list.
+    /// At most this high, rounded up to the next height of the list.
     #[must_use]
     pub fn with_height(self, height_px: u32) -> Self {
         Self { height_px: Some(next(HEIGHTS_PX, height_px)), ..self }
     }
 
-    /// Coded at this JPEG quality, 1 to 100, or the nearest of the list.
+    /// Coded at this JPEG quality, 1 to 100, rounded to the nearest of the list.
     #[must_use]
     pub fn with_quality(self, quality: u8) -> Self {
         let nearest = QUALITIES.iter().copied().min_by_key(|known| known.abs_diff(quality));
         Self { quality: nearest, ..self }
     }
 
-    /// At most this many pictures a second, at the next rate of the list; none above the highest.
+    /// At most this many pictures a second, rounded up to the next rate of the list; no limit above the highest.
     #[must_use]
     pub fn with_fps(self, fps: f64) -> Self {
         Self { fps: RATES.iter().copied().find(|rate| f64::from(*rate) >= fps), ..self }
@@ -73,18 +73,18 @@ impl Rendition {
         self.fps
     }
 
-    /// Whether the pictures differ from the camera's own, and not their rate alone.
+    /// Whether the rendition changes the pictures themselves, and not only their rate.
     pub fn changes_pictures(&self) -> bool {
         self.width_px.is_some() || self.height_px.is_some() || self.quality.is_some()
     }
 
-    /// Whether nothing is asked for: the camera's own pictures.
+    /// Whether it changes nothing: the camera's own pictures.
     pub fn is_original(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The least of `list` that is not less than `wanted`; its last for more.
+/// The least value of `list` that is at least `wanted`, or the last one.
 fn next(list: &[u32], wanted: u32) -> u32 {
     list.iter().copied().find(|known| *known >= wanted).unwrap_or(list[list.len() - 1])
 }

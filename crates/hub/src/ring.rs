@@ -1,13 +1,14 @@
-//! The frames that a channel holds: the last keyframe and what follows it, and more only for those who read in order.
+//! The frames that a channel holds: the last keyframe and what follows it, and older ones only while someone reads in
+//! order.
 
 use std::collections::VecDeque;
 
 use framecast_media::Frame;
 
-/// A bound for codings whose keyframes are far apart, or never come: half a minute of good video.
+/// A bound for sources whose keyframes are far apart or never come: half a minute of good video.
 const MAX_GOP_BYTES: usize = 32 * 1024 * 1024;
 
-/// Frames numbered from 1, oldest first, without gaps; and what stands in their place while the camera is not live.
+/// Frames numbered from 1, oldest first, without gaps; and what the channel shows instead while the camera is not live.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     frames: VecDeque<Held>,
@@ -16,32 +17,32 @@ pub(crate) struct Ring {
     newest: u64,
     standing: Standing,
     has_ended: bool,
-    /// Frames and notices so far.
+    /// The number of frames and slates so far.
     updates: u64,
-    /// How often it was suspended.
+    /// How often the channel was suspended.
     life: u64,
 }
 
 #[derive(Debug, Clone)]
 struct Held {
-    /// Number of this update among all frames and notices of the channel.
+    /// Number of this update among all frames and slates of the channel.
     sequence: u64,
     frame: Frame,
 }
 
-/// What a reader of the newest is shown.
+/// What a reader of the newest sees.
 #[derive(Debug, Default)]
 enum Standing {
     /// The newest frame.
     #[default]
     Newest,
-    /// Nothing: the newest frame is old and must not pass for live.
+    /// Nothing: the newest frame is too old to pass for live.
     Nothing,
-    /// A notice that says why there is no picture.
+    /// A slate that says why there is no picture.
     Notice(Held),
 }
 
-/// Where a reader is: the number of the last frame, and of the last update, that it has seen.
+/// The position of a reader: the number of the last frame, and of the last update, that it has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
     pub(crate) frame: u64,
@@ -49,7 +50,7 @@ pub(crate) struct Cursor {
 }
 
 impl Ring {
-    /// Adds a frame; with `keep_bytes` above zero, older pictures stay for in-order readers within that bound.
+    /// Adds a frame. Older frames up to `keep_bytes` stay for in-order readers; 0 keeps none.
     pub(crate) fn push(&mut self, frame: Frame, keep_bytes: usize) {
         self.newest += 1;
         self.updates += 1;
@@ -59,13 +60,13 @@ impl Ring {
         self.trim(keep_bytes);
     }
 
-    /// Puts up a notice, which stands until the next frame.
+    /// Shows a slate until the next frame.
     pub(crate) fn put_notice(&mut self, frame: Frame) {
         self.updates += 1;
         self.standing = Standing::Notice(Held { sequence: self.updates, frame });
     }
 
-    /// Shows nothing to new readers of the newest until the next frame or notice.
+    /// Shows nothing to readers of the newest until the next frame or slate.
     pub(crate) fn suspend(&mut self) {
         self.standing = Standing::Nothing;
         self.life += 1;
@@ -75,7 +76,7 @@ impl Ring {
         self.life
     }
 
-    /// Nothing more will come.
+    /// No update comes after this.
     pub(crate) fn end(&mut self) {
         self.has_ended = true;
     }
@@ -93,7 +94,7 @@ impl Ring {
         self.frames.back().map(|held| &held.frame)
     }
 
-    /// What a reader of the newest sees next and where it then is: the standing notice, else the newest frame.
+    /// What a reader of the newest sees next, with its new cursor: the slate that is shown, else the newest frame.
     pub(crate) fn latest_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
         let (held, is_notice) = match &self.standing {
             Standing::Newest => (self.frames.back()?, false),
@@ -104,8 +105,8 @@ impl Ring {
         (held.sequence > cursor.sequence).then(|| (held.frame.clone(), is_notice, at))
     }
 
-    /// The frame after `cursor` for a reader in order; at its start and after an overrun the oldest keyframe that is
-    /// held.
+    /// The frame after `cursor` for an in-order reader. At its start, and after an overrun, the oldest keyframe in the
+    /// ring.
     pub(crate) fn next_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
         let oldest = self.oldest();
         let wanted = cursor.frame + 1;
@@ -115,10 +116,10 @@ impl Ring {
         Some((held.frame.clone(), false, Cursor { frame: number, sequence: held.sequence }))
     }
 
-    /// The cursor from which a new reader sees what is held.
+    /// The cursor from which a new reader sees what the ring holds.
     pub(crate) fn start(&self, is_in_order: bool) -> Cursor {
         let newest_before = if is_in_order {
-            // From the newest keyframe on.
+            // An in-order reader starts at the newest keyframe.
             let back = self.frames.iter().rev().position(|held| held.frame.is_keyframe);
             self.newest.saturating_sub(back.map_or(0, |back| back as u64 + 1))
         } else {
@@ -127,7 +128,7 @@ impl Ring {
         Cursor { frame: newest_before, sequence: 0 }
     }
 
-    /// Number of the oldest frame that is held; that of the next one when none is.
+    /// Number of the oldest frame in the ring; the number of the next frame if the ring is empty.
     fn oldest(&self) -> u64 {
         self.newest + 1 - self.frames.len() as u64
     }
@@ -141,11 +142,11 @@ impl Ring {
             .map(|(n, _)| n)
     }
 
-    /// Drops what nobody may ask for again. The newest keyframe and what follows stay as long as they are within
-    /// bounds, the newest frame always.
+    /// Drops frames that no reader may ask for. The newest keyframe and the frames after it stay while they are within
+    /// bounds. The newest frame always stays.
     fn trim(&mut self, keep_bytes: usize) {
         let last_keyframe = self.frames.iter().rposition(|held| held.frame.is_keyframe);
-        // Without any keyframe nobody can start here: hold no more than is asked for.
+        // Without a keyframe no reader can start here: keep only `keep_bytes`.
         let droppable = last_keyframe.unwrap_or(self.frames.len() - 1);
         for _ in 0..droppable {
             if self.held_bytes <= keep_bytes {
@@ -176,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// The numbers of the frames that a reader in order gets from `cursor` on.
+    /// The numbers of the frames that an in-order reader gets from `cursor` on.
     fn read(ring: &Ring, cursor: &mut Cursor) -> Vec<u64> {
         let mut numbers = Vec::new();
         while let Some((frame, _, next)) = ring.next_after(*cursor) {
@@ -232,7 +233,7 @@ mod tests {
             ring.push(keyframe(number, 1000, 1 << 20), 0);
             assert!(ring.held_bytes <= MAX_GOP_BYTES);
         }
-        // Its only keyframe had to go, and without it nobody can start.
+        // The only keyframe had to go, and no reader can start without it.
         assert_eq!(held(&ring), [39]);
     }
 

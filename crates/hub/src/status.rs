@@ -1,18 +1,18 @@
-//! What a camera is doing, as its viewers are told.
+//! What a camera is doing, as its viewers see it.
 
 use std::fmt;
 use std::time::SystemTime;
 
-/// Where a camera is in its life.
+/// The states of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// Closed, because nobody watches.
     Idle,
-    /// Being opened for a viewer; no frame yet.
+    /// A viewer came and the camera is being opened; no frame yet.
     Opening,
-    /// Frames are coming.
+    /// The camera delivers frames.
     Live,
-    /// It failed and is tried again.
+    /// The camera failed; the supervisor tries it again.
     Lost,
 }
 
@@ -34,16 +34,17 @@ impl fmt::Display for State {
     }
 }
 
-/// A camera's state with its circumstances.
+/// A camera's state and its details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Where the camera is in its life.
+    /// The state of the camera.
     pub state: State,
-    /// Wall clock since when.
+    /// Since when, by the wall clock.
     pub since: SystemTime,
-    /// Why it is lost, or what one that is being opened waits for, secrets masked; `None` in other states.
+    /// Why the camera is lost, or what it waits for while it is being opened, with secrets masked; `None` in other
+    /// states.
     pub reason: Option<String>,
-    /// Wall clock of the next attempt to open it; `None` unless lost.
+    /// When the supervisor tries again, by the wall clock; `None` unless lost.
     pub next_try: Option<SystemTime>,
 }
 

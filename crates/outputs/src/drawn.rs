@@ -1,4 +1,5 @@
-//! Refusals as pictures, for an `<img>`, which shows no sentence. When one is due, and what it says, does not belong here.
+//! Refusals as pictures, for an `<img>`, which cannot show text. The caller decides when to refuse, and with which
+//! text.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -13,8 +14,8 @@ const WIDTH_PX: u32 = 640;
 const HEIGHT_PX: u32 = 360;
 const QUALITY: u8 = 75;
 
-/// A JPEG that says `headline` and `lines` of what is called `title`; `None` where it cannot be encoded. Costs as much as
-/// encoding a picture: keep it.
+/// A JPEG that shows `headline` and `lines` under `title`; `None` if it cannot be encoded. Costs as much as encoding a
+/// picture, so the caller should cache it.
 pub fn picture(title: &str, headline: &str, lines: &[&str]) -> Option<Bytes> {
     let notice = draw::Notice {
         camera: title,
@@ -37,8 +38,7 @@ pub fn answer(status: StatusCode, picture: Bytes) -> Response {
     response
 }
 
-/// Whether a client asks for pictures before anything else, as an `<img>` does; programs that take whatever comes get the
-/// sentence.
+/// Whether a client prefers pictures to all else, as an `<img>` does. Clients that accept anything get the text.
 pub fn wants_pictures(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     accept.trim_start().starts_with("image/")

@@ -1,9 +1,9 @@
-//! How a handler gets the client's socket once HTTP is done with it.
+//! How a handler takes over the client's socket from HTTP (a hijack).
 //!
-//! hyper parses the request, the router authorises and answers it, and the answer's head is sent. A handler that wants to
-//! write the rest itself leaves word in the request's [`Handover`]; the server that owns the connection then gives it the
-//! socket. A server that cannot do that (TLS, HTTP/2, another program's) puts no handover into its requests, and the
-//! handler answers by a body. Reading requests does not belong here.
+//! hyper parses the request, the router authorises and answers it, and hyper sends the head of the response. A handler
+//! that wants to write the rest itself leaves a callback in the request's [`Handover`]. The server that owns the
+//! connection then calls it with the socket. A server that cannot hand over sockets (TLS, HTTP/2, another program's)
+//! puts no [`Handover`] into its requests, and the handler answers with a body. Reading requests does not belong here.
 
 use std::any::Any;
 use std::fmt;
@@ -17,35 +17,35 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// What is done with a socket that was handed over. Must not block; runs within a Tokio runtime.
+/// The callback that receives the socket. It must not block; it runs within a Tokio runtime.
 pub type Taker = Box<dyn FnOnce(Taken) + Send>;
 
-/// What must be held as long as a connection lives: its place among those that may be open at once.
+/// A permit that the new owner holds while the connection lives: it counts among the open connections.
 pub type Place = Box<dyn Any + Send>;
 
-/// The word that a handler leaves for the server: who takes the socket. One per connection, in the extensions of all its
-/// requests.
+/// Where a handler leaves its callback for the server. The server makes one per connection and puts it into the
+/// extensions of all requests of that connection.
 #[derive(Clone, Default)]
 pub struct Handover(Arc<Mutex<Option<Taker>>>);
 
 impl Handover {
-    /// One without a taker.
+    /// A [`Handover`] without a callback.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for the socket after the answer's head was sent. The answer must either be of HTTP/1.0 and have an empty body
+    /// Asks for the socket after the response head is sent. The response must either be HTTP/1.0 and have an empty body
     /// of unknown length, so that nothing follows the head, or have status 101.
     pub fn leave(&self, taker: impl FnOnce(Taken) + Send + 'static) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(taker));
     }
 
-    /// Whether someone asked for the socket.
+    /// Whether a handler asked for the socket.
     pub fn has_taker(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Who is to have the socket, if anyone; for the server.
+    /// The callback, if a handler left one; for the server.
     pub fn take(&self) -> Option<Taker> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -59,11 +59,11 @@ impl fmt::Debug for Handover {
 
 /// A connection that was handed over.
 pub struct Taken {
-    /// The client's socket. The answer's head is sent.
+    /// The client's socket. hyper has sent the head of the response.
     pub socket: Socket,
-    /// What the client sent after its request's head, and hyper has read.
+    /// The bytes after the request's head that hyper has already read.
     pub read: Bytes,
-    /// To be dropped when the connection has ended.
+    /// The connection permit, to be dropped when the connection ends.
     pub place: Place,
 }
 
@@ -76,9 +76,9 @@ impl fmt::Debug for Taken {
 /// A client's socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// From the network.
+    /// A client over the network.
     Tcp(TcpStream),
-    /// From this machine.
+    /// A client on this machine.
     Unix(UnixStream),
 }
 
@@ -95,11 +95,11 @@ impl From<UnixStream> for Socket {
 }
 
 impl Socket {
-    /// Ends the connection so that the client sees an error, and not an end; what is still to be sent is lost. A UNIX socket
-    /// has no such thing.
+    /// Resets the connection: the client sees an error instead of an end of stream, and unsent data is lost. A UNIX
+    /// socket cannot be reset.
     ///
     /// # Errors
-    /// What the system says.
+    /// The error of the system.
     pub fn reset(self) -> io::Result<()> {
         match &self {
             Self::Tcp(stream) => Ok(rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?),
@@ -108,7 +108,7 @@ impl Socket {
     }
 }
 
-/// Calls `$method` of whichever stream it is.
+/// Calls `$method` of the stream, whichever kind it is.
 macro_rules! either {
     ($socket:expr, $stream:ident => $call:expr) => {
         match $socket {

@@ -1,8 +1,8 @@
 //! How frames leave: one module per output, each a function that returns routes.
 //!
-//! An output subscribes to a channel of the [`Hub`](framecast_hub::Hub) and writes what it is given into a
-//! response. What kind of camera the pictures come from does not belong here, nor do configuration files, accounts
-//! and listeners.
+//! An output subscribes to a channel of the [`Hub`](framecast_hub::Hub) and writes its frames into a response. An
+//! output does not know what kind of camera the pictures come from. Configuration files, accounts and listeners do not
+//! belong here either.
 
 pub mod drawn;
 mod handover;
@@ -32,13 +32,13 @@ pub use refusal::Refusal;
 pub use seldom::Seldom;
 pub use viewers::{Ending, Figures, Full, Limit, Limits, Record, Via, Viewer, Viewers};
 
-/// What a camera's pictures may be asked with.
+/// The methods that a camera's picture paths allow.
 const METHODS: &str = "GET, HEAD, OPTIONS";
 
-/// Live pictures are never to be kept by a browser or a proxy.
+/// Browsers and proxies must never cache live pictures.
 const NO_STORE: &str = "no-store, no-cache, must-revalidate";
 
-/// When a client that was refused for now should ask again, in seconds.
+/// When a refused client should ask again, in seconds.
 const RETRY_AFTER: &str = "5";
 
 /// Answers OPTIONS.
@@ -46,8 +46,7 @@ async fn options() -> Response {
     (StatusCode::NO_CONTENT, [(header::ALLOW, HeaderValue::from_static(METHODS))]).into_response()
 }
 
-/// `text` as it can stand in a path's segment or a header's parameter: percent-encoded but for what RFC 3986 §2.3 leaves
-/// as it is.
+/// `text` percent-encoded for a path segment or a header parameter; RFC 3986 §2.3 lists the characters that stay.
 pub fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -68,12 +67,12 @@ fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     })
 }
 
-/// The body of an answer to HEAD whose length is known only with the picture: none is told.
+/// The body of an answer to HEAD whose length is known only with the picture: the answer has no `Content-Length`.
 fn unknown_length() -> Body {
     Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
 }
 
-/// `time` as `X-Timestamp` has it: unix seconds with six decimals.
+/// `time` in the format of `X-Timestamp`: unix seconds with six decimals.
 fn x_timestamp(time: SystemTime) -> String {
     framecast_media::container::multipart::write_unix_seconds(time)
 }

@@ -1,25 +1,26 @@
-//! Who asks.
+//! The client's address.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::Extensions;
 
-/// The part of an IPv6 address that one client is given, in bits; the rest is its own to choose.
+/// The prefix of an IPv6 address that a provider gives to one client, in bits; the client chooses the rest.
 const CLIENT_BITS: u32 = 64;
 
-/// The client's address, in its requests' extensions; none over a UNIX socket.
+/// The client's address, in the extensions of its requests; `None` over a UNIX socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub Option<IpAddr>);
 
 impl Peer {
-    /// The address of the client whose request has these extensions; none where the server did not say.
+    /// The address of the client whose request has these extensions; `None` if the server did not set it.
     pub fn of(extensions: &Extensions) -> Option<IpAddr> {
         extensions.get::<Self>().and_then(|peer| peer.0)
     }
 }
 
-/// What stands for `address` where clients are counted: itself, but of an IPv6 address the first 64 bits, since a client
-/// has all that begin with them. Link-local addresses (fe80::/10) all begin with the same ones, and are told apart.
+/// The key under which limits count `address`: the address itself, or the first 64 bits of an IPv6 address, since one
+/// client has all addresses that begin with them. Link-local addresses (fe80::/10) all begin with the same bits, so
+/// they count one by one.
 pub fn client_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() => {
@@ -29,7 +30,7 @@ pub fn client_key(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The network that is one client, where that is more than `address` alone.
+/// The network that counts as one client, if that is more than `address` alone.
 pub fn client_network(address: IpAddr) -> Option<String> {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() && !address.is_loopback() => {

@@ -11,13 +11,14 @@ use serde::Serialize;
 
 use crate::{Full, RETRY_AFTER};
 
-/// A request that cannot be answered: a status and a sentence that says what is wrong, as `{"error": "…"}`.
-/// It is also in its answer's extensions, for who gives it another form.
+/// A request that cannot be answered: a status and a message that says what is wrong, as `{"error": "…"}`. The value is
+/// also in its answer's extensions, so that other layers can give it another form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
-    /// What is wrong, for a person. What it quotes may have any character; hidden ones are escaped where it is shown.
+    /// What is wrong, for a person. It may quote any characters of the request; the code that displays it escapes
+    /// hidden ones.
     pub message: String,
 }
 
@@ -27,38 +28,38 @@ struct Body<'a> {
 }
 
 impl Refusal {
-    /// 400: a query parameter that is of no use.
+    /// 400: an invalid query parameter.
     pub fn bad_parameter(name: &str, value: &str, expected: &str) -> Self {
         let message = format!("{name}={value}: {expected}");
         Self { status: StatusCode::BAD_REQUEST, message }
     }
 
-    /// 404: a camera that the hub does not have.
+    /// 404: the hub has no such camera.
     pub fn no_such_camera(name: &str, hub: &Hub) -> Self {
         let known: Vec<String> = hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
         let message = format!("no camera `{name}`; there are: {}", known.join(", "));
         Self { status: StatusCode::NOT_FOUND, message }
     }
 
-    /// 503: a rendition more than there may be.
+    /// 503: the limit on renditions is reached.
     pub fn too_many_renditions(error: TooManyRenditions) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
     }
 
-    /// 503: a viewer more than there may be.
+    /// 503: a limit on viewers is reached.
     pub fn full(full: &Full) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, message: full.to_string() }
     }
 
-    /// 429: more than may come, until `wait` is over.
+    /// 429: the client must wait for `wait`.
     pub fn too_many(message: String, wait: Duration) -> Response {
-        // A client that comes a moment too early would be refused again.
+        // Rounded up: a client that comes a moment too early would be refused again.
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         let headers = [(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))];
         (headers, Self { status: StatusCode::TOO_MANY_REQUESTS, message }).into_response()
     }
 
-    /// 404: a hub without any camera.
+    /// 404: the hub has no camera at all.
     pub fn no_camera() -> Self {
         let message = "no camera is configured".to_owned();
         Self { status: StatusCode::NOT_FOUND, message }

@@ -1,7 +1,7 @@
 //! Which rendition of a camera a request asks for: `?width=`, `?height=`, `?quality=` and, for streams, `?fps=`.
 //!
-//! Numbers out of range are refused with the range; those within it are snapped to the hub's short lists. Where there are
-//! as many renditions as there may be, one of those that are made can stand in for another.
+//! A number out of its range is refused, with the range in the message. A number within it snaps to the hub's short
+//! lists. If the limit on renditions is reached, one that already exists can replace the requested one.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,13 +12,13 @@ use framecast_media::Codec;
 
 use crate::{Refusal, parameter};
 
-/// The least and greatest rate that can be asked for.
+/// The range of a requested rate, in pictures a second.
 pub(crate) const FPS: RangeInclusive<f64> = 0.01..=1000.0;
 
-/// The rendition that `query` asks for, its rate left out.
+/// The rendition that `query` asks for, without its rate.
 ///
 /// # Errors
-/// A number out of its range, or no number.
+/// If a parameter is no number, or out of its range.
 pub(crate) fn pictures(query: &str) -> Result<Rendition, Refusal> {
     let mut rendition = Rendition::default();
     if let Some(width) = number(query, "width", SIDE_PX, "pixels")? {
@@ -33,20 +33,20 @@ pub(crate) fn pictures(query: &str) -> Result<Rendition, Refusal> {
     Ok(rendition)
 }
 
-/// The rendition that `query` asks for, and the most pictures per second, of a stream of `feed`.
+/// The rendition that `query` asks for, and the most pictures per second, for a stream of `feed`.
 ///
 /// # Errors
-/// A number out of its range, or no number.
+/// If a parameter is no number, or out of its range.
 pub(crate) fn stream(query: &str, feed: &Feed) -> Result<(Rendition, Option<f64>), Refusal> {
     let rendition = pictures(query)?;
     let fps = number(query, "fps", FPS, "a number")?;
     Ok((at_rate(rendition, fps, feed), fps))
 }
 
-/// `rendition` of `feed` for a viewer who takes at most `fps` pictures a second.
+/// `rendition` of `feed` for a viewer that takes at most `fps` pictures a second.
 pub(crate) fn at_rate(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Rendition {
-    // Coded pictures as they are can be left out viewer by viewer; where each costs an encoder's work, those that nobody
-    // sees are not made.
+    // A stream can drop coded pictures for each viewer. But if each picture costs an encoder's work, the encoder should
+    // make only those that someone sees.
     let is_encoded = rendition.changes_pictures() || is_raw(feed);
     match fps {
         Some(fps) if is_encoded => rendition.with_fps(fps),
@@ -54,15 +54,15 @@ pub(crate) fn at_rate(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Re
     }
 }
 
-/// Whether the camera gives raw pictures, as far as is known.
+/// Whether the camera gives raw pictures; false while that is unknown.
 fn is_raw(feed: &Feed) -> bool {
     feed.source().newest().is_some_and(|frame| frame.format.codec != Codec::Jpeg)
 }
 
-/// The least of the renditions that are `made` that is no smaller than the one `wished` and at least half as fast; the
-/// camera's own pictures, which are always to be had, where there is none.
+/// The smallest of the renditions `made` that is no smaller than `wished` and at least half as fast. If there is none,
+/// the camera's own pictures, which are always there.
 pub(crate) fn nearest(made: &[Rendition], wished: Rendition) -> Rendition {
-    // What is left out is as the camera has it: no less than anything.
+    // What a rendition leaves open is the camera's own value, which is the largest.
     let bounds = |rendition: Rendition| {
         let [width, height, fps] = [rendition.width_px(), rendition.height_px(), rendition.fps()];
         [width, height, fps].map(|bound| bound.unwrap_or(u32::MAX))

@@ -1,12 +1,12 @@
-//! Warnings that may come by the thousand, told at most once a minute each.
+//! Rate limits for warnings that may come by the thousand: at most one a minute of each kind.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long nothing more is told of the same.
+/// How long further warnings of the same kind are suppressed.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// One kind of warning: when it was told, and how often there was reason to since.
+/// One kind of warning: when it was last logged, and how many were suppressed since.
 #[derive(Debug, Default)]
 pub struct Seldom(Mutex<State>);
 
@@ -17,7 +17,7 @@ struct State {
 }
 
 impl Seldom {
-    /// There is reason to warn now. Where it may be told: how often there was since it was told before, this time
+    /// Records an occurrence. If a warning may be logged now: the number of occurrences since the last one, this one
     /// included.
     pub fn occurs(&self) -> Option<u64> {
         self.occurs_at(Instant::now())

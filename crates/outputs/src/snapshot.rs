@@ -1,4 +1,4 @@
-//! One picture: `/cameras/{name}/snapshot.jpg`.
+//! One picture by HTTP: `/cameras/{name}/snapshot.jpg`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use crate::{NO_STORE, Peer, Refusal, client_key, parameter, percent_encoded, rendition, x_timestamp};
 
-/// How single pictures are answered.
+/// How snapshots are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// How long a request waits for a camera that must first be opened, or for a picture that is fresh enough.
+    /// How long a request waits for a camera that must first be opened, or for a picture that is new enough.
     pub wait: Duration,
 }
 
@@ -31,16 +31,16 @@ impl Default for Config {
 /// Which picture is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Wish {
-    /// How old a held picture may be; nothing at all is one captured after the request. `None` for the newest of a live
-    /// camera, and the first of any other.
+    /// The greatest age of a picture in memory. Zero asks for one that is captured after the request. `None` asks for
+    /// the newest of a live camera, and for the first of any other.
     pub max_age: Option<Duration>,
-    /// What is made of it.
+    /// The rendition to make of it.
     pub rendition: Rendition,
-    /// Who asks: an address may have half of a camera's renditions.
+    /// The client's address, for the limit: an address may have half of a camera's renditions.
     pub peer: Option<IpAddr>,
 }
 
-/// The longest age that can be asked for: a day.
+/// The longest age that a client can ask for: a day.
 const MAX_AGE_SECONDS: f64 = 86_400.0;
 
 #[derive(Clone)]
@@ -51,10 +51,10 @@ struct Snapshots {
 
 /// `/cameras/{name}/snapshot.jpg` and, for the default camera, `/snapshot.jpg`.
 ///
-/// A live camera answers with its newest picture, any other is opened and answers with its first. `?max_age=5`
-/// takes a picture that is at most 5 seconds old, without opening the camera where one is held; `?max_age=0` waits
-/// for one that is captured after the request. While the camera is lost the answer is 503 with the drawn picture
-/// that says why. `?width=`, `?height=` and `?quality=` ask for a rendition, for which the camera is always opened.
+/// A live camera answers with its newest picture; any other is opened and answers with its first. `?max_age=5` accepts
+/// a picture that is at most 5 seconds old, and does not open the camera if there is one in memory. `?max_age=0` waits
+/// for a picture that is captured after the request. While the camera is lost, the answer is 503 with the slate that
+/// says why. `?width=`, `?height=` and `?quality=` ask for a rendition, for which the camera is always opened.
 pub fn routes(hub: Hub, config: Config) -> Router {
     Router::new()
         .route("/snapshot.jpg", get(default_camera).options(crate::options))
@@ -110,29 +110,29 @@ impl Snapshots {
     }
 }
 
-/// The picture that `wish` asks for. A camera that must be opened, or has none that is fresh enough, is waited for as
-/// long as `wait`; a notice is the answer of one that is lost. Cancel safe.
+/// The picture that `wish` asks for. Waits at most `wait` for a camera that must be opened or has no picture that is
+/// new enough. A lost camera answers with its slate. Cancel safe.
 ///
 /// # Errors
-/// 503: there was neither a picture nor a notice, or the rendition is one too many.
+/// 503: there was neither a picture nor a slate, or the limit on renditions is reached.
 pub async fn take(feed: &Arc<Feed>, wish: Wish, wait: Duration) -> Result<Update, Refusal> {
     let held = if wish.rendition.is_original() { held(feed, wish.max_age) } else { None };
     let Some(update) = held else { return fresh(feed, wish, wait).await };
     if feed.status().state == State::Live {
-        // Come and gone at once: whoever asks again and again keeps the camera open.
+        // A short subscription: a client that asks again and again keeps the camera open.
         drop(feed.channel().subscribe(Delivery::Latest));
     }
     Ok(update)
 }
 
-/// Opens the camera, if it is not open, and waits for a picture that may be shown.
+/// Opens the camera if needed, and waits for a picture that may be shown.
 async fn fresh(feed: &Feed, wish: Wish, wait: Duration) -> Result<Update, Refusal> {
     let subscriber = feed.watch_from(wish.peer.map(client_key), wish.rendition, Delivery::Latest);
     let mut subscriber = subscriber.map_err(Refusal::too_many_renditions)?;
     let oldest = wish.max_age.and_then(|age| SystemTime::now().checked_sub(age));
     match timeout(wait, next_picture(feed, &mut subscriber, oldest)).await {
         Ok(Some(update)) => Ok(update),
-        // What stands now says why there is nothing better.
+        // The slate that is shown now says why there is no picture.
         Ok(None) | Err(_) => subscriber.current().filter(|update| update.is_notice).ok_or_else(|| {
             let message = format!("{}: no picture within {wait:?}", feed.name());
             Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message }
@@ -140,7 +140,8 @@ async fn fresh(feed: &Feed, wish: Wish, wait: Duration) -> Result<Update, Refusa
     }
 }
 
-/// The next picture captured at `oldest` or later; also the notice of a camera that is lost, now or before one comes.
+/// The next picture captured at `oldest` or later. Also the slate of a camera that is lost, or becomes so while this
+/// waits.
 async fn next_picture(
     feed: &Feed,
     subscriber: &mut Subscriber,
@@ -159,7 +160,7 @@ async fn next_picture(
     }
 }
 
-/// The newest picture that is held, if it is one that this request takes.
+/// The newest picture in memory, if the request accepts its age.
 fn held(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
     let frame = feed.channel().newest()?;
     let is_taken = match max_age {
@@ -167,7 +168,7 @@ fn held(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
             let age = SystemTime::now().duration_since(frame.captured_at).unwrap_or_default();
             age <= max_age && !max_age.is_zero()
         }
-        // What was encoded of a raw camera while someone watched is not the newest any more.
+        // A picture that was encoded of a raw camera while someone watched is not the newest any more.
         None => {
             let newest = feed.source().newest()?;
             feed.status().state == State::Live && newest.data.as_ptr() == frame.data.as_ptr()
@@ -176,7 +177,7 @@ fn held(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
     is_taken.then_some(Update { frame, is_notice: false, sequence: 0 })
 }
 
-/// Under which name the picture is saved: the camera's, in the form for names beyond ASCII (RFC 8187 §3.2).
+/// The file name for saving: the camera's name, in the form for names beyond ASCII (RFC 8187 §3.2).
 fn disposition(camera: &str) -> HeaderValue {
     let value = format!("inline; filename*=UTF-8''{}.jpg", percent_encoded(camera));
     HeaderValue::try_from(value).expect("percent-encoded text is a header value")
@@ -230,7 +231,7 @@ mod tests {
             Self { routes: routes(hub, Config { wait: WAIT }), feed }
         }
 
-        /// Status and number of the picture of a snapshot; number 0 for an answer without one.
+        /// The status of a snapshot and the number in its picture; 0 for an answer without a picture.
         async fn take(&self, query: &str) -> (u16, u64) {
             let request = Request::get(format!("/snapshot.jpg{query}")).body(Body::empty()).unwrap();
             let response = self.routes.clone().oneshot(request).await.unwrap();
@@ -239,7 +240,7 @@ mod tests {
             (status, number_of(&body).unwrap_or(0))
         }
 
-        /// A snapshot that has to wait, and what happens meanwhile.
+        /// A snapshot that has to wait, while `happens` runs.
         async fn take_while(&self, query: &str, happens: impl FnOnce(&Feed)) -> (u16, u64) {
             let waits = async {
                 let mut demand = self.feed.channel().demand();

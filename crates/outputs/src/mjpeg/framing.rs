@@ -1,4 +1,4 @@
-//! How parts are framed for the browser that asks.
+//! How the parts of a stream are framed for each browser.
 
 use axum::http::{HeaderMap, header};
 
@@ -9,13 +9,13 @@ use crate::{Refusal, parameter};
 pub enum Framing {
     /// Headers (with `Content-Length` and `X-Timestamp`), picture, boundary.
     Standard,
-    /// Picture, boundary, headers of the next part: Chromium paints a part only when the headers of the next one
-    /// arrive (crbug 527446), so they come ahead, and can then say nothing of the picture that will follow.
+    /// Picture, boundary, headers of the next part. Chromium paints a part only when the headers of the next one arrive
+    /// (crbug 527446), so they are sent in advance. They can therefore say nothing about the picture that will follow.
     Advance,
 }
 
 impl Framing {
-    /// The framing for the client that sent `headers`; `?advance_headers=1` or `=0` decides over it.
+    /// The framing for the client that sent `headers`; `?advance_headers=1` or `=0` overrides it.
     ///
     /// # Errors
     /// A value of `advance_headers` that is neither yes nor no.
@@ -34,8 +34,8 @@ impl Framing {
     }
 }
 
-/// Whether a page's script asks, which takes the stream apart by itself and wants `Content-Length` for it: a browser that
-/// is to paint says so in `Accept`, and `fetch` takes anything.
+/// Whether a page's script asks. A script parses the stream itself and needs `Content-Length` for that. A browser that
+/// asks for an `<img>` lists picture types in `Accept`; `fetch` accepts anything.
 fn is_script(headers: &HeaderMap) -> bool {
     headers.get(header::ACCEPT).is_some_and(|accept| accept == "*/*")
 }
@@ -44,8 +44,8 @@ fn is_script(headers: &HeaderMap) -> bool {
 fn is_chromium(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let user_agent = text(header::USER_AGENT);
-    // Brands are sent by Chromium alone, and over https only; the user agent works everywhere. Chrome on iOS calls
-    // itself CriOS and paints as WebKit does.
+    // Only Chromium sends brands, and only over https; the user agent works everywhere. Chrome on iOS calls itself
+    // CriOS and paints as WebKit does.
     text(header::HeaderName::from_static("sec-ch-ua")).contains("Chromium")
         || ["Chrome/", "Chromium/"].iter().any(|brand| user_agent.contains(brand))
 }

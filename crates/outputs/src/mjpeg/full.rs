@@ -1,4 +1,4 @@
-//! The answer to a viewer for whom there is no place: 503, as a picture where pictures are wanted.
+//! The answer to a viewer beyond a limit: 503, as a picture for clients that want pictures.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use crate::{Full, RETRY_AFTER, Refusal, drawn};
 
-/// Texts are few (one for each limit and camera), but addresses may be many.
+/// There are few texts (one for each limit and camera), but there may be many addresses.
 const MAX_PICTURES: usize = 16;
 
-/// The pictures that were drawn so far, by what they say: drawing costs more than refusing.
+/// A cache of the drawn pictures by their text: drawing costs more than refusing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pictures(Arc<Mutex<BTreeMap<(String, String), Bytes>>>);
 
@@ -20,7 +20,7 @@ impl Pictures {
     /// The answer to a client that sent `headers`.
     ///
     /// # Errors
-    /// The answer for a client that wants no picture, or when none can be drawn.
+    /// The answer for a client that wants no picture, or if the picture cannot be drawn.
     pub(crate) fn answer(&self, full: &Full, camera: &str, headers: &HeaderMap) -> Result<Response, Refusal> {
         let picture = if drawn::wants_pictures(headers) { self.picture(full, camera) } else { None };
         let Some(picture) = picture else { return Err(Refusal::full(full)) };

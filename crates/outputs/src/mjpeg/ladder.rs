@@ -1,52 +1,54 @@
-//! Which size a viewer is sent that asked for pictures to fit its link: more pictures of a smaller size beat one large
+//! Picks the size for a viewer that asked for pictures to fit its link: more small pictures are better than one large
 //! picture a second.
 //!
-//! A [`Ladder`] is told what was sent and what the link carries, and says when to go down or up. It reads no clock; that
-//! there is nothing between its rungs, and how a change is made, is told elsewhere.
+//! A [`Ladder`] takes the sizes of the sent pictures and what the link carries, and says when to go down or up. It
+//! reads no clock. The stream decides how to switch between rungs.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Widths below that of the camera, in pixels.
+/// Widths below the camera's own, in pixels.
 const WIDTHS_PX: [u32; 4] = [960, 640, 480, 320];
 
-/// Pictures a second that make motion; with fewer a smaller size is better, unless there are no more.
+/// Pictures a second that look like motion. With fewer, the ladder prefers a smaller size, unless the camera gives no
+/// more.
 const WANTED: f64 = 10.0;
 
-/// The share of the pictures that there are which is wanted of those that are fewer: what a link carries is known roughly.
+/// The share of the camera's pictures that must arrive if it gives fewer than that. It is below 1, because the link's
+/// rate is an estimate.
 const WANTED_SHARE: f64 = 0.8;
 
-/// What the link must carry beyond that before a larger size is tried.
+/// How much more the link must carry before the ladder tries a larger size.
 const HEADROOM: f64 = 1.3;
 
-/// How long a size is kept until what it costs, and what the link carries, is known.
+/// How long the ladder keeps a size until it knows its cost and what the link carries.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// How long all must have been well before a larger size is tried; doubled with each try that failed.
+/// How long a larger size must have been possible before the ladder tries it; doubled with each failed try.
 const CLIMB_AFTER: Duration = Duration::from_secs(5);
 const CLIMB_AFTER_MOST: Duration = Duration::from_secs(80);
 
-/// A step down so soon after one up says that the step up was wrong.
+/// A step down so soon after a step up means that the step up was wrong.
 const FAILED_WITHIN: Duration = Duration::from_secs(10);
 
-/// The sizes of one viewer, and on which it is.
+/// The sizes for one viewer, and the current one.
 #[derive(Debug)]
 pub(crate) struct Ladder {
-    /// Width of each rung, the largest first: what was asked for.
+    /// Width of each rung, the largest first: the requested one.
     widths_px: Vec<u32>,
     rung: usize,
     since: Instant,
-    /// Bytes of a picture on this rung, in the mean.
+    /// The mean size of a picture on this rung, in bytes.
     bytes: Option<f64>,
-    /// Since when a larger size would do.
+    /// Since when the link could carry a larger size.
     well_since: Option<Instant>,
     climb_after: Duration,
     climbed_at: Option<Instant>,
 }
 
 impl Ladder {
-    /// For pictures that are `width_px` wide as they were asked for.
+    /// For pictures whose requested size is `width_px` wide.
     pub(crate) fn new(width_px: u32, now: Instant) -> Self {
         let smaller = WIDTHS_PX.into_iter().filter(|width| *width < width_px);
         Self {
@@ -66,11 +68,10 @@ impl Ladder {
         self.bytes = Some(self.bytes.map_or(bytes, |mean| mean + (bytes - mean) / 8.0));
     }
 
-    /// The rung to go to, if it is time to: its width, and none for the size that was asked for. `bytes_per_second` is
-    /// what the link carries where that is too little for all pictures, and none where it carries them all; `most` how
-    /// many pictures a second there are.
+    /// The rung to change to, if a change is due. `bytes_per_second` is what the link carries if it cannot carry all
+    /// pictures, and `None` if it can. `most` is the number of pictures a second that the camera gives.
     ///
-    /// Asks again until the change [`is_made`](Self::is_made) or [`has_failed`](Self::has_failed).
+    /// Returns the rung again until the caller reports [`is_made`](Self::is_made) or [`has_failed`](Self::has_failed).
     pub(crate) fn wish(&mut self, now: Instant, bytes_per_second: Option<u64>, most: f64) -> Option<usize> {
         let wanted = WANTED.min(most * WANTED_SHARE);
         let bytes = self.bytes.filter(|_| now >= self.since + SETTLING)?;
@@ -92,18 +93,18 @@ impl Ladder {
         (now >= well_since + self.climb_after).then_some(larger)
     }
 
-    /// What a picture of another rung takes, when one of this takes `bytes`: as many pixels as bytes.
+    /// The size of a picture on another rung, if one on this rung takes `bytes`: bytes grow with pixels.
     fn estimate(&self, bytes: f64, rung: usize) -> f64 {
         let ratio = f64::from(self.widths_px[rung]) / f64::from(self.widths_px[self.rung]);
         bytes * ratio * ratio
     }
 
-    /// The width of a rung; none for the pictures as they were asked for.
+    /// The width of a rung; `None` for the requested size.
     pub(crate) fn width_px(&self, rung: usize) -> Option<u32> {
         (rung > 0).then(|| self.widths_px[rung])
     }
 
-    /// Pictures of this rung are sent from now on.
+    /// The stream sends pictures of this rung from now on.
     pub(crate) fn is_made(&mut self, now: Instant, rung: usize) {
         if rung < self.rung {
             self.climbed_at = Some(now);
@@ -115,7 +116,7 @@ impl Ladder {
         (self.rung, self.since, self.bytes, self.well_since) = (rung, now, None, None);
     }
 
-    /// The change cannot be made: things stay as they are for a while.
+    /// The stream could not make the change: the ladder keeps the size for a while.
     pub(crate) fn has_failed(&mut self, now: Instant) {
         (self.since, self.well_since) = (now + CLIMB_AFTER, None);
     }
@@ -130,9 +131,9 @@ mod tests {
         ladder: Ladder,
         now: Instant,
         bytes_per_second: f64,
-        /// Of a picture that is 1280 wide.
+        /// Bytes of a picture that is 1280 wide.
         picture: f64,
-        /// Pictures a second that there are.
+        /// Pictures a second that the camera gives.
         fps: f64,
         changes: u32,
     }
@@ -152,7 +153,7 @@ mod tests {
 
         fn bytes(&self) -> f64 {
             let ratio = f64::from(self.ladder.widths_px[self.ladder.rung]) / 1280.0;
-            // Small pictures take somewhat more for each pixel.
+            // Small pictures take somewhat more bytes for each pixel.
             self.picture * ratio.powf(1.8)
         }
 
@@ -219,12 +220,12 @@ mod tests {
 
     #[test]
     fn steps_up_that_fail_become_rare() {
-        // At 960 there are few enough pictures to go down, and at 640 all of them arrive.
+        // At 960 too few pictures arrive, so the ladder goes down; at 640 all of them arrive.
         let mut link = Link::new(1.0);
         link.picture = 100e3;
         link.bytes_per_second = 450e3;
         link.pass(10);
-        // A link that seems to carry all at the smaller size, and cannot bear the larger.
+        // A link that seems to carry all pictures at the smaller size, but cannot carry the larger one.
         let mut changes = Vec::new();
         for _ in 0..4 {
             let before = link.changes;

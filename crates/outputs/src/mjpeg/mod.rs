@@ -1,7 +1,7 @@
 //! MJPEG over HTTP: `multipart/x-mixed-replace` for `<img>`, players and scripts.
 //!
 //! [`Output::respond`] → a `Viewer` per request → parts from the `Packer`, which packs each frame once for all viewers.
-//! Which path leads to which camera is told by [`routes`] for our own paths, and elsewhere for those of other programs.
+//! [`routes`] maps our own paths to cameras; those of other programs are mapped elsewhere.
 
 #[cfg(target_os = "linux")]
 mod flow;
@@ -45,46 +45,46 @@ use viewer::Viewer;
 /// How streams are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// When nothing new has come for this long, the last picture is sent again: a browser that shows a part only
-    /// when more follows then shows it, and a dead connection is found.
+    /// When nothing new has come for this long, the stream sends the last picture again. So a browser that shows a part
+    /// only when more follows shows it, and a dead connection is noticed.
     pub resend_after: Duration,
-    /// How long a viewer may leave what was sent to it untaken. Where its connection was not handed over, that is for
-    /// the server that has it to keep, and here only for telling one that stalled from one that left.
+    /// How long a viewer may take nothing of what was sent to it. A connection that was not handed over is closed by
+    /// its server; there, this value only tells a viewer that stalled from one that left.
     pub write_timeout: Duration,
-    /// How many threads write to viewers whose connections were handed over; `None` for one per core.
+    /// The number of threads that write to handed-over connections; `None` for one per core.
     pub writers: Option<NonZeroUsize>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        // A second, and enough more that a camera of one picture a second is not sent double.
+        // A second, plus a margin so that a camera with one picture a second is not sent twice.
         let resend_after = Duration::from_millis(1100);
         Self { resend_after, write_timeout: Duration::from_secs(10), writers: None }
     }
 }
 
-/// What a client asks for.
+/// What a client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ask {
     /// How parts are written.
     pub style: Style,
-    /// What is sent.
+    /// Which pictures to send.
     pub rendition: Rendition,
-    /// The least time between two pictures; nothing for as many as there are.
+    /// The least time between two pictures; zero for no limit.
     pub interval: Duration,
-    /// Whether a link that cannot carry the rendition is given a smaller one.
+    /// Whether to send a smaller rendition if the link cannot carry this one.
     pub adapt: bool,
 }
 
 impl Ask {
-    /// The most pictures a second that go at this interval.
+    /// The most pictures a second at this interval.
     fn most_fps(&self) -> f64 {
-        // Of no interval at all: as many as there are.
+        // A zero interval gives infinity: no limit.
         1.0 / self.interval.as_secs_f64()
     }
 }
 
-/// The one entrance for all streams of parts, whichever path was asked for. Cheap to clone.
+/// Serves all streams of parts, for every path. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Output(Arc<Inner>);
 
@@ -100,7 +100,7 @@ struct Inner {
 }
 
 impl Output {
-    /// Streams whose viewers are admitted by `viewers`, and which end when `shutdown` is cancelled.
+    /// An output whose viewers `viewers` admits. All streams end when `shutdown` is cancelled.
     pub fn new(config: Config, viewers: Viewers, shutdown: CancellationToken) -> Self {
         let (packers, refusals) = (Packers::default(), full::Pictures::default());
         #[cfg(target_os = "linux")]
@@ -119,17 +119,17 @@ impl Output {
         }))
     }
 
-    /// The answer to `request` for a stream of `feed`: its head, and the parts until the client has gone.
+    /// The answer to `request` for a stream of `feed`: the head, then parts until the client leaves.
     ///
-    /// Where there is no place for one more viewer, the answer is 503: a picture that says so for a client that wants
-    /// pictures. To such a one a rendition too many is not refused: the nearest of those that are made stands in for it,
-    /// or else the camera's own pictures. Otherwise the viewer's [`Record`] is in the answer's extensions, as an [`Arc`].
+    /// If a viewer limit is reached, the answer is 503; a client that wants pictures gets it as a picture. If a
+    /// rendition limit is reached, such a client gets the nearest rendition that already exists, or else the camera's
+    /// own pictures. On success the viewer's [`Record`] is in the answer's extensions, as an [`Arc`].
     ///
     /// # Errors
-    /// What else is in the way, as an answer.
+    /// All other refusals.
     pub fn respond(&self, feed: &Arc<Feed>, ask: Ask, request: &Request) -> Result<Response, Refusal> {
         let inner = &self.0;
-        // Not held on to: the viewer's packer is found once it has its channel.
+        // Only for the content type: the viewer finds its packer once it has its channel.
         let content_type = inner.packers.of(feed.name(), ask.rendition, ask.style.boundary).content_type();
         let mut record = None;
         // A HEAD request must not open the camera.
@@ -151,8 +151,8 @@ impl Output {
         if let Some(record) = record {
             response.extensions_mut().insert::<Arc<Record>>(record);
         }
-        // Answered as HTTP/1.0 the body ends with the connection: no chunk headers between the parts, over which old
-        // clients stumble.
+        // An HTTP/1.0 answer ends with the connection and has no chunk headers between the parts, which old clients
+        // cannot parse.
         if request.version() <= Version::HTTP_11 {
             *response.version_mut() = Version::HTTP_10;
         }
@@ -160,12 +160,12 @@ impl Output {
         headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
         headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-        // Without it nginx collects parts in its buffers before it passes them on.
+        // Without this header nginx buffers parts before it passes them on.
         headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         Ok(response)
     }
 
-    /// The answer to `request` when there is no place for one more viewer of `feed`.
+    /// The answer to `request` when a viewer limit of `feed` is reached.
     ///
     /// # Errors
     /// The answer for a client that wants no picture.
@@ -174,8 +174,8 @@ impl Output {
     }
 }
 
-/// A cursor of `feed` at `rendition`, or at what stands in for it where `request` is that of a client that cannot show a
-/// sentence.
+/// A cursor of `feed` at `rendition`. If the client cannot show text and the limit is reached, a cursor at a
+/// substitute.
 fn watch(
     feed: &Feed,
     rendition: Rendition,
@@ -191,7 +191,7 @@ fn watch(
         return Err(Refusal::too_many_renditions(error));
     }
     let nearest = rendition::nearest(&error.watched, rendition);
-    // What was made a moment ago may be gone, and its place taken; the camera's own pictures are always there.
+    // An existing rendition may be gone by now, and its slot taken. The camera's own pictures are always there.
     [nearest, Rendition::default()]
         .into_iter()
         .find_map(|rendition| Some((rendition, watch(rendition).ok()?)))
@@ -199,13 +199,13 @@ fn watch(
 }
 
 impl Output {
-    /// The body by which `stream` leaves: an empty one where the client's socket can be had, for the writers, once the
-    /// answer's head is sent.
+    /// The body that carries `stream`. If the socket can be handed over, the body is empty, and a writer sends the
+    /// stream once the head is sent.
     fn send(&self, stream: Stream, request: &Request) -> Body {
         #[cfg(target_os = "linux")]
         if let Some(handover) = request.extensions().get::<Handover>() {
             let shards = Arc::clone(&self.0.shards);
-            // A viewer that no writer takes is closed, and will ask again.
+            // If no writer takes the viewer, its connection is closed, and the client will ask again.
             handover.leave(move |taken| drop(shards.join(stream, taken)));
             return crate::unknown_length();
         }

@@ -1,4 +1,4 @@
-//! When the next picture of a stream is due: the rate that was asked for, without drift, and the last picture again when
+//! When the next picture of a stream is due: the requested rate, without drift, and a resend of the last picture when
 //! nothing new comes.
 
 use std::time::Duration;
@@ -12,17 +12,17 @@ pub(crate) struct Pace {
     interval: Duration,
     resend_after: Duration,
     sent_at: Option<Instant>,
-    /// When the next picture is due, on a schedule that does not drift.
+    /// When the next picture is due. The schedule does not drift.
     due_at: Option<Instant>,
 }
 
 impl Pace {
     pub(crate) fn new(interval: Duration, resend_after: Duration) -> Self {
-        // A resend must not come sooner than the rate that was asked for.
+        // A resend must not come sooner than the requested rate allows.
         Self { interval, resend_after: resend_after.max(interval), sent_at: None, due_at: None }
     }
 
-    /// The least time between two pictures; zero where no rate was asked for.
+    /// The least time between two pictures; zero if the client requested no rate.
     pub(crate) fn interval(&self) -> Duration {
         self.interval
     }
@@ -32,12 +32,12 @@ impl Pace {
         self.due_at.filter(|due_at| now < *due_at)
     }
 
-    /// When the last picture is to go again unless a new one came; none before the first.
+    /// When to resend the last picture unless a new one comes; `None` before the first.
     pub(crate) fn resend_at(&self) -> Option<Instant> {
         self.sent_at.map(|sent_at| sent_at + self.resend_after)
     }
 
-    /// A picture goes `now`.
+    /// Records that a picture goes `now`.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.sent_at = Some(now);
         if !self.interval.is_zero() {

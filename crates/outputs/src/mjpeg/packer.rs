@@ -1,4 +1,4 @@
-//! Frames made into parts, once for all viewers.
+//! Packs frames into parts, once for all viewers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,7 +12,7 @@ use framecast_media::container::multipart::{WriteError, Writer};
 use super::{Boundary, Framing};
 use crate::x_timestamp;
 
-/// One packer per camera, rendition and boundary, made at its first viewer and kept as long as it has one.
+/// One packer per camera, rendition and boundary. It is made for the first viewer and kept while there is one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Packers(Arc<Mutex<Known>>);
 
@@ -41,8 +41,8 @@ pub(crate) struct Packer {
     advance: Mutex<Parts>,
 }
 
-/// The newest part, and the one before: its memory serves for the next, where all viewers have let it go by then. So
-/// frames cost no memory that comes and goes.
+/// The newest part, and the one before. If all viewers have dropped the older one, the next part reuses its memory, so
+/// that frames cause no steady allocations.
 #[derive(Debug, Default)]
 struct Parts {
     newest: Option<Packed>,
@@ -65,7 +65,7 @@ impl Packer {
         HeaderValue::try_from(self.writer.content_type()).expect("a boundary of letters is a header value")
     }
 
-    /// What comes before the first part.
+    /// The bytes before the first part.
     pub(crate) fn opening(&self, framing: Framing) -> Bytes {
         match framing {
             Framing::Standard => self.writer.opening(),
@@ -76,7 +76,7 @@ impl Packer {
         }
     }
 
-    /// The part of `update`, packed by the first viewer who asks.
+    /// The part of `update`; the first viewer that asks packs it.
     pub(crate) fn part(&self, framing: Framing, update: &Update) -> Bytes {
         let parts = match framing {
             Framing::Standard => &self.standard,
@@ -88,7 +88,7 @@ impl Packer {
         }
         let room = std::mem::take(&mut parts.before).try_into_mut().unwrap_or_default();
         let part = self.pack(framing, update, room);
-        // A viewer that is late with an older frame must not take the newest from the others.
+        // A viewer that is late with an older frame must not replace the newest part.
         if parts.newest.as_ref().is_none_or(|held| held.sequence < update.sequence) {
             let before = parts.newest.replace(Packed { sequence: update.sequence, part: part.clone() });
             parts.before = before.map(|before| before.part).unwrap_or_default();
@@ -96,12 +96,12 @@ impl Packer {
         part
     }
 
-    /// What comes after the last part.
+    /// The bytes after the last part.
     pub(crate) fn closing(&self) -> Bytes {
         self.writer.closing()
     }
 
-    /// All that can be said of a part before its picture is known. uStreamer tells the time then, too.
+    /// The headers of a part whose picture is not known yet. uStreamer sends its timestamp then, too.
     fn ahead<'t>(&self, now: &'t str) -> Vec<(&'static str, &'t str)> {
         let mut headers = vec![("Content-Type", "image/jpeg")];
         if self.boundary == Boundary::DoNotCross {
@@ -124,7 +124,7 @@ impl Packer {
             ("X-Timestamp", &timestamp),
             ("X-Framecast-Notice", "1"),
         ];
-        // The last line is for programs: this picture is a drawn one that says why there is none of the camera.
+        // The last header tells programs that this picture is a slate.
         let count = if update.is_notice { headers.len() } else { headers.len() - 1 };
         packed(self.writer.part_in(room, &headers[..count], picture))
     }

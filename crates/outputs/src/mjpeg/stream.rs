@@ -1,4 +1,4 @@
-//! What one client is sent, whichever way it is written: a subscriber, a schedule and a framing.
+//! What one client receives, however it is written: a subscriber, a schedule and a framing.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,26 +14,27 @@ use super::{Ask, Framing};
 use crate::viewers::{self, Skips};
 use crate::{Ending, client_key};
 
-/// What to do for a stream now.
+/// What to do next for a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Send this.
+    /// Send this part.
     Part(Bytes),
-    /// Nothing until then, whatever is published meanwhile.
+    /// Nothing before this time, even if something is published.
     Due(Instant),
-    /// Nothing until something is published, or until then.
+    /// Nothing until something is published, or until this time.
     Wait(Option<Instant>),
     /// The channel has ended.
     End,
 }
 
-/// What one client is sent. Holds no frame: what comes next is looked up when its connection has room.
+/// What one client receives. Holds no frame: it looks up the next one when the connection has room.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    /// Goes before the subscriber: a packer must not outlive its channel, whose numbers a later one begins anew.
+    /// Must be dropped before the subscriber. A packer must not outlive its channel, because a later channel starts its
+    /// numbers again.
     packer: Arc<Packer>,
     subscriber: Subscriber,
-    /// Its place among the viewers, and what is known of it.
+    /// Its guard in the registry of viewers, and what is known about it.
     place: viewers::Viewer,
     framing: Framing,
     pace: Pace,
@@ -41,14 +42,14 @@ pub(crate) struct Stream {
     adapt: Option<Box<Adapt>>,
 }
 
-/// What it takes to send another size.
+/// What `?adapt` needs to send another size.
 #[derive(Debug)]
 struct Adapt {
     ask: Ask,
     packers: Packers,
     /// Made with the first picture, whose size is the largest.
     ladder: Option<Ladder>,
-    /// The size to come: it is sent once there is a picture of it, and until then what was sent before.
+    /// The next size. The stream switches to it once it has a picture, and sends the old size until then.
     coming: Option<Coming>,
 }
 
@@ -75,17 +76,17 @@ impl Stream {
         Self { packer, subscriber, place, framing, pace, skips, adapt }
     }
 
-    /// What comes before the first part.
+    /// The bytes before the first part.
     pub(crate) fn opening(&self) -> Bytes {
         self.packer.opening(self.framing)
     }
 
-    /// What comes after the last part.
+    /// The bytes after the last part.
     pub(crate) fn closing(&self) -> Bytes {
         self.packer.closing()
     }
 
-    /// The newest picture if one is due, or the last one again when nothing new has come for a while.
+    /// The newest picture if one is due, or the last one again if nothing new has come for a while.
     pub(crate) fn next(&mut self, now: Instant) -> Next {
         if let Some(due_at) = self.pace.due_after(now) {
             return Next::Due(due_at);
@@ -94,26 +95,26 @@ impl Stream {
             return Next::Part(self.part(&update, now));
         }
         if self.subscriber.has_ended() {
-            // What was published between these two looks is the last there is.
+            // A frame that was published between the two checks is the last one.
             let last = self.subscriber.try_next();
             return last.map_or(Next::End, |update| Next::Part(self.part(&update, now)));
         }
         match self.pace.resend_at() {
             Some(resend_at) if resend_at <= now => match self.subscriber.current() {
                 Some(update) => Next::Part(self.part_again(&update, now)),
-                // The camera is between live and its notice: there is nothing that may be shown.
+                // The camera is not live any more and has no slate yet: there is nothing to show.
                 None => Next::Wait(None),
             },
             resend_at => Next::Wait(resend_at),
         }
     }
 
-    /// When to look again after a part was sent, whatever is published.
+    /// When to check again after a part was sent, even if nothing is published.
     pub(crate) fn look_at(&self, now: Instant) -> Option<Instant> {
         self.pace.due_after(now).or_else(|| self.pace.resend_at())
     }
 
-    /// A picture that was not sent before.
+    /// The part for a picture that was not sent before.
     fn part(&mut self, update: &Update, now: Instant) -> Bytes {
         let part = self.packed(update, now);
         let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
@@ -122,7 +123,8 @@ impl Stream {
         part
     }
 
-    /// The last picture once more. Its age says nothing of how fresh the stream is, but how seldom the camera has news.
+    /// The part for the last picture once more. Its age is not recorded: it shows how slow the camera is, not how late
+    /// the stream is.
     fn part_again(&mut self, update: &Update, now: Instant) -> Bytes {
         let part = self.packed(update, now);
         self.place.sent_again(part.len());
@@ -145,8 +147,8 @@ impl Stream {
         part
     }
 
-    /// Goes to a smaller or larger size where that was asked for and `bytes_per_second`, what the link carries where that
-    /// is too little, say so. True when the stream is of another channel now.
+    /// Changes to a smaller or larger size if the client requested that and the link calls for it. `bytes_per_second`
+    /// is what the link carries if it cannot carry all pictures. True if the stream has changed to another channel.
     pub(crate) fn adapt(&mut self, now: Instant, bytes_per_second: Option<u64>) -> bool {
         let Some(Adapt { ask, packers, ladder: Some(ladder), coming }) = self.adapt.as_deref_mut() else {
             return false;
@@ -158,7 +160,7 @@ impl Stream {
             ladder.is_made(now, next.rung);
             return true;
         }
-        // What there is of pictures: no link need carry more. Looked up only where it matters.
+        // The link need carry no more pictures than there are. Looked up only if the link is too slow.
         let feed = self.place.feed();
         let there_are = |_: &u64| ask.most_fps().min(feed.frames_per_second().unwrap_or(f64::INFINITY));
         let most = bytes_per_second.as_ref().map_or(f64::INFINITY, there_are);
@@ -168,14 +170,14 @@ impl Stream {
             let client = self.place.peer().map(client_key);
             match self.place.feed().watch_from(client, rendition, Delivery::Latest) {
                 Ok(subscriber) => *coming = Some(Coming { rung, rendition, subscriber }),
-                // As many sizes are watched as there may be: this viewer stays where it is.
+                // The limit on renditions is reached: this viewer keeps its size.
                 Err(_) => ladder.has_failed(now),
             }
         }
         false
     }
 
-    /// Waits for what is published to this stream's channel.
+    /// Waits until this stream's channel publishes something.
     pub(crate) fn changes(&self) -> Changes {
         self.subscriber.changes()
     }
@@ -190,22 +192,22 @@ impl Stream {
         bell.is_of(&self.subscriber)
     }
 
-    /// How much of what was sent may be on its way, as time.
+    /// The latency budget: how long the link may need for the bytes still on their way.
     pub(crate) fn freshness(&self) -> Duration {
         self.place.feed().freshness()
     }
 
-    /// If it is dropped now, this is why.
+    /// Sets why the stream ends, for the case that it is dropped now.
     pub(crate) fn ends(&mut self, ending: Ending) {
         self.place.ends(ending);
     }
 
-    /// Its place among the viewers.
+    /// Its guard in the registry of viewers.
     pub(crate) fn place(&mut self) -> &mut viewers::Viewer {
         &mut self.place
     }
 
-    /// Where to tell how it goes.
+    /// The viewer's statistics, to be updated by the writer.
     pub(crate) fn record(&self) -> &viewers::Record {
         &self.place
     }
@@ -235,7 +237,7 @@ mod tests {
             }
             other => panic!("{other:?}"),
         };
-        // The test's pictures are tiny: a ladder for large ones is put in.
+        // The test's pictures are tiny, so the test puts in a ladder for large ones.
         stream.adapt.as_mut().unwrap().ladder = Some(Ladder::new(1280, now));
         feed.publish(frame(1));
         assert!(!stream.adapt(now, Some(1)));

@@ -5,18 +5,18 @@ use super::Framing;
 /// How the parts of a stream are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Style {
-    /// What stands between the parts.
+    /// The text between the parts.
     pub boundary: Boundary,
-    /// What stands around each picture.
+    /// The order of headers, picture and boundary.
     pub framing: Framing,
 }
 
-/// What stands between the parts.
+/// The text between the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Boundary {
-    /// `frame`, that of the Flask article's stream, on which pages and scripts may rely.
+    /// `frame`, as in the stream of the Flask article; pages and scripts may rely on it.
     Frame,
-    /// `boundarydonotcross`, that of mjpg-streamer and uStreamer, which some of their clients search for.
+    /// `boundarydonotcross`, as in mjpg-streamer and uStreamer; some of their clients search for it.
     DoNotCross,
 }
 

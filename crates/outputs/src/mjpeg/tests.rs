@@ -1,4 +1,4 @@
-//! Streams as bodies, by a clock that moves when everything waits.
+//! Streams as response bodies, on a clock that advances when everything waits.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -36,14 +36,14 @@ impl Server {
         Self { routes, feed, viewers, shutdown }
     }
 
-    /// The endings that were counted, as often as they were.
+    /// The endings that were counted, each as often as it was counted.
     fn endings(&self) -> Vec<Ending> {
         let figures = self.viewers.figures();
         let counted = figures.iter().flat_map(|(_, figures)| figures.endings());
         counted.flat_map(|(ending, count)| vec![ending; count as usize]).collect()
     }
 
-    /// What those who watch now are sent.
+    /// The renditions that the current viewers receive.
     fn sent(&self) -> Vec<Rendition> {
         self.viewers.list().iter().map(|record| record.rendition()).collect()
     }
@@ -54,7 +54,7 @@ impl Server {
         Stream { body: response.into_body(), parser: Parser::new(Some("frame")) }
     }
 
-    /// Publishes a hundred frames a second, beginning with number 1 now.
+    /// Publishes a hundred frames a second, starting with number 1 now.
     fn play(&self) {
         let feed = Arc::clone(&self.feed);
         tokio::spawn(async move {
@@ -248,7 +248,7 @@ async fn who_leaves_is_told_from_who_takes_nothing_by_what_was_left_untaken() {
     server.feed.publish(frame(1));
     let mut waiting = server.watch("").await;
     assert_eq!(waiting.number().await, 1);
-    // It asks for the next picture, and there is none for a long time.
+    // The stream asks for the next picture, and none comes for a long time.
     assert!(tokio::time::timeout(RESEND / 2, waiting.number()).await.is_err());
     drop(waiting);
     assert_eq!(server.endings(), [Ending::Left]);

@@ -1,4 +1,4 @@
-//! One connected client whose stream is a response body: over TLS, HTTP/2, and in another program's server.
+//! One connected client whose stream is a response body: over TLS, over HTTP/2, and in another program's server.
 
 use std::time::Duration;
 
@@ -28,13 +28,13 @@ enum Phase {
 }
 
 impl Viewer {
-    /// One whose connection is closed when it takes nothing for `write_timeout`.
+    /// A viewer whose connection its server closes when it takes nothing for `write_timeout`.
     pub(crate) fn new(stream: Stream, write_timeout: Duration) -> Self {
         Self { changes: stream.changes(), stream, phase: Phase::Opening, write_timeout }
     }
 
-    /// The response body: each chunk is one whole part with the boundary that ends it, so that it leaves in one
-    /// write. The next chunk is made only when the connection has taken the one before.
+    /// The response body. Each chunk is one whole part with the boundary that ends it, so that it leaves in one write.
+    /// The body makes the next chunk only when the connection has taken the one before.
     pub(crate) fn into_body(self, shutdown: CancellationToken) -> Body {
         Body::from_stream(stream::unfold((self, shutdown), |(mut viewer, shutdown)| async move {
             viewer.stream.place().is_asked();
@@ -44,7 +44,7 @@ impl Viewer {
         }))
     }
 
-    /// What to send next, or `None` at the end.
+    /// The next chunk, or `None` at the end.
     async fn next_chunk(&mut self, shutdown: &CancellationToken) -> Option<Bytes> {
         match self.phase {
             Phase::Closed => None,
@@ -68,7 +68,7 @@ impl Viewer {
         }
     }
 
-    /// The next part as soon as there is one to send; `None` at the channel's end.
+    /// The next part as soon as there is one; `None` when the channel has ended.
     async fn next_part(&mut self) -> Option<Bytes> {
         loop {
             match self.stream.next(Instant::now()) {
@@ -77,7 +77,7 @@ impl Viewer {
                 Next::Due(due_at) => sleep_until(due_at).await,
                 Next::Wait(None) => self.changes.changed().await,
                 Next::Wait(Some(until)) => {
-                    // Either way the stream is looked at again.
+                    // After an update or a timeout alike, check the stream again.
                     timeout_at(until, self.changes.changed()).await.ok();
                 }
             }

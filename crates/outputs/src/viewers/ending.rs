@@ -1,22 +1,22 @@
-//! How a viewer's stream ended, and how often streams of one camera ended so.
+//! How a viewer's stream ended, and how often streams of one camera ended that way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How a stream of parts ended. Connections of `/api/live` have [endings of their own](crate::live::Ending).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Ending {
-    /// The client closed its connection, or it broke.
+    /// The client closed its connection, or the connection broke.
     #[default]
     Left,
     /// The client took nothing for the write timeout.
     Stalled,
-    /// One picture took many times the write timeout to leave.
+    /// One picture took many times the write timeout to send.
     Slow,
-    /// The server ended.
+    /// The server shut down.
     Shutdown,
-    /// The camera was taken away.
+    /// The camera was removed.
     CameraEnded,
-    /// The server could not serve it.
+    /// The server failed to serve it.
     Failed,
 }
 
@@ -24,7 +24,7 @@ impl Ending {
     const ALL: [Self; 6] =
         [Self::Left, Self::Stalled, Self::Slow, Self::Shutdown, Self::CameraEnded, Self::Failed];
 
-    /// A word for figures and logs: `camera_ended`, for instance.
+    /// The name in metrics and logs: `camera_ended`, for instance.
     pub fn name(self) -> &'static str {
         match self {
             Self::Left => "left",

@@ -1,4 +1,4 @@
-//! What was sent of one camera since the start, over all its viewers.
+//! Totals of one camera over all its viewers, since the start of the server.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use prometheus_client::metrics::histogram::Histogram;
 
 use super::ending::{Ending, Endings};
 
-/// Ages in seconds: from the wire's own time to what nobody would call live.
+/// Bucket bounds of ages in seconds: from the delay of the wire alone to what nobody would call live.
 const AGES_S: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
-/// What was sent of one camera since the start, over all its viewers, those that have gone too.
+/// Totals of one camera over all its viewers since the start of the server, including viewers that have left.
 #[derive(Debug)]
 pub struct Figures {
     frames: AtomicU64,
@@ -62,22 +62,22 @@ impl Figures {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Frames that viewers did not see because newer ones took their place.
+    /// Frames that viewers did not see because newer ones replaced them.
     pub fn skipped_frames(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// From capture to hand-over, in seconds.
+    /// From capture to hand-over to the kernel, in seconds.
     pub fn age(&self) -> &Histogram {
         &self.age
     }
 
-    /// From capture to the report that it was painted, in seconds.
+    /// From capture until the client's report that it painted the picture, in seconds.
     pub fn painted_age(&self) -> &Histogram {
         &self.painted_age
     }
 
-    /// How many streams of parts ended in each way, those ways that none ended in too.
+    /// The number of streams that ended in each way, zeros included.
     pub fn endings(&self) -> impl Iterator<Item = (Ending, u64)> + '_ {
         self.endings.iter()
     }

@@ -1,8 +1,8 @@
-//! Who watches now: a registry with limits, and what is known of each viewer.
+//! Who watches now: a registry of viewers with limits and statistics.
 //!
-//! An output asks for a place by [`Viewers::admit`] and holds the [`Viewer`] as long as it sends; while it does, it tells
-//! the viewer's [`Record`] what it sent. The API and the metrics read the records. How pictures are sent does not belong
-//! here, nor does what a refusal looks like on the wire.
+//! An output registers a viewer by [`Viewers::admit`] and holds the [`Viewer`] while it sends. Through it the output
+//! updates the viewer's [`Record`], which the API and the metrics read. Sending pictures does not belong here, nor does
+//! the form of a refusal on the wire.
 
 mod ending;
 mod figures;
@@ -31,7 +31,7 @@ pub(crate) use skips::Skips;
 
 use crate::client_key;
 
-/// How many viewers there may be at once; `None` for any number. Cameras have limits of their own besides
+/// The most viewers at once; `None` for no limit. Cameras also have limits of their own
 /// ([`Bounds::max_viewers`](framecast_hub::Bounds::max_viewers)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
@@ -41,7 +41,7 @@ pub struct Limits {
     pub address: Option<usize>,
 }
 
-/// Who watches now. Cheap to clone: one registry per server.
+/// The registry of viewers. Cheap to clone: one per server.
 #[derive(Debug, Clone, Default)]
 pub struct Viewers(Arc<Registry>);
 
@@ -54,16 +54,16 @@ struct Registry {
     figures: Mutex<BTreeMap<String, Arc<Figures>>>,
 }
 
-/// There is no place for one more viewer.
+/// A limit on viewers is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Full {
     /// The limit that was reached.
     pub limit: Limit,
-    /// How many viewers it allows.
+    /// The number of viewers that it allows.
     pub most: usize,
 }
 
-/// What a limit on viewers holds for.
+/// The scope of a limit on viewers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limit {
     /// The whole server.
@@ -95,10 +95,10 @@ impl Viewers {
         Self(Arc::new(Registry { limits, ..Registry::default() }))
     }
 
-    /// A place for one more viewer of `feed`.
+    /// Registers one more viewer of `feed`.
     ///
     /// # Errors
-    /// [`Full`] with the limit that is reached; it is counted.
+    /// [`Full`] with the limit that is reached. The registry counts the refusal.
     pub fn admit(&self, feed: &Arc<Feed>, peer: Option<IpAddr>, via: Via) -> Result<Viewer, Full> {
         let mut present = lock(&self.0.present);
         if let Some(full) = self.full(&present, feed, peer) {
@@ -120,7 +120,7 @@ impl Viewers {
             most.filter(|most| count >= *most).map(|most| Full { limit, most })
         };
         let Limits { server, address } = self.0.limits;
-        // Counted only where there is a limit: a walk over all viewers.
+        // Computed only if there is a limit: it walks all viewers.
         let of_camera = || present.values().filter(|record| record.feed().name() == feed.name()).count();
         let client = peer.map(client_key);
         let of_address = || present.values().filter(|record| record.peer().map(client_key) == client).count();
@@ -136,7 +136,7 @@ impl Viewers {
             })
     }
 
-    /// All viewers, those that came first first.
+    /// All viewers, oldest first.
     pub fn list(&self) -> Vec<Arc<Record>> {
         lock(&self.0.present).values().cloned().collect()
     }
@@ -146,27 +146,28 @@ impl Viewers {
         self.0.limits
     }
 
-    /// How many were refused since the start because the whole server, a camera, or an address had its most.
+    /// How many viewers each limit refused since the start: that of the server, of a camera, of an address.
     pub fn refused(&self) -> [(&'static str, u64); 3] {
         self.0.refused.counts()
     }
 
-    /// What was counted since the start for each camera that was ever watched, by name.
+    /// The totals since the start for each camera that was ever watched, by name.
     pub fn figures(&self) -> Vec<(String, Arc<Figures>)> {
         lock(&self.0.figures).iter().map(|(name, figures)| (name.clone(), Arc::clone(figures))).collect()
     }
 }
 
-/// A viewer that was admitted: it leaves when this is dropped.
+/// A registered viewer; dropping this removes it from the registry.
 #[derive(Debug)]
 pub struct Viewer {
     viewers: Viewers,
     record: Arc<Record>,
-    /// What is counted when it leaves.
+    /// The ending to count when it leaves.
     ending: Ending,
-    /// When it is known to take nothing, if nothing is asked for before.
+    /// If the body is asked for nothing before this time, the viewer has stalled.
     stalls_at: Option<Instant>,
-    /// Kept here as well, where they are at hand for who sends: the record is written, never read, from frame to frame.
+    /// A second reference, at hand for the sender: the sender only writes to the record and never reads it for each
+    /// frame.
     figures: Arc<Figures>,
     frames: u64,
     bytes: u64,
@@ -174,29 +175,30 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// What is known of it, for whoever looks on; it ends with the viewer.
+    /// Its statistics, for the API; they end with the viewer.
     pub fn record(&self) -> &Arc<Record> {
         &self.record
     }
 
-    /// If it leaves now, this is how its stream ended; [`Ending::Left`] unless something else is said.
+    /// Sets the ending that is counted if the viewer leaves now; [`Ending::Left`] by default.
     pub fn ends(&mut self, ending: Ending) {
         self.ending = ending;
     }
 
-    /// A piece of a body is given away, on a connection that is closed when it takes nothing for `write_timeout`. A body
-    /// is not told why it is dropped; one of which nothing more was asked for about that long stood on such a connection.
+    /// Records that the connection takes a chunk of a body, on a connection that its server closes when the client
+    /// takes nothing for `write_timeout`. A body does not learn why it is dropped. If the server asked for nothing more
+    /// for about that time, the connection had stalled.
     pub fn gives(&mut self, write_timeout: Duration) {
-        // A connection counts from before it took the last small pieces into its buffer.
+        // The connection's own timeout starts before its buffer took the last small chunks.
         self.stalls_at = Some(Instant::now() + write_timeout / 2);
     }
 
-    /// The next piece of a body is asked for.
+    /// Records that the connection asks for the next chunk.
     pub fn is_asked(&mut self) {
         self.stalls_at = None;
     }
 
-    /// A picture of `bytes` was handed to the kernel, `age` after its capture.
+    /// Records that a picture of `bytes` goes to the kernel, `age` after its capture.
     pub fn sent(&mut self, bytes: usize, age: Duration) {
         self.frames += 1;
         self.bytes += bytes as u64;
@@ -204,7 +206,7 @@ impl Viewer {
         self.figures.sent(bytes, age);
     }
 
-    /// The last picture, `bytes` with its framing, was handed over once more.
+    /// Records that the last picture was sent once more, `bytes` with its framing.
     pub fn sent_again(&mut self, bytes: usize) {
         self.frames += 1;
         self.bytes += bytes as u64;
@@ -212,7 +214,7 @@ impl Viewer {
         self.figures.sent_again(bytes);
     }
 
-    /// `total` frames that its rate would have shown did not come to it so far: newer ones took their place.
+    /// Records that the viewer has so far missed `total` frames that its rate allows: newer ones replaced them.
     pub fn skipped(&mut self, total: u64) {
         if total != self.skipped {
             self.figures.skipped(total.saturating_sub(self.skipped));
@@ -234,7 +236,7 @@ impl Drop for Viewer {
     fn drop(&mut self) {
         lock(&self.viewers.0.present).remove(&self.record.id());
         if self.via() != Via::Mjpeg {
-            // A tile; how its connection ends is told there.
+            // Tiles have no ending of their own: `live::Counts` counts that of their connection.
             return;
         }
         if self.ending == Ending::Left && self.stalls_at.is_some_and(|at| at <= Instant::now()) {
@@ -296,7 +298,7 @@ mod tests {
         let full = viewers.admit(&large, address(1), Via::Mjpeg).unwrap_err();
         assert_eq!(full.limit, Limit::Address(address(1).unwrap()));
         held.push(viewers.admit(&large, None, Via::Mjpeg).unwrap());
-        // Both cameras are called `door` here; places are counted by name.
+        // Both cameras are called `door` here; limits count by name.
         let full = viewers.admit(&small, address(3), Via::Mjpeg).unwrap_err();
         assert_eq!(full.to_string(), "camera `door` has as many viewers as it may have (3)");
     }
@@ -343,7 +345,7 @@ mod tests {
             assert_eq!(event.count, Some(count));
         }
         assert_eq!(start.elapsed(), Duration::from_secs(60));
-        // One that goes on is told once a minute.
+        // Refusals that go on are reported once a minute.
         for second in 1..=180 {
             tokio::time::advance(Duration::from_millis(999)).await;
             (0..10).for_each(|_| drop(viewers.admit(&door, None, Via::Mjpeg).unwrap_err()));

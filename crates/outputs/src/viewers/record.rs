@@ -1,4 +1,4 @@
-//! What is known of one viewer.
+//! Statistics of one viewer.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -31,7 +31,7 @@ impl Via {
     }
 }
 
-/// What is known of one viewer. Written by whoever sends to it, by atomics alone; read by the API.
+/// Statistics of one viewer. The task that sends writes them with atomics only; the API reads them.
 #[derive(Debug)]
 pub struct Record {
     id: u64,
@@ -82,7 +82,7 @@ impl Record {
         }
     }
 
-    /// Its number: each viewer has another.
+    /// Its number, unique among the server's viewers.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -92,7 +92,7 @@ impl Record {
         &self.feed
     }
 
-    /// Its address; none over a UNIX socket.
+    /// Its address; `None` over a UNIX socket.
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
@@ -102,12 +102,12 @@ impl Record {
         self.via
     }
 
-    /// When it came.
+    /// When it connected.
     pub fn since(&self) -> SystemTime {
         self.since
     }
 
-    /// Pictures and bytes that were sent so far, and the age of the last one, if that was new.
+    /// Adds pictures and bytes that were sent, and the age of the last picture, if that was new.
     pub(super) fn sent(&self, frames: u64, bytes: u64, age: Option<Duration>) {
         self.frames.store(frames, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -116,22 +116,22 @@ impl Record {
         }
     }
 
-    /// How many frames it did not see so far because newer ones took their place.
+    /// Sets how many frames it has missed so far because newer ones replaced them.
     pub(super) fn skipped(&self, total: u64) {
         self.skipped.store(total, Ordering::Relaxed);
     }
 
-    /// How many bytes are on their way to it: handed to the kernel and not acknowledged.
+    /// Sets how many bytes are on their way to it: the kernel took them, and the client has not acknowledged them.
     pub fn queue(&self, bytes: u64) {
         self.queue_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// What its link carries, in bytes per second, as far as it was seen.
+    /// Sets the estimate of what its link carries, in bytes per second.
     pub fn throughput(&self, bytes_per_second: u64) {
         self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
     }
 
-    /// A picture was painted on its screen, at most `age` after its capture.
+    /// Records that its client painted a picture, at most `age` after the capture.
     pub fn painted(&self, age: Duration) {
         self.painted_age_us.store(micros(age), Ordering::Relaxed);
         self.figures.painted(age);
@@ -142,22 +142,22 @@ impl Record {
         self.figures.ended(ending);
     }
 
-    /// What it is sent from now on.
+    /// Sets the rendition that it receives from now on.
     pub fn set_rendition(&self, rendition: Rendition) {
         *self.rendition.lock().unwrap_or_else(PoisonError::into_inner) = rendition;
     }
 
-    /// The writer that serves it.
+    /// Sets the writer that serves it.
     pub fn set_shard(&self, shard: usize) {
         self.shard.store(u32::try_from(shard).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
-    /// What it is sent.
+    /// The rendition that it receives.
     pub fn rendition(&self) -> Rendition {
         *self.rendition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of the writer that serves it; none where a task of its own does.
+    /// The number of the writer that serves it; `None` if it has its own task.
     pub fn shard(&self) -> Option<u32> {
         Some(self.shard.load(Ordering::Relaxed)).filter(|shard| *shard != u32::MAX)
     }
@@ -172,27 +172,27 @@ impl Record {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Frames that it did not see because newer ones took their place.
+    /// Frames that it missed because newer ones replaced them.
     pub fn skipped_frames(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// The age of the last picture when it was handed over.
+    /// The age of the last picture at its hand-over to the kernel.
     pub fn age(&self) -> Option<Duration> {
         known(&self.age_us).map(Duration::from_micros)
     }
 
-    /// The age of the last picture when its being painted was reported.
+    /// The age of the last picture when the client reported that it had painted it.
     pub fn painted_age(&self) -> Option<Duration> {
         known(&self.painted_age_us).map(Duration::from_micros)
     }
 
-    /// Bytes on their way to it, when that was last looked at.
+    /// Bytes on their way to it, at the last sample.
     pub fn queue_bytes(&self) -> Option<u64> {
         known(&self.queue_bytes)
     }
 
-    /// What its link carries, in bytes per second; none as long as nothing was in its way.
+    /// What its link carries, in bytes per second; `None` while the link has not been the bottleneck.
     pub fn bytes_per_second(&self) -> Option<u64> {
         known(&self.bytes_per_second)
     }

@@ -1,4 +1,4 @@
-//! Viewers that were refused: counted, and told at most once a minute for each camera and limit.
+//! Refused viewers: counted, and reported at most once a minute for each camera and limit.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,43 +15,43 @@ use super::{Full, Limit, lock};
 /// The camera, and the limit's key.
 type Key = (String, &'static str);
 
-/// The least time between two warnings about one camera and limit.
+/// How long further refusals of the same kind are only counted.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Viewers that were refused since the start, by the limit that refused them.
+/// Viewers refused since the start, by the limit that refused them.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     server: AtomicU64,
     camera: AtomicU64,
     address: AtomicU64,
-    /// What is refused of one camera says nothing of another.
+    /// One state per camera and limit: refusals at one camera must not hide those at another.
     floods: Arc<Mutex<BTreeMap<Key, Flood>>>,
 }
 
 #[derive(Debug, Default)]
 struct Flood {
     told_at: Option<Instant>,
-    /// Since then.
+    /// Refusals since the last report.
     untold: u64,
-    /// Whether a task tells these when the pause is over.
+    /// Whether a task is waiting to report these when the pause is over.
     has_teller: bool,
 }
 
 impl Flood {
-    /// How many are told now.
+    /// The number to report now; resets it.
     fn take(&mut self) -> u64 {
         self.told_at = Some(Instant::now());
         std::mem::take(&mut self.untold)
     }
 
-    /// How long nothing is to be told yet.
+    /// How long to wait before the next report.
     fn pause(&self) -> Option<Duration> {
         PAUSE.checked_sub(self.told_at?.elapsed()).filter(|pause| !pause.is_zero())
     }
 }
 
 impl Refused {
-    /// One more of `feed`.
+    /// Counts one more refused viewer of `feed`.
     pub(super) fn add(&self, full: &Full, feed: &Arc<Feed>) {
         let (count, limit) = match full.limit {
             Limit::Server => (&self.server, "max_viewers"),
@@ -72,7 +72,7 @@ impl Refused {
             tell(feed, limit, full, times);
             return;
         };
-        // Without a runtime the next one tells it that comes after the pause.
+        // Without a runtime, the first refusal after the pause reports them.
         let Ok(runtime) = Handle::try_current() else { return };
         flood.has_teller = true;
         let (floods, feed, full) = (Arc::downgrade(&self.floods), Arc::downgrade(feed), full.clone());
@@ -87,7 +87,7 @@ impl Refused {
         });
     }
 
-    /// How many were refused, by the name of what a limit holds for.
+    /// The number of refusals, by the name of the limit's scope.
     pub(super) fn counts(&self) -> [(&'static str, u64); 3] {
         [("server", &self.server), ("camera", &self.camera), ("address", &self.address)]
             .map(|(name, count)| (name, count.load(Ordering::Relaxed)))

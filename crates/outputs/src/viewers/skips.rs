@@ -1,24 +1,25 @@
-//! Which of the frames that a cursor went past count as skipped: those that the rate which was asked for had room for.
+//! Which of the frames that a cursor passed over count as skipped: those that the requested rate had room for.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The frames that one viewer did not see although its rate would have shown them. Reads no clock.
+/// Counts the frames that one viewer missed although its rate allows them. Reads no clock.
 #[derive(Debug, Default)]
 pub(crate) struct Skips {
-    /// Frames that the cursor went past, up to the last picture.
+    /// Frames that the cursor had passed over at the last picture.
     passed: u64,
     skipped: u64,
     sent_at: Option<Instant>,
 }
 
 impl Skips {
-    /// A picture goes `now`, up to which the cursor went past `passed` frames in all; `interval` is the least time between
-    /// two pictures that was asked for, zero for every frame there is. How many frames were skipped so far.
+    /// Records that a picture goes `now`, and returns the number of skipped frames so far. `passed` is the number of
+    /// frames that the cursor has passed over in all. `interval` is the least time between two pictures that the client
+    /// requested, zero for every frame.
     pub(crate) fn count(&mut self, passed: u64, interval: Duration, now: Instant) -> u64 {
         let since = self.sent_at.map(|sent_at| now.saturating_duration_since(sent_at)).unwrap_or_default();
-        // Each whole interval has room for one picture, and this one is the first of them.
+        // Each whole interval has room for one picture, and this picture fills the first of them.
         let room = match interval.is_zero() {
             true => u64::MAX,
             false => ((since.as_nanos() / interval.as_nanos()) as u64).saturating_sub(1),

@@ -1,10 +1,11 @@
-//! Freshness: when the next picture may be handed to the kernel.
+//! The latency budget: when the writer may give the next picture to the kernel.
 //!
-//! A kernel takes more than a link can carry in good time, and so does the one at the other end: what waits in a reader's
-//! receive buffer has been acknowledged and is seen here only by the window that it leaves. [`Flow`] is told what the
-//! kernel says of a connection, estimates what of it the reader has not taken and how fast it takes, and lets the next
-//! picture go when the one before is all but there. A viewer that keeps up is asked about twice a second, and never held:
-//! only one that was seen to have more than the last picture before it is behind.
+//! The kernel here accepts more than a link can carry in good time, and so does the kernel of the reader. Bytes that
+//! wait in a reader's receive buffer are already acknowledged; here, only a smaller window shows them. [`Flow`] takes
+//! samples of what the kernel says about a connection. From these it estimates how much the reader has not read yet,
+//! and how fast it reads. It lets the next picture go when the one before has nearly arrived. A viewer that keeps up is
+//! sampled about twice a second and never held. A viewer is behind only if a sample showed more than its last picture
+//! still on the way.
 //!
 //! Numbers and times in, decisions out: neither sockets nor clocks belong here.
 
@@ -12,41 +13,42 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often a viewer that keeps up is looked at.
+/// How often to sample a viewer that keeps up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The part of `freshness` that may still be on its way when the next picture goes.
+/// When the next picture goes, a part of 1/`LEAD` of `freshness` may still be on its way.
 const LEAD: u32 = 8;
 
-/// How often a viewer that is held is looked at: the kernel does not say when a reader has read.
+/// How often to sample a viewer that is held: the kernel does not report when a reader has read.
 const SOON: Duration = Duration::from_millis(10);
 const LATE: Duration = Duration::from_millis(50);
 
-/// The longest that a picture is held when everything before it was acknowledged: the estimate may be wrong.
+/// The longest that a picture is held once everything before it is acknowledged: the estimate may be wrong.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// After this time what was taken of one picture tells something.
+/// From this time on, the bytes taken of one picture allow an estimate.
 const SETTLED: Duration = Duration::from_millis(20);
 
-/// The least time over which speed is measured, and that which counts as much as all before it.
+/// The least time over which speed is measured, and the time whose measurement weighs as much as all before it.
 const SPAN: Duration = Duration::from_millis(60);
 const MEMORY: Duration = Duration::from_millis(250);
 
-/// After so many pictures that did not have to wait, a viewer keeps up.
+/// A viewer keeps up again after this many pictures in a row that did not have to wait.
 const SMOOTH: u32 = 16;
 
-/// Every so many pictures, one waits until the reader should have taken everything: what is left then was never there.
+/// One of this many pictures is a probe: it waits until the reader should have taken everything. If some bytes then
+/// still seem unread, the reader's buffer has shrunk.
 const PROBE_EVERY: u32 = 8;
 
-/// What the kernel says of a connection.
+/// A sample of what the kernel says about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// Bytes that were handed over and are not acknowledged.
+    /// Bytes that the kernel took and the reader's side has not acknowledged.
     pub(crate) queued: u64,
-    /// The room that the reader offered last, in bytes; none where the kernel does not tell, or a reader that is on this
-    /// machine acknowledges by reading.
+    /// The receive window that the reader offered last, in bytes. `None` if the kernel does not report it, or for a
+    /// reader on this machine, which acknowledges by reading.
     pub(crate) window: Option<u64>,
-    /// The least time to the reader and back.
+    /// The least round-trip time.
     pub(crate) rtt: Duration,
 }
 
@@ -55,53 +57,54 @@ pub(crate) struct Sample {
 pub(crate) enum Gate {
     /// Now.
     Open,
-    /// Not before this time; then the kernel is to be asked again.
+    /// Not before this time; then sample again.
     Until(Instant),
     /// The reader has taken nothing for that long.
     Stalled(Duration),
 }
 
-/// What is known of how a viewer takes what it is sent.
+/// How fast one viewer takes what it is sent.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    /// What may be on its way when the next picture goes, as time.
+    /// The data that may still be on its way when the next picture goes, as time.
     lead: Duration,
-    /// Bytes handed over so far, and with the last picture.
+    /// Bytes given to the kernel so far, and those of the last picture.
     written: u64,
     last: u64,
-    /// The largest window seen: that of a reader which has read everything.
+    /// The largest window seen: that of a reader that has read everything.
     room: u64,
-    /// Bytes taken so far, as far as was seen, and when that was seen first.
+    /// Bytes that the reader has taken, as the last samples showed, and when a sample first showed it.
     taken: u64,
     taken_at: Instant,
-    /// From where speed is measured: bytes taken, and when.
+    /// Where the speed measurement starts: bytes taken, and when.
     mark: Option<(u64, Instant)>,
     bytes_per_second: Option<f64>,
-    /// How often in a row the reader had taken everything before it got the next picture.
+    /// How often in a row the reader had taken everything before the next picture went.
     drained: u32,
     /// When the last picture went.
     begun_at: Instant,
-    /// What was left of the pictures before the last one when that was all acknowledged, by the windows told.
+    /// Bytes of earlier pictures that were still unread when the last picture was all acknowledged, as the window
+    /// shows.
     excess: u64,
-    /// Pictures since one waited for the reader to have everything, and whether the last one did.
+    /// Pictures since the last probe, and whether the last picture was one.
     since_probe: u32,
     is_probed: bool,
-    /// Whether it is known of the last picture if that was so.
+    /// Whether `settle` has judged the last picture.
     has_settled: bool,
     looked_at: Option<Instant>,
-    /// As of then: not acknowledged, and received but not read at most.
+    /// At the last sample: bytes not acknowledged, and at most this many received but not read.
     queued: u64,
     unread: u64,
     rtt: Duration,
     held_since: Option<Instant>,
-    /// Whether each picture has to ask, and whether it may have to wait.
+    /// Whether each picture needs a sample first, and whether it may have to wait.
     is_pressed: bool,
     is_behind: bool,
     smooth: u32,
 }
 
 impl Flow {
-    /// Of a viewer that was sent nothing yet, as `freshness` is promised for its camera.
+    /// For a viewer that was sent nothing yet; `freshness` is the latency budget of its camera.
     pub(crate) fn new(freshness: Duration, now: Instant) -> Self {
         Self {
             lead: freshness / LEAD,
@@ -133,7 +136,7 @@ impl Flow {
     pub(crate) fn wrote(&mut self, bytes: usize, now: Instant) {
         self.written += bytes as u64;
         self.last += bytes as u64;
-        // A picture larger than what the kernels hold waits for the reader while it is handed over.
+        // A picture larger than the buffers of both kernels waits for the reader while it is handed over.
         self.is_behind |= self.is_pressed && self.smooth == 0 && now - self.begun_at > self.lead;
     }
 
@@ -143,17 +146,17 @@ impl Flow {
         self.smooth = 0;
     }
 
-    /// Whether the kernel is to be asked before the next picture goes.
+    /// Whether to sample the kernel before the next picture goes.
     pub(crate) fn wants_look(&self, now: Instant) -> bool {
         self.is_pressed || self.looked_at.is_none_or(|looked_at| now >= looked_at + LOOK_EVERY)
     }
 
-    /// What the viewer's link carries, in bytes per second, as far as it was seen to be the link that decides.
+    /// What the viewer's link carries, in bytes per second; `None` unless the link was seen to be the bottleneck.
     pub(crate) fn bytes_per_second(&self) -> Option<u64> {
         self.bytes_per_second.filter(|_| self.is_behind).map(|rate| rate as u64)
     }
 
-    /// The kernel says `sample`.
+    /// Takes a sample.
     pub(crate) fn observe(&mut self, now: Instant, sample: Sample) {
         let is_first = self.looked_at.replace(now).is_none();
         (self.queued, self.rtt) = (sample.queued, sample.rtt);
@@ -170,17 +173,17 @@ impl Flow {
         self.measure_last(now);
     }
 
-    /// Whether the next picture may go, by what was observed.
+    /// Whether the next picture may go, by the samples so far.
     pub(crate) fn gate(&mut self, now: Instant) -> Gate {
         let rate = self.bytes_per_second.unwrap_or(0.0);
-        // What is unread was last known when it changed; the reader went on since.
+        // `unread` is as of its last change; the reader has read more since.
         let read_since = rate * (now - self.taken_at).as_secs_f64();
         let unread = (self.unread as f64 - read_since).max(0.0);
         let remaining = self.queued as f64 + unread;
         // A viewer far away has much on its way and still keeps up.
         let allowed = rate * (self.lead + self.rtt).as_secs_f64();
         if !self.is_behind {
-            // Part of the last picture may be there and not be known to have been read.
+            // Part of the last picture may have arrived without a sign yet that the reader read it.
             if remaining <= allowed + self.last as f64 * 1.25 {
                 return Gate::Open;
             }
@@ -207,7 +210,7 @@ impl Flow {
         Gate::Until(now + Duration::from_secs_f64(needed.clamp(SOON.as_secs_f64(), LATE.as_secs_f64())))
     }
 
-    /// The next picture goes.
+    /// Starts the next picture.
     pub(crate) fn begin(&mut self, now: Instant) {
         self.smooth = if self.held_since.take().is_none() { self.smooth + 1 } else { 0 };
         if self.is_pressed {
@@ -223,7 +226,7 @@ impl Flow {
         self.last = 0;
     }
 
-    /// Finds out, once all of the last picture is acknowledged, whether the reader had read all before it.
+    /// Judges, once all of the last picture is acknowledged, whether the reader had read all pictures before it.
     fn settle(&mut self, has_window: bool) {
         if self.has_settled || self.queued > 0 || !has_window || self.last == 0 {
             return;
@@ -232,9 +235,9 @@ impl Flow {
         let is_probed = std::mem::take(&mut self.is_probed);
         let excess = self.unread.saturating_sub(self.last);
         let before = std::mem::replace(&mut self.excess, excess);
-        // Windows are told in steps.
+        // Readers announce windows in steps, so a small excess means nothing.
         if excess <= self.last / 64 {
-            // With less unread than half a picture the look came too late to tell.
+            // If less than half a picture is unread, the sample came too late to judge.
             if self.unread >= self.last / 2 {
                 self.speed_up();
             }
@@ -242,7 +245,7 @@ impl Flow {
         }
         self.drained = 0;
         if is_probed && excess.abs_diff(before) <= self.last / 16 {
-            // Time enough to take it made no difference: the reader's buffer has become smaller.
+            // The reader had time to take it, and the excess stayed: the reader's buffer has become smaller.
             self.room -= excess;
             self.unread -= excess;
             self.excess = 0;
@@ -251,7 +254,7 @@ impl Flow {
         }
     }
 
-    /// The reader waited for the picture: it takes more than was thought.
+    /// The reader waited for the picture, so it is faster than estimated.
     fn speed_up(&mut self) {
         self.drained += 1;
         let factor = match self.drained {
@@ -259,15 +262,16 @@ impl Flow {
             2 => 1.25,
             _ => 1.5,
         };
-        // As long as nothing is known, the pauses between pictures are measured too: too little is better than nothing.
+        // Before there is an estimate, the measurement includes the pauses between pictures: a rate that is too low is
+        // better than none.
         if let Some(rate) = &mut self.bytes_per_second {
             *rate *= factor;
             self.mark = None;
         }
     }
 
-    /// What the reader took of the last picture since that went, it took at least this fast. The time is rough and the
-    /// reader's buffer may be larger than was seen yet: not more than twice what was known is believed at once.
+    /// Raises the estimate to the speed at which the reader took the last picture. The time is rough, and the reader's
+    /// buffer may be larger than seen so far; so the estimate at most doubles at once.
     fn measure_last(&mut self, now: Instant) {
         let since = now - self.begun_at;
         let Some(known) = self.bytes_per_second.filter(|_| since >= SETTLED) else { return };
@@ -279,7 +283,7 @@ impl Flow {
         }
     }
 
-    /// Measures how fast the reader takes what is there.
+    /// Measures how fast the reader takes the bytes that are there.
     fn measure(&mut self) {
         let Some((taken, at)) = self.mark else {
             self.mark = Some((self.taken, self.taken_at));
@@ -292,7 +296,7 @@ impl Flow {
         let measured = (self.taken - taken) as f64 / span.as_secs_f64();
         let weight = span.as_secs_f64() / (span + MEMORY).as_secs_f64();
         let rate = self.bytes_per_second.map_or(measured, |rate| rate + (measured - rate) * weight);
-        // A reader that may have had nothing to take says nothing of how fast it is, but that it is as fast as this.
+        // A reader that may have been idle gives only a lower bound for its speed.
         let is_idle = self.queued + self.unread == 0;
         let known = self.bytes_per_second.filter(|_| is_idle).unwrap_or(0.0);
         self.bytes_per_second = Some(rate.max(known));

@@ -4,23 +4,23 @@ use super::*;
 
 const PICTURE: u64 = 76_000;
 
-/// Bytes that wait unsent in the sender's kernel at most.
+/// The most bytes that wait unsent in the sender's kernel.
 const UNSENT: f64 = 300_000.0;
 
-/// What the two kernels hold, and how fast it moves.
+/// What both kernels buffer, and how fast it moves.
 struct Path {
     now: Instant,
-    /// Bytes a second that the link and the reader take.
+    /// Bytes a second that the link carries and that the reader reads.
     link: f64,
     reader: f64,
     rtt: Duration,
     /// Bytes of a picture.
     picture: u64,
-    /// The reader's receive buffer.
+    /// The size of the reader's receive buffer.
     room: u64,
     queued: f64,
     unread: f64,
-    /// The window that was told last.
+    /// The last window that the reader announced.
     window: u64,
 }
 
@@ -40,7 +40,8 @@ impl Path {
         self.queued -= arrived;
         self.unread += arrived;
         let window = (self.room as f64 - self.unread) as u64;
-        // A window is told with each acknowledgement, and by itself only once it is twice that of the last word.
+        // A reader announces its window with each acknowledgement. Without one, it does so only if the window has
+        // doubled.
         if arrived > 0.0 || window >= 2 * self.window {
             self.window = window;
         }
@@ -50,7 +51,7 @@ impl Path {
         Sample { queued: self.queued as u64, window: Some(self.window), rtt: self.rtt }
     }
 
-    /// Puts what there is room for of `rest` into the kernel, and what is left.
+    /// Puts as much of `rest` into the kernel as there is room for; returns what is left.
     fn hand_over(&mut self, rest: u64, unsent: f64, flow: &mut Flow) -> u64 {
         let taken = rest.min((unsent - self.queued).max(0.0) as u64);
         self.queued += taken as f64;
@@ -66,11 +67,11 @@ impl Path {
     }
 }
 
-/// What came of a stream.
+/// The results of a stream.
 #[derive(Debug)]
 struct Seen {
     pictures: u64,
-    /// Of each picture in turn, from its capture to its last byte at the reader.
+    /// For each picture in order: the time from its capture to its last byte at the reader.
     ages_ms: Vec<u64>,
     looks: u64,
 }
@@ -83,12 +84,12 @@ impl Seen {
     }
 }
 
-/// Sends pictures of a camera that makes one every 33 ms, as the writer does, for so many seconds.
+/// Sends pictures of a camera that makes one every 33 ms, as the writer does, for `seconds`.
 fn stream(path: &mut Path, flow: &mut Flow, seconds: u64) -> Seen {
     stream_with(path, flow, seconds, UNSENT)
 }
 
-/// The same with another bound on what waits unsent.
+/// The same with another bound on the unsent bytes.
 fn stream_with(path: &mut Path, flow: &mut Flow, seconds: u64, unsent: f64) -> Seen {
     let mut seen = Seen { pictures: 0, ages_ms: Vec::new(), looks: 0 };
     let (mut written, mut due, mut held_until) = ((path.queued + path.unread) as u64, Vec::new(), None);
@@ -174,7 +175,7 @@ fn what_waits_in_a_large_receive_buffer_is_known_too() {
     let seen = stream(&mut path, &mut flow, 30);
     assert!(seen.median_ms() <= 450, "{} ms", seen.median_ms());
     assert!(seen.pictures >= 30 * 3, "{} pictures", seen.pictures);
-    // And when it is fast again, it is held no longer.
+    // When the reader is fast again, its pictures are not held any more.
     path.reader = 100e6;
     stream(&mut path, &mut flow, 5);
     let seen = stream(&mut path, &mut flow, 5);
@@ -209,7 +210,7 @@ fn a_reader_that_takes_nothing_is_seen_to() {
 #[test]
 fn a_viewer_whose_first_pictures_fell_short_is_not_held_for_what_it_read_since() {
     for room in [94_000, 1_500_000] {
-        // The last window is told before all is read, and none after it.
+        // The reader announces the last window before it has read all, and none afterwards.
         let mut path = Path::new(20e6, 100e6, 0);
         (path.room, path.window) = (room, room);
         let mut flow = flow(&path);

@@ -1,4 +1,4 @@
-//! One viewer at a writer: its socket, and what of a part is still to be handed to the kernel.
+//! One viewer at a writer: its socket, and the rest of the part that the kernel has not taken yet.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,15 +15,15 @@ use super::Join;
 use super::deadlines::Deadline;
 use crate::{Ending, Place, Socket};
 
-/// How many times the write timeout one part may take in all: enough for a large picture over a poor link, and an end for
-/// a client that takes a byte now and then.
+/// How many times the write timeout one part may take in all. That is enough for a large picture over a poor link, and
+/// it ends a client that takes a byte now and then.
 const PART_TIMEOUTS: u32 = 6;
 
-/// How often a viewer that takes nothing at all is looked at.
+/// How often to sample a viewer that takes nothing at all.
 const STALLED_LOOK: Duration = Duration::from_millis(200);
 
-/// How often one turn reads of what a viewer sends, and how much at once. It is nothing that anyone wants; what is not
-/// read fills its own buffers.
+/// How many reads one turn makes of the viewer's data, and how large each is. Nobody needs the data; unread data only
+/// fills the client's own buffers.
 const READS: usize = 16;
 const READ_BYTES: usize = 4096;
 
@@ -33,33 +33,33 @@ pub(super) struct Client {
     pub(super) stream: Stream,
     pub(super) group: usize,
     pub(super) deadline: Deadline,
-    /// What the kernel has not taken yet: whole when nothing of it was.
+    /// The bytes that the kernel has not taken yet: the whole part, if it has taken none.
     rest: Bytes,
-    /// When the kernel last took something, and when the part in `rest` was begun.
+    /// When the kernel last took something, and when the writer began the part in `rest`.
     taken_at: Instant,
     begun_at: Instant,
     is_closing: bool,
-    /// Whether its stream is of another channel than its group.
+    /// Whether its stream has changed to another channel than that of its group.
     pub(super) has_moved: bool,
     flow: Flow,
-    /// Until when it may not have the next picture.
+    /// The viewer gets no next picture before this time.
     held_until: Option<Instant>,
     _seat: super::Seat,
-    /// Its place among the server's connections.
+    /// Its permit among the server's connections.
     _place: Place,
 }
 
-/// What came of a viewer's turn.
+/// The result of a viewer's turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// It is to be looked at when something is published, there is room, or at this time.
+    /// Its next turn is when something is published, when there is room, or at this time.
     Until(Option<Instant>),
-    /// It has gone, or was sent all there is.
+    /// It has left, or it was sent everything.
     Gone,
 }
 
 impl Client {
-    /// Takes the socket over; the stream's opening is to be sent.
+    /// Takes over the socket; the stream's opening is sent first.
     pub(super) fn new(join: Join, now: Instant) -> io::Result<Self> {
         let Join { stream, taken, seat } = join;
         let socket: OwnedFd = match taken.socket {
@@ -84,13 +84,13 @@ impl Client {
         })
     }
 
-    /// Hands over what can be: the rest of a part first, then the newest picture if one is due.
+    /// Sends what it can: the rest of a part first, then the newest picture if one is due.
     pub(super) fn advance(&mut self, now: Instant, write_timeout: Duration) -> Turn {
         let mut is_newest = false;
         loop {
             if !self.rest.is_empty() {
                 match self.hand_over(now) {
-                    // What is published since then wakes the writer again.
+                    // A frame that is published meanwhile wakes the writer again.
                     Ok(true) if is_newest => return Turn::Until(self.stream.look_at(now)),
                     Ok(true) => {}
                     Ok(false) => return self.stalled(now, write_timeout),
@@ -98,7 +98,7 @@ impl Client {
                 }
             }
             if self.is_closing {
-                // What was handed over still goes; the end of the stream after it.
+                // The kernel still sends what it took, and then the end of the stream.
                 rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).ok();
                 return Turn::Gone;
             }
@@ -120,7 +120,7 @@ impl Client {
         }
     }
 
-    /// Sends the stream's end after the part that is on its way.
+    /// Sends the stream's end after the current part.
     pub(super) fn close(&mut self, why: Ending) {
         self.stream.ends(why);
         if self.is_closing {
@@ -128,18 +128,18 @@ impl Client {
         }
         self.is_closing = true;
         let closing = self.stream.closing();
-        // At most once in a viewer's life, so a copy does not matter.
+        // This copies at most once in a viewer's life.
         self.rest = if self.rest.is_empty() { closing } else { [&self.rest[..], &closing].concat().into() };
     }
 
-    /// Gives the kernel what it takes of the rest; whether that was all.
+    /// Gives the rest to the kernel; true if the kernel took all of it.
     fn hand_over(&mut self, now: Instant) -> Result<bool, Errno> {
         match rustix::net::send(&self.socket, &self.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(len) => {
                 self.taken_at = now;
                 self.flow.wrote(len, now);
                 if len == self.rest.len() {
-                    // The part must not be held until the next one comes.
+                    // Drop the part now, and not only when the next one comes.
                     self.rest = Bytes::new();
                     return Ok(true);
                 }
@@ -155,7 +155,7 @@ impl Client {
         }
     }
 
-    /// What becomes of a viewer that may not have the next picture yet.
+    /// The turn's result for a viewer that may not have the next picture yet.
     fn hold(&mut self, now: Instant, write_timeout: Duration) -> Option<Turn> {
         if self.held_until.is_none_or(|until| until <= now) {
             self.held_until = match self.gate(now) {
@@ -168,7 +168,7 @@ impl Client {
         self.held_until.map(|until| Turn::Until(Some(until)))
     }
 
-    /// Whether the next picture may go: asks the kernel, of those viewers of whom it must be known.
+    /// Whether the next picture may go. Samples the kernel only for viewers that need it.
     fn gate(&mut self, now: Instant) -> Gate {
         if !self.flow.wants_look(now) {
             return Gate::Open;
@@ -187,7 +187,7 @@ impl Client {
         self.flow.gate(now)
     }
 
-    /// How long a viewer may leave the rest of a part, or that it has left it too long.
+    /// Until when a viewer may leave the rest of a part untaken, or its end if that time is over.
     fn stalled(&mut self, now: Instant, write_timeout: Duration) -> Turn {
         let stalls_at = self.taken_at + write_timeout;
         let lasts_until = self.begun_at + write_timeout.saturating_mul(PART_TIMEOUTS);
@@ -205,7 +205,7 @@ impl Client {
         Turn::Gone
     }
 
-    /// Reads what the viewer sends, which is of no use; false when it has gone.
+    /// Reads and discards what the viewer sends; false when the viewer has left.
     pub(super) fn read(&self) -> bool {
         let mut piece = [0; READ_BYTES];
         for _ in 0..READS {

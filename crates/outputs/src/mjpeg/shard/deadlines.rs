@@ -1,4 +1,4 @@
-//! When which viewer is to be looked at next: a heap with one live entry per viewer, instead of a timer for each.
+//! When each viewer is due next: a heap with one live entry per viewer, instead of a timer for each.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Deadlines this close are met in one turn: none of them needs to be more exact.
+/// The writer serves deadlines this close in one turn: none of them needs to be more exact.
 const SLACK: Duration = Duration::from_millis(2);
 
-/// Times by viewer. A viewer's time moves on with every frame; its entry stays where it is, is found to be early, and is
-/// then put where the time is now.
+/// Deadlines by viewer. A viewer's deadline moves later with every frame, but its heap entry stays. When the entry
+/// comes up it turns out to be early, and a new entry is made for the current deadline.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BinaryHeap<Reverse<(Instant, usize)>>);
 
-/// One viewer's time, that of its entry, and that of a later entry which was there before.
+/// One viewer's deadline, the time of its entry, and that of a later entry that was there before.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Deadline {
     at: Option<Instant>,
@@ -23,25 +23,25 @@ pub(super) struct Deadline {
 }
 
 impl Deadlines {
-    /// Sets the time of the viewer in `slot`.
+    /// Sets the deadline of the viewer in `slot`.
     pub(super) fn set(&mut self, slot: usize, deadline: &mut Deadline, at: Option<Instant>) {
         deadline.at = at;
         if let Some(at) = at
             && deadline.entry.is_none_or(|entry| at < entry)
         {
-            // A viewer that is held goes from far to near and back with each picture: the far entry serves again.
+            // A held viewer's deadline goes from far to near and back with each picture: the far entry is used again.
             deadline.later = deadline.later.or(deadline.entry);
             deadline.entry = Some(at);
             self.0.push(Reverse((at, slot)));
         }
     }
 
-    /// When to look next.
+    /// When to call [`pop`](Self::pop) next.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.peek().map(|Reverse((at, _))| *at + SLACK)
     }
 
-    /// The next entry whose time has come; [`Deadline::has_come`] says whether it still means something.
+    /// The next entry whose time has come; [`Deadlines::has_come`] says whether it is still valid.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Instant, usize)> {
         let Reverse((at, _)) = self.0.peek()?;
         if *at > now {
@@ -50,8 +50,8 @@ impl Deadlines {
         self.0.pop().map(|Reverse(entry)| entry)
     }
 
-    /// Whether the time of the viewer in `slot`, of which the entry of time `at` was taken out, has come; if it is later
-    /// by now, an entry is made for then.
+    /// Whether the deadline of the viewer in `slot` has come, now that its entry for `at` was popped. If the deadline
+    /// has moved later, adds an entry for it.
     pub(super) fn has_come(
         &mut self,
         slot: usize,
@@ -60,7 +60,7 @@ impl Deadlines {
         now: Instant,
     ) -> bool {
         if deadline.entry != Some(at) {
-            // An earlier one took its place, or it is of a viewer that was here before.
+            // An earlier entry replaced this one, or this one belongs to a previous viewer in the slot.
             return false;
         }
         deadline.entry = deadline.later.take();

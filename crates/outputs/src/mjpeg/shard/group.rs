@@ -1,4 +1,4 @@
-//! The viewers of one channel at one writer, which are woken together.
+//! The viewers of one channel at one writer, which wake up together.
 
 use std::task::{Context, Poll};
 
@@ -6,7 +6,7 @@ use framecast_hub::{Bell, Bells};
 
 use super::super::stream::Stream;
 
-/// Groups by number; numbers of groups that have gone are given again.
+/// Groups by number; the number of an ended group is used again.
 #[derive(Default)]
 pub(super) struct Groups {
     groups: Vec<Option<Group>>,
@@ -14,15 +14,15 @@ pub(super) struct Groups {
 }
 
 struct Group {
-    /// Rings with the group's number.
+    /// The wake-up registration; its token is the group's number.
     bell: Bell,
     slots: Vec<usize>,
-    /// Who is first in the next turn.
+    /// The viewer that is first in the next turn.
     turn: usize,
 }
 
 impl Groups {
-    /// Puts the viewer in `slot` into the group of its channel, and says which that is.
+    /// Puts the viewer in `slot` into the group of its channel; returns the group's number.
     pub(super) fn join(&mut self, stream: &Stream, slot: usize) -> usize {
         let is_of = |group: &Group| stream.is_of(&group.bell);
         let known = self.groups.iter().position(|group| group.as_ref().is_some_and(is_of));
@@ -42,7 +42,7 @@ impl Groups {
         number
     }
 
-    /// Takes the viewer in `slot` out of its group, which ends with its last one.
+    /// Takes the viewer in `slot` out of its group. The group ends with its last viewer.
     pub(super) fn leave(&mut self, number: usize, slot: usize) {
         let Some(group) = &mut self.groups[number] else { return };
         group.slots.retain(|member| *member != slot);
@@ -51,7 +51,8 @@ impl Groups {
         }
     }
 
-    /// The slots of a group in the order of this turn: each turn another one is first, so that nobody is always last.
+    /// Puts the slots of a group into `order` for this turn. Each turn starts at another viewer, so that none is always
+    /// last.
     pub(super) fn turn(&mut self, number: usize, order: &mut Vec<usize>) {
         order.clear();
         let Some(group) = self.groups.get_mut(number).and_then(Option::as_mut) else { return };
@@ -61,7 +62,7 @@ impl Groups {
         order.extend_from_slice(&group.slots[..first]);
     }
 
-    /// The number of a group to whose channel something was published, and now and then one that has nothing new.
+    /// The number of a group whose channel has published something. Now and then also a group that has nothing new.
     pub(super) fn poll_changed(&self, cx: &mut Context<'_>) -> Poll<usize> {
         self.bells.poll_rung(cx)
     }

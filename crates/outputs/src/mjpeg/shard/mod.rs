@@ -1,8 +1,8 @@
 //! The writers: one thread per core, each with one task that owns its viewers' sockets.
 //!
-//! A viewer comes here once HTTP is done with its connection ([`Handover`](crate::Handover)). A writer is woken once for
-//! each frame of a channel, walks the viewers of that channel, and hands each the same packed part by one `send`. Viewers
-//! that fall short go on when the kernel says that there is room. What is sent, and when, is told by the [`Stream`].
+//! A viewer comes here once HTTP is done with its connection ([`Handover`](crate::Handover)). A writer wakes up once
+//! for each frame of a channel, walks the viewers of that channel, and gives each the same packed part by one `send`. A
+//! viewer whose socket is full continues when the kernel reports room. The [`Stream`] decides what to send, and when.
 
 mod client;
 mod deadlines;
@@ -24,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 use super::stream::Stream;
 use crate::{Ending, Taken};
 
-/// A viewer that comes to a writer.
+/// A viewer on its way to a writer.
 pub(super) struct Join {
     stream: Stream,
     taken: Taken,
     seat: Seat,
 }
 
-/// What all writers go by.
+/// What all writers need to know.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     /// How long a viewer may take nothing of what was sent to it.
@@ -40,25 +40,25 @@ pub(super) struct Rules {
     pub(super) shutdown: CancellationToken,
 }
 
-/// The writers of one server, which start with its first viewer. They end when this is dropped and their viewers have
-/// gone.
+/// The writers of one server. They start with the first viewer, and end when this is dropped and their viewers have
+/// left.
 #[derive(Debug)]
 pub(super) struct Shards {
-    /// How many there shall be.
+    /// The number of writers.
     wanted: NonZeroUsize,
     rules: Rules,
     shards: Mutex<Vec<Shard>>,
 }
 
-/// The way to one writer.
+/// The sending side to one writer.
 #[derive(Debug)]
 struct Shard {
     joins: mpsc::UnboundedSender<Join>,
-    /// Counts the viewers that were sent there and have not left.
+    /// Counts the viewers that were sent to the writer and have not left.
     seats: Seat,
 }
 
-/// A viewer's place at a writer, free again when dropped.
+/// Counts a viewer at a writer until it is dropped.
 type Seat = Arc<()>;
 
 impl Shards {
@@ -70,17 +70,17 @@ impl Shards {
     /// Gives a viewer to the writer that has the fewest.
     ///
     /// # Errors
-    /// No writer could be started: the viewer's connection is closed.
+    /// If no writer could be started; the viewer's connection is closed.
     pub(super) fn join(&self, mut stream: Stream, taken: Taken) -> io::Result<()> {
-        // Until a writer has taken it in, its end is no doing of the client.
+        // Until a writer has it, the stream cannot end because of the client.
         stream.ends(Ending::Failed);
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that has died serves nobody any more.
+        // A writer that has died serves nobody any more.
         shards.retain(|shard| !shard.joins.is_closed());
         while shards.len() < self.wanted.get() {
             match Shard::start(shards.len(), self.rules.clone()) {
                 Ok(shard) => shards.push(shard),
-                // Fewer do as well, only slower.
+                // Fewer writers work too, only slower.
                 Err(_) if !shards.is_empty() => break,
                 Err(error) => return Err(error),
             }
@@ -89,7 +89,7 @@ impl Shards {
         let (number, shard) = fewest.expect("there is one: the loop above ended well");
         stream.record().set_shard(number);
         let seat = Arc::clone(&shard.seats);
-        // A writer that has ended was told of the server's end, and so will the viewer be by its closed connection.
+        // A writer has ended only because the server ends. The viewer learns that from its closed connection.
         shard.joins.send(Join { stream, taken, seat }).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
@@ -98,7 +98,7 @@ impl Shard {
     fn start(number: usize, rules: Rules) -> io::Result<Self> {
         let (joins, joining) = mpsc::unbounded_channel();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
-        // All of it is made and dropped on its own thread: a runtime may not be dropped where tasks run.
+        // The thread makes and drops all of it itself: a runtime must not be dropped where tasks run.
         thread::Builder::new().name(format!("writer-{number}")).spawn(move || match make(rules) {
             Ok((runtime, writer)) => {
                 tell.send(Ok(())).ok();
@@ -111,7 +111,7 @@ impl Shard {
     }
 }
 
-/// A writer and what it runs on.
+/// A writer and its runtime.
 fn make(rules: Rules) -> io::Result<(Runtime, writer::Writer)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let writer = {

@@ -1,4 +1,4 @@
-//! A viewer at a writer, on a socket whose other end takes what the test says, by times that the test says too.
+//! A viewer at a writer. The test reads the other end of the socket, and it sets the times.
 
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ use crate::{Via, Viewers};
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// More than a socket takes at once, many times over.
+/// Many times more than a socket takes at once.
 const PICTURE_BYTES: usize = 16 << 20;
 
 struct Setup {
@@ -45,19 +45,19 @@ impl Setup {
         Self { viewers, feed, client, reader, start }
     }
 
-    /// The viewer's turn at this part of the write timeout since the start.
+    /// The viewer's turn at `part` of the write timeout after the start.
     fn turn(&mut self, part: f64) -> Turn {
         self.client.advance(self.start + WRITE_TIMEOUT.mul_f64(part), WRITE_TIMEOUT)
     }
 
-    /// The reader takes what is there.
+    /// The reader takes everything that is there.
     async fn takes(&mut self) {
         let mut bytes = vec![0; 64 << 10];
         self.reader.readable().await.unwrap();
         while self.reader.try_read(&mut bytes).is_ok_and(|len| len > 0) {}
     }
 
-    /// The one ending that was counted once the viewer has gone.
+    /// The one ending that was counted after the viewer has left.
     fn ending(self) -> Ending {
         drop(self.client);
         assert_eq!(self.feed.viewers(), 0);
@@ -87,7 +87,7 @@ async fn a_viewer_that_takes_a_little_now_and_then_is_too_slow_in_the_end() {
         setup.takes().await;
         turns += 1;
     }
-    // Six times the write timeout from the picture's beginning, which may be after the first turn.
+    // Six times the write timeout from the start of the picture, which may be after the first turn.
     assert!((12..16).contains(&turns), "{turns}");
     assert_eq!(setup.ending(), Ending::Slow);
 }

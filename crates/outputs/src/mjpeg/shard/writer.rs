@@ -22,39 +22,40 @@ use super::group::Groups;
 use super::{Join, Rules};
 use crate::Ending;
 
-/// How long viewers may take to take the end of their streams: less than the server's connections have in all.
+/// How long viewers may take to receive the end of their streams. Less than the server allows all connections at its
+/// end.
 const ENDING_TIMEOUT: Duration = Duration::from_millis(1700);
 
-/// Events taken from the kernel at once.
+/// The most events to take from the kernel at once.
 const EVENTS: usize = 256;
 
-/// Until when a viewer that wants nothing is not looked at.
+/// How far ahead the timer is set when there is no deadline.
 const FAR: Duration = Duration::from_secs(3600);
 
 pub(super) struct Writer {
     rules: Rules,
-    /// Watches the viewers' sockets, edge-triggered: a socket is named when something came, or when there is room again
-    /// after it was full. So nothing is to be told to the kernel from frame to frame.
+    /// Watches the viewers' sockets, edge-triggered. The kernel reports a socket when data arrives, or when a full
+    /// socket has room again. So a frame needs no change of the registration.
     epoll: AsyncFd<OwnedFd>,
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
     count: usize,
     groups: Groups,
     deadlines: Deadlines,
-    /// When those are dropped that have not taken their end.
+    /// When the writer drops the viewers that have not received their end.
     ends_at: Option<Instant>,
-    /// Kept for its room.
+    /// Kept between turns for its allocation.
     order: Vec<usize>,
 }
 
-/// What a writer is to do next: one thing of each kind.
+/// What a writer has to do next: one thing of each kind.
 struct Due {
     is_ending: bool,
-    /// The group to whose channel something was published.
+    /// The group whose channel has published something.
     group: Option<usize>,
     has_events: bool,
     is_time: bool,
-    /// A viewer; `None` within: none will come any more.
+    /// A new viewer; the inner `None` means that no more will come.
     join: Option<Option<Join>>,
 }
 
@@ -81,7 +82,7 @@ impl Writer {
         })
     }
 
-    /// Writes until there are neither viewers nor anyone who could send one, or the server ends.
+    /// Writes until the server ends, or until no viewers are left and no more can come.
     pub(super) async fn run(mut self, mut joins: mpsc::UnboundedReceiver<Join>) {
         let shutdown = self.rules.shutdown.clone();
         let mut ending = pin!(shutdown.cancelled());
@@ -90,7 +91,7 @@ impl Writer {
         let mut events = Vec::with_capacity(EVENTS);
         while is_open || self.count > 0 {
             let wake_at = self.ends_at.into_iter().chain(self.deadlines.next()).min();
-            // Seldom another than before: a timer set anew for each frame is a step more.
+            // The time rarely changes: resetting the timer for each frame would be a wasted step.
             if let Some(wake_at) = wake_at.filter(|wake_at| *wake_at != sleep.deadline()) {
                 sleep.as_mut().reset(wake_at);
             }
@@ -104,7 +105,7 @@ impl Writer {
                 };
                 if due.is_any() { Poll::Ready(due) } else { Poll::Pending }
             });
-            // All that is due gets its turn before anything gets another.
+            // Everything that is due gets its turn before anything gets a second one.
             let due = due.await;
             if let Some(number) = due.group {
                 self.group(number);
@@ -131,7 +132,7 @@ impl Writer {
         }
     }
 
-    /// Takes what the kernel tells of the sockets.
+    /// Takes the kernel's reports about the sockets.
     fn poll_events(&self, cx: &mut Context<'_>, events: &mut Vec<Event>) -> Poll<()> {
         while let Poll::Ready(Ok(mut ready)) = self.epoll.poll_read_ready(cx) {
             if take(&self.epoll, events) < events.capacity() {
@@ -144,7 +145,7 @@ impl Writer {
         Poll::Pending
     }
 
-    /// Takes a viewer in, and sends it the newest picture at once.
+    /// Adds a viewer and sends it the newest picture at once.
     fn join(&mut self, join: Join) {
         let now = Instant::now();
         let Ok(mut client) = Client::new(join, now) else { return };
@@ -154,7 +155,7 @@ impl Writer {
         });
         let flags = EventFlags::IN | EventFlags::RDHUP | EventFlags::OUT | EventFlags::ET;
         if epoll::add(self.epoll.get_ref(), &client, EventData::new_u64(slot as u64), flags).is_err() {
-            // Without word of its socket it could not be served, nor its leaving be seen.
+            // Without epoll events the writer could neither serve the client nor notice that it left.
             self.free.push(slot);
             return;
         }
@@ -165,7 +166,7 @@ impl Writer {
         self.advance(slot, now);
     }
 
-    /// Something was published to the channel of a group.
+    /// Serves a group whose channel has published something.
     fn group(&mut self, number: usize) {
         let now = Instant::now();
         let mut order = std::mem::take(&mut self.order);
@@ -177,8 +178,8 @@ impl Writer {
         self.order = order;
     }
 
-    /// Has the CPU fetch what is known of the viewers after the next and next to come. Each picture is copied through the
-    /// cache on its way to the kernel and pushes out all of that; waiting for it costs as much as all else done here.
+    /// Lets the CPU prefetch the data of the next two viewers. Each picture passes through the cache on its way to the
+    /// kernel and evicts that data; waiting for it costs as much as everything else here.
     fn prepare(&self, after_next: Option<&usize>, next: Option<&usize>) {
         let client = |slot: Option<&usize>| slot.and_then(|slot| self.clients.get(*slot));
         if let Some(client) = client(after_next) {
@@ -189,7 +190,7 @@ impl Writer {
         }
     }
 
-    /// Sockets on which something came or went.
+    /// Serves the sockets that have data, have room, or have closed.
     fn serve(&mut self, events: &mut Vec<Event>) {
         let now = Instant::now();
         for event in events.drain(..) {
@@ -215,7 +216,7 @@ impl Writer {
         }
     }
 
-    /// One viewer's turn. A panic at it is its end and no one else's.
+    /// One viewer's turn. A panic ends only that viewer.
     fn advance(&mut self, slot: usize, now: Instant) {
         let write_timeout = self.rules.write_timeout;
         while let Some(client) = self.clients.get_mut(slot).and_then(Option::as_mut) {
@@ -230,7 +231,7 @@ impl Writer {
             if !std::mem::take(&mut client.has_moved) {
                 return;
             }
-            // It has another turn then: what was published there before it came would not be told of.
+            // Give the viewer another turn: its new group does not report what was published before the viewer joined.
             self.groups.leave(client.group, slot);
             client.group = self.groups.join(&client.stream, slot);
         }
@@ -239,7 +240,7 @@ impl Writer {
     fn drop_client(&mut self, slot: usize) {
         if let Some(mut client) = self.clients[slot].take() {
             if self.rules.shutdown.is_cancelled() {
-                // Whatever came of it: its camera may have ended first, or its client left at once.
+                // Whatever the turn returned: its camera may have ended first, or its client left at once.
                 client.stream.ends(Ending::Shutdown);
             }
             self.groups.leave(client.group, slot);
@@ -268,7 +269,7 @@ fn ready<T>(poll: Poll<T>) -> Option<T> {
     }
 }
 
-/// `epoll` as something that a task can wait for.
+/// `epoll` in a form that a task can await.
 #[allow(
     deprecated,
     reason = "what is asked of the caller now holds: it owns its file, and never another one"
@@ -277,9 +278,9 @@ fn watched(epoll: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(epoll, Interest::READABLE)
 }
 
-/// Takes the events that there are from the kernel; how many.
+/// Takes the pending events from the kernel; returns their number.
 fn take(epoll: &AsyncFd<OwnedFd>, events: &mut Vec<Event>) -> usize {
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    // A failure leaves none, and what they told of is told again.
+    // On failure there are no events; the kernel reports them again.
     epoll::wait(epoll.get_ref(), spare_capacity(events), Some(&at_once)).unwrap_or(0)
 }

@@ -1,9 +1,9 @@
-//! What time it is, by two clocks: the wall clock, which anybody may set at any moment, and the one that counts from the
-//! machine's start, its sleep included, which nobody can set.
+//! The time by two clocks. Anybody may set the *wall clock* at any moment. The *boot clock* counts from the machine's
+//! start, its sleep included, and nobody can set it.
 //!
-//! A history asks a [`Clock`] when events happened, how old they are and when something is due, so that tests drive both clocks
-//! through days in milliseconds. Only the ids that it takes at its start (`Claim::now`), and the pauses after a failed
-//! attempt to write, go by the machine's clocks whatever the [`Clock`] says.
+//! A history asks a [`Clock`] when events happened, how old they are and when something is due, so that tests drive
+//! both clocks through days in milliseconds. Two things always use the machine's clocks: the ids that a history claims
+//! at its start (`Claim::now`), and the pauses after a failed attempt to write.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,40 +13,40 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::entry::millis;
 
-/// Two readings of the counting clock that are closer than this enclose one moment.
+/// Two readings of the boot clock closer than this count as one moment.
 const ONE_MOMENT_MS: i64 = 1_000;
 
-/// Goes on while the machine sleeps, which the monotonic clock does not.
+/// Runs on while the machine sleeps; the monotonic clock does not.
 #[cfg(target_os = "linux")]
 const COUNTING: ClockId = ClockId::Boottime;
 
-/// The next best where there is no such clock. On macOS it goes on while the machine sleeps; where it does not, sleep looks like a
-/// wall clock that was set forward.
+/// A substitute on systems without that clock. On macOS it runs on while the machine sleeps. Where it does not, sleep
+/// looks like a wall clock that was set forward.
 #[cfg(not(target_os = "linux"))]
 const COUNTING: ClockId = ClockId::Monotonic;
 
-/// A moment by both clocks, in milliseconds.
+/// One moment by both clocks, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    /// Since 1970, UTC, as the wall clock has it.
+    /// By the wall clock: since 1970, UTC.
     pub wall_ms: i64,
-    /// Since the machine started, its sleep included: never goes back, and nobody sets it.
+    /// By the boot clock: since the machine started, its sleep included. Never goes back, and nobody sets it.
     pub boot_ms: i64,
 }
 
 impl Now {
-    /// How far the wall clock is ahead of the counting one: the same all the time, unless somebody sets it.
+    /// How far the wall clock is ahead of the boot clock. Constant, unless somebody sets the wall clock.
     pub(crate) fn offset_ms(self) -> i64 {
         self.wall_ms.saturating_sub(self.boot_ms)
     }
 }
 
-/// What a history reads the time from, and waits by.
+/// The source of time for a history, and of its waits.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The moment.
+    /// The current time by both clocks.
     fn now(&self) -> Now;
 
-    /// Waits until the counting clock shows `boot_ms`, or about that. Cancel safe.
+    /// Waits until the boot clock shows about `boot_ms`. Cancel safe.
     fn sleep_until(&self, boot_ms: i64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
 
@@ -60,7 +60,7 @@ impl Clock for SystemClock {
         loop {
             let wall_ms = millis(SystemTime::now());
             let after = boot_ms();
-            // A program that was stopped between two readings would take that for a clock that was set.
+            // A process that was suspended between the two readings would look like a clock that was set.
             if after - before < ONE_MOMENT_MS {
                 return Now { wall_ms, boot_ms: after };
             }

@@ -1,5 +1,5 @@
-//! Which edition of the events a table is read from: times that are put right move events to other places, and a table
-//! that is read by place, page after page, would miss some or have some twice.
+//! Revisions of the events. Correcting times moves events to other places in the order. A table that is read page by
+//! page while that happens would miss some events or have some twice, so it must read one revision only.
 
 use std::sync::Arc;
 
@@ -7,23 +7,23 @@ use tokio::sync::watch;
 
 use crate::Error;
 
-/// Counts the changes of places: odd while one is made. Clones share the count.
+/// Counts the changes of order; odd while one is in progress. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Editions(Arc<watch::Sender<u64>>);
 
-/// The edition that somebody began to read.
+/// The revision that a reader started with.
 #[derive(Debug)]
 pub(crate) struct Edition {
     editions: Editions,
     number: u64,
 }
 
-/// A change that is being made; it ends with this.
+/// A change in progress; it ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Change(Editions);
 
 impl Editions {
-    /// The edition of now; where a change is being made, the one that it comes to. Cancel safe.
+    /// The current revision. During a change, waits for the one after it. Cancel safe.
     pub(crate) async fn current(&self) -> Edition {
         let mut numbers = self.0.subscribe();
         let number = numbers.wait_for(|number| number.is_multiple_of(2)).await;
@@ -31,7 +31,7 @@ impl Editions {
         Edition { editions: self.clone(), number }
     }
 
-    /// Begins a change. One is made at a time.
+    /// Begins a change. The caller makes only one at a time.
     pub(crate) fn change(&self) -> Change {
         self.0.send_modify(|number| *number += 1);
         Change(self.clone())
@@ -45,10 +45,10 @@ impl Drop for Change {
 }
 
 impl Edition {
-    /// Whether all that was read up to now is of this edition.
+    /// Checks that everything read so far is of this revision.
     ///
     /// # Errors
-    /// [`Error::Corrected`] where it may not be.
+    /// [`Error::Corrected`] if it may not be.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if *self.editions.0.borrow() == self.number { Ok(()) } else { Err(Error::Corrected) }
     }

@@ -1,4 +1,4 @@
-//! An event as it is kept: with an id that stays.
+//! An event as the history stores it: with a permanent id.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,16 +9,16 @@ use serde::ser::{SerializeStruct, Serializer};
 
 use crate::moment::Stamp;
 
-/// The most characters that a text has; longer ones of cameras and drivers are cut.
+/// The most characters of a text; longer texts of cameras and drivers are cut.
 pub const TEXT_CHARS: usize = 1000;
 
-/// What an event takes in memory beside its texts: the struct, its counters, and the rest of its JSON.
+/// The memory of an event without its texts: the struct, its counters, and the rest of its JSON.
 const FIXED_BYTES: usize = 320;
 
-/// An event as it is kept.
+/// An event as the history stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Grows from event to event, with gaps; never given twice.
+    /// Grows from event to event, with gaps; no two events ever get the same id.
     pub id: i64,
     /// When it happened: milliseconds since 1970, UTC.
     pub at_ms: i64,
@@ -26,13 +26,13 @@ pub struct Entry {
     pub kind: EventKind,
     /// The camera's name; `None` for the server itself.
     pub camera: Option<String>,
-    /// What there is to say of it.
+    /// Details: a reason, or a label.
     pub text: Option<String>,
-    /// How many, where that is told.
+    /// A number, for the kinds that have one.
     pub count: Option<i64>,
 }
 
-/// An [`Entry`] whose texts stand elsewhere: in the row of a database that is being read.
+/// An [`Entry`] that borrows its texts, for instance from a database row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EntryRef<'a> {
     /// See [`Entry::id`].
@@ -49,7 +49,7 @@ pub struct EntryRef<'a> {
     pub count: Option<i64>,
 }
 
-/// A place in the order of time: of two events at the same millisecond the one with the lower id was first.
+/// A position in the order of time. Of two events in the same millisecond, the one with the lower id comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// See [`Entry::at_ms`].
@@ -59,21 +59,21 @@ pub struct Key {
 }
 
 impl Entry {
-    /// `event` as it is kept under `id`: its text bounded, without the characters that databases cannot hold.
+    /// `event` with `id`. Cuts its text and removes the characters that databases cannot hold.
     pub(crate) fn new(id: i64, event: Event) -> Self {
         let Event { at, kind, camera, text, count } = event;
         let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         Self { id, at_ms: millis(at), kind, camera, text: text.map(keepable), count }
     }
 
-    /// What it takes in memory with its JSON, in bytes: no less, and below 12 KiB beside its camera's name.
+    /// An upper bound of its memory with its JSON, in bytes; below 12 KiB plus the camera's name.
     pub(crate) fn weight_bytes(&self) -> usize {
         let text = self.text.as_deref().unwrap_or_default();
         let camera = self.camera.as_deref().unwrap_or_default();
         FIXED_BYTES + 2 * camera.len() + text.len() + text.chars().map(escaped_len).sum::<usize>()
     }
 
-    /// The same with its texts where they are.
+    /// The same entry with borrowed texts.
     pub fn by_ref(&self) -> EntryRef<'_> {
         let Self { id, at_ms, kind, camera, text, count } = self;
         let (camera, text) = (camera.as_deref(), text.as_deref());
@@ -82,19 +82,19 @@ impl Entry {
 }
 
 impl EntryRef<'_> {
-    /// Its place in the order of time.
+    /// Its position in the order of time.
     pub fn key(&self) -> Key {
         Key { at_ms: self.at_ms, id: self.id }
     }
 
-    /// The same with texts of its own.
+    /// The same entry with owned texts.
     pub fn to_entry(&self) -> Entry {
         let Self { id, at_ms, kind, camera, text, count } = *self;
         Entry { id, at_ms, kind, camera: camera.map(str::to_owned), text: text.map(str::to_owned), count }
     }
 }
 
-/// As in the API: the time in RFC 3339, UTC.
+/// The JSON of the API: the time in RFC 3339, UTC.
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Event", 6)?;
@@ -108,13 +108,13 @@ impl Serialize for Entry {
     }
 }
 
-/// Milliseconds since 1970; times before are 1970.
+/// Milliseconds since 1970; earlier times become 1970.
 pub(crate) fn millis(at: SystemTime) -> i64 {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// How many bytes of JSON a character of a text becomes.
+/// How many bytes of JSON a character of a text takes.
 fn escaped_len(c: char) -> usize {
     match c {
         '"' | '\\' => 2,
@@ -123,7 +123,8 @@ fn escaped_len(c: char) -> usize {
     }
 }
 
-/// PostgreSQL knows no NUL in a text, and what a driver says may be as long as a program's last words.
+/// PostgreSQL allows no NUL in a text. The text of a driver may be long, such as all the output of a program that
+/// failed.
 fn keepable(text: String) -> String {
     let is_fine = text.len() <= TEXT_CHARS && !text.contains('\0');
     if is_fine {

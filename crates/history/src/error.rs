@@ -3,16 +3,16 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why events cannot be kept or read.
+/// Why the history cannot store or read events.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The database file, or its folder, cannot be made or written.
+    /// The database file, or its folder, cannot be created or written.
     #[error("history: {} cannot be written: {source}", path.display())]
     Unwritable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The disk has no room for the database file.
@@ -27,13 +27,13 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file is a database, but another program's.
+    /// The file is a database of another program.
     #[error("history: {} is a database of another program; name another file", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// The database was made by a newer Framecast.
+    /// A newer Framecast made the database.
     #[error(
         "history: {place} is of a newer Framecast (version {found} of the tables, this one knows up to {known}); update \
          Framecast, or name another database"
@@ -41,12 +41,12 @@ pub enum Error {
     Newer {
         /// The file, or the database's address.
         place: String,
-        /// The version that was found.
+        /// The version in the database.
         found: i64,
-        /// The newest that this program knows.
+        /// The newest version that this program knows.
         known: i64,
     },
-    /// Another Framecast writes to it.
+    /// Another Framecast has the database open.
     #[error("history: {place} is in use by another Framecast; end that one, or name another database")]
     Locked {
         /// The file, or the database's address.
@@ -57,16 +57,16 @@ pub enum Error {
     Sqlite {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
-    /// The address of a PostgreSQL database cannot be used.
+    /// The address of a PostgreSQL database is not valid.
     #[error("history: {problem}")]
     Address {
-        /// What is wrong, and what would be right; never a password.
+        /// What is wrong, and what would be right; never contains a password.
         problem: String,
     },
-    /// The database cannot hold every text.
+    /// The encoding of the database cannot hold every text.
     #[error("history: {place} is encoded as {encoding}; make a database with ENCODING 'UTF8'")]
     Encoding {
         /// The database's address, without a password.
@@ -79,7 +79,7 @@ pub enum Error {
     Postgres {
         /// The database's address, without a password.
         place: String,
-        /// What it said.
+        /// The error of PostgreSQL.
         source: tokio_postgres::Error,
     },
     /// PostgreSQL did not answer in time.
@@ -87,38 +87,39 @@ pub enum Error {
     Silent {
         /// The database's address, without a password.
         place: String,
-        /// How long it was waited for.
+        /// How long the call waited, in seconds.
         seconds: u64,
     },
-    /// A thread of the history could not be started.
+    /// The system could not start a thread of the history.
     #[error("history: cannot start a thread: {source}")]
     Thread {
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A table could not be written.
     #[error("history: {reason}")]
     Table {
-        /// What could not be done.
+        /// What failed.
         reason: String,
     },
-    /// The clock had been set, and the times of events were put right while they were read.
+    /// The clock had been set, and the history corrected the times of events during the read.
     #[error(
         "history: the times of events were put right while this was read, for the clock had been set; ask again"
     )]
     Corrected,
-    /// The server ends.
+    /// The server is shutting down.
     #[error("history: the server ends")]
     Closed,
 }
 
 impl Error {
-    /// Whether the disk has no room: nothing is wrong but that.
+    /// Whether the only problem is that the disk is full.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Full { .. })
     }
 
-    /// Whether the file cannot be made or written where it is: the disk is full, read-only or failing, or not this account's.
+    /// Whether the file cannot be created or written in its place: the disk is full, read-only or failing, or this
+    /// account has no right to it.
     pub fn is_unwritable(&self) -> bool {
         match self {
             Self::Full { .. } | Self::Unwritable { .. } => true,
@@ -129,10 +130,10 @@ impl Error {
         }
     }
 
-    /// Whether trying again later can help, with nothing changed but the database.
+    /// Whether a later attempt can succeed without a change by a person, except to the database.
     pub fn is_transient(&self) -> bool {
         match self {
-            // Classes 08, 53 and 57 are connections, too little of something, and a server that ends or starts.
+            // Class 08 is connection errors, 53 is missing resources, 57 is a server that stops or starts.
             Self::Postgres { source, .. } => match source.code() {
                 Some(code) => ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)),
                 None => source.is_closed() || is_of_system(source),
@@ -143,7 +144,7 @@ impl Error {
     }
 }
 
-/// Whether a connection failed, and not what it was asked for.
+/// Whether the connection failed, and not the request.
 fn is_of_system(error: &tokio_postgres::Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
@@ -155,7 +156,7 @@ fn is_of_system(error: &tokio_postgres::Error) -> bool {
     error.to_string().starts_with("timeout")
 }
 
-/// An error of PostgreSQL with its causes, which alone say what happened.
+/// A PostgreSQL error with its causes: the error alone does not say what happened.
 fn with_causes(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -1,8 +1,8 @@
-//! All events of a query as the pieces of a body: a page at a time is read and written into pieces, and the next one while
-//! the last is on its way.
+//! All events of a query as pieces of a response body. The export reads a page of events, writes it into pieces, and
+//! reads the next page while the client takes the last piece.
 //!
-//! Between two pages nothing is held in the database. Pages are as long as they have to be for about 128 KiB of text, so
-//! that what a download holds does not grow with its rows.
+//! Between two pages the export holds nothing in the database. It sizes pages for about 128 KiB of text, so that the
+//! memory of a download does not grow with its rows.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -20,13 +20,13 @@ use crate::moment::Stamp;
 use crate::table::{Cells, Departure, Page, Record, Writer};
 use crate::{Error, Query};
 
-/// How many rows the first page has: few, so that they come soon.
+/// The number of rows of the first page: few, so that they arrive soon.
 const FIRST_ROWS: usize = 100;
 
 /// The most rows of a page.
 const MAX_ROWS: usize = 4_000;
 
-/// How much text a page is to have, in bytes.
+/// The wanted size of a page's text, in bytes.
 const PAGE_BYTES: usize = 128 << 10;
 
 /// An event as a row of a table, with its time in UTC as text.
@@ -77,7 +77,7 @@ where
         }
         if self.writer.is_full() {
             self.pieces.push_back(self.writer.take());
-            // A page whose rows are much longer than those before ends early.
+            // A page ends early if its rows are much longer than those before.
             let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
             if bytes > 2 * PAGE_BYTES {
                 return ControlFlow::Break(());
@@ -87,18 +87,18 @@ where
     }
 }
 
-/// What was read of an edition: all pages are of one, or the table is not whole.
+/// The result of reading one page. All pages must be of one revision, or the table is not whole.
 type Read<P> = (Edition, Option<Pieces<P>>, Result<Filled, Error>);
 
 type Reading<P> = Pin<Box<dyn Future<Output = Read<P>> + Send>>;
 
-/// All events of a query as a stream of pieces, which ends with an error where the table is not whole.
+/// All events of a query as a stream of pieces. The stream ends with an error if the table is not whole.
 pub struct Export<P> {
     index: Index,
     query: Query,
     ready: VecDeque<Bytes>,
     reading: Option<Reading<P>>,
-    /// What is told once the last piece has left.
+    /// The error to return once the client has taken the last piece.
     failed: Option<(Error, Departure)>,
     rows: usize,
 }
@@ -125,7 +125,7 @@ where
             rows: FIRST_ROWS,
         };
         let pieces = Pieces { writer, stamp: Stamp::utc(), pieces: VecDeque::new() };
-        // One that begins while times are put right waits until they are.
+        // An export that begins while times are being corrected waits until that is done.
         export.read(pieces, None, async move { editions.current().await });
         export
     }
@@ -144,7 +144,7 @@ where
         }));
     }
 
-    /// Takes what was read, and begins to read what follows.
+    /// Handles a page that was read, and starts to read the next one.
     fn take(&mut self, read: Read<P>) {
         let (edition, pieces, filled) = read;
         let Some(mut pieces) = pieces else {
@@ -175,18 +175,18 @@ where
         }
     }
 
-    /// Ends with `last` and then with `error`.
+    /// Ends the stream with `last` and then with `error`.
     fn fail(&mut self, last: Bytes, error: Error) {
         let (last, departure) = Departure::of(last);
         self.ready.push_back(last);
         self.failed = Some((error, departure));
     }
 
-    /// Sets the length of the next page by that of the last one.
+    /// Sets the rows of the next page by the size of the last one.
     fn fit(&mut self) {
         let bytes: usize = self.ready.iter().map(Bytes::len).sum();
         let wanted = self.rows.saturating_mul(PAGE_BYTES) / bytes.max(1);
-        // What is compressed may be misleading; no page is more than four times as long as the one before.
+        // The compressed size may mislead: no page has more than four times the rows of the one before.
         self.rows = wanted.clamp(FIRST_ROWS, self.rows * 4).min(MAX_ROWS);
     }
 }
@@ -201,7 +201,7 @@ where
         let this = self.get_mut();
         loop {
             if let Some(piece) = this.ready.pop_front() {
-                // What follows is read while this one is on its way.
+                // Read the next page while the client takes this piece.
                 if this.ready.is_empty() {
                     this.look(cx);
                 }
@@ -231,7 +231,7 @@ impl<P> Export<P>
 where
     P: for<'a> Page<Row<'a>> + Send + 'static,
 {
-    /// Lets the reading of what follows begin, and takes it if it has come to its end.
+    /// Polls the read of the next page, and handles the page if it is complete.
     fn look(&mut self, cx: &mut Context<'_>) {
         let Some(reading) = &mut self.reading else { return };
         if let Poll::Ready(read) = reading.as_mut().poll(cx) {

@@ -1,9 +1,9 @@
-//! What happened to cameras and the server: events and the index that keeps them, read by key in pages, told as they
-//! happen; and tables that stream, however long.
+//! Events of cameras and the server: an index that stores them, reads by key in pages, live listeners; and tables that
+//! stream, however long.
 //!
-//! `hub` tells events → [`History`] gives each an id, keeps the newest at hand, and one task writes them to the index in
-//! batches → pages, exports and [`Listener`]s read them. HTTP, the configuration and pictures do not belong here, nor
-//! what a camera is.
+//! `hub` sends events → [`History`] gives each an id, holds the newest in memory, and one task writes them to the index
+//! in batches → pages, exports and [`Listener`]s read them. HTTP, the configuration and pictures do not belong here.
+//! The history knows a camera only by its name.
 
 mod clock;
 mod edition;

@@ -1,7 +1,7 @@
-//! Events as they happen, from a place on: a cursor over what is at hand, and over the index for what is not any more.
+//! Live events from a given position on: a cursor over the events in memory, and over the index for older ones.
 //!
-//! A listener that is slow, or comes back after a while, holds 32 KiB at most: it falls back to the index, misses nothing that
-//! is kept, and is told where something is not kept any more.
+//! A listener that is slow, or returns after a while, holds at most 32 KiB. It reads the index instead and misses no
+//! event that is still stored. If events were deleted in between, the listener learns that it missed some.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,42 +16,43 @@ use crate::index::Index;
 use crate::query::Filter;
 use crate::{Error, History};
 
-/// How many events are taken at once.
+/// The most events to take at once.
 const PAGE: usize = 64;
 
-/// No more are taken once they have so many bytes: with the last of them, which has 12 KiB at most, 28 KiB.
+/// A page ends with the event that brings it to this many bytes. An event has at most 12 KiB, so a page has at most 28
+/// KiB.
 const PAGE_BYTES: usize = 16 << 10;
 
-/// The wait before the index is asked again after it failed.
+/// The wait after the index failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What a listener hears.
+/// What a listener receives.
 #[derive(Debug)]
 pub enum Heard {
     /// An event.
     Event(Arc<Kept>),
-    /// There were events before the next one that are not kept any more; how many is not known.
+    /// Events before the next one were deleted; their number is not known.
     Missed,
 }
 
-/// How far a listener has come.
+/// The position of a listener.
 #[derive(Debug)]
 pub(crate) struct Position {
-    /// The id up to which it has looked.
+    /// The id of the last event that the listener has looked at.
     pub(crate) after: i64,
-    /// The id up to which nothing, or what is missing, was told; `None` where all that there is was asked for.
+    /// The listener knows about deleted events up to this id. `None` if it asked for everything that is stored.
     told: Option<i64>,
-    /// How much higher ids were, when it was looked for last, than those that were given at first.
+    /// The offset between current ids and those given at first, at the last look.
     shift: i64,
 }
 
 impl Position {
     pub(crate) fn new(after: i64, shift: i64) -> Self {
-        // From the beginning on is from what there is.
+        // A listener that starts at the beginning asks for what is stored, and cannot miss anything.
         Self { after, told: (after > 0).then_some(after), shift }
     }
 
-    /// Is the same place when ids are higher by `shift` than those that were given at first.
+    /// Keeps the same position after the ids have been raised by `shift` in all.
     pub(crate) fn follow(&mut self, shift: i64) {
         let by = shift - std::mem::replace(&mut self.shift, shift);
         self.after += by;
@@ -59,15 +60,15 @@ impl Position {
     }
 }
 
-/// Where the events after a position are.
+/// Where to get the events after a position.
 pub(crate) enum Place {
-    /// At hand.
+    /// From memory.
     AtHand(Vec<Arc<Kept>>),
-    /// In the index, the first of them there alone. It alone has those up to the id `until`.
+    /// From the index, which alone has the events up to the id `until`.
     Index { index: Index, until: i64 },
 }
 
-/// A position in the events of a history.
+/// A position in the live events of a history.
 #[derive(Debug)]
 pub struct Listener {
     history: History,
@@ -87,18 +88,19 @@ impl Listener {
         Self { history, filter, position, newest, ready: VecDeque::new() }
     }
 
-    /// The id of the last event that it has looked at, wanted or not: where one that comes back may begin.
+    /// The id of the last event that the listener has looked at, even if the filter dropped it. A client that
+    /// reconnects may start from there.
     pub fn position(&self) -> i64 {
         self.ready.front().map_or(self.position.after, |kept| kept.entry.id - 1)
     }
 
-    /// What it hears next. Cancel safe. `None` when the history is gone.
+    /// The next event. Cancel safe. `None` when the history is dropped.
     pub async fn next(&mut self) -> Option<Heard> {
         loop {
             if let Some(kept) = self.ready.pop_front() {
                 return Some(Heard::Event(kept));
             }
-            // Marked as seen first: what comes while this looks is looked for again.
+            // Mark updates as seen before looking, so that a later one causes another look.
             self.newest.mark_unchanged();
             match self.history.find(&mut self.position, PAGE, PAGE_BYTES) {
                 Place::AtHand(page) if page.is_empty() => self.newest.changed().await.ok()?,
@@ -117,7 +119,7 @@ impl Listener {
         }
     }
 
-    /// Whether events were taken away that would be next; once.
+    /// Whether the next events were deleted; true only once for each gap.
     fn has_missed(&mut self) -> bool {
         let pruned = self.history.pruned();
         let Position { after, told, .. } = &mut self.position;
@@ -128,7 +130,7 @@ impl Listener {
         has_missed
     }
 
-    /// Takes what `index` has after this position. Where that is nothing, what is at hand comes next, after the id `until`.
+    /// Reads events after this position from `index`. If there are none, continues in memory after the id `until`.
     async fn look_back(&mut self, index: &Index, until: i64) -> Result<(), Error> {
         let (entries, last) = index.after_id(self.position.after, PAGE, PAGE_BYTES).await?;
         let page = entries.into_iter().map(|entry| Arc::new(Kept::new(entry))).collect();
@@ -136,7 +138,8 @@ impl Listener {
         Ok(())
     }
 
-    /// Takes a page, which ends with the id `last`. That events were dropped is for all to know.
+    /// Takes a page that ends with the id `last`. Every listener gets the events about dropped events, whatever its
+    /// filter.
     fn take(&mut self, page: Vec<Arc<Kept>>, last: Option<i64>) {
         let after = &mut self.position.after;
         *after = last.unwrap_or(*after).max(*after);

@@ -1,4 +1,4 @@
-//! Times of events as text: quickly, for rows by the million, and from text, for filters.
+//! Writes times of events as text, fast enough for millions of rows, and parses times for filters.
 
 use std::fmt;
 
@@ -8,16 +8,18 @@ use jiff::tz::{Offset, TimeZone};
 
 const MINUTE_MS: i64 = 60_000;
 
-/// The first and the last year that a filter may name: a clock that was never set, and what fits into every program.
+/// The first and the last year that a filter may name. 1970 is the year of a clock that was never set; 9998 fits into
+/// every program.
 const YEARS: std::ops::RangeInclusive<i16> = 1970..=9998;
 
-/// Writes times one after the other. What neighbours share, all but seconds, is kept from one to the next.
+/// Writes one time after the other. It reuses the text of the last time except for the seconds, since neighbours in a
+/// table share the rest.
 #[derive(Debug, Clone)]
 pub struct Stamp {
     zone: Option<TimeZone>,
     minute: i64,
     text: Vec<u8>,
-    /// Where in the text the seconds begin.
+    /// The offset of the seconds in the text.
     seconds_at: usize,
 }
 
@@ -32,7 +34,7 @@ impl Stamp {
         Self { zone: Some(zone), ..Self::utc() }
     }
 
-    /// The text of a time in milliseconds since 1970; times that no calendar has are those at its ends.
+    /// The text of a time in milliseconds since 1970. Times beyond the calendar become its first or last one.
     pub fn text(&mut self, at_ms: i64) -> &str {
         let minute = at_ms.div_euclid(MINUTE_MS);
         if minute != self.minute {
@@ -76,12 +78,12 @@ impl fmt::Display for Hours {
     }
 }
 
-/// The time in `text`: RFC 3339 with a zone; where there is a `zone` for them, a date, or a date and a time of day too.
+/// Parses a time: RFC 3339 with a zone. If there is a `zone`, also a date, or a date and a time of day.
 ///
 /// # Errors
-/// What is wrong, and what would be right.
+/// A text that says what is wrong, and what would be right.
 pub(crate) fn parse(text: &str, zone: Option<&TimeZone>) -> Result<i64, String> {
-    // A plus that was not written %2B comes as a blank.
+    // A plus that was not written as %2B arrives as a space.
     let zoned = text.rsplit_once(' ').map(|(time, offset)| format!("{time}+{offset}"));
     let parsed = text.parse::<Timestamp>();
     let parsed = parsed.or_else(|error| zoned.ok_or(error).and_then(|text| text.parse::<Timestamp>()));

@@ -1,6 +1,6 @@
-//! Which events are wanted, in which order, from where on: as values, and as the query of a URL.
+//! Which events a client wants, in which order, and from where on: as values, and as the query of a URL.
 //!
-//! Pure: what a clock says and which cameras are known comes as arguments. Bytes from outside end here.
+//! Pure: the time and the known cameras come as arguments. This is where input from outside is checked.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -15,30 +15,30 @@ use url::form_urlencoded;
 use crate::entry::{EntryRef, Key};
 use crate::moment;
 
-/// How many cameras a filter may name: each is a branch of the database's work.
+/// The most cameras of a filter: each is one more branch of the database query.
 pub const MAX_CAMERAS: usize = 16;
 
 /// The most events of one page.
 pub const MAX_LIMIT: usize = 1000;
 
-/// The longest time back from now: a hundred years.
+/// The longest time to look back: a hundred years.
 const MAX_SINCE: Duration = Duration::from_secs(100 * 366 * 86_400);
 
-/// Which events are wanted. An empty list is all.
+/// Which events to return. An empty list selects all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     /// Names of cameras.
     pub cameras: Vec<String>,
-    /// Kinds.
+    /// Kinds of event.
     pub kinds: Vec<EventKind>,
-    /// Not before this, in milliseconds since 1970.
+    /// At or after this time, in milliseconds since 1970.
     pub from_ms: Option<i64>,
-    /// Before this, in milliseconds since 1970.
+    /// Before this time, in milliseconds since 1970.
     pub to_ms: Option<i64>,
 }
 
 impl Filter {
-    /// Whether `entry` is wanted.
+    /// Whether the filter selects `entry`.
     pub fn wants(&self, entry: &EntryRef<'_>) -> bool {
         let Self { cameras, kinds, from_ms, to_ms } = self;
         (cameras.is_empty() || entry.camera.is_some_and(|camera| cameras.iter().any(|name| name == camera)))
@@ -48,7 +48,7 @@ impl Filter {
     }
 }
 
-/// In which order events come.
+/// The order of the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     /// The newest first.
@@ -68,37 +68,37 @@ impl Order {
     }
 }
 
-/// Events that are wanted, in their order.
+/// The wanted events and their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Query {
     /// Which.
     pub filter: Filter,
-    /// In which order.
+    /// The order.
     pub order: Order,
 }
 
-/// What a URL asks for.
+/// The parameters of a URL.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// The events.
     pub query: Query,
-    /// How far back from now they are wanted, instead of `from`; it is in the query too.
+    /// How far to look back from now, instead of `from`; the query contains the result too.
     pub since: Option<Duration>,
     /// The most events of a page.
     pub limit: Option<usize>,
-    /// The place after which the page begins.
+    /// The page begins after this position.
     pub after: Option<Key>,
-    /// The id after which events are wanted as they happen.
+    /// Live events begin after this id.
     pub after_id: Option<i64>,
-    /// The zone of times that have none, and in which times are shown.
+    /// The zone for times without one, and for showing times.
     pub zone: Option<TimeZone>,
-    /// The format's name, if one is asked for.
+    /// The name of the requested format.
     pub format: Option<String>,
     /// Whether CSV begins with a byte order mark.
     pub has_byte_order_mark: bool,
 }
 
-/// A parameter that cannot be used.
+/// An invalid parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}={}: {problem}", shown(.value))]
 pub struct BadParameter {
@@ -118,11 +118,11 @@ fn shown(value: &str) -> String {
 }
 
 impl Request {
-    /// Reads `query`, the part of a URL after `?`, of which the parameters in `known` are taken. `cameras` are the names of
-    /// those that there are or were.
+    /// Parses `query`, the part of a URL after `?`. Only the parameters in `known` are allowed. `cameras` has the names
+    /// of all cameras that are or were there.
     ///
     /// # Errors
-    /// The first parameter that cannot be used.
+    /// The first invalid parameter.
     pub fn parse(query: &str, known: &[&str], now_ms: i64, cameras: &[String]) -> Result<Self, BadParameter> {
         let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query.as_bytes()).collect();
         if let Some((name, value)) = pairs.iter().find(|(name, _)| !known.contains(&&**name)) {
@@ -130,7 +130,7 @@ impl Request {
             return Err(bad(name, value, &problem));
         }
         let mut request = Self::default();
-        // Times may need the zone, whatever comes first.
+        // Read the zone first: times before it in the query may need it.
         let last_zone = pairs.iter().rev().find(|(name, value)| name == "zone" && !value.is_empty());
         if let Some((_, value)) = last_zone {
             request.zone = Some(zone(value).ok_or_else(|| {
@@ -139,7 +139,7 @@ impl Request {
         }
         let mut cursor = None;
         for (name, value) in &pairs {
-            // A form sends what was left empty too.
+            // A form also sends the fields that were left empty.
             if value.is_empty()
                 && matches!(&**name, "camera" | "kind" | "from" | "to" | "since" | "order" | "zone")
             {
@@ -201,7 +201,7 @@ impl Request {
                     _ => return Err(wrong("must be 1, for CSV that Excel opens right, or 0")),
                 };
             }
-            // The zone is read before all else.
+            // The zone has been read already.
             _ => {}
         }
         Ok(())
@@ -224,7 +224,7 @@ impl Request {
         Ok(())
     }
 
-    /// Puts `since` in the place of `from`, and looks whether the times can be meant together.
+    /// Converts `since` to a start time, and checks that the times make sense together.
     fn check_times(
         &mut self,
         now_ms: i64,
@@ -256,7 +256,7 @@ impl Request {
         }
     }
 
-    /// What a program gives as `cursor` to go on after `key`.
+    /// The value for the `cursor` parameter to continue after `key`.
     pub fn cursor(&self, key: Key) -> String {
         let mut bytes = Vec::with_capacity(24);
         bytes.extend(key.at_ms.to_be_bytes());
@@ -281,7 +281,7 @@ impl Request {
         Ok(Key { at_ms: i64::from_be_bytes(at_ms), id: i64::from_be_bytes(id) })
     }
 
-    /// Tells one query from another (FNV-1a); the same from run to run, and while `since` moves on.
+    /// A hash of the query (FNV-1a). It is the same in every run, and while the start time of `since` moves on.
     fn fingerprint(&self) -> u64 {
         let Query { filter: Filter { cameras, kinds, from_ms, to_ms }, order } = &self.query;
         let from_ms = from_ms.filter(|_| self.since.is_none());
@@ -294,12 +294,12 @@ impl Request {
     }
 }
 
-/// The zone of this name. UTC needs no database of the system's.
+/// The zone with this name. UTC does not need the system's time zone database.
 fn zone(name: &str) -> Option<TimeZone> {
     if name == "UTC" { Some(TimeZone::UTC) } else { TimeZone::get(name).ok() }
 }
 
-/// Names some of the cameras that there are, and shows how one is asked for.
+/// An error that names some of the known cameras, and shows how to ask for one.
 fn unknown_camera(name: &str, known: &[String]) -> BadParameter {
     let Some(first) = known.first() else { return bad("camera", name, "there is no camera") };
     let some: Vec<&str> = known.iter().take(MAX_CAMERAS).map(String::as_str).collect();
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn zones_of_the_system_are_known() {
-        // Where the system has any.
+        // Only if the system has the time zone database.
         let expected = std::path::Path::new("/usr/share/zoneinfo/Europe/Berlin").exists();
         let request = parse("from=2026-11-23T15:00&zone=Europe/Berlin");
         assert_eq!(request.is_ok(), expected);

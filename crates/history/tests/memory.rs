@@ -1,4 +1,4 @@
-//! The history in memory: for good, or until its file can be written.
+//! The history in memory: permanently, or until its file can be written.
 #![allow(clippy::unwrap_used)]
 
 mod behaviour;
@@ -44,7 +44,7 @@ async fn what_a_clock_stamped_that_was_ahead_for_a_second_has_the_time_of_now() 
     for (told_ms, kept_ms) in [
         (START_MS + YEAR_MS, START_MS),
         (START_MS + MINUTE_MS - 1, START_MS + MINUTE_MS - 1),
-        // The machine slept before it came to be read.
+        // The machine slept before the event was read.
         (START_MS - HOUR_MS, START_MS - HOUR_MS),
     ] {
         events.tell(at(told_ms, EventKind::Lost));
@@ -53,7 +53,7 @@ async fn what_a_clock_stamped_that_was_ahead_for_a_second_has_the_time_of_now() 
     }
 }
 
-/// A file that cannot be had: a folder is in its place.
+/// A file that cannot be opened: a folder is in its place.
 struct Blocked {
     _folder: TempDir,
     file: PathBuf,
@@ -67,7 +67,7 @@ impl Blocked {
         Self { _folder: folder, file }
     }
 
-    /// A database that was there before is there again.
+    /// A file that cannot be opened, whose database existed before and will be there again.
     async fn made_before(change: impl FnOnce(&rusqlite::Connection)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("framecast.db");
@@ -82,7 +82,7 @@ impl Blocked {
         file.with_extension("aside")
     }
 
-    /// Lets the file be had.
+    /// Removes the obstacle, so that the file can be opened.
     fn lift(&self) {
         fs::remove_dir(&self.file).unwrap();
         if Self::aside(&self.file).exists() {
@@ -102,17 +102,17 @@ impl Blocked {
         History::open_in_memory(settings, Events::default().subscribe()).await.unwrap()
     }
 
-    /// A number in the file, as another program sees it.
+    /// A number from the file, read as another program would.
     fn ask(&self, text: &str) -> i64 {
         rusqlite::Connection::open(&self.file).unwrap().query_row(text, [], |row| row.get(0)).unwrap()
     }
 
-    /// Takes away what makes the file full.
+    /// Removes what fills the file.
     fn free(&self) {
         rusqlite::Connection::open(&self.file).unwrap().execute_batch("DROP TRIGGER full").unwrap();
     }
 
-    /// What is in the file once nobody has it.
+    /// The events in the file after it was closed.
     async fn kept(&self) -> Vec<Entry> {
         let (history, _tasks) = open_at(self.location()).await.unwrap();
         all(&history, &oldest(), 1000).await
@@ -201,7 +201,7 @@ async fn where_the_file_has_given_ids_as_high_events_get_higher_ones() {
     assert!(in_memory.iter().all(|entry| entry.id < GIVEN));
     place.lift();
     is_home(&history).await;
-    // A client that comes back remembers the id in memory, and hears what came after that alone.
+    // A client that returns remembers the id in memory, and gets only the later events.
     for (after, next) in [(in_memory[1_989].id, 1_990), (in_memory[5].id, 6)] {
         let mut back = history.listen(Filter::default(), Some(after));
         let Some(Heard::Event(kept)) = soon("it is heard", back.next()).await else { panic!("no event") };
@@ -222,7 +222,7 @@ async fn where_the_file_has_given_ids_as_high_events_get_higher_ones() {
     assert!(kept[1..].iter().all(|entry| entry.id > GIVEN));
 }
 
-/// Records more than the memory has place for; gives how many made room.
+/// Records more events than fit into the memory; returns how many were evicted.
 async fn overfill(history: &History) -> u64 {
     for ms in 0..5_000 {
         mark(history, ms);
@@ -236,7 +236,7 @@ async fn overfill(history: &History) -> u64 {
     dropped
 }
 
-/// One event in the file tells of the `dropped` ones, and the others of [`overfill`] are there.
+/// One event in the file reports the `dropped` ones, and the others of [`overfill`] are there.
 fn assert_dropped(kept: &[Entry], dropped: u64) {
     let told: Vec<&Entry> = kept.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
     assert_eq!(told.len(), 1, "{told:?}");
@@ -278,10 +278,10 @@ async fn what_is_in_memory_at_the_end_is_written_where_it_can_be() {
     assert_eq!(place.kept().await.len(), 5);
 }
 
-/// What a run tells first by the right clock, and when.
+/// The first event of a run by the right clock: its text and time.
 type First = (&'static str, i64);
 
-/// A run in memory whose clock is 100 days behind at its start, and is set right after ten minutes.
+/// A run in memory whose clock is 100 days behind at its start, and is corrected after ten minutes.
 async fn a_run_that_starts_behind(place: &Blocked) -> (Driven, History, Tasks, First) {
     let clock = Driven::new(START_MS - 100 * DAY_MS);
     let (history, tasks) = clock.open_in_memory(place.location(), MAX_AGE).await;
@@ -298,7 +298,7 @@ async fn a_run_that_starts_behind(place: &Blocked) -> (Driven, History, Tasks, F
     (clock, history, tasks, set)
 }
 
-/// What a file has of such a run: each event once, with its right time.
+/// Checks that the file has each event of such a run once, with its right time.
 fn assert_right(kept: &[Entry], texts: &[(&str, i64)]) {
     let lost: Vec<&Entry> = kept.iter().filter(|entry| entry.kind == EventKind::Lost).collect();
     let counts: Vec<Option<i64>> = lost.iter().map(|entry| entry.count).collect();
@@ -313,7 +313,7 @@ fn assert_right(kept: &[Entry], texts: &[(&str, i64)]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_was_set_while_events_were_in_memory_puts_them_right_in_the_file() {
     const GIVEN: i64 = 4_000_000_000_000_000;
-    // The file has an event of before, whose time an earlier run left to be put right.
+    // The file has an older event whose time an earlier run left for correction.
     let earlier = Blocked::made_before(|file| {
         let before_ms = START_MS - 50 * DAY_MS;
         file.execute("UPDATE state SET value = ?1 WHERE key = 'reserved'", [GIVEN]).unwrap();
@@ -374,7 +374,7 @@ async fn what_was_not_put_right_in_memory_is_put_right_by_the_next_run() {
     assert_right(&place.kept().await, &[("behind", START_MS), set]);
 }
 
-/// A run that starts behind, and whose disk becomes full when it has 2,500 events.
+/// A run that starts behind, and whose disk fills up when 2,500 of its events are there.
 async fn a_run_that_is_broken_off_midway() -> (Blocked, Driven, History, Tasks, First) {
     let place = Blocked::made_before(|file| {
         file.execute_batch(
@@ -396,7 +396,7 @@ async fn a_run_that_is_broken_off_midway() -> (Blocked, Driven, History, Tasks, 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_becomes_full_midway_leaves_no_time_wrong() {
     let (place, clock, history, tasks, set) = a_run_that_is_broken_off_midway().await;
-    // The hour is over while some events are here and some there.
+    // The hour ends while some events are in memory and some in the file.
     clock.pass(2 * HOUR_MS).await;
     assert!(history.is_homeless());
     place.free();
@@ -430,7 +430,7 @@ async fn what_makes_room_in_memory_but_is_in_the_file_already_is_not_dropped() {
     let kept = place.kept().await;
     let told: Vec<_> = kept.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
     assert_eq!((told.len(), told[0].count), (1, Some(i64::try_from(dropped).unwrap())));
-    // 3,000 that were lost, two that tell of the clock, 5,000 long ones, and the one that tells.
+    // 3,000 lost events, two events about the clock, 5,000 long ones, and the one that reports the loss.
     assert_eq!(kept.len() as u64, 8_003 - dropped);
 }
 

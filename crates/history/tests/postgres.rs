@@ -97,7 +97,7 @@ async fn what_finds_no_place_while_the_database_is_away_is_counted_and_told() {
     assert_eq!((kept as u64 + figures.dropped, figures.waiting), (10_500, 10_000));
     database.0.resume();
     history.written().await;
-    // The one that tells of it waits for a place, and may still be on its way.
+    // The event that reports the loss waits for room, and may not be written yet.
     while database.0.ask("SELECT count(*) FROM framecast.events WHERE kind = 'dropped'") == "0" {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

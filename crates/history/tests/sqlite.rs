@@ -103,7 +103,7 @@ async fn a_mark_finds_no_place_where_what_happens_still_does() {
     let (history, _tasks) = open_at(folder.location()).await.unwrap();
     let mark = || history.record(behaviour::event(0, EventKind::Mark));
     let other = || history.record(behaviour::event(0, EventKind::Lost));
-    // Nothing is written while another program writes.
+    // Another program holds a write lock, so nothing is written.
     let blocking = rusqlite::Connection::open(folder.file()).unwrap();
     blocking.execute_batch("BEGIN IMMEDIATE").unwrap();
     while mark().is_ok() {}
@@ -121,12 +121,12 @@ async fn a_mark_finds_no_place_where_what_happens_still_does() {
 async fn what_waits_is_bounded_in_bytes() {
     let folder = Folder::new();
     let (history, _tasks) = open_at(folder.location()).await.unwrap();
-    // Nothing is written while another program writes.
+    // Another program holds a write lock, so nothing is written.
     let blocking = rusqlite::Connection::open(folder.file()).unwrap();
     blocking.execute_batch("BEGIN IMMEDIATE").unwrap();
     let long = || behaviour::event(0, EventKind::Lost).saying("🦀".repeat(1000));
     let found_place = (0..10_000).take_while(|_| history.record(long()).is_ok()).count();
-    // Each has four thousand bytes of text, and as much of JSON.
+    // Each event has four thousand bytes of text, and as much of JSON.
     assert!((900..1_100).contains(&found_place), "{found_place}");
     blocking.execute_batch("ROLLBACK").unwrap();
     history.written().await;
@@ -139,7 +139,7 @@ async fn the_log_goes_back_into_the_database_while_someone_reads() {
     let (history, _tasks) = open_at(folder.location()).await.unwrap();
     behaviour::fill(&history, 5_000).await;
     let mut export = behaviour::export(&history);
-    // The first pieces are read, and then no more: like a client that stands still.
+    // The test reads the first pieces and then stops, like a stalled client.
     behaviour::next_piece(&mut export).await.unwrap().unwrap();
     behaviour::next_piece(&mut export).await.unwrap().unwrap();
     behaviour::fill(&history, 500).await;

@@ -1,8 +1,8 @@
-//! When events may go for their age, and how many of them.
+//! When events may be removed for their age, and how many of them.
 //!
-//! A wall clock can be wrong by a year for a second, and what was taken away stays away. So age counts only where the clock
-//! has been let alone for a while and agrees with what there is, and even then only a few events go in an hour: time for
-//! somebody to notice. Pure: the time comes as an argument.
+//! A wall clock can be wrong by a year for a second, but a removed event is gone for good. So age counts only if nobody
+//! has set the clock for a while and the clock agrees with the stored events. Even then only a few events may go in an
+//! hour, so that somebody can notice. Pure: the time comes as an argument.
 
 use std::collections::VecDeque;
 
@@ -10,38 +10,38 @@ use super::{HOUR_MS, timeline::Timeline};
 use crate::clock::Now;
 use crate::index::Aged;
 
-/// How far the clock may be past the one that age counted by last before that is doubted: a server is rarely off for longer.
+/// The wall clock is doubted if it is this far past the last trusted clock: a server is rarely off for longer.
 const FAR_MS: i64 = 30 * DAY_MS;
 
-/// How long a clock that is far past must hold to be believed.
+/// How long a clock that is far past must hold before it is trusted.
 const FAR_HOLD_MS: i64 = DAY_MS;
 
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Counts of what went are kept by the minute.
+/// Removed events are counted by the minute.
 const MINUTE_MS: i64 = 60_000;
 
-/// What this run knows of the age of events.
+/// What this run needs to judge the age of events.
 #[derive(Debug)]
 pub(super) struct Expiry {
     max_age_ms: i64,
-    /// By the counting clock.
+    /// By the boot clock: when this run started.
     started_ms: i64,
     /// The last id of earlier runs.
     last_before: i64,
-    /// What the clock showed when age counted by it last: in an earlier run, or this run's start by the clock of then. Events do
-    /// not tell: a clock that is wrong stamps some, too.
+    /// The last trusted time of the wall clock: when age counted in an earlier run, or the start of this run by the
+    /// wall clock of now. Stored events cannot tell, since a wrong clock stamps events too.
     believed_ms: Option<i64>,
-    /// By the counting clock: since when the wall clock is far past that.
+    /// By the boot clock: since when the wall clock is far past that.
     far_since_ms: Option<i64>,
-    /// By the counting clock: when that was told last.
+    /// By the boot clock: when this was last logged.
     far_told_ms: Option<i64>,
-    /// What went within the last hour: the end of each minute, by the counting clock, and how many.
+    /// The removals of the last hour: the end of each minute, by the boot clock, and the count.
     gone: VecDeque<(i64, u64)>,
 }
 
 impl Expiry {
-    /// The run that begins `now`, after earlier ones that gave ids up to `last_before` and in which age counted last when the clock
+    /// For a run that begins `now`. Earlier runs gave ids up to `last_before`; age last counted when the wall clock
     /// showed `believed_ms`.
     pub(super) fn new(max_age_ms: i64, now: Now, last_before: i64, believed_ms: Option<i64>) -> Self {
         Self {
@@ -55,15 +55,15 @@ impl Expiry {
         }
     }
 
-    /// The run goes on in another index, where earlier ones gave ids up to `last_before` and age counted last when the clock
-    /// showed `believed_ms`. How long it has run, and what went within the last hour, stays.
+    /// Continues the run in another index. Earlier runs there gave ids up to `last_before`, and age last counted when
+    /// the wall clock showed `believed_ms`. The run's duration and the removals of the last hour stay.
     pub(super) fn go_on_with(&mut self, last_before: i64, believed_ms: Option<i64>) {
         (self.last_before, self.believed_ms) = (last_before, believed_ms);
         (self.far_since_ms, self.far_told_ms) = (None, None);
     }
 
-    /// Which events are too old; `None` where none may go for its age now: in the first hour of this run, in the hour after
-    /// the clock was set, as long as times are to be corrected, and while the clock is far past what it showed before.
+    /// Which events are too old. `None` while none may be removed for age: in the first hour of this run, in the hour
+    /// after the clock was set, while times wait for correction, and while the clock is far past the last trusted one.
     pub(super) fn aged(&mut self, now: Now, timeline: &Timeline) -> Option<Aged> {
         let is_doubted = self.is_far(now);
         if is_doubted || !timeline.has_held(now) || !timeline.is_settled() {
@@ -73,7 +73,7 @@ impl Expiry {
         let hour_ago_ms = now.boot_ms.saturating_sub(HOUR_MS);
         self.gone.retain(|(until_ms, _)| *until_ms > hour_ago_ms);
         let has_run_ms = now.boot_ms.saturating_sub(self.started_ms);
-        // Times of this run's events are those of the clock of now, so that their age by it is that by the counting one.
+        // Events of this run have times by the current wall clock, so their age is the same by both clocks.
         Some(Aged {
             believed_ms: is_believed.then_some(now.wall_ms),
             before_ms: now.wall_ms.saturating_sub(self.max_age_ms),
@@ -82,8 +82,8 @@ impl Expiry {
         })
     }
 
-    /// Relies on the clock from now on, which is not doubted; true where it may be relied on. One that is behind removes too
-    /// little, and may be that of a machine that waits for NTP: it must hold for a day.
+    /// Trusts the current clock from now on, if it may be trusted; returns whether it may. A clock that is behind the
+    /// last trusted one removes too little, and its machine may still wait for NTP: such a clock must hold for a day.
     fn believe(&mut self, now: Now, timeline: &Timeline) -> bool {
         let started_ms = self.started_wall_ms(now);
         let is_behind = self.believed_ms.is_some_and(|believed_ms| started_ms < believed_ms);
@@ -94,12 +94,12 @@ impl Expiry {
         is_believed
     }
 
-    /// When this run began, by the clock of now: how long it has taken is known by the counting one.
+    /// When this run began, by the current wall clock: the boot clock tells how long ago that was.
     fn started_wall_ms(&self, now: Now) -> i64 {
         now.wall_ms.saturating_sub(now.boot_ms.saturating_sub(self.started_ms))
     }
 
-    /// Whether the clock was far past the one that age counted by last at the start of this run, and has not held for a day.
+    /// Whether the clock was far past the last trusted one at the start of this run, and has not held for a day since.
     fn is_far(&mut self, now: Now) -> bool {
         let started_ms = self.started_wall_ms(now);
         let is_far =
@@ -112,8 +112,8 @@ impl Expiry {
         now.boot_ms.saturating_sub(since_ms) < FAR_HOLD_MS
     }
 
-    /// How far the clock is past the one that age counted by last, in milliseconds, where nothing goes for that reason; once a
-    /// day.
+    /// How far the clock is past the last trusted one, in milliseconds, if nothing is removed for that reason. Returns
+    /// it once a day, for the log.
     pub(super) fn far_to_tell(&mut self, now: Now) -> Option<i64> {
         let was_told =
             self.far_told_ms.is_some_and(|told_ms| now.boot_ms.saturating_sub(told_ms) < FAR_HOLD_MS);
@@ -124,9 +124,9 @@ impl Expiry {
         Some(self.started_wall_ms(now).saturating_sub(self.believed_ms?))
     }
 
-    /// `count` events went for their age.
+    /// Counts `count` events that were removed for their age.
     pub(super) fn took(&mut self, now: Now, count: u64) {
-        // They count for a whole hour after that minute.
+        // They stay in the count for a whole hour after the end of their minute.
         let until_ms = now.boot_ms.saturating_add(MINUTE_MS - now.boot_ms.rem_euclid(MINUTE_MS));
         match self.gone.back_mut() {
             Some((last_ms, gone)) if *last_ms == until_ms => *gone += count,
@@ -136,11 +136,11 @@ impl Expiry {
     }
 }
 
-/// What went for its age and was not told yet: one event a day says how many.
+/// Removals for age that no event has reported yet. One event a day reports them.
 #[derive(Debug)]
 pub(super) struct Untold {
     count: u64,
-    /// The time of the last event that said so.
+    /// The time of the last report.
     told_ms: Option<i64>,
 }
 
@@ -153,12 +153,13 @@ impl Untold {
         self.count += count;
     }
 
-    /// How many there are.
+    /// The number of unreported removals.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// How many are to be told of now. A clock that was set may make that more or less often than daily, no more.
+    /// The number to report now, if a report is due. A clock that was set can only make reports more or less frequent
+    /// than daily.
     pub(super) fn take(&mut self, now: Now) -> Option<u64> {
         let is_due = self.told_ms.is_none_or(|told_ms| !(0..DAY_MS).contains(&(now.wall_ms - told_ms)));
         if self.count == 0 || !is_due {
@@ -177,7 +178,8 @@ mod tests {
     const YEAR_MS: i64 = 365 * DAY_MS;
     const MAX_AGE_MS: i64 = 90 * DAY_MS;
 
-    /// A run, driven minute by minute, whose index has `rows` of an earlier run, one for each minute up to its start.
+    /// A run, driven minute by minute. Its index has `rows` events of an earlier run, one for each minute before the
+    /// start.
     struct Run {
         expiry: Expiry,
         timeline: Timeline,
@@ -186,7 +188,7 @@ mod tests {
     }
 
     impl Run {
-        /// Its clock is `ahead_ms` ahead at the start.
+        /// Starts a run whose clock is `ahead_ms` ahead.
         fn start(rows: i64, ahead_ms: i64) -> Self {
             let rows: Vec<i64> = (0..rows).rev().map(|n| START.wall_ms - n * MINUTE_MS).collect();
             let now = Now { wall_ms: START.wall_ms + ahead_ms, ..START };
@@ -194,12 +196,12 @@ mod tests {
             Self { expiry, timeline: Timeline::new(now, 1_001, Vec::new()), rows, lost: Vec::new() }
         }
 
-        /// Drives it up to `until_ms` after its start with a clock that is `ahead_ms` ahead.
+        /// Drives the run until `until_ms` after its start, with a clock that is `ahead_ms` ahead.
         fn drive(&mut self, from_ms: i64, until_ms: i64, ahead_ms: i64) {
             for after_ms in (from_ms..until_ms).step_by(60_000) {
                 let wall_ms = START.wall_ms + after_ms + ahead_ms;
                 let now = Now { wall_ms, boot_ms: START.boot_ms + after_ms };
-                // No event comes: there is nothing to be moved.
+                // There is no new event, so no time needs correction.
                 self.timeline.observe(now, 1_001);
                 let Some(aged) = self.expiry.aged(now, &self.timeline) else { continue };
                 let old = self.rows.partition_point(|at| *at < aged.before_ms);
@@ -215,7 +217,7 @@ mod tests {
             self.lost.iter().map(|(_, count)| count).sum()
         }
 
-        /// The most that was lost within an hour, whenever that began.
+        /// The most that was removed within any hour.
         fn most_in_an_hour(&self) -> u64 {
             let hour = |from_ms: i64| {
                 let within = self.lost.iter().filter(|(at, _)| (from_ms..from_ms + HOUR_MS).contains(at));

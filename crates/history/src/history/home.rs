@@ -1,7 +1,7 @@
-//! From memory to the place where events belong, once that can be written.
+//! Moves events from memory to the database where they belong, once that can be opened.
 //!
-//! Events keep their ids, unless the place has given ids as high before: then all of them, and those that wait, get higher
-//! ones in the same order.
+//! Events keep their ids, unless the database has given ids as high before. Then all events in memory, and those that
+//! still wait, get higher ids in the same order.
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::clock::Now;
 use crate::entry::Entry;
 use crate::index::{Claim, Found, Index, Location, Shift};
 
-/// The first and the longest wait between two looks at the place, in milliseconds.
+/// The first and the longest delay between two attempts, in milliseconds.
 const PAUSES_MS: (i64, i64) = (1_000, 30_000);
 
-/// How many events are brought at once.
+/// The most events to move at once.
 const ROWS: usize = 1_000;
 
-/// The place that events are brought to, and how far that has come.
+/// The database that the events move to, and the progress.
 #[derive(Debug)]
 pub(super) struct Home {
     location: Location,
-    /// When it is looked at next, by the counting clock.
+    /// When the next attempt is due, by the boot clock.
     pub(super) at_ms: i64,
     pause_ms: i64,
     opened: Option<Opened>,
@@ -34,11 +34,11 @@ pub(super) struct Home {
 pub(super) struct Opened {
     pub(super) index: Index,
     pub(super) found: Found,
-    /// How much higher ids are there.
+    /// How much higher the ids are there than in memory.
     pub(super) shift: i64,
-    /// The last event that was brought, by its id in memory.
+    /// The last event that was moved, by its id in memory.
     brought: i64,
-    /// How many were brought.
+    /// The number of moved events.
     pub(super) count: u64,
 }
 
@@ -47,12 +47,13 @@ impl Home {
         Self { location, at_ms: now.boot_ms + PAUSES_MS.0, pause_ms: PAUSES_MS.0, opened: None }
     }
 
-    /// Whether some of the events are there, and not yet all.
+    /// Whether some of the events are there, but not all.
     pub(super) fn has_brought(&self) -> bool {
         self.opened.as_ref().is_some_and(|opened| opened.brought > 0)
     }
 
-    /// Brings what is in memory there, if it can be written; true once all is there, and the history goes on there.
+    /// Moves the events from memory to the database, if it can be opened. True once all are there and the history
+    /// continues there.
     pub(super) async fn reach(&mut self, shared: &Shared, upkeep: &mut Upkeep) -> bool {
         match self.reach_once(shared, upkeep).await {
             Ok(count) => {
@@ -72,22 +73,22 @@ impl Home {
     }
 
     async fn reach_once(&mut self, shared: &Shared, upkeep: &mut Upkeep) -> Result<u64, Error> {
-        // Once an event is brought its time stays as it is until all are there.
+        // From the first moved event until all are there, times must not change.
         upkeep.finish(shared).await?;
         let memory = shared.index();
         if self.opened.is_none() {
             let above = shared.lock().first_id - 1;
             let claim = Claim { above, count: RESERVE };
             let (index, found) = Index::open(&self.location, claim).await?;
-            // Nothing, unless the place has given higher ones.
+            // 0, unless the database has given higher ids.
             let shift = found.reserved - above;
             self.opened = Some(Opened { index, found, shift, brought: 0, count: 0 });
         }
         let opened = self.opened.as_mut().expect("it was opened");
-        // Should this run end midway, the next one knows how to put right what is there.
+        // If this run ends midway, the next one can correct the times of the events that are there.
         opened.index.plan(opened.waiting(shared)).await?;
         opened.bring(shared, &memory).await?;
-        // Times that wait to be put right wait there from now on.
+        // From now on the database holds the shifts that wait.
         let planned = opened.waiting(shared);
         let first_id = shared.lock().first_id;
         let (_, used) = opened.index.after_id(first_id - 1, 1, 1).await?;
@@ -102,14 +103,14 @@ impl Home {
 }
 
 impl Opened {
-    /// What waits there to be put right, with what an earlier run left.
+    /// The shifts that wait there, with those that an earlier run left.
     fn waiting(&self, shared: &Shared) -> Vec<Shift> {
         let mut timeline = shared.lock().timeline.clone();
         timeline.go_on_with(self.found.shifts.clone(), self.shift);
         timeline.waiting()
     }
 
-    /// Brings what is in `memory`, from where it was broken off.
+    /// Moves the events of `memory`, from the last moved one on.
     async fn bring(&mut self, shared: &Shared, memory: &Index) -> Result<(), Error> {
         loop {
             let (entries, last) = memory.after_id(self.brought, ROWS, BATCH_BYTES).await?;

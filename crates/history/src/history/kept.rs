@@ -1,4 +1,4 @@
-//! An event that has its id, in the forms in which it is told.
+//! An event with its id, as an entry and as JSON.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +7,7 @@ use framecast_media::visible_json;
 
 use crate::entry::Entry;
 
-/// An event that has its id, in the forms in which it is told.
+/// An event with its id, as an entry and as JSON.
 #[derive(Debug)]
 pub struct Kept {
     /// The event.
@@ -20,7 +20,8 @@ impl Kept {
         Self { entry: Arc::new(entry), json: OnceLock::new() }
     }
 
-    /// The event as JSON without [hidden](framecast_media::is_hidden) characters, which is made when it is asked for first, and then shared.
+    /// The event as JSON without [hidden](framecast_media::is_hidden) characters. The first call makes it; all others
+    /// share it.
     pub fn json(&self) -> &Bytes {
         self.json.get_or_init(|| {
             let json =
@@ -30,7 +31,7 @@ impl Kept {
     }
 }
 
-/// The first of `events`, up to the one with which they have `max_bytes`.
+/// The first of `events`, up to the one that brings them to `max_bytes`.
 pub(super) fn up_to<'a>(
     max_bytes: usize,
     events: impl Iterator<Item = &'a Arc<Kept>>,

@@ -1,9 +1,10 @@
-//! Events as they come: each gets its id, is at hand for who listens, and is written to the index by one task, which also
-//! takes away what is not kept (`expiry.rs` decides what is too old, `timeline.rs` which times were stamped by a wrong clock).
+//! Takes events as they come: gives each its id, holds the newest in memory for listeners, and lets one task write them
+//! to the index. That task also removes old events (`expiry.rs` decides which are too old, `timeline.rs` which times a
+//! wrong clock stamped).
 //!
-//! [`History::record`] never waits: what is not written yet stands in a bounded queue, and what finds it full is counted
-//! and told by an event of its own. While the database is away the queue waits; it is tried again, in order. A history may
-//! begin in memory, where its place cannot be written yet.
+//! [`History::record`] never waits. Events that are not written yet wait in a bounded queue. Events that do not fit are
+//! dropped and counted, and an event of its own reports the count. While the database is unavailable the queue waits,
+//! and the task retries it in order. A history may begin in memory if its database cannot be opened yet.
 
 mod expiry;
 mod home;
@@ -34,44 +35,45 @@ use state::State;
 use timeline::STEP_MS;
 use upkeep::Upkeep;
 
-/// How many events wait for the database at most.
+/// The most events that wait for the database.
 pub(crate) const QUEUE: usize = 10_000;
 
-/// How many bytes these have at most.
+/// The most bytes of these events.
 const QUEUE_BYTES: usize = 8 << 20;
 
-/// How many may wait before a mark finds no place more, and how many bytes they may have.
+/// The most waiting events, and their bytes, with which a new mark is still accepted.
 const MARKS: usize = QUEUE / 4 * 3;
 const MARKS_BYTES: usize = QUEUE_BYTES / 4 * 3;
 
-/// How many events that are written stay at hand for who listens, and how many bytes they have at most.
+/// The most written events that stay in memory for listeners, and their bytes.
 const RECENT: usize = 1_000;
 const RECENT_BYTES: usize = 1 << 20;
 
-/// How many bytes are written, or brought from one place to another, in one go.
+/// The most bytes to write, or to move from one index to another, in one go.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// How many bytes of events a page has at most, or one event.
+/// The most bytes of events in a page; a page has at least one event.
 const PAGE_BYTES: usize = 512 << 10;
 
-/// An hour in milliseconds: how long a clock that was set, or a run that began, must last before anything goes for its age.
+/// An hour in milliseconds. After the clock was set, and after a run began, this must pass before events are removed
+/// for age.
 const HOUR_MS: i64 = 3_600_000;
 
-/// How many ids are taken at once: more than can be given before the next batch is written.
+/// How many ids to claim at once: more than events can come before the next batch is written.
 const RESERVE: i64 = 4 * QUEUE as i64;
 
-/// What is kept, and for how long.
+/// Where events are stored, and for how long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Where.
+    /// The database.
     pub location: Location,
-    /// How old events become; `None` keeps them for ever.
+    /// The greatest age of an event; `None` keeps events for ever.
     pub max_age: Option<Duration>,
-    /// How many there are at most; `None` for any number.
+    /// The most events to keep; `None` for no limit.
     pub max_rows: Option<u64>,
 }
 
-/// Events of a server, kept. Cheap to clone.
+/// The stored events of a server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct History(Arc<Shared>);
 
@@ -81,11 +83,11 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     editions: Editions,
     state: Mutex<State>,
-    /// Rings when there is something to write.
+    /// Notifies the writer that there is something to write.
     work: Notify,
     /// The newest id.
     newest: watch::Sender<i64>,
-    /// Rings when all is written.
+    /// Notifies when all events are written.
     idle: Notify,
     counts: Counts,
 }
@@ -98,10 +100,10 @@ struct Counts {
     failures: AtomicU64,
 }
 
-/// Why an event is not kept.
+/// Why the history did not take an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotKept {
-    /// As many wait for the database as may.
+    /// The queue for the database is full.
     #[error("the history's database is away, and as many events wait for it as may")]
     Full,
     /// The history is closed.
@@ -109,25 +111,25 @@ pub enum NotKept {
     Closed,
 }
 
-/// What was counted since the start.
+/// Counts since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Figures {
-    /// Events that came.
+    /// Events that were recorded.
     pub recorded: u64,
-    /// Those that were written.
+    /// Events that were written.
     pub written: u64,
-    /// Those that found no place and are lost.
+    /// Events that did not fit and are lost.
     pub dropped: u64,
     /// Failed attempts to write.
     pub failures: u64,
-    /// Those that wait, and those that are in memory until their place can be written.
+    /// Events in the queue, and events in memory until their database can be opened.
     pub waiting: u64,
-    /// Whether the database is away.
+    /// Whether the database is unavailable.
     pub is_away: bool,
 }
 
-/// An event that was recorded, and word of when it is written.
+/// A recorded event, and a way to wait until it is written.
 #[derive(Debug)]
 pub struct Recorded {
     /// The event.
@@ -136,22 +138,22 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Waits until it is in the index; false when it will not get there. Cancel safe.
+    /// Waits until the event is in the index; false if that will never happen. Cancel safe.
     pub async fn written(&mut self) -> bool {
         (&mut self.written).await.is_ok()
     }
 }
 
 impl History {
-    /// Opens the index, and writes to it what `events` tells from now on. Must be called within a Tokio runtime.
+    /// Opens the index and records the events of `events` from now on. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// What is wrong with the place, and what to do.
+    /// What is wrong with the database, and what to do about it.
     pub async fn open(settings: Settings, events: EventReader) -> Result<(Self, Tasks), Error> {
         Self::open_with_clock(settings, events, Arc::new(SystemClock)).await
     }
 
-    /// The same by another clock than the machine's.
+    /// As [`History::open`], with another clock than the machine's.
     ///
     /// # Errors
     /// As for [`History::open`].
@@ -164,16 +166,17 @@ impl History {
         Ok(Self::start(&settings, events, clock, opened, None))
     }
 
-    /// Keeps events in memory until the place of `settings` can be written, which is tried again after 1 s, and then after
-    /// twice as long each time, up to 30 s; they are brought there then. Must be called within a Tokio runtime.
+    /// Holds events in memory until the database of `settings` can be opened, and then moves them there. The first
+    /// attempt is after 1 s, and each further one after twice the delay before, up to 30 s. Must be called within a
+    /// Tokio runtime.
     ///
     /// # Errors
-    /// There is no thread for it.
+    /// A thread for it could not be started.
     pub async fn open_in_memory(settings: Settings, events: EventReader) -> Result<(Self, Tasks), Error> {
         Self::open_in_memory_with_clock(settings, events, Arc::new(SystemClock)).await
     }
 
-    /// The same by another clock than the machine's.
+    /// As [`History::open_in_memory`], with another clock than the machine's.
     ///
     /// # Errors
     /// As for [`History::open_in_memory`].
@@ -221,7 +224,7 @@ impl History {
         (history, tasks)
     }
 
-    /// Records what the server tells, until there is nothing more to be read and it is stopped.
+    /// Records the server's events until it is stopped and has read all of them.
     async fn read(self, mut events: EventReader, mut stopped: oneshot::Receiver<()>) {
         loop {
             let told = tokio::select! {
@@ -230,7 +233,7 @@ impl History {
                 _ = &mut stopped => return,
             };
             match told {
-                // What finds no place is counted there.
+                // `record` counts the events that do not fit.
                 Some(Told::Event(event)) => drop(self.record(self.0.told_now(event))),
                 Some(Told::Missed(count)) => self.0.drop_events(count),
                 None => return,
@@ -238,16 +241,18 @@ impl History {
         }
     }
 
-    /// Gives `event` its id and a place in the queue. Never waits.
+    /// Gives `event` its id and puts it into the queue. Never waits.
     ///
     /// # Errors
-    /// [`NotKept`] when there is no place; the event is counted as dropped. Marks find none while what is left of the queue is
-    /// needed for what happens to the cameras; whoever sets one is told, and it is not counted.
+    /// [`NotKept`] if the event does not fit; the event counts as dropped. The last quarter of the queue is for events
+    /// of the cameras: a mark that would need it is refused. Its sender gets the error, so a refused mark does not
+    /// count as dropped.
     pub fn record(&self, event: Event) -> Result<Recorded, NotKept> {
         self.0.record(event)
     }
 
-    /// All events of `query` in `writer`'s format, as pieces of a body. Pieces are made as they are taken.
+    /// All events of `query` in `writer`'s format, as pieces of a response body. The export makes each piece when the
+    /// client takes it.
     pub fn export<P>(&self, query: Query, writer: crate::table::Writer<P>) -> Export<P>
     where
         P: for<'a> crate::table::Page<crate::Row<'a>> + Send + 'static,
@@ -255,11 +260,11 @@ impl History {
         Export::new(self.index(), self.0.editions.clone(), query, writer)
     }
 
-    /// At most `limit` events of `query` after `after`, and after which there are more, if there are. There are fewer
-    /// where they take 512 KiB, but one at least.
+    /// At most `limit` events of `query` after `after`. If there are more, also the position after which they come. A
+    /// page ends at 512 KiB, but has at least one event.
     ///
     /// # Errors
-    /// What the database says.
+    /// The error of the database.
     pub async fn page(
         &self,
         query: &Query,
@@ -272,13 +277,13 @@ impl History {
         Ok((gathered.unwrap_or_default().entries, filled.last.filter(|_| !filled.is_end)))
     }
 
-    /// Events as they happen, from after the id `after` on; from now on without one, or after one that was never given:
-    /// it was another history's.
+    /// Live events after the id `after`. Without an id, or after an id that this history never gave, events from now
+    /// on: such an id is another history's.
     pub fn listen(&self, filter: crate::Filter, after: Option<i64>) -> Listener {
         let newest = self.0.newest.subscribe();
         let (last, shift, raised) = {
             let state = self.0.lock();
-            // What has an id is at hand, told or not.
+            // An event is in memory as soon as it has an id, even if listeners were not notified yet.
             (state.next_id - 1, state.shift, state.raised.clone())
         };
         let after = after.map(|after| if raised.contains(&after) { after + shift } else { after });
@@ -286,12 +291,12 @@ impl History {
         Listener::new(self.clone(), filter, Position::new(after, shift), newest)
     }
 
-    /// The names of all cameras that events are kept of.
+    /// The names of all cameras that have stored events.
     pub fn cameras(&self) -> Vec<String> {
         self.0.lock().cameras.iter().cloned().collect()
     }
 
-    /// What was counted since the start.
+    /// The counts since the start.
     pub fn figures(&self) -> Figures {
         let Counts { recorded, written, dropped, failures } = &self.0.counts;
         let state = self.0.lock();
@@ -305,12 +310,12 @@ impl History {
         }
     }
 
-    /// Whether events are in memory until their place can be written.
+    /// Whether events are in memory until their database can be opened.
     pub fn is_homeless(&self) -> bool {
         self.0.lock().is_homeless
     }
 
-    /// Waits until all that was recorded is written, or the history is closed.
+    /// Waits until all recorded events are written, or the history is closed.
     pub async fn written(&self) {
         loop {
             let idle = self.0.idle.notified();
@@ -328,27 +333,27 @@ impl History {
         self.0.index()
     }
 
-    /// Where `limit` events after `position`, or fewer that have `max_bytes`, are to be had. Where ids have become higher
-    /// since it was looked for last, so has the position.
+    /// Where to get `limit` events after `position`, or fewer if those have `max_bytes`. If ids have been raised since
+    /// the last call, raises the position too.
     pub(crate) fn find(&self, position: &mut Position, limit: usize, max_bytes: usize) -> Place {
         let state = self.0.lock();
         position.follow(state.shift);
         let after = position.after;
         if after < state.before_recent {
-            // Under the lock: an index goes with its ids.
+            // Under the lock, because the index and its ids change together.
             return Place::Index { index: self.index(), until: state.before_recent };
         }
         let begin = state.recent.partition_point(|kept| kept.entry.id <= after);
         Place::AtHand(up_to(max_bytes, state.recent.range(begin..).take(limit)).cloned().collect())
     }
 
-    /// The highest id of those that were taken away.
+    /// The highest id of the removed events.
     pub(crate) fn pruned(&self) -> i64 {
         self.0.lock().pruned
     }
 }
 
-/// What runs for a history until it is closed, or this is dropped.
+/// The background tasks of a history. They run until it is closed or this is dropped.
 #[derive(Debug)]
 pub struct Tasks {
     history: History,
@@ -358,11 +363,11 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Ends the history when all is written, or as soon as the database does not take it. What is recorded later is not
-    /// kept.
+    /// Closes the history after everything is written, or as soon as the database does not accept more. Later events
+    /// are not stored.
     pub async fn close(mut self) {
         self.stop = None;
-        // Tasks that panicked have said so.
+        // A task that panicked has logged it.
         if let Some(reading) = self.reading.take() {
             reading.await.ok();
         }
@@ -405,7 +410,8 @@ impl Shared {
         recorded
     }
 
-    /// What the server tells is told now: a clock that was ahead for so short a while that nobody saw it may have stamped it.
+    /// The server sends its events at once, so none can be in the future. If one is, a clock that was ahead for a
+    /// moment stamped it, and the event gets the current time.
     fn told_now(&self, mut event: Event) -> Event {
         let wall_ms = self.clock.now().wall_ms;
         if millis(event.at).saturating_sub(wall_ms) >= STEP_MS {
@@ -418,7 +424,8 @@ impl Shared {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Goes on in `index`, which the events were brought to; it knows of the shifts `planned`. See [`State::raise`] for `unused`.
+    /// Continues in `index`, which has all events now. The index knows of the shifts `planned`. For `unused` see
+    /// [`State::raise`].
     fn go_on_in(&self, opened: Opened, planned: &[Shift], unused: i64) {
         let Opened { index, found, shift, count, .. } = opened;
         let now = self.clock.now();
@@ -431,7 +438,7 @@ impl Shared {
             state.pruned = state.pruned.max(found.pruned);
             (state.is_homeless, state.homeless) = (false, 0);
             *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
-            // Under the lock: a caller that sees all events here may close the history.
+            // Under the lock: a caller that sees the events in the index may close the history.
             let told = state.record_dropped(now);
             (state.next_id - 1, told)
         };
@@ -440,13 +447,13 @@ impl Shared {
         self.tell(newest);
     }
 
-    /// The first `count` events that waited are in the index, where `displaced` made room for them.
+    /// The first `count` events of the queue are in the index; `displaced` were evicted for them.
     fn written(&self, count: usize, displaced: Displaced) {
         let mut state = self.lock();
         state.written(count);
         state.pruned = state.pruned.max(displaced.up_to);
         if state.is_homeless {
-            // These are told when there is a place to tell it.
+            // Evicted events are reported once the database can be opened.
             state.homeless = (state.homeless + count as u64).saturating_sub(displaced.lost);
             state.untold += displaced.lost;
             self.counts.dropped.fetch_add(displaced.lost, Ordering::Relaxed);
@@ -455,7 +462,7 @@ impl Shared {
         }
     }
 
-    /// Tells who listens, and the writer, of the event `id`.
+    /// Notifies the listeners and the writer of the event `id`.
     fn tell(&self, id: i64) {
         self.newest.send_if_modified(|newest| {
             let is_newer = id > *newest;
@@ -478,7 +485,7 @@ impl Shared {
         self.tell_dropped();
     }
 
-    /// Records how many were dropped, where there is place for that.
+    /// Records an event with the number of dropped events, if it fits.
     fn tell_dropped(&self) {
         let now = self.clock.now();
         let told = self.lock().record_dropped(now);

@@ -1,5 +1,5 @@
-//! What a history holds in memory: the newest events, those among them that wait to be written, and what is known of ids and
-//! clocks.
+//! What a history holds in memory: the newest events, those that wait to be written among them, and the state of ids
+//! and clocks.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -23,42 +23,43 @@ use crate::index::{Found, Shift};
 pub(super) struct State {
     /// The next id.
     pub(super) next_id: i64,
-    /// The newest events, the last `waiting` of which are not written.
+    /// The newest events; the last `waiting` of them are not written yet.
     pub(super) recent: VecDeque<Arc<Kept>>,
     pub(super) waiting: usize,
-    /// What the events of `recent` take, and the last `waiting` of them, in bytes.
+    /// The bytes of the events of `recent`, and of the last `waiting` of them.
     pub(super) recent_bytes: usize,
     pub(super) waiting_bytes: usize,
-    /// How many events are in memory, and belong elsewhere.
+    /// The number of events in memory that belong into the database.
     pub(super) homeless: u64,
     pub(super) is_homeless: bool,
-    /// The id in memory up to which they are where they belong, too.
+    /// All events in memory up to this id are in the database too.
     pub(super) brought: i64,
-    /// The first id that this history could give.
+    /// The first id of this run.
     pub(super) first_id: i64,
-    /// How much higher ids are than those that were given at first.
+    /// How much higher the ids are than those given at first.
     pub(super) shift: i64,
-    /// Ids that were given at first, and by no other run: clients may remember them.
+    /// Ids given at first and by no other run: clients may remember them.
     pub(super) raised: Range<i64>,
-    /// The id before the first of `recent`; what is up to it is in the index alone.
+    /// The id before the first of `recent`; only the index has the events up to it.
     pub(super) before_recent: i64,
-    /// Events that found no place, since that was told last.
+    /// Dropped events that no event has reported yet.
     pub(super) untold: u64,
-    /// Who waits for an event to be written.
+    /// The callers that wait for an event to be written.
     pub(super) acks: VecDeque<(i64, oneshot::Sender<()>)>,
     pub(super) cameras: BTreeSet<String>,
     pub(super) timeline: Timeline,
-    /// The highest id of those that were taken away.
+    /// The highest id of the removed events.
     pub(super) pruned: i64,
     pub(super) is_away: bool,
-    /// When it was told last that the database is away, and whether that it is back is to be told.
+    /// When it was last logged that the database is unavailable, and whether its recovery must be logged.
     pub(super) away_told_at: Option<Instant>,
     pub(super) is_away_told: bool,
     pub(super) is_closed: bool,
 }
 
 impl State {
-    /// A run that begins `now` with what was `found`; `is_homeless` where its events belong elsewhere.
+    /// A run that begins `now` with what was `found`. `is_homeless` if its events are in memory until their database
+    /// can be opened.
     pub(super) fn new(found: Found, now: Now, is_homeless: bool) -> Self {
         Self {
             next_id: found.reserved + 1,
@@ -93,7 +94,7 @@ impl State {
         if event.kind == EventKind::Mark && !is_for_marks {
             return Err(NotKept::Full);
         }
-        // What was dropped before stands before what comes after.
+        // Report earlier drops before the next event.
         if self.untold > 0 && self.waiting + 1 < QUEUE {
             self.record_dropped(now);
         }
@@ -107,10 +108,10 @@ impl State {
         Ok(Recorded { kept, written })
     }
 
-    /// Records an event of how many were dropped; its id, if there was a reason and a place. A history that is closed writes it
-    /// still, with what waits.
+    /// Records an event with the number of dropped events; returns its id. `None` if there were none, or if the event
+    /// does not fit. A closed history still writes this event with the rest of the queue.
     pub(super) fn record_dropped(&mut self, now: Now) -> Option<i64> {
-        // In memory more may have to make room, and be told with these.
+        // In memory, more events may be evicted; a later report counts them too.
         if self.untold == 0 || self.is_full() || self.is_homeless {
             return None;
         }
@@ -120,7 +121,7 @@ impl State {
         Some(self.push(event, now).entry.id)
     }
 
-    /// Whether as much waits as may.
+    /// Whether the queue is full.
     pub(super) fn is_full(&self) -> bool {
         self.waiting >= QUEUE || self.waiting_bytes >= QUEUE_BYTES
     }
@@ -144,18 +145,18 @@ impl State {
         kept
     }
 
-    /// Takes note of the time: events from the next one on are stamped by this clock.
+    /// Notes the time: this clock stamps the next event and later ones.
     pub(super) fn observe(&mut self, now: Now) {
         self.timeline.observe(now, self.next_id);
     }
 
-    /// The id up to which all events are in the index.
+    /// All events up to this id are in the index.
     pub(super) fn last_written(&self) -> i64 {
         let first = self.recent.len() - self.waiting;
         self.recent.get(first).map_or(self.next_id, |kept| kept.entry.id) - 1
     }
 
-    /// Moves the times of what is at hand as the index has moved its own.
+    /// Corrects the times of the events in memory as the index has corrected its own.
     pub(super) fn shift(&mut self, shifts: &[Shift]) {
         for kept in &mut self.recent {
             let Entry { id, at_ms, .. } = *kept.entry;
@@ -165,7 +166,7 @@ impl State {
         }
     }
 
-    /// The first `limit` events that wait, and an id beyond all that can be given before the next batch.
+    /// The first `limit` events of the queue, and an id above all that can be given before the next batch.
     pub(super) fn batch(&self, limit: usize) -> (Vec<Arc<Entry>>, i64) {
         let begin = self.recent.len() - self.waiting;
         let batch = up_to(BATCH_BYTES, self.recent.range(begin..).take(limit));
@@ -173,7 +174,7 @@ impl State {
         (batch.collect(), self.next_id + RESERVE)
     }
 
-    /// The first `count` events that waited are written.
+    /// The first `count` events of the queue are written.
     pub(super) fn written(&mut self, count: usize) {
         let first = self.recent.len() - self.waiting;
         let written = self.recent.range(first..first + count);
@@ -183,7 +184,7 @@ impl State {
         let last_id = last.checked_sub(1).and_then(|at| self.recent.get(at)).map_or(0, |kept| kept.entry.id);
         while self.acks.front().is_some_and(|(id, _)| *id <= last_id) {
             let (_, ack) = self.acks.pop_front().expect("it has a front");
-            // The receiver is gone where the caller does not wait.
+            // A caller that does not wait has dropped its receiver.
             ack.send(()).ok();
         }
         while self.recent.len() > self.waiting + RECENT
@@ -195,7 +196,7 @@ impl State {
         }
     }
 
-    /// Makes all ids higher by `shift`. In the index, earlier runs have none of those from the first of this one to `unused`.
+    /// Raises all ids by `shift`. In the index, earlier runs have no ids from the first one of this run up to `unused`.
     pub(super) fn raise(&mut self, shift: i64, unused: i64) {
         if shift == 0 {
             return;

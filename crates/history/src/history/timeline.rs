@@ -1,9 +1,9 @@
-//! Which clock stamped which events of this run, and what their times have to be moved by once the right one is known.
+//! Which clock stamped which events of this run, and how to correct their times once the right clock is known.
 //!
-//! The wall clock minus the counting one is the same all the time, unless somebody sets the wall clock. So a run is a row
-//! of spans of ids, each with such an offset. Once the newest has held for an hour it is taken for the right one, and the
-//! events of the spans before it are moved by the difference. What was not done when a run ended is left to the next one.
-//! Pure: the time comes as an argument, and the index does what is decided here.
+//! The wall clock minus the boot clock is constant, unless somebody sets the wall clock. So a run is a sequence of
+//! spans of ids, each with its own offset. Once the newest offset has held for an hour, it counts as the right one. The
+//! events of the spans before it are then moved by the difference. What is not done when a run ends is left to the next
+//! run. Pure: the time comes as an argument, and the index carries out what is decided here.
 
 use std::collections::VecDeque;
 
@@ -11,22 +11,22 @@ use super::HOUR_MS;
 use crate::clock::Now;
 use crate::index::Shift;
 
-/// By how much the clocks must differ to count as set: more than a leap second, and than what NTP leaves to be made up.
+/// The offset must change by this much to count as set: more than a leap second, and more than NTP corrects gradually.
 pub(super) const STEP_MS: i64 = 60_000;
 
-/// How many spans are remembered. Where a clock is set more often before it holds, the first events stay as they are.
+/// The most spans to remember. If the clock is set more often before it holds, the first events keep their times.
 const MAX_SPANS: usize = 256;
 
-/// How many steps are told in the log before the clock has held for an hour.
+/// How many steps of the clock to log before the clock has held for an hour.
 const MAX_TOLD: u32 = 3;
 
-/// Events that one clock stamped: from `first` on, up to the next span.
+/// Events that one clock stamped, from the id `first` up to the next span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Span {
     first: i64,
-    /// When this span began.
+    /// The offset when this span began.
     offset_ms: i64,
-    /// As it was seen last: a clock that runs slow or fast, or is set by little at a time, is the same one.
+    /// The offset when last seen. A clock that drifts, or is set in small steps, counts as the same clock.
     last_offset_ms: i64,
     /// What the wall clock showed when this span began.
     seen_ms: i64,
@@ -39,36 +39,36 @@ impl Span {
     }
 }
 
-/// What is to be done next about times in the index.
+/// The next step of correcting times in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Correction {
-    /// These shifts wait: they are to be in the index in place of all that waited there, for a next run.
+    /// The index must store these shifts in place of all that wait there, in case the next run has to apply them.
     Plan(Vec<Shift>),
-    /// The shifts that wait in the index are to be made now.
+    /// The index must apply its waiting shifts now.
     Make,
 }
 
 /// The clocks of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Timeline {
-    /// The oldest first; the last is the clock as it is now.
+    /// The oldest first; the last is the current clock.
     spans: VecDeque<Span>,
-    /// By the counting clock: since when the wall clock is as it is now, as far as this run knows.
+    /// By the boot clock: since when the wall clock has its current offset, as far as this run knows.
     since_ms: i64,
-    /// By the counting clock: when this run began.
+    /// By the boot clock: when this run began.
     began_ms: i64,
-    /// What an earlier run left.
+    /// Shifts that an earlier run left.
     left: Vec<Shift>,
-    /// Whether the index knows what waits.
+    /// Whether the index knows all waiting shifts.
     is_planned: bool,
-    /// Whether shifts are being made, and what these were: from then on nothing is decided any more about these spans.
+    /// The shifts that the index is applying. Once it applies them, the decision about their spans is final.
     making: Option<Vec<Shift>>,
-    /// The offset that the log knows of, and how many steps it was told since the clock held for an hour.
+    /// The offset that was last logged, and the number of steps logged since the clock last held for an hour.
     told: (i64, u32),
 }
 
 impl Timeline {
-    /// A run that begins `now` with the id `first`; an earlier one left the shifts `left` in the index.
+    /// A run that begins `now` with the id `first`. An earlier run left the shifts `left` in the index.
     pub(super) fn new(now: Now, first: i64, left: Vec<Shift>) -> Self {
         let offset_ms = now.offset_ms();
         Self {
@@ -86,7 +86,7 @@ impl Timeline {
         *self.spans.back().expect("there is always the clock of now")
     }
 
-    /// Takes note of the time; the next event has the id `next_id`.
+    /// Notes the time; the next event has the id `next_id`.
     pub(super) fn observe(&mut self, now: Now, next_id: i64) {
         let (current, offset_ms) = (self.current(), now.offset_ms());
         let by_ms = offset_ms.saturating_sub(current.last_offset_ms);
@@ -95,12 +95,12 @@ impl Timeline {
             return;
         }
         (self.since_ms, self.is_planned) = (now.boot_ms, false);
-        // A span that no event is of need not be remembered.
+        // A span without events is not needed.
         if current.first == next_id {
             self.spans.pop_back();
         }
         match self.spans.back() {
-            // It was set back to what it had been.
+            // The clock was set back to the offset before.
             Some(before) if before.last_offset_ms.saturating_sub(offset_ms).saturating_abs() < STEP_MS => {}
             _ => self.spans.push_back(Span::new(next_id, now)),
         }
@@ -109,7 +109,7 @@ impl Timeline {
         }
     }
 
-    /// The clock of now is off by `by_ms` more, which nobody is to be told of.
+    /// The offset of the current clock has changed by `by_ms`, which is too little to log.
     fn slide(&mut self, by_ms: i64) {
         if let Some(current) = self.spans.back_mut() {
             current.last_offset_ms = current.last_offset_ms.saturating_add(by_ms);
@@ -117,8 +117,8 @@ impl Timeline {
         self.told.0 = self.told.0.saturating_add(by_ms);
     }
 
-    /// The time `at_ms` of an event that is recorded now, by the clock of now: one that was told just before the clock was
-    /// set has the time of the clock before.
+    /// The time for an event that is recorded now with the time `at_ms`, by the current clock. An event that was sent
+    /// just before the clock was set has its time by the old clock.
     pub(super) fn stamp(&self, now: Now, at_ms: i64) -> i64 {
         let Some(before) = self.spans.iter().rev().nth(1) else { return at_ms };
         let off_by = |wall_ms: i64| at_ms.saturating_sub(wall_ms).saturating_abs();
@@ -130,7 +130,7 @@ impl Timeline {
         }
     }
 
-    /// By how much the clock was set since this was last asked, and whether the log has room for it.
+    /// By how much the clock was set since the last call, and whether the log still has room for it.
     pub(super) fn step_to_tell(&mut self, now: Now) -> Option<(i64, bool)> {
         if self.has_held(now) {
             self.told.1 = 0;
@@ -143,22 +143,23 @@ impl Timeline {
         Some((step_ms, self.told.1 <= MAX_TOLD))
     }
 
-    /// Whether the wall clock was not set for an hour.
+    /// Whether nobody has set the wall clock for an hour.
     pub(super) fn has_held(&self, now: Now) -> bool {
         self.has_held_for(now, HOUR_MS)
     }
 
-    /// Whether the wall clock was not set for `ms`.
+    /// Whether nobody has set the wall clock for `ms`.
     pub(super) fn has_held_for(&self, now: Now, ms: i64) -> bool {
         now.boot_ms.saturating_sub(self.since_ms) >= ms
     }
 
-    /// Whether no event's time waits to be corrected.
+    /// Whether all times are correct: no shift waits.
     pub(super) fn is_settled(&self) -> bool {
         self.making.is_none() && self.waiting().is_empty()
     }
 
-    /// What waits: what an earlier run left, and the spans of this one that the clock of now did not stamp.
+    /// The shifts that wait: those that an earlier run left, and one for each span of this run with another clock than
+    /// the current one.
     pub(super) fn waiting(&self) -> Vec<Shift> {
         let current = self.current();
         let pairs = self.spans.iter().zip(self.spans.iter().skip(1));
@@ -172,7 +173,7 @@ impl Timeline {
         self.left.iter().copied().chain(own).collect()
     }
 
-    /// What is to be done next; all events up to the id `written` are in the index.
+    /// The next step, if there is one. All events up to the id `written` are in the index.
     pub(super) fn correction(&mut self, now: Now, written: i64) -> Option<Correction> {
         if self.making.is_some() {
             return Some(Correction::Make);
@@ -195,17 +196,17 @@ impl Timeline {
         None
     }
 
-    /// The index knows of the shifts `planned`; others may wait meanwhile.
+    /// The index now knows of the shifts `planned`; more may have come up meanwhile.
     pub(super) fn planned(&mut self, planned: &[Shift]) {
         self.is_planned = self.waiting() == planned;
     }
 
-    /// Whether shifts are being made.
+    /// Whether the index is applying shifts.
     pub(super) fn is_making(&self) -> bool {
         self.making.is_some()
     }
 
-    /// The events go on in another index, with ids that are higher by `shift`; an earlier run left the shifts `left` there.
+    /// Continues in another index, where ids are higher by `shift` and an earlier run left the shifts `left`.
     pub(super) fn go_on_with(&mut self, left: Vec<Shift>, shift: i64) {
         for span in &mut self.spans {
             span.first += shift;
@@ -213,7 +214,7 @@ impl Timeline {
         (self.left, self.is_planned) = (left, false);
     }
 
-    /// The clock of now is the right one for all events up to now.
+    /// Settles that the current clock is right for all events so far.
     fn begin(&mut self, shifts: Vec<Shift>) {
         let first = self.spans.front().map_or(0, |span| span.first);
         let current = Span { first, ..self.current() };
@@ -222,15 +223,16 @@ impl Timeline {
         self.making = Some(shifts);
     }
 
-    /// The index has made all shifts; gives them, for what is held beside it.
+    /// The index has applied all shifts; returns them, for the events in memory.
     pub(super) fn made(&mut self) -> Vec<Shift> {
         self.making.take().unwrap_or_default()
     }
 }
 
-/// Whether a clock that shows `now_ms`, and by which this run began at `began_ms`, agrees with the one that an earlier run ended
-/// with. Where it does not, one of both is wrong, and nobody can know which: one that is behind contradicts it. So does
-/// one that is past the clock from before that was set back: that one may have been right.
+/// Whether the current clock agrees with the clock at the end of an earlier run. The current clock shows `now_ms`, and
+/// showed `began_ms` when this run began. If they disagree, one of the two is wrong, and nobody can know which. A
+/// current clock that is behind disagrees. If the earlier run's clock had been set back, a current clock past the one
+/// before that disagrees too: the one before may have been right.
 fn is_agreed(shift: Shift, now_ms: i64, began_ms: i64) -> bool {
     let is_back = shift.by_ms < 0;
     now_ms >= shift.seen_ms && (!is_back || began_ms < shift.seen_ms.saturating_sub(shift.by_ms))
@@ -314,7 +316,7 @@ mod tests {
         }
         let ahead_ms = 600_000;
         assert!(timeline.is_settled() && timeline.has_held(at(600 * MINUTE_MS, ahead_ms)));
-        // One that is real is told, and moved by, as what it is.
+        // A real step is logged, and corrected, with its true size.
         let set = at(601 * MINUTE_MS, ahead_ms + DAY_MS);
         timeline.observe(set, 700);
         assert_eq!(timeline.step_to_tell(set), Some((DAY_MS, true)));
@@ -350,11 +352,11 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_before_the_end_moves_nothing_once_it_is_past_what_it_had_been() {
-        // Somebody set it back by a day, noticed that, and set it right between the runs.
+        // Somebody set the clock back by a day, noticed the mistake, and corrected it between the runs.
         let back = shift(3, 9, -DAY_MS, START.wall_ms - HOUR_MS - DAY_MS);
         let mut timeline = Timeline::new(at(0, 0), 10, vec![back]);
         assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Plan(Vec::new())));
-        // Here it was right to set it back, by half an hour: it goes on from there.
+        // Here it was right to set the clock back, by half an hour: it continues from there.
         let back = shift(3, 9, -HOUR_MS / 2, START.wall_ms - MINUTE_MS);
         let mut timeline = Timeline::new(at(0, 0), 10, vec![back]);
         assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Make));

@@ -1,4 +1,4 @@
-//! One pass of what is done beside writing: note the time, put the times of events right, take away what is not kept.
+//! One pass of maintenance: note the time, correct the times of events, remove old events.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -13,14 +13,14 @@ use crate::clock::Now;
 use crate::edition::Change;
 use crate::index::{Found, Retention};
 
-/// What the passes of a run know.
+/// The state of maintenance between its passes.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     max_age: Option<Duration>,
     max_rows: Option<u64>,
     expiry: Expiry,
     untold: Untold,
-    /// While shifts are being made, and how many events were moved so far: tables that begin meanwhile wait.
+    /// Held while shifts are being applied, so that new tables wait; and the number of events moved so far.
     change: Option<Change>,
     moved: u64,
 }
@@ -28,7 +28,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// For a run that begins `now` with what was `found`.
     pub(super) fn new(settings: &super::Settings, found: &Found, now: Now) -> Self {
-        // Without an age nothing ever is that old; which clock is relied on is noted all the same, for a later run.
+        // Without a limit no event is ever too old. The run still notes which clock it trusts, for a later run.
         let max_age = settings.max_age.unwrap_or(Duration::MAX);
         let max_age_ms = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
         let expiry = Expiry::new(max_age_ms, now, found.reserved, found.believed_ms);
@@ -42,18 +42,18 @@ impl Upkeep {
         }
     }
 
-    /// Goes on with what was `found` in another index.
+    /// Continues with what was `found` in another index.
     pub(super) fn go_on_with(&mut self, found: &Found) {
         self.expiry.go_on_with(found.reserved, found.believed_ms);
         self.untold = Untold::new(found.untold() + self.untold.count(), found.told_ms);
     }
 
-    /// How many events went for their age of which no event tells yet.
+    /// Removals for age that no event has reported yet.
     pub(super) fn untold(&self) -> u64 {
         self.untold.count()
     }
 
-    /// Makes the rest of the shifts that are being made.
+    /// Applies the rest of the shifts that are in progress.
     pub(super) async fn finish(&mut self, shared: &Shared) -> Result<(), Error> {
         while shared.lock().timeline.is_making() {
             self.correct(shared, shared.clock.now()).await?;
@@ -61,8 +61,8 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Does some of it; true when there is more to be done at once. While events are in two places (`is_between`) they stay as
-    /// they are: what is done in one place would not be done in the other.
+    /// Does one pass; true if there is more to do at once. While the events are being moved from memory to the database
+    /// (`is_between`), nothing is changed: a change in one place would be missing in the other.
     pub(super) async fn run_once(&mut self, shared: &Shared, is_between: bool) -> bool {
         let now = shared.clock.now();
         self.tell_clock(shared, now);
@@ -77,12 +77,12 @@ impl Upkeep {
         corrected || pruned
     }
 
-    /// Tables wait no longer for times that are put right: the database is away, for as long as that may be.
+    /// Lets new tables start although times are not all corrected: the database is unavailable, perhaps for long.
     pub(super) fn let_tables_begin(&mut self) {
         self.change = None;
     }
 
-    /// Notes the time, and logs why nothing goes for its age.
+    /// Notes the time, and logs why no event is removed for age.
     fn tell_clock(&mut self, shared: &Shared, now: Now) {
         let step = {
             let mut state = shared.lock();
@@ -112,7 +112,7 @@ impl Upkeep {
         }
     }
 
-    /// Puts some times right; true when there is more.
+    /// Corrects some times; true if there are more.
     async fn correct(&mut self, shared: &Shared, now: Now) -> Result<bool, Error> {
         let correction = {
             let mut state = shared.lock();
@@ -128,7 +128,7 @@ impl Upkeep {
                 Ok(true)
             }
             Some(Correction::Make) => {
-                // While the database is away, tables are told so, and do not wait.
+                // Dropped if the database fails: tables then get an error instead of waiting.
                 let change = self.change.take().unwrap_or_else(|| shared.editions.change());
                 let shifted = shared.index().shift().await?;
                 writer::back(shared);
@@ -149,7 +149,7 @@ impl Upkeep {
         }
     }
 
-    /// Takes some of what is not to be kept away; true when there is more.
+    /// Removes some old events; true if there are more.
     async fn prune(&mut self, shared: &Shared, now: Now) -> Result<bool, Error> {
         let aged = self.expiry.aged(now, &shared.lock().timeline);
         let retention = Retention { aged, max_rows: self.max_rows };
@@ -167,10 +167,10 @@ impl Upkeep {
         Ok(pruned.has_more)
     }
 
-    /// Records how many went for their age, once a day.
+    /// Records an event with the number of removals for age, once a day.
     fn tell_pruned(&mut self, shared: &Shared, now: Now) {
         let Some(max_age) = self.max_age else { return };
-        // What went in memory is told when there is a place to tell it.
+        // Removals in memory are reported once the database can be opened.
         if shared.lock().is_homeless {
             return;
         }
@@ -180,7 +180,7 @@ impl Upkeep {
         let event = Event::new(EventKind::Pruned, at)
             .counting(count)
             .saying(format!("older than history_max_age ({age}); larger values keep events for longer"));
-        // What finds no place is told on another day.
+        // If the report does not fit, a later one includes its count.
         if shared.record(event).is_err() {
             self.untold.add(count);
         }
@@ -192,7 +192,7 @@ fn failed(shared: &Shared, error: &Error) -> bool {
     false
 }
 
-/// A length of time in the largest unit of which there are some: days, hours, minutes.
+/// A duration in the largest unit that fits: days, hours or minutes.
 fn shown(ms: i64) -> String {
     let ms = ms.saturating_abs();
     let units = [(24 * HOUR_MS, "day"), (HOUR_MS, "hour"), (60_000, "minute")];

@@ -12,36 +12,36 @@ use super::home::Home;
 use super::upkeep::Upkeep;
 use crate::Error;
 
-/// How many events are written in one go.
+/// The most events to write in one go.
 const BATCH: usize = 1_000;
 
-/// How many batches are written in a row.
+/// The most batches to write in a row.
 const BATCHES: usize = 20;
 
-/// The first and the longest wait after a failed attempt.
+/// The first and the longest delay after a failed attempt.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How often it is told at most that the database is away.
+/// The least time between two warnings that the database is unavailable.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// How often the time is noted, and what is too old, or too much, is looked for; in milliseconds.
+/// The interval of maintenance (the time, events that are too old or too many), in milliseconds.
 const UPKEEP_EVERY_MS: i64 = 60_000;
 
-/// How soon there is more of that to be done.
+/// The pause before more of the same maintenance, in milliseconds.
 const UPKEEP_PAUSE_MS: i64 = 20;
 
-/// How far writing has come.
+/// The result of writing.
 enum Written {
-    /// Nothing waits.
+    /// The queue is empty.
     All,
-    /// There is more.
+    /// There is more to write.
     Some,
-    /// The history was closed, and the database does not take the rest.
+    /// The history was closed, and the database does not accept the rest.
     Never,
 }
 
-/// Writes what waits until the history is closed and nothing waits, or cannot be written. From memory events go `home` as
-/// soon as they can.
+/// Writes the queue until the history is closed and the queue is empty or cannot be written. Moves events from memory
+/// `home` as soon as that is possible.
 pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Option<Home>) {
     let mut upkeep_at_ms = shared.clock.now().boot_ms;
     loop {
@@ -60,14 +60,14 @@ pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Optio
             Written::All => shared.idle.notify_waiters(),
             Written::Some => {}
         }
-        // Events may come for ever: what is too old is looked for all the same.
+        // Events may come without a pause; maintenance still has to run.
         if shared.clock.now().boot_ms >= upkeep_at_ms {
             let is_between = home.as_ref().is_some_and(Home::has_brought);
             let has_more = upkeep.run_once(&shared, is_between).await;
             let pause_ms = if has_more { UPKEEP_PAUSE_MS } else { UPKEEP_EVERY_MS };
             upkeep_at_ms = shared.clock.now().boot_ms + pause_ms;
         } else if matches!(written, Written::All) {
-            // Either there is something to write, or it is time.
+            // Wait for an event or for the next due time.
             let at_ms = home.as_ref().map_or(upkeep_at_ms, |home| home.at_ms.min(upkeep_at_ms));
             tokio::select! {
                 () = shared.clock.sleep_until(at_ms) => {}
@@ -77,7 +77,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Optio
     }
 }
 
-/// Writes what waits, a number of batches at most.
+/// Writes the queue, at most a number of batches.
 async fn write(shared: &Shared, upkeep: &mut Upkeep) -> Written {
     let (mut pause, mut batches) = (PAUSES.0, 0);
     while batches < BATCHES {
@@ -111,10 +111,10 @@ async fn write(shared: &Shared, upkeep: &mut Upkeep) -> Written {
     Written::Some
 }
 
-/// Waits before the next attempt; not at all once the history is closed.
+/// Waits before the next attempt; does not wait once the history is closed.
 async fn wait(shared: &Shared, pause: Duration) {
     let until = Instant::now() + pause;
-    // It is rung for each event that comes, too.
+    // Each new event notifies `work` too, so check whether the history was closed.
     while !shared.lock().is_closed {
         if timeout_at(until, shared.work.notified()).await.is_err() {
             return;
@@ -123,7 +123,7 @@ async fn wait(shared: &Shared, pause: Duration) {
     sleep(Duration::ZERO).await;
 }
 
-/// Tells that the database is away; of one that comes and goes, as a disk that is all but full, once a minute.
+/// Logs that the database is unavailable. If it comes and goes, as a disk that is nearly full, logs once a minute.
 pub(super) fn away(shared: &Shared, error: &Error) {
     shared.counts.failures.fetch_add(1, Ordering::Relaxed);
     let mut state = shared.lock();

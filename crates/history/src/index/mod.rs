@@ -1,8 +1,8 @@
-//! Where events are kept: one SQLite file, or a PostgreSQL database, with the same tables and the same behaviour; or, as
-//! long as neither can be had, the memory, with SQLite's tables.
+//! Where events are stored: one SQLite file, or a PostgreSQL database, with the same tables and the same behaviour.
+//! While neither can be opened, in memory, with SQLite's tables.
 //!
-//! Events stand in the order of time and id, and are read by key in pages, so that a slow reader holds neither a
-//! transaction nor a connection. Which events come, and who reads them, does not belong here.
+//! The tables hold events in the order of time and id. Reads go by key in pages, so that a slow reader holds neither a
+//! transaction nor a connection. Which events to store, and who reads them, does not belong here.
 
 mod postgres;
 mod private;
@@ -27,20 +27,21 @@ use postgres::Postgres;
 pub(crate) use retention::{Aged, Pruned, Retention};
 use sqlite::Sqlite;
 
-/// The version of the tables. A migration brings older ones to it.
+/// The version of the tables. Migrations bring older tables to it.
 const VERSION: i64 = 3;
 
-/// How many events are moved to their right time in one go, so that writing never waits long for it.
+/// The most events to move to their right time in one go, so that writes never wait long for it.
 const SHIFT_ROWS: i64 = 5_000;
 
 /// Where the events are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Location {
-    /// A file, made where it is not there.
+    /// A file, created if it does not exist.
     File(PathBuf),
     /// A PostgreSQL database.
     Postgres(Address),
-    /// Nowhere but in memory, 16 MiB at most: the oldest events make room for new ones, and all end with the process.
+    /// Only in memory, at most 16 MiB. The oldest events are evicted for new ones, and all are lost when the process
+    /// ends.
     Memory,
 }
 
@@ -54,13 +55,13 @@ impl fmt::Display for Location {
     }
 }
 
-/// Takes rows as they are read.
+/// Receives rows as they are read.
 pub(crate) trait Sink: Send + 'static {
-    /// Takes one; `Break` when it wants no more for now.
+    /// Receives one row; `Break` to get no more for now.
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()>;
 }
 
-/// Events that are gathered until they have so many bytes, and one at least.
+/// Collects events until they have a number of bytes; at least one event.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     pub(crate) entries: Vec<Entry>,
@@ -83,100 +84,101 @@ impl Sink for Gathered {
     }
 }
 
-/// How far a page went.
+/// How far a page reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Filled {
-    /// The last row that was taken.
+    /// The last row of the page.
     pub(crate) last: Option<Key>,
-    /// Whether there is nothing after it.
+    /// Whether no rows follow it.
     pub(crate) is_end: bool,
 }
 
-/// The ids that a history takes at its start.
+/// The ids that a history claims at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claim {
-    /// None is given up to this one.
+    /// The claim starts above this id.
     pub(crate) above: i64,
-    /// How many are taken.
+    /// The number of ids to claim.
     pub(crate) count: i64,
 }
 
 impl Claim {
-    /// `count` ids above those that an older database, which this one may have replaced, has come to: clients remember them. A
-    /// thousand for each second since 1970; programs that know whole numbers as floating ones can hold them.
+    /// Claims `count` ids above those that an older database may have given: this database may have replaced that one,
+    /// and clients remember its ids. The ids start at a thousand for each second since 1970; programs that store
+    /// integers as floats can hold them exactly.
     pub(crate) fn now(count: i64) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self { above: i64::try_from(since.as_secs()).unwrap_or(0).saturating_mul(1000), count }
     }
 }
 
-/// What was found at the start.
+/// The state of the index at the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     /// The highest id that may have been given before.
     pub(crate) reserved: i64,
-    /// The highest id of those that were taken away.
+    /// The highest id of the removed events.
     pub(crate) pruned: i64,
-    /// The names of all cameras that events are kept of.
+    /// The names of all cameras that have stored events.
     pub(crate) cameras: Vec<String>,
-    /// What the clock last showed when age counted by it, in milliseconds since 1970; `None` where it never did and there is no
-    /// event.
+    /// The last trusted time of the wall clock, in milliseconds since 1970. `None` if no clock was ever trusted and
+    /// there is no event.
     pub(crate) believed_ms: Option<i64>,
-    /// How many went for their age of which no event tells yet.
+    /// Removals for age that no event has reported yet.
     pub(crate) untold: i64,
-    /// The time of the newest event that tells of that.
+    /// The time of the newest event that reports removals.
     pub(crate) told_ms: Option<i64>,
     /// Shifts that wait.
     pub(crate) shifts: Vec<Shift>,
 }
 
 impl Found {
-    /// How many went for their age of which no event tells yet.
+    /// Removals for age that no event has reported yet.
     pub(crate) fn untold(&self) -> u64 {
         u64::try_from(self.untold).unwrap_or(0)
     }
 }
 
-/// Events whose times are to be moved, because another clock than the right one stamped them.
+/// Events whose times must be moved because a wrong clock stamped them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shift {
     /// The first id.
     pub(crate) first: i64,
     /// The last id.
     pub(crate) last: i64,
-    /// By how much, in milliseconds.
+    /// The distance of the move, in milliseconds.
     pub(crate) by_ms: i64,
-    /// What the clock that is taken for the right one showed when it was set.
+    /// What the trusted clock showed when it was set.
     pub(crate) seen_ms: i64,
 }
 
 impl Shift {
-    /// Where an event of the time `at_ms` with this id belongs.
+    /// The right time of the event `id` with the time `at_ms`; `None` if this shift does not apply to it.
     pub(crate) fn moved(&self, id: i64, at_ms: i64) -> Option<i64> {
         (self.first..=self.last).contains(&id).then(|| at_ms.saturating_add(self.by_ms).max(0))
     }
 }
 
-/// Events that had to make room for those of a batch.
+/// Events that were evicted for those of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Displaced {
     pub(crate) rows: u64,
-    /// How many of them are not kept elsewhere.
+    /// The evicted events that are stored nowhere else.
     pub(crate) lost: u64,
-    /// The highest of their ids; 0 where there were none.
+    /// The highest id of them; 0 if there were none.
     pub(crate) up_to: i64,
 }
 
-/// What moving events came to.
+/// The result of one step of applying shifts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shifted {
-    /// How many were moved this time.
+    /// The number of events moved in this step.
     pub(crate) moved: u64,
     /// Whether no shift waits any more.
     pub(crate) is_done: bool,
 }
 
-/// The events in their database. Cheap to clone.
+/// The database with the events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) enum Index {
     Sqlite(Arc<Sqlite>),
@@ -184,7 +186,7 @@ pub(crate) enum Index {
 }
 
 impl Index {
-    /// Opens the database, with its tables made or brought up to date, for this process alone. The ids of `claim` are taken at
+    /// Opens the database for this process alone, and creates or migrates its tables. Claims the ids of `claim` at
     /// once, above those that were given before.
     pub(crate) async fn open(location: &Location, claim: Claim) -> Result<(Self, Found), Error> {
         match location {
@@ -203,8 +205,9 @@ impl Index {
         }
     }
 
-    /// Keeps `batch`, all of it or nothing; events that are kept already are left as they are. No id up to `reserved` is
-    /// given again. In memory others may have to make room for it; those up to the id `brought` are kept elsewhere.
+    /// Stores all of `batch` or nothing; events that are stored already stay as they are. No id up to `reserved` will
+    /// be given again. An index in memory may evict events for the batch; those up to the id `brought` are stored
+    /// elsewhere.
     pub(crate) async fn write(
         &self,
         batch: Vec<Arc<Entry>>,
@@ -217,7 +220,7 @@ impl Index {
         }
     }
 
-    /// Takes some of what is not to be kept away.
+    /// Removes some of the events that are beyond `retention`.
     pub(crate) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.prune(retention).await,
@@ -225,7 +228,7 @@ impl Index {
         }
     }
 
-    /// Keeps `shifts`, in place of all that wait, until they are made.
+    /// Stores `shifts`, in place of all that wait, until they are applied.
     pub(crate) async fn plan(&self, shifts: Vec<Shift>) -> Result<(), Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.plan(shifts, 0).await,
@@ -233,8 +236,8 @@ impl Index {
         }
     }
 
-    /// Takes over from another index: `shifts` in place of all that wait, and `untold` more events that went for their age of
-    /// which no event tells yet.
+    /// Takes over from another index: stores `shifts` in place of all that wait, and counts `untold` more removals for
+    /// age that no event has reported yet.
     pub(crate) async fn adopt(&self, shifts: Vec<Shift>, untold: u64) -> Result<(), Error> {
         let untold = i64::try_from(untold).unwrap_or(i64::MAX);
         match self {
@@ -243,7 +246,7 @@ impl Index {
         }
     }
 
-    /// Makes some of the shifts that wait. What was made does not wait any more, whatever happens next.
+    /// Applies some of the shifts that wait. What was applied does not wait any more, even after a failure.
     pub(crate) async fn shift(&self) -> Result<Shifted, Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.shift().await,
@@ -251,8 +254,8 @@ impl Index {
         }
     }
 
-    /// Gives `sink` at most `limit` rows of `query` after `after`. The sink comes back with what it took, also after an
-    /// error; it is lost only with the thread that read.
+    /// Gives `sink` at most `limit` rows of `query` after `after`. Returns the sink with the rows that it took, even
+    /// after an error. The sink is lost only if its thread is.
     pub(crate) async fn fill<S: Sink>(
         &self,
         query: &Query,
@@ -272,8 +275,8 @@ impl Index {
         }
     }
 
-    /// At most `limit` events whose id is above `id`, in the order of their ids, and the last id that was looked at. There
-    /// are fewer where they have `max_bytes`, but one at least.
+    /// At most `limit` events with ids above `id`, in the order of ids, and the last id that was read. A page ends when
+    /// its events have `max_bytes`, but has at least one event.
     pub(crate) async fn after_id(
         &self,
         id: i64,
@@ -292,7 +295,7 @@ impl Index {
     }
 }
 
-/// Counts what a page has given.
+/// Counts the rows of a page.
 struct Progress {
     limit: usize,
     rows: usize,
@@ -305,7 +308,7 @@ impl Progress {
         Self { limit, rows: 0, last: None, is_broken_off: false }
     }
 
-    /// Gives a row to `sink`; one of a kind that this program does not know is passed over.
+    /// Gives a row to `sink`; skips a row of a kind that this program does not know.
     fn give(&mut self, row: Row<'_>, sink: &mut impl Sink) -> ControlFlow<()> {
         let Row { at_ms, id, kind, camera, text, count } = row;
         self.rows += 1;

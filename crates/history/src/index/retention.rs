@@ -1,62 +1,62 @@
-//! What is to be taken away: how many of which, the same for both databases.
+//! Retention: which events to remove, and how many; the same for both databases.
 
-/// How many events are taken away in one go, so that writing never waits long for it.
+/// The most events to remove in one go, so that writes never wait long for it.
 const PRUNE_ROWS: i64 = 5_000;
 
-/// Of all events this part may go in an hour for its age.
+/// At most one of this many events may be removed for age in an hour.
 const AGED_PART: i64 = 20;
 
-/// So many may, however few there are.
+/// This many may be removed in an hour, even if there are few.
 const AGED_ROWS: i64 = 1_000;
 
-/// Of the most rows that there may be, marks that are beyond this part go first: whoever sets them cannot push out what
-/// happened to the cameras.
+/// Marks beyond one in this many of the allowed rows are removed first, so that a program that sets marks cannot push
+/// out the events of the cameras.
 const MARKS_PART: i64 = 10;
 
-/// What is to be taken away.
+/// Which events to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retention {
-    /// What is too old; `None` where no age counts.
+    /// Events that are too old; `None` if none may be removed for age now.
     pub(crate) aged: Option<Aged>,
-    /// The oldest ones beyond so many.
+    /// The most rows to keep; the oldest beyond them are removed.
     pub(crate) max_rows: Option<u64>,
 }
 
-/// Events that are too old.
+/// Which events are too old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aged {
-    /// What the clock shows, where a later run may rely on that.
+    /// What the clock shows, if a later run may trust it.
     pub(crate) believed_ms: Option<i64>,
-    /// Before this time, in milliseconds since 1970.
+    /// Events before this time, in milliseconds since 1970.
     pub(crate) before_ms: i64,
-    /// With an id up to this one.
+    /// Only events with ids up to this one.
     pub(crate) up_to_id: i64,
-    /// How many went for their age within the last hour.
+    /// The number of removals for age within the last hour.
     pub(crate) gone_in_hour: u64,
 }
 
-/// What goes because there are too many.
+/// How many events to remove because there are too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Surplus {
-    /// The oldest marks, which go first.
+    /// The oldest marks, which are removed first.
     pub(super) marks: i64,
-    /// And then the oldest events of any kind.
+    /// Then the oldest events of any kind.
     pub(super) any: i64,
 }
 
-/// What taking away came to.
+/// The result of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pruned {
-    /// The highest id of those that were taken away, ever.
+    /// The highest id of all events that were ever removed.
     pub(crate) up_to: i64,
-    /// How many went for their age this time.
+    /// How many were removed for age this time.
     pub(crate) aged: u64,
-    /// Whether there is more.
+    /// Whether there is more to remove.
     pub(crate) has_more: bool,
 }
 
 impl Aged {
-    /// How many of `rows` events may go now.
+    /// How many of `rows` events may be removed now.
     pub(crate) fn limit(&self, rows: i64) -> i64 {
         let gone = i64::try_from(self.gone_in_hour).unwrap_or(i64::MAX);
         let an_hour = (rows.saturating_add(gone) / AGED_PART).max(AGED_ROWS);
@@ -65,7 +65,7 @@ impl Aged {
 }
 
 impl Retention {
-    /// What goes of `rows` events, of which `marks` are marks, because there are too many.
+    /// How many events to remove because there are too many: `rows` in all, of which `marks` are marks.
     pub(super) fn surplus(&self, rows: i64, marks: i64) -> Surplus {
         let max_rows = self.max_rows.and_then(|rows| i64::try_from(rows).ok()).unwrap_or(i64::MAX);
         let surplus = rows.saturating_sub(max_rows).clamp(0, PRUNE_ROWS);
@@ -73,7 +73,7 @@ impl Retention {
         Surplus { marks, any: surplus - marks }
     }
 
-    /// Whether there may be more of which `gone` were taken: as many as go at once.
+    /// Whether there may be more after `gone` removals: the last step removed as many as it may.
     pub(super) fn has_more(gone: i64) -> bool {
         gone >= PRUNE_ROWS
     }

@@ -1,7 +1,7 @@
-//! The texts of queries, the same for both databases but for how parameters are written.
+//! The SQL of queries, the same for both databases except for the form of parameters.
 //!
-//! Whatever a filter names, rows are found by an index in the order in which they are wanted: each camera and kind is a
-//! branch of its own, and the database merges the branches. A filter that few rows fit never walks over all others.
+//! For any filter, the database finds rows by an index in the wanted order. Each camera and kind is a branch of its
+//! own, and the database merges the branches. So a filter with few matching rows never scans the others.
 
 use crate::entry::Key;
 use crate::query::{Filter, Order, Query};
@@ -15,7 +15,7 @@ pub(super) enum Value {
     Text(String),
 }
 
-/// A query's text with its parameters.
+/// The SQL of a query and its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Select {
     pub(super) text: String,
@@ -24,7 +24,7 @@ pub(super) struct Select {
 
 const COLUMNS: &str = "at, id, kind, camera, text, count";
 
-/// Each name once, from one to the next in the index: not a walk over all rows.
+/// Jumps from name to name in the index, instead of scanning all rows.
 pub(super) const CAMERAS: &str = "
 WITH RECURSIVE name(camera) AS (
     SELECT min(camera) FROM events WHERE camera IS NOT NULL
@@ -33,38 +33,38 @@ WITH RECURSIVE name(camera) AS (
     WHERE name.camera IS NOT NULL
 ) SELECT camera FROM name WHERE camera IS NOT NULL";
 
-/// Takes the time of the newest event for what the clock last showed when age counted by it, where none did: once, since
-/// later events may be of a clock that is wrong.
+/// Uses the time of the newest event as the trusted time, if there is none yet. Only once, since a wrong clock may
+/// stamp later events.
 pub(super) const FIRST_BELIEVED: &str = "UPDATE state SET value = coalesce((SELECT max(at) FROM events), 0)
 WHERE key = 'believed' AND value = 0";
 
-/// The time of the newest event that tells how many went for their age.
+/// The time of the newest event that reports removals for age.
 pub(super) const TOLD: &str = "SELECT max(at) FROM events WHERE kind = 'pruned'";
 
-/// Age counts by a clock that shows this time. It is kept to the hour, so that it is rarely written.
+/// Stores the time of a trusted clock, unless the stored one is less than an hour off: so it is rarely written.
 pub(super) fn believe(mark: char) -> String {
     format!("UPDATE state SET value = {mark}1 WHERE key = 'believed' AND abs(value - {mark}1) >= 3600000")
 }
 
-/// The oldest events before a time and with an id up to one: how many at most, the time, the id. They are found in the
-/// order of time, whatever a database thinks of their ids.
+/// The oldest events before a time and with ids up to one. Parameters: the most rows, the time, the id. The query goes
+/// by time, however a database judges the selectivity of the ids.
 pub(super) fn aged(mark: char) -> String {
     format!(
         "SELECT at, id, kind FROM events WHERE at < {mark}2 AND id + 0 <= {mark}3 ORDER BY at, id LIMIT {mark}1"
     )
 }
 
-/// The oldest marks: how many at most.
+/// The oldest marks. Parameter: the most rows.
 pub(super) fn marks(mark: char) -> String {
     format!("SELECT at, id, kind FROM events WHERE kind = 'mark' ORDER BY at, id LIMIT {mark}1")
 }
 
-/// The oldest events: how many at most.
+/// The oldest events. Parameter: the most rows.
 pub(super) fn oldest(mark: char) -> String {
     format!("SELECT at, id, kind FROM events ORDER BY at, id LIMIT {mark}1")
 }
 
-/// The last of the first events with ids from one to another: the ids, and how many at most.
+/// The last of the first events within a range of ids. Parameters: the first and last id, the most rows.
 pub(super) fn shifted(mark: char) -> String {
     format!(
         "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN {mark}1 AND {mark}2 ORDER BY id LIMIT {mark}3) AS chosen"
@@ -72,7 +72,7 @@ pub(super) fn shifted(mark: char) -> String {
 }
 
 impl Select {
-    /// `limit` rows of `query` after `after`, with a `mark` before the number of each parameter (`?`, `$`).
+    /// `limit` rows of `query` after `after`, with `mark` before the number of each parameter (`?`, `$`).
     pub(super) fn new(query: &Query, after: Option<Key>, limit: usize, mark: char) -> Self {
         let Query { filter, order } = query;
         let mut select = Self { text: String::new(), values: Vec::new() };
@@ -92,7 +92,7 @@ impl Select {
         select
     }
 
-    /// `limit` rows whose id is above `id`, in the order of their ids.
+    /// `limit` rows with ids above `id`, in the order of ids.
     pub(super) fn after_id(id: i64, limit: usize, mark: char) -> Self {
         let mut select =
             Self { text: format!("SELECT {COLUMNS} FROM events WHERE id > "), values: Vec::new() };
@@ -121,7 +121,8 @@ impl Select {
                 self.value(Value::Text(value.to_owned()), mark);
             }
         }
-        // A key lies between the times; beside it the bound on its side would only make the database choose the wrong one.
+        // The key replaces the time bound on its side: it is stricter, and with both the database might choose the
+        // wrong bound for the index.
         let (below, above) = match order {
             Order::Newest => (after, None),
             Order::Oldest => (None, after),
@@ -130,7 +131,7 @@ impl Select {
         self.bound(&mut word, ("<", below), ("<", filter.to_ms), mark);
     }
 
-    /// The bound on one side: by a key, or else by a time.
+    /// The bound on one side: the key, or else the time.
     fn bound(
         &mut self,
         word: &mut &str,
@@ -171,8 +172,8 @@ impl Select {
     }
 }
 
-/// What each branch holds fast. A camera without a kind is a branch for each kind, since rows of one camera and kind stand
-/// together in the index.
+/// The fixed columns of each branch. A camera without a kind becomes a branch for each kind, because the index groups
+/// rows by camera and kind.
 fn branches(filter: &Filter) -> Vec<(Option<&str>, Option<&str>)> {
     let kinds: Vec<&str> = filter.kinds.iter().map(|kind| kind.as_str()).collect();
     let all = framecast_hub::EventKind::ALL.map(|kind| kind.as_str());

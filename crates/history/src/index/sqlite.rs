@@ -1,9 +1,8 @@
 //! The index in one SQLite file, or in memory.
 //!
-//! One thread writes, two read; each has a connection of its own, and jobs wait for the next free one. A job reads one
-//! page, so that no reader keeps the log (WAL) from being put back into the database for longer than that. The tables lie
-//! in the order of time and id, so that a page is one walk. In memory one thread does all, and the oldest events make room
-//! for new ones.
+//! One thread writes and two read. Each has its own connection and takes jobs from a queue. A job reads one page, so a
+//! reader delays the checkpoint of the log (WAL) by no more than that. The tables are ordered by time and id, so a page
+//! is one scan. In memory one thread does everything, and the oldest events are evicted for new ones.
 
 mod retain;
 
@@ -29,22 +28,22 @@ use super::{
 use crate::Error;
 use crate::entry::Entry;
 
-/// Marks a file as Framecast's history: "Fcst".
+/// The application id of the file: "Fcst".
 const APPLICATION_ID: i64 = 0x4663_7374;
 
-/// How many threads read.
+/// The number of threads that read.
 const READERS: usize = 2;
 
-/// What another program that looks into the file may hold writing up before that counts as an error.
+/// How long another program that opened the file may block a write before that is an error.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Rows of tables are asked for by whoever looks at them; pictures and events come first.
+/// Only people who look at tables wait for rows, so pictures and events come first.
 const READER_NICENESS: i32 = 10;
 
-/// What a connection keeps of the file at hand, in KiB: the system has the rest.
+/// The cache of a connection, in KiB: the system caches the rest of the file.
 const CACHE_KIB: i64 = 512;
 
-/// `events` lies in the order in which it is read; each index holds the same order within a camera and kind.
+/// `events` is stored in the order in which it is read; each index has the same order within a camera and kind.
 const TABLES: &str = "
 CREATE TABLE events (
     at INTEGER NOT NULL,
@@ -62,8 +61,8 @@ CREATE TABLE state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 ";
 
-/// What version 2 adds: how many marks there are, how many events went for their age of which none tells yet, and times
-/// that wait to be put right.
+/// Version 2 adds the number of marks, the number of removals for age that no event has reported yet, and the times
+/// that wait for correction.
 const TABLES_2: &str = "
 INSERT INTO state SELECT 'marks', count(*) FROM events WHERE kind = 'mark';
 INSERT INTO state VALUES ('untold', 0);
@@ -75,7 +74,7 @@ CREATE TABLE shifts (
 );
 ";
 
-/// What version 3 adds: what the clock last showed when age counted by it.
+/// Version 3 adds the last trusted time of the wall clock.
 const TABLES_3: &str = "INSERT INTO state VALUES ('believed', 0);";
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
@@ -85,9 +84,9 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub(crate) struct Sqlite {
     path: PathBuf,
     writer: Worker,
-    /// In memory the one that writes reads too.
+    /// `None` in memory: there the writer reads too.
     readers: Option<Worker>,
-    /// Held as long as this process has the file.
+    /// Held while this process has the file open.
     _lock: Option<File>,
 }
 
@@ -102,7 +101,8 @@ impl Sqlite {
             private::make_folder(folder).map_err(|source| unwritable(&path, source))?;
         }
         let lock = lock(&path)?;
-        // SQLite gives its log the rights of the file. It says better than this why there can be none.
+        // SQLite gives its log the permissions of the file. If this fails, the error that SQLite gives below is
+        // clearer.
         private::open_file(&path).ok();
         let failed = |source| failed(&path, source);
         let mut connection = connect(&path, false).map_err(failed)?;
@@ -119,7 +119,7 @@ impl Sqlite {
     }
 
     pub(super) fn open_in_memory(claim: Claim) -> Result<(Self, Found), Error> {
-        // There is no file that an error could name.
+        // There is no file to name in an error.
         let path = PathBuf::from("memory");
         let failed = |source| failed(&path, source);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -160,7 +160,8 @@ impl Sqlite {
         self.told(pruned.await)
     }
 
-    /// Keeps `shifts`, in place of all that wait; `untold` more events went for their age of which no event tells yet.
+    /// Stores `shifts` in place of all that wait, and counts `untold` more removals for age that no event has reported
+    /// yet.
     pub(super) async fn plan(&self, shifts: Vec<Shift>, untold: i64) -> Result<(), Error> {
         let planned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
@@ -202,7 +203,7 @@ impl Sqlite {
     }
 }
 
-/// Threads with a connection each, that take jobs from one line.
+/// Threads with one connection each that take jobs from one queue.
 #[derive(Debug)]
 struct Worker(Option<mpsc::Sender<Job>>, Vec<thread::JoinHandle<()>>);
 
@@ -215,13 +216,13 @@ impl Worker {
             let jobs = Arc::clone(&jobs);
             let work = move || {
                 if niceness != 0 {
-                    // Where it is not allowed, rows are read as eagerly as all else.
+                    // If the system does not allow it, reads run at normal priority.
                     rustix::process::setpriority_process(None, niceness).ok();
                 }
                 loop {
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(job) = job else { break };
-                    // Whoever waits for a job that panics is told; the next ones are done all the same.
+                    // If a job panics, its caller gets an error, and the thread continues with the next job.
                     if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
                         error!("a job of the history panicked");
                     }
@@ -233,7 +234,7 @@ impl Worker {
         Ok(Self(Some(sender), threads))
     }
 
-    /// Does `work` on a connection. Where this is dropped before its turn comes, it is not done at all.
+    /// Runs `work` on a connection. If the caller drops the future before its turn, `work` does not run.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -241,7 +242,7 @@ impl Worker {
         let (sender, done) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             if !sender.is_closed() {
-                // Whoever asked may have left meanwhile.
+                // The caller may have left meanwhile.
                 sender.send(work(connection)).ok();
             }
         });
@@ -251,22 +252,22 @@ impl Worker {
     }
 }
 
-/// The threads end with what they are at, so that the file is whole and closed when this is gone.
+/// Waits for the threads to finish their current jobs, so that the file is whole and closed afterwards.
 impl Drop for Worker {
     fn drop(&mut self) {
         self.0 = None;
         for thread in self.1.drain(..) {
-            // One that panicked has said so.
+            // A thread that panicked has logged it.
             thread.join().ok();
         }
     }
 }
 
-/// Takes the file for this process: two that write would give the same ids. A lock of its own, since SQLite's are for
-/// single transactions.
+/// Locks the file for this process: two writers would give the same ids. A separate lock file, since SQLite's locks
+/// cover single transactions only.
 fn lock(path: &Path) -> Result<File, Error> {
     let unwritable = |source| unwritable(path, source);
-    // By whichever way it is named, it is one file.
+    // The lock is the same for every name of the file.
     let real = match fs::canonicalize(path) {
         Ok(real) => real,
         Err(_) => {
@@ -296,12 +297,12 @@ fn connect(path: &Path, is_reader: bool) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Bounds what a connection keeps, and has it make no files beside the database's own: there may be no place for them.
+/// Bounds the memory of a connection. Also stops it from creating temporary files: the disk may have no room for them.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};"))
 }
 
-/// Whether the file is ours and not from the future.
+/// Checks that the file belongs to Framecast and is not from a newer version.
 fn check(path: &Path, connection: &Connection) -> Result<(), Error> {
     let number = |text: &str| {
         connection.query_row(text, [], |row| row.get::<_, i64>(0)).map_err(|source| failed(path, source))
@@ -319,7 +320,7 @@ fn check(path: &Path, connection: &Connection) -> Result<(), Error> {
 }
 
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    // Written pages are put back after about 4 MiB of log; what is acknowledged is on the disk.
+    // Checkpoint after about 4 MiB of log. What is acknowledged is on the disk.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;",
     )?;
@@ -339,7 +340,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-/// Takes ids for this run, and tells what there is.
+/// Claims ids for this run, and returns the state of the index.
 fn take_over(connection: &mut Connection, claim: Claim) -> rusqlite::Result<Found> {
     let transaction = connection.transaction()?;
     let highest: Option<i64> = transaction.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
@@ -448,10 +449,10 @@ fn unwritable(path: &Path, source: io::Error) -> Error {
     }
 }
 
-/// What SQLite says, in the words of what can be done about it.
+/// Turns an error of SQLite into the one that says what to do.
 fn failed(path: &Path, source: rusqlite::Error) -> Error {
     let path = path.to_owned();
-    // The file beside the database that readers and writers share (-shm) cannot become longer.
+    // The shared-memory file beside the database (-shm) could not grow.
     let has_no_room = source.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE);
     match source.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full { path },

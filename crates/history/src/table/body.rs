@@ -17,53 +17,53 @@ use super::page::Page;
 use super::record::Record;
 use super::writer::Writer;
 
-/// So long a row waits at most for others to leave with it.
+/// The longest that a row waits for others to be sent with it.
 pub const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
-/// A table that broke off: its records could not be read to the end. The server closes the connection without the
-/// body's end, so that nobody takes for whole what is not.
+/// A table that ended early: the stream of its records failed. The server closes the connection without the end of the
+/// body, so that no client takes the table for whole.
 #[derive(Debug, thiserror::Error)]
 #[error("the table broke off after {rows} rows")]
 pub struct Broken {
-    /// Rows that were sent before.
+    /// Rows sent before the failure.
     pub rows: u64,
-    /// Why.
+    /// The failure.
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
 }
 
 /// A stream of records as the body of an HTTP answer.
 ///
-/// The header leaves at once, then rows in chunks, each when it is full or when a row of it has waited for
-/// [`FLUSH_AFTER`]. Records are asked for only when the client has room for them, and dropping the body drops the stream.
-/// An error of the stream breaks the table off: what is ready leaves, then comes [`Broken`]. Between two chunks others
-/// get their turn. Runs on tokio, for its clock.
+/// The header is sent at once, then rows in chunks. A chunk is sent when it is full, or when a row of it has waited
+/// for [`FLUSH_AFTER`]. The body asks for records only when the client has room for them, and dropping the body drops
+/// the stream. If the stream fails, the body sends what is ready, and then fails with [`Broken`]. The body yields to
+/// other tasks after each chunk. It needs a tokio runtime for the timer.
 pub struct Table<S, P> {
     writer: Writer<P>,
     stage: Stage<S>,
-    /// When what waits must leave; `None` until the stream has made the first row wait.
+    /// When the waiting rows must be sent; `None` until a row had to wait for the first time.
     deadline: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
-    /// Whether a chunk has just left.
+    /// Whether to yield to other tasks, because a chunk was just sent.
     is_others_turn: bool,
 }
 
 enum Stage<S> {
     New(Pin<Box<S>>),
     Rows(Pin<Box<S>>),
-    /// What is told once the last bytes have left.
+    /// The error to return once the client has taken the last bytes.
     Broken(Broken, Departure),
     Ended,
 }
 
 impl<S, P> Table<S, P> {
-    /// A table of `rows`, which are not asked for before the body is.
+    /// A table of `rows`. The stream is not polled before the body is.
     pub fn new(rows: S, writer: Writer<P>) -> Self {
         let stage = Stage::New(Box::pin(rows));
         Self { writer, stage, deadline: None, is_waiting: false, is_others_turn: false }
     }
 
-    /// The answer with this body and the headers that go with it.
+    /// The answer with this body and its headers.
     pub fn respond(self) -> Response<Self> {
         let head = self.writer.head();
         let mut response = Response::new(self);
@@ -79,7 +79,7 @@ where
     R: Record,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    /// The next bytes, empty ones too; `None` at the end.
+    /// The next bytes, which may be empty; `None` at the end.
     fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         match mem::replace(&mut self.stage, Stage::Ended) {
             Stage::New(rows) => {
@@ -105,7 +105,7 @@ where
         }
     }
 
-    /// The next bytes of rows, and whether these are the last.
+    /// The next bytes of rows, and whether they are the last.
     fn poll_rows(&mut self, mut rows: Pin<&mut S>, context: &mut Context<'_>) -> Poll<(Bytes, bool)> {
         loop {
             if let Some(failure) = self.writer.failure() {
@@ -127,7 +127,7 @@ where
         }
     }
 
-    /// Ready when what waits has waited for long enough.
+    /// Ready when the waiting rows must be sent.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.writer.is_empty() {
             return Poll::Pending;
@@ -157,7 +157,7 @@ where
         self.fail(bytes, source)
     }
 
-    /// `last`, after which the table ends for the reason `source`.
+    /// Ends the table with the error `source` after the bytes `last`.
     fn fail(&mut self, last: Bytes, source: Box<dyn Error + Send + Sync>) -> Bytes {
         let (last, departure) = Departure::of(last);
         self.stage = Stage::Broken(Broken { rows: self.writer.rows(), source }, departure);
@@ -180,7 +180,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let table = self.get_mut();
-        // Also has the server send what it was given, before the next chunk is made or the connection is given up.
+        // The pause also lets the server send its buffer before the next chunk is made or the connection is closed.
         if mem::take(&mut table.is_others_turn) {
             context.waker().wake_by_ref();
             return Poll::Pending;

@@ -1,32 +1,32 @@
-//! The bytes that are being filled.
+//! The buffer that a writer fills.
 
 use std::{fmt, mem};
 
 use bytes::Bytes;
 
-/// So much rendered text makes a chunk full, 64 KiB: large enough that what each chunk costs does not count, small
-/// enough that many downloads at once do not count either.
+/// A chunk with this much rendered text is full, 64 KiB. Large enough that the fixed cost of a chunk does not matter,
+/// and small enough for many downloads at once.
 pub const CHUNK_BYTES: usize = 64 << 10;
 
-/// Room for a full chunk, with the row that made it full.
+/// Capacity for a full chunk and its last row.
 const CAPACITY_BYTES: usize = CHUNK_BYTES + (4 << 10);
 
-/// The text that leaves next. Pages write into it, by `write!` or by a template's `render_into`; that never fails.
+/// The text to send next. Pages write into it, by `write!` or by a template's `render_into`; that never fails.
 #[derive(Debug, Default)]
 pub struct Chunk(Vec<u8>);
 
 impl Chunk {
-    /// Bytes that are in it.
+    /// The number of bytes in it.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What is in it.
+    /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -35,8 +35,8 @@ impl Chunk {
         self.0.reserve(CAPACITY_BYTES);
     }
 
-    /// Takes the text as it is. A full chunk is given away; of a small one it is a copy, so that the large buffer serves
-    /// on.
+    /// Takes the text, uncompressed. Moves a full buffer out, but copies a small one, so that the large allocation is
+    /// used again.
     pub(super) fn take(&mut self) -> Bytes {
         if self.len() > CHUNK_BYTES / 2 {
             return Bytes::from(mem::replace(&mut self.0, Vec::with_capacity(CAPACITY_BYTES)));
@@ -46,7 +46,7 @@ impl Chunk {
         bytes
     }
 
-    /// Leaves nothing in it, and no more room than a chunk needs, however long a row was.
+    /// Empties the chunk, and shrinks it to the usual capacity after a very long row.
     pub(super) fn clear(&mut self) {
         self.0.clear();
         self.0.shrink_to(CAPACITY_BYTES);

@@ -1,8 +1,8 @@
-//! How a table is compressed on its way, and which way a client takes.
+//! How a table is compressed for sending, and which way a client accepts.
 
 use super::weight::{WHOLE, weighted};
 
-/// How a table is compressed on its way.
+/// How a table is compressed for sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
     /// Not at all.
@@ -14,8 +14,9 @@ pub enum Coding {
 }
 
 impl Coding {
-    /// The coding for a request's header `Accept-Encoding` (RFC 9110, section 12.5.3): the one with the highest weight,
-    /// of equals zstd before gzip before none. Without the header, or when all are refused, there is none.
+    /// The content encoding for a request's header `Accept-Encoding` (RFC 9110, section 12.5.3): the one with the
+    /// highest qvalue; of equals, zstd before gzip before none. No compression without the header, or when the client
+    /// refuses all.
     pub fn choose(accept_encoding: Option<&str>) -> Self {
         let Some(list) = accept_encoding else { return Self::Identity };
         let (mut best, mut highest) = (Self::Identity, Self::Identity.weight(list));
@@ -28,7 +29,7 @@ impl Coding {
         best
     }
 
-    /// The value of the header `Content-Encoding`, where there is one.
+    /// The value of the header `Content-Encoding`, if there is one.
     pub fn content_encoding(self) -> Option<&'static str> {
         match self {
             Self::Identity => None,
@@ -37,8 +38,8 @@ impl Coding {
         }
     }
 
-    /// Its weight in `list`: by its name, else by `*`. One that is not named is not taken, but for [`Self::Identity`],
-    /// which is always taken, and last, unless it is refused.
+    /// Its qvalue in `list`: by its name, else by `*`. A content encoding that the list does not name counts as
+    /// refused. [`Self::Identity`] counts as accepted, after all others, unless the list refuses it.
     fn weight(self, list: &str) -> u16 {
         let of = |names: &[&str]| {
             let named = |name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));

@@ -1,4 +1,4 @@
-//! Comma-separated values (RFC 4180), for spreadsheets too.
+//! Comma-separated values (RFC 4180), safe for spreadsheets.
 
 use framecast_media::is_hidden;
 use memchr::memchr_iter;
@@ -6,8 +6,8 @@ use memchr::memchr_iter;
 use super::chunk::Chunk;
 use super::record::{Cells, Record, tell};
 
-/// Says that what follows is UTF-8, which Excel takes for the system's own coding otherwise. Programs would take it for a
-/// part of the first column's name.
+/// Marks the text as UTF-8; without it Excel assumes the system's encoding. Other programs would read it as part of the
+/// first column's name.
 pub(super) fn byte_order_mark(out: &mut Chunk) {
     out.push("\u{feff}");
 }
@@ -31,7 +31,7 @@ pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) {
 /// Ends the line that began at `start`.
 #[inline]
 fn finish<R: Record>(out: &mut Chunk, start: usize) {
-    // Readers skip lines with nothing on them.
+    // Readers skip empty lines.
     if out.len() == start && R::COLUMNS.len() == 1 {
         out.push("\"\"");
     }
@@ -58,15 +58,15 @@ impl<'a> CsvCells<'a> {
     }
 }
 
-/// Whether a cell must stand in quotes. Looks at all bytes instead of stopping at the first, several at a time.
+/// Whether a cell needs quotes. Reads all bytes, several at a time, instead of stopping at the first match.
 #[inline]
 fn must_be_quoted(text: &str) -> bool {
     text.bytes()
         .fold(false, |is, byte| is | (byte == b',') | (byte == b'"') | (byte == b'\n') | (byte == b'\r'))
 }
 
-/// Whether a spreadsheet may take text that begins so for a formula: some read past blanks, and take the signs of East
-/// Asian keyboards, which are as wide as their letters, for the plain ones.
+/// Whether a spreadsheet may read the text as a formula. Some programs skip leading blanks. Some accept the full-width
+/// signs of East Asian keyboards in place of the plain ones.
 #[inline]
 fn is_formula(text: &str) -> bool {
     match text.as_bytes().first() {
@@ -76,14 +76,14 @@ fn is_formula(text: &str) -> bool {
     }
 }
 
-/// Whether the first character that is seen is the sign of a formula.
+/// Whether the first visible character begins a formula.
 #[cold]
 fn begins_formula(text: &str) -> bool {
     let mut seen = text.chars().skip_while(|c| c.is_whitespace() || is_hidden(*c) || is_zero_width(*c));
     matches!(seen.next(), Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠'))
 }
 
-/// Spaces and joiners without width, and the soft hyphen.
+/// Zero-width spaces and joiners, and the soft hyphen.
 fn is_zero_width(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{ad}')
 }

@@ -1,8 +1,9 @@
-//! The last piece of a table that broke off, and when its error may follow.
+//! Delays the error of a broken table until the client has its last piece.
 //!
-//! hyper closes a connection at an error of the body with what it still holds, and that would be the row that says so
-//! wherever a client reads slowly. A piece is dropped when it has been written, so that the error can wait for that. And a
-//! browser throws away what comes together with the end of what is not whole.
+//! When a body fails, hyper closes the connection and drops what it still holds. For a slow client that would include
+//! the last row, which says that the table is broken. hyper drops a piece after it has written it, so the error can
+//! wait for that drop. The error then waits a little longer, because a browser discards data that arrives together with
+//! the abnormal end.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,13 +14,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
-/// How long the piece is waited for: someone may gather all pieces and keep them.
+/// The longest wait for the drop: a caller may collect all pieces and keep them.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What a browser has to show the piece before the end comes.
+/// The time for a browser to show the piece before the connection ends.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Word of when the error may follow.
+/// A future that completes when the error may follow.
 pub(crate) struct Departure(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
 
 struct Piece {
@@ -34,11 +35,11 @@ impl AsRef<[u8]> for Piece {
 }
 
 impl Departure {
-    /// The same `bytes`, whose departure will be known.
+    /// The same `bytes`, whose drop the future notices.
     pub(crate) fn of(bytes: Bytes) -> (Bytes, Self) {
         let (sender, gone) = oneshot::channel::<()>();
         let departure = async move {
-            // Its end is dropped; nothing is ever sent.
+            // The sender is only dropped and never used.
             timeout(LIMIT, gone).await.map(drop).unwrap_or_default();
             sleep(PAUSE).await;
         };

@@ -1,4 +1,4 @@
-//! Text in, a coding out, flushed so that it can be read at once.
+//! Compresses text, and flushes so that a client can decode it at once.
 
 use std::io::{self, Write as _};
 use std::mem;
@@ -11,22 +11,22 @@ use zstd::stream::write::Encoder as ZstdEncoder;
 use super::chunk::Chunk;
 use super::coding::Coding;
 
-/// gzip's effort: the least that still looks for the codes that suit the text.
+/// gzip's level: the lowest that still computes codes for the text.
 const GZIP_LEVEL: u32 = 2;
 
-/// How far back gzip looks, as a power of two: 4 KiB hold fifty rows, which resemble each other. Farther is slower and,
-/// for tables, no smaller.
+/// gzip's window, as a power of two: 4 KiB hold fifty rows, which resemble each other. A larger window is slower and,
+/// for tables, no better.
 const GZIP_WINDOW_BITS: u8 = 12;
 
-/// zstd's effort.
+/// zstd's level.
 const ZSTD_LEVEL: i32 = 1;
 
-/// How far back zstd looks, and how many places it remembers, as powers of two. This costs memory for as long as a client
-/// takes, 190 KiB; twice the window and zstd's own choice of places were 260 KiB, for a twelfth less to send.
+/// zstd's window and hash table, as powers of two. They cost 190 KiB while a client downloads. Twice the window with
+/// zstd's own hash table costs 260 KiB and saves a twelfth of the bytes.
 const ZSTD_WINDOW_LOG: u32 = 15;
 const ZSTD_HASH_LOG: u32 = 13;
 
-/// The coding of one table. What it needs is allocated when the first text comes.
+/// The compressor of one table. It allocates its memory with the first text.
 pub(super) struct Encoder {
     coding: Coding,
     state: State,
@@ -38,7 +38,7 @@ enum State {
     Zstd(ZstdEncoder<'static, Vec<u8>>),
 }
 
-/// What follows a text.
+/// What to do after a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
     Flush,
@@ -54,16 +54,16 @@ impl Encoder {
         self.coding
     }
 
-    /// Codes `text`, so that who has what came out so far can decode all of it.
+    /// Compresses `text` and flushes: a client can decode everything up to here.
     ///
     /// # Errors
     ///
-    /// The coding has no memory, or fails.
+    /// If the compressor has no memory, or fails.
     pub(super) fn flush(&mut self, text: &mut Chunk) -> io::Result<Bytes> {
         self.encode(text, Then::Flush)
     }
 
-    /// Codes `text` and the coding's end.
+    /// Compresses `text` and ends the compressed stream.
     ///
     /// # Errors
     ///
@@ -114,12 +114,12 @@ fn gzip(compress: &mut Compress, text: &[u8], then: Then) -> io::Result<Bytes> {
     let mut out = Vec::new();
     let mut done = 0;
     loop {
-        // What is to come is not known; most tables shrink to less than a quarter.
+        // The size of the output is not known; most tables shrink to less than a quarter.
         out.reserve(text.len() / 4 + 256);
         let before = compress.total_in();
         let status = compress.compress_vec(&text[done..], &mut out, flush)?;
         done += usize::try_from(compress.total_in() - before).map_err(io::Error::other)?;
-        // Room that is left over says that nothing more is to come.
+        // If the output has room left, the compressor has no more to write.
         let is_through = done == text.len() && out.len() < out.capacity();
         if status == Status::StreamEnd || is_through && then == Then::Flush {
             return Ok(out.into());

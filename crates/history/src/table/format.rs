@@ -1,10 +1,10 @@
-//! What a table is written as, and which one a request wants.
+//! The formats of a table, and which one a request wants.
 
 use std::cmp::Reverse;
 
 use super::weight::weighted;
 
-/// What a table is written as.
+/// The format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// A page for people.
@@ -17,21 +17,21 @@ pub enum Format {
     Json,
 }
 
-/// A format that is not known, or none of which a client takes.
+/// A format that is not known, or a client that accepts none of them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no format `{value}`; there are: html, csv, json, ndjson")]
 pub struct UnknownFormat {
-    /// What was asked for: an extension, the parameter, or the header `Accept`.
+    /// The extension, the parameter, or the header `Accept` of the request.
     pub value: String,
 }
 
 impl Format {
-    /// All of them; where a client has no preference, the first that it takes is chosen.
+    /// All formats. If a client has no preference, it gets the first that it accepts.
     pub const ALL: [Self; 4] = [Self::Html, Self::Csv, Self::Json, Self::Ndjson];
 
     /// The format that a request wants: by the extension of its path (`csv`), else by its parameter `?format=`, else by
-    /// its header `Accept`, else HTML. A client that takes several equally gets the one that it names most exactly, and
-    /// of these the first.
+    /// its header `Accept`, else HTML. Of formats that a client accepts equally, it gets the one that it names most
+    /// exactly; of these, the first.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl Format {
         Self::accepted(accept).ok_or_else(|| UnknownFormat { value: accept.to_owned() })
     }
 
-    /// The format that a file's extension stands for, without its dot, in either case.
+    /// The format of a file extension without its dot, in either case.
     pub fn from_extension(extension: &str) -> Option<Self> {
         match extension.to_ascii_lowercase().as_str() {
             "html" | "htm" => Some(Self::Html),
@@ -81,7 +81,7 @@ impl Format {
         }
     }
 
-    /// Media types that clients name it by.
+    /// Media types by which clients ask for it.
     fn media_types(self) -> &'static [&'static str] {
         match self {
             Self::Html => &["text/html"],
@@ -95,7 +95,7 @@ impl Format {
     fn accepted(accept: &str) -> Option<Self> {
         let mut best = None;
         for format in Self::ALL {
-            // The most exact range that matches decides on a format, not the one with the highest weight.
+            // For each format the most exact matching range decides, and not the one with the highest qvalue.
             let ranges = weighted(accept).enumerate().filter_map(|(place, (range, weight))| {
                 Some((format.exactness(range)?, weight, Reverse(place)))
             });
@@ -111,7 +111,7 @@ impl Format {
         best.map(|(_, format)| format)
     }
 
-    /// How exactly a media range stands for this format: 2 for itself, 1 for its kind, 0 for everything.
+    /// How exactly a media range matches this format: 2 for its own type, 1 for its main type, 0 for everything.
     fn exactness(self, range: &str) -> Option<u8> {
         if range == "*/*" {
             return Some(0);

@@ -19,7 +19,7 @@ pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) -> fmt::Result {
     result
 }
 
-/// Replaces each NUL from `start` on, which may not be in HTML, by U+FFFD, as browsers do.
+/// Replaces each NUL from `start` on by U+FFFD, as browsers do: NUL is not allowed in HTML.
 #[inline]
 pub(super) fn replace_nul(out: &mut Chunk, start: usize) {
     let bytes = out.bytes();
@@ -39,8 +39,8 @@ struct HtmlCells<'a> {
     result: &'a mut fmt::Result,
 }
 
-/// Whether nothing needs to be escaped, as far as bytes tell: of characters beyond ASCII some are hidden. Looks at all
-/// bytes instead of stopping at the first, several at a time.
+/// Whether no byte needs an escape. Some characters beyond ASCII are hidden, so each of their bytes counts. Reads all
+/// bytes, several at a time, instead of stopping at the first match.
 #[inline]
 fn is_plain(text: &str) -> bool {
     text.bytes().fold(true, |is, byte| {

@@ -1,11 +1,11 @@
-//! JSON objects, a line each (NDJSON), or all of them as one array.
+//! JSON objects, one a line (NDJSON), or all of them in one array.
 
 use framecast_media::{is_hidden, visible_json};
 
 use super::chunk::Chunk;
 use super::record::{Cells, Record, tell};
 
-/// What stands before the value of each column: `{"id":`, `,"name":`.
+/// The text before the value of each column: `{"id":`, `,"name":`.
 #[derive(Debug, Default)]
 pub(super) struct Keys(Vec<String>);
 
@@ -31,10 +31,10 @@ pub(super) fn object<R: Record>(record: &R, keys: &Keys, out: &mut Chunk) {
     out.push("}");
 }
 
-/// A string in its quotes, in which nothing is hidden.
+/// A string in quotes, with hidden characters escaped.
 #[inline]
 fn string(text: &str, out: &mut Chunk) {
-    // Looks at all bytes instead of stopping at the first, several at a time.
+    // Reads all bytes, several at a time, instead of stopping at the first match.
     let is_plain = text
         .bytes()
         .fold(true, |is, byte| is & (b' '..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\'));

@@ -1,8 +1,8 @@
-//! Tables that stream: a header, rows and a footer, written straight into the chunk that leaves next.
+//! Tables that stream: a header, rows and a footer, written straight into the next chunk to send.
 //!
-//! A [`Record`] tells its cells, a [`Writer`] renders them in a [`Format`] and packs them in a [`Coding`], and a
-//! [`Table`] does that for each record of a stream, as the body of an HTTP answer. How HTML looks is up to a [`Page`].
-//! Memory is bounded by [`CHUNK_BYTES`], whatever the number of rows: who reads slowly makes the stream wait.
+//! A [`Record`] writes its cells, a [`Writer`] renders them in a [`Format`] and compresses them with a [`Coding`], and
+//! a [`Table`] does that for each record of a stream, as the body of an HTTP answer. A [`Page`] decides how HTML looks.
+//! [`CHUNK_BYTES`] bounds the memory for any number of rows: a slow reader makes the stream wait.
 //!
 //! ```
 //! use framecast_history::table::{Cells, Coding, Format, Plain, Record, Writer};
@@ -27,7 +27,7 @@
 //! assert_eq!(writer.end::<Reading<'_>>(), "sensor,celsius\r\n'=door,-4.5\r\n");
 //! ```
 //!
-//! What does not belong here: what rows are about, and where they are read from.
+//! What rows are about, and where they are read from, does not belong here.
 
 mod body;
 mod chunk;

@@ -8,49 +8,49 @@ use super::chunk::Chunk;
 use super::html;
 use super::record::Record;
 
-/// How a table looks as HTML. Each part is written into the chunk that leaves next, most simply by a template's
-/// `render_into(out)`. An error breaks the table off before the part that failed.
+/// How a table looks as HTML. Each method writes into the next chunk to send, most simply by a template's
+/// `render_into(out)`. An error ends the table before the part that failed.
 pub trait Page<R> {
-    /// All that stands before the first row. It leaves at once, before there is a row.
+    /// Everything before the first row. It is sent at once, before there is a row.
     ///
     /// # Errors
     ///
-    /// It cannot be rendered.
+    /// If it cannot be rendered.
     fn header(&mut self, out: &mut Chunk) -> fmt::Result;
 
     /// One row.
     ///
     /// # Errors
     ///
-    /// It cannot be rendered.
+    /// If it cannot be rendered.
     fn row(&mut self, record: &R, out: &mut Chunk) -> fmt::Result;
 
-    /// All that stands after the last row; or, of a table that broke off, a last row that says so.
+    /// Everything after the last row. If the table is broken off, a last row that says so.
     ///
     /// # Errors
     ///
-    /// It cannot be rendered.
+    /// If it cannot be rendered.
     fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result;
 }
 
 /// How a table ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End<'a> {
-    /// With its last row.
+    /// All rows were written.
     Whole {
-        /// Rows that were written.
+        /// The number of written rows.
         rows: u64,
     },
-    /// With a failure: there are more rows, and nobody knows how many.
+    /// A failure ended the table: more rows exist, but their number is not known.
     BrokenOff {
-        /// Rows that were written.
+        /// The number of written rows.
         rows: u64,
         /// What failed, for a person.
         reason: &'a str,
     },
 }
 
-/// A page with a title and nothing but the table, for records of any kind.
+/// A page with a title and only the table, for records of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plain {
     /// The page's title, and the table's caption.

@@ -1,23 +1,23 @@
-//! What a row is made of.
+//! What a row consists of.
 
-/// One row of a table. It may borrow what it tells: it is rendered at once and not kept.
+/// One row of a table. It may borrow its data: it is rendered at once and not kept.
 pub trait Record {
     /// Names of the columns: the header of HTML and CSV, the keys of JSON.
     const COLUMNS: &'static [&'static str];
 
-    /// Tells the cells: one call for each column, in their order. Calls beyond the last column are ignored, and cells
-    /// that are not told are empty.
+    /// Writes the cells: one call for each column, in their order. Calls beyond the last column are ignored, and
+    /// missing cells are empty.
     fn tell<C: Cells>(&self, cells: &mut C);
 }
 
-/// Who is told the cells of a row.
+/// Receives the cells of a row.
 pub trait Cells {
-    /// Text. It comes out as it is, whatever is in it; only what cannot be in HTML, the character NUL, is replaced there,
-    /// and in CSV what a spreadsheet would run as a formula is defused by a leading apostrophe.
+    /// Text, written unchanged, with two exceptions: HTML gets no NUL, which is replaced there; and CSV gets a leading
+    /// apostrophe before anything that a spreadsheet would run as a formula.
     fn text(&mut self, text: &str);
     /// A whole number.
     fn integer(&mut self, value: i64);
-    /// Any other number. What is not finite is told as [`nothing`](Self::nothing).
+    /// Any other number. A number that is not finite is written as [`nothing`](Self::nothing).
     fn real(&mut self, value: f64);
     /// `true` or `false`.
     fn boolean(&mut self, value: bool);
@@ -25,7 +25,7 @@ pub trait Cells {
     fn nothing(&mut self);
 }
 
-/// Has `record` tell its cells to `cells`: as many as there are columns, whatever the record does.
+/// Writes the cells of `record` to `cells`: exactly as many as there are columns.
 #[inline]
 pub(super) fn tell<R: Record, C: Cells>(record: &R, cells: C) {
     let mut counted = Counted { cells, left: R::COLUMNS.len() };
@@ -35,7 +35,7 @@ pub(super) fn tell<R: Record, C: Cells>(record: &R, cells: C) {
     }
 }
 
-/// Passes on as many cells as there are columns left.
+/// Passes on cells until all columns have one.
 struct Counted<C> {
     cells: C,
     left: usize,

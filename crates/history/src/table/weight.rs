@@ -1,9 +1,9 @@
-//! Lists of what a client takes, each member with a weight (RFC 9110, sections 5.6 and 12.4.2).
+//! Lists of what a client accepts, each member with a qvalue (RFC 9110, sections 5.6 and 12.4.2).
 
-/// The weight of a member that says none, and the highest: weights are in thousandths.
+/// The qvalue of a member without one, and the highest: qvalues are in thousandths.
 pub(super) const WHOLE: u16 = 1000;
 
-/// Members of a list with their weights, without their other parameters. Malformed ones are left out.
+/// Members of a list with their qvalues, without their other parameters. Skips malformed members.
 pub(super) fn weighted(list: &str) -> impl Iterator<Item = (&str, u16)> {
     split(list, b',').filter_map(|member| {
         let mut parts = split(member, b';');
@@ -20,7 +20,7 @@ pub(super) fn weighted(list: &str) -> impl Iterator<Item = (&str, u16)> {
     })
 }
 
-/// A weight such as `1`, `0.5` or `0.125` in thousandths; digits beyond the third are cut off.
+/// Parses a qvalue such as `1`, `0.5` or `0.125` into thousandths; digits beyond the third are cut off.
 fn parse(text: &str) -> Option<u16> {
     let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
     if !digits.bytes().all(|digit| digit.is_ascii_digit()) {

@@ -14,10 +14,10 @@ use super::page::{End, Page};
 use super::record::Record;
 use super::{csv, html, json};
 
-/// Renders records into the chunk that leaves next. It neither waits nor sends: who has it does.
+/// Renders records into the next chunk to send. It neither waits nor sends; its owner does.
 ///
-/// `begin`, `row` for each record, and `end` or `break_off`; [`take`](Self::take) in between, whenever something shall
-/// leave. Nothing is allocated for a row.
+/// Call `begin`, then `row` for each record, and then `end` or `break_off`. Call [`take`](Self::take) in between to get
+/// the bytes to send. Rows cause no allocations.
 pub struct Writer<P> {
     format: Format,
     page: P,
@@ -38,7 +38,7 @@ enum Stage {
 }
 
 impl<P> Writer<P> {
-    /// A writer that has written nothing. `page` is used for HTML alone.
+    /// A writer that has written nothing. Only HTML uses `page`.
     pub fn new(format: Format, coding: Coding, page: P) -> Self {
         Self {
             format,
@@ -53,22 +53,23 @@ impl<P> Writer<P> {
         }
     }
 
-    /// The same, with a byte order mark at the beginning of CSV, by which Excel knows UTF-8. Other formats have none.
+    /// The same with a byte order mark at the beginning of CSV, by which Excel recognises UTF-8. Other formats have
+    /// none.
     pub fn with_byte_order_mark(self) -> Self {
         Self { has_byte_order_mark: true, ..self }
     }
 
-    /// What it writes.
+    /// The format.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// How that is compressed.
+    /// The content encoding.
     pub fn coding(&self) -> Coding {
         self.encoder.coding()
     }
 
-    /// The headers that an answer with this table has.
+    /// The headers for an answer with this table.
     pub fn head(&self) -> HeaderMap {
         let mut head = HeaderMap::new();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()));
@@ -78,12 +79,12 @@ impl<P> Writer<P> {
         head.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
         head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         head.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // nginx would gather the rows otherwise.
+        // Without this header nginx buffers the rows.
         head.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
         head
     }
 
-    /// Writes what stands before the first row.
+    /// Writes everything before the first row.
     pub fn begin<R: Record>(&mut self)
     where
         P: Page<R>,
@@ -109,7 +110,7 @@ impl<P> Writer<P> {
         }
     }
 
-    /// Writes a row; nothing after the end or a [failure](Self::failure).
+    /// Writes a row. Writes nothing after the end or a [failure](Self::failure).
     #[inline]
     pub fn row<R: Record>(&mut self, record: &R)
     where
@@ -141,7 +142,7 @@ impl<P> Writer<P> {
         self.rows += 1;
     }
 
-    /// Whether [`CHUNK_BYTES`] of rendered text are waiting: time to [`take`](Self::take) them.
+    /// Whether [`CHUNK_BYTES`] of rendered text are waiting: the caller should [`take`](Self::take) them.
     #[inline]
     pub fn is_full(&self) -> bool {
         self.chunk.len() >= CHUNK_BYTES
@@ -152,17 +153,17 @@ impl<P> Writer<P> {
         self.chunk.is_empty()
     }
 
-    /// Rows that were written so far.
+    /// The number of rows written so far.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// What went wrong in rendering or compressing, if anything did. A table that has failed can only be broken off.
+    /// The first error of rendering or compressing. A table that has failed can only be broken off.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
     }
 
-    /// Takes what is waiting, compressed and flushed: a client that has it can decode each row of it.
+    /// Takes the waiting text, compressed and flushed: a client can decode each row of it.
     pub fn take(&mut self) -> Bytes {
         if self.chunk.is_empty() {
             return Bytes::new();
@@ -171,8 +172,8 @@ impl<P> Writer<P> {
         self.or_fail(bytes)
     }
 
-    /// Writes what stands after the last row, ends the coding, and takes all that is waiting. A table that has
-    /// [failed](Self::failure) is broken off instead.
+    /// Writes everything after the last row, ends the compressed stream, and takes all waiting bytes. If the table has
+    /// [failed](Self::failure), breaks it off instead.
     pub fn end<R: Record>(&mut self) -> Bytes
     where
         P: Page<R>,
@@ -196,8 +197,8 @@ impl<P> Writer<P> {
         self.or_fail(bytes)
     }
 
-    /// Takes what is waiting, and leaves the table as one that breaks off: the coding has no end, and neither has a JSON
-    /// array. HTML gets a last row with the reason.
+    /// Takes the waiting bytes and breaks the table off: the compressed stream and a JSON array stay without an end.
+    /// HTML gets a last row with the reason.
     pub fn break_off<R: Record>(&mut self, reason: &str) -> Bytes
     where
         P: Page<R>,
@@ -214,7 +215,7 @@ impl<P> Writer<P> {
         self.take()
     }
 
-    /// Has the page write a part, or nothing of it where that fails.
+    /// Lets the page write a part; keeps nothing of the part if that fails.
     #[inline]
     fn render(&mut self, part: &str, write: impl FnOnce(&mut P, &mut Chunk) -> fmt::Result) {
         let start = self.chunk.len();
@@ -226,7 +227,7 @@ impl<P> Writer<P> {
         }
     }
 
-    /// A coding that failed is over: what came after would be read wrongly.
+    /// After a failure the compressed stream is unusable: more bytes would be decoded wrongly.
     fn or_fail(&mut self, bytes: io::Result<Bytes>) -> Bytes {
         bytes.unwrap_or_else(|error| {
             self.stage = Stage::Ended;

@@ -1,4 +1,4 @@
-//! Clocks that are wrong, and get right again: nothing irreversible is decided by them.
+//! Clocks that are wrong and then corrected: they must not cause anything irreversible.
 
 use framecast_history::{Clock, Error, Filter, History, Order, Query};
 use framecast_hub::EventKind;
@@ -51,7 +51,7 @@ pub(crate) async fn a_clock_that_stays_a_year_ahead_takes_a_twentieth_an_hour_af
         assert!(after < before && before - after <= before / 20, "hour {hour}: {before}, {after}");
         before = after;
     }
-    // The first event tells what went at first, and a day later another one all that went since.
+    // The first event reports the first removals; a day later another one reports all since then.
     let pruned = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Pruned]);
     let first = all(&history, &pruned, 10).await;
     assert_eq!(first.len(), 1, "{first:?}");
@@ -79,7 +79,7 @@ pub(crate) async fn a_year_ahead_from_hour_2_to_hour_25_takes_nothing(place: imp
     clock.pass(48 * HOUR_MS).await;
     assert_eq!(left(&history).await, 3_000);
     let hours = |hours: i64| START_MS + hours * HOUR_MS;
-    // After an hour all was moved a year ahead, and then back again.
+    // After an hour all events were moved a year ahead, and then back again.
     let expected = [("right", hours(2)), ("wrong", hours(2)), ("right again", hours(25))];
     assert_eq!(texts_and_times(&history).await, told(&expected));
 }
@@ -138,7 +138,7 @@ pub(crate) async fn events_of_a_run_a_year_ahead_do_not_make_the_next_one_rely_o
 ) {
     let clock = Driven::new(START_MS);
     an_earlier_run(&place, &clock, 3_000).await;
-    // A whole run, whose times stay as they are.
+    // A whole run whose times stay as they are.
     clock.set_by(YEAR_MS);
     let (history, tasks) = clock.open(place.location(), None).await;
     clock.tell(&history, "a year ahead").await;
@@ -179,7 +179,7 @@ pub(crate) async fn a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then
     clock.pass(5 * MINUTE_MS).await;
     let right = [("before", START_MS), ("a year ahead", hours_3), ("after", after_ms)];
     assert_eq!(texts_and_times(&history).await, told(&right));
-    // Who listens is told the same.
+    // Listeners get the same.
     let mut listener = history.listen(Filter::default(), Some(before));
     let kept = hear(&mut listener).await;
     assert_eq!((kept.entry.text.as_deref(), kept.entry.at_ms), (Some("a year ahead"), hours_3));
@@ -196,7 +196,7 @@ pub(crate) async fn a_machine_that_starts_100_days_behind_keeps_what_came_before
     clock.set_by(-100 * DAY_MS);
     let (history, _tasks) = clock.open(place.location(), None).await;
     clock.tell(&history, "first").await;
-    // More than are moved at once.
+    // More events than are moved at once.
     for _ in 0..6_000 {
         history.record(at(clock.now().wall_ms, EventKind::Controls)).unwrap();
     }
@@ -206,7 +206,7 @@ pub(crate) async fn a_machine_that_starts_100_days_behind_keeps_what_came_before
     clock.set_by(100 * DAY_MS);
     clock.tell(&history, "set by NTP").await;
     clock.pass(HOUR_MS - MINUTE_MS).await;
-    // A table that is being read when times are put right would miss some.
+    // A table that is being read while times are corrected would miss some events.
     let mut table = export(&history);
     for _ in 0..2 {
         table.next().await.unwrap().unwrap();
@@ -300,7 +300,7 @@ pub(crate) async fn a_table_that_begins_while_times_are_put_right_waits_and_is_w
     clock.set_by(100 * DAY_MS);
     clock.pass(5 * MINUTE_MS).await;
     clock.wake_after(HOUR_MS).await;
-    // The first step is made, and not the second.
+    // The first step is done, and the second is not.
     let mut table = export(&history);
     let head = table.next().await.unwrap().unwrap();
     let reading = tokio::spawn(async move {
@@ -360,7 +360,7 @@ pub(crate) async fn events_of_this_run_go_by_the_time_that_it_lasts(place: impl 
     let clock = Driven::new(START_MS);
     let (history, _tasks) = clock.open(place.location(), None).await;
     clock.tell(&history, "old").await;
-    // Of this run, whatever time it says.
+    // An event of this run, whatever its time says.
     history.record(at(START_MS - 200 * DAY_MS, EventKind::Live).saying("early")).unwrap();
     history.written().await;
     clock.pass(2 * HOUR_MS).await;
@@ -398,7 +398,7 @@ pub(crate) async fn marks_do_not_push_out_what_happened(place: impl Place) {
     assert_eq!((of(EventKind::Lost).await.0, of(EventKind::Mark).await.0), (900, 100), "a tenth stays");
     clock.pass(MINUTE_MS).await;
     record(EventKind::Stalled, 200).await;
-    // From then on the oldest go, whatever they are.
+    // From then on the oldest events are removed, of any kind.
     let rest = of(EventKind::Lost).await.0 + of(EventKind::Mark).await.0;
     assert_eq!((rest, of(EventKind::Stalled).await.0), (800, 200));
 }

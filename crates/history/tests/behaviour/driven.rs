@@ -16,17 +16,17 @@ pub(crate) const YEAR_MS: i64 = 365 * DAY_MS;
 /// The right time at the start of each test.
 pub(crate) const START_MS: i64 = 1_795_442_400_000;
 
-/// What the default of `history_max_age` is.
+/// The default of `history_max_age`.
 pub(crate) const MAX_AGE: Duration = Duration::from_secs(90 * 86_400);
 
-/// Both clocks of a machine. Clones are the same.
+/// Both clocks of a machine. All clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Driven(Arc<Clocks>);
 
 #[derive(Debug)]
 struct Clocks {
     now: watch::Sender<Now>,
-    /// Until when the history sleeps.
+    /// The time until which the history sleeps.
     sleeps_until: watch::Sender<i64>,
 }
 
@@ -51,12 +51,12 @@ impl Driven {
         Self(Arc::new(Clocks { now, sleeps_until: watch::Sender::new(0) }))
     }
 
-    /// Somebody sets the wall clock ahead, or back.
+    /// Sets the wall clock ahead, or back.
     pub(crate) fn set_by(&self, ms: i64) {
         self.0.now.send_modify(|now| now.wall_ms += ms);
     }
 
-    /// Waits until the history has done all that was due, and sleeps; gives until when.
+    /// Waits until the history has done everything that was due, and sleeps; returns until when.
     async fn settled(&self) -> i64 {
         let now_ms = self.now().boot_ms;
         let mut sleeps = self.0.sleeps_until.subscribe();
@@ -70,15 +70,15 @@ impl Driven {
         });
     }
 
-    /// Lets `ms` pass in steps of ten minutes, or from one thing that is due to the next where these are longer; and then
-    /// all that is left to be done at that moment.
+    /// Lets `ms` pass in steps of ten minutes, or to the next due time if that is later. Then waits until everything
+    /// due at that moment is done.
     pub(crate) async fn pass(&self, ms: i64) {
         let end_ms = self.now().boot_ms + ms;
         while self.now().boot_ms < end_ms {
             let next_ms = self.settled().await.max(self.now().boot_ms + 10 * MINUTE_MS);
             self.forward_to(next_ms.min(end_ms));
         }
-        // What is left over is due within moments, and the next look at the clock in a minute.
+        // Remaining work is due within moments, and the next reading of the clock in a minute.
         loop {
             let until_ms = self.settled().await;
             if until_ms - self.now().boot_ms >= MINUTE_MS / 2 {
@@ -88,13 +88,13 @@ impl Driven {
         }
     }
 
-    /// Lets `ms` pass at once, as if the machine slept, and then all that is due be done.
+    /// Lets `ms` pass at once, as if the machine slept; then waits until everything due is done.
     pub(crate) async fn forward(&self, ms: i64) {
         self.wake_after(ms).await;
         self.pass(0).await;
     }
 
-    /// Lets `ms` pass at once, and then the first of what is due be done.
+    /// Lets `ms` pass at once; then waits until the first due task is done.
     pub(crate) async fn wake_after(&self, ms: i64) {
         self.settled().await;
         self.forward_to(self.now().boot_ms + ms);
@@ -117,7 +117,7 @@ impl Driven {
         History::open_with_clock(settings, events.subscribe(), Arc::new(self.clone())).await.unwrap()
     }
 
-    /// The same in memory, until there is place at `location`.
+    /// The same in memory, until the database at `location` can be opened.
     pub(crate) async fn open_in_memory(&self, location: Location, max_age: Duration) -> (History, Tasks) {
         self.begin();
         let settings = Settings { location, max_age: Some(max_age), max_rows: None };
@@ -125,7 +125,7 @@ impl Driven {
         History::open_in_memory_with_clock(settings, events.subscribe(), clock).await.unwrap()
     }
 
-    /// A run begins: the last one slept, too.
+    /// A run begins: the one before may have left this clock asleep.
     fn begin(&self) {
         self.0.sleeps_until.send_replace(0);
     }

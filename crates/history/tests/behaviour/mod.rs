@@ -1,6 +1,6 @@
-//! What a history does wherever it is kept: the same tests for each place.
+//! The behaviour of a history in any database: the same tests for each kind of place.
 //!
-//! `tests!` makes them for one kind of place.
+//! `tests!` makes the tests for one kind.
 #![allow(dead_code, reason = "each place uses some of it")]
 
 mod clock;
@@ -22,19 +22,19 @@ use futures_util::StreamExt;
 
 pub(crate) use clock::*;
 
-/// Somewhere to keep events, as long as it lives.
+/// A place for events while this value lives.
 pub(crate) trait Place {
     fn location(&self) -> Location;
 }
 
-/// A time that all events of a test are near to.
+/// A time near that of all events of a test.
 pub(crate) const NOON_MS: u64 = 1_795_442_400_000;
 
 pub(crate) async fn open_at(location: Location) -> Result<(History, Tasks), Error> {
     open_with(location, None, None).await
 }
 
-/// Makes the database.
+/// Creates the database.
 pub(crate) async fn open_and_close(location: Location) {
     let (history, tasks) = open_at(location).await.unwrap();
     tasks.close().await;
@@ -61,7 +61,7 @@ pub(crate) async fn fill(history: &History, count: u64) {
         let camera = ["front", "yard", "gate"][usize::try_from(n % 3).unwrap()];
         let event = event(n / 2, kind).of(camera).saying(format!("number {n}"));
         history.record(event).unwrap();
-        // No more than find a place while the disk is slow.
+        // No more than fit into the queue while the disk is slow.
         if n % 5_000 == 4_999 {
             history.written().await;
         }
@@ -236,14 +236,14 @@ pub(crate) async fn what_is_too_old_or_too_much_goes(place: impl Place) {
     assert_eq!(kept[0].text.as_deref(), Some("number 11500"), "the oldest go first");
     tasks.close().await;
     drop(history);
-    // Noon, and then 90 days.
+    // At noon, and then 90 days later.
     let clock = driven::Driven::new(driven::START_MS + 20 * driven::DAY_MS);
     let (history, _tasks) = clock.open(location, None).await;
     clock.tell(&history, "recent").await;
     clock.pass(2 * driven::HOUR_MS).await;
     until_left(&history, 501).await;
     clock.forward(71 * driven::DAY_MS).await;
-    // The recent one, and one that tells of the others.
+    // The recent event, and the one that reports the others.
     until_left(&history, 2).await;
 }
 
@@ -271,7 +271,7 @@ pub(crate) async fn a_table_has_all_events(place: impl Place) {
 
 pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_twice(place: impl Place) {
     let (history, _tasks) = open_at(place.location()).await.unwrap();
-    // More than stay at hand, so that it has to go back to the index.
+    // More events than stay in memory, so that the listener must read the index.
     let total = 6_000;
     let writing = tokio::spawn({
         let history = history.clone();
@@ -302,7 +302,7 @@ pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_
     assert_eq!(heard, (0..i64::try_from(total).unwrap()).collect::<Vec<_>>());
 }
 
-/// The event that is heard next.
+/// The next event.
 async fn hear(listener: &mut Listener) -> Arc<Kept> {
     match listener.next().await {
         Some(Heard::Event(kept)) => kept,
@@ -348,13 +348,13 @@ pub(crate) async fn too_many_go_while_events_come_without_a_pause(place: impl Pl
         let (history, is_over) = (history.clone(), Arc::clone(&is_over));
         async move {
             while !is_over.load(Ordering::Relaxed) {
-                // What finds no place is told again.
+                // Events that do not fit are reported later.
                 history.record(Event::new(EventKind::Controls, SystemTime::now())).ok();
                 tokio::task::yield_now().await;
             }
         }
     });
-    // The first five thousand go at once, at the start; the others while events come.
+    // The first five thousand are removed at once, at the start; the others while events come.
     let old = query(Order::Oldest, |filter| filter.kinds = vec![EventKind::Live, EventKind::Lost]);
     while !all(&history, &old, 1000).await.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -375,7 +375,7 @@ pub(crate) async fn a_listener_hears_what_it_wants_from_now_on(place: impl Place
     assert!(kept.json().starts_with(b"{\"id\":"));
 }
 
-/// Makes a test of each behaviour for the place that `$place` gives.
+/// Makes a test of each behaviour for the place that `$place` makes.
 macro_rules! tests {
     ($place:expr) => {
         $crate::behaviour::tests!($place;

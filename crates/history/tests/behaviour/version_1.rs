@@ -1,4 +1,4 @@
-//! A database as version 1 of the tables had it, with three events.
+//! A database with the tables of version 1 and three events.
 
 use framecast_history::{Location, Order};
 use framecast_hub::EventKind;
@@ -6,7 +6,7 @@ use framecast_hub::EventKind;
 use super::driven::at;
 use super::{NOON_MS, all, open_at, query};
 
-/// What makes it, with what SQLite needs after a table whose rows lie in the order of their key.
+/// The SQL that makes it. `without_rowid` is what SQLite needs after a table that is stored in the order of its key.
 pub(crate) fn tables(without_rowid: &str) -> String {
     format!(
         "CREATE TABLE events (
@@ -23,7 +23,7 @@ pub(crate) fn tables(without_rowid: &str) -> String {
     )
 }
 
-/// Opens it and records a mark; `ask` then gives what its database answers.
+/// Opens the database and records a mark; `ask` then returns what its database answers.
 pub(crate) async fn is_brought_up_to_date(location: Location, ask: impl Fn(&str) -> String) {
     let (history, tasks) = open_at(location.clone()).await.unwrap();
     let kept = all(&history, &query(Order::Oldest, |_| {}), 10).await;
@@ -36,7 +36,7 @@ pub(crate) async fn is_brought_up_to_date(location: Location, ask: impl Fn(&str)
     let state = |key: &str| ask(&format!("SELECT value FROM state WHERE key = '{key}'"));
     assert_eq!((state("rows"), state("marks"), state("untold")), ("4".into(), "3".into(), "0".into()));
     assert_eq!(ask("SELECT count(*) FROM shifts"), "0");
-    // And once more: nothing is done twice.
+    // A second start must not migrate twice.
     let (history, tasks) = open_at(location).await.unwrap();
     assert_eq!(all(&history, &query(Order::Oldest, |_| {}), 10).await.len(), 4);
     tasks.close().await;

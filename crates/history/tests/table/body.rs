@@ -1,4 +1,4 @@
-//! A stream of records as a body: what leaves when.
+//! A stream of records as a body: what is sent when.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,7 +19,7 @@ use crate::{Note, writer};
 
 type Rows = mpsc::UnboundedSender<io::Result<Note<'static>>>;
 
-/// A table whose rows are sent from without.
+/// A table whose rows the test sends.
 fn fed(format: Format) -> (Rows, Table<impl Stream<Item = io::Result<Note<'static>>>, Plain>) {
     let (rows, mut receiver) = mpsc::unbounded_channel();
     let stream = stream::poll_fn(move |context| receiver.poll_recv(context));

@@ -1,4 +1,4 @@
-//! Compressed tables are read as they come.
+//! Compressed tables can be decoded as they arrive.
 
 use std::io::{Read, Write};
 
@@ -8,7 +8,7 @@ use framecast_history::table::{CHUNK_BYTES, Coding, Format};
 
 use crate::{CODINGS, Note, render, writer};
 
-/// Decodes what it is given at once, as far as that goes.
+/// Decodes its input at once, as far as that goes.
 enum Decoder {
     Identity(Vec<u8>),
     Gzip(Box<GzWriter<Vec<u8>>>),
@@ -24,7 +24,7 @@ impl Decoder {
         }
     }
 
-    /// The text of `bytes` and all before.
+    /// The text of `bytes` and everything before.
     fn push(&mut self, bytes: &[u8]) -> &str {
         let text = match self {
             Self::Identity(text) => {
@@ -46,7 +46,7 @@ impl Decoder {
     }
 }
 
-/// All of `bytes` decoded, or the error of one who looks for the end of the coding.
+/// All of `bytes` decoded, or the error of a decoder that expects the end of the stream.
 fn decode(coding: Coding, bytes: &[u8]) -> std::io::Result<String> {
     let mut text = String::new();
     match coding {
@@ -135,7 +135,7 @@ fn a_table_that_breaks_off_has_its_rows_and_no_end() {
             );
             assert!(!text.contains("</table>") && !text.contains("\n]"));
             assert!(coding == Coding::Identity || decode(coding, &bytes).is_err(), "{coding:?} has an end");
-            // Whatever comes after, nothing follows.
+            // Later rows are ignored.
             writer.row(&Note::new(2, "late"));
             assert!(writer.end::<Note<'_>>().is_empty() && writer.break_off::<Note<'_>>("again").is_empty());
         }

@@ -1,4 +1,4 @@
-//! Tables by hyper over real sockets.
+//! Tables over hyper and real sockets.
 
 use std::error::Error;
 use std::io;
@@ -19,13 +19,13 @@ use tokio::sync::oneshot;
 
 use crate::{CODINGS, Note, writer};
 
-/// Serves one connection, whose answer is a table of what `rows` makes.
+/// Serves one connection; the answer is a table of the rows that `rows` makes.
 async fn serve<S>(format: Format, coding: Coding, rows: S) -> SocketAddr
 where
     S: Stream<Item = io::Result<Note<'static>>> + Send + 'static,
 {
     let socket = TcpSocket::new_v4().unwrap();
-    // What waits, waits in the program.
+    // Data must wait in the program, and not in the socket.
     socket.set_send_buffer_size(4096).unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
@@ -43,7 +43,7 @@ where
     address
 }
 
-/// What a client reads, and the error that it ends with.
+/// What a client reads, and the error at the end.
 async fn read(address: SocketAddr) -> (Vec<u8>, Option<hyper::Error>) {
     let socket = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (mut sender, connection) = hyper::client::conn::http1::handshake(socket).await.unwrap();
@@ -130,7 +130,8 @@ async fn a_table_that_breaks_off_closes_the_connection_without_the_last_chunk() 
 
 #[tokio::test]
 async fn a_client_that_leaves_drops_the_rows() {
-    // Rows without end, and none at all: a server that writes learns of it otherwise than one that waits.
+    // Endless rows, and none at all: a server that writes notices a closed connection in another way than one that
+    // waits.
     for is_endless in [true, false] {
         let (dropped, is_dropped) = oneshot::channel::<()>();
         let rows = stream::poll_fn(move |_| {

@@ -1,4 +1,4 @@
-//! Tables that stream: what they are written as, how they are compressed, and how they leave.
+//! Tables that stream: their formats, how they are compressed, and how they are sent.
 #![allow(clippy::unwrap_used)]
 
 mod body;
@@ -52,7 +52,7 @@ fn render<R: Record>(format: Format, records: &[R]) -> String {
     String::from_utf8(writer.end::<R>().to_vec()).unwrap()
 }
 
-/// Cells of an HTML table's rows, as a browser has them.
+/// Cells of an HTML table's rows, as a browser reads them.
 fn html_cells(html: &str) -> Vec<String> {
     let cells = html.split("<td>").skip(1).map(|rest| rest.split("</td>").next().unwrap());
     cells.map(unescape).collect()

@@ -25,7 +25,7 @@ fn the_plain_page_is_a_whole_and_accessible_document() {
     }
 }
 
-/// A page of one's own for records that borrow, which does not get along with some of them.
+/// A custom page for records that borrow; it fails on some of them.
 struct List;
 
 impl<'a> Page<Note<'a>> for List {

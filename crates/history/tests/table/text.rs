@@ -1,4 +1,4 @@
-//! Any text comes out as it is.
+//! Any text survives unchanged.
 
 use framecast_history::table::{Cells, Coding, Format, Record};
 use framecast_media::{is_hidden, visible_lines};
@@ -132,7 +132,7 @@ fn formulas_are_defused_and_numbers_are_not_touched() {
     }
 }
 
-/// Column names that are no harmless words, and cells with numbers alone.
+/// A record whose column names need escapes, and whose cells are all numbers.
 struct Numbers(i64, f64);
 
 impl Record for Numbers {
@@ -157,7 +157,7 @@ fn numbers_read_back_as_they_were() {
     for (line, real) in ndjson.lines().zip(reals) {
         let row: Value = serde_json::from_str(line).unwrap();
         assert_eq!(row["=whole"].as_i64(), Some(i64::MIN));
-        // Read by the standard library: serde_json reads the last digit of some numbers otherwise.
+        // Parsed by the standard library: serde_json reads the last digit of some numbers differently.
         let text = line.trim_end_matches('}').rsplit(':').next().unwrap();
         assert!(row["<re\"al>"].is_f64() && text.parse() == Ok(real), "{line}");
     }
@@ -171,7 +171,7 @@ fn what_is_no_number_is_an_empty_cell() {
     assert_eq!(html_cells(&render(Format::Html, &numbers)), ["1", ""].repeat(3));
 }
 
-/// Tells fewer or more cells than it has columns.
+/// Writes fewer or more cells than it has columns.
 struct Careless(usize);
 
 impl Record for Careless {

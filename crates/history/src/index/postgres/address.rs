@@ -1,4 +1,4 @@
-//! Where a PostgreSQL database is: a URL whose password comes from elsewhere.
+//! The address of a PostgreSQL database: a URL whose password comes from elsewhere.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio_postgres::config::{Host, SslMode};
 
 use crate::Error;
 
-/// How long a connection may take to come about.
+/// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A PostgreSQL database that can be connected to. Shown as scheme, host and port.
+/// The address of a PostgreSQL database. Its `Display` shows scheme, host and port.
 #[derive(Clone, PartialEq)]
 pub struct Address {
     config: Box<Config>,
@@ -19,10 +19,10 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads `url`, as in `postgres://user@host/database`; `password` is for its user.
+    /// Parses `url`, as in `postgres://user@host/database`; `password` is that of its user.
     ///
     /// # Errors
-    /// What is wrong with it, and what would be right.
+    /// A text that says what is wrong, and what would be right.
     pub fn parse(url: &str, password: Option<&str>) -> Result<Self, Error> {
         let wrong = |problem: String| Error::Address { problem };
         let mut config: Config = url.parse().map_err(|_| {

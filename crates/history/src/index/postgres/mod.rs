@@ -1,8 +1,8 @@
 //! The index in a PostgreSQL database.
 //!
-//! One connection writes, and holds the lock that keeps other Framecasts out; a few read, a page at a time, and are made
-//! when they are needed. All run on threads of their own, so that decoding rows holds up nothing else. A connection
-//! that failed is thrown away; the next call makes a new one. Which calls are tried again is for the caller.
+//! One connection writes, and holds the lock that keeps other Framecasts out. A few others read, a page at a time; they
+//! are opened when needed. All run on their own threads, so that decoding rows delays nothing else. A connection that
+//! failed is dropped, and the next call opens a new one. The caller decides which calls to retry.
 
 mod address;
 mod retain;
@@ -28,31 +28,31 @@ use crate::entry::Entry;
 
 pub use address::Address;
 
-/// How many connections read at once.
+/// The most connections that read at once.
 const READERS: usize = 4;
 
-/// How many queries a connection keeps prepared.
+/// The most prepared statements of a connection.
 const MAX_STATEMENTS: usize = 32;
 
 /// Threads for all connections.
 const THREADS: usize = 2;
 
-/// As the readers of SQLite.
+/// The same as for the readers of SQLite.
 const NICENESS: i32 = 10;
 
-/// What a call may take before its connection counts as dead. A page, or a batch, takes milliseconds.
+/// A connection counts as dead if a call takes longer. A page, or a batch, takes milliseconds.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What bringing the tables up to date may take: marks are counted, of which there may be millions.
+/// The time limit of a migration: it counts the marks, and there may be millions.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long a Framecast that was killed may go on holding the lock.
+/// How long to wait for the lock of a Framecast that was killed.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The number of the lock that a writing Framecast holds in a database: "Framcast" as bytes.
+/// The key of the advisory lock that the writing Framecast holds in a database: "Framcast" as bytes.
 const LOCK: i64 = 0x4672_616d_6361_7374;
 
-/// How many ids a batch that is not known to be written may have taken.
+/// The most ids that a batch may have claimed if its commit was not confirmed.
 const OWN_IDS: i64 = 20_000;
 
 /// The tables of SQLite, with PostgreSQL's types, in a schema of their own.
@@ -74,7 +74,7 @@ INSERT INTO state VALUES ('reserved', 0), ('rows', 0), ('pruned', 0);
 UPDATE version SET number = 1;
 ";
 
-/// What version 2 adds, as in SQLite.
+/// What version 2 adds; see SQLite.
 const TABLES_2: &str = "
 INSERT INTO state SELECT 'marks', count(*) FROM events WHERE kind = 'mark';
 INSERT INTO state VALUES ('untold', 0);
@@ -86,7 +86,7 @@ CREATE TABLE shifts (
 );
 ";
 
-/// What version 3 adds, as in SQLite.
+/// What version 3 adds; see SQLite.
 const TABLES_3: &str = "
 INSERT INTO state VALUES ('believed', 0);
 UPDATE version SET number = 3;
@@ -96,7 +96,7 @@ UPDATE version SET number = 3;
 #[derive(Debug)]
 pub(crate) struct Postgres {
     shared: Arc<Shared>,
-    /// Taken at the end, which must not wait for it.
+    /// Taken when this is dropped, because the drop must not wait for it.
     runtime: Option<Runtime>,
 }
 
@@ -106,11 +106,11 @@ struct Shared {
     writer: tokio::sync::Mutex<Option<Client>>,
     readers: Mutex<Vec<Reader>>,
     turns: Arc<Semaphore>,
-    /// The last id that this process has taken.
+    /// The last id that this process has claimed.
     reserved: AtomicI64,
 }
 
-/// A connection that reads, with what it was asked before.
+/// A connection that reads, with its prepared statements.
 #[derive(Debug)]
 struct Reader {
     client: Client,
@@ -123,7 +123,7 @@ impl Postgres {
             .worker_threads(THREADS)
             .thread_name("history-postgres")
             .on_thread_start(|| {
-                // Where it is not allowed, rows are read as eagerly as all else.
+                // If the system does not allow it, reads run at normal priority.
                 rustix::process::setpriority_process(None, NICENESS).ok();
             })
             .enable_all()
@@ -175,7 +175,8 @@ impl Postgres {
         .await
     }
 
-    /// Keeps `shifts`, in place of all that wait; `untold` more events went for their age of which no event tells yet.
+    /// Stores `shifts` in place of all that wait, and counts `untold` more removals for age that no event has reported
+    /// yet.
     pub(super) async fn plan(&self, shifts: Vec<Shift>, untold: i64) -> Result<(), Error> {
         self.run(move |shared| async move {
             let plan = async |transaction: &Transaction<'_>| {
@@ -200,7 +201,8 @@ impl Postgres {
         limit: usize,
         mut sink: S,
     ) -> (Option<S>, Result<Filled, Error>) {
-        // Waited for here, so that whoever leaves waits no more; what was begun comes to its end, a page later.
+        // Wait for the permit here, so that a caller that leaves stops waiting. A read that has started runs to the end
+        // of its page.
         let turn = match timeout(CALL_TIMEOUT, Arc::clone(&self.shared.turns).acquire_owned()).await {
             Ok(Ok(turn)) => turn,
             Ok(Err(_)) => return (Some(sink), Err(Error::Closed)),
@@ -231,7 +233,7 @@ impl Shared {
         Error::Postgres { place: self.address.to_string(), source }
     }
 
-    /// What `call` gives, if that is in time.
+    /// The result of `call`, or an error after [`CALL_TIMEOUT`].
     async fn in_time<T>(
         &self,
         call: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -239,7 +241,7 @@ impl Shared {
         self.within(CALL_TIMEOUT, call).await
     }
 
-    /// What `call` gives, if that is within `limit`.
+    /// The result of `call`, or an error after `limit`.
     async fn within<T>(
         &self,
         limit: Duration,
@@ -263,14 +265,14 @@ impl Shared {
                     debug!(%error, "a connection to the database ended");
                 }
             });
-            // A mark that is acknowledged is on the disk, whatever is usual for this account.
+            // A mark that is acknowledged is on the disk, whatever the default of this account is.
             client.batch_execute("SET search_path TO framecast; SET synchronous_commit TO on").await?;
             Ok(client)
         };
         self.in_time(connecting).await
     }
 
-    /// A connection that holds the lock, to a database whose tables are as this program knows them.
+    /// Opens the connection that holds the lock, and creates or migrates the tables.
     async fn open_writer(&self, claim: Claim) -> Result<(Client, Found), Error> {
         let mut client = self.connect().await?;
         self.lock(&client).await?;
@@ -318,21 +320,21 @@ impl Shared {
         locked.unwrap_or_else(|_| Err(Error::Locked { place: self.address.to_string() }))
     }
 
-    /// A connection that holds the lock again, if nobody else had it meanwhile: another Framecast would have given the ids that
-    /// this one has taken.
+    /// Opens a new connection that holds the lock. Fails if another Framecast held the lock meanwhile: it would have
+    /// given the ids that this process claimed.
     async fn connect_again(&self) -> Result<Client, Error> {
         let client = self.connect().await?;
         self.lock(&client).await?;
         let text = "SELECT value FROM state WHERE key = 'reserved'";
         let reserved: i64 = self.in_time(client.query_one(text, &[])).await?.get(0);
-        // A batch that was committed without our being told has taken more, too, but no more than that.
+        // A batch whose commit was not confirmed has claimed more ids, but no more than that.
         if reserved > self.reserved.load(Ordering::Relaxed) + OWN_IDS {
             return Err(Error::Locked { place: self.address.to_string() });
         }
         Ok(client)
     }
 
-    /// Does `work` in a transaction of the writing connection; one that failed is thrown away.
+    /// Runs `work` in a transaction of the writing connection. A connection that fails is dropped.
     async fn with_writer<T>(
         &self,
         work: impl AsyncFnOnce(&Transaction<'_>) -> Result<T, tokio_postgres::Error>,
@@ -366,7 +368,7 @@ impl Shared {
                     self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
                     return Ok(progress.filled());
                 }
-                // One that was kept may have ended with a server that is back by now.
+                // A pooled connection may have ended with a server that has restarted since: try a new one.
                 Err(error) if is_kept && progress.rows == 0 && error.is_transient() => {}
                 Err(error) => return Err(error),
             }
@@ -374,9 +376,9 @@ impl Shared {
     }
 }
 
-/// The version of the tables; 0 where there are none.
+/// The version of the tables; 0 if there are none.
 async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
-    // Asked for first: to make a schema that is there needs a right too.
+    // Check first: `CREATE SCHEMA` needs a permission even if the schema exists.
     let there = client.query_one("SELECT to_regclass('framecast.version') IS NOT NULL", &[]).await?;
     if !there.get::<_, bool>(0) {
         client
@@ -390,7 +392,7 @@ async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
     Ok(client.query_one("SELECT number FROM version", &[]).await?.get(0))
 }
 
-/// Takes ids for this run, and tells what there is.
+/// Claims ids for this run, and returns the state of the index.
 async fn take_over(transaction: &Transaction<'_>, claim: Claim) -> Result<Found, tokio_postgres::Error> {
     let text =
         "SELECT greatest((SELECT value FROM state WHERE key = 'reserved'), (SELECT max(id) FROM events), $1)";
@@ -422,7 +424,7 @@ async fn add(transaction: &Transaction<'_>, key: &str, count: i64) -> Result<(),
     transaction.execute(text, &[&key, &count]).await.map(drop)
 }
 
-/// What was committed without our being told is not written twice: ids are unique.
+/// A batch whose commit was not confirmed is not written twice: ids are unique.
 async fn write(
     transaction: &Transaction<'_>,
     batch: &[Arc<Entry>],
@@ -477,7 +479,7 @@ impl Reader {
         Ok(())
     }
 
-    /// What the server has prepared for `text`: once for all pages of a query.
+    /// The prepared statement for `text`: all pages of a query share it.
     async fn statement(&mut self, text: &str) -> Result<Statement, tokio_postgres::Error> {
         if let Some(statement) = self.statements.get(text) {
             return Ok(statement.clone());

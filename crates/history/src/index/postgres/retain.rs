@@ -1,4 +1,4 @@
-//! What is taken away, and times that are put right: as in SQLite.
+//! Removes old events and corrects times, as for SQLite.
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Transaction};
@@ -7,11 +7,11 @@ use super::{add, get};
 use crate::index::sql;
 use crate::index::{Pruned, Retention, SHIFT_ROWS, Shift, Shifted};
 
-/// What went: the counts of the table `state` follow.
+/// What was removed, to adjust the counts in the table `state`.
 struct Gone {
     rows: i64,
     marks: i64,
-    /// The highest id of all that ever went.
+    /// The highest id of all events that were ever removed.
     up_to: i64,
 }
 
@@ -40,7 +40,7 @@ pub(super) async fn prune(transaction: &Transaction<'_>, retention: Retention) -
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
-/// Takes away what `select` chooses with `values`, the first of which is how many at most.
+/// Removes the events that `select` chooses with `values`, the first of which is the most rows.
 async fn delete(
     transaction: &Transaction<'_>,
     select: &str,
@@ -76,7 +76,7 @@ pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<Shift>, 
     Ok(rows.iter().map(shift).collect())
 }
 
-/// Puts `shifts` in the place of those that wait.
+/// Stores `shifts` in place of those that wait.
 pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[Shift]) -> Result<(), Error> {
     transaction.execute("DELETE FROM shifts", &[]).await?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES ($1, $2, $3, $4)";
@@ -87,7 +87,7 @@ pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[Shift]) -> Res
     Ok(())
 }
 
-/// Makes some of the first shift that waits; what is left of it goes on waiting.
+/// Applies a part of the first waiting shift; the rest of it keeps waiting.
 pub(super) async fn shift(transaction: &Transaction<'_>) -> Result<Shifted, Error> {
     let text = "SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1";
     let Some(waiting) = transaction.query_opt(text, &[]).await? else {
@@ -105,7 +105,7 @@ pub(super) async fn shift(transaction: &Transaction<'_>) -> Result<Shifted, Erro
         let text = "UPDATE shifts SET first = $2 WHERE first = $1";
         transaction.execute(text, &[&first, &(until + 1)]).await?;
     } else {
-        // The next one may begin right after it.
+        // The next shift may begin right after this one.
         transaction.execute("DELETE FROM shifts WHERE first = $1", &[&first]).await?;
     }
     Ok(Shifted { moved, is_done: false })

@@ -1,4 +1,4 @@
-//! What is taken away, and times that are put right.
+//! Removes old events and corrects times.
 
 use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
@@ -6,21 +6,21 @@ use super::{add, get, set};
 use crate::index::sql;
 use crate::index::{Displaced, Pruned, Retention, SHIFT_ROWS, Shift, Shifted};
 
-/// What an index in memory may have, in bytes: some 50,000 events of the usual length.
+/// The most bytes of an index in memory: some 50,000 events of the usual length.
 const MEMORY_BYTES: i64 = 16 << 20;
 
-/// How many events make room at once.
+/// The number of events to evict at once.
 const DISPLACED_ROWS: i64 = 100;
 
-/// What went: the counts of the table `state` follow.
+/// What was removed, to adjust the counts in the table `state`.
 #[derive(Default)]
 struct Gone {
     rows: i64,
     marks: i64,
-    /// Events up to this id are kept elsewhere, and are not lost.
+    /// Events up to this id are stored elsewhere, so they are not lost.
     brought: i64,
     lost: i64,
-    /// The highest id of all that ever went.
+    /// The highest id of all events that were ever removed.
     up_to: i64,
 }
 
@@ -47,8 +47,8 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusq
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
-/// Takes the oldest events away while the database in memory is too large: first marks, where there are many. Those
-/// up to the id `brought` are kept elsewhere.
+/// Evicts the oldest events while the database in memory is too large; marks first, if there are many. Events up to the
+/// id `brought` are stored elsewhere.
 pub(super) fn make_room(transaction: &Transaction<'_>, brought: i64) -> rusqlite::Result<Displaced> {
     let number = |text: &str| transaction.query_row(text, [], |row| row.get::<_, i64>(0));
     let page_bytes = number("PRAGMA page_size")?;
@@ -68,7 +68,7 @@ pub(super) fn make_room(transaction: &Transaction<'_>, brought: i64) -> rusqlite
     Ok(Displaced { rows: gone.rows.unsigned_abs(), lost: gone.lost.unsigned_abs(), up_to: gone.up_to })
 }
 
-/// Has the counts follow what went.
+/// Adjusts the counts to what was removed.
 fn count(transaction: &Transaction<'_>, gone: &Gone) -> rusqlite::Result<()> {
     if gone.rows > 0 {
         add(transaction, "rows", -gone.rows)?;
@@ -78,7 +78,7 @@ fn count(transaction: &Transaction<'_>, gone: &Gone) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Takes away what `select` chooses with `values`, the first of which is how many at most.
+/// Removes the events that `select` chooses with `values`, the first of which is the most rows.
 fn delete(
     transaction: &Transaction<'_>,
     select: &str,
@@ -115,7 +115,7 @@ pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<Shif
     shifts.collect()
 }
 
-/// Puts `shifts` in the place of those that wait.
+/// Stores `shifts` in place of those that wait.
 pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[Shift]) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM shifts", [])?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES (?1, ?2, ?3, ?4)";
@@ -126,7 +126,7 @@ pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[Shift]) -> rusqlite:
     Ok(())
 }
 
-/// Makes some of the first shift that waits; what is left of it goes on waiting.
+/// Applies a part of the first waiting shift; the rest of it keeps waiting.
 pub(super) fn shift(transaction: &Transaction<'_>) -> rusqlite::Result<Shifted> {
     let first = transaction
         .prepare_cached("SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1")?
@@ -148,7 +148,7 @@ pub(super) fn shift(transaction: &Transaction<'_>) -> rusqlite::Result<Shifted> 
     if until < last {
         transaction.execute("UPDATE shifts SET first = ?2 WHERE first = ?1", [first, until + 1])?;
     } else {
-        // The next one may begin right after it.
+        // The next shift may begin right after this one.
         transaction.execute("DELETE FROM shifts WHERE first = ?1", [first])?;
     }
     Ok(Shifted { moved: moved as u64, is_done: false })

@@ -1,5 +1,5 @@
-//! Streams where no socket can be had: inside TLS, and over HTTP/2. Both ends are here, joined by a pipe in memory that
-//! holds less than a picture.
+//! Streams where the server cannot hand over the socket: inside TLS, and over HTTP/2. The tests run both ends, joined
+//! by an in-memory pipe that holds less than a picture.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -50,7 +50,7 @@ impl Server {
         self.feed.publish(Frame { data: jpeg_of(PICTURE_BYTES, number), ..frame(number) });
     }
 
-    /// Serves one connection in a task of its own, as HTTP/2 or as HTTP/1.1.
+    /// Serves one connection in its own task, as HTTP/2 or as HTTP/1.1.
     fn serve(&self, io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, is_http2: bool) {
         let routes = self.routes.clone();
         let service = service_fn(move |request: Request<Incoming>| {
@@ -59,7 +59,7 @@ impl Server {
         });
         let io = TokioIo::new(io);
         tokio::spawn(async move {
-            // A client that goes away is an error to hyper and none to this test.
+            // hyper reports a client that leaves as an error; the test does not.
             if is_http2 {
                 http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await.ok();
             } else {
@@ -97,7 +97,7 @@ async fn tls() -> (impl AsyncRead + AsyncWrite + Unpin, impl AsyncRead + AsyncWr
     (client.unwrap(), server.unwrap())
 }
 
-/// The number of the next whole picture, or `None` at the end that the stream itself tells.
+/// The number of the next whole picture, or `None` at the end of the stream's own framing.
 async fn next<F: Future<Output = Option<Vec<u8>>>>(
     parser: &mut Parser,
     mut more: impl FnMut() -> F,
@@ -114,7 +114,7 @@ async fn next<F: Future<Output = Option<Vec<u8>>>>(
     }
 }
 
-/// What every viewer must see: the newest at once, the newest again after a pause, and a proper end.
+/// What every viewer must get: the newest picture at once, the newest again after a pause, and a proper end.
 macro_rules! sees_what_it_must {
     ($server:expr, $next:expr) => {
         $server.publish(1);

@@ -1,4 +1,4 @@
-//! Why a connection ended: the code and the words that the client is told, and how often each was.
+//! Why a connection ended: the close code and reason for the client, and how often each ending occurred.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::message::BadMessage;
 use super::scheduler::{ACK_TIMEOUT, MAX_TILES};
 use crate::websocket::{Flood, MAX_MESSAGE_BYTES};
 
-/// The most bytes of a reason: what a close frame has beside its code (RFC 6455 §5.5).
+/// The most bytes of a reason: the room in a close frame beside its code (RFC 6455 §5.5).
 const MAX_REASON_BYTES: usize = 123;
 
 /// Why a connection ended.
@@ -19,21 +19,21 @@ const MAX_REASON_BYTES: usize = 123;
 pub enum Ending {
     /// The client closed it.
     Closed,
-    /// The client went without a word.
+    /// The client disconnected without a close frame.
     Gone,
     /// The client has taken nothing for the server's `write_timeout`, or has not answered a ping.
     Stalled,
-    /// The server ends.
+    /// The server shut down.
     Shutdown,
-    /// Bytes that are no WebSocket frames of a client.
+    /// The client sent bytes that are no valid WebSocket frames.
     NotWebSocket,
-    /// A text that is not UTF-8.
+    /// The client sent a text that is not UTF-8.
     NotUtf8,
-    /// A binary message, of which clients have none to send.
+    /// The client sent a binary message; the protocol has none from clients.
     Binary,
     /// A message of more than [`MAX_MESSAGE_BYTES`].
     TooLong,
-    /// A text that is no message of the protocol.
+    /// A text that is no valid message of the protocol.
     Bad(BadMessage),
     /// More than [`MAX_TILES`] tiles.
     TooManyTiles,
@@ -41,14 +41,14 @@ pub enum Ending {
     NotSent {
         /// The picture's tile, as the client named it.
         tile: u16,
-        /// The picture's number, as the client named it.
+        /// The picture's sequence number, as the client named it.
         sequence: u32,
     },
-    /// Nothing was acknowledged for [`ACK_TIMEOUT`].
+    /// The client acknowledged nothing for [`ACK_TIMEOUT`].
     NotAcknowledged,
-    /// One picture took too long to leave.
+    /// One picture took too long to send.
     Slow,
-    /// More messages than anyone needs to send.
+    /// The client sent more messages than any client needs.
     Flood,
 }
 
@@ -90,12 +90,12 @@ impl Ending {
         }
     }
 
-    /// A word for figures and logs: `too_long`, for instance.
+    /// The name in metrics and logs: `too_long`, for instance.
     pub fn name(&self) -> &'static str {
         NAMES[self.index()]
     }
 
-    /// What a client that is still there is told: a code of RFC 6455 §7.4.1 and a sentence of at most 123 bytes.
+    /// The close code (RFC 6455 §7.4.1) and a reason of at most 123 bytes, for a client that is still connected.
     pub fn told(&self) -> Option<(u16, String)> {
         let (code, reason): (u16, Cow<'_, str>) = match self {
             Self::Closed | Self::Gone | Self::Stalled | Self::Slow => return None,
@@ -142,7 +142,7 @@ impl From<Flood> for Ending {
     }
 }
 
-/// How often connections ended, by the reason. Cheap to clone; all clones count together.
+/// How often connections ended, by reason. Cheap to clone; all clones share the counts.
 #[derive(Debug, Clone, Default)]
 pub struct Counts(Arc<[AtomicU64; NAMES.len()]>);
 
@@ -151,7 +151,7 @@ impl Counts {
         self.0[ending.index()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Each reason with its count, those that never were too.
+    /// Each reason with its count, zeros included.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         NAMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed)))
     }

@@ -1,7 +1,7 @@
-//! The protocol's bytes, version 1: what a client may say, and what it is told.
+//! The bytes of the protocol, version 1: messages from the client, and to it.
 //!
 //! Text from outside → [`parse`] → [`ClientMessage`]; [`hello`], [`error`] and [`picture_head`] → bytes for the client.
-//! Limits of the connection and what a message does belong to the scheduler and the session.
+//! The scheduler and the session hold the limits of a connection, and act on messages.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -15,59 +15,59 @@ use serde_json::{Map, Value};
 use crate::rendition::FPS;
 use crate::websocket::wire::HEAD_BYTES;
 
-/// The protocol's version, in the greeting and in each picture's head.
+/// The version of the protocol, in the greeting and in the head of each picture.
 pub const VERSION: u8 = 1;
 
-/// What a tile's priority may be; 0 pauses it.
+/// The range of a tile's priority; 0 pauses the tile.
 const PRIORITY: RangeInclusive<u8> = 0..=100;
 
-/// The longest time that painting can be said to have taken: a day.
+/// The range of `paint_ms`, in milliseconds: up to a day.
 const PAINT_MS: RangeInclusive<f64> = 0.0..=86_400_000.0;
 
-/// Bit of a picture's flags: it is drawn to say why there is none of the camera.
+/// Bit of a picture's flags: the picture is a slate.
 const NOTICE: u8 = 1;
 
-/// What a client says.
+/// A message from a client.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClientMessage {
-    /// Show a camera in a tile, or show it otherwise from now on.
+    /// Show a camera in a tile, or change what the tile shows.
     Subscribe(Subscribe),
-    /// Show nothing more in a tile.
+    /// Show nothing in a tile any more.
     Unsubscribe {
         /// The tile.
         tile: u16,
     },
-    /// A picture, and all earlier ones of its tile, are on the screen or have been passed over.
+    /// The client has painted or skipped a picture and all earlier ones of its tile.
     Ack(Ack),
 }
 
-/// What a tile is to show.
+/// What to show in a tile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subscribe {
-    /// The client's own number for it.
+    /// The client's own number for the tile.
     pub tile: u16,
     /// The camera's name.
     pub camera: String,
-    /// Size and quality, snapped as those of streams are.
+    /// Size and quality; they snap as those of streams do.
     pub rendition: Rendition,
     /// At most so many pictures a second, 0.01 to 1000; `None` for all.
     pub fps: Option<f64>,
-    /// Its share of the turns, 1 to 100; 0 pauses.
+    /// The tile's share of the turns, 1 to 100; 0 pauses it.
     pub priority: u8,
 }
 
-/// That a picture was painted.
+/// An acknowledgement of a painted picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ack {
     /// The picture's tile.
     pub tile: u16,
-    /// The picture's number in its tile.
+    /// The picture's sequence number in its tile.
     pub sequence: u32,
-    /// Time from its receipt until it was painted.
+    /// Time from the client's receipt of the picture until it was painted.
     pub paint: Option<Duration>,
 }
 
-/// A message that is none of the protocol: a sentence that names what is wrong.
+/// A message that is not valid in the protocol; the text says what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadMessage(String);
@@ -88,13 +88,13 @@ struct Error<'a> {
     message: &'a str,
 }
 
-/// The first message to a client: the version, how many tiles it may have, and how many pictures of a tile are sent
-/// ahead of their acknowledgement.
+/// The first message to a client: the version, the most tiles, and how many pictures of a tile the server sends ahead
+/// of their acknowledgement.
 pub fn hello(max_tiles: usize, window: usize) -> String {
     json(&Hello { version: VERSION, max_tiles, window })
 }
 
-/// Tells a client that `tile` is not subscribed, and why.
+/// The message that `tile` is not subscribed, and why.
 pub fn error(tile: u16, message: &str) -> String {
     json(&Error { tile, message })
 }
@@ -118,10 +118,10 @@ pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_notice
     head
 }
 
-/// Reads a client's message. Fields that are not known are ignored.
+/// Parses a client's message. Ignores unknown fields.
 ///
 /// # Errors
-/// What is not JSON, of an unknown type, or has a field missing or out of its range, which is named.
+/// If the text is not JSON, has an unknown type, or a field is missing or out of range; the message names the field.
 pub fn parse(text: &str) -> Result<ClientMessage, BadMessage> {
     let value: Value = serde_json::from_str(text).map_err(|error| bad(format!("not JSON: {error}")))?;
     let Value::Object(fields) = value else { return Err(bad("not a JSON object")) };
@@ -141,7 +141,7 @@ fn bad(message: impl Into<String>) -> BadMessage {
     BadMessage(message.into())
 }
 
-/// A message's fields.
+/// The fields of a message.
 struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -175,7 +175,7 @@ impl Fields {
         self.whole("tile", 0..=u16::MAX)?.ok_or_else(|| bad("`tile` is missing"))
     }
 
-    /// A field that is there; `null` counts as one that is not.
+    /// A field that is present; a `null` counts as absent.
     fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -191,7 +191,7 @@ impl Fields {
         number.map(Some).ok_or_else(|| out_of("a number", name, &range))
     }
 
-    /// A whole number; one that is written with a fraction of zero is one too.
+    /// A whole number; a fraction of zero is allowed.
     fn whole<T>(&self, name: &'static str, range: RangeInclusive<T>) -> Result<Option<T>, BadMessage>
     where
         T: TryFrom<u64> + PartialOrd + Display,

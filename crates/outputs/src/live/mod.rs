@@ -1,8 +1,9 @@
-//! Any number of cameras over one connection: `/api/live`, a WebSocket whose pictures are acknowledged when painted.
+//! Any number of cameras over one connection: `/api/live`, a WebSocket whose client acknowledges each picture when it
+//! has painted it.
 //!
 //! `routes` → a `Session` per client: [`message`] reads and writes the protocol, `Tiles` watch the cameras, the
-//! [`scheduler`] decides what goes next, the `Wire` carries it. The protocol is in `docs/live.md`. Who may connect is
-//! the server's to decide.
+//! [`scheduler`] decides what to send next, the `Wire` sends it. `docs/live.md` specifies the protocol. Who may connect
+//! is not decided here.
 
 mod ending;
 pub mod message;
@@ -36,9 +37,9 @@ use tiles::Tiles;
 /// How connections are served.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// A client that has taken nothing for this long is given up.
+    /// How long a client may take nothing before it is disconnected.
     pub write_timeout: Duration,
-    /// Where endings are counted.
+    /// The counts of endings.
     pub counts: Counts,
 }
 
@@ -58,7 +59,7 @@ struct Live {
 
 /// `/api/live`. Each tile is a viewer of its camera. Connections end when `shutdown` is cancelled.
 ///
-/// Whether a page of another site may connect must have been checked: browsers let any page try.
+/// The caller must check first whether a page of another site may connect: browsers let any page try.
 pub fn routes(hub: Hub, viewers: Viewers, config: Config, shutdown: CancellationToken) -> Router {
     let live = Live { hub, viewers, config, shutdown };
     Router::new().route("/api/live", get(open).options(crate::options)).with_state(live)
@@ -82,7 +83,7 @@ impl websocket::Client for Live {
         };
         debug!(?peer, ending = ending.name(), "live connection ended");
         self.config.counts.count(&ending);
-        // Its tiles leave at once: nobody watches while the last words are said.
+        // Drop the tiles at once: nobody watches while the connection closes.
         let wire = session.into_wire();
         if ending == Ending::Closed || ending.told().is_some() {
             wire.close(ending.told()).await;

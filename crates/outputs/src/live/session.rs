@@ -1,4 +1,4 @@
-//! One client's connection from its greeting to its end: the wire, the tiles and the scheduler, brought together.
+//! One client's connection from greeting to end: connects the wire, the tiles and the scheduler.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -19,10 +19,10 @@ use super::tiles::{News, Tiles};
 use crate::websocket::wire::{self, HEAD_BYTES, Wire};
 use crate::websocket::{PING_INTERVAL, Speech};
 
-/// The longest that one picture may take to leave: more than that is no live picture.
+/// The longest that sending one picture may take: a slower one is no live picture.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// While so many texts wait to be written, nothing is read: what a client is told is bounded.
+/// The session reads nothing while this many texts wait to be written. This bounds the texts.
 const MAX_TEXTS: usize = 64;
 
 /// One client's connection.
@@ -31,11 +31,11 @@ pub(super) struct Session<S> {
     wire: Wire<S>,
     tiles: Tiles,
     scheduler: Scheduler,
-    /// What the client is still to be told.
+    /// Texts that wait to be sent to the client.
     texts: VecDeque<String>,
     /// The picture that is being written.
     leaving: Option<Leaving>,
-    /// When what is being written was begun.
+    /// When the current write began.
     begun_at: Instant,
     ping_at: Instant,
     speech: Speech,
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// The wire alone: tiles and all else are gone.
+    /// Keeps only the wire; drops the tiles and everything else.
     pub(super) fn into_wire(self) -> Wire<S> {
         self.wire
     }
@@ -110,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.tiles.poll_news(cx).map(|news| Ok(Event::News(news)))
     }
 
-    /// Ends a connection whose client has taken too long over something.
+    /// Ends the connection if the client missed a deadline.
     fn check_time(&self, now: Instant) -> Result<(), Ending> {
         if !self.wire.is_idle() && now >= self.begun_at + PICTURE_TIMEOUT {
             return Err(Ending::Slow);
@@ -124,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// When there is something to do even if nothing happens.
+    /// When the session must act even if no event occurs.
     fn next_time(&self, now: Instant) -> Instant {
         let silent = self.speech.ends_at();
         if !self.wire.is_idle() {
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         times.into_iter().flatten().fold(silent.min(self.ping_at), Instant::min)
     }
 
-    /// Begins to write what is to be written next, if anything is.
+    /// Starts the next write, if there is something to write.
     fn begin(&mut self, now: Instant) -> Result<(), Ending> {
         if !self.wire.is_idle() {
             return Ok(());
@@ -161,7 +161,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let (jpeg, captured_at) = (update.frame.data, update.frame.captured_at);
             let bytes = HEAD_BYTES + jpeg.len();
             let sequence = self.scheduler.send(tile, bytes as u64, captured_at, now);
-            // Without one, something must be acknowledged first, and a newer picture may come meanwhile.
+            // Without a number the picture waits for an acknowledgement; a newer one may replace it meanwhile.
             if let Some(sequence) = sequence {
                 let head = message::picture_head(tile, sequence, captured_at, update.is_notice);
                 self.wire.begin_picture(head, jpeg);
@@ -172,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// What was being written has left.
+    /// The current write is complete.
     fn left(&mut self, now: Instant) {
         let Some(Leaving { tile, bytes, captured_at }) = self.leaving.take() else { return };
         self.scheduler.left(now);
@@ -201,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Message::Close(_) => return Err(Ending::Closed),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => false,
         };
-        // Acknowledgements are as many as pictures.
+        // There are at most as many useful acknowledgements as pictures, so they do not count for the message limit.
         if is_useful { Ok(()) } else { Ok(self.speech.count(now)?) }
     }
 
@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Whether it acknowledged something.
+    /// Returns whether this acknowledged something.
     fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<bool, Ending> {
         let Ack { tile, sequence, paint } = ack;
         let acknowledged = self.scheduler.acknowledge(tile, sequence, now);
@@ -234,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(acknowledged.pictures > 0)
     }
 
-    /// A tile's camera will give nothing any more.
+    /// The camera of a tile was removed.
     fn lose(&mut self, tile: u16) {
         let camera = self.tiles.camera(tile).unwrap_or_default();
         self.texts.push_back(message::error(tile, &format!("camera `{camera}` is no longer there")));

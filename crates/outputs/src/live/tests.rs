@@ -1,4 +1,4 @@
-//! Connections as clients meet them, by a clock that moves when everything waits.
+//! Connections as a client sees them, on a clock that advances when everything waits.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -20,7 +20,7 @@ use super::*;
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a pipe holds: enough for any picture here.
+/// The capacity of a pipe: enough for any picture here.
 const WIDE: usize = 1 << 20;
 
 struct Server {
@@ -42,7 +42,7 @@ impl Server {
         Self { live: Live { hub, viewers, config, shutdown }, door, yard }
     }
 
-    /// A pipe of so many bytes to the server.
+    /// A pipe to the server with a capacity of `bytes`.
     fn pipe(&self, bytes: usize) -> DuplexStream {
         let (client, server) = duplex(bytes);
         let live = self.live.clone();
@@ -50,14 +50,14 @@ impl Server {
         client
     }
 
-    /// A client that was greeted.
+    /// A client that has received the greeting.
     async fn client(&self) -> Client {
         let mut client = Client(WebSocketStream::from_raw_socket(self.pipe(WIDE), Role::Client, None).await);
         assert_eq!(client.text().await["type"], "hello");
         client
     }
 
-    /// Publishes a hundred frames a second, beginning with number 1 now.
+    /// Publishes a hundred frames a second, starting with number 1 now.
     fn play(&self) {
         let feed = Arc::clone(&self.door);
         tokio::spawn(async move {
@@ -69,7 +69,7 @@ impl Server {
         });
     }
 
-    /// Waits until a connection has ended in this way.
+    /// Waits until a connection has ended with this ending.
     async fn ended(&self, name: &str) {
         while self.live.config.counts.iter().all(|(known, count)| known != name || count == 0) {
             sleep(Duration::from_millis(100)).await;
@@ -79,7 +79,7 @@ impl Server {
 
 struct Client<S = DuplexStream>(WebSocketStream<S>);
 
-/// A picture: its tile, its number on the wire, and its number in the picture.
+/// A picture: its tile, its sequence number, and the number shown in the picture.
 #[derive(Debug, PartialEq, Eq)]
 struct Picture {
     tile: u16,
@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// The number in the next picture, which is acknowledged at once.
+    /// The number shown in the next picture; acknowledges the picture at once.
     async fn number(&mut self) -> u64 {
         let picture = self.picture().await;
         self.ack(&picture).await;
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.send(json!({"type": "ack", "tile": picture.tile, "sequence": picture.sequence})).await;
     }
 
-    /// Lets everything happen that can happen by itself; whether a message came of it.
+    /// Lets everything run until it waits; returns whether the client got no message.
     async fn is_quiet(&mut self) -> bool {
         sleep(Duration::from_millis(1)).await;
         self.0.next().now_or_never().is_none()
@@ -202,7 +202,7 @@ async fn a_notice_is_marked_and_what_must_not_pass_for_live_is_not_sent() {
     server.door.publish(frame(2));
     let picture = client.picture().await;
     assert_eq!((picture.number, picture.is_notice), (Some(2), false));
-    // Announced while the window is full, and taken back before its turn.
+    // The server announces this picture while the window is full, and withdraws it before its turn.
     server.door.publish(frame(3));
     assert!(client.is_quiet().await);
     server.door.suspend();
@@ -342,7 +342,7 @@ async fn a_client_that_does_not_answer_is_given_up_after_three_pings() {
     let pings = bytes.windows(2).filter(|frame| *frame == [0x89, 0]).count();
     assert_eq!(pings, 2, "and the third would have come just then");
     server.ended("stalled").await;
-    // One that answers stays.
+    // A client that answers stays connected.
     let mut client = server.client().await;
     assert!(tokio::time::timeout(Duration::from_secs(1000), client.next()).await.is_err());
 }
@@ -360,7 +360,7 @@ async fn a_client_that_reads_a_byte_a_second_does_not_hold_a_picture_for_ever() 
     let reading = async {
         loop {
             sleep(Duration::from_secs(1)).await;
-            // At the end there is nothing left to read.
+            // At the end there is nothing more to read.
             if pipe.read(&mut [0]).await.is_err() {
                 break;
             }
@@ -379,7 +379,7 @@ async fn what_a_client_that_does_not_read_is_told_is_bounded() {
     let server = Server::new();
     let mut client = Client(WebSocketStream::from_raw_socket(server.pipe(100), Role::Client, None).await);
     let asking = async {
-        // Far more than there are pings and texts for; it waits when nobody reads any more.
+        // Far more error texts than the server buffers; it then stops reading, and the client cannot send any more.
         for _ in 0..900 {
             client.subscribe(1, "attic", json!({})).await;
         }
@@ -414,7 +414,7 @@ async fn many_tiles_of_one_camera_all_go_on_while_the_link_is_narrow() {
     while counts.iter().any(|count| *count < 20) {
         let picture = client.picture().await;
         counts[usize::from(picture.tile)] += 1;
-        // A client for which each picture is work.
+        // A client that needs time for each picture.
         sleep(Duration::from_millis(1)).await;
         client.ack(&picture).await;
     }
@@ -426,7 +426,7 @@ async fn many_tiles_of_one_camera_all_go_on_while_the_link_is_narrow() {
 async fn frames_that_never_become_a_message_are_a_flood_too() {
     let server = Server::new();
     let mut client = server.client().await;
-    // The start of a text, and then pieces of nothing, masked with nothing.
+    // The start of a text, then empty pieces, with a mask of zeros.
     let (start, piece) = ([0x01, 0x80, 0, 0, 0, 0], [0x00, 0x80, 0, 0, 0, 0]);
     let pipe = client.0.get_mut();
     pipe.write_all(&start).await.unwrap();
@@ -450,7 +450,7 @@ async fn in_another_programs_server_the_socket_comes_by_an_upgrade() {
     client.subscribe(1, "door", json!({})).await;
     server.door.publish(frame(1));
     assert_eq!(soon("a picture", client.number()).await, 1);
-    // Where it cannot be had, the request is refused.
+    // Without a way to get the socket, the request is refused.
     let request = axum::http::Request::get("/api/live")
         .header("connection", "upgrade")
         .header("upgrade", "websocket")

@@ -1,47 +1,47 @@
-//! How fast a connection carries pictures to the screen, measured by what is acknowledged.
+//! How fast a connection carries pictures to the screen, measured by the acknowledgements.
 //!
-//! Each picture remembers how much had been acknowledged when it was sent; its own acknowledgement then tells how many
-//! bytes arrived meanwhile. Times are arguments; what follows from the figure belongs to the scheduler.
+//! Each picture remembers how many bytes had been acknowledged when it was sent. Its own acknowledgement then shows how
+//! many bytes arrived in between. Times are arguments; the scheduler uses the result.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A shorter time than this between two events says more of the clock than of the link.
+/// A shorter time between two events shows the resolution of the clock more than the speed of the link.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Bytes a second from the server to the screen, as far as is known.
+/// An estimate of the bytes a second from the server to the screen.
 #[derive(Debug, Default)]
 pub(super) struct Throughput {
     bytes_per_second: Option<f64>,
-    /// Bytes acknowledged so far, and when the last of them were.
+    /// Bytes acknowledged so far, and the time of the last acknowledgement.
     delivered_bytes: u64,
     delivered_at: Option<Instant>,
 }
 
-/// What was known when a picture was sent.
+/// The state when a picture was sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     delivered_bytes: u64,
     at: Instant,
-    /// Whether enough was on its way to show what the link can carry, and not only what was asked of it.
+    /// Whether enough was on its way to show what the link can carry, and not only what the cameras gave.
     is_full: bool,
 }
 
 impl Throughput {
-    /// Bytes a second; `None` until something was acknowledged.
+    /// Bytes a second; `None` before the first acknowledgement.
     pub(super) fn bytes_per_second(&self) -> Option<u64> {
         self.bytes_per_second.map(|rate| rate as u64)
     }
 
-    /// For a picture that is sent at `now`; nothing else `is_alone` on its way.
+    /// The mark for a picture that is sent at `now`; `is_alone` if nothing else is on its way.
     pub(super) fn mark(&self, now: Instant, is_alone: bool, is_full: bool) -> Mark {
-        // On an idle connection time counts from this picture on.
+        // On an idle connection the measurement starts with this picture.
         let at = if is_alone { now } else { self.delivered_at.unwrap_or(now) };
         Mark { delivered_bytes: self.delivered_bytes, at, is_full }
     }
 
-    /// Takes note that `bytes` more were acknowledged at `now`, of which the last were sent at `mark`.
+    /// Records that the client acknowledged `bytes` more at `now`; the last of them were sent at `mark`.
     pub(super) fn delivered(&mut self, bytes: u64, mark: Mark, now: Instant) {
         self.delivered_bytes = self.delivered_bytes.saturating_add(bytes);
         self.delivered_at = Some(now);
@@ -50,7 +50,8 @@ impl Throughput {
         let change = |rate: f64, weight: f64| rate + (sample - rate) * weight;
         self.bytes_per_second = Some(match self.bytes_per_second {
             None => sample,
-            // More is believed soon, less only when the link was kept busy: a camera that gives little is no slow link.
+            // The estimate rises fast. It falls only while the link was busy: a camera that gives little does not mean
+            // a slow link.
             Some(rate) if sample > rate => change(rate, 0.5),
             Some(rate) if mark.is_full => change(rate, 0.125),
             Some(rate) => rate,
@@ -64,7 +65,7 @@ mod tests {
 
     const BYTES: u64 = 10_000;
 
-    /// Sends and acknowledges pictures one after the other, each `took`.
+    /// Sends and acknowledges `pictures` pictures one after the other; each takes `took`.
     fn play(throughput: &mut Throughput, now: &mut Instant, pictures: u32, took: Duration, is_full: bool) {
         for _ in 0..pictures {
             let mark = throughput.mark(*now, true, is_full);

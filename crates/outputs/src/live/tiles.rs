@@ -1,7 +1,7 @@
-//! What each tile of a connection shows: a camera's channel, watched by a cursor.
+//! What each tile of a connection shows: a camera's channel, read by a cursor.
 //!
-//! A tile waits for news of its channel, or has some and waits for its turn; what it then shows is the newest at that
-//! moment. Nothing here holds a picture. Turns and limits on what is sent belong to the scheduler.
+//! A tile waits for an update of its channel, or has one and waits for its turn. On its turn it shows the newest frame
+//! of that moment. The tiles hold no pictures. Turns and limits on sending belong to the scheduler.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -29,11 +29,11 @@ pub(super) struct Tiles {
     peer: Option<IpAddr>,
     shown: BTreeMap<u16, Tile>,
     waiting: FuturesUnordered<Wait>,
-    /// Tells news of a watch from those of one that is gone.
+    /// The number of watches so far; their ids tell updates of a current watch from those of a dropped one.
     watches: u64,
 }
 
-/// Ends when a channel has news, and gives the cursor back.
+/// Completes when a channel has an update, and returns the cursor.
 type Wait = Abortable<Pin<Box<dyn Future<Output = Heard> + Send>>>;
 
 struct Heard {
@@ -43,12 +43,12 @@ struct Heard {
     is_there: bool,
 }
 
-/// What a tile heard of its channel.
+/// An update of a tile's channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// There is a picture that it has not shown.
+    /// The tile has a picture that it has not shown.
     Picture(u16),
-    /// There will be none any more.
+    /// The tile will get no more pictures.
     End(u16),
 }
 
@@ -56,28 +56,28 @@ pub(super) enum News {
 struct Tile {
     viewer: Viewer,
     feed: Arc<Feed>,
-    /// What it shows; nothing while it is paused, so that nobody works for it.
+    /// What the tile shows; `None` while it is paused, so that no encoder works for it.
     watch: Option<Watch>,
-    /// Another rendition, which takes the place of the one that is shown when it has a picture.
+    /// Another rendition; it replaces the current one when it has a picture.
     next: Option<Watch>,
-    /// Frames that were passed over in watches that are gone.
+    /// Frames that the tile passed over in dropped watches.
     passed: u64,
     /// The least time between two pictures.
     interval: Duration,
     skips: Skips,
 }
 
-/// One channel that is watched.
+/// The subscription to one channel.
 #[derive(Debug)]
 struct Watch {
     id: u64,
     rendition: Rendition,
-    /// Here while there is something to show, else in the wait.
+    /// `Some` while there is something to show; otherwise the wait holds the cursor.
     subscriber: Option<Subscriber>,
     wait: AbortHandle,
-    /// Frames that were news and were overtaken before their turn.
+    /// Frames that were announced, and overtaken before their turn.
     overtaken: u64,
-    /// Frames that the cursor went past.
+    /// Frames that the cursor passed over.
     passed: u64,
 }
 
@@ -107,13 +107,13 @@ impl Tile {
         self.next.as_ref().map(|watch| watch.rendition)
     }
 
-    /// Puts `watch` in the place of the one that is there.
+    /// Replaces the current watch by `watch`.
     fn replace(&mut self, watch: Option<Watch>) {
         let before = std::mem::replace(&mut self.watch, watch);
         self.passed += before.map(|watch| watch.all_passed()).unwrap_or_default();
     }
 
-    /// Shows `watch`: at once where nothing is shown, else when it has a picture.
+    /// Shows `watch`: at once if the tile shows nothing, else when it has a picture.
     fn take(&mut self, watch: Watch) {
         let place = if self.watch.is_some() { &mut self.next } else { &mut self.watch };
         *place = Some(watch);
@@ -131,10 +131,10 @@ impl Tiles {
         Self { hub, viewers, peer, shown, waiting, watches: 0 }
     }
 
-    /// Lets a tile show what `wish` says, from now on; the pace at which it does.
+    /// Makes a tile show what `wish` asks for from now on; returns its pace.
     ///
     /// # Errors
-    /// Why it cannot: the tile then shows nothing.
+    /// Why that is not possible; the tile then shows nothing.
     pub(super) fn subscribe(&mut self, wish: &Subscribe) -> Result<Pace, String> {
         let wished = self.show(wish);
         if wished.is_err() {
@@ -151,7 +151,7 @@ impl Tiles {
         let feed = self.hub.get(&wish.camera).ok_or_else(unknown)?;
         let rendition = rendition::at_rate(wish.rendition, wish.fps, &feed);
         if self.camera(wish.tile) != Some(feed.name()) {
-            // Its place is free for the new one.
+            // Free the old viewer's slot for the new one.
             self.remove(wish.tile);
             let viewer = self.viewers.admit(&feed, self.peer, Via::Live).map_err(|full| full.to_string())?;
             self.shown.insert(wish.tile, Tile::new(viewer, Arc::clone(&feed)));
@@ -166,7 +166,7 @@ impl Tiles {
         let begun = self.begin(wish.tile, &feed, rendition);
         let rendition = match begun {
             Ok(()) => rendition,
-            // Made for others already: a picture of another size is more than none.
+            // The limit on renditions is reached: an existing size is better than no picture.
             Err(TooManyRenditions { watched, .. }) => {
                 let nearest = rendition::nearest(&watched, rendition);
                 self.begin(wish.tile, &feed, nearest).map_err(|error| error.to_string())?;
@@ -177,7 +177,7 @@ impl Tiles {
         Ok((feed, rendition))
     }
 
-    /// Lets a tile that is there show `rendition` as soon as it has a picture.
+    /// Makes an existing tile show `rendition` as soon as that has a picture.
     fn begin(&mut self, tile: u16, feed: &Feed, rendition: Rendition) -> Result<(), TooManyRenditions> {
         match self.shown.get(&tile).map(|tile| (tile.shows(), tile.will_show())) {
             Some((Some(shown), _)) if shown == rendition => self.change(tile, |tile| tile.next = None),
@@ -214,15 +214,15 @@ impl Tiles {
         handle
     }
 
-    /// Takes a tile away.
+    /// Removes a tile.
     pub(super) fn remove(&mut self, tile: u16) {
         self.shown.remove(&tile);
     }
 
-    /// What is heard next; pending while no tile waits.
+    /// The next update of a tile; pending while no tile waits.
     pub(super) fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<News> {
         while let Poll::Ready(Some(heard)) = Pin::new(&mut self.waiting).poll_next(cx) {
-            // An aborted wait gives its cursor up here.
+            // An aborted wait drops its cursor here.
             if let Some(news) = heard.ok().and_then(|heard| self.hear(heard)) {
                 return Poll::Ready(news);
             }
@@ -241,7 +241,8 @@ impl Tiles {
         Some(if heard.is_there { News::Picture(heard.tile) } else { News::End(heard.tile) })
     }
 
-    /// What a tile with news shows now: the newest picture of its channel, or `None` when that shows nothing any more.
+    /// What a tile with an update shows now: the newest picture of its channel, or `None` if the channel shows nothing
+    /// any more.
     pub(super) fn newest(&mut self, tile: u16) -> Option<Update> {
         let watch = self.shown.get_mut(&tile)?.watch.as_mut()?;
         let subscriber = watch.subscriber.as_mut()?;
@@ -252,7 +253,7 @@ impl Tiles {
         subscriber.current()
     }
 
-    /// Lets a tile wait for further news, having shown what it had at `now`.
+    /// Makes a tile wait for the next update, after it has shown the last one at `now`.
     pub(super) fn wait(&mut self, tile: u16, now: Instant) {
         let Some(shown) = self.shown.get_mut(&tile) else { return };
         let Some(watch) = &mut shown.watch else { return };
@@ -268,7 +269,7 @@ impl Tiles {
         });
     }
 
-    /// A tile's place among the viewers.
+    /// A tile's guard in the registry of viewers.
     pub(super) fn viewer(&mut self, tile: u16) -> Option<&mut Viewer> {
         self.shown.get_mut(&tile).map(|tile| &mut tile.viewer)
     }
@@ -279,8 +280,8 @@ impl Tiles {
     }
 }
 
-/// The least time between two pictures. A rendition that is made no more often than is asked for keeps the rate by itself;
-/// to pace its pictures once more would hold each back until the pace, which began at some other moment, lets it go.
+/// The least time between two pictures. A rendition whose rate is no higher than the requested one needs no pacing. To
+/// pace it again would hold back each picture, because the two schedules began at different moments.
 fn interval(fps: Option<f64>, rendition: Rendition) -> Duration {
     match (fps, rendition.fps()) {
         (Some(asked), Some(made)) if f64::from(made) <= asked => Duration::ZERO,

@@ -1,4 +1,4 @@
-//! The opening of a WebSocket (RFC 6455 §4.2): is this request one, and what is it answered?
+//! The opening handshake of a WebSocket (RFC 6455 §4.2).
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header};
@@ -9,13 +9,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::Refusal;
 
-/// The only version there is.
+/// The only version of the protocol.
 const VERSION: &str = "13";
 
-/// Bytes of the number that a client makes up.
+/// Bytes of the client's random key.
 const KEY_BYTES: usize = 16;
 
-/// The key of a request that opens a WebSocket, or the answer to one that does not.
+/// The key of a request that opens a WebSocket, or the refusal of any other request.
 pub(super) fn key(request: &Request<Body>) -> Result<&str, Box<Response>> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
@@ -38,7 +38,7 @@ pub(super) fn key(request: &Request<Body>) -> Result<&str, Box<Response>> {
     key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64, once"))
 }
 
-/// The answer that opens the WebSocket.
+/// The response that opens the WebSocket.
 pub(super) fn accepted(key: &str) -> Response {
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a header value");
@@ -49,27 +49,27 @@ pub(super) fn accepted(key: &str) -> Response {
     response
 }
 
-/// A refusal that tells what would be taken.
+/// A refusal that says what the server would accept.
 pub(super) fn refused(status: StatusCode, message: &str) -> Box<Response> {
     let mut response = Refusal { status, message: message.to_owned() }.into_response();
     let headers = response.headers_mut();
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
     if status == StatusCode::UPGRADE_REQUIRED {
-        // RFC 9110 §15.5.22 asks for it.
+        // RFC 9110 §15.5.22 requires it.
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     }
     Box::new(response)
 }
 
-/// Whether a header that is a list has `token`, in any case.
+/// Whether a list header contains `token`, in any case.
 pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     let values = headers.get_all(name);
     let texts = values.iter().filter_map(|value| value.to_str().ok());
     texts.flat_map(|text| text.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
 }
 
-/// The value of a header that is there once.
+/// The value of a header that occurs exactly once.
 fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -80,7 +80,7 @@ fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// The request and the answer of RFC 6455 §1.3.
+    /// The request and the response of RFC 6455 §1.3.
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 

@@ -1,7 +1,7 @@
-//! A request that becomes a WebSocket: its opening, and whose socket it is then.
+//! Turns a request into a WebSocket: the handshake, and the handover of the socket.
 //!
-//! The socket is taken by the request's [`Handover`], or by hyper's upgrade where there is none. What is said over it is
-//! the [`Client`]'s business. Whether a page of another site may connect must have been checked: browsers let any page try.
+//! The request's [`Handover`] gives the socket, or hyper's upgrade if there is none. A [`Client`] then serves the
+//! WebSocket. The caller must check first whether a page of another site may connect: browsers let any page try.
 
 mod handshake;
 mod socket;
@@ -24,20 +24,20 @@ pub use wire::Wire;
 
 use crate::{Handover, Peer, Taken};
 
-/// Who talks over the socket.
+/// Serves the WebSocket of one client.
 pub trait Client: Send + 'static {
-    /// Serves one client to its end over `stream`, from which `early` has been read already.
+    /// Serves one client to its end over `stream`; `early` are the bytes that were read before.
     fn serve<S>(self, stream: S, early: Bytes, peer: Option<IpAddr>) -> impl Future<Output = ()> + Send
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 }
 
-/// Whether the request asks for a WebSocket, well or badly.
+/// Whether the request asks for a WebSocket, valid or not.
 pub fn is_asked(headers: &HeaderMap) -> bool {
     handshake::has_token(headers, header::UPGRADE, "websocket")
 }
 
-/// Answers a request that is to become a WebSocket, and leaves its socket to `client`.
+/// Answers a request for a WebSocket, and hands its socket to `client`.
 pub fn open(mut request: Request, client: impl Client) -> Response {
     let accepted = match handshake::key(&request) {
         Ok(key) => handshake::accepted(key),

@@ -1,7 +1,8 @@
-//! A client's byte stream with a way past the WebSocket's buffer: pictures are written from where they are, uncopied.
+//! A client's byte stream with a path that bypasses the buffer of the WebSocket library: it sends pictures without a
+//! copy.
 //!
-//! While a picture is on its way out, whatever else is written waits behind it, so frames stay whole. Writes fail when the
-//! client has taken nothing for a while. What frames mean does not belong here.
+//! While a picture is being sent, all other writes wait behind it, so that frames stay whole. Writes fail when the
+//! client takes nothing for too long. The meaning of frames does not belong here.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -18,11 +19,11 @@ use super::speech::{MAX_MESSAGE_BYTES, MAX_MESSAGES};
 /// FIN and the opcode of a binary message (RFC 6455 §5.2).
 const WHOLE_BINARY: u8 = 0x82;
 
-/// Lengths from here on need two bytes more, and eight where two are too few.
+/// Lengths from here on need two more bytes, or eight if they do not fit into two.
 const LONG: u64 = 126;
 
-/// The most bytes that a client may send in a second: so many messages of the greatest length as may be sent, whatever
-/// pieces they come in.
+/// The most bytes that a client may send in a second: as many messages of the greatest length as are allowed, in pieces
+/// of any size.
 const MAX_READ_BYTES: u64 = MAX_MESSAGES as u64 * MAX_MESSAGE_BYTES as u64;
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -30,13 +31,13 @@ const READ_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Socket<S> {
     stream: S,
-    /// The rest of a picture that is being written: its frame's head, and its bytes.
+    /// The rest of the picture that is being sent: the head of its frame, and its bytes.
     head: Bytes,
     body: Bytes,
     write_timeout: Duration,
-    /// Running while a write waits.
+    /// Runs while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Bytes that were read since `counting_since`.
+    /// Bytes read since `counting_since`.
     read: u64,
     counting_since: Instant,
 }
@@ -47,8 +48,8 @@ impl<S> Socket<S> {
         Self { stream, head, body, write_timeout, deadline: None, read: 0, counting_since: Instant::now() }
     }
 
-    /// Lets a binary message of `head` and `body` be what is written next. To be called when nothing waits to be written,
-    /// neither here nor above; it leaves by flushing.
+    /// Makes a binary message of `head` and `body` the next bytes to send; flushing sends it. The caller must ensure
+    /// that no write is pending, neither here nor in the layer above.
     pub(super) fn put_picture(&mut self, head: &[u8], body: Bytes) {
         debug_assert!(self.head.is_empty() && self.body.is_empty(), "one picture at a time");
         let len = (head.len() + body.len()) as u64;
@@ -70,7 +71,7 @@ impl<S> Socket<S> {
         self.body = body;
     }
 
-    /// Fails once more was read within a second than may be.
+    /// Fails if the client sends more within a second than allowed.
     fn count(&mut self, bytes: u64) -> io::Result<()> {
         let now = Instant::now();
         if now >= self.counting_since + READ_INTERVAL {
@@ -80,7 +81,7 @@ impl<S> Socket<S> {
         if self.read > MAX_READ_BYTES { Err(io::ErrorKind::QuotaExceeded.into()) } else { Ok(()) }
     }
 
-    /// Fails once writes have waited for `write_timeout` in a row.
+    /// Fails once writes have waited for `write_timeout` without a break.
     fn bounded<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.deadline = None;
@@ -95,7 +96,7 @@ impl<S> Socket<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Socket<S> {
-    /// Writes what is left of the picture.
+    /// Sends the rest of the picture.
     fn poll_picture(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.head.has_remaining() || self.body.has_remaining() {
             let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
@@ -109,7 +110,7 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
             self.head.advance(of_head);
             self.body.advance(written - of_head);
         }
-        // An empty rest would still hold the whole picture.
+        // An empty slice would still keep the whole picture in memory.
         self.body = Bytes::new();
         Poll::Ready(Ok(()))
     }
@@ -196,7 +197,7 @@ mod tests {
         assert!(last.elapsed() == PATIENCE && start.elapsed() > PATIENCE * 9);
     }
 
-    /// Takes all, and remembers where each picture was.
+    /// Takes everything, and remembers the address of each picture's bytes.
     struct Kernel(Vec<*const u8>);
 
     impl AsyncWrite for Kernel {

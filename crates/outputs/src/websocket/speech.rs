@@ -1,25 +1,25 @@
-//! What a client says: not too long, not too much, and something now and then.
+//! Limits on what a client sends: no long messages, not too many, and no long silence.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The bound on a message from a client.
+/// The greatest length of a message from a client.
 pub const MAX_MESSAGE_BYTES: usize = 4096;
 
-/// Messages a second that a client may send.
+/// The most messages a second from a client.
 pub const MAX_MESSAGES: u32 = 1000;
 
-/// A client that is idle is asked so often whether it is there.
+/// The interval of pings.
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// After three pings without a word it is not.
+/// A client that does not answer three pings has gone.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// In which messages are counted.
+/// The time over which messages are counted.
 const FLOOD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// When a client was heard, and how often of late.
+/// When a client last sent something, and how much it sent lately.
 #[derive(Debug)]
 pub struct Speech {
     heard_at: Instant,
@@ -28,22 +28,22 @@ pub struct Speech {
     counting_since: Instant,
 }
 
-/// A client says more than anyone needs to say.
+/// A client sent more messages than allowed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Flood;
 
 impl Speech {
-    /// Of a client that comes at `now`.
+    /// For a client that connects at `now`.
     pub fn new(now: Instant) -> Self {
         Self { heard_at: now, messages: 0, counting_since: now }
     }
 
-    /// It said something.
+    /// The client sent something.
     pub fn hear(&mut self, now: Instant) {
         self.heard_at = now;
     }
 
-    /// A message of those that are counted came.
+    /// Counts a message against the limit.
     ///
     /// # Errors
     /// [`Flood`] for more than [`MAX_MESSAGES`] within a second.
@@ -55,7 +55,7 @@ impl Speech {
         if self.messages > MAX_MESSAGES { Err(Flood) } else { Ok(()) }
     }
 
-    /// When it is given up if nothing is heard of it.
+    /// When the client counts as gone unless it sends something.
     pub fn ends_at(&self) -> Instant {
         self.heard_at + SILENCE_TIMEOUT
     }

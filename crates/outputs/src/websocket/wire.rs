@@ -1,4 +1,4 @@
-//! A WebSocket towards one client: one thing is written at a time, and read meanwhile.
+//! The WebSocket of one client: writes one thing at a time, and reads meanwhile.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,18 +17,18 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::socket::Socket;
 use super::speech::MAX_MESSAGE_BYTES;
 
-/// How long a client may take to take its last words: less than the server waits for connections at its end.
+/// How long a client may take to receive the close frame: less than the server waits for connections at its end.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// How many bytes stand before a picture in its message.
+/// The bytes before a picture in its message.
 pub const HEAD_BYTES: usize = 16;
 
-/// A WebSocket towards one client, who may be sent pictures and may say as much as [`Speech`](super::Speech) bounds. Writes
-/// fail when the client has taken nothing for a while.
+/// The WebSocket of one client. Sends it pictures, and reads as much as [`Speech`](super::Speech) allows. Writes fail
+/// when the client takes nothing for too long.
 #[derive(Debug)]
 pub struct Wire<S> {
     ws: WebSocketStream<Socket<S>>,
-    /// A picture that goes when nothing else is being written.
+    /// A picture to send when nothing else is being written.
     picture: Option<([u8; HEAD_BYTES], Bytes)>,
     is_idle: bool,
 }
@@ -36,14 +36,14 @@ pub struct Wire<S> {
 /// What happened on the wire.
 #[derive(Debug)]
 pub enum Event {
-    /// What was begun has left: there is room for the next.
+    /// The current write is complete: there is room for the next.
     Flushed,
     /// The client sent a message.
     Received(Message),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// Over `stream`, from which `early` has been read already.
+    /// A WebSocket over `stream`; `early` are the bytes that were read before.
     pub async fn new(stream: S, early: &[u8], write_timeout: Duration) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(MAX_MESSAGE_BYTES)
@@ -56,27 +56,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self { ws, picture: None, is_idle: true }
     }
 
-    /// Whether nothing is being written.
+    /// Whether no write is in progress.
     pub fn is_idle(&self) -> bool {
         self.is_idle
     }
 
-    /// Begins to write a text or a ping; to be called when idle.
+    /// Starts to write a text or a ping. The caller must ensure that the wire is idle.
     ///
     /// # Errors
-    /// The connection has ended.
+    /// If the connection has ended.
     pub fn begin(&mut self, message: Message) -> Result<(), Error> {
         self.is_idle = false;
         Pin::new(&mut self.ws).start_send(message)
     }
 
-    /// Begins to write a picture; to be called when idle.
+    /// Starts to write a picture. The caller must ensure that the wire is idle.
     pub fn begin_picture(&mut self, head: [u8; HEAD_BYTES], jpeg: Bytes) {
         self.is_idle = false;
         self.picture = Some((head, jpeg));
     }
 
-    /// What happens next; nothing is received unless it `reads`. Cancel safe.
+    /// The next event; receives messages only if `reads`. Cancel safe.
     pub fn poll_event(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Result<Event, Error>> {
         if !self.is_idle && self.poll_written(cx)?.is_ready() {
             self.is_idle = true;
@@ -94,28 +94,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(Pin::new(&mut self.ws).poll_flush(cx))?;
         let Some((head, jpeg)) = self.picture.take() else { return Poll::Ready(Ok(())) };
-        // Nothing is left of a pong that went before: the picture cannot fall into the midst of another frame.
+        // The flush has sent any pong completely, so the picture cannot split another frame.
         self.ws.get_mut().put_picture(&head, jpeg);
         Pin::new(&mut self.ws).poll_flush(cx)
     }
 
-    /// Ends the connection: with a code and a reason where the client is to be told one.
+    /// Closes the connection, with a code and a reason if the client should get them.
     pub async fn close(mut self, told: Option<(u16, String)>) {
         let closing = async {
             if let Some((code, reason)) = told {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
                 Pin::new(&mut self.ws).start_send(Message::Close(Some(frame)))?;
             }
-            // The answer to the client's own last word too.
+            // This also sends the answer to the client's own close frame.
             poll_fn(|cx| Pin::new(&mut self.ws).poll_flush(cx)).await?;
             let socket = self.ws.get_mut();
             socket.shutdown().await?;
-            // Closing with unread bytes would reset the connection, and take the reason with it.
+            // Closing with unread bytes would reset the connection, and the client would lose the reason.
             let mut rest = [0; 1024];
             while socket.read(&mut rest).await? > 0 {}
             Ok::<_, Error>(())
         };
-        // A client that does not take its last words has gone, or will be cut off.
+        // A client that does not receive the close frame has left, or is cut off here.
         let _closed = timeout(CLOSING_TIMEOUT, closing).await;
     }
 }

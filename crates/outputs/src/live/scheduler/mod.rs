@@ -1,8 +1,9 @@
-//! Which tile's picture goes next over one connection, and when none may.
+//! Which tile's picture to send next over one connection, and when to send none.
 //!
-//! Time, messages and "this tile has something new" in; a turn, a number for a picture, or the end of patience out. A
-//! picture is sent when its tile's rate, its tile's window and the connection's budget of unacknowledged bytes allow it,
-//! so that what is on the screen is not old. Pictures, sockets and clocks do not belong here.
+//! Input: times, messages, and which tile has something new. Output: whose turn it is, the picture's sequence number,
+//! and the deadline for acknowledgements. The scheduler sends a picture when the tile's rate, the tile's window and the
+//! connection's budget of unacknowledged bytes allow it, so that the screen never shows old pictures. Pictures, sockets
+//! and clocks do not belong here.
 
 #[cfg(test)]
 mod tests;
@@ -17,62 +18,63 @@ use tokio::time::Instant;
 use super::throughput::Throughput;
 use tile::{Sent, Tile};
 
-/// How many tiles a connection may have.
+/// The most tiles of a connection.
 pub const MAX_TILES: usize = 256;
 
-/// How many pictures of a tile may be unacknowledged: one on its way while the one before is painted.
+/// The most unacknowledged pictures of a tile: one is on its way while the client paints the one before.
 pub const WINDOW: usize = 2;
 
-/// So many bytes may always be unacknowledged: what a link of 2 Mbit/s carries in a quarter of a second.
+/// The least budget of unacknowledged bytes: what a link of 2 Mbit/s carries in a quarter of a second.
 pub const LEAST_BUDGET_BYTES: u64 = 64 * 1024;
 
-/// The most, whatever a client's acknowledgements claim.
+/// The greatest budget, whatever the acknowledgements of a client suggest.
 const MOST_BUDGET_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How long a client may leave everything unacknowledged.
+/// How long a client may acknowledge nothing while pictures are on their way.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a tile's pictures follow each other.
+/// How fast, and with what share, a tile gets pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// The least time between two pictures.
     pub interval: Duration,
-    /// The tile's share of the turns, from 1; 0 pauses it.
+    /// The tile's share of the turns, 1 or more; 0 pauses it.
     pub priority: u8,
-    /// How long pictures may be on their way: the least of all tiles' counts for the connection.
+    /// The latency budget: how long pictures may be on their way. The smallest of all tiles counts for the connection.
     pub freshness: Duration,
 }
 
-/// A connection has [`MAX_TILES`] already.
+/// The connection has [`MAX_TILES`] already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyTiles;
 
-/// A picture was acknowledged that was not sent.
+/// The client acknowledged a picture that was not sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotSent;
 
-/// What an acknowledgement brought.
+/// The result of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// Pictures that are no longer on their way.
+    /// The number of pictures that are no longer on their way.
     pub pictures: usize,
-    /// When the picture that it names was captured; `None` for one that had been acknowledged before.
+    /// The capture time of the picture that the acknowledgement names; `None` if it had been acknowledged before.
     pub captured_at: Option<SystemTime>,
 }
 
-/// The tiles of one connection, and what of theirs is on its way.
+/// The tiles of one connection, and their pictures that are on their way.
 #[derive(Debug, Default)]
 pub struct Scheduler {
     tiles: BTreeMap<u16, Tile>,
-    /// How many pictures of each tile were sent. Kept for tiles that are gone, whose acknowledgements may still come.
+    /// The number of pictures sent for each tile. Kept after a tile is removed, because acknowledgements may still
+    /// arrive.
     counts: BTreeMap<u16, u64>,
     in_flight: usize,
     in_flight_bytes: u64,
     throughput: Throughput,
-    /// The start of the turn that was given last, in shares.
+    /// The start of the last turn, in shares.
     virtual_time: u64,
     turns: u64,
-    /// When the client was last expected to begin acknowledging: the last picture was out, or it did acknowledge.
+    /// The start of the client's time to acknowledge: the last picture was sent, or the last acknowledgement arrived.
     patient_since: Option<Instant>,
 }
 
@@ -82,10 +84,10 @@ impl Scheduler {
         Self::default()
     }
 
-    /// Adds a tile, or gives one that is there another pace.
+    /// Adds a tile, or sets another pace for an existing one.
     ///
     /// # Errors
-    /// [`TooManyTiles`] for a new one beyond [`MAX_TILES`].
+    /// [`TooManyTiles`] for a new tile beyond [`MAX_TILES`].
     pub fn subscribe(&mut self, tile: u16, pace: Pace) -> Result<(), TooManyTiles> {
         if let Some(known) = self.tiles.get_mut(&tile) {
             known.pace = pace;
@@ -98,7 +100,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Takes a tile away; what is on its way for it counts no longer. Whether it was there.
+    /// Removes a tile; its pictures on their way do not count any more. Returns whether the tile existed.
     pub fn unsubscribe(&mut self, tile: u16) -> bool {
         let Some(gone) = self.tiles.remove(&tile) else { return false };
         self.in_flight_bytes -= gone.in_flight_bytes();
@@ -106,7 +108,7 @@ impl Scheduler {
         true
     }
 
-    /// `tile` has a picture that it has not sent.
+    /// `tile` has a new picture.
     pub fn announce(&mut self, tile: u16) {
         if let Some(known) = self.tiles.get_mut(&tile) {
             known.announce(self.virtual_time);
@@ -120,9 +122,9 @@ impl Scheduler {
         }
     }
 
-    /// Whose turn it is at `now`: of those that have something new and may send, the one that has had least of its share;
-    /// among equals the one of higher priority, then the one whose last turn is longest ago. So each tile's part of a link
-    /// that cannot carry all is in proportion to its priority, and none waits for ever.
+    /// The tile that sends next at `now`: of those that have something new and may send, the one that has used the
+    /// least of its share. Among equals, the one of higher priority; then the one whose last turn is longest ago. So on
+    /// a link that cannot carry everything, each tile's part is in proportion to its priority, and none waits for ever.
     pub fn turn(&self, now: Instant) -> Option<u16> {
         let may_send = self.tiles.iter().filter(|(_, tile)| tile.may_send());
         may_send
@@ -131,15 +133,15 @@ impl Scheduler {
             .map(|(number, _)| *number)
     }
 
-    /// Sends a picture of `tile`, whose turn it is: its number, from 1, or `None` when it must wait until something is
-    /// acknowledged.
+    /// Sends a picture of `tile`, whose turn it is. Returns the picture's sequence number, from 1; or `None` if it must
+    /// wait for an acknowledgement.
     ///
     /// # Panics
-    /// When there is no such tile.
+    /// If there is no such tile.
     pub fn send(&mut self, tile: u16, bytes: u64, captured_at: SystemTime, now: Instant) -> Option<u32> {
         let budget = self.budget_bytes();
         let (is_alone, after) = (self.in_flight == 0, self.in_flight_bytes.saturating_add(bytes));
-        // A picture that is larger than the budget goes when nothing else is on its way.
+        // A picture larger than the budget may go when nothing else is on its way.
         if !is_alone && after > budget {
             return None;
         }
@@ -157,15 +159,15 @@ impl Scheduler {
         Some(on_the_wire(*count))
     }
 
-    /// The last picture has left the program at `now`: the client is to acknowledge it from now on.
+    /// The last picture was sent completely at `now`: the client's time to acknowledge starts again.
     pub fn left(&mut self, now: Instant) {
         self.patient_since = Some(now);
     }
 
-    /// The client has painted picture `sequence` of `tile`, and what came before it.
+    /// The client has painted picture `sequence` of `tile`, and with it all before.
     ///
     /// # Errors
-    /// [`NotSent`] for one that has not been sent over this connection.
+    /// [`NotSent`] for a picture that was not sent over this connection.
     pub fn acknowledge(&mut self, tile: u16, sequence: u32, now: Instant) -> Result<Acknowledged, NotSent> {
         let sent = self.counts.get(&tile).copied().unwrap_or_default();
         let back = u64::from(on_the_wire(sent).wrapping_sub(sequence));
@@ -182,19 +184,19 @@ impl Scheduler {
         Ok(Acknowledged { pictures: covered.len(), captured_at: Some(last.captured_at) })
     }
 
-    /// When the client's time to acknowledge is over, if something is on its way.
+    /// The deadline for an acknowledgement; `None` if nothing is on its way.
     pub fn patience_ends(&self) -> Option<Instant> {
         self.patient_since.filter(|_| self.in_flight > 0).map(|since| since + ACK_TIMEOUT)
     }
 
-    /// The first time after `now` at which a tile's rate lets it send; acknowledgements and announcements come by
-    /// themselves.
+    /// The first time after `now` at which a tile's rate lets it send. Does not cover acknowledgements and
+    /// announcements, which cause a new look themselves.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let waiting = self.tiles.values().filter(|tile| tile.may_send());
         waiting.filter_map(Tile::due_at).filter(|due| *due > now).min()
     }
 
-    /// Bytes on their way, of all tiles.
+    /// Bytes on their way, over all tiles.
     pub fn in_flight_bytes(&self) -> u64 {
         self.in_flight_bytes
     }
@@ -204,12 +206,12 @@ impl Scheduler {
         self.tiles.get(&tile).map(Tile::in_flight_bytes).unwrap_or_default()
     }
 
-    /// Bytes a second from the server to the screen; `None` before anything was acknowledged.
+    /// Bytes a second from the server to the screen; `None` before the first acknowledgement.
     pub fn bytes_per_second(&self) -> Option<u64> {
         self.throughput.bytes_per_second()
     }
 
-    /// How many bytes may be on their way at once.
+    /// The most bytes that may be on their way at once.
     pub fn budget_bytes(&self) -> u64 {
         let freshness = self.tiles.values().map(|tile| tile.pace.freshness).min().unwrap_or_default();
         let rate = self.throughput.bytes_per_second().unwrap_or_default();
@@ -217,13 +219,13 @@ impl Scheduler {
         (bytes as u64).clamp(LEAST_BUDGET_BYTES, MOST_BUDGET_BYTES)
     }
 
-    /// How many tiles there are.
+    /// The number of tiles.
     pub fn tiles(&self) -> usize {
         self.tiles.len()
     }
 }
 
-/// A picture's number as clients see it: after four thousand million it begins again at 0.
+/// A picture's sequence number for clients: it wraps to 0 after 4294967295.
 fn on_the_wire(count: u64) -> u32 {
     count as u32
 }

@@ -1,4 +1,4 @@
-//! The scheduler by hand: what is sent when, by a clock that moves on demand.
+//! The scheduler alone, on a clock that the test drives.
 
 use super::*;
 
@@ -11,7 +11,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// One with these tiles.
+    /// A connection with these tiles.
     fn with(tiles: &[(u16, Pace)]) -> Self {
         let mut connection = Self { scheduler: Scheduler::new(), now: Instant::now() };
         for (tile, pace) in tiles {
@@ -24,7 +24,7 @@ impl Connection {
         self.now += time;
     }
 
-    /// Sends a picture of the tile whose turn it is: the tile, and the picture's number.
+    /// Sends a picture of the tile whose turn it is; returns the tile and the picture's sequence number.
     fn send(&mut self, bytes: u64) -> Option<(u16, u32)> {
         let tile = self.scheduler.turn(self.now)?;
         let sequence = self.scheduler.send(tile, bytes, SystemTime::UNIX_EPOCH, self.now)?;
@@ -67,7 +67,7 @@ fn what_was_not_sent_cannot_be_acknowledged_and_what_was_can_at_any_time() {
     for (tile, sequence) in [(5, 0), (5, 2), (5, u32::MAX), (6, 0), (6, 1)] {
         assert_eq!(connection.scheduler.acknowledge(tile, sequence, connection.now), Err(NotSent));
     }
-    // The tile is gone, and its acknowledgement was on its way.
+    // The tile was removed while its acknowledgement was on its way.
     assert!(connection.scheduler.unsubscribe(5));
     assert_eq!(connection.scheduler.in_flight_bytes(), 0);
     connection.ack((5, 1));
@@ -108,7 +108,7 @@ fn no_more_is_on_its_way_than_the_link_carries_in_the_time_of_freshness() {
         connection.ack(outstanding.remove(0));
     }
     assert_eq!(most, LEAST_BUDGET_BYTES / picture * picture, "the least budget, which is more than 25 KB");
-    // The link becomes faster: 5 MB/s, of which a quarter of a second is 1.25 MB.
+    // The link becomes faster: 5 MB/s; a quarter of a second carries 1.25 MB.
     for _ in 0..5000 {
         connection.announce(0..100);
         while let Some(sent) = connection.send(picture) {
@@ -152,7 +152,7 @@ fn a_link_for_one_is_shared_by_priority_and_none_starves() {
     let mut counts = [0; 4];
     let mut order = Vec::new();
     for _ in 0..500 {
-        // All have something new all the time, and one picture fills the link.
+        // Each tile always has something new, and one picture fills the link.
         connection.announce(0..4);
         let sent = connection.send(1 << 20).unwrap();
         assert_eq!(connection.send(1 << 20), None);
@@ -220,7 +220,7 @@ fn the_next_time_is_that_of_the_tile_that_waits_for_its_rate() {
     assert_eq!(connection.scheduler.next_due(connection.now), None, "nothing is new");
     connection.announce([0]);
     assert_eq!(connection.scheduler.next_due(connection.now), Some(connection.now + interval));
-    // A faster pace counts from the last picture on.
+    // A faster pace counts from the last picture.
     connection.scheduler.subscribe(0, FAST).unwrap();
     assert_eq!(connection.scheduler.turn(connection.now), Some(0));
     connection.scheduler.withdraw(0);
@@ -242,7 +242,7 @@ fn patience_ends_when_nothing_is_acknowledged_and_only_then() {
     assert_eq!(connection.scheduler.patience_ends(), Some(connection.now + ACK_TIMEOUT));
     connection.ack(last);
     assert_eq!(connection.scheduler.patience_ends(), None);
-    // The next one has its own time.
+    // The next picture gets its own deadline.
     connection.wait(ACK_TIMEOUT * 100);
     connection.announce([0]);
     connection.send(SMALL).unwrap();

@@ -1,4 +1,4 @@
-//! One tile: its pace, its place among the others, and its pictures on their way.
+//! One tile: its pace, its place in the order of turns, and its pictures on their way.
 
 use std::collections::VecDeque;
 use std::time::SystemTime;
@@ -8,20 +8,20 @@ use tokio::time::Instant;
 use super::{Pace, WINDOW};
 use crate::live::throughput::Mark;
 
-/// What a turn costs a tile of priority 1; higher ones pay less. A number that all of 1 to 10 divide.
+/// The cost of a turn for a tile of priority 1; higher priorities pay less. Divisible by each of 1 to 10.
 const SHARE: u64 = 2520;
 
 /// One tile.
 #[derive(Debug)]
 pub(super) struct Tile {
     pub(super) pace: Pace,
-    /// When the last picture was due; later where the tile was idle.
+    /// When the last picture was due; later if the tile was idle.
     scheduled_at: Option<Instant>,
-    /// Whether there is a picture that was not sent.
+    /// Whether the tile has a picture that was not sent.
     pub(super) is_ready: bool,
-    /// Where the turn that it waits for begins, in shares.
+    /// The start of the next turn, in shares.
     pub(super) start: u64,
-    /// Where the turn that it had ends.
+    /// The end of the last turn, in shares.
     finish: u64,
     pub(super) last_turn: u64,
     pub(super) outstanding: VecDeque<Sent>,
@@ -30,7 +30,7 @@ pub(super) struct Tile {
 /// A picture on its way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
-    /// Its number in its tile.
+    /// The picture's number in its tile.
     pub(super) count: u64,
     pub(super) bytes: u64,
     pub(super) captured_at: SystemTime,
@@ -38,7 +38,7 @@ pub(super) struct Sent {
 }
 
 impl Tile {
-    /// One that has nothing to show yet, and no claim on turns that were given before `virtual_time`.
+    /// A tile that has nothing to show yet, and no claim on turns before `virtual_time`.
     pub(super) fn new(pace: Pace, virtual_time: u64) -> Self {
         Self {
             pace,
@@ -54,17 +54,17 @@ impl Tile {
     pub(super) fn announce(&mut self, virtual_time: u64) {
         if !self.is_ready {
             self.is_ready = true;
-            // Turns that it did not want are not saved up.
+            // A tile does not save up turns that it did not use.
             self.start = self.finish.max(virtual_time);
         }
     }
 
-    /// Whether it has something to send and may, once it is due.
+    /// Whether the tile has something to send and may send it, once it is due.
     pub(super) fn may_send(&self) -> bool {
         self.is_ready && self.pace.priority > 0 && self.outstanding.len() < WINDOW
     }
 
-    /// When the next picture is due, on a schedule that does not drift; `None` before the first one.
+    /// When the next picture is due; `None` before the first one. The schedule does not drift.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.scheduled_at.map(|scheduled_at| scheduled_at + self.pace.interval)
     }
@@ -80,7 +80,7 @@ impl Tile {
         self.outstanding.push_back(sent);
     }
 
-    /// Takes picture `count` and those before it off the way.
+    /// Removes picture `count` and those before it from the pictures on their way.
     pub(super) fn acknowledge(&mut self, count: u64) -> Vec<Sent> {
         let covered = self.outstanding.iter().take_while(|sent| sent.count <= count).count();
         self.outstanding.drain(..covered).collect()

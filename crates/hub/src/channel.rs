@@ -221,7 +221,7 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// This subscriber with `holder`, which counts it for an address.
+    /// This subscriber, counted for the address of the holder.
     pub(crate) fn held_by(mut self, holder: Option<Holder>) -> Self {
         self._holder = holder;
         self

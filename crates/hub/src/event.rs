@@ -162,7 +162,7 @@ impl Events {
 #[derive(Debug)]
 pub struct EventReader(broadcast::Receiver<Event>);
 
-/// The next thing in an [`EventReader`].
+/// What an [`EventReader`] returns next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// An event.

@@ -447,7 +447,7 @@ impl Shared {
         self.tell(newest);
     }
 
-    /// The first `count` events of the queue are in the index; `displaced` were evicted for them.
+    /// The first `count` events of the queue are in the index, which removed those of `displaced` to make room.
     fn written(&self, count: usize, displaced: Displaced) {
         let mut state = self.lock();
         state.written(count);

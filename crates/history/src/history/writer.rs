@@ -41,7 +41,7 @@ enum Written {
 }
 
 /// Writes the queue until the history is closed and the queue is empty or cannot be written. Moves events from memory
-/// `home` as soon as that is possible.
+/// to their database as soon as that is possible.
 pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Option<Home>) {
     let mut upkeep_at_ms = shared.clock.now().boot_ms;
     loop {

@@ -73,7 +73,7 @@ impl Retention {
         Surplus { marks, any: surplus - marks }
     }
 
-    /// Whether there may be more after `gone` removals: the last step removed as many as it may.
+    /// Whether there may be more to remove: yes, if `gone` is as many as one step may remove.
     pub(super) fn has_more(gone: i64) -> bool {
         gone >= PRUNE_ROWS
     }

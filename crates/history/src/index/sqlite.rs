@@ -297,7 +297,7 @@ fn connect(path: &Path, is_reader: bool) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Bounds the memory of a connection. Also stops it from creating temporary files: the disk may have no room for them.
+/// Bounds the memory of a connection. Also stops it from creating temporary files: no folder may be writable.
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};"))
 }

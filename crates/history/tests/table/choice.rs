@@ -1,4 +1,4 @@
-//! Which format and coding a request gets.
+//! Which format and content encoding a request gets.
 
 use framecast_history::table::{Coding, Format};
 

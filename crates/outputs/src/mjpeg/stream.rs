@@ -147,7 +147,7 @@ impl Stream {
         part
     }
 
-    /// Changes to a smaller or larger size if the client requested that and the link calls for it. `bytes_per_second`
+    /// Switches to a smaller or larger size if the client requested that and the link calls for it. `bytes_per_second`
     /// is what the link carries if it cannot carry all pictures. True if the stream has changed to another channel.
     pub(crate) fn adapt(&mut self, now: Instant, bytes_per_second: Option<u64>) -> bool {
         let Some(Adapt { ask, packers, ladder: Some(ladder), coming }) = self.adapt.as_deref_mut() else {

@@ -1,4 +1,4 @@
-//! Refused viewers: counted, and reported at most once a minute for each camera and limit.
+//! Viewers that a limit refused: counted, and reported at most once a minute for each camera and limit.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

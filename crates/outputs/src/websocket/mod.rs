@@ -37,7 +37,7 @@ pub fn is_asked(headers: &HeaderMap) -> bool {
     handshake::has_token(headers, header::UPGRADE, "websocket")
 }
 
-/// Answers a request for a WebSocket, and hands its socket to `client`.
+/// Answers a request for a WebSocket, and hands its socket to a [`Client`].
 pub fn open(mut request: Request, client: impl Client) -> Response {
     let accepted = match handshake::key(&request) {
         Ok(key) => handshake::accepted(key),

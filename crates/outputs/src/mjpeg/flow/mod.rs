@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// How often to sample a viewer that keeps up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// When the next picture goes, a part of 1/`LEAD` of `freshness` may still be on its way.
+/// When the next picture goes, one part in this many of `freshness` may still be on its way.
 const LEAD: u32 = 8;
 
 /// How often to sample a viewer that is held: the kernel does not report when a reader has read.

@@ -20,9 +20,9 @@ const FIXED_BYTES: usize = 320;
 pub struct Entry {
     /// Grows from event to event, with gaps; no two events ever get the same id.
     pub id: i64,
-    /// When it happened: milliseconds since 1970, UTC.
+    /// The time of the event: milliseconds since 1970, UTC.
     pub at_ms: i64,
-    /// What kind of thing it was.
+    /// The kind of event.
     pub kind: EventKind,
     /// The camera's name; `None` for the server itself.
     pub camera: Option<String>,
@@ -82,7 +82,7 @@ impl Entry {
 }
 
 impl EntryRef<'_> {
-    /// Its position in the order of time.
+    /// The event's position in the order of time.
     pub fn key(&self) -> Key {
         Key { at_ms: self.at_ms, id: self.id }
     }

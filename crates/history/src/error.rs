@@ -71,7 +71,7 @@ pub enum Error {
     Encoding {
         /// The database's address, without a password.
         place: String,
-        /// Its encoding.
+        /// The database's encoding.
         encoding: String,
     },
     /// PostgreSQL failed, or cannot be reached.

@@ -34,7 +34,7 @@ const PAGE_BYTES: usize = 128 << 10;
 pub struct Row<'a> {
     /// The event.
     pub entry: EntryRef<'a>,
-    /// Its time in RFC 3339.
+    /// The event's time in RFC 3339.
     pub at: &'a str,
 }
 

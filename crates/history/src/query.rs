@@ -59,7 +59,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Its name, as in a URL.
+    /// The order's name, as in a URL.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Newest => "newest",
@@ -102,11 +102,11 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name}={}: {problem}", shown(.value))]
 pub struct BadParameter {
-    /// Its name.
+    /// The parameter's name.
     pub name: String,
-    /// Its value.
+    /// The parameter's value.
     pub value: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong with the value, and what would be right.
     pub problem: String,
 }
 

@@ -30,7 +30,7 @@ pub enum Delivery {
 pub struct Update {
     /// The picture.
     pub frame: Frame,
-    /// Whether it is a slate: a drawn picture that says why there is none of the camera.
+    /// Whether the picture is a slate: a drawn picture that says why there is none of the camera.
     pub is_notice: bool,
     /// Grows with each update of the channel. All subscribers get the same number with the same update.
     pub sequence: u64,
@@ -342,7 +342,7 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// Whether it is at the channel that `subscriber` reads.
+    /// Whether the registration is at the channel that `subscriber` reads.
     pub fn is_of(&self, subscriber: &Subscriber) -> bool {
         Arc::ptr_eq(&self.shared, &subscriber.shared)
     }

@@ -61,7 +61,7 @@ impl EventKind {
         Self::Denied,
     ];
 
-    /// Its name, as in the API and in the index.
+    /// The kind's name, as in the API and in the index.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Started => "started",
@@ -95,9 +95,9 @@ impl fmt::Display for EventKind {
 /// Something that happened to a camera or the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When it happened, by the wall clock.
+    /// The time of the event, by the wall clock.
     pub at: SystemTime,
-    /// What kind of thing it was.
+    /// The kind of event.
     pub kind: EventKind,
     /// The camera's name; `None` for the server itself.
     pub camera: Option<String>,

@@ -78,7 +78,7 @@ impl Rendition {
         self.width_px.is_some() || self.height_px.is_some() || self.quality.is_some()
     }
 
-    /// Whether it changes nothing: the camera's own pictures.
+    /// Whether the rendition changes nothing: the camera's own pictures.
     pub fn is_original(&self) -> bool {
         *self == Self::default()
     }

@@ -126,7 +126,7 @@ impl Expiry {
 
     /// Counts `count` events that were removed for their age.
     pub(super) fn took(&mut self, now: Now, count: u64) {
-        // They stay in the count for a whole hour after the end of their minute.
+        // The events stay in the count for a whole hour after the end of their minute.
         let until_ms = now.boot_ms.saturating_add(MINUTE_MS - now.boot_ms.rem_euclid(MINUTE_MS));
         match self.gone.back_mut() {
             Some((last_ms, gone)) if *last_ms == until_ms => *gone += count,

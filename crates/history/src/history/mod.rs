@@ -41,7 +41,7 @@ pub(crate) const QUEUE: usize = 10_000;
 /// The most bytes of these events.
 const QUEUE_BYTES: usize = 8 << 20;
 
-/// The most waiting events, and their bytes, with which a new mark is still accepted.
+/// The queue accepts marks only below this number of events, and of bytes.
 const MARKS: usize = QUEUE / 4 * 3;
 const MARKS_BYTES: usize = QUEUE_BYTES / 4 * 3;
 

@@ -29,7 +29,7 @@ pub(super) struct State {
     /// The bytes of the events of `recent`, and of the last `waiting` of them.
     pub(super) recent_bytes: usize,
     pub(super) waiting_bytes: usize,
-    /// The number of events in memory that belong into the database.
+    /// The number of events in memory that belong in the database.
     pub(super) homeless: u64,
     pub(super) is_homeless: bool,
     /// All events in memory up to this id are in the database too.

@@ -20,7 +20,8 @@ pub(super) struct Upkeep {
     max_rows: Option<u64>,
     expiry: Expiry,
     untold: Untold,
-    /// Held while shifts are being applied, so that new tables wait; and the number of events moved so far.
+    /// The change in progress while shifts are being applied, which new tables wait for; and the number of events moved
+    /// so far.
     change: Option<Change>,
     moved: u64,
 }

@@ -3,14 +3,14 @@
 /// The most events to remove in one go, so that writes never wait long for it.
 const PRUNE_ROWS: i64 = 5_000;
 
-/// At most one of this many events may be removed for age in an hour.
+/// At most this fraction (1/n) of all events may be removed for age in an hour.
 const AGED_PART: i64 = 20;
 
-/// This many may be removed in an hour, even if there are few.
+/// This many events may be removed for age in an hour, even if they are more than that fraction.
 const AGED_ROWS: i64 = 1_000;
 
-/// Marks beyond one in this many of the allowed rows are removed first, so that a program that sets marks cannot push
-/// out the events of the cameras.
+/// When there are too many rows, marks beyond this fraction (1/n) of the allowed rows are removed first. So a program
+/// that sets marks cannot push out the events of the cameras.
 const MARKS_PART: i64 = 10;
 
 /// Which events to remove.

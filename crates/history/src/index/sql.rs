@@ -64,7 +64,7 @@ pub(super) fn oldest(mark: char) -> String {
     format!("SELECT at, id, kind FROM events ORDER BY at, id LIMIT {mark}1")
 }
 
-/// The last of the first events within a range of ids. Parameters: the first and last id, the most rows.
+/// The last event of the first ones within a range of ids, up to a limit. Parameters: the first and last id, the limit.
 pub(super) fn shifted(mark: char) -> String {
     format!(
         "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN {mark}1 AND {mark}2 ORDER BY id LIMIT {mark}3) AS chosen"

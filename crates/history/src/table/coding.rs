@@ -38,8 +38,8 @@ impl Coding {
         }
     }
 
-    /// Its qvalue in `list`: by its name, else by `*`. A content encoding that the list does not name counts as
-    /// refused. [`Self::Identity`] counts as accepted, after all others, unless the list refuses it.
+    /// This content encoding's qvalue in `list`: by its name, else by `*`. A content encoding that the list does not
+    /// name counts as refused. [`Self::Identity`] counts as accepted, after all others, unless the list refuses it.
     fn weight(self, list: &str) -> u16 {
         let of = |names: &[&str]| {
             let named = |name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));

@@ -45,11 +45,11 @@ use viewer::Viewer;
 /// How streams are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// When nothing new has come for this long, the stream sends the last picture again. So a browser that shows a part
-    /// only when more follows shows it, and a dead connection is noticed.
+    /// When nothing new has come for this long, the stream sends the last picture again. A browser that shows a part
+    /// only when more data follows then shows it, and a dead connection is noticed.
     pub resend_after: Duration,
-    /// How long a viewer may take nothing of what was sent to it. A connection that was not handed over is closed by
-    /// its server; there, this value only tells a viewer that stalled from one that left.
+    /// How long a viewer may take none of the bytes that were sent to it. If a connection was not handed over, its
+    /// server closes it; there, this value only tells a viewer that stalled from one that left.
     pub write_timeout: Duration,
     /// The number of threads that write to handed-over connections; `None` for one per core.
     pub writers: Option<NonZeroUsize>,

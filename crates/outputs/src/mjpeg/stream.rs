@@ -34,7 +34,7 @@ pub(crate) struct Stream {
     /// numbers again.
     packer: Arc<Packer>,
     subscriber: Subscriber,
-    /// Its guard in the registry of viewers, and what is known about it.
+    /// The stream's guard in the registry of viewers, and its statistics.
     place: viewers::Viewer,
     framing: Framing,
     pace: Pace,
@@ -202,7 +202,7 @@ impl Stream {
         self.place.ends(ending);
     }
 
-    /// Its guard in the registry of viewers.
+    /// The stream's guard in the registry of viewers.
     pub(crate) fn place(&mut self) -> &mut viewers::Viewer {
         &mut self.place
     }

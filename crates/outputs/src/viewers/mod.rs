@@ -175,7 +175,7 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    /// Its statistics, for the API; they end with the viewer.
+    /// The viewer's statistics, for the API; they end with the viewer.
     pub fn record(&self) -> &Arc<Record> {
         &self.record
     }

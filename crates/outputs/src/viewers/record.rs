@@ -82,7 +82,7 @@ impl Record {
         }
     }
 
-    /// Its number, unique among the server's viewers.
+    /// The viewer's number, unique on the server.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -92,17 +92,17 @@ impl Record {
         &self.feed
     }
 
-    /// Its address; `None` over a UNIX socket.
+    /// The viewer's address; `None` over a UNIX socket.
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer
     }
 
-    /// How pictures go to it.
+    /// How the server sends pictures to the viewer.
     pub fn via(&self) -> Via {
         self.via
     }
 
-    /// When it connected.
+    /// When the viewer connected.
     pub fn since(&self) -> SystemTime {
         self.since
     }
@@ -137,7 +137,7 @@ impl Record {
         self.figures.painted(age);
     }
 
-    /// Its stream ended.
+    /// Records how the stream ended.
     pub(super) fn ended(&self, ending: Ending) {
         self.figures.ended(ending);
     }

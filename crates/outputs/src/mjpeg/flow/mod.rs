@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// How often to sample a viewer that keeps up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// When the next picture goes, one part in this many of `freshness` may still be on its way.
+/// When the next picture goes, at most this fraction (1/n) of `freshness` may still be on its way.
 const LEAD: u32 = 8;
 
 /// How often to sample a viewer that is held: the kernel does not report when a reader has read.
@@ -26,17 +26,17 @@ const LATE: Duration = Duration::from_millis(50);
 /// The longest that a picture is held once everything before it is acknowledged: the estimate may be wrong.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// From this time on, the bytes taken of one picture allow an estimate.
+/// The bytes taken of a picture allow an estimate once this time has passed.
 const SETTLED: Duration = Duration::from_millis(20);
 
-/// The least time over which speed is measured, and the time whose measurement weighs as much as all before it.
+/// The least time of a speed measurement, and the length at which a measurement weighs as much as all before it.
 const SPAN: Duration = Duration::from_millis(60);
 const MEMORY: Duration = Duration::from_millis(250);
 
 /// A viewer keeps up again after this many pictures in a row that did not have to wait.
 const SMOOTH: u32 = 16;
 
-/// One of this many pictures is a probe: it waits until the reader should have taken everything. If some bytes then
+/// The interval of probes, in pictures. A probe waits until the reader should have taken everything. If some bytes then
 /// still seem unread, the reader's buffer has shrunk.
 const PROBE_EVERY: u32 = 8;
 
@@ -63,7 +63,7 @@ pub(crate) enum Gate {
     Stalled(Duration),
 }
 
-/// How fast one viewer takes what it is sent.
+/// An estimate of how fast one viewer takes its pictures.
 #[derive(Debug)]
 pub(crate) struct Flow {
     /// The data that may still be on its way when the next picture goes, as time.

@@ -7,7 +7,7 @@ const PICTURE: u64 = 76_000;
 /// The most bytes that wait unsent in the sender's kernel.
 const UNSENT: f64 = 300_000.0;
 
-/// What both kernels buffer, and how fast it moves.
+/// What both kernels buffer, and how fast the bytes move.
 struct Path {
     now: Instant,
     /// Bytes a second that the link carries and that the reader reads.

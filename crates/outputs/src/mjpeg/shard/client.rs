@@ -45,16 +45,16 @@ pub(super) struct Client {
     /// The viewer gets no next picture before this time.
     held_until: Option<Instant>,
     _seat: super::Seat,
-    /// Its permit among the server's connections.
+    /// The viewer's permit among the server's connections.
     _place: Place,
 }
 
 /// The result of a viewer's turn.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Its next turn is when something is published, when there is room, or at this time.
+    /// The viewer's next turn is when something is published, when there is room, or at this time.
     Until(Option<Instant>),
-    /// It has left, or it was sent everything.
+    /// The viewer has left, or it was sent everything.
     Gone,
 }
 
@@ -187,7 +187,7 @@ impl Client {
         self.flow.gate(now)
     }
 
-    /// Until when a viewer may leave the rest of a part untaken, or its end if that time is over.
+    /// The deadline for the rest of a part, or the viewer's end if the deadline has passed.
     fn stalled(&mut self, now: Instant, write_timeout: Duration) -> Turn {
         let stalls_at = self.taken_at + write_timeout;
         let lasts_until = self.begun_at + write_timeout.saturating_mul(PART_TIMEOUTS);

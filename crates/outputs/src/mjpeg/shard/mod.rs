@@ -34,7 +34,7 @@ pub(super) struct Join {
 /// What all writers need to know.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
-    /// How long a viewer may take nothing of what was sent to it.
+    /// How long a viewer may take none of the bytes that were sent to it.
     pub(super) write_timeout: Duration,
     /// Ends all streams.
     pub(super) shutdown: CancellationToken,
@@ -72,7 +72,7 @@ impl Shards {
     /// # Errors
     /// If no writer could be started; the viewer's connection is closed.
     pub(super) fn join(&self, mut stream: Stream, taken: Taken) -> io::Result<()> {
-        // Until a writer has it, the stream cannot end because of the client.
+        // Until a writer has the stream, it cannot end because of the client.
         stream.ends(Ending::Failed);
         let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         // A writer that has died serves nobody any more.

@@ -1,7 +1,7 @@
-//! URLs of servers: what the drivers share that read them.
+//! Parsing of server URLs, shared by the drivers that connect to a server.
 //!
-//! Path and query belong to the server and are sent as they are; options of our own stand in the fragment. Text in, parts
-//! out; nothing is looked up or opened.
+//! Path and query belong to the server and are sent unchanged; Framecast's own options stand in the fragment. Text in,
+//! parts out; nothing here resolves a name or opens a connection.
 
 use std::time::Duration;
 
@@ -9,10 +9,11 @@ use url::Url;
 
 use crate::{Error, SourceUrl, meant};
 
-/// Reads `source` as the URL of a server.
+/// Parses `source` as the URL of a server.
 ///
 /// # Errors
-/// [`Error::BadUrl`] says how to write it, also what browsers forgive in silence and servers then do not find.
+/// [`Error::BadUrl`] says how to write it. It also reports mistakes that browsers silently repair and that servers then
+/// fail to find.
 pub(crate) fn parse(source: &SourceUrl) -> Result<Url, Error> {
     check(source)?;
     let scheme = source.scheme();
@@ -54,16 +55,16 @@ fn check(source: &SourceUrl) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether a part of a password may stand where host and path are: in `me:12/s3cret@cam`, which reads as host and port,
-/// and in `me:pass@w/ord@cam`, which reads as host `w`.
+/// Whether host and path may contain a part of a password: in `me:12/s3cret@cam`, which parses as host and port, and in
+/// `me:pass@w/ord@cam`, which parses as host `w`.
 fn has_cut_password(address: &str) -> bool {
     let end = address.find(['/', '?', '#', '\\']).unwrap_or(address.len());
     let (authority, rest) = address.split_at(end);
     authority.contains(':') && rest.contains('@')
 }
 
-/// The frame interval by the rate in the query, if it is one that we can keep: the query is the server's, so anything
-/// may stand there.
+/// The frame interval from the rate in the query, if that rate is within our limits. The query belongs to the server,
+/// so it may hold anything.
 pub(crate) fn frame_interval(url: &Url) -> Option<Duration> {
     let (_, value) = url.query_pairs().filter(|(name, _)| name == "fps").last()?;
     let fps = value.parse::<f64>().ok().filter(|fps| (0.001..=1000.0).contains(fps))?;

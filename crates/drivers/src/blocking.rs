@@ -1,7 +1,8 @@
-//! Devices and code that block, made into a [`Source`]: a named thread, a bounded channel, joined on drop.
+//! Makes a [`Source`] of devices and code that block: a named thread and a bounded channel; dropping the source joins
+//! the thread.
 //!
-//! The channel holds one frame: a reader that is behind makes the thread wait, so a thread that must not wait for
-//! its reader (a device that overruns) drops frames itself. The thread works in the span of whoever spawned it.
+//! The channel holds one frame, so a slow reader makes the thread wait. A thread that must not wait (its device would
+//! overrun) drops frames itself. The thread works in the tracing span of its spawner.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,23 +16,24 @@ use tracing::{Span, warn};
 
 use crate::{BoxFuture, Error, Source};
 
-/// How long a dropped source waits for its thread before it says so in the log. It waits on: whoever drops sources must
-/// be able to bear that, and can then count the threads that hang, which would otherwise grow with each opening.
+/// How long a dropped source waits for its thread before it logs a warning. It goes on waiting after that: the code
+/// that drops sources must tolerate this. The log then shows hanging threads, which would otherwise pile up with each
+/// opening.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The thread's end: where it puts frames.
+/// The thread's end of the channel, into which it puts frames.
 #[derive(Debug)]
 pub struct Sink {
     frames: mpsc::Sender<Result<Frame, Error>>,
     repaired: Arc<AtomicU64>,
 }
 
-/// The source was dropped: the thread should return.
+/// The source was dropped; the thread should return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
 
 impl Sink {
-    /// Hands over a frame or an error and waits until there is room.
+    /// Sends a frame or an error to the source and waits until the channel has room.
     ///
     /// # Errors
     /// [`Closed`] when the source was dropped.
@@ -39,12 +41,12 @@ impl Sink {
         self.frames.blocking_send(frame).map_err(|_| Closed)
     }
 
-    /// Tells how many frames so far were made of repaired pictures, for [`Source::repaired_frames`].
+    /// Sets how many frames so far were made of repaired pictures, for [`Source::repaired_frames`].
     pub fn tell_repaired(&self, repaired: u64) {
         self.repaired.store(repaired, Ordering::Relaxed);
     }
 
-    /// Sleeps until `deadline`, less when the source is dropped. To be called on the thread that was spawned.
+    /// Sleeps until `deadline`, or until the source is dropped. Call it only on the spawned thread.
     ///
     /// # Errors
     /// [`Closed`] when the source was dropped.
@@ -67,8 +69,8 @@ impl Sink {
     }
 }
 
-/// A source whose frames are made on a thread of its own. Dropping it closes the channel and waits until the thread has
-/// returned, however long its work blocks.
+/// A source whose frames come from a thread of its own. Dropping it closes the channel and waits until the thread has
+/// returned, even if its work blocks for long.
 #[derive(Debug)]
 pub struct Blocking {
     frames: mpsc::Receiver<Result<Frame, Error>>,
@@ -81,7 +83,7 @@ pub struct Blocking {
 /// Runs `work` on a new thread called `name` until it returns; a panic in it becomes [`Error::Panicked`].
 ///
 /// # Errors
-/// [`Error::CannotRun`] when the system has no thread left.
+/// [`Error::CannotRun`] when the system cannot start another thread.
 pub fn spawn(name: &str, work: impl FnOnce(&Sink) + Send + 'static) -> Result<Blocking, Error> {
     let (sender, frames) = mpsc::channel(1);
     let (running, returned) = sync_mpsc::channel();
@@ -95,7 +97,7 @@ pub fn spawn(name: &str, work: impl FnOnce(&Sink) + Send + 'static) -> Result<Bl
             let run = AssertUnwindSafe(|| span.in_scope(|| work(&sink)));
             if let Err(panic) = catch_unwind(run) {
                 let message = panic_message(panic.as_ref());
-                // A dropped source no longer wants to know.
+                // If the source was dropped, nobody needs this error.
                 sink.send(Err(Error::Panicked { message })).ok();
             }
         })
@@ -116,7 +118,7 @@ impl Source for Blocking {
 impl Drop for Blocking {
     fn drop(&mut self) {
         self.frames.close();
-        // A frame that waits in the channel may hold what the thread needs back.
+        // A frame that waits in the channel may hold a buffer that the thread needs.
         while self.frames.try_recv().is_ok() {}
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
@@ -124,7 +126,7 @@ impl Drop for Blocking {
             let name = thread.thread().name().unwrap_or_default();
             warn!("the thread `{name}` does not stop; waiting for it");
         }
-        // The thread's panics were caught inside it.
+        // The thread catches its own panics.
         thread.join().ok();
     }
 }

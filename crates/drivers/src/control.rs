@@ -1,68 +1,68 @@
-//! What can be adjusted on a device: brightness, focus, exposure.
+//! The controls of a device: brightness, focus, exposure.
 
 use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// One thing that can be adjusted, as the device describes it.
+/// One control, as the device describes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Control {
     /// The name in API, configuration and state file: `brightness`, `white_balance_automatic`. Unique in its device.
     pub id: String,
-    /// The number that the device's own interface gives it, where it has one: V4L2's control id.
+    /// The number of the control in the device's own interface, if it has one: V4L2's control id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
-    /// The device's own name for people: "White Balance, Automatic".
+    /// The device's own name for display: "White Balance, Automatic".
     pub name: String,
-    /// The group that it is shown in: "User", "Camera".
+    /// The group under which interfaces show it: "User", "Camera".
     pub group: String,
-    /// Its type and the values that it takes.
+    /// Its type and the values that it accepts.
     #[serde(flatten)]
     pub kind: ControlKind,
-    /// The value that the device began with; `None` for what has none (buttons).
+    /// The device's default value; `None` for controls without one (buttons).
     pub default: Option<ControlValue>,
-    /// The value now; `None` for what cannot be read (buttons).
+    /// The current value; `None` for controls that cannot be read (buttons).
     pub value: Option<ControlValue>,
-    /// Whether the device alone changes it.
+    /// Whether only the device can change it.
     pub read_only: bool,
-    /// Whether it has no effect now, because of another control: exposure time while exposure is automatic.
+    /// Whether another control makes it ineffective now: exposure time while exposure is automatic.
     pub inactive: bool,
 }
 
-/// A control's type and the values that it takes.
+/// A control's type and the values that it accepts.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ControlKind {
     /// A number from `min` to `max` in steps of `step`, counted from `min`.
     Integer {
-        /// The least value.
+        /// The smallest value.
         min: i64,
-        /// The greatest value.
+        /// The largest value.
         max: i64,
-        /// The distance of two values, at least 1.
+        /// The distance between two values, at least 1.
         step: i64,
     },
     /// On or off.
     Boolean,
     /// One entry of a list, set by its number.
     Menu {
-        /// The entries that can be chosen.
+        /// The selectable entries.
         menu: Vec<MenuEntry>,
     },
-    /// An action without value: setting it to anything carries it out.
+    /// An action without a value: setting it to any value triggers it.
     Button,
     /// Text.
     Text {
-        /// The fewest bytes.
+        /// The minimum length in bytes.
         min: i64,
-        /// The most bytes.
+        /// The maximum length in bytes.
         max: i64,
     },
-    /// Bits that may be set, as a number.
+    /// A set of bits, as a number.
     Bitmask {
-        /// All bits that may be set.
+        /// All bits that can be set.
         max: i64,
     },
 }
@@ -70,9 +70,9 @@ pub enum ControlKind {
 /// One entry of a control's menu.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MenuEntry {
-    /// The number that sets it.
+    /// The value that selects it.
     pub value: i64,
-    /// What it is called, or the number that it stands for.
+    /// Its label, or the number that it stands for.
     pub name: String,
 }
 
@@ -82,7 +82,7 @@ pub struct MenuEntry {
 pub enum ControlValue {
     /// On or off.
     Boolean(bool),
-    /// A number: of an integer, a menu's entry, or bits.
+    /// A number: an integer, the number of a menu entry, or bits.
     Integer(i64),
     /// Text.
     Text(String),
@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for ControlValue {
     }
 }
 
-/// Takes what a value can be; a derived reader would not say what was expected.
+/// Accepts every type that a value can have; a derived deserializer's error would not say what was expected.
 struct AnyValue;
 
 impl Visitor<'_> for AnyValue {
@@ -123,10 +123,10 @@ impl Visitor<'_> for AnyValue {
 }
 
 impl Control {
-    /// Whether `value` may be set; numbers 0 and 1 stand for off and on.
+    /// Checks whether `value` can be set; the numbers 0 and 1 stand for off and on.
     ///
     /// # Errors
-    /// What is wrong, as what follows the control's name in a sentence, with the range that it has.
+    /// What is wrong, with the allowed range, as the text that follows the control's name in a sentence.
     pub fn check(&self, value: &ControlValue) -> Result<(), String> {
         if self.read_only {
             return Err("cannot be set: the device alone changes it".to_owned());
@@ -154,7 +154,7 @@ impl Control {
         }
     }
 
-    /// The values that it takes, as what follows its name in a sentence.
+    /// The accepted values, as the text that follows the control's name in a sentence.
     fn expected(&self) -> String {
         match &self.kind {
             ControlKind::Integer { min, max, step: 1 } => {

@@ -1,4 +1,4 @@
-//! What is plugged in, and what an open device delivers.
+//! Which devices are plugged in, and what an open device delivers.
 
 use std::fmt;
 
@@ -7,26 +7,26 @@ use serde::Serialize;
 /// A device that a driver can open.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Device {
-    /// What it calls itself: "HD Webcam C270".
+    /// The device's own name: "HD Webcam C270".
     pub name: String,
-    /// The source to paste into a command line or configuration; stable where the device can be told from others.
+    /// The source to paste into a command line or configuration. It is stable if the device can be told from others.
     pub source: String,
-    /// Where it is now: `/dev/video0`.
+    /// Its current path: `/dev/video0`.
     pub path: Option<String>,
-    /// The kernel driver or library behind it: `uvcvideo`.
+    /// The kernel driver or library that serves it: `uvcvideo`.
     pub driver: String,
-    /// The program that uses it now, where that can be known.
+    /// The program that uses it now, if known.
     pub in_use_by: Option<String>,
-    /// Why it cannot be used or asked for its formats, where that is so: no permission, for instance.
+    /// Why it cannot be used or queried for its formats, if so: no permission, for instance.
     pub problem: Option<String>,
-    /// What it can deliver, as far as it tells.
+    /// The formats that it reports.
     pub formats: Vec<DeviceFormat>,
 }
 
 /// A format that a device can deliver.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeviceFormat {
-    /// The name for the source's `format` option, or the device's own for one that Framecast cannot show.
+    /// The name for the source's `format` option, or the device's own name for a format that Framecast cannot show.
     pub format: String,
     /// Whether Framecast can show it.
     pub is_usable: bool,
@@ -41,18 +41,18 @@ pub struct DeviceSize {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Frames per second, highest first; empty where the device does not tell.
+    /// Frames per second, highest first; empty if the device does not report them.
     pub fps: Vec<f64>,
 }
 
-/// What an open device delivers, and beside it what it was asked for.
+/// What an open device delivers, and what Framecast requested from it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Capture {
-    /// The device, for people: "HD Webcam (/dev/video0)".
+    /// The device, for display: "HD Webcam (/dev/video0)".
     pub device: String,
     /// What it delivers.
     pub given: Mode,
-    /// What was asked; `None` in it where the choice was left open.
+    /// What Framecast requested; a field is `None` if the choice was left to the device.
     pub asked: Mode,
 }
 
@@ -70,7 +70,7 @@ pub struct Mode {
 }
 
 impl Mode {
-    /// Whether this is something else than was `asked` for, where something was.
+    /// Whether this differs from `asked` in any field that `asked` sets.
     pub fn differs_from(&self, asked: &Self) -> bool {
         fn differs<T: PartialEq>(given: &Option<T>, asked: &Option<T>) -> bool {
             asked.is_some() && given != asked
@@ -83,7 +83,7 @@ impl Mode {
 }
 
 impl fmt::Display for Mode {
-    /// As in `mjpeg 1280x720 at 30 fps`.
+    /// For example `mjpeg 1280x720 at 30 fps`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.width.zip(self.height).map(|(width, height)| format!("{width}x{height}"));
         let rate = self.fps.map(|fps| format!("at {} fps", (fps * 100.0).round() / 100.0));

@@ -1,4 +1,4 @@
-//! The door that every picture passes before it becomes a frame.
+//! The frame builder: checks every picture before it becomes a frame.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -8,11 +8,11 @@ use framecast_media::{Bytes, Codec, Error as MediaError, Format, Frame, PixelFor
 
 use crate::{Error, SourceUrl};
 
-/// The longest side of a picture that JPEG can code.
+/// The largest width or height that JPEG can code.
 const MAX_SIDE_PX: u32 = 65_535;
 
-/// Checks pictures and makes frames of them: whole JPEG images with Huffman tables, no larger than the bound; or raw
-/// pictures, whose size their device was asked for.
+/// Checks pictures and makes frames of them. It accepts whole JPEG images with Huffman tables, no larger than the
+/// bound, and raw pictures of the size that the driver requested from the device.
 #[derive(Debug)]
 pub struct Door {
     max_picture_bytes: usize,
@@ -24,7 +24,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// A door for one opening of `url`; media time begins now.
+    /// A builder for one opening of `url`; media time begins now.
     pub fn new(url: &SourceUrl) -> Self {
         Self {
             max_picture_bytes: url.max_picture_bytes(),
@@ -38,8 +38,8 @@ impl Door {
 
     /// Makes a frame of the first whole JPEG image in `data`, captured at `captured_at` by the wall clock.
     ///
-    /// Whatever is before or behind the picture is cut off and missing Huffman tables are put in; otherwise the bytes are
-    /// shared, not copied. A picture that had more around it than blanks and zeros counts as [repaired](Self::repaired).
+    /// Bytes before and after the picture are cut off and missing Huffman tables are inserted; otherwise the bytes are
+    /// shared, not copied. A picture surrounded by more than blanks and zeros counts as [repaired](Self::repaired).
     ///
     /// # Errors
     /// [`Error::Picture`] with the byte offset when the picture is broken or too large; the next one may be whole.
@@ -47,8 +47,8 @@ impl Door {
         self.pass(data, captured_at, jpeg::admit)
     }
 
-    /// Does what [`admit`](Self::admit) does with a body of which every byte came that its sender declared: a picture that
-    /// lacks nothing but EOI is shown too. EOI is added, which costs a copy, and the picture counts as repaired.
+    /// Does what [`admit`](Self::admit) does, for a body that arrived at its full declared length. It also accepts a
+    /// picture that lacks only EOI: it adds EOI, which costs a copy, and counts the picture as repaired.
     ///
     /// # Errors
     /// Those of [`admit`](Self::admit).
@@ -76,12 +76,13 @@ impl Door {
         Ok(self.frame(data, captured_at, format))
     }
 
-    /// How many pictures so far had bytes around them that belong to nothing, or lacked EOI, and were made frames of.
+    /// How many frames so far came from pictures that lacked EOI or had stray bytes around them.
     pub fn repaired(&self) -> u64 {
         self.repaired
     }
 
-    /// Makes a frame of a picture that was admitted before and is shown once more, captured at `captured_at` as it were.
+    /// Makes a frame of a picture that was checked before and is shown again, with `captured_at` as its new capture
+    /// time.
     pub fn readmit(&mut self, picture: &Frame, captured_at: SystemTime) -> Frame {
         self.offered += 1;
         self.frame(picture.data.clone(), captured_at, Format::clone(&picture.format))
@@ -90,7 +91,7 @@ impl Door {
     /// Makes a frame of a raw picture: `data` is packed as [`PixelFormat`] says, and is shared, not copied.
     ///
     /// # Errors
-    /// [`Error::Picture`] when `data` has not the bytes of a picture of this size.
+    /// [`Error::Picture`] when the length of `data` does not fit a picture of this size.
     pub fn admit_raw(
         &mut self,
         data: Bytes,
@@ -127,13 +128,13 @@ impl Door {
         Frame { data, pts, captured_at, is_keyframe: true, format: self.shared(format) }
     }
 
-    /// Counts a picture that a parser before this door found broken.
+    /// Counts a picture that a parser ahead of this builder found broken.
     pub fn refuse(&mut self, source: framecast_media::Error) -> Error {
         self.offered += 1;
         Error::Picture { number: self.offered, source }
     }
 
-    /// The format as it is shared: the same pointer as long as it stays.
+    /// The format behind a shared pointer, which stays the same while the format does not change.
     fn shared(&mut self, format: Format) -> Arc<Format> {
         match &self.format {
             Some(held) if **held == format => Arc::clone(held),

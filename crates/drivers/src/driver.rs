@@ -8,12 +8,12 @@ use futures_core::future::BoxFuture;
 
 use crate::{Capture, Control, ControlValue, Device, Error, SourceUrl};
 
-/// Opens sources of one URL scheme. Chosen at run time from the table [`Drivers`](crate::Drivers).
+/// Opens sources of one URL scheme. The table [`Drivers`](crate::Drivers) picks the driver at run time.
 pub trait Driver: Send + Sync {
     /// The scheme that this driver opens: `"exec"` in `exec:ffmpeg …`.
     fn scheme(&self) -> &'static str;
 
-    /// Checks as much of `url` as can be known without touching the device, for the configuration check.
+    /// Checks `url` without touching the device, for the configuration check.
     ///
     /// # Errors
     /// What is wrong with the URL.
@@ -22,12 +22,12 @@ pub trait Driver: Send + Sync {
         Ok(())
     }
 
-    /// Looks whether the device, file, folder or program of `url` is there, without opening it: for a warning at the start,
-    /// long before anybody watches. Blocks as long as a disk or a network share takes. What only a connection can tell is
-    /// not asked.
+    /// Checks whether the device, file, folder or program of `url` exists, without opening it, so that the program can
+    /// warn at its start, long before the first viewer comes. Blocks while a disk or a network share responds. Does not
+    /// check anything that needs a connection.
     ///
     /// # Errors
-    /// What is missing and what to do. It may come later.
+    /// What is missing and what to do. It may appear later.
     fn look(&self, url: &SourceUrl) -> Result<(), Error> {
         let _ = url;
         Ok(())
@@ -44,22 +44,21 @@ pub trait Driver: Send + Sync {
         Box::pin(ready(Vec::new()))
     }
 
-    /// What can be adjusted on the device, whether it is open or not, in the device's order. Empty for sources
-    /// without such.
+    /// The device's controls, whether it is open or not, in the device's order. Empty for sources without controls.
     ///
     /// # Errors
-    /// Why the device cannot be asked.
+    /// Why the device cannot be queried.
     fn controls<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Vec<Control>, Error>> {
         let _ = url;
         Box::pin(ready(Ok(Vec::new())))
     }
 
-    /// Sets controls by their ids, in this order; `None` stands for the default. Everything is checked before
-    /// anything is set.
+    /// Sets controls by their ids, in this order; `None` stands for the default. Checks every value before it sets the
+    /// first.
     ///
     /// # Errors
-    /// [`Error::NoSuchControl`] and [`Error::BadControl`] name the control and what it takes; otherwise why the
-    /// device cannot be asked.
+    /// [`Error::NoSuchControl`] and [`Error::BadControl`] name the control and what it accepts; other errors say why
+    /// the device cannot be queried.
     fn set_controls<'a>(
         &'a self,
         url: &'a SourceUrl,
@@ -71,8 +70,8 @@ pub trait Driver: Send + Sync {
         Box::pin(ready(refusal.map_or(Ok(()), Err)))
     }
 
-    /// Resolves when the device of a camera that was lost has come (back), so that it is tried again at once and not
-    /// when its next attempt is due. Cancel safe.
+    /// Resolves when the device of a lost camera appears (again), so that the supervisor retries at once instead of
+    /// waiting for its next attempt. Cancel safe.
     fn until_back<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
         let _ = url;
         Box::pin(pending())
@@ -81,40 +80,41 @@ pub trait Driver: Send + Sync {
 
 /// An open device or connection that yields frames. Dropping it releases the device.
 pub trait Source: Send {
-    /// The next frame, or `None` when the source has ended in order: after a frame it is opened again when the next one
-    /// would be due, and the camera stays live; before any it is a failure. Cancel safe.
+    /// The next frame, or `None` when the source has ended normally. If the source ended after a frame, the supervisor
+    /// opens it again when the next frame would be due, and the camera stays live; before the first frame, the end is a
+    /// failure. Cancel safe.
     ///
     /// # Errors
-    /// An error whose [`is_picture`](Error::is_picture) is true concerns one picture alone: call again. After any
-    /// other error the source is of no further use.
+    /// An error whose [`is_picture`](Error::is_picture) is true concerns a single picture: call again. After any other
+    /// error the source is unusable.
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>>;
 
-    /// The longest time without a frame that is normal for this source, beyond which its supervisor
-    /// begins to count: the frame interval of a slow one, [`Duration::MAX`] where only the outside
-    /// world decides (a watched folder).
+    /// The longest normal time between two frames of this source; its supervisor starts its stall timer only after
+    /// that. It is the frame interval of a slow source, and [`Duration::MAX`] if only outside events decide (a watched
+    /// folder).
     fn longest_pause(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// What this source waits for, as a sentence for those who watch, where it was opened without a picture and the outside
-    /// world decides when there will be one. Asked once, before the first frame.
+    /// What this source waits for, as a sentence for viewers, if it was opened without a picture and outside events
+    /// decide when one comes. The supervisor asks once, before the first frame.
     fn awaited(&self) -> Option<String> {
         None
     }
 
-    /// What the device really gave, beside what it was asked for; `None` for sources that are not asked. May be another
-    /// after a frame of another format.
+    /// What the device delivers, and what Framecast requested; `None` for sources without such a request. It may change
+    /// when the format of the frames changes.
     fn capture(&self) -> Option<Capture> {
         None
     }
 
-    /// How many frames the device has lost since it was opened: gaps in its own count.
+    /// How many frames the device lost since it was opened: gaps in its own frame counter.
     fn lost_frames(&self) -> u64 {
         0
     }
 
-    /// How many frames since it was opened were made of pictures that had bytes around them which belong to nothing, or
-    /// lacked their end; see [`Door::repaired`](crate::Door::repaired).
+    /// How many frames since the opening came from pictures that lacked their end or had stray bytes around them; see
+    /// [`Door::repaired`](crate::Door::repaired).
     fn repaired_frames(&self) -> u64 {
         0
     }

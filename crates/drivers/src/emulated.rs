@@ -1,4 +1,4 @@
-//! The emulated camera: 1, 2 and 3 by the clock, for trying things out without a device.
+//! The emulated camera: shows 1, 2 and 3 by the clock, for trials without a device.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,8 +8,8 @@ use tokio::task::spawn_blocking;
 
 use crate::{BoxFuture, Door, Driver, Error, Source, SourceUrl};
 
-/// `emulated:?fps=1`: pictures of the digits 1, 2 and 3; which one is the number of the current second modulo 3,
-/// plus 1, or of the current frame where there are more than one a second.
+/// `emulated:?fps=1`: pictures of the digits 1, 2 and 3. The digit is the number of the current second modulo 3, plus
+/// 1; at more than one frame a second, the number of the current frame counts instead.
 pub(crate) struct Emulated;
 
 const OPTIONS: &[&str] = &["fps", "size"];
@@ -44,7 +44,7 @@ impl Driver for Emulated {
     }
 }
 
-/// The three pictures. Takes a while where they are large.
+/// The three pictures. Drawing large ones takes a while.
 fn cards(width_px: u32, height_px: u32) -> Result<Vec<Bytes>, framecast_media::Error> {
     (1..=3).map(|digit| jpeg::encode(&draw::emulated(digit, width_px, height_px), QUALITY)).collect()
 }
@@ -65,7 +65,7 @@ struct EmulatedSource {
 impl Source for EmulatedSource {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(async move {
-            // The first picture is shown at once, the others as the clock turns.
+            // The first picture is shown at once, each other one at the start of its interval.
             let tick = loop {
                 let now = SystemTime::now();
                 let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -98,7 +98,7 @@ mod tests {
         Emulated.open(&url).await
     }
 
-    /// The number of this second, which is also that of its tick.
+    /// The number of this second, which is also the number of its tick.
     fn second_now() -> u128 {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().into()
     }
@@ -126,7 +126,7 @@ mod tests {
         let mut source = open("emulated:?fps=100&size=64x64").await.unwrap();
         let cards = cards(64, 64).unwrap();
         let mut seen = [false; 3];
-        // A machine that is busy may skip some: as long as that takes.
+        // A busy machine may skip some digits, so the loop runs until all three were seen.
         while seen != [true; 3] {
             let frame = source.next_frame().await.unwrap().unwrap();
             seen[cards.iter().position(|card| *card == frame.data).unwrap()] = true;

@@ -8,27 +8,27 @@ use std::time::Duration;
 use crate::meant::nearest;
 use crate::shown;
 
-/// Why a source could not be opened or read. Texts name the device and what to do, and are shown to viewers: of a source
-/// they hold what its `Display` tells, and of what a program said nothing.
+/// Why a source could not be opened or read. Messages name the device and what to do, and viewers see them. So a
+/// message shows a source only as its `Display` does, and never repeats a program's output.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No driver has this scheme.
     #[error("no driver for `{scheme}:`; known are {}{}", known.iter().map(|s| format!("{s}:")).collect::<Vec<_>>().join(", "), hint.as_ref().map(|h| format!(". {h}")).unwrap_or_default())]
     UnknownScheme {
-        /// The scheme that was asked for.
+        /// The requested scheme.
         scheme: String,
         /// The schemes in the table.
         known: Vec<&'static str>,
-        /// What to use in its place, where that is known.
+        /// What to use instead, if known.
         hint: Option<String>,
     },
-    /// The URL cannot be read.
+    /// The URL is malformed.
     #[error("`{url}` {problem}")]
     BadUrl {
-        /// The source, as its `Display` tells it.
+        /// The source, as its `Display` shows it.
         url: String,
-        /// What is wrong, as what follows the URL in a sentence, and an example of what is right.
+        /// What is wrong and an example of a correct URL, as the text that follows the URL in a sentence.
         problem: String,
     },
     /// An option that the driver does not have.
@@ -54,12 +54,12 @@ pub enum Error {
     /// One picture was broken; the source goes on.
     #[error("picture {number}: {source}")]
     Picture {
-        /// How many pictures this source had offered before and with this one.
+        /// The number of this picture, counted from the opening of the source.
         number: u64,
         /// What is wrong with it and where.
         source: framecast_media::Error,
     },
-    /// The stream of bytes cannot be read on.
+    /// The byte stream cannot be parsed any further.
     #[error("{0}")]
     Stream(#[from] framecast_media::Error),
     /// A file or device failed.
@@ -69,15 +69,15 @@ pub enum Error {
         doing: &'static str,
         /// The file, folder or device.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There is nothing to show.
     #[error("{what}: {problem}")]
     Nothing {
-        /// Where pictures were looked for.
+        /// The place where the driver looked for pictures.
         what: String,
-        /// What was found instead and what to do.
+        /// What the driver found instead, and what to do.
         problem: String,
     },
     /// A program could not be started.
@@ -85,10 +85,10 @@ pub enum Error {
     CannotRun {
         /// The program's name as given.
         program: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A program that a driver needs is not there.
+    /// A program that a driver needs is not installed.
     #[error("`{program}` is not installed; {advice}")]
     NotInstalled {
         /// The program's name.
@@ -103,40 +103,40 @@ pub enum Error {
         program: String,
         /// Its exit status or the signal that ended it.
         status: ExitStatus,
-        /// Whether it wrote anything on standard error, which the log has.
+        /// Whether it wrote to standard error; that text is in the log.
         has_last_words: bool,
     },
-    /// The bytes of a pipe failed.
+    /// Reading from a pipe failed.
     #[error("cannot read {what}: {source}")]
     Pipe {
         /// Which pipe.
         what: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A server could not be reached, or what it speaks is not understood.
+    /// A server could not be reached, or it does not speak the expected protocol.
     #[error("{url}: {problem}")]
     Connection {
-        /// The source, as its `Display` tells it.
+        /// The source, as its `Display` shows it.
         url: String,
-        /// What failed and why, the whole chain in one line.
+        /// What failed and why: the whole error chain in one line.
         problem: String,
     },
-    /// A server was there and gave no picture: it ended the connection or the stream before one, or sent nothing, or a word,
-    /// in its place.
+    /// A server answered without a picture: it ended the connection or the stream before the first one, or it sent
+    /// nothing, or text instead.
     #[error("{url}: {problem}")]
     EndedEarly {
-        /// The source, as its `Display` tells it.
+        /// The source, as its `Display` shows it.
         url: String,
-        /// What it did, as a sentence.
+        /// What the server did, as a sentence.
         problem: String,
     },
     /// A server answered with something other than pictures.
     #[error("{url}: answered {answer}; {advice}")]
     Answer {
-        /// The source, as its `Display` tells it.
+        /// The source, as its `Display` shows it.
         url: String,
-        /// The status, or the type of what came.
+        /// The status, or the content type of the answer.
         answer: String,
         /// What to do.
         advice: &'static str,
@@ -144,11 +144,11 @@ pub enum Error {
     /// Nothing came for too long.
     #[error("{what}: nothing for {after:?} while waiting for {awaited}")]
     TimedOut {
-        /// The device or source, as its `Display` tells it.
+        /// The device or source, as its `Display` shows it.
         what: String,
-        /// What should have come: "the connection", "the first picture".
+        /// What was awaited: "the connection", "the first picture".
         awaited: &'static str,
-        /// How long was waited.
+        /// How long the driver waited.
         after: Duration,
     },
     /// A device cannot be used.
@@ -159,52 +159,52 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
-    /// No device is what a URL names.
+    /// No device matches the URL.
     #[error("{device} {problem}")]
     NoDevice {
-        /// What was looked for, as people call it.
+        /// The device that the driver looked for, named for display.
         device: String,
-        /// Why it is not that, as what follows the device in a sentence, and what there is.
+        /// Why it does not match, as the text that follows the device in a sentence, and which devices there are.
         problem: String,
     },
-    /// A device is gone.
+    /// A device was unplugged.
     #[error("{device} was unplugged")]
     Unplugged {
-        /// The device, as people call it.
+        /// The device, named for display.
         device: String,
     },
-    /// A device is used by another program.
+    /// Another program uses the device.
     #[error("{device} is in use by {}", by.as_deref().unwrap_or("another program, which this account may not see"))]
     InUse {
         /// The device: its path.
         device: String,
-        /// The program, where it is known.
+        /// The program, if known.
         by: Option<String>,
     },
-    /// A device has not what was strictly asked for.
+    /// A device lacks a capability that the URL strictly requires.
     #[error("{device} has no {wanted}; {has}")]
     Lacking {
         /// The device: its path.
         device: String,
-        /// What was asked for: "size 800x600 in mjpeg".
+        /// The required capability: "size 800x600 in mjpeg".
         wanted: String,
-        /// What it has, as a sentence: "it has 640x480, 1280x720".
+        /// What it offers, as a sentence: "it has 640x480, 1280x720".
         has: String,
     },
     /// A device has no such control.
     #[error("no control `{control}`; {}", if known.is_empty() { "this camera has none".to_owned() } else { format!("known are {}", known.join(", ")) })]
     NoSuchControl {
-        /// The control that was asked for.
+        /// The requested control.
         control: String,
         /// The controls that the device has.
         known: Vec<String>,
     },
-    /// A control cannot take this value.
+    /// A control does not accept this value.
     #[error("{control} {problem}")]
     BadControl {
         /// The control.
         control: String,
-        /// What is wrong, as what follows the control's name in a sentence, with its range.
+        /// What is wrong, with the allowed range, as the text that follows the control's name in a sentence.
         problem: String,
     },
     /// A driver's thread panicked.
@@ -213,12 +213,13 @@ pub enum Error {
         /// The panic's message.
         message: String,
     },
-    /// A driver of one's own failed.
+    /// A driver from outside this crate failed.
     #[error("{0}")]
     Custom(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What to do about a program that says that all went well: with pictures it would have been the end of the source.
+/// Advice for a program that exits with success but gave no picture; after a picture, that exit would be the normal end
+/// of the source.
 fn advice(status: &ExitStatus) -> &'static str {
     if status.success() {
         ", without a picture; it must stay in the foreground and write JPEG images on its standard output"
@@ -227,19 +228,19 @@ fn advice(status: &ExitStatus) -> &'static str {
     }
 }
 
-/// Whether a server answers with `status` when it is busy, and may answer otherwise in a moment.
+/// Whether `status` means that the server is busy and may answer otherwise in a moment.
 pub(crate) fn is_of_the_busy(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..600)
 }
 
 impl Error {
-    /// Whether one picture alone was broken and the source can be read on.
+    /// Whether only one picture was broken, so that the source can be read on.
     pub fn is_picture(&self) -> bool {
         matches!(self, Self::Picture { .. })
     }
 
-    /// Whether a camera that gave pictures until now may give some again in a moment: it ended a stream early, was busy
-    /// (a status of 408, 429 or 5xx), or slow. False for one that refuses or cannot be reached.
+    /// Whether a camera that delivered pictures so far may recover in a moment: it ended a stream early, was busy (a
+    /// status of 408, 429 or 5xx), or slow. False if it refuses or cannot be reached.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::EndedEarly { .. } | Self::TimedOut { .. } => true,
@@ -251,7 +252,7 @@ impl Error {
         }
     }
 
-    /// Whether a connection failed, so that its death while nobody looked may be to blame.
+    /// Whether a connection failed; it may have broken unnoticed while idle.
     pub fn is_of_connection(&self) -> bool {
         matches!(
             self,
@@ -259,7 +260,7 @@ impl Error {
         )
     }
 
-    /// Whether trying again can help: false for what only a change of the configuration mends.
+    /// Whether a retry can help: false if only a change of the configuration can fix it.
     pub fn is_transient(&self) -> bool {
         !matches!(
             self,

@@ -1,8 +1,8 @@
-//! Any program that writes JPEG images on its standard output, back to back or as multipart: `ffmpeg`,
-//! `rpicam-vid`, a shell script.
+//! Any program that writes JPEG images to its standard output, concatenated or as multipart: `ffmpeg`, `rpicam-vid`, a
+//! shell script.
 //!
-//! No shell is involved: words are split as a shell would, and `exec:sh -c '…'` runs a pipeline. How the program is
-//! run and read is in [`program`](crate::program).
+//! No shell is involved: the driver splits words as a shell would, and `exec:sh -c '…'` runs a pipeline.
+//! [`program`](crate::program) runs the program and reads its output.
 
 use crate::program::{Launch, Program};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};

@@ -1,4 +1,4 @@
-//! Drivers made from an iterator or a stream of JPEG images: a camera of one's own in ten lines.
+//! Drivers made from an iterator or a stream of JPEG images: a custom camera in ten lines.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use futures_util::StreamExt;
 use crate::blocking::{self, Blocking};
 use crate::{BoxFuture, Door, Driver, Error, Source, SourceUrl};
 
-/// Something that is a JPEG image, or the reason why there is none.
+/// A JPEG image, or the reason why there is none.
 pub trait IntoPicture {
     /// The bytes of the image.
     ///
     /// # Errors
-    /// Why the camera is lost; it is opened again after a while.
+    /// Why the camera is lost; the supervisor opens it again later.
     fn into_picture(self) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 }
 
@@ -120,7 +120,7 @@ where
     S::Item: IntoPicture,
 {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
-        // The pinned box is all that the future borrows, so that items need not be `Send`.
+        // The future borrows only the pinned box, so items need not be `Send`.
         let Self { pictures, door } = self;
         Box::pin(async move {
             let next = pictures.next().await.map(IntoPicture::into_picture);

@@ -1,7 +1,7 @@
-//! Where frames come from: one file per driver, one table ([`Drivers`]) of what exists.
+//! Where frames come from: one file per driver, and one table ([`Drivers`]) of all of them.
 //!
-//! A [`Driver`] opens sources of one URL scheme; a [`Source`] is an open device or connection that yields frames
-//! until it is dropped. Every picture passes the [`Door`], which checks it, before it becomes a frame.
+//! A [`Driver`] opens sources of one URL scheme; a [`Source`] is an open device or connection that yields frames until
+//! it is dropped. The [`Door`] checks every picture before it becomes a frame.
 //!
 //! What does not belong here: who watches (drivers never see the hub), when to retry (the supervisor decides) and
 //! configuration files.
@@ -17,7 +17,7 @@ mod error;
 mod exec;
 mod frames;
 mod http;
-#[doc(hidden)] // Public for the fuzz targets alone.
+#[doc(hidden)] // Public only for the fuzz targets.
 pub mod http1;
 mod images;
 mod libcamera;

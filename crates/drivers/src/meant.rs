@@ -1,36 +1,37 @@
-//! What was probably meant by text that is no source: a film, a server's address, a driver's name with a slip.
+//! Suggests what was probably meant by text that is no valid source: a film, a server's address, a misspelt driver
+//! name.
 //!
-//! Text in, what to write in its place out, with `ADDRESS` or `FILM` where the source's own stands: it may hold secrets.
-//! Nothing is opened or looked up, so these are guesses, and are offered as such.
+//! Text in, a suggestion out, with `ADDRESS` or `FILM` in place of the source's own text, which may hold secrets.
+//! Nothing here opens a file or resolves a name, so the suggestions are guesses and are worded so.
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// Films, which no decoder of ours reads.
+/// File extensions of films; no driver of ours decodes films.
 const FILMS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
 
-/// The source that plays a film over and over, for messages.
+/// The source that plays a film in a loop, for messages.
 pub(crate) const FILM_LINE: &str = "exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -";
 
-/// The source that reads a stream that only ffmpeg reads, for messages.
+/// The source for a stream that only ffmpeg can read, for messages.
 pub(crate) const STREAM_LINE: &str = "exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -";
 
-/// The schemes of streams that ffmpeg reads and no driver of ours does.
+/// Schemes of streams that ffmpeg reads and no driver of ours does.
 const STREAMS: [&str; 10] = ["rtmp", "rtmps", "rtmpt", "hls", "udp", "rtp", "srt", "tcp", "mms", "mmsh"];
 
-/// The source that plays the film at `path` over and over, by ffmpeg.
+/// The source that plays the film at `path` in a loop, by ffmpeg.
 pub fn film_source(path: &str) -> String {
     FILM_LINE.replace("FILM", &shell_words::quote(path))
 }
 
-/// Whether `path` is a film by its name.
+/// Whether the extension of `path` is that of a film.
 pub(crate) fn is_film(path: &str) -> bool {
     let extension = Path::new(path).extension().and_then(OsStr::to_str);
     extension.is_some_and(|extension| FILMS.iter().any(|name| extension.eq_ignore_ascii_case(name)))
 }
 
-/// What to write for a scheme of streams that no driver reads.
+/// The suggestion for a stream's scheme that no driver reads.
 pub(crate) fn stream(scheme: &str) -> Option<String> {
     if scheme == "onvif" {
         return Some(
@@ -45,8 +46,8 @@ pub(crate) fn stream(scheme: &str) -> Option<String> {
     })
 }
 
-/// Whether `text` is a server's address without `http://`: with a port, with an address of four numbers, or with a path
-/// below a name with a dot.
+/// Whether `text` is a server's address without `http://`: it has a port, is an IPv4 address, or has a path after a
+/// host name with a dot.
 pub(crate) fn is_server(text: &str) -> bool {
     let (authority, path) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
     let server = authority.rsplit('@').next().unwrap_or_default();
@@ -61,8 +62,8 @@ pub(crate) fn is_server(text: &str) -> bool {
     is_name && is_server && !text.contains(char::is_whitespace)
 }
 
-/// What to write for a camera that is plugged in, if `text` is a device's number or name without its folder, or what
-/// people call any camera.
+/// The suggestion of a plugged-in camera, if `text` is a device's number, a device's name without its folder, or a
+/// common word for a camera.
 pub(crate) fn device(text: &str) -> Option<String> {
     let number = text.strip_prefix("video").unwrap_or(text);
     let is_number = (1..=3).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
@@ -73,7 +74,7 @@ pub(crate) fn device(text: &str) -> Option<String> {
     })
 }
 
-/// The one of `known` that `word` is with a slip or two.
+/// The entry of `known` that `word` misspells by one or two letters.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips = if word.len() > 4 { 2 } else { 1 };
     known

@@ -1,8 +1,9 @@
-//! Pictures on our own standard input: `ffmpeg … | framecast pipe:-`.
+//! Pictures from Framecast's own standard input: `ffmpeg … | framecast pipe:-`.
 //!
-//! A thread waits for bytes, so that closing the camera can wake it. When the camera closes, another one reads on and
-//! throws away, until it opens again: a program whose pipe is full would stop in the middle of a picture, with more
-//! of them in its own buffers, and all of these would be shown late as if they were new. A file waits where it was left.
+//! A thread polls for bytes, so closing the camera can wake it. After that, another thread reads on and discards the
+//! pictures until the camera opens again. Without it the pipe would fill up: the writing program would block in the
+//! middle of a picture, with more pictures in its buffers, and viewers would later see all of these as if they were
+//! new. A file needs no such thread: reading resumes where it stopped.
 
 use std::io::{self, IsTerminal, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,28 +20,28 @@ use crate::blocking::{self, Blocking, Sink};
 use crate::stream::{PictureStream, is_final};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// `pipe:-`. There is one standard input: one camera can be open at a time.
+/// `pipe:-`. There is only one standard input, so only one camera can be open at a time.
 pub(crate) struct Pipe {
     /// Where the bytes come from.
     input: Box<dyn Fn() -> io::Result<OwnedFd> + Send + Sync>,
     place: Arc<Mutex<Place>>,
 }
 
-/// Where in the stream we are.
+/// The state of the input between and during openings.
 #[derive(Debug)]
 enum Place {
     Start,
-    /// A camera is open and has the reader.
+    /// A camera is open and owns the reader.
     Taken,
-    /// A camera was open and left this reader behind, in a file.
+    /// The camera was closed and left this reader; the input is a file.
     Left(PictureReader),
-    /// A camera was open, and pictures are thrown away until the next.
+    /// The camera was closed; a thread discards pictures until the next opening.
     Drained(Drain),
 }
 
 const READ_BYTES: usize = 64 * 1024;
 
-/// The same as the name of a device, for errors.
+/// The name of the device in errors.
 const NAME: &str = "standard input";
 
 impl Pipe {
@@ -52,7 +53,7 @@ impl Pipe {
         Self { input: Box::new(input), place: Arc::new(Mutex::new(Place::Start)) }
     }
 
-    /// The input, unless somebody would have to type pictures into it.
+    /// The input, unless it is a terminal, into which somebody would have to type pictures.
     fn input(&self) -> Result<OwnedFd, Error> {
         let input = (self.input)().map_err(cannot_read)?;
         if input.is_terminal() {
@@ -105,7 +106,7 @@ fn nothing(problem: &str) -> Error {
     Error::Nothing { what: NAME.to_owned(), problem: problem.to_owned() }
 }
 
-/// Dropped in this order: the end of `wake` is seen by the thread that waits for bytes, and then it is joined.
+/// Drop order matters: first `wake` closes, which the waiting thread sees, then that thread is joined.
 struct PipeSource {
     _wake: PipeWriter,
     frames: Blocking,
@@ -117,7 +118,7 @@ impl PipeSource {
         let mut taken = Taken::take(place, url, input)?;
         let frames = blocking::spawn(NAME, move |sink| {
             if let Err(error) = taken.run(&is_dropped, sink) {
-                // A source that was dropped meanwhile does not want to know.
+                // If the source was dropped meanwhile, nobody needs this error.
                 sink.send(Err(error)).ok();
             }
         })?;
@@ -135,10 +136,10 @@ impl Source for PipeSource {
     }
 }
 
-/// The input while one camera reads it; dropping it leaves the place for the next.
+/// The input while one camera reads it; dropping it releases the input for the next camera.
 struct Taken {
     place: Arc<Mutex<Place>>,
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     held: Option<(OwnedFd, PictureStream)>,
 }
 
@@ -183,7 +184,7 @@ impl Drop for Taken {
         let Some((input, stream)) = self.held.take() else { return };
         let reader = stream.into_reader();
         *lock(&self.place) = if is_live(&input) {
-            // A system without another thread to give has more to complain about than a picture that is cut.
+            // If the system cannot start a thread, a cut picture is the smaller problem.
             Drain::spawn(input, reader).map_or(Place::Start, Place::Drained)
         } else {
             Place::Left(reader)
@@ -191,7 +192,7 @@ impl Drop for Taken {
     }
 }
 
-/// A thread that reads on while no camera is open. Dropping it ends the thread, and waits for nothing.
+/// A thread that reads on while no camera is open. Dropping it stops the thread without waiting for it.
 #[derive(Debug)]
 struct Drain {
     wake: PipeWriter,
@@ -204,7 +205,7 @@ impl Drain {
         let thread = thread::Builder::new().name(NAME.to_owned()).spawn(move || {
             let mut buffer = vec![0; READ_BYTES];
             throw_away(&mut reader);
-            // Whatever fails here, fails again for the next camera, which says so.
+            // An error here repeats for the next camera, which then reports it.
             while let Ok(Some(len @ 1..)) = read(&input, &is_ended, &mut buffer) {
                 reader.push(&buffer[..len]);
                 throw_away(&mut reader);
@@ -214,7 +215,7 @@ impl Drain {
         Ok(Self { wake, thread })
     }
 
-    /// Ends the thread, which is soon: it waits for nothing but bytes.
+    /// Stops the thread. This takes little time, because the thread waits only for bytes.
     fn end(self) -> Option<PictureReader> {
         drop(self.wake);
         self.thread.join().ok()
@@ -236,7 +237,7 @@ fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
     place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sends what is whole in `stream`. False when the source was dropped.
+/// Sends the whole pictures in `stream`. False when the source was dropped.
 fn hand_over(stream: &mut PictureStream, sink: &Sink) -> Result<bool, Error> {
     loop {
         match stream.next_frame() {
@@ -253,7 +254,7 @@ fn hand_over(stream: &mut PictureStream, sink: &Sink) -> Result<bool, Error> {
     }
 }
 
-/// Waits for bytes and reads them; zero at the end of the input, `None` when `is_ended` is closed from the other side.
+/// Waits for bytes and reads them; zero at the end of the input, `None` when the other side closes `is_ended`.
 fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
     while wait(input.as_fd(), is_ended.as_fd())? {
         match rustix::io::read(input, &mut *buffer) {
@@ -278,7 +279,7 @@ fn wait(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bool, Error
     }
 }
 
-/// Whether somebody writes there while we look elsewhere. A file has time.
+/// Whether a program writes to the input meanwhile (a pipe or socket). A file can wait.
 fn is_live(input: &OwnedFd) -> bool {
     rustix::fs::fstat(input)
         .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
@@ -293,7 +294,7 @@ mod tests {
     const PICTURE: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
     const OTHER: &[u8] = include_bytes!("../../../testdata/ffmpeg-exif-thumbnail.jpg");
 
-    /// A driver over a pipe, both ends of it.
+    /// A driver over a pipe, and both ends of that pipe.
     struct Line {
         driver: Pipe,
         input: Arc<PipeReader>,
@@ -313,7 +314,7 @@ mod tests {
             open(&self.driver).await
         }
 
-        /// Writes and waits until all of it was read, which is soon: a thread waits for it.
+        /// Writes and waits until the reading thread has taken all of it.
         fn write_and_wait(&mut self, bytes: &[u8]) {
             self.writer.write_all(bytes).unwrap();
             while rustix::io::ioctl_fionread(&*self.input).unwrap() > 0 {
@@ -391,7 +392,7 @@ mod tests {
         line.write_and_wait(PICTURE);
         next(&mut source).await;
         drop(source);
-        // Far more than a pipe holds, and half a picture.
+        // Far more than a pipe buffers, and half a picture.
         let (half, rest) = OTHER.split_at(OTHER.len() / 2);
         line.write_and_wait(&[&PICTURE.repeat(200)[..], half].concat());
         let mut source = line.open().await.unwrap();
@@ -414,7 +415,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_waits_where_it_was_left() {
         let mut file = tempfile::tempfile().unwrap();
-        // More than is read at once.
+        // More than one read returns.
         file.write_all(&PICTURE.repeat(100)).unwrap();
         std::io::Seek::rewind(&mut file).unwrap();
         let driver = Pipe::over(move || file.as_fd().try_clone_to_owned());
@@ -443,7 +444,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_terminal_is_refused_with_what_to_do() {
-        // The other end of a terminal is one too; some sandboxes have none.
+        // The master side of a terminal is a terminal too; some sandboxes have none.
         let Ok(terminal) = std::fs::File::open("/dev/ptmx") else { return };
         let driver = Pipe::over(move || terminal.as_fd().try_clone_to_owned());
         let error = open(&driver).await.err().unwrap();

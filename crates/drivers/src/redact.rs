@@ -1,5 +1,5 @@
-//! What programs say, without what it may repeat of a source: every URL in it is cut down to its server, and every word
-//! of the source that can be a secret is masked.
+//! Removes from a program's output what it may repeat of a source: cuts every URL down to its server, and masks every
+//! word of the source that can be a secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,15 +8,15 @@ use url::Url;
 use crate::SourceUrl;
 use crate::shown::{self, MASK, Server};
 
-/// Secrets from this length on are found within longer words too.
+/// Secrets of at least this length are masked within longer words too.
 const LONG_CHARS: usize = 6;
 
-/// What is shorter, or a number of fewer digits, is no secret but in a user or password: masking it would make every
-/// line of a log unreadable.
+/// Words shorter than this, or numbers with fewer digits, count as secrets only in a user or password: masking them
+/// everywhere would make every log line unreadable.
 const LEAST_CHARS: usize = 3;
 const LEAST_DIGITS: usize = 4;
 
-/// Words that programs write in most of their lines, which say nothing of a source.
+/// Words that most programs print in most lines and that reveal nothing of a source.
 const COMMON_WORDS: [&str; 12] = [
     "error",
     "warning",
@@ -32,35 +32,35 @@ const COMMON_WORDS: [&str; 12] = [
     "rtsp",
 ];
 
-/// The words that are masked. Cheap to make: no look-up, no pattern is compiled.
+/// The words to mask. Cheap to build: no look-up, no compiled pattern.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor {
-    /// The longest first, so that no part of it stands for the whole.
+    /// Longest first, so that a secret is not masked only in part.
     secrets: Vec<String>,
 }
 
 impl Redactor {
-    /// Masks what `url` holds.
+    /// Masks the secrets of `url`.
     pub(crate) fn of(url: &SourceUrl) -> Self {
         let mut redactor = Self::default();
         if url.rest().starts_with("//") {
             redactor.add_url(url.scheme(), url.rest());
         } else {
             let words = shell_words::split(url.rest()).unwrap_or_else(|_| vec![url.rest().to_owned()]);
-            // The program's own name is in the log anyway.
+            // The log names the program anyway.
             redactor.add_words(words.iter().skip(usize::from(url.scheme() == "exec")));
         }
         redactor.sorted()
     }
 
-    /// Masks what the URLs in `text` hold.
+    /// Masks the secrets of the URLs in `text`.
     pub(crate) fn of_urls(text: &str) -> Self {
         let mut redactor = Self::default();
         redactor.add_urls(text);
         redactor.sorted()
     }
 
-    /// Masks what `other` masks besides.
+    /// Adds what `other` masks.
     pub(crate) fn with(mut self, other: Self) -> Self {
         self.secrets.extend(other.secrets);
         self.sorted()
@@ -71,7 +71,7 @@ impl Redactor {
         cut_urls(&self.mask(text))
     }
 
-    /// The beginning of a longer text without secrets: what may be the beginning of one at its end is left out.
+    /// Redacts the beginning of a longer text. Drops an end that may be the start of a secret.
     pub(crate) fn redact_beginning(&self, text: &str) -> String {
         let shown = self.redact(text);
         let longest = self.secrets.iter().map(|secret| secret.chars().count()).max().unwrap_or_default();
@@ -115,7 +115,7 @@ impl Redactor {
     /// Adds `scheme:rest`, the URL of a server.
     fn add_url(&mut self, scheme: &str, rest: &str) {
         let address = rest.trim_start_matches('/');
-        // Where the parts cannot be told from each other, each of them is a secret.
+        // If the parts cannot be told apart, each of them counts as a secret.
         if shown::server(scheme, rest).is_none() {
             address.split(|c: char| "/?#&=:@\\".contains(c)).for_each(|part| self.add_login(part));
         }
@@ -123,7 +123,7 @@ impl Redactor {
         if let Some((login, _)) = authority.rsplit_once('@') {
             self.add_credentials(login);
         }
-        // As libraries write it, which escape what was written plainly.
+        // Also as libraries print it, which escape some characters of the written form.
         if let Ok(url) = Url::parse(&format!("{scheme}:{rest}")) {
             self.add_login(url.username());
             self.add_login(url.password().unwrap_or_default());
@@ -142,7 +142,7 @@ impl Redactor {
         }
     }
 
-    /// Adds `login`, as in `user:password`, and how it is sent by HTTP.
+    /// Adds `login`, as in `user:password`, and its encoded form in an HTTP header.
     fn add_credentials(&mut self, login: &str) {
         for login in [login.to_owned(), shown::decode(login)] {
             self.add_login(&STANDARD.encode(&login));
@@ -166,7 +166,7 @@ impl Redactor {
                 self.add(&STANDARD.encode(word));
             }
             self.add_urls(word);
-            // A script, or a header, in one argument. The names of its options are no secrets.
+            // A script, or a header, in one argument. The names of its options are not secret.
             let pieces = word.split(|c: char| c.is_whitespace() || "'\"=:@,;&|?/<>()".contains(c));
             pieces.filter(|piece| !piece.starts_with('-')).for_each(|piece| self.add(piece));
         }
@@ -191,7 +191,7 @@ impl Redactor {
         }
     }
 
-    /// Adds what may be the value in `-pVALUE`, unless that is the rest of an option's name.
+    /// Adds what may be the value in `-pVALUE`, unless it is the rest of an option's name.
     fn add_whole(&mut self, glued: &str) {
         if !glued.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') || glued.len() >= LONG_CHARS {
             self.add(glued);
@@ -199,7 +199,7 @@ impl Redactor {
     }
 }
 
-/// Whether `rest` begins with `secret`; with a short one as a word of its own, `before` being the character before it.
+/// Whether `rest` begins with `secret`. A short secret must be a whole word; `before` is the character before it.
 fn stands_at_start(rest: &str, secret: &str, before: Option<char>) -> bool {
     let Some(behind) = rest.strip_prefix(secret) else { return false };
     let goes_on = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
@@ -222,14 +222,14 @@ fn cut_urls(text: &str) -> String {
             None if behind == "//" => url.to_owned(),
             None => format!("{scheme}:"),
         };
-        // As it was written, where nothing is left out.
+        // Keeps the written form if nothing was cut.
         shown.push_str(if cut.eq_ignore_ascii_case(url) { url } else { &cut });
     }
     shown.push_str(rest);
     shown
 }
 
-/// The URLs in `text`, each up to white space, a quote or a bracket; what ends a sentence is no part of it.
+/// The URLs in `text`, each up to white space, a quote or a bracket, without the punctuation that ends a sentence.
 fn urls(text: &str) -> impl Iterator<Item = &str> {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -240,7 +240,7 @@ fn urls(text: &str) -> impl Iterator<Item = &str> {
         });
         let ends = |c: char| c.is_whitespace() || "'\"`<>()[]{}".contains(c);
         let host = at + "://".len();
-        // The address of an IPv6 host is in brackets.
+        // An IPv6 host is in brackets.
         let skip = if text[host..].starts_with('[') { 1 } else { 0 };
         let bracket = text[host + skip..].find(|c: char| if skip == 1 { c == ']' } else { ends(c) });
         let end = match bracket {

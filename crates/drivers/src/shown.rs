@@ -1,29 +1,29 @@
 //! How much of a source is shown, and to whom.
 //!
-//! Viewers are told its place alone: scheme and host of a server, the node of a device, the name of a program. The log
-//! says the port too, and at level debug paths and the names of parameters. No list of names decides what is a secret:
-//! parts that can be one by where they stand are left out, and values are masked.
+//! Viewers see only the scheme and host of a server, the node of a device, or the name of a program. The log adds the
+//! port and, at level debug, paths and the names of parameters. No list of names decides what is a secret: parts in a
+//! position where secrets can stand are left out, and values are masked.
 
 use std::path::Path;
 
 use url::Url;
 
-/// What stands in a secret's place.
+/// The replacement for a secret.
 pub(crate) const MASK: &str = "***";
 
-/// The fewest characters of a part of a path that may be a token.
+/// The minimum length of a path segment that may be a token.
 const TOKEN_CHARS: usize = 8;
 
-/// The schemes of servers, whose URLs may lack their slashes.
+/// The schemes of servers; their URLs may lack the slashes.
 const SERVERS: [&str; 4] = ["http", "https", "rtsp", "rtsps"];
 
-/// A server's name and its port, where the URL says it.
+/// A server's name, and its port if the URL has one.
 pub(crate) struct Server {
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
 }
 
-/// What viewers are told of the source `scheme:rest`.
+/// What viewers see of the source `scheme:rest`.
 pub(crate) fn public(scheme: &str, rest: &str) -> String {
     match scheme {
         _ if rest.starts_with("//") => match server(scheme, rest) {
@@ -34,13 +34,13 @@ pub(crate) fn public(scheme: &str, rest: &str) -> String {
         "v4l2" => node(rest),
         "images" | "pipe" => format!("{scheme}:{}", path(rest.split('?').next().unwrap_or_default())),
         _ if SERVERS.contains(&scheme) => format!("{scheme}:"),
-        // What stands before the first colon of `user:password@host` is no scheme.
+        // In `user:password@host`, the text before the first colon is no scheme.
         _ if rest.contains('@') => format!("{MASK}:"),
         _ => format!("{}:", if is_token(scheme) { MASK } else { scheme }),
     }
 }
 
-/// What the log says of it: the port besides.
+/// What the log shows of it: the viewers' text and the port.
 pub(crate) fn for_log(scheme: &str, rest: &str) -> String {
     match server(scheme, rest).and_then(|server| server.port) {
         Some(port) => format!("{}:{port}", public(scheme, rest)),
@@ -48,7 +48,7 @@ pub(crate) fn for_log(scheme: &str, rest: &str) -> String {
     }
 }
 
-/// What the log says of it at level debug: paths and the names of parameters besides, without any value.
+/// What the log shows of it at level debug: also paths and the names of parameters, without any value.
 pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     if scheme == "exec" {
         let words = shell_words::split(rest).unwrap_or_default();
@@ -58,7 +58,7 @@ pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     let (rest_of_place, fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let (place, query) = rest_of_place.split_once('?').unwrap_or((rest_of_place, ""));
     let server = server(scheme, rest);
-    // Where the parts cannot be told from each other, none is shown.
+    // If the parts cannot be told apart, none is shown.
     let is_unclear =
         server.is_none() && (SERVERS.contains(&scheme) || rest.contains("//") || rest.contains('@'));
     let mut shown = match server {
@@ -84,10 +84,10 @@ pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
     shown
 }
 
-/// The server in `scheme:rest`; `None` where there is none, or where a part of a user or password could be taken for it.
+/// The server in `scheme:rest`; `None` if there is none, or if a part of a user or password could be mistaken for it.
 pub(crate) fn server(scheme: &str, rest: &str) -> Option<Server> {
     let address = rest.strip_prefix("//")?;
-    // Browsers and the URL standard take a backslash for a slash.
+    // Browsers and the URL standard treat a backslash as a slash.
     let end = address.find(['/', '?', '#', '\\']).unwrap_or(address.len());
     let (authority, behind) = address.split_at(end);
     let (before_fragment, fragment) = behind.split_once('#').unwrap_or((behind, ""));
@@ -104,7 +104,7 @@ pub(crate) fn server(scheme: &str, rest: &str) -> Option<Server> {
     Some(Server { host, port: url.port() })
 }
 
-/// `path` with what may be a token in it masked.
+/// `path` with possible tokens masked.
 pub(crate) fn path(path: &str) -> String {
     if path.contains("://") {
         return MASK.to_owned();
@@ -112,13 +112,13 @@ pub(crate) fn path(path: &str) -> String {
     let (folder, name) =
         path.rsplit_once('/').map_or(("", path), |(folder, _)| path.split_at(folder.len() + 1));
     let folders: Vec<&str> = folder.split('/').map(|part| if is_token(part) { MASK } else { part }).collect();
-    // The digit of `film.mp4` is none of its name.
+    // The digit in the extension of `film.mp4` is not part of its name.
     let stem =
         name.rsplit_once('.').filter(|(_, extension)| extension.len() <= 4).map_or(name, |(stem, _)| stem);
     format!("{}{}", folders.join("/"), if is_token(stem) { MASK } else { name })
 }
 
-/// A device as it is; any other path with what may be a token in it masked, but for a picture's own name.
+/// A device's path unchanged; any other path with possible tokens masked, except in a picture's file name.
 pub(crate) fn file(path: &Path) -> String {
     if path.starts_with("/dev") {
         return path.display().to_string();
@@ -133,14 +133,14 @@ pub(crate) fn file(path: &Path) -> String {
     }
 }
 
-/// The name of the program that is run by `word`, without its folder.
+/// The name of the program that `word` runs, without its folder.
 pub(crate) fn program(word: &str) -> String {
     let name = word.rsplit('/').next().unwrap_or_default();
     let is_name = name.chars().all(|c| c.is_alphanumeric() || "._+-".contains(c));
     if is_name { name.to_owned() } else { MASK.to_owned() }
 }
 
-/// The name of an option that is not known, where that is a slip of the pen rather than a part of a secret.
+/// The name of an unknown option, if it looks like a typing error rather than a part of a secret.
 pub(crate) fn option(name: &str) -> &str {
     let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-');
     if is_word { name } else { MASK }
@@ -160,7 +160,7 @@ fn first_word(rest: &str) -> Option<String> {
     }
 }
 
-/// The node of a device, or what tells it from others: `/dev/video0`, `v4l2:usb=046d:0825`.
+/// The node of a device, or its distinguishing properties: `/dev/video0`, `v4l2:usb=046d:0825`.
 fn node(rest: &str) -> String {
     let place = rest.split('?').next().unwrap_or_default();
     if let Some((before, _)) = place.split_once('#').filter(|(before, _)| before.starts_with('/')) {
@@ -174,7 +174,7 @@ fn node(rest: &str) -> String {
     }
 }
 
-/// A part of a server's path: as it is, or masked, or with what follows its `=` or `:` masked.
+/// A segment of a server's path: unchanged, masked, or masked after its `=` or `:`.
 fn segment(part: &str) -> String {
     let decoded = decode(part);
     if let Some(at) = part.find(['=', ':'])
@@ -185,7 +185,7 @@ fn segment(part: &str) -> String {
     if is_token(part) || is_token(&decoded) { MASK.to_owned() } else { part.to_owned() }
 }
 
-/// `name=***`; a parameter without a value may be one itself.
+/// `name=***`; a parameter without a value may itself be a secret.
 fn parameter(pair: &str) -> String {
     match pair.split_once('=') {
         Some((name, value)) if !value.is_empty() && !is_token(name) && is_name(name) => {
@@ -195,7 +195,7 @@ fn parameter(pair: &str) -> String {
     }
 }
 
-/// An argument of a program: the name of an option, masked where its value may be a part of it, as in `-psecret`.
+/// An argument of a program: the name of an option, masked if it may include the value, as in `-psecret`.
 fn argument(word: &str) -> String {
     if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
         return match long.split_once('=') {
@@ -215,7 +215,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
 }
 
-/// `%20` and the like as what they stand for. Anything else stays as it is.
+/// Decodes `%20` and the like. Everything else stays unchanged.
 pub(crate) fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::{Drivers, Error, meant, shown};
 
-/// A bound on one picture: larger than any camera's, small enough for a Pi.
+/// The default bound on one picture: above the pictures of any camera, and small enough for a Pi.
 const DEFAULT_MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A source's URL: `scheme:rest`. Its `Display` is what viewers may be told of it: scheme and host of a server, the node
-/// of a device, the name of a program.
+/// A source's URL: `scheme:rest`. Its `Display` is safe for viewers: scheme and host of a server, the node of a device,
+/// the name of a program.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceUrl {
     scheme: String,
@@ -18,8 +18,8 @@ pub struct SourceUrl {
 }
 
 impl SourceUrl {
-    /// Reads a source as people type it: `exec:ffmpeg …`, `http://…`, a driver's name alone (`emulated`), or the
-    /// path of a folder or glob of pictures, which begins with `/`, `.` or `~`.
+    /// Parses a source as people type it: `exec:ffmpeg …`, `http://…`, a driver's name alone (`emulated`), or the path
+    /// of a folder or glob of pictures, which begins with `/`, `.` or `~`.
     ///
     /// # Errors
     /// [`Error::BadUrl`] for text that is none of these.
@@ -41,7 +41,7 @@ impl SourceUrl {
         &self.scheme
     }
 
-    /// All that follows the scheme's colon, unmasked: for opening, never for showing.
+    /// Everything after the scheme's colon, unmasked: use it to open, never to show.
     pub fn rest(&self) -> &str {
         &self.rest
     }
@@ -51,26 +51,26 @@ impl SourceUrl {
         self.max_picture_bytes
     }
 
-    /// The whole URL, unmasked: for opening, never for showing.
+    /// The whole URL, unmasked: use it to open, never to show.
     pub fn expose(&self) -> String {
         format!("{}:{}", self.scheme, self.rest)
     }
 
-    /// What the log says of it: the same as `Display`, and the port of a server.
+    /// The form for the log: the same as `Display`, and the port of a server.
     pub fn for_log(&self) -> String {
         shown::for_log(&self.scheme, &self.rest)
     }
 
-    /// What the log says of it at level debug: paths and the names of parameters besides, each value and each part of a
-    /// path that may be a token as `***`.
+    /// The form for the log at level debug: also paths and the names of parameters. Each value, and each part of a path
+    /// that may be a token, appears as `***`.
     pub fn for_debug(&self) -> String {
         shown::for_debug(&self.scheme, &self.rest)
     }
 
-    /// The options of a driver that has nothing but options, of which it knows `known`.
+    /// The options of a driver that accepts only options; it knows `known`.
     ///
     /// # Errors
-    /// [`Error::BadUrl`] when something else stands before the `?`; otherwise as
+    /// [`Error::BadUrl`] when other text stands before the `?`; otherwise as
     /// [`path_and_options`](Self::path_and_options).
     pub fn options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
         let (path, options) = self.path_and_options(known)?;
@@ -81,13 +81,13 @@ impl SourceUrl {
         Err(Error::BadUrl { url: self.to_string(), problem })
     }
 
-    /// Splits `rest` at its first `?` into a path and options, of which the driver knows `known`.
+    /// Splits `rest` at its first `?` into a path and options; the driver knows `known`.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`] names what the driver has; [`Error::BadUrl`] where an option stands behind a `#`.
+    /// [`Error::UnknownOption`] lists the driver's options; [`Error::BadUrl`] if an option stands after a `#`.
     pub fn path_and_options(&self, known: &[&'static str]) -> Result<(&str, Options<'_>), Error> {
         let (path, query) = self.rest.split_once('?').unwrap_or((&self.rest, ""));
-        // Paths and names may have a `#` in them, but hardly one with an option behind it.
+        // Paths and names may contain a `#`, but hardly ever one with an option after it.
         if let Some((_, fragment)) = path.split_once('#')
             && let Some(name) = fragment.split(['=', '&']).next().filter(|name| known.contains(name))
         {
@@ -97,15 +97,15 @@ impl SourceUrl {
         Ok((path, Options::parse(&self.scheme, query, known)?))
     }
 
-    /// Reads the options in the URL's fragment, what follows its `#`: for schemes whose query belongs to a server.
+    /// The options in the URL's fragment, after its `#`: for schemes whose query belongs to a server.
     ///
     /// # Errors
-    /// [`Error::UnknownOption`] names what the driver has; [`Error::BadUrl`] where a password with a `#` in it was cut
-    /// through.
+    /// [`Error::UnknownOption`] lists the driver's options; [`Error::BadUrl`] if a `#` within a password cut that
+    /// password in two.
     pub fn fragment_options(&self, known: &[&'static str]) -> Result<Options<'_>, Error> {
         let fragment = self.rest.split_once('#').map_or("", |(_, fragment)| fragment);
         Options::parse(&self.scheme, fragment, known).map_err(|error| match error {
-            // What was taken for an option is the rest of a password, and must not be shown.
+            // The supposed option is the rest of a password and must not be shown.
             Error::UnknownOption { .. } if fragment.contains('@') => Error::BadUrl {
                 url: self.to_string(),
                 problem: "has a `#` before its `@`; in a user or password write it %23".to_owned(),
@@ -115,7 +115,7 @@ impl SourceUrl {
     }
 }
 
-/// The options of a source's URL: what follows its `?` or its `#`.
+/// The options of a source's URL: the text after its `?` or its `#`.
 pub struct Options<'a> {
     scheme: &'a str,
     pairs: Vec<(&'a str, &'a str)>,
@@ -126,7 +126,7 @@ impl<'a> Options<'a> {
         let mut pairs = Vec::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // What stands alone and is like no option may be a part of a secret.
+            // A word without `=` that resembles no option may be a part of a secret.
             let is_name = pair.contains('=') || meant::nearest(name, known).is_some();
             if !known.contains(&name) {
                 return Err(Error::UnknownOption {
@@ -140,12 +140,12 @@ impl<'a> Options<'a> {
         Ok(Self { scheme, pairs })
     }
 
-    /// The option's value as written; empty for an option without `=`. The last one counts.
+    /// The option's value as written; empty for an option without `=`. If it is repeated, the last one counts.
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.pairs.iter().rev().find(|(n, _)| *n == name).map(|(_, value)| *value)
     }
 
-    /// Whether the option stands there as `name`, `name=1`, `name=true`, `name=yes` or `name=on`.
+    /// Whether the option is set: `name`, `name=1`, `name=true`, `name=yes` or `name=on`.
     ///
     /// # Errors
     /// [`Error::BadOption`] when its value is neither one of these nor `0`, `false`, `no` or `off`.
@@ -161,7 +161,7 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// The interval between frames at the rate in option `fps`; `default` frames per second where it is absent.
+    /// The interval between frames at the rate in option `fps`; `default` frames per second if it is absent.
     ///
     /// # Errors
     /// [`Error::BadOption`] when the rate is not a number within 0.001 to 1000.
@@ -175,10 +175,10 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// The time in `option`, as in `timeout=10s`; `default` where it is absent.
+    /// The duration in `option`, as in `timeout=10s`; `default` if it is absent.
     ///
     /// # Errors
-    /// [`Error::BadOption`] when it is not a time from a millisecond to an hour.
+    /// [`Error::BadOption`] when it is not a duration from a millisecond to an hour.
     pub fn duration(&self, option: &'static str, default: Duration) -> Result<Duration, Error> {
         let Some(value) = self.get(option) else { return Ok(default) };
         humantime::parse_duration(value)
@@ -190,7 +190,7 @@ impl<'a> Options<'a> {
     /// The width and height in pixels in option `size`, as in `size=1280x720`.
     ///
     /// # Errors
-    /// [`Error::BadOption`] when it is not of that form or outside `max_px` a side.
+    /// [`Error::BadOption`] when it is malformed or a side exceeds `max_px`.
     pub fn size(&self, default: (u32, u32), min_px: u32, max_px: u32) -> Result<(u32, u32), Error> {
         let Some(value) = self.get("size") else { return Ok(default) };
         value
@@ -202,7 +202,7 @@ impl<'a> Options<'a> {
             })
     }
 
-    /// The error for an option whose value is of no use.
+    /// The error for an option with an unusable value.
     pub fn refuse(&self, option: &'static str, problem: &str) -> Error {
         Error::BadOption { scheme: self.scheme.to_owned(), option, problem: problem.to_owned() }
     }
@@ -220,14 +220,14 @@ impl fmt::Debug for SourceUrl {
     }
 }
 
-/// Without the values.
+/// Omits the values.
 impl fmt::Debug for Options<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.pairs.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// The scheme in lower case and what follows it.
+/// The scheme in lower case and the text after it.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     if text.starts_with(['/', '.', '~']) {
         let is_device = text.starts_with("/dev/video") || text.starts_with("/dev/v4l/");
@@ -238,14 +238,14 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
     let scheme = &text[..end];
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    // A bare word with a dot is a file or host name, not a driver's name.
+    // A single word with a dot is a file or host name, not a driver's name.
     if !is_scheme || (end == text.len() && scheme.contains('.')) {
         return None;
     }
     Some((scheme.to_ascii_lowercase(), text.get(end + 1..).unwrap_or("")))
 }
 
-/// The error for `text` that is no source, with what to write in its place.
+/// The error for `text` that is no source, with a suggestion.
 fn no_source(text: &str) -> Error {
     let bad = |url: String, problem: String| Error::BadUrl { url, problem };
     let schemes = Drivers::builtin().schemes();
@@ -269,7 +269,7 @@ fn no_source(text: &str) -> Error {
         let problem = format!("is not a source; a film is played by ffmpeg: `{}`", meant::FILM_LINE);
         return bad(shown::path(text), problem);
     }
-    // Whatever else it is, what of it may be a secret cannot be told.
+    // In any other text, secrets cannot be told from the rest.
     let is_path = !text.contains(|c: char| c.is_whitespace() || "@:?#=&".contains(c));
     let shown = if is_path { shown::path(text) } else { shown::MASK.to_owned() };
     let drivers = schemes.join(", ");

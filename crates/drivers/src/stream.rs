@@ -1,5 +1,5 @@
-//! From the bytes of a stream to frames: what the drivers that read a program's output share, and whom to believe
-//! about the time of capture.
+//! Turns the bytes of a stream into frames, for the drivers that read a program's output, and decides which capture
+//! times to believe.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,14 +9,14 @@ use framecast_media::{Error as MediaError, Frame};
 
 use crate::{Door, Error, SourceUrl};
 
-/// Bytes in, frames out: finds the pictures and passes them through the door.
+/// Bytes in, frames out: finds the pictures and passes them to the frame builder.
 #[derive(Debug)]
 pub(crate) struct PictureStream {
     reader: PictureReader,
     door: Door,
-    /// When the bytes that were pushed last came.
+    /// When the last pushed bytes arrived.
     read_at: SystemTime,
-    /// How many pictures with something behind them `reader` had counted before this opening.
+    /// How many pictures with bytes after them `reader` had counted before this opening.
     tails_before: u64,
     is_finished: bool,
     has_yielded: bool,
@@ -28,7 +28,7 @@ impl PictureStream {
         Self::resume(url, PictureReader::new(url.max_picture_bytes()))
     }
 
-    /// A stream that `reader` was reading before.
+    /// Continues a stream that `reader` was parsing before.
     pub(crate) fn resume(url: &SourceUrl, reader: PictureReader) -> Self {
         Self {
             tails_before: reader.foreign_tails(),
@@ -40,34 +40,34 @@ impl PictureStream {
         }
     }
 
-    /// The reader, to go on from this place later.
+    /// Returns the reader, to resume from this position later.
     pub(crate) fn into_reader(self) -> PictureReader {
         self.reader
     }
 
-    /// Takes bytes that came now.
+    /// Takes bytes that arrived now.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.read_at = SystemTime::now();
         self.reader.push(bytes);
     }
 
-    /// No more bytes will come; what was pushed can still be read.
+    /// Marks the end of the stream; frames in the pushed bytes can still be read.
     pub(crate) fn finish(&mut self) {
         self.is_finished = true;
     }
 
-    /// Whether there was any whole picture.
+    /// Whether the stream has yielded a whole picture.
     pub(crate) fn has_yielded(&self) -> bool {
         self.has_yielded
     }
 
-    /// How many pictures of this opening were repaired, by the door or by the reader before it.
+    /// How many pictures of this opening the frame builder or the reader before it repaired.
     pub(crate) fn repaired_frames(&self) -> u64 {
         self.door.repaired() + self.reader.foreign_tails().saturating_sub(self.tails_before)
     }
 
-    /// The next frame in what was pushed; `None` when more bytes are needed, or all was read. Its time of capture is
-    /// what its sender says, if that is plausible, or when its last byte came.
+    /// The next frame in the pushed bytes; `None` when it needs more bytes or all were read. Its capture time is the
+    /// sender's, if plausible, or else the arrival of its last byte.
     ///
     /// # Errors
     /// [`Error::Picture`] for one broken picture; [`Error::Stream`] when the stream holds no pictures at all.
@@ -93,23 +93,22 @@ impl PictureStream {
     }
 }
 
-/// Whether nothing behind this error can be read.
+/// Whether nothing after this error can be parsed.
 pub(crate) fn is_final(error: &MediaError) -> bool {
     use MediaError::{Multipart, NotPictures};
     matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
 }
 
-/// A picture that is older than this is not believed to be: mjpg-streamer sends the time since the machine's start.
+/// An older capture time is not plausible: mjpg-streamer sends the time since the machine's start.
 const MAX_AGE: Duration = Duration::from_secs(3600);
 
-/// So much two clocks that are kept may differ. What comes from further ahead comes from a clock that is wrong: there is
-/// no picture of the future.
+/// How far two synchronized clocks may differ. A capture time further in the future comes from a wrong clock.
 const MAX_AHEAD: Duration = Duration::from_secs(5);
 
-/// When a picture was captured that arrived `now`: what its sender says, to the last digit, if that is plausible.
+/// The capture time of a picture that arrived `now`: the sender's, to the last digit, if plausible.
 ///
-/// A clock that is slow is believed: no rule tells it from a relay that is slow, or whose picture is old, and whose word
-/// must be passed on as it is.
+/// A slow clock is believed: no rule can tell it from a slow relay, or from a relay with an old picture, whose time
+/// must be passed on unchanged.
 pub(crate) fn captured_at(told: Option<SystemTime>, now: SystemTime) -> SystemTime {
     told.filter(|time| match now.duration_since(*time) {
         Ok(age) => age <= MAX_AGE,
@@ -162,7 +161,7 @@ mod tests {
         }
         assert!(stream.next_frame().unwrap().is_none());
         assert_eq!(stream.repaired_frames(), 3);
-        // What was counted before does not count again for the next opening.
+        // The next opening must not count again what this one counted.
         let resumed = PictureStream::resume(&SourceUrl::parse("test").unwrap(), stream.into_reader());
         assert_eq!(resumed.repaired_frames(), 0);
     }

@@ -1,4 +1,4 @@
-//! The one table of what exists.
+//! The one table of all drivers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::{
 /// How long a driver may take to list its devices. USB devices hang, and one must not hide the others.
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// How long the system may take to say whether something is there.
+/// How long the availability check may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The drivers that a program has, by scheme. Cheap to clone.
@@ -46,7 +46,7 @@ impl Drivers {
             .with(Libcamera::new("pi"))
     }
 
-    /// The same table with one driver more; it takes the place of one with the same scheme.
+    /// The same table with one driver more, which replaces a driver of the same scheme.
     #[must_use]
     pub fn with(mut self, driver: impl Driver + 'static) -> Self {
         self.0.retain(|known| known.scheme() != driver.scheme());
@@ -54,11 +54,11 @@ impl Drivers {
         self
     }
 
-    /// A camera of one's own in a few lines: `scheme` is then a source whose pictures are the JPEG images that the
+    /// Adds a custom camera in a few lines: `scheme` becomes a source whose pictures are the JPEG images that the
     /// iterator yields.
     ///
-    /// `open` is called at each opening of the camera, on a thread of its own, and its iterator is read there: both
-    /// may block. The iterator sets the pace, and is dropped when the camera closes. Items are anything that is
+    /// The source calls `open` at each opening of the camera, on a thread of its own, and reads the iterator there:
+    /// both may block. The iterator sets the pace, and is dropped when the camera closes. Items are anything that is
     /// [`IntoPicture`]: `Vec<u8>`, [`Bytes`](framecast_media::Bytes), or a `Result` of these.
     #[must_use]
     pub fn with_frames<F, I>(self, scheme: &'static str, open: F) -> Self
@@ -70,7 +70,7 @@ impl Drivers {
         self.with(IterDriver::new(scheme, open))
     }
 
-    /// The same as [`with_frames`](Self::with_frames) over an asynchronous stream.
+    /// Like [`with_frames`](Self::with_frames), over an asynchronous stream.
     #[must_use]
     pub fn with_frame_stream<F, S>(self, scheme: &'static str, open: F) -> Self
     where
@@ -86,10 +86,11 @@ impl Drivers {
         self.0.iter().map(|driver| driver.scheme()).collect()
     }
 
-    /// The driver for `url`, which is checked as far as that is possible without touching the device.
+    /// The driver for `url`, after it has checked `url` without touching the device.
     ///
     /// # Errors
-    /// [`Error::UnknownScheme`] names the schemes in the table; otherwise what the driver says of the URL.
+    /// [`Error::UnknownScheme`] names the schemes in the table; other errors say what the driver finds wrong with the
+    /// URL.
     pub fn find(&self, url: &SourceUrl) -> Result<Arc<dyn Driver>, Error> {
         let driver = self.0.iter().find(|driver| driver.scheme() == url.scheme());
         let driver = driver.ok_or_else(|| unknown(url, self.schemes()))?;
@@ -97,10 +98,11 @@ impl Drivers {
         Ok(Arc::clone(driver))
     }
 
-    /// Looks whether what `url` names is there, without opening it; for a warning, since it may come later.
+    /// Checks whether the device, file or program of `url` exists, without opening it. The result is for a warning,
+    /// since the device may appear later.
     ///
     /// # Errors
-    /// What is missing and what to do; after two seconds, that the system does not say.
+    /// What is missing and what to do; after two seconds, that the system does not respond.
     pub async fn look(&self, url: &SourceUrl) -> Result<(), Error> {
         let (driver, looked_at) = (self.find(url)?, url.clone());
         let looking = tokio::task::spawn_blocking(move || driver.look(&looked_at));
@@ -108,7 +110,7 @@ impl Drivers {
             Ok(Ok(result)) => result,
             Ok(Err(failed)) => match failed.try_into_panic() {
                 Ok(panic) => Err(Error::Panicked { message: panic_message(panic.as_ref()) }),
-                // The program ends.
+                // The program is shutting down.
                 Err(_) => Ok(()),
             },
             Err(_) => {
@@ -118,8 +120,8 @@ impl Drivers {
         }
     }
 
-    /// The devices that are plugged in now, of all drivers; of one that does not answer within eight seconds none, which
-    /// is logged.
+    /// The devices of all drivers that are plugged in now. A driver that does not answer within eight seconds
+    /// contributes none, and this is logged.
     pub async fn devices(&self) -> Vec<Device> {
         let ask = async |driver: &Arc<dyn Driver>| {
             timeout(DEVICES_TIMEOUT, driver.devices()).await.unwrap_or_else(|_| {
@@ -134,7 +136,7 @@ impl Drivers {
     /// Opens `url` with the driver for its scheme.
     ///
     /// # Errors
-    /// As [`find`](Self::find), and what the driver says when it cannot open.
+    /// Those of [`find`](Self::find), and those of the driver when it cannot open.
     pub async fn open(&self, url: &SourceUrl) -> Result<Box<dyn Source>, Error> {
         self.find(url)?.open(url).await
     }
@@ -144,7 +146,7 @@ impl Drivers {
 fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
     let shown = url.to_string();
     if shown.starts_with(shown::MASK) {
-        // A user, it seems, who stands where the scheme belongs.
+        // Probably a user name in the scheme's position.
         let problem = "does not begin with the name of a driver; a camera on the network is `http://ADDRESS`, with a \
                        login `http://USER:PASSWORD@HOST/…`";
         return Error::BadUrl { url: shown, problem: problem.to_owned() };
@@ -153,7 +155,7 @@ fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
     Error::UnknownScheme { scheme: url.scheme().to_owned(), known, hint }
 }
 
-/// What to write in place of a scheme that is not in this build.
+/// The suggestion for a scheme that is not in this build.
 fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
         "file" => Some(format!("Write a file or folder by its path; for a film: {}", meant::FILM_LINE)),
@@ -230,7 +232,7 @@ mod tests {
         let table = Drivers::builtin().with_frames("test", Vec::<Vec<u8>>::new);
         let after = table.schemes();
         assert_eq!(after.len(), before.len());
-        // The driver of one's own knows no options, and so refuses none.
+        // The custom driver has no list of options, and so rejects none.
         assert!(table.find(&SourceUrl::parse("test:?anything").unwrap()).is_ok());
     }
 }

@@ -1,10 +1,10 @@
-//! The test camera: a moving pattern of any size and rate, with frame number, date and time, so that latency can be
-//! read off the screen.
+//! The test camera: a moving pattern of any size and rate, with frame number, date and time, so that people can read
+//! the latency off the screen.
 //!
 //! With `format=yuyv` and the like it gives raw pictures, as a cheap webcam does.
 //!
-//! It is drawn and encoded on a thread of its own. Frames are due at fixed times from the opening on; a machine that
-//! cannot keep the rate leaves numbers out rather than showing the past.
+//! A thread of its own draws and encodes it. Frames are due at fixed times from the opening on; a machine that cannot
+//! keep the rate skips frame numbers instead of showing late frames.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,11 +24,11 @@ const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
 const MIN_SIDE_PX: u32 = 16;
 const MAX_SIDE_PX: u32 = 4096;
 const DEFAULT_FPS: f64 = 30.0;
-/// The fastest displays; drawing and encoding cost a core long before.
+/// The rate of the fastest displays; drawing and encoding fill a core well below it.
 const MAX_FPS: f64 = 240.0;
 const QUALITY: u8 = 80;
 
-/// What the options ask for.
+/// The parsed options.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     size_px: (u32, u32),
@@ -71,7 +71,7 @@ impl Driver for Test {
             let shape = Shape::read(&options)?;
             let door = Door::new(url);
             let frames = blocking::spawn("test pattern", move |sink| {
-                // Only a dropped source ends it, and nobody waits for that to be said.
+                // Only a dropped source ends it, and then nobody needs the error.
                 run(shape, door, sink).ok();
             })?;
             Ok(Box::new(TestSource { frames, interval: shape.interval }) as Box<dyn Source>)
@@ -127,7 +127,7 @@ fn draw<'a>(
     now: SystemTime,
     zone: &TimeZone,
 ) -> &'a Picture {
-    // Only a clock beyond the year 9999 is no timestamp.
+    // Fails only for a clock beyond the year 9999.
     let local = zone.to_datetime(jiff::Timestamp::try_from(now).unwrap_or_default());
     let date = local.strftime("%Y-%m-%d").to_string();
     let time = local.strftime("%H:%M:%S%.3f").to_string();
@@ -179,7 +179,7 @@ mod tests {
         let mut source = open("test:?size=320x180&fps=200").await.unwrap();
         let first = source.next_frame().await.unwrap().unwrap();
         tokio::time::sleep(Duration::from_millis(200)).await;
-        // One frame was waiting for us and one was being handed over when we paused.
+        // When the test paused, one frame was in the channel and the thread was sending another.
         for _ in 0..2 {
             source.next_frame().await.unwrap().unwrap();
         }
@@ -214,7 +214,7 @@ mod tests {
         let mut source = open("test:?size=64x64&fps=0.001").await.unwrap();
         source.next_frame().await.unwrap().unwrap();
         assert_eq!(source.longest_pause(), Duration::from_secs(1000));
-        // Would take a quarter of an hour if dropping waited for the next frame.
+        // This would take a quarter of an hour if dropping waited for the next frame.
         drop(source);
     }
 

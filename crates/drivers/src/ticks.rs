@@ -1,13 +1,13 @@
-//! The times at which pictures are due, at a steady rate.
+//! A timer for pictures at a steady rate.
 //!
-//! On Linux the kernel's own timer wakes the thread, once for each picture. The runtime's would wake it now and then on the
-//! way to a time as well, which costs a fifth of all that such a camera costs.
+//! On Linux a kernel timer wakes the thread once for each picture. The runtime's timer would also wake it now and then
+//! before the deadline, which costs a fifth of the total cost of such a camera.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Wakes whoever waits at the beginning of each interval from when it was made. Must be made within a runtime.
+/// Wakes the waiting task at the start of each interval, counted from its creation. Create it within a runtime.
 #[derive(Debug)]
 pub(crate) struct Ticks {
     #[cfg(target_os = "linux")]
@@ -19,13 +19,13 @@ impl Ticks {
         #[cfg(not(target_os = "linux"))]
         let _ = interval;
         Self {
-            // Without a descriptor left the runtime's timer does it too.
+            // If no file descriptor is left, the runtime's timer takes over.
             #[cfg(target_os = "linux")]
             timer: is_real_time().then(|| kernel::Timer::new(interval).ok()).flatten(),
         }
     }
 
-    /// Waits until `at`, the beginning of an interval. Cancel safe.
+    /// Waits until `at`, the start of an interval. Cancel safe.
     pub(crate) async fn wait_until(&self, at: Instant) {
         #[cfg(target_os = "linux")]
         if let Some(timer) = &self.timer {
@@ -38,7 +38,8 @@ impl Ticks {
     }
 }
 
-/// Whether the runtime's clock is the machine's. One that a test moves on means nothing to the kernel.
+/// Whether the runtime's clock is the real one. A test may advance the runtime's clock, which the kernel's timer
+/// ignores.
 #[cfg(target_os = "linux")]
 fn is_real_time() -> bool {
     let before = std::time::Instant::now();
@@ -73,10 +74,10 @@ mod kernel {
             Ok(Self(watched(timer)?))
         }
 
-        /// The next tick, or those that came since the last was waited for.
+        /// Waits for the next tick, or returns at once if ticks came since the last wait.
         pub(super) async fn tick(&self) {
             let Ok(mut ready) = self.0.readable().await else { return };
-            // The kernel counts on only once its count was read; how many there were the clock tells.
+            // The kernel signals again only after its count was read. The count itself is unused: the clock tells it.
             rustix::io::read(self.0.get_ref(), &mut [0; 8]).ok();
             ready.clear_ready();
         }

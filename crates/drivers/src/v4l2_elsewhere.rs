@@ -1,10 +1,10 @@
-//! Takes the place of the V4L2 driver where there is no Linux: says so.
+//! Replaces the V4L2 driver on systems other than Linux, with an error that says so.
 
 use std::future::ready;
 
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// `v4l2:`, which is Linux's.
+/// `v4l2:`, which exists only on Linux.
 pub(crate) struct V4l2;
 
 impl Driver for V4l2 {

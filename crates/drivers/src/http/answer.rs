@@ -1,6 +1,6 @@
-//! What a server answered: a stream, pictures without boundaries, or neither.
+//! Classifies a server's answer: a stream, pictures without boundaries, or neither.
 //!
-//! The body decides where it can, because the web servers in cameras are careless about `Content-Type`.
+//! The body decides if it can, because the web servers in cameras set `Content-Type` carelessly.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use super::session::within;
 use super::target::Target;
 use crate::Error;
 
-/// Blank lines before a boundary are common; more than this is no stream.
+/// Blank lines before a boundary are common; a body with more of them is no stream.
 const MAX_BLANK_BYTES: usize = 4096;
-/// No type that a camera sends is longer.
+/// Longer than any type that a camera sends.
 const MAX_TYPE_CHARS: usize = 40;
 
 const SOI: [u8; 2] = [0xFF, 0xD8];
 
-/// So much of a web page is searched for a field for a password, and so long it may take to come.
+/// How much of a web page is searched for a password field, and for how long.
 const MAX_PAGE_BYTES: usize = 64 * 1024;
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What an answer holds. `head` is what was read of the body.
+/// What an answer contains. `head` is the part of the body that was read already.
 pub(super) enum Kind {
-    /// Parts that follow each other; the boundary as declared.
+    /// Consecutive parts, with the boundary as declared.
     Multipart { boundary: Option<String>, head: Bytes },
-    /// One picture, or pictures that follow each other without boundaries, as `ffmpeg -f mjpeg -listen 1` serves them.
-    /// `is_endless`: by its type more are to be expected.
+    /// One picture, or concatenated pictures without boundaries, as `ffmpeg -f mjpeg -listen 1` serves them.
+    /// `is_endless`: its type announces more pictures.
     Pictures { head: Bytes, is_endless: bool },
-    /// No picture, for this reason. `is_hiccup`: nothing, or a word like "busy", in a picture's place.
+    /// No picture, for this reason. `is_hiccup`: the answer was empty, or a word like "busy".
     Nothing { error: Error, is_hiccup: bool },
 }
 
-/// Looks at the type and the first bytes of `response`.
+/// Classifies `response` by its type and its first bytes.
 ///
 /// # Errors
 /// What can go wrong while reading.
@@ -45,7 +45,7 @@ pub(super) async fn sort(target: &Target, response: &mut Response) -> Result<Kin
     let body = head.trim_ascii_start();
     let is_multipart = essence.starts_with("multipart/");
     Ok(if body.starts_with(&SOI) {
-        // Some cameras send one picture under the type of a stream.
+        // Some cameras send one picture with the content type of a stream.
         let is_endless =
             is_multipart || essence.starts_with("video/") || essence == "application/octet-stream";
         Kind::Pictures { head, is_endless: is_endless && !response.has_length() }
@@ -59,7 +59,7 @@ pub(super) async fn sort(target: &Target, response: &mut Response) -> Result<Kin
         let advice = "the camera may be busy; look at its settings if it goes on";
         Kind::Nothing { error: target.answered("text in a picture's place", advice), is_hiccup: true }
     } else if is_jpeg_type(&essence) {
-        // Broken, but meant to be a picture: the door says what is wrong with it.
+        // Broken, but meant to be a picture: the frame builder says what is wrong with it.
         Kind::Pictures { head, is_endless: false }
     } else if is_page(&essence) && has_password_field(response, &head).await {
         let advice = "the camera wants a log-in in a browser, which no stream can do: look in its manual for the address \
@@ -93,7 +93,7 @@ async fn has_password_field(response: &mut Response, head: &Bytes) -> bool {
             page.extend_from_slice(&chunk);
         }
     };
-    // What has come by then is looked at.
+    // After the timeout, the bytes that have arrived by then are searched.
     tokio::time::timeout(PAGE_TIMEOUT, rest).await.ok();
     let mut text = String::from_utf8_lossy(&page).to_ascii_lowercase();
     text.retain(|c| !matches!(c, ' ' | '"' | '\'' | '\t' | '\r' | '\n'));
@@ -126,7 +126,7 @@ fn neither(target: &Target, essence: &str) -> Error {
     target.answered(answer, advice)
 }
 
-/// Whether a type is one that people know, and nothing that a server repeats of what it was asked for.
+/// Whether a type is a well-known one, and not text that a server copied from the request.
 fn is_plain_type(essence: &str) -> bool {
     let has_digits = |text: &str| text.bytes().any(|byte| byte.is_ascii_digit());
     essence.split_once('/').is_some_and(|(kind, subtype)| {

@@ -1,6 +1,7 @@
 //! Basic and Digest authentication (RFC 7617, RFC 7616).
 //!
-//! Nothing is sent until the server asks. What it asked for is then remembered, so that polls need no second round.
+//! The client sends no login until the server asks. It then remembers the method, so that later polls need no second
+//! round trip.
 
 use std::borrow::Cow;
 
@@ -36,14 +37,15 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What one source knows about how to log in.
+/// What one source knows about its login.
 #[derive(Debug)]
 pub(super) struct Login {
     credentials: Credentials,
     method: Option<Method>,
-    /// Whether it was asked for over TLS: then it is not sent without.
+    /// Whether the server asked over TLS; the login then never goes over a plain connection.
     is_protected: bool,
-    /// Whether the server has refused a nonce that it took before, without a new one: each request then begins without.
+    /// Whether the server has refused a nonce that it accepted before, without sending a new one. Each request then
+    /// starts without a login.
     is_nonce_used_once: bool,
 }
 
@@ -53,12 +55,12 @@ enum Method {
     Digest(Box<WwwAuthenticateHeader>),
 }
 
-/// What a server's refusal taught.
+/// What the client learned from a server's 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lesson {
-    /// It asks for nothing that we can do.
+    /// The server asks for no method that we support.
     Nothing,
-    /// How to log in.
+    /// The method to use.
     Method,
     /// The password was right but the nonce was too old.
     Stale,
@@ -69,21 +71,21 @@ impl Login {
         Self { credentials, method: None, is_protected: false, is_nonce_used_once: false }
     }
 
-    /// Forgets how to log in, so that the next request is challenged again.
+    /// Forgets the method, so that the next request is challenged again.
     pub(super) fn forget(&mut self) {
         self.is_nonce_used_once |= matches!(self.method, Some(Method::Digest(_)));
         self.method = None;
     }
 
-    /// Takes note that a request has succeeded.
+    /// Records that a request has succeeded.
     pub(super) fn succeeded(&mut self) {
         if self.is_nonce_used_once {
             self.method = None;
         }
     }
 
-    /// The `Authorization` header for a GET of `url`; `None` before the server has asked, and in the clear where it asked
-    /// over TLS.
+    /// The `Authorization` header for a GET of `url`; `None` before the server has asked, and on a plain connection if
+    /// it asked over TLS.
     pub(super) fn authorization(&mut self, url: &Url) -> Option<String> {
         if self.is_protected && url.scheme() != "https" {
             return None;
@@ -102,8 +104,8 @@ impl Login {
         }
     }
 
-    /// Reads the challenges of an answer 401 from `url`: Digest if there is one that we can do, else Basic. Without any of
-    /// these nothing changes.
+    /// Reads the challenges of an answer 401 from `url`: takes a Digest challenge that we support, else Basic. If there
+    /// is neither, nothing changes.
     pub(super) fn learn(&mut self, url: &Url, head: &Head) -> Lesson {
         let challenges: Vec<Challenge> =
             head.get_all("WWW-Authenticate").flat_map(parse_challenges).collect();
@@ -124,16 +126,16 @@ impl Login {
     }
 }
 
-/// Whether a challenge holds bytes that are no UTF-8, whose Digest cannot be computed from the text that is left of them.
+/// Whether a challenge contains bytes that are not UTF-8. Decoding loses them, so its Digest cannot be computed.
 pub(super) fn is_unreadable(head: &Head) -> bool {
     head.get_all("WWW-Authenticate").any(|challenge| challenge.contains(char::REPLACEMENT_CHARACTER))
 }
 
-/// What a Digest challenge asks for; `None` for hashes that we do not have.
+/// The parsed Digest challenge; `None` if its hash is not supported.
 fn prompt(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
     let algorithm = match challenge.get("algorithm") {
         None => Default::default(),
-        // Cameras write it in any case; the session variants end in lower case.
+        // Cameras write the name in any case; the session variants end in lower case.
         Some(name) => name.to_ascii_uppercase().replace("-SESS", "-sess").parse().ok()?,
     };
     let qop = match challenge.get("qop") {
@@ -141,7 +143,7 @@ fn prompt(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
         Some(list) => {
             let mut known: Vec<Qop> =
                 list.split(',').filter_map(|name| name.trim().to_ascii_lowercase().parse().ok()).collect();
-            // The crate prefers `auth-int`, whose servers are rare and often wrong.
+            // The crate prefers `auth-int`, but few servers support it, and many of these get it wrong.
             if known.contains(&Qop::AUTH) {
                 known.retain(|qop| *qop == Qop::AUTH);
             }
@@ -163,7 +165,7 @@ fn prompt(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
     })
 }
 
-/// What the request line says: path and query.
+/// The target in the request line: path and query.
 fn request_target(url: &Url) -> String {
     match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
@@ -171,7 +173,7 @@ fn request_target(url: &Url) -> String {
     }
 }
 
-/// Replaces `%xx` by its byte; what is no such pair stays as it is.
+/// Replaces `%xx` by its byte; anything else stays as it is.
 fn percent_decode(text: &str) -> String {
     let digit = |b: Option<&u8>| b.and_then(|b| char::from(*b).to_digit(16));
     let bytes = text.as_bytes();

@@ -1,15 +1,15 @@
-//! Cookies of one source's session: what a camera sets with a challenge, a redirect or a page, it gets back.
+//! Cookies of one source's session: the client sends back what a camera set with a challenge, a redirect or a page.
 //!
-//! RFC 6265 is more than a camera needs: one server is asked for one thing, so paths and domains do not matter. Of dates
-//! one alone does: that of a cookie to be deleted. What came over TLS is sent back over TLS alone.
+//! A camera needs less than RFC 6265: a session requests one thing from one server, so paths and domains do not matter.
+//! Of all dates, only the one that deletes a cookie matters. Cookies that came over TLS are sent over TLS only.
 
-/// The most cookies that are kept; a new one takes the oldest one's place.
+/// The maximum number of cookies; a new one replaces the oldest.
 const MAX_COOKIES: usize = 32;
 
-/// The longest cookie that is kept, name and value together, in bytes.
+/// The longest cookie that is stored, name and value together, in bytes.
 const MAX_COOKIE_BYTES: usize = 4096;
 
-/// The most that is sent back with one request, in bytes.
+/// The most that one request sends back, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// The cookies of one server.
@@ -24,8 +24,8 @@ struct Cookie {
 }
 
 impl Cookies {
-    /// Takes the value of one `Set-Cookie` header, which came over TLS where `is_protected`; whether that changes what is
-    /// sent back.
+    /// Stores the value of one `Set-Cookie` header, which came over TLS if `is_protected`. Returns whether this changes
+    /// the `Cookie` header.
     pub(super) fn set(&mut self, header: &str, is_protected: bool) -> bool {
         let mut attributes = header.split(';').map(str::trim);
         let Some((name, value)) = attributes.next().and_then(|pair| pair.split_once('=')) else {
@@ -55,7 +55,7 @@ impl Cookies {
         true
     }
 
-    /// The value of the header `Cookie` for a request over TLS, where `is_protected`; `None` without cookies.
+    /// The value of the header `Cookie` for a request, which goes over TLS if `is_protected`; `None` without cookies.
     pub(super) fn header(&self, is_protected: bool) -> Option<String> {
         let mut header = String::new();
         for Cookie { name, value, .. } in self.0.iter().filter(|cookie| is_protected || !cookie.is_protected)
@@ -73,11 +73,11 @@ impl Cookies {
     }
 }
 
-/// Whether an attribute says that its cookie is to be deleted: an age that is over, or a date of the last century.
+/// Whether an attribute deletes its cookie: a maximum age of zero or less, or a date of the last century.
 fn deletes(attribute: &str) -> bool {
     let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
     let is_old = |word: &str| {
-        // Of two digits, those that are a year by RFC 6265 and no day, hour, minute or second.
+        // Among numbers of two digits, those that RFC 6265 reads as a year and that are no day, hour, minute or second.
         let years = match word.len() {
             2 => 70..100,
             4 => 1900..2000,

@@ -1,13 +1,13 @@
-//! Pictures from another server: an MJPEG stream, or a still picture that is polled.
+//! Pictures from another server: an MJPEG stream, or a snapshot that is polled.
 //!
-//! `http://user:password@host/path?query#options`. Path and query go to the server as they are. Options of our own
+//! `http://user:password@host/path?query#options`. Path and query go to the server unchanged. Framecast's own options
 //! stand in the fragment, which is never sent: `#timeout=10s` (connection, and after that the first picture),
-//! `#silence=10s` (longest pause of a stream, or of polls that fail), `#fps=2` (rate of polling, in place of the query's
-//! `fps=`), `#redirect=same` (no redirect to another server) and `#insecure` (any TLS certificate will do).
+//! `#silence=10s` (longest pause of a stream, or of failing polls), `#fps=2` (poll rate, instead of the query's
+//! `fps=`), `#redirect=same` (no redirect to another server) and `#insecure` (accept any TLS certificate).
 //!
-//! [`Session`] asks, with login, cookies and redirects, by way of a [`client`] that reads HTTP/1 as cameras write it;
-//! what is answered is sorted by [`answer`] into [`stream`] and [`still`]. Proxies from the environment are not used:
-//! cameras are neighbours, and a proxy cannot see them.
+//! [`Session`] sends requests, with login, cookies and redirects, through a [`client`] that reads HTTP/1 as cameras
+//! write it; [`answer`] classifies each answer for [`stream`] and [`still`]. Proxies from the environment are not used:
+//! cameras are on the local network, which a proxy does not reach.
 
 mod answer;
 mod auth;
@@ -34,11 +34,11 @@ use self::stream::{Reader, Stream};
 use self::target::Target;
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// A camera may have no picture for the first who asks after a pause, and one a moment later.
+/// After a pause, a camera may have no picture for the first request, and one a moment later.
 const FIRST_ASKED: usize = 4;
 const FIRST_ASKED_AGAIN_AFTER: Duration = Duration::from_millis(300);
 
-/// The driver for `http:` and, made a second time, for `https:`.
+/// The driver for `http:`; a second instance serves `https:`.
 pub(crate) struct Http(pub(crate) &'static str);
 
 impl Driver for Http {
@@ -65,7 +65,7 @@ impl Driver for Http {
                     tracing::debug!(every = ?target.interval, "a still picture, or pictures without boundaries");
                     Box::new(Still::new(url, session, response, head, is_endless))
                 }
-                // Another time there may be a picture.
+                // A later request may get a picture.
                 Kind::Nothing { error: Error::Answer { answer, advice, .. }, is_hiccup: true } => {
                     return Err(target.ended_early(format!("answered {answer}; {advice}")));
                 }
@@ -75,7 +75,8 @@ impl Driver for Http {
     }
 }
 
-/// The first answer; a few times more where there is nothing in a picture's place, or a page that came with a cookie.
+/// The first answer. Repeats the request a few times if the answer is empty in place of a picture, or is a page that
+/// set a cookie.
 async fn first_answer(session: &mut Session) -> Result<(Response, Kind), Error> {
     let mut asked = 0;
     loop {

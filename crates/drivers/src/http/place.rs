@@ -1,31 +1,33 @@
-//! Which addresses a redirect may lead to.
+//! The addresses to which a redirect may lead.
 //!
-//! A camera, or who speaks in its name, must not have us ask what only this machine can reach: services on loopback and
-//! the address at which clouds tell a machine its secrets. Only a camera that is there itself may lead there.
+//! A camera, or an attacker in its place, must not make us request what only this machine can reach: services on
+//! loopback, and the address at which clouds give a machine its secrets. Only a camera on this machine itself may
+//! redirect there.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Where clouds tell a machine about itself, outside the link-local block of IPv4.
+/// The metadata addresses of clouds, outside the link-local block of IPv4.
 const METADATA_V4: [Ipv4Addr; 3] =
     [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
 
-/// The first 32 bits of such places of IPv6: no site's own network, whose prefix is drawn by chance, begins so.
+/// The first 32 bits of metadata addresses in IPv6. A site's own network has a random prefix, so none of them starts
+/// like this.
 const METADATA_V6: [[u16; 2]; 4] = [[0xFD00, 0xEC2], [0xFD20, 0xCE], [0xFD00, 0xC1], [0xFD00, 0x42]];
 
-/// The first 96 bits of addresses of IPv4 behind NAT64 (RFC 6052 §2.1).
+/// The first 96 bits of IPv4 addresses behind NAT64 (RFC 6052 §2.1).
 const NAT64: [u16; 6] = [0x64, 0xFF9B, 0, 0, 0, 0];
 
-/// Where a connection may lead.
+/// Which addresses a connection may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Where the source's own URL leads: anywhere.
+    /// For the source's own URL: any address.
     Anywhere,
-    /// Where a redirect leads, by a camera at this address.
+    /// For a redirect by a camera at this address.
     RedirectedBy(Option<IpAddr>),
 }
 
 impl Reach {
-    /// Whether `address` may be asked.
+    /// Whether the client may connect to `address`.
     pub(super) fn allows(self, address: IpAddr) -> bool {
         let address = without_wrapping(address);
         match self {
@@ -35,7 +37,7 @@ impl Reach {
                 if is_metadata(address) {
                     return camera == Some(address);
                 }
-                // All of 127.0.0.0/8 is this machine, but one link-local address is not another.
+                // All of 127.0.0.0/8 is this machine, but each link-local address is a different machine.
                 if is_this_machine(address) {
                     return camera.is_some_and(is_this_machine);
                 }
@@ -45,7 +47,7 @@ impl Reach {
     }
 }
 
-/// The address of IPv4 that one of IPv6 stands for, where it does.
+/// The IPv4 address that an IPv6 address embeds, if it does.
 fn without_wrapping(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     if let Some(v4) = v6.to_ipv4_mapped() {

@@ -1,4 +1,4 @@
-//! Where an answer sends us, and whether login and cookies may come along.
+//! The target of a redirect, and whether login and cookies may go along.
 
 use url::Url;
 
@@ -6,10 +6,10 @@ use super::target::Target;
 use crate::Error;
 use crate::http1::Head;
 
-/// Where `head`, the answer to a request for `from`, sends us: `None` when it is an answer.
+/// The target to which `head`, the answer to a request for `from`, redirects; `None` for other answers.
 ///
 /// # Errors
-/// [`Error::Answer`] when the place is missing or not a web address.
+/// [`Error::Answer`] when the target is missing or not a web address.
 pub(super) fn location(target: &Target, head: &Head, from: &Url) -> Result<Option<Url>, Error> {
     if !matches!(head.status(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
@@ -29,21 +29,21 @@ pub(super) fn location(target: &Target, head: &Head, from: &Url) -> Result<Optio
             "only http: and https: addresses are followed; use the camera's own address",
         ));
     };
-    // A server has no say in who logs in where.
+    // A server must not decide which login goes where.
     next.set_username("").ok();
     next.set_password(None).ok();
     next.set_fragment(None);
     Ok(Some(next))
 }
 
-/// What may be told of the place that a URL names: scheme and host.
+/// The part of a URL that viewers may see: scheme and host.
 pub(super) fn place(url: &Url) -> String {
     const MAX_SHOWN_CHARS: usize = 100;
     let host: String = url.host_str().unwrap_or_default().chars().take(MAX_SHOWN_CHARS).collect();
     format!("{}://{host}", url.scheme())
 }
 
-/// The same beside `from`, the source's own address: on one host the port differs, which viewers are not told.
+/// The same for a redirect from `from`. On the same host only the port differs, which viewers do not see.
 pub(super) fn place_from(from: &Url, to: &Url) -> String {
     if from.host() != to.host() {
         return place(to);
@@ -54,20 +54,20 @@ pub(super) fn place_from(from: &Url, to: &Url) -> String {
     "another port of the same host".to_owned()
 }
 
-/// What the log may tell of the place that a URL names: scheme, host and port.
+/// The part of a URL that the log may show: scheme, host and port.
 pub(super) fn server(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     place(url) + &port
 }
 
-/// Whether what `from` may know, `to` may know too: the same server, or the same host over TLS.
+/// Whether `to` may get the login and cookies of `from`: it is the same server, or the same host over TLS.
 pub(super) fn is_same_server(from: &Url, to: &Url) -> bool {
     from.host() == to.host()
         && ((from.scheme() == to.scheme() && from.port_or_known_default() == to.port_or_known_default())
             || (from.scheme() == "http" && to.scheme() == "https"))
 }
 
-/// Whether the way leads from a protected connection to an open one.
+/// Whether a redirect leads from TLS to a plain connection.
 pub(super) fn is_downgrade(from: &Url, to: &Url) -> bool {
     from.scheme() == "https" && to.scheme() == "http"
 }

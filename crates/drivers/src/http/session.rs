@@ -1,4 +1,4 @@
-//! One source's requests: logged in, with its cookies, redirects followed.
+//! The requests of one source: adds its login and its cookies, and follows redirects.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,27 +17,27 @@ use crate::error::is_of_the_busy;
 
 const MAX_REDIRECTS: usize = 5;
 
-/// Challenges that one request answers: the server's first, and once more if its nonce was too old by then.
+/// How many challenges one request answers: the first, and another if the nonce was too old by then.
 const MAX_ANSWERED: usize = 2;
 
-/// Asks the target's server again and again. Dropping it closes the connection.
+/// Sends repeated requests to the target's server. Dropping it closes the connection.
 pub(super) struct Session {
     target: Arc<Target>,
     client: Client,
     login: Option<Login>,
     cookies: Cookies,
-    /// Whether the last request has brought a cookie that it did not send.
+    /// Whether the last answer set a cookie that its request had not sent.
     has_new_cookie: bool,
-    /// Where the camera is: a redirect to its own machine is no trap.
+    /// The camera's address: a redirect to the camera's own machine is allowed.
     address: Option<IpAddr>,
-    /// What the last request came to; `None` where there was no answer of the camera itself.
+    /// The status of the last answer; `None` if the camera itself did not answer.
     status: Option<u16>,
 }
 
-/// What came of asking one address, with the login where it was asked for.
+/// The result of a request for one address, with the login if the server asked for it.
 struct Answer {
     response: Response,
-    /// Whether the camera has refused the answer to a challenge of its own.
+    /// Whether the camera has refused the login that answered its own challenge.
     is_login_wrong: bool,
 }
 
@@ -55,15 +55,16 @@ impl Session {
         }
     }
 
-    /// What the session asks for.
+    /// What the session requests.
     pub(super) fn target(&self) -> &Arc<Target> {
         &self.target
     }
 
-    /// Asks once and returns the head of the last answer, whose status is a success.
+    /// Sends one request and returns the last answer, after redirects; its status is a success.
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::EndedEarly`], [`Error::TimedOut`], or [`Error::Answer`] for any status but success.
+    /// [`Error::Connection`], [`Error::EndedEarly`], [`Error::TimedOut`], or [`Error::Answer`] for any status but
+    /// success.
     pub(super) async fn get(&mut self) -> Result<Response, Error> {
         let target = Arc::clone(&self.target);
         let limit = target.answer_timeout();
@@ -83,18 +84,18 @@ impl Session {
         Err(self.refusal(&answer))
     }
 
-    /// Takes back an answer that is read, so that its connection serves the next request.
+    /// Returns an answer that was read, so that the next request can reuse its connection.
     pub(super) fn give_back(&mut self, response: Response) {
         self.client.give_back(response);
     }
 
-    /// Whether the last answer may be another once its cookie is sent back.
+    /// Whether a repeated request may get another answer, because it sends the new cookie.
     pub(super) fn has_new_cookie(&self) -> bool {
         self.has_new_cookie
     }
 
-    /// Whether `error`, which the last request ended with, may have passed at the next one: a connection that broke, a
-    /// server that was busy or sent something else than a picture; not one that refuses.
+    /// Whether the next request may succeed after `error`, with which the last one ended: a connection broke, or a
+    /// server was busy or sent no picture; not if the server refuses.
     pub(super) fn may_pass(&self, error: &Error) -> bool {
         match error {
             Error::Connection { .. } | Error::EndedEarly { .. } | Error::TimedOut { .. } => true,
@@ -148,7 +149,7 @@ impl Session {
 
     /// One request for `url`, repeated with user and password when the server asks and `is_trusted`.
     ///
-    /// A login that is remembered may have run out, which servers say in many ways: with a new challenge, with none, with
+    /// A remembered login may have expired. Servers signal that in many ways: with a new challenge, without one, with
     /// 403. Only the answer to a fresh challenge shows whether the password is right.
     async fn log_in(&mut self, url: &Url, is_trusted: bool) -> Result<Answer, Error> {
         let mut answered = 0;
@@ -217,7 +218,7 @@ impl Session {
         Ok(response)
     }
 
-    /// Makes ready for `https:` at the first such URL: reading the system's root certificates takes a moment.
+    /// Sets up TLS at the first `https:` URL: reading the system's root certificates takes a moment.
     fn set_up_tls(&mut self, url: &Url) -> Result<(), Error> {
         if url.scheme() != "https" || self.client.has_tls() {
             return Ok(());
@@ -268,7 +269,7 @@ impl Session {
     }
 }
 
-/// What went wrong with a connection, as an error of the source.
+/// Makes a source's error of a failed request.
 pub(super) fn fault_of(target: &Target, fault: Fault) -> Error {
     match fault {
         Fault::ConnectTimedOut => target.timed_out("a connection", target.connect_timeout()),
@@ -277,7 +278,7 @@ pub(super) fn fault_of(target: &Target, fault: Fault) -> Error {
     }
 }
 
-/// The same of a connection to `url`, to which the camera has redirected.
+/// The same for a request to `url`, to which the camera has redirected.
 fn fault_behind_redirect(target: &Target, fault: Fault, url: &Url) -> Error {
     if matches!(fault, Fault::ConnectTimedOut) {
         return target.timed_out("a connection to where it redirects", target.connect_timeout());
@@ -287,7 +288,7 @@ fn fault_behind_redirect(target: &Target, fault: Fault, url: &Url) -> Error {
     if fault.is_hang_up() { target.ended_early(told) } else { target.failed(told) }
 }
 
-/// How long the parts of an answer may take to come.
+/// A time limit on each part of an answer.
 pub(super) async fn within<T>(
     target: &Target,
     limit: Duration,

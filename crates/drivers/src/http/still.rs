@@ -1,8 +1,8 @@
-//! A still picture, asked for again and again. A poll that fails does not lose the camera at once: it is asked on until
-//! its pictures have been silent for too long.
+//! Polls a snapshot. A failed poll does not lose the camera at once: polling goes on until no picture has come for too
+//! long.
 //!
-//! The picture's own end counts, not that of the body: what its server sends behind it, or how long it keeps the
-//! connection open, does not hold the picture back. Where another picture follows in the same body, this is a stream.
+//! A picture is complete at its own end, not at the end of the body: neither extra bytes nor an open connection delays
+//! it. If another picture follows in the same body, the answer is a stream.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,65 +21,66 @@ use super::target::Target;
 use crate::stream::captured_at;
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
-/// SOI and the first byte of the marker behind it.
+/// SOI and the first byte of the next marker.
 const PICTURE_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
 
-/// A body that by its type goes on is given up for a poll after such a pause, or three intervals if these are longer.
+/// The poller gives up a body whose type announces more pictures after this pause, or after three intervals if these
+/// are longer.
 const ENDLESS_PAUSE: Duration = Duration::from_secs(5);
 
-/// Polls may fail for as many times the usual time between two pictures.
+/// How long polls may fail, as a multiple of the usual time between two pictures.
 const PATIENCE_STEPS: u32 = 4;
 
-/// So much is searched behind a picture for the start of another.
+/// How many bytes after a picture are searched for the start of another.
 const MAX_SEARCHED_BYTES: usize = 1024 * 1024;
 
-/// A picture that is polled on a schedule which a slow answer does not shift. Dropping it closes the connection.
+/// A snapshot, polled on a schedule that slow answers do not shift. Dropping it closes the connection.
 pub(super) struct Still {
     target: Arc<Target>,
-    /// `None` while a poll has it, and after a failure that is final.
+    /// `None` while a poll owns it, and after a fatal failure.
     session: Option<Session>,
-    /// Kept here so that a caller who gives up waiting loses nothing.
+    /// Stored here so that a caller can cancel its wait without losing the poll.
     poll: Option<BoxFuture<'static, (Session, Result<Answer, Error>)>>,
-    /// The body behind the last picture, while it is open.
+    /// The body after the last picture, while it is open.
     following: Option<Following>,
     ticks: Interval,
-    /// `None` once this is known to be a stream.
+    /// `None` once the answer has turned out to be a stream.
     door: Option<Door>,
     stream: Option<Stream>,
     pictures: u64,
-    /// When the last picture came.
+    /// When the last picture arrived.
     last_at: Option<Instant>,
     /// Until when polls may fail; `None` before the first picture.
     patient_until: Option<Instant>,
     has_failed: bool,
-    /// The picture before, if its server says when it was changed.
+    /// The previous picture, if the server sends its modification time.
     last: Option<Dated>,
 }
 
-/// What one poll found.
+/// The result of one poll.
 enum Answer {
     Picture(Box<Poll>),
-    /// A stream where a picture was before.
+    /// A stream, though earlier polls got a picture.
     Stream,
 }
 
-/// What one poll yielded.
+/// The picture that one poll got.
 struct Poll {
     picture: Result<Bytes, framecast_media::Error>,
-    /// Whether all of the length that the server declared has come.
+    /// Whether the body's full declared length has arrived.
     is_complete: bool,
     read_at: SystemTime,
-    /// When it was captured, in the words of its server.
+    /// The capture time that the server sent.
     told: Option<SystemTime>,
     last_modified: Option<String>,
     response: Response,
-    /// What has come behind the picture.
+    /// The bytes received after the picture.
     rest: BytesMut,
-    /// Whether more pictures are to be expected in the same body.
+    /// Whether the same body should bring more pictures.
     is_endless: bool,
 }
 
-/// The body behind a picture, in which another one may begin.
+/// The body after a picture, in which another one may begin.
 struct Following {
     response: Response,
     rest: BytesMut,
@@ -88,7 +89,7 @@ struct Following {
     since: Instant,
 }
 
-/// A picture that the next poll may bring once more.
+/// A picture that the next poll may return unchanged.
 struct Dated {
     data: Bytes,
     last_modified: String,
@@ -96,7 +97,7 @@ struct Dated {
 }
 
 impl Still {
-    /// The picture in `response` is the first one; `head` was read of it already.
+    /// `response` contains the first picture; `head` was read from it already.
     pub(super) fn new(
         url: &SourceUrl,
         session: Session,
@@ -162,16 +163,17 @@ impl Still {
         }
     }
 
-    /// Waits until the next poll is due; false when this has become a stream before. Cancel safe.
+    /// Waits until the next poll is due; false if the answer turns out to be a stream first. Cancel safe.
     async fn wait_for_poll(&mut self) -> bool {
         let Some(following) = &mut self.following else {
             self.ticks.tick().await;
             return true;
         };
-        // A body that by its type goes on is not given up for the next poll, but when nothing comes for a while.
+        // A body whose type announces more pictures is not given up for the next poll, but only when it is silent for a
+        // while.
         let is_endless = following.is_endless;
         let given_up_at = following.since + ENDLESS_PAUSE.max(self.target.interval.saturating_mul(3));
-        // At random: a server that floods must not keep the clock from being looked at.
+        // In random order: a server that floods the connection must not starve the timer.
         let has_begun = tokio::select! {
             has_begun = following.next_begins() => has_begun,
             _ = self.ticks.tick(), if !is_endless => {
@@ -191,7 +193,7 @@ impl Still {
         false
     }
 
-    /// Ends with the body behind the last picture; its connection may serve the next poll.
+    /// Ends the body after the last picture; the next poll may reuse its connection.
     fn end_following(&mut self) {
         if let Some((session, following)) = self.session.as_mut().zip(self.following.take()) {
             session.give_back(following.response);
@@ -207,7 +209,7 @@ impl Still {
         }
     }
 
-    /// Whether the last picture is not too long ago.
+    /// Whether the last picture is recent enough for polls to fail.
     fn is_patient(&self) -> bool {
         self.patient_until.is_some_and(|until| Instant::now() < until)
     }
@@ -223,7 +225,7 @@ impl Still {
     fn take(&mut self, poll: Poll) -> Result<Frame, Error> {
         let now = Instant::now();
         let usual = self.last_at.replace(now).map_or(Duration::ZERO, |last_at| now - last_at);
-        // From when the next one is due. A camera that takes its time may take it a few times more.
+        // Counted from when the next picture is due. A slow camera may take a multiple of its usual time.
         let patience = match self.target.silence {
             Some(_) => self.longest_silence(),
             None => self.longest_silence().max(usual * PATIENCE_STEPS),
@@ -249,8 +251,8 @@ impl Still {
         frame
     }
 
-    /// Since when this picture has been there: one that the server calls unchanged, and that is, must not pass for live
-    /// only because it was asked for again.
+    /// Since when the server has had this picture. A picture that the server calls unchanged, and that is unchanged,
+    /// must not pass for live only because it was polled again.
     fn first_seen(&mut self, data: &Bytes, changed: Option<String>, read_at: SystemTime) -> SystemTime {
         let last = self.last.take();
         let Some(last_modified) = changed else { return read_at };
@@ -274,7 +276,7 @@ impl Following {
                 let _ = self.rest.split_to(start);
                 return true;
             }
-            // A start may have come in part.
+            // The last bytes may be the beginning of a picture start.
             let _ = self.rest.split_to(self.rest.len().saturating_sub(PICTURE_START.len() - 1));
             match self.response.chunk().await {
                 Ok(Some(chunk)) if self.searched_bytes < MAX_SEARCHED_BYTES => {
@@ -311,7 +313,7 @@ async fn ask(session: &mut Session) -> Result<Answer, Error> {
     }
 }
 
-/// Reads the rest of a picture: to its own end, or where it has none to that of the body, up to the bound.
+/// Reads the rest of a picture: to its own end, or to the end of the body if it has none, up to the bound.
 async fn read(target: &Target, mut response: Response, head: Bytes, is_endless: bool) -> Result<Poll, Error> {
     let limit_bytes = target.max_picture_bytes;
     let start = head.len() - head.trim_ascii_start().len();
@@ -338,8 +340,8 @@ async fn read(target: &Target, mut response: Response, head: Bytes, is_endless: 
     })
 }
 
-/// Reads on until the picture in `body` ends, and tells how long it is; `None` when the body has ended before, or is larger
-/// than the bound.
+/// Reads on until the picture in `body` ends, and returns its length; `None` when the body has ended before, or is
+/// larger than the bound.
 async fn look_for_end(
     response: &mut Response,
     body: &mut BytesMut,
@@ -351,7 +353,7 @@ async fn look_for_end(
             match walk.advance(body) {
                 Ok(Some(len)) if len <= limit_bytes => return Ok(Some(len)),
                 Ok(None) => {}
-                // No end but the body's; the door says what is wrong with it.
+                // The picture has no end of its own; the frame builder says what is wrong with it.
                 Ok(Some(_)) | Err(_) => finder = None,
             }
         }
@@ -375,7 +377,7 @@ impl Source for Still {
         self.stream.as_ref().map_or(by_the_door, |stream| stream.repaired_frames())
     }
 
-    /// The polls watch over their own failures; where the URL allows long ones, they are normal.
+    /// The poller limits its own failures; if the URL allows long gaps, they are normal.
     fn longest_pause(&self) -> Duration {
         if self.target.silence.is_some() { self.longest_silence() } else { self.target.interval }
     }

@@ -1,4 +1,4 @@
-//! A response that goes on for ever, read picture by picture.
+//! An endless response, read picture by picture.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,15 +15,15 @@ use super::target::Target;
 use crate::stream::{captured_at, is_final};
 use crate::{BoxFuture, Door, Error, Source, SourceUrl};
 
-/// What another Framecast's stream marks the pictures with that it drew because it has none of the camera.
+/// The header with which another Framecast marks slates, the pictures that it draws when it has none of the camera.
 const NOTICE: &str = "x-framecast-notice";
 
-/// After so many notices in a row the camera counts as lost there; they come one a second.
+/// After this many slates in a row the camera counts as lost there; they come one a second.
 const MAX_NOTICES: u32 = 4;
 
-/// How the pictures of a stream are told apart.
+/// How the pictures of a stream are separated.
 pub(super) enum Reader {
-    /// `has_last_boundary`: the boundary has come that says that no part follows.
+    /// `has_last_boundary`: the closing boundary has come, after which no part should follow.
     Multipart {
         parser: Box<Parser>,
         has_last_boundary: bool,
@@ -32,7 +32,7 @@ pub(super) enum Reader {
 }
 
 impl Reader {
-    /// Parts with `boundary` between them; `head` was read already.
+    /// Parts separated by `boundary`; `head` was read already.
     pub(super) fn multipart(target: &Target, boundary: Option<&str>, head: &[u8]) -> Self {
         let limits = Limits { max_body_bytes: target.max_picture_bytes, ..Limits::default() };
         let mut parser = Parser::new(boundary).with_limits(limits).with_part_end(PartEnd::AtJpegEoi);
@@ -40,7 +40,7 @@ impl Reader {
         Self::Multipart { parser: Box::new(parser), has_last_boundary: false }
     }
 
-    /// Pictures with nothing between them; `head` was read already.
+    /// Concatenated pictures; `head` was read already.
     pub(super) fn back_to_back(target: &Target, head: &[u8]) -> Self {
         let mut splitter = Splitter::new(target.max_picture_bytes);
         splitter.push(head);
@@ -69,15 +69,15 @@ impl Reader {
                     }
                     tracing::debug!("a part that is no picture is left out");
                 }
-                // Some cameras go on behind the last boundary; a server that does not closes the connection, or has come to
-                // the length that it declared.
+                // Some cameras go on after the closing boundary. A server that does not go on closes the connection, or
+                // has reached its declared length.
                 Some(Event::End) => *has_last_boundary = true,
                 None => return Ok(None),
             }
         }
     }
 
-    /// How many pictures had something behind them that belongs to nothing.
+    /// How many pictures had stray bytes after them.
     fn foreign_tails(&self) -> u64 {
         match self {
             Self::Multipart { parser, .. } => parser.foreign_tails(),
@@ -85,12 +85,12 @@ impl Reader {
         }
     }
 
-    /// Whether the stream says that it has ended.
+    /// Whether the stream has announced its end.
     fn has_last_boundary(&self) -> bool {
         matches!(self, Self::Multipart { has_last_boundary: true, .. })
     }
 
-    /// What the end of the stream completes, if anything.
+    /// The picture that the end of the stream completes, if any.
     fn finish(self) -> Option<Picture> {
         match self {
             Self::Multipart { parser, .. } => parser.finish().map(Picture::from).filter(is_picture),
@@ -107,19 +107,19 @@ pub(super) struct Stream {
     reader: Option<Reader>,
     door: Door,
     pictures: u64,
-    /// How many notices have come since the last picture.
+    /// How many slates have come since the last picture.
     notices: u32,
-    /// Since when the next picture is awaited; kept when a caller gives up waiting and comes again.
+    /// When the wait for the next picture began; kept when a caller cancels its wait and calls again.
     waits_since: Option<Instant>,
 }
 
 impl Stream {
-    /// The stream whose body goes on in `response`.
+    /// The stream whose body continues in `response`.
     pub(super) fn new(url: &SourceUrl, target: Arc<Target>, response: Response, reader: Reader) -> Self {
         Self::resume(target, response, reader, Door::new(url), 0)
     }
 
-    /// A stream of which `pictures` passed `door` before it was known to be one.
+    /// A stream of which `pictures` passed through `door` before it turned out to be a stream.
     pub(super) fn resume(
         target: Arc<Target>,
         response: Response,
@@ -130,7 +130,7 @@ impl Stream {
         Self { target, response, reader: Some(reader), door, pictures, notices: 0, waits_since: None }
     }
 
-    /// The next picture; `None` when the server has ended a stream that had some.
+    /// The next picture; `None` when the server has ended the stream after at least one.
     pub(super) async fn read(&mut self) -> Result<Option<Frame>, Error> {
         loop {
             let Some(reader) = &mut self.reader else { return self.ended() };
@@ -158,13 +158,13 @@ impl Stream {
                     Ok(read) => read,
                     Err(_) => return Err(self.target.timed_out(awaited, limit)),
                 },
-                // How long a stream may be silent is its supervisor's to judge.
+                // The supervisor decides how long a stream may be silent.
                 None => chunk.await,
             };
             match read {
                 Ok(Some(bytes)) => reader.push(&bytes),
                 Ok(None) | Err(Fault::CutOff) => return self.finish(),
-                // Some servers reset what they have sent to its end.
+                // Some servers reset the connection after they have sent everything.
                 Err(Fault::Io(error)) if self.pictures > 0 => {
                     tracing::debug!(%error, "the connection broke");
                     return self.finish();
@@ -174,7 +174,7 @@ impl Stream {
         }
     }
 
-    /// The last picture, if only the end of the stream makes it whole; then the end.
+    /// The last picture, if only the end of the stream completes it; then the end.
     fn finish(&mut self) -> Result<Option<Frame>, Error> {
         match self.reader.take().and_then(Reader::finish) {
             Some(picture) if !is_notice(&picture) => self.admit(picture).map(Some),
@@ -182,7 +182,8 @@ impl Stream {
         }
     }
 
-    /// What the end of the stream means: servers end a stream for reasons of their own, but one without a picture is none.
+    /// Interprets the end of the stream: a server may end it at any time, but an end before the first picture is an
+    /// error.
     fn ended(&self) -> Result<Option<Frame>, Error> {
         if self.pictures > 0 {
             return Ok(None);
@@ -190,7 +191,7 @@ impl Stream {
         Err(self.target.ended_early("the server ended the stream before its first picture"))
     }
 
-    /// Leaves a notice out; the time that a picture is awaited goes on.
+    /// Leaves a slate out; the wait for a picture goes on.
     fn count_notice(&mut self) -> Result<(), Error> {
         self.notices += 1;
         if self.notices < MAX_NOTICES {
@@ -211,7 +212,7 @@ impl Stream {
         }
     }
 
-    /// The error for what the reader refused: one picture, or all that follows.
+    /// The error for what the reader could not parse: one picture, or everything after it.
     fn broken(&mut self, error: framecast_media::Error) -> Error {
         if is_final(&error) {
             return Error::Stream(error);
@@ -221,7 +222,7 @@ impl Stream {
     }
 }
 
-/// Whether a part may be a picture: some streams carry sound or text beside them.
+/// Whether a part may be a picture: some streams also carry sound or text.
 fn is_picture(part: &Picture) -> bool {
     let is_other = part.headers.get("content-type").is_some_and(|kind| {
         let kind = kind.to_ascii_lowercase();
@@ -230,7 +231,7 @@ fn is_picture(part: &Picture) -> bool {
     !part.data.is_empty() && (!is_other || part.data.starts_with(&[0xFF, 0xD8]))
 }
 
-/// Whether another Framecast drew this part in place of a picture: passed on, it would look like the camera's.
+/// Whether another Framecast drew this part as a slate. Passed on, it would look like the camera's own picture.
 fn is_notice(part: &Picture) -> bool {
     part.headers.get(NOTICE).is_some_and(|value| value.trim() == "1")
 }
@@ -244,7 +245,7 @@ impl Source for Stream {
         self.door.repaired() + self.reader.as_ref().map_or(0, Reader::foreign_tails)
     }
 
-    /// Where the URL says how long a pause may be, the stream watches over its own pauses, and such ones are normal.
+    /// If the URL sets the longest pause, the stream enforces it itself, and pauses up to it are normal.
     fn longest_pause(&self) -> Duration {
         self.target.silence.unwrap_or_default()
     }

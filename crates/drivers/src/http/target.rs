@@ -1,4 +1,4 @@
-//! What a source's URL asks for.
+//! What a source's URL requests.
 
 use std::time::Duration;
 
@@ -9,45 +9,45 @@ use crate::{Error, SourceUrl, address};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a camera may take over a picture is its supervisor's to judge, who waits no longer for any.
+/// The supervisor decides how long a camera may take over a picture; it never waits longer than this.
 const DEFAULT_PICTURE_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_SILENCE: Duration = Duration::from_secs(10);
 const DEFAULT_FPS: f64 = 1.0;
 
-/// Which redirects are followed.
+/// Which redirects the session follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Redirects {
-    /// To the same server alone.
+    /// Only to the same server.
     Same,
     /// To other hosts too, without login and cookies.
     Any,
 }
 
-/// A URL taken apart.
+/// A parsed URL.
 pub(super) struct Target {
-    /// What is asked of the server: without user, password and fragment.
+    /// The URL to request: without user, password and fragment.
     pub(super) url: Url,
     /// The source for messages: scheme and host.
     pub(super) shown: String,
     /// User and password from the URL.
     pub(super) credentials: Option<Credentials>,
-    /// How long the URL wants to wait for the connection, and after it for the first picture.
+    /// The URL's time limit for the connection, and after it for the first picture.
     timeout: Option<Duration>,
-    /// What the URL wants for the longest pause between two pictures of a stream, and for how long polls may fail once
-    /// a picture is due. Without it the supervisor judges how long a stream may be silent.
+    /// The URL's limit for the pause between two pictures of a stream, and for how long polls may fail once a picture
+    /// is due. Without it the supervisor decides how long a stream may be silent.
     pub(super) silence: Option<Duration>,
-    /// Which redirects are followed.
+    /// Which redirects the session follows.
     pub(super) redirects: Redirects,
-    /// Between two polls of a still picture.
+    /// The time between two polls of a snapshot.
     pub(super) interval: Duration,
-    /// Whether any TLS certificate will do.
+    /// Whether to accept any TLS certificate.
     pub(super) is_insecure: bool,
     /// The bound on one picture.
     pub(super) max_picture_bytes: usize,
 }
 
 impl Target {
-    /// Takes `source` apart without touching the network.
+    /// Parses `source` without touching the network.
     ///
     /// # Errors
     /// What is wrong with the URL or its options.
@@ -87,12 +87,12 @@ impl Target {
         self.timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT)
     }
 
-    /// How long the first picture of a stream, or the whole of a still one, may take.
+    /// How long the first picture of a stream, or a whole snapshot, may take.
     pub(super) fn picture_timeout(&self) -> Duration {
         self.timeout.unwrap_or(DEFAULT_PICTURE_TIMEOUT)
     }
 
-    /// How long an answer may take, the connection included.
+    /// How long an answer may take, including the connection.
     pub(super) fn answer_timeout(&self) -> Duration {
         self.connect_timeout() + self.picture_timeout()
     }
@@ -112,7 +112,7 @@ impl Target {
         Error::Connection { url: self.shown.clone(), problem: problem.into() }
     }
 
-    /// The error for a server that was there, and gave no picture this time.
+    /// The error for a server that was there, but gave no picture this time.
     pub(super) fn ended_early(&self, problem: impl Into<String>) -> Error {
         Error::EndedEarly { url: self.shown.clone(), problem: problem.into() }
     }

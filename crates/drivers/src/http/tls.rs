@@ -1,7 +1,7 @@
-//! TLS: whom to trust.
+//! TLS: which certificates to trust.
 //!
-//! The system's root certificates count, so that a certificate authority which a site installed for its own devices
-//! counts too. The cryptography is `ring`, given explicitly: nothing is installed for the whole process.
+//! The system's root certificates are trusted, and so is a certificate authority that a site installed for its own
+//! devices. The cryptography is `ring`, passed explicitly: no process-wide default is installed.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-/// The system's root certificates; those that cannot be read are left out.
+/// The system's root certificates; unreadable ones are left out.
 pub(super) fn system_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -24,17 +24,17 @@ pub(super) fn system_roots() -> RootCertStore {
     roots
 }
 
-/// Trusts certificates that lead to one of `roots`.
+/// Trusts certificates that chain to one of `roots`.
 pub(super) fn verified_by(roots: RootCertStore) -> ClientConfig {
     builder(Arc::new(ring::default_provider())).with_root_certificates(roots).with_no_client_auth()
 }
 
-/// TLS that trusts what the system trusts, as `https:` sources do; for whatever else connects.
+/// A TLS configuration that trusts what the system trusts, as `https:` sources do; for other parts that connect.
 pub fn tls_of_system() -> ClientConfig {
     verified_by(system_roots())
 }
 
-/// Trusts any certificate: the connection is encrypted, but nobody knows to whom.
+/// Trusts any certificate: the connection is encrypted, but the server is not authenticated.
 pub(super) fn unverified() -> ClientConfig {
     let provider = Arc::new(ring::default_provider());
     let schemes = provider.signature_verification_algorithms.supported_schemes();
@@ -50,8 +50,8 @@ fn builder(provider: Arc<CryptoProvider>) -> rustls::ConfigBuilder<ClientConfig,
         .expect("ring has cipher suites for TLS 1.2 and 1.3")
 }
 
-/// Accepts every certificate and signature: whoever may show any certificate can also sign with its key, so checking
-/// the signature would add nothing but trouble with the short keys of old cameras.
+/// Accepts every certificate and signature. If any certificate is accepted, an attacker can sign with the key of its
+/// own, so a check of the signature would add no safety, only failures with the short keys of old cameras.
 #[derive(Debug)]
 struct AnyCertificate(Vec<SignatureScheme>);
 
@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a client with `config` shakes hands with a server called `name` that has `certificate`.
+    /// Whether a client with `config` completes a handshake with a server called `name` that has `certificate`.
     fn trusts(config: ClientConfig, made: &rcgen::CertifiedKey<rcgen::KeyPair>, name: &'static str) -> bool {
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

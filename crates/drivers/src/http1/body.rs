@@ -1,4 +1,4 @@
-//! Where the body of an answer ends (RFC 9112 §6.3), also where its head is wrong about it.
+//! Where the body of an answer ends (RFC 9112 §6.3), even if its head is wrong about it.
 
 use bytes::{Bytes, BytesMut};
 
@@ -8,9 +8,9 @@ use super::{Error, Head};
 /// How a head says that the body ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
-    /// There is none.
+    /// There is no body.
     Empty,
-    /// After so many bytes.
+    /// After this many bytes.
     Length(u64),
     /// With the last chunk.
     Chunked,
@@ -19,8 +19,8 @@ enum Framing {
 }
 
 impl Framing {
-    /// What `head` says. Lengths that are none, or that contradict each other, say nothing; neither does a length of
-    /// zero for a stream of parts, which some cameras send because they know none.
+    /// The framing that `head` declares. Invalid or contradicting lengths are ignored; so is a length of zero for a
+    /// multipart stream, which some cameras send because they do not know the length.
     fn of(head: &Head) -> Self {
         if matches!(head.status(), 100..200 | 204 | 304) {
             return Self::Empty;
@@ -30,7 +30,7 @@ impl Framing {
         }
         let mut lengths = head.get_all("Content-Length").flat_map(|value| value.split(',')).map(|text| {
             let text = text.trim();
-            // `parse` takes a sign, which no length has.
+            // `parse` accepts a sign, which no length has.
             text.parse::<u64>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
         });
         match lengths.next().flatten() {
@@ -46,11 +46,11 @@ fn is_multipart(head: &Head) -> bool {
     head.get("Content-Type").is_some_and(|kind| kind.to_ascii_lowercase().starts_with("multipart/"))
 }
 
-/// Takes the body of one answer out of a buffer that fills.
+/// Takes the body of one answer out of a buffer that a connection fills.
 #[derive(Debug)]
 pub struct Body {
     state: State,
-    /// Whether bytes behind the declared length belong to it: a stream's length is often a made-up number.
+    /// Whether bytes after the declared length belong to the body: a stream's length is often an invented number.
     is_stream: bool,
 }
 
@@ -60,13 +60,13 @@ enum State {
         left: u64,
     },
     Chunked(ChunkDecoder),
-    /// Nothing has come yet of a body without a length: it may be chunked all the same.
+    /// No byte has come yet of a body without a length; it may be chunked all the same.
     Unknown,
     UntilClose,
 }
 
 impl Body {
-    /// The body behind `head`.
+    /// The body after `head`.
     pub fn new(head: &Head) -> Self {
         let state = match Framing::of(head) {
             Framing::Empty => State::Length { left: 0 },
@@ -77,10 +77,10 @@ impl Body {
         Self { state, is_stream: is_multipart(head) }
     }
 
-    /// The next bytes of the body that are in `buf`; `None` when more are needed or the body [is done](Self::is_done).
+    /// The next bytes of the body that are in `buf`; `None` when it needs more or the body [is done](Self::is_done).
     ///
     /// # Errors
-    /// A chunk that cannot be read; nothing follows it.
+    /// A malformed chunk; nothing after it can be read.
     pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, Error> {
         loop {
             match &mut self.state {
@@ -103,8 +103,7 @@ impl Body {
         }
     }
 
-    /// What a connection that closes leaves of the body in `buf`: bytes of which it was not yet known whether they are a
-    /// chunk's first line.
+    /// The rest of the body in `buf` when the connection closes: bytes that might have been the first line of a chunk.
     pub fn close(&mut self, buf: &mut BytesMut) -> Option<Bytes> {
         let is_open = matches!(self.state, State::Unknown);
         self.state = State::Length { left: 0 };
@@ -112,7 +111,8 @@ impl Body {
         (is_open && !buf.is_empty()).then(|| buf.split().freeze())
     }
 
-    /// Whether the whole body has come. Never true of one that ends with its connection, nor of a stream at its length.
+    /// Whether the whole body has arrived. Never true of one that ends with its connection, nor of a stream at its
+    /// length.
     pub fn is_done(&self) -> bool {
         match &self.state {
             State::Length { left } => *left == 0 && !self.is_stream,
@@ -121,17 +121,17 @@ impl Body {
         }
     }
 
-    /// Whether a stream has come to the length that its head declares, behind which it may go on all the same.
+    /// Whether a stream has reached the length that its head declares. It may go on after that.
     pub fn is_at_declared_end(&self) -> bool {
         self.is_stream && matches!(self.state, State::Length { left: 0 })
     }
 
-    /// Whether its head declares in bytes how long it is.
+    /// Whether its head declares its length in bytes.
     pub fn has_length(&self) -> bool {
         matches!(self.state, State::Length { .. })
     }
 
-    /// Whether a connection that closes now cuts it off.
+    /// Whether the body would be cut off if the connection closed now.
     pub fn is_cut_by_close(&self) -> bool {
         match &self.state {
             State::Length { left } => *left > 0,

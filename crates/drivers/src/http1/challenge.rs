@@ -36,7 +36,7 @@ pub fn parse_challenges(header: &str) -> Vec<Challenge> {
     challenges
 }
 
-/// The pieces between the commas that stand outside quotes.
+/// The pieces between the commas that are outside quotes.
 fn items(header: &str) -> impl Iterator<Item = &str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     header
@@ -52,7 +52,7 @@ fn items(header: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-/// The text of a quoted string; a token as it is.
+/// The text of a quoted string; a token unchanged.
 fn unquote(value: &str) -> String {
     let Some(quoted) = value.strip_prefix('"') else { return value.to_owned() };
     let quoted = quoted.strip_suffix('"').unwrap_or(quoted);

@@ -1,4 +1,4 @@
-//! The chunked coding (RFC 9112 §7.1), read as browsers read it.
+//! The chunked coding (RFC 9112 §7.1), parsed as leniently as browsers do.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -7,12 +7,12 @@ use super::{Error, printable};
 /// The longest line with a chunk's size and extensions, in bytes.
 const MAX_CHUNK_LINE_BYTES: usize = 4096;
 
-/// The most bytes behind the last chunk.
+/// The maximum number of bytes after the last chunk.
 const MAX_TRAILER_BYTES: usize = 16 * 1024;
 
-/// Takes the chunks off a body.
+/// Removes the chunk framing from a body.
 ///
-/// A body that does not begin with a chunk, though its head announces chunks, is passed on as it is.
+/// A body that does not begin with a chunk, although its head announces chunks, passes unchanged.
 #[derive(Debug)]
 pub(super) struct ChunkDecoder {
     state: State,
@@ -25,7 +25,7 @@ enum State {
     Data {
         left: u64,
     },
-    /// The line end behind a chunk's data, which some servers leave out.
+    /// The line end after a chunk's data, which some servers omit.
     DataEnd,
     Trailers {
         read_bytes: usize,
@@ -42,10 +42,10 @@ impl Default for ChunkDecoder {
 }
 
 impl ChunkDecoder {
-    /// The next data in `buf`; `None` when more bytes are needed, or when the last chunk has come.
+    /// The next data in `buf`; `None` when it needs more bytes, or when the last chunk has come.
     ///
     /// # Errors
-    /// [`Error::BadChunk`] and [`Error::ChunkLineTooLong`]; nothing can be read behind them.
+    /// [`Error::BadChunk`] and [`Error::ChunkLineTooLong`]; nothing after them can be read.
     pub(super) fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, Error> {
         loop {
             let is_read_on = match self.state {
@@ -70,7 +70,7 @@ impl ChunkDecoder {
         }
     }
 
-    /// Whether the last chunk and what follows it have come.
+    /// Whether the last chunk and its trailer have come.
     pub(super) fn is_done(&self) -> bool {
         self.state == State::Done
     }
@@ -140,8 +140,8 @@ fn size(line: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 16).ok().filter(|_| is_clean)
 }
 
-/// Whether a body begins as a chunk does that holds a picture or a part: a server may chunk without saying so. `None`
-/// while more bytes are needed to tell.
+/// Whether a body begins with a chunk that holds a picture or a part: a server may chunk without declaring it. `None`
+/// while it needs more bytes to decide.
 pub(super) fn looks_chunked(bytes: &[u8]) -> Option<bool> {
     const MAX_SIZE_LINE: usize = 10;
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
@@ -159,7 +159,8 @@ pub(super) fn looks_chunked(bytes: &[u8]) -> Option<bool> {
 mod tests {
     use super::*;
 
-    /// Decodes `bytes` in pieces of `len` bytes; what is left belongs to nobody.
+    /// Decodes `bytes` in pieces of `len` bytes; also returns whether the body is done, and how many bytes are left
+    /// over.
     fn decode(bytes: &[u8], len: usize) -> Result<(Vec<u8>, bool, usize), Error> {
         let (mut decoder, mut buf, mut body) = (ChunkDecoder::default(), BytesMut::new(), Vec::new());
         for piece in bytes.chunks(len) {

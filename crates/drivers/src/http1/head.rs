@@ -1,17 +1,17 @@
-//! The head of an answer: status line and headers (RFC 9112 §4 and §5), and what cameras send in their place.
+//! The head of an answer: status line and headers (RFC 9112 §4 and §5), and what cameras send instead.
 
 use super::{Error, printable};
 
-/// The longest head that is read, in bytes.
+/// The maximum length of a head, in bytes.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The most headers in a head.
+/// The maximum number of headers.
 const MAX_HEADERS: usize = 256;
 
-/// How an answer may begin: HTTP, or as SHOUTcast and cameras made after it say.
+/// How an answer may begin: with HTTP, or like SHOUTcast and the cameras that imitate it.
 const STARTS: [&[u8]; 2] = [b"HTTP/", b"ICY "];
 
-/// More blank lines before the status line are no answer.
+/// A response with more blank lines before the status line is not HTTP.
 const MAX_BLANK_BYTES: usize = 16;
 
 /// Status and headers of an answer.
@@ -28,18 +28,18 @@ impl Head {
         self.status
     }
 
-    /// The status as people know it: `404 Not Found`. The words are the protocol's: a server's own may repeat what it was
-    /// asked for.
+    /// The status for display: `404 Not Found`. The reason phrase is the standard's: a server's own may repeat parts of
+    /// the request.
     pub fn status_line(&self) -> String {
         format!("{} {}", self.status, reason(self.status)).trim_end().to_owned()
     }
 
-    /// Whether the server speaks HTTP/1.0, which closes the connection behind each answer unless it says otherwise.
+    /// Whether the server speaks HTTP/1.0, which closes the connection after each answer unless it declares otherwise.
     pub fn is_http_1_0(&self) -> bool {
         self.is_http_1_0
     }
 
-    /// The value of the first header called `name`, in any case, without blanks around it.
+    /// The value of the first header called `name`, in any case, without surrounding blanks.
     pub fn get(&self, name: &str) -> Option<&str> {
         let is_called = |(known, _): &&(String, String)| known.eq_ignore_ascii_case(name);
         self.headers.iter().find(is_called).map(|(_, value)| value.as_str())
@@ -51,7 +51,7 @@ impl Head {
         self.headers.iter().filter(is_called).map(|(_, value)| value.as_str())
     }
 
-    /// Whether one of the words of the header `name`, between commas, is `word` in any case.
+    /// Whether the comma-separated words of the header `name` include `word`, in any case.
     pub fn has_word(&self, name: &str, word: &str) -> bool {
         self.get_all(name)
             .flat_map(|value| value.split(','))
@@ -59,18 +59,18 @@ impl Head {
     }
 }
 
-/// Finds the end of a head in a buffer that grows, so that each byte is looked at once.
+/// Finds the end of a head in a growing buffer, and examines each byte only once.
 #[derive(Debug, Default)]
 pub struct HeadReader {
     scanned: usize,
 }
 
 impl HeadReader {
-    /// The head at the start of `bytes` and its length in bytes; `None` while more bytes are needed. `bytes` must be
-    /// what it was at the call before, with more behind it.
+    /// The head at the start of `bytes` and its length in bytes; `None` while it needs more bytes. `bytes` must begin
+    /// with the bytes of the previous call.
     ///
-    /// Header lines without a name and bytes NUL and CR within a line are left out, folded lines are joined. All other
-    /// bytes stay as they are, because a Digest is made of them; what is not UTF-8 is replaced.
+    /// Header lines without a name, and the bytes NUL and CR within a line, are left out; folded lines are joined. All
+    /// other bytes stay unchanged, because a Digest is computed from them; what is not UTF-8 is replaced.
     ///
     /// # Errors
     /// [`Error::NotHttp`] as soon as the first bytes show it, and what exceeds [`MAX_HEAD_BYTES`] or 256 headers.
@@ -82,7 +82,7 @@ impl HeadReader {
             if bytes.len() > MAX_HEAD_BYTES {
                 return Err(Error::HeadTooLong { limit_bytes: MAX_HEAD_BYTES });
             }
-            // The end may have come in part.
+            // The last bytes may be a part of the end.
             self.scanned = bytes.len().saturating_sub(2);
             return Ok(None);
         };
@@ -93,7 +93,7 @@ impl HeadReader {
     }
 }
 
-/// Refuses what cannot become HTTP any more, whatever follows.
+/// Rejects bytes that cannot become HTTP any more.
 fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
     let may_begin = |start: &[u8]| {
         let len = start.len().min(bytes.len());
@@ -105,7 +105,7 @@ fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
     Err(Error::NotHttp { start: printable(bytes) })
 }
 
-/// Where the blank line ends that ends a head, searched for from `from` on.
+/// The position after the blank line that ends a head, searched from `from` on.
 fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(feed) = bytes[at..].iter().position(|byte| *byte == b'\n') {
@@ -124,7 +124,7 @@ fn parse(bytes: &[u8]) -> Result<Head, Error> {
     let mut head = parse_status(lines.next().unwrap_or_default())?;
     for line in lines {
         if matches!(line.first(), Some(b' ' | b'\t')) {
-            // RFC 9112 §5.2: what is folded belongs to the header before.
+            // RFC 9112 §5.2: a folded line belongs to the header before it.
             if let Some((_, value)) = head.headers.last_mut() {
                 value.push(' ');
                 value.push_str(text(line).trim());
@@ -145,7 +145,7 @@ fn parse(bytes: &[u8]) -> Result<Head, Error> {
     Ok(head)
 }
 
-/// Reads `HTTP/1.1 200 OK`, where the reason may be missing and blanks may be too many.
+/// Parses `HTTP/1.1 200 OK`; the reason may be missing and there may be extra blanks.
 fn parse_status(line: &[u8]) -> Result<Head, Error> {
     let bad = || Error::BadStatus { line: printable(line) };
     let line_text = text(line);
@@ -161,7 +161,7 @@ fn parse_status(line: &[u8]) -> Result<Head, Error> {
     })
 }
 
-/// What the protocol calls a status that cameras answer (RFC 9110 §15); empty for others.
+/// The standard reason phrase of a status that cameras send (RFC 9110 §15); empty for others.
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",

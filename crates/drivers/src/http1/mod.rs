@@ -1,8 +1,8 @@
 //! HTTP/1 as cameras write it: bytes in; heads, bodies and challenges out.
 //!
-//! The web servers in cameras are old and made in a hurry, so what can be understood is understood: a status line that
-//! says `ICY`, control bytes in a header, lengths that are none, chunks under HTTP/1.0. What a body is counts for more
-//! than what its head says. Every bound is in bytes and stands in this module.
+//! The web servers in cameras are old and careless, so the parser accepts whatever it can interpret: a status line that
+//! says `ICY`, control bytes in a header, invalid lengths, chunks under HTTP/1.0. If head and body disagree, the body
+//! counts. Every bound is in bytes and stands in this module.
 //!
 //! Sockets, time, logins and redirects do not belong here: see the `http` driver.
 
@@ -15,40 +15,40 @@ pub use body::Body;
 pub use challenge::{Challenge, parse_challenges};
 pub use head::{Head, HeadReader, MAX_HEAD_BYTES};
 
-/// Why an answer cannot be read. The texts repeat nothing of it: a server may repeat what it was asked for.
+/// Why an answer cannot be parsed. The messages repeat nothing of it: a server may repeat parts of the request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The answer does not begin as HTTP does.
+    /// The answer does not begin like HTTP.
     #[error("the answer is not HTTP")]
     NotHttp {
-        /// How it begins, printable characters alone.
+        /// How it begins, in printable characters.
         start: String,
     },
     /// A status line without a status.
     #[error("the status line of the answer holds no status")]
     BadStatus {
-        /// The line, printable characters alone.
+        /// The line, in printable characters.
         line: String,
     },
-    /// A head that goes on and on.
+    /// A head that exceeds the maximum length.
     #[error("the head of the answer is longer than {limit_bytes} bytes")]
     HeadTooLong {
         /// The bound.
         limit_bytes: usize,
     },
-    /// A head with very many lines.
+    /// A head with too many headers.
     #[error("the head of the answer has more than {limit} headers")]
     TooManyHeaders {
         /// The bound.
         limit: usize,
     },
-    /// A chunk whose size cannot be read.
+    /// A chunk whose size cannot be parsed.
     #[error("a chunk of the answer has no size")]
     BadChunk {
-        /// The line, printable characters alone.
+        /// The line, in printable characters.
         line: String,
     },
-    /// A chunk's first line goes on and on.
+    /// A chunk's first line exceeds the maximum length.
     #[error("the first line of a chunk is longer than {limit_bytes} bytes")]
     ChunkLineTooLong {
         /// The bound.
@@ -56,7 +56,7 @@ pub enum Error {
     },
 }
 
-/// The start of `bytes` for people: printable characters of ASCII, a dot for each other byte.
+/// The start of `bytes` for display: printable ASCII characters, a dot for each other byte.
 fn printable(bytes: &[u8]) -> String {
     const SHOWN_BYTES: usize = 40;
     let shown = bytes.iter().take(SHOWN_BYTES);

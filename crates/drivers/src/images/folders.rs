@@ -1,4 +1,4 @@
-//! The folders that the system watches for us, and what it tells of them.
+//! The folders that the system watches for us, and the events that it reports.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,34 +14,34 @@ use tokio::sync::mpsc;
 use super::list::{Entry, Place, entry, is_newer};
 use crate::Error;
 
-/// Signs that the system may be ahead of us; when there are more, the newest file is looked for in their place.
+/// The maximum number of queued events; if more come, they are dropped and the newest file is searched instead.
 const MAX_SIGNS: usize = 1024;
 
-/// Folders that are watched at a time: a folder a day for three years. Those that changed last are kept.
+/// The maximum number of watched folders: one a day for three years. The most recently changed ones are kept.
 const MAX_WATCHED: usize = 1024;
 
-/// Folders that are looked through for them.
+/// The maximum number of folders searched for them.
 const MAX_WALKED: usize = 10_000;
 
-/// What the system tells.
+/// What the system reports.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Sign {
-    /// This file may have a new picture in it.
+    /// This file may contain a new picture.
     File(PathBuf),
     /// This folder is new, and files below it may match.
     Folder(PathBuf),
-    /// What was at this path is gone.
+    /// The file or folder at this path is gone.
     Gone(PathBuf),
 }
 
-/// The signs of all folders.
+/// The events of all folders.
 pub(super) struct Signs {
     pub(super) receiver: mpsc::Receiver<Sign>,
-    /// Some were lost.
+    /// Whether events were dropped.
     pub(super) has_overflown: Arc<AtomicBool>,
 }
 
-/// The watched folders. Adding and walking block.
+/// The watched folders. Adding folders and walking them block.
 pub(super) struct Folders {
     place: Arc<Place>,
     base: PathBuf,
@@ -54,9 +54,9 @@ impl Folders {
     /// Watches the folder of `place`, but none below it yet.
     ///
     /// # Errors
-    /// [`Error::File`] where the system does not watch it.
+    /// [`Error::File`] if the system cannot watch it.
     pub(super) fn watch(place: Arc<Place>) -> Result<(Self, Signs), Error> {
-        // As the system tells of it, however it is written.
+        // The path as the system reports it, however the user wrote it.
         let base = place.folder();
         let base = std::path::absolute(&base).unwrap_or(base);
         let (sender, receiver) = mpsc::channel(MAX_SIGNS);
@@ -68,12 +68,14 @@ impl Folders {
         Ok((folders, Signs { receiver, has_overflown }))
     }
 
-    /// Watches `folder`, and those below it that lead to matching files. The newest matching file in them.
+    /// Watches `folder`, and the folders below it that may contain matching files. Returns the newest matching file in
+    /// them.
     ///
-    /// Each folder is listed after its watch began: whatever is put into it then is either seen or told.
+    /// The watch on each folder begins before the folder is listed, so a file added meanwhile is either listed or
+    /// reported.
     ///
     /// # Errors
-    /// [`Error::File`] where the system has no watch left.
+    /// [`Error::File`] if the system has no watch left.
     pub(super) fn follow(&mut self, folder: &Path) -> Result<Option<Entry>, Error> {
         let (mut newest, mut walked) = (None, 0);
         let mut ahead = vec![folder.to_owned()];
@@ -83,7 +85,7 @@ impl Folders {
                 break;
             }
             self.add(&folder)?;
-            // One that vanished meanwhile has nothing to show.
+            // A folder that vanished meanwhile has no files.
             for file in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let path = file.path();
                 let is_folder = file.file_type().is_ok_and(|kind| kind.is_dir());
@@ -116,13 +118,13 @@ impl Folders {
                 self.watched.insert(folder.to_owned(), changed_at);
                 Ok(())
             }
-            // It vanished meanwhile.
+            // The folder vanished meanwhile.
             Err(_) if folder != self.base && !folder.exists() => Ok(()),
             Err(error) => Err(cannot_watch(folder, error)),
         }
     }
 
-    /// Gives up the folder that has not changed for longest, if that is longer than one that changed at `changed_at`.
+    /// Stops watching the folder that has not changed for longest, if its last change was before `changed_at`.
     fn make_room(&mut self, changed_at: SystemTime) -> bool {
         let below = self.watched.iter().filter(|(path, _)| **path != self.base);
         let oldest = below.min_by_key(|(_, changed_at)| **changed_at);
@@ -132,25 +134,25 @@ impl Folders {
         true
     }
 
-    /// Gives up the folder at `path` and all below it.
+    /// Stops watching the folder at `path` and all below it.
     pub(super) fn forget(&mut self, path: &Path) {
         let gone: Vec<PathBuf> =
             self.watched.keys().filter(|folder| folder.starts_with(path)).cloned().collect();
         for folder in gone {
             self.watched.remove(&folder);
-            // The system gave up a folder that was removed by itself.
+            // The system already stopped watching a folder that was removed.
             self.watcher.unwatch(&folder).ok();
         }
     }
 
-    /// When any of the folders changed last; blocks.
+    /// The time of the last change in any of the folders; blocks.
     pub(super) fn changed_at(&self) -> Option<SystemTime> {
         let changed_at = |folder| std::fs::metadata(folder).and_then(|metadata| metadata.modified()).ok();
         self.watched.keys().filter_map(changed_at).max()
     }
 }
 
-/// Makes signs of what the system tells, on a thread of the watcher's.
+/// Turns the system's events into ours, on the watcher's thread.
 fn teller(
     place: Arc<Place>,
     signs: mpsc::Sender<Sign>,
@@ -168,7 +170,7 @@ fn teller(
     }
 }
 
-/// What an event of the system means; of the two names in a renaming, the new one.
+/// What a system event means; a rename has two names, of which the new one counts.
 fn sign(event: &notify::Event, place: &Place) -> Option<Sign> {
     let path = event.paths.last()?;
     let may_be_folder = matches!(

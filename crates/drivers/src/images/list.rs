@@ -1,4 +1,4 @@
-//! Which files a path means: a folder's JPEG images, those that a pattern matches, or one file.
+//! Which files a path means: the JPEG images of a folder, those that a pattern matches, or one file.
 
 use std::cmp::Ordering;
 use std::io;
@@ -11,10 +11,10 @@ use crate::{Error, meant, shown};
 /// A bound on the files of one loop: a picture every ten seconds for four months.
 const MAX_FILES: usize = 1_000_000;
 
-/// A bound on the files and folders that are looked through for what to say of a folder without pictures.
+/// How many files and folders are searched for the message about a folder without pictures.
 const MAX_LOOKED_THROUGH: usize = 20_000;
 
-/// A bound on the time that this takes: the source is open only when it is said.
+/// How long that search may take: the source does not open before its end.
 const LOOK_FOR: Duration = Duration::from_secs(1);
 
 /// What `images:PATH` names.
@@ -28,7 +28,7 @@ pub(super) enum Place {
     File(PathBuf),
 }
 
-/// In which order the files of a loop follow each other.
+/// The order of the files in a loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     /// By name, where `2.jpg` comes before `10.jpg`.
@@ -37,7 +37,7 @@ pub(super) enum Order {
     Time,
 }
 
-/// One file as it was when it was listed.
+/// One file with its properties at the time of listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) path: PathBuf,
@@ -45,7 +45,7 @@ pub(super) struct Entry {
     pub(super) modified_at: SystemTime,
 }
 
-/// Refuses what needs no look at the disk: no path, and films.
+/// Rejects what needs no disk access to reject: an empty path, and films.
 pub(super) fn check(path: &str) -> Result<(), String> {
     if path.is_empty() {
         return Err(
@@ -59,7 +59,7 @@ pub(super) fn check(path: &str) -> Result<(), String> {
 }
 
 impl Place {
-    /// Looks what `path` is.
+    /// Finds out what `path` is.
     pub(super) fn find(path: &str) -> Result<Self, Error> {
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => Ok(Self::Folder(path.into())),
@@ -75,7 +75,7 @@ impl Place {
         }
     }
 
-    /// The folder in which to watch for files; for a pattern that spans folders, the one that all of them are below.
+    /// The folder to watch for files; for a pattern that spans folders, their common parent.
     pub(super) fn folder(&self) -> PathBuf {
         match self {
             Self::Folder(path) => path.clone(),
@@ -87,7 +87,7 @@ impl Place {
         }
     }
 
-    /// Whether a file in [`folder`](Self::folder) or below belongs here, by its path alone.
+    /// Whether the set includes a file in or below [`folder`](Self::folder), decided by its path only.
     pub(super) fn matches(&self, path: &Path) -> bool {
         match self {
             Self::Folder(_) => is_jpeg(path) && !is_hidden(path),
@@ -96,7 +96,7 @@ impl Place {
         }
     }
 
-    /// Whether files that belong here may lie in or below the folder at `path`, which is below [`folder`](Self::folder).
+    /// Whether the folder at `path`, below [`folder`](Self::folder), may contain files of this set in it or below it.
     pub(super) fn leads(&self, path: &Path) -> bool {
         match self {
             Self::Folder(_) | Self::File(_) => false,
@@ -104,12 +104,12 @@ impl Place {
         }
     }
 
-    /// What is to be said while there is no picture yet, without what may be a token in a path; blocks.
+    /// The message for viewers while there is no picture yet, with possible tokens in paths masked; blocks.
     pub(super) fn awaited(&self) -> String {
         match self {
             Self::Folder(top) => {
                 let (written, shown) = (top.display().to_string(), shown_path(top));
-                // A line that is masked cannot be copied.
+                // People cannot copy a masked line.
                 let to_write = if shown == written { written.as_str() } else { "FOLDER" };
                 match newest_below(top).as_ref().and_then(|newest| newest.path.parent()) {
                     Some(folder) => format!(
@@ -124,7 +124,7 @@ impl Place {
         }
     }
 
-    /// All files, in no order.
+    /// All files, unordered.
     fn files(&self) -> Result<Vec<Entry>, Error> {
         let mut entries = Vec::new();
         match self {
@@ -150,7 +150,7 @@ impl Place {
     /// All files in `order`; blocks.
     ///
     /// # Errors
-    /// [`Error::File`] when the folder cannot be listed, [`Error::Nothing`] when there is no picture in it.
+    /// [`Error::File`] when the folder cannot be listed, [`Error::Nothing`] when it contains no picture.
     pub(super) fn list(&self, order: Order) -> Result<Vec<Entry>, Error> {
         let mut entries = self.files()?;
         if entries.is_empty() {
@@ -171,7 +171,7 @@ impl Place {
         Ok(entries)
     }
 
-    /// The one file that is meant, if it is there and there are no others; blocks.
+    /// The single file of this set, if it exists and the set is not a folder or a pattern; blocks.
     pub(super) fn file(&self) -> Option<Entry> {
         match self {
             Self::File(path) => entry(path.clone()),
@@ -179,7 +179,7 @@ impl Place {
         }
     }
 
-    /// The file that changed last, if there is any; blocks.
+    /// The most recently changed file, if there is any; blocks.
     pub(super) fn newest(&self) -> Result<Option<Entry>, Error> {
         Ok(self.files()?.into_iter().max_by(by_time))
     }
@@ -194,7 +194,7 @@ pub(super) fn is_newer(a: &Entry, b: &Entry) -> bool {
     by_time(a, b).is_gt()
 }
 
-/// The JPEG below `top` that changed last, as far as it is found soon.
+/// The most recently changed JPEG below `top`, if the search finds it soon enough.
 fn newest_below(top: &Path) -> Option<Entry> {
     let (mut newest, mut looked_through) = (None::<Entry>, 0);
     let give_up_at = Instant::now() + LOOK_FOR;
@@ -223,7 +223,7 @@ fn shown_path(path: &Path) -> String {
     shown::path(&path.display().to_string())
 }
 
-/// The file at `path`; `None` when it is none or vanished.
+/// The file at `path`; `None` when it is not a file or has vanished.
 pub(super) fn entry(path: PathBuf) -> Option<Entry> {
     let metadata = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
     let modified_at = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -235,12 +235,12 @@ fn is_jpeg(path: &Path) -> bool {
     extension.eq_ignore_ascii_case("jpg") || extension.eq_ignore_ascii_case("jpeg")
 }
 
-/// Tools write `.name.jpg` first and rename it when it is whole.
+/// Tools write `.name.jpg` first and rename it when it is complete.
 fn is_hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Compares as people count: runs of digits by their value, everything else byte by byte.
+/// Natural order: compares runs of digits by their value, everything else byte by byte.
 fn natural(a: &Path, b: &Path) -> Ordering {
     let (mut a, mut b) = (a.as_os_str().as_encoded_bytes(), b.as_os_str().as_encoded_bytes());
     let whole = (a, b);
@@ -260,14 +260,14 @@ fn natural(a: &Path, b: &Path) -> Ordering {
                 (a, b) = (rest_a, rest_b);
             }
             (Some((first_a, _)), Some((first_b, _))) => return first_a.cmp(first_b),
-            // `01` and `1` are the same number and still two names.
+            // `01` and `1` are the same number but different names.
             (None, None) => return whole.0.cmp(whole.1),
             (first_a, first_b) => return first_a.is_some().cmp(&first_b.is_some()),
         }
     }
 }
 
-/// The digits at the start, without leading zeros but for a zero alone, and what follows them.
+/// The digits at the start, without leading zeros (a single zero stays), and the text after them.
 fn split_digits(text: &[u8]) -> (&[u8], &[u8]) {
     let len = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(len);

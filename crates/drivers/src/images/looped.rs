@@ -1,4 +1,4 @@
-//! Files shown one after the other at a rate, again and again.
+//! Files shown one after the other at a fixed rate, in a loop.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,14 +14,14 @@ use super::{off_thread, read_file};
 use crate::ticks::Ticks;
 use crate::{BoxFuture, Door, Error, Source, SourceUrl, shown};
 
-/// A loop of files that are no larger together is read once and held in memory.
+/// If the files together are no larger than this, the loop reads them once and caches them in memory.
 const MAX_HELD_BYTES: u64 = 64 * 1024 * 1024;
 
-/// How often the files are listed again at most: at the start of a round, to see what was added and removed.
+/// The shortest time between two listings. The loop lists at the start of a round, to find added and removed files.
 const LIST_INTERVAL: Duration = Duration::from_secs(2);
 
-/// A loop over files. Pictures are due at fixed times from the opening on: where reading falls behind, files are left
-/// out rather than shown late.
+/// A loop over files. Pictures are due at fixed times from the opening on; if reading falls behind, the loop skips
+/// files instead of showing them late.
 pub(super) struct Looped {
     place: Arc<Place>,
     order: Order,
@@ -35,7 +35,7 @@ pub(super) struct Looped {
     /// The number of the interval in which it is due.
     tick: u64,
     began_at: Instant,
-    /// How many files in a row could not be read.
+    /// How many files in a row were unreadable.
     unreadable: usize,
     ticks: Ticks,
     door: Door,
@@ -44,9 +44,9 @@ pub(super) struct Looped {
 /// A file of the loop.
 struct Slot {
     entry: Entry,
-    /// The picture as it was admitted.
+    /// The checked picture, if cached.
     held: Option<Frame>,
-    /// Its fault is in the log already.
+    /// The log already has its error.
     is_reported: bool,
 }
 
@@ -87,7 +87,7 @@ impl Looped {
         Ok(source)
     }
 
-    /// Lists the files anew and keeps what is known of those that did not change.
+    /// Lists the files again and keeps the state of those that did not change.
     async fn list(&mut self) -> Result<(), Error> {
         let (place, order) = (Arc::clone(&self.place), self.order);
         let entries = off_thread(move || place.list(order)).await?;
@@ -111,7 +111,7 @@ impl Looped {
         self.began_at + Duration::from_nanos(since)
     }
 
-    /// Waits for the next picture's time, past those whose time is over.
+    /// Waits until the next picture is due, and skips pictures whose interval is over.
     async fn wait(&mut self) -> Result<(), Error> {
         self.ticks.wait_until(self.due_at(self.tick)).await;
         let now = (self.began_at.elapsed().as_nanos() / self.interval.as_nanos()) as u64;
@@ -135,7 +135,7 @@ impl Looped {
                 Some(_) => None,
                 None => Some(read_file(slot.entry.path.clone(), self.max_picture_bytes).await),
             };
-            // Nothing is awaited from here on: a dropped future left the position where it was.
+            // No await follows: if the future was dropped before, the position did not change.
             self.index += 1;
             self.tick += 1;
             let data = match read {
@@ -158,7 +158,7 @@ impl Looped {
             self.unreadable = 0;
             return match self.door.admit(data, SystemTime::now()) {
                 Ok(frame) => {
-                    // A file that grew since it was listed is not held: the bound counts what was listed.
+                    // Does not cache a file that grew after its listing: the memory bound uses the listed length.
                     if self.is_held && frame.data.len() as u64 <= slot.entry.len_bytes + 1024 {
                         slot.held = Some(frame.clone());
                     }

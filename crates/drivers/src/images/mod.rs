@@ -1,5 +1,5 @@
-//! Pictures in files: a folder or pattern of JPEG images shown in a loop, or a folder that is watched for new ones,
-//! as printers' and timelapse tools write them.
+//! Pictures in files: a loop over a folder or pattern of JPEG images, or a folder watched for new ones, as printers and
+//! timelapse tools write them.
 
 mod folders;
 mod list;
@@ -73,26 +73,26 @@ fn order(options: &Options<'_>) -> Result<Order, Error> {
     }
 }
 
-/// Runs what blocks (a disk may be slow, a network's share may hang) beside the camera's thread. A dropped future
-/// leaves it behind, so it must only read.
+/// Runs a blocking read (a disk may be slow, a network share may hang) outside the camera's thread. If the future is
+/// dropped, the closure still runs to its end, so it must only read.
 async fn off_thread<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(read).await {
         Ok(read) => read,
         Err(failed) => match failed.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Only the end of the runtime cancels it, and with it whoever waits here.
+            // Only the runtime's shutdown cancels it, and the waiting task with it.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// Reads the file at `path`, one byte more than `limit_bytes` at most, and the time of its last change.
+/// Reads the file at `path`, up to one byte more than `limit_bytes`, and the time of its last change.
 async fn read_file(path: PathBuf, limit_bytes: usize) -> io::Result<(Bytes, SystemTime)> {
     off_thread(move || read_file_blocking(&path, limit_bytes)).await
 }
 
-/// Reads the file at `path` as [`read_file`] does, unless its length in bytes (counted up to one more than `limit_bytes`)
-/// and the time of its last change are `known`.
+/// Reads the file at `path` as [`read_file`] does, unless its length in bytes (counted up to one more than
+/// `limit_bytes`) and the time of its last change equal `known`.
 async fn read_changed(
     path: PathBuf,
     limit_bytes: usize,
@@ -112,7 +112,7 @@ async fn read_changed(
 }
 
 fn read_file_blocking(path: &Path, limit_bytes: usize) -> io::Result<(Bytes, SystemTime)> {
-    // Opening a named pipe would wait for its writer.
+    // Opening a named pipe would block until a program writes to it.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a file"));
     }

@@ -1,14 +1,14 @@
-//! Patterns taken apart at their slashes, so that it is known of each folder whether files that match may lie below it.
+//! Patterns split at their slashes, to decide for each folder whether it may contain matching files.
 
 use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern, PatternError};
 
-/// How patterns match: as a shell's do.
+/// Matching rules: those of a shell.
 pub(super) const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
-/// A pattern: the folder that all matching files are below, and what each name on the way from there must be like.
+/// A pattern: the common parent folder of all matching files, and a pattern for each path component below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tree {
     base: PathBuf,
@@ -18,12 +18,12 @@ pub(super) struct Tree {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Name(Pattern),
-    /// `**`: folders, any number of them or none.
+    /// `**`: any number of folders, or none.
     AnyDepth,
 }
 
 impl Tree {
-    /// Takes `text` apart.
+    /// Parses `text`.
     ///
     /// # Errors
     /// What is wrong with the pattern.
@@ -43,28 +43,28 @@ impl Tree {
         if base.as_os_str().is_empty() {
             base.push(".");
         }
-        // The system tells of absolute paths alone.
+        // The system reports absolute paths only.
         let base = std::path::absolute(&base).unwrap_or(base);
         Ok(Self { base, parts })
     }
 
-    /// The folder that all matching files are below; absolute.
+    /// The common parent folder of all matching files; absolute.
     pub(super) fn base(&self) -> &Path {
         &self.base
     }
 
-    /// Whether the file at `path` matches; its path begins with that of the base.
+    /// Whether the file at `path` matches; `path` begins with the base.
     pub(super) fn matches(&self, path: &Path) -> bool {
         self.names(path).is_some_and(|names| fits(&names, &self.parts, Wanted::File))
     }
 
-    /// Whether files below the folder at `path` may match; not so of the base itself.
+    /// Whether files below the folder at `path` may match; not for the base itself.
     pub(super) fn leads(&self, path: &Path) -> bool {
         self.names(path)
             .is_some_and(|names| !names.is_empty() && fits(&names, &self.parts, Wanted::FolderOnTheWay))
     }
 
-    /// The names from the base to `path`.
+    /// The path components from the base to `path`.
     fn names<'a>(&self, path: &'a Path) -> Option<Vec<&'a str>> {
         path.strip_prefix(&self.base).ok()?.iter().map(|name| name.to_str()).collect()
     }
@@ -76,7 +76,7 @@ enum Wanted {
     FolderOnTheWay,
 }
 
-/// Whether `names` are those of a file that matches `parts`, or of a folder that something may match below.
+/// Whether `names` is the path of a file that matches `parts`, or of a folder that may contain a match.
 fn fits(names: &[&str], parts: &[Part], wanted: Wanted) -> bool {
     match (names.split_first(), parts.split_first()) {
         (None, _) => parts.is_empty() == (wanted == Wanted::File),

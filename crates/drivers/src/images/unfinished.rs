@@ -1,7 +1,7 @@
-//! Files that were not whole when they were read: still being written, or broken.
+//! Files that were incomplete when they were read: still being written, or broken.
 //!
-//! Which of them it is, time tells: a file that did not change for two seconds is not being written. What is read and when
-//! comes in, what is to be read again and what is broken goes out; nothing here touches the disk.
+//! Time decides which: a file that did not change for two seconds is not being written. The caller says what it read
+//! and when; this module says what to read again and what is broken. Nothing here touches the disk.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,22 +9,22 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// So long a file that is not whole must have stayed as it is to count as broken. Where the system does not tell of
-/// changes, it is looked at again as often.
+/// How long an incomplete file must stay unchanged to count as broken. If the system reports no changes, this is also
+/// the interval between two reads.
 pub(super) const BROKEN_AFTER: Duration = Duration::from_secs(2);
 
-/// How soon a file is looked at again where the system tells that it grows: each look reads all that is there.
+/// The delay before a growing file is read again, if the system reports changes: each read covers the whole file.
 pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// More files than tools write at a time.
+/// More files than tools write at the same time.
 const MAX_FILES: usize = 16;
 
-/// What one look at a file found.
+/// The result of one read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It may yet become whole.
+    /// The file may still become complete.
     Wait,
-    /// It stays as it is, and this is said for the first time.
+    /// The file is broken; returned only once.
     Broken,
 }
 
@@ -43,7 +43,7 @@ struct File {
 }
 
 impl Unfinished {
-    /// Notes that the file at `path` was read at `now` and was not whole.
+    /// Records that the file at `path` was read at `now` and was incomplete.
     pub(super) fn note(
         &mut self,
         path: &Path,
@@ -82,31 +82,31 @@ impl Unfinished {
         }
     }
 
-    /// Whether the file at `path`, of which the system told, was not whole before: it is then looked at soon.
+    /// Whether the file at `path`, for which an event came, was incomplete before; if so, schedules it to be read soon.
     pub(super) fn hasten(&mut self, path: &Path) -> bool {
         let Some(file) = self.0.get_mut(path) else { return false };
         file.look_at = file.look_at.min(file.read_at + LOOK_AGAIN_AFTER);
         true
     }
 
-    /// Length in bytes and time of the last change of the file at `path`, where it counts as broken: as long as both stay,
-    /// there is nothing to read in it.
+    /// Length in bytes and time of the last change of the file at `path`, if it counts as broken: while both stay the
+    /// same, reading it again is useless.
     pub(super) fn broken(&self, path: &Path) -> Option<(usize, SystemTime)> {
         let file = self.0.get(path).filter(|file| file.is_told)?;
         Some((file.len_bytes, file.modified_at))
     }
 
-    /// The file is whole, or gone.
+    /// Forgets a file that is complete or gone.
     pub(super) fn forget(&mut self, path: &Path) {
         self.0.remove(path);
     }
 
-    /// When the next file is to be looked at.
+    /// When the next file is to be read.
     pub(super) fn due_at(&self) -> Option<Instant> {
         self.0.values().map(|file| file.look_at).min()
     }
 
-    /// The files that are to be looked at by `now`; they are given once.
+    /// Takes the files that are to be read by `now`.
     pub(super) fn due(&mut self, now: Instant) -> Vec<PathBuf> {
         let due = self.0.iter_mut().filter(|(_, file)| file.look_at <= now);
         due.map(|(path, file)| {

@@ -1,9 +1,9 @@
 //! Folders watched for new pictures: one, or all that a pattern spans.
 //!
-//! The system tells of files that are created, written, closed and renamed, and of folders that come and go. A file that is
-//! not whole yet is looked at again at the next sign of it; what was shown last is not shown twice. Every two seconds the
-//! folders themselves are looked at, for what the system does not tell: that the top one is gone, or that another machine
-//! wrote into them, be it into the one file that is watched or into one that was not whole before.
+//! The system reports files that are created, written, closed and renamed, and folders that appear and vanish. An
+//! incomplete file is read again at its next event; the picture shown last is not shown twice. Every two seconds the
+//! source checks the folders itself for changes that the system does not report: the top folder has vanished, or
+//! another machine has written into the folders, into the single watched file or into an incomplete file.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,25 +24,25 @@ use super::unfinished::{Unfinished, Verdict};
 use super::{off_thread, read_changed};
 use crate::{BoxFuture, Door, Error, Source, SourceUrl, shown};
 
-/// Files that wait to be read; where more come than can be read, the oldest are left out.
+/// The maximum number of files that wait to be read; if more come, the oldest are dropped.
 const MAX_WAITING: usize = 256;
 
-/// New folders that wait to be followed; where more come, all are looked through at the next check in their place.
+/// The maximum number of new folders that wait to be watched; if more come, the next check walks all folders instead.
 const MAX_NEW_FOLDERS: usize = 1024;
 
-/// How often the folders themselves are looked at.
+/// How often the source checks the folders itself.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What tells one state of the folders from another.
+/// What distinguishes two states of the folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     device_and_inode: (u64, u64),
     modified_at: Option<SystemTime>,
-    /// Time of the last change and length of the one file that is watched.
+    /// Time of the last change and length, if a single file is watched.
     file: Option<(SystemTime, u64)>,
 }
 
-/// What was shown last.
+/// The picture shown last.
 struct Shown {
     path: PathBuf,
     data: Bytes,
@@ -51,17 +51,17 @@ struct Shown {
 
 pub(super) struct Watched {
     place: Arc<Place>,
-    /// Locked where it may block only.
+    /// Lock it only where blocking is allowed.
     folders: Arc<Mutex<Folders>>,
     state: State,
     signs: Signs,
-    /// Files to be read, and folders to be followed, in the order of their signs.
+    /// Files to read and folders to watch, in the order of their events.
     waiting: VecDeque<PathBuf>,
     new_folders: VecDeque<PathBuf>,
     unfinished: Unfinished,
-    /// The newest file is to be looked for; kept where a caller gives up waiting for that.
+    /// Whether to search for the newest file; kept if a caller cancels its wait for that.
     must_list: bool,
-    /// Whether the system told of anything since the last check.
+    /// Whether the system has reported any event since the last check.
     was_told: bool,
     check_at: Instant,
     last: Option<Shown>,
@@ -128,7 +128,7 @@ impl Watched {
                             return Ok(Some(frame));
                         }
                     }
-                    // A file that vanished was replaced or tidied away.
+                    // The file vanished: it was replaced or removed.
                     Err(_) => self.unfinished.forget(&path),
                 }
                 continue;
@@ -162,7 +162,7 @@ impl Watched {
         }
     }
 
-    /// Puts a file in the queue, unless it is there.
+    /// Enqueues a file, unless it is in the queue already.
     fn enqueue(&mut self, path: PathBuf) {
         if self.waiting.contains(&path) {
             return;
@@ -173,7 +173,7 @@ impl Watched {
         self.waiting.push_back(path);
     }
 
-    /// Puts a file that was found in the queue, unless a newer one was shown.
+    /// Enqueues the newest file, unless a newer one was shown.
     fn take_newest(&mut self, newest: Option<Entry>) {
         let shown_at = self.last.as_ref().map(|shown| shown.modified_at);
         if let Some(entry) =
@@ -196,7 +196,7 @@ impl Watched {
         }
         if jpeg::scan(&data).is_err() {
             let verdict = self.unfinished.note(&path, data.len(), modified_at, Instant::now());
-            // An empty file is a place that is kept for one.
+            // An empty file is a placeholder.
             if verdict == Verdict::Wait || data.is_empty() {
                 return Ok(None);
             }
@@ -256,20 +256,20 @@ fn lock(folders: &Mutex<Folders>) -> MutexGuard<'_, Folders> {
     folders.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Watches `folder` and those below it; their newest file.
+/// Watches `folder` and those below it; returns their newest file.
 async fn follow(folders: &Arc<Mutex<Folders>>, folder: PathBuf) -> Result<Option<Entry>, Error> {
     let folders = Arc::clone(folders);
     off_thread(move || lock(&folders).follow(&folder)).await
 }
 
-/// The newest file of all; folders that are new are watched from now on.
+/// The newest file of all; also starts to watch new folders.
 async fn find_newest(place: &Arc<Place>, folders: &Arc<Mutex<Folders>>) -> Result<Option<Entry>, Error> {
     match &**place {
         Place::Glob { .. } => follow(folders, place.folder()).await,
         Place::Folder(_) | Place::File(_) => {
             let place = Arc::clone(place);
             let mut newest = off_thread(move || place.newest()).await?;
-            // As the system tells of it: what was shown last is known by its path.
+            // The path as the system reports it: the picture shown last is known by its path.
             if let Some(entry) = &mut newest
                 && let Ok(path) = std::path::absolute(&entry.path)
             {
@@ -280,7 +280,7 @@ async fn find_newest(place: &Arc<Place>, folders: &Arc<Mutex<Folders>>) -> Resul
     }
 }
 
-/// Looks at the folders themselves, and at the file where it is one that is watched.
+/// Reads the state of the folders, and of the file if a single one is watched.
 async fn look(place: &Arc<Place>, folders: &Arc<Mutex<Folders>>) -> Result<State, Error> {
     let (place, folders) = (Arc::clone(place), Arc::clone(folders));
     off_thread(move || {

@@ -1,4 +1,4 @@
-//! From a URL to a connection: look up the name, try its addresses, shake hands where TLS is asked for.
+//! From a URL to a connection: resolves the name, tries its addresses, and does the TLS handshake for `https:`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use url::{Host, Url};
 use super::connection::{Connection, Wire};
 use super::{Fault, Request};
 
-/// How much earlier one address is tried than the next (RFC 8305 §5): a host may have an address that nothing answers at.
+/// The delay between two attempts at the addresses of a host (RFC 8305 §5): one of them may not respond.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 
-/// No more addresses of one name are tried.
+/// The maximum number of addresses tried for one name.
 const MAX_ADDRESSES: usize = 16;
 
 /// A connection to the server of `request`, within `limit`.
@@ -41,7 +41,7 @@ async fn reach(request: &Request<'_>, tls: Option<&Arc<ClientConfig>>) -> Result
     }
     let tcp = first_to_answer(allowed).await?;
     let address = tcp.peer_addr()?.ip();
-    // A request is one small write, and must not wait for the answer to one before.
+    // A request is one small write, and must not wait for the acknowledgement of the previous one.
     tcp.set_nodelay(true)?;
     let wire: Box<dyn Wire> = match tls.filter(|_| url.scheme() == "https") {
         None => Box::new(tcp),
@@ -71,7 +71,7 @@ async fn addresses(url: &Url) -> Result<Vec<SocketAddr>, Fault> {
     }
 }
 
-/// The first connection that comes about, each address tried a moment after the one before.
+/// The first connection that succeeds; each attempt starts a moment after the one before.
 async fn first_to_answer(addresses: Vec<SocketAddr>) -> Result<TcpStream, Fault> {
     let mut attempts: FuturesUnordered<_> = (0u32..)
         .zip(addresses)

@@ -1,4 +1,4 @@
-//! One connection to a server: requests out, heads and bytes of bodies in.
+//! One connection to a server: sends requests, and reads heads and bytes of bodies.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,15 +10,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::{Fault, Request};
 use crate::http1::{Head, HeadReader};
 
-/// What is read at once: most pictures in one or two pieces.
+/// The size of one read: most pictures take one or two.
 const READ_BYTES: usize = 64 * 1024;
 
-/// A server may announce an answer (1xx) before it sends one, but not for ever.
+/// A server may send interim responses (1xx) before its answer, but not endlessly.
 const MAX_ANNOUNCEMENTS: usize = 8;
 
 const USER_AGENT: &str = concat!("framecast/", env!("CARGO_PKG_VERSION"));
 
-/// TCP, with or without TLS on it.
+/// TCP, plain or with TLS.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
@@ -26,7 +26,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 pub(super) struct Connection {
     wire: Box<dyn Wire>,
     address: IpAddr,
-    /// What was read and belongs to no answer yet.
+    /// Bytes that were read and are not assigned to an answer yet.
     pub(super) buf: BytesMut,
 }
 
@@ -40,7 +40,7 @@ impl Connection {
         self.address
     }
 
-    /// Sends `request` and reads the head of the answer, what was announced before it apart.
+    /// Sends `request` and reads the head of the answer; skips interim responses.
     pub(super) async fn ask(&mut self, request: &Request<'_>) -> Result<Head, Fault> {
         self.wire.write_all(head_of(request).as_bytes()).await?;
         self.wire.flush().await?;
@@ -70,20 +70,19 @@ impl Connection {
     pub(super) async fn fill(&mut self) -> Result<usize, Fault> {
         self.buf.reserve(READ_BYTES);
         match self.wire.read_buf(&mut self.buf).await {
-            // TLS without a farewell: what the picture is tells whether all of it came.
+            // The server closed TLS without a close_notify alert; the picture itself shows whether it is complete.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             read => read.map_err(Fault::of_tls),
         }
     }
 
-    /// Whether bytes could still come of an answer that is read: false where there are some already, or the connection
-    /// has ended.
+    /// Whether the connection is open and has no bytes left over from the answer that was read.
     pub(super) fn is_quiet(&mut self) -> bool {
         self.buf.is_empty() && self.fill().now_or_never().is_none()
     }
 }
 
-/// The head of a request. Its values come from a URL and from [`Head`], which hold no line ends.
+/// The head of a request. Its values come from a URL and from [`Head`], which contain no line ends.
 fn head_of(request: &Request<'_>) -> String {
     let url = request.url;
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();

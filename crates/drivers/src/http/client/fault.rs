@@ -1,4 +1,4 @@
-//! Why there was no answer, or not all of it, and what to do about it.
+//! Why a request got no answer, or only a part of it, and what to do about it.
 
 use std::io;
 
@@ -9,34 +9,34 @@ use crate::http1;
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::http) enum Fault {
-    /// No connection in time.
+    /// No connection within the time limit.
     #[error("the connection was not accepted in time")]
     ConnectTimedOut,
     /// The name has no address.
     #[error("no such host; check the name, or write the camera's address in numbers")]
     NoSuchHost,
-    /// Nothing listens there.
+    /// No program listens on that port.
     #[error("the connection was refused; nothing listens there: is the camera on, and is the port right?")]
     Refused,
-    /// A redirect leads where none may.
+    /// A redirect leads to a forbidden address.
     #[error("a redirect leads to an address of this machine or its link, and is not followed")]
     Forbidden,
     /// The connection failed.
     #[error("{}", io_words(.0))]
     Io(#[from] io::Error),
-    /// The connection was closed where an answer should have begun.
+    /// The server closed the connection before it began an answer.
     #[error("the server closed the connection without an answer")]
     ClosedEarly,
-    /// The connection was closed before the body's end.
+    /// The server closed the connection before the end of the body.
     #[error("the server closed the connection in the middle of its answer")]
     CutOff,
-    /// The answer is no HTTP.
+    /// The answer is not HTTP.
     #[error("{}", http_words(.0))]
     Http(#[from] http1::Error),
-    /// A server that announces an answer again and again.
+    /// The server sends one interim response after another.
     #[error("the server announces an answer again and again, and sends none")]
     Endless1xx,
-    /// The server ended the connection in the middle of TLS's handshake.
+    /// The server closed the connection during the TLS handshake.
     #[error(
         "the server hung up while TLS was set up; if its TLS is older than 1.2, leave it to curl: \
          `exec:curl -sSkN --tlsv1.0 --ciphers DEFAULT@SECLEVEL=0 ADDRESS`"
@@ -48,7 +48,7 @@ pub(in crate::http) enum Fault {
 }
 
 impl Fault {
-    /// What an error of a connection with TLS is: of TLS, or of the connection under it.
+    /// Tells the errors of TLS from those of the connection under it.
     pub(super) fn of_tls(error: io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(tls) => Self::Tls(tls.clone()),
@@ -56,7 +56,7 @@ impl Fault {
         }
     }
 
-    /// Whether a server was there and ended the connection, which busy ones do.
+    /// Whether the server hung up, which busy servers do.
     pub(in crate::http) fn is_hang_up(&self) -> bool {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
         match self {
@@ -66,8 +66,8 @@ impl Fault {
         }
     }
 
-    /// What happened at an address that the source's URL does not have: without the advice, behind the first semicolon,
-    /// on how to write that URL. Which certificates are accepted holds for every address.
+    /// The message for an address that is not in the source's URL. It omits the part after the first semicolon, which
+    /// is advice on how to write that URL, unless the advice is about certificates, which concerns every address.
     pub(in crate::http) fn words_behind_redirect(&self) -> String {
         let mut words = self.to_string();
         if !matches!(self, Self::Tls(rustls::Error::InvalidCertificate(_))) {
@@ -76,7 +76,8 @@ impl Fault {
         words
     }
 
-    /// The same as [`Fault::of_tls`] for an error while TLS is set up: old servers hang up where newer ones say why.
+    /// Like [`Fault::of_tls`], for an error during the TLS handshake: old servers hang up where newer ones send an
+    /// alert.
     pub(super) fn of_handshake(error: io::Error) -> Self {
         match Self::of_tls(error) {
             Self::Io(error)

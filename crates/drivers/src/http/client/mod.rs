@@ -1,7 +1,7 @@
-//! An HTTP/1 client for cameras: one request at a time over a connection that is kept where it can be.
+//! An HTTP/1 client for cameras: one request at a time over a connection that it reuses if possible.
 //!
-//! [`connect`] reaches a server, [`connection`] sends requests and reads heads, [`response`] reads bodies. How HTTP is
-//! written and read is the business of [`http1`](crate::http1); logins, redirects and cookies are that of the session.
+//! [`connect`] reaches a server, [`connection`] sends requests and reads heads, [`response`] reads bodies.
+//! [`http1`](crate::http1) parses HTTP; the session adds logins, redirects and cookies.
 
 mod connect;
 mod connection;
@@ -25,23 +25,23 @@ use super::place::Reach;
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) url: &'a Url,
-    /// Where the connection may lead.
+    /// The addresses to which the connection may lead.
     pub(super) reach: Reach,
-    /// Header names and values beside those that every request has.
+    /// Header names and values, in addition to those of every request.
     pub(super) headers: &'a [(&'static str, String)],
 }
 
-/// A client with at most one connection that waits for its next request.
+/// A client with at most one idle connection.
 pub(super) struct Client {
     connect_timeout: Duration,
-    /// For `https:`; made when it is first needed.
+    /// For `https:`; made when first needed.
     tls: Option<Arc<ClientConfig>>,
     kept: Option<Kept>,
-    /// The answer before, whose body may still be coming; asked for its connection when the next request is made.
+    /// The previous answer, whose body may still be arriving; the next request takes its connection.
     last: Option<Response>,
 }
 
-/// A connection and the server that it leads to.
+/// An idle connection and the server to which it leads.
 struct Kept {
     origin: url::Origin,
     connection: Connection,
@@ -57,20 +57,20 @@ impl Client {
         self.tls.is_some()
     }
 
-    /// The TLS of all connections to come.
+    /// Sets the TLS configuration of all later connections.
     pub(super) fn set_tls(&mut self, config: ClientConfig) {
         self.tls = Some(Arc::new(config));
     }
 
-    /// Takes back an answer that is no longer read, for its connection.
+    /// Returns an answer that nobody reads any more, so that its connection can be reused.
     pub(super) fn give_back(&mut self, response: Response) {
         self.last = Some(response);
     }
 
     /// Sends `request` and reads the head of its answer.
     ///
-    /// A kept connection may have been closed meanwhile, or have bytes left over from the answer before: whatever is
-    /// odd about it is tried once more on a new connection.
+    /// The server may have closed an idle connection meanwhile, or left bytes of the previous answer on it. So after
+    /// any error on such a connection, the client retries once on a new one.
     ///
     /// # Errors
     /// Why there is no answer.

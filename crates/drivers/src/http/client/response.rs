@@ -1,4 +1,4 @@
-//! An answer: its head, and its body piece by piece.
+//! An answer: its head, and its body in pieces.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use super::Fault;
 use super::connection::Connection;
 use crate::http1::{Body, Head};
 
-/// No more is read of a body only to use its connection again.
+/// How much of a body is read and discarded in order to reuse its connection.
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
-/// How long a stream that has come to its declared length may pause before that was its end: most such lengths are made up.
+/// How long a stream may pause at its declared length before that counts as its end: most such lengths are invented.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// An answer whose head has come. Dropping it closes its connection.
+/// An answer whose head has arrived. Dropping it closes its connection.
 pub(in crate::http) struct Response {
     origin: url::Origin,
     connection: Connection,
     head: Head,
     body: Body,
     has_ended: bool,
-    /// When a stream that is at its declared length counts as ended.
+    /// When a stream at its declared length counts as ended.
     grace_ends: Option<Instant>,
 }
 
@@ -45,17 +45,17 @@ impl Response {
         self.connection.address()
     }
 
-    /// Whether the head says in bytes how long the body is.
+    /// Whether the head declares the length of the body in bytes.
     pub(in crate::http) fn has_length(&self) -> bool {
         self.body.has_length()
     }
 
-    /// Whether a stream has come to its declared length, and nothing behind it so far.
+    /// Whether a stream has reached its declared length, and no byte after it has come yet.
     pub(in crate::http) fn is_at_declared_end(&self) -> bool {
         self.body.is_at_declared_end() && self.connection.buf.is_empty()
     }
 
-    /// Whether all of the body has come.
+    /// Whether the whole body has arrived.
     pub(in crate::http) fn is_done(&self) -> bool {
         self.has_ended || self.body.is_done()
     }
@@ -63,7 +63,7 @@ impl Response {
     /// The next piece of the body; `None` at its end. Cancel safe.
     ///
     /// # Errors
-    /// [`Fault::CutOff`] where the connection ends before the body does, and what can go wrong with a connection.
+    /// [`Fault::CutOff`] if the connection ends before the body does, and the errors of a connection.
     pub(in crate::http) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
             if self.has_ended {
@@ -91,7 +91,7 @@ impl Response {
         }
     }
 
-    /// The connection, for the next request, where the answer has come to its end, or does with what is there already.
+    /// The connection, for the next request, if the answer is complete or the bytes received so far complete it.
     pub(super) fn into_kept(mut self) -> Option<(url::Origin, Connection)> {
         let mut drained_bytes = 0;
         while !self.is_done() {
@@ -106,7 +106,7 @@ impl Response {
         } else {
             !self.head.has_word("Connection", "close")
         };
-        // What comes behind an answer belongs to no request: its length was wrong.
+        // Bytes after the end of an answer belong to no request: its length was wrong.
         let is_usable = is_kept && !self.has_ended && self.connection.is_quiet();
         is_usable.then_some((self.origin, self.connection))
     }

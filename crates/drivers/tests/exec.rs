@@ -53,7 +53,7 @@ async fn picture(source: &mut Box<dyn Source>) {
     assert_eq!(frame.data, PICTURE);
 }
 
-/// Whether the process is there and not a zombie that only waits for its parent.
+/// Whether the process exists and is not a zombie that waits for its parent.
 fn runs(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat"));
     stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
@@ -203,7 +203,7 @@ async fn a_program_that_ignores_its_termination_is_killed_with_its_children() {
 #[tokio::test]
 async fn a_program_that_has_much_to_say_at_its_end_is_heard_out() {
     let stage = Stage::new();
-    // More than a pipe holds; no process is started for it, so that all is quickly done.
+    // More than a pipe holds; the script starts no process for it, so this is quick.
     let script =
         "trap \"printf %0300000d 7 >&2; echo >ended; exit\" TERM; cat picture.jpg; sleep 1000 & wait";
     let mut source = stage.open(script).await;
@@ -225,7 +225,7 @@ async fn a_program_that_floods_us_ends_when_the_source_is_dropped() {
 #[tokio::test]
 async fn the_end_of_the_program_counts_even_while_a_child_holds_its_output() {
     let stage = Stage::new();
-    // The child ignores the request to end, so that it still holds the pipe when the status is asked for.
+    // The child ignores SIGTERM, so that it still holds the pipe when the driver reads the exit status.
     let script = "(trap \"\" TERM; echo ready >ready; exec sleep 1000) & echo $! >child; \
                   until [ -e ready ]; do sleep 0.01; done; cat picture.jpg; exit 7";
     let mut source = stage.open(script).await;
@@ -247,7 +247,7 @@ async fn a_program_that_closes_its_output_and_runs_on_is_told_so() {
     assert!(error.contains("closed its standard output"), "{error}");
 }
 
-/// Where the log of a test goes.
+/// The log of a test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -274,7 +274,7 @@ async fn standard_error_is_logged_with_the_name_of_the_camera_and_a_flood_of_it_
     picture(&mut source).await;
     source.next_frame().await.unwrap_err();
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    // What a program repeats of its arguments is masked.
+    // The driver masks what a program repeats of its arguments.
     assert!(log.contains("name=\"front\"}") && log.contains("sh: *** up"), "{log}");
     assert!(log.contains("lines left out") && log.lines().count() < 100, "{log}");
 }
@@ -288,7 +288,7 @@ async fn a_flood_on_standard_error_does_not_hold_up_the_pictures() {
 
 #[tokio::test]
 async fn the_servers_own_variables_are_not_handed_on() {
-    // The variable can only be set for a process that starts: this test runs itself once more.
+    // The variable can only be set for a new process: this test runs itself once more.
     if std::env::var_os("FRAMECAST_PASSWORD").is_none() {
         let status = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "the_servers_own_variables_are_not_handed_on"])

@@ -1,13 +1,15 @@
-//! What the program's last lines mean, and what to do. Its own words are in the log: they are what people search for.
+//! Diagnoses the program's last lines and advises what to do. The log has the lines themselves, for people who search
+//! for them.
 //!
 //! The texts are those of rpicam-apps (core/rpicam_app.cpp, core/options.cpp and apps/rpicam_vid.cpp in
-//! <https://github.com/raspberrypi/rpicam-apps>) and of libcamera (src/libcamera/camera.cpp); none was seen on a device.
+//! <https://github.com/raspberrypi/rpicam-apps>) and of libcamera (src/libcamera/camera.cpp); none was seen on a
+//! device.
 
 use super::request::Request;
 use crate::Error;
 use crate::program::Launch;
 
-/// The error where neither name of the program is found.
+/// The error if neither name of the program exists.
 pub(super) fn not_installed(launch: &Launch) -> Error {
     launch.not_installed(
         "cameras of a Raspberry Pi are read through it: `apt install rpicam-apps` on Raspberry Pi OS Bookworm and later, \
@@ -15,7 +17,7 @@ pub(super) fn not_installed(launch: &Launch) -> Error {
     )
 }
 
-/// What each text of the program means.
+/// The diagnosis for each text of the program.
 const MEANINGS: [(&str, &str); 9] = [
     (
         "no cameras available",
@@ -51,7 +53,7 @@ const MEANINGS: [(&str, &str); 9] = [
 const IN_USE: &str = "finds the camera used by another program; end that one: only one can have it at a time, and \
                       `fuser /dev/media*` shows which";
 
-/// What it means that `program` ended after these lines; `None` where they say nothing known.
+/// The error for a `program` that ended after these lines; `None` if they contain no known text.
 pub(super) fn of(request: &Request, program: &str, lines: &[String]) -> Option<Error> {
     let (_, meaning) = MEANINGS.iter().find(|(text, _)| lines.iter().any(|line| line.contains(text)))?;
     Some(Error::Nothing {

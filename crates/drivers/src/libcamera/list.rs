@@ -1,15 +1,15 @@
-//! The answer of `rpicam-vid --list-cameras`.
+//! Parses the output of `rpicam-vid --list-cameras`.
 //!
-//! Text in, devices out. Its form is that of core/options.cpp in rpicam-apps, which has changed over the years: sizes in one
-//! line or in several, rates in brackets or not at all. What is not known is passed over.
+//! Text in, devices out. Its form is that of core/options.cpp in rpicam-apps, which has changed over the years: sizes
+//! in one line or in several, rates in brackets or not at all. The parser skips what it does not know.
 
 use crate::{Device, DeviceFormat, DeviceSize};
 
-/// More than a Raspberry Pi can have, and more than a sensor has.
+/// More cameras than a Raspberry Pi can have, and more sizes than a sensor has.
 const MAX_CAMERAS: usize = 32;
 const MAX_SIZES: usize = 64;
 
-/// The cameras in an answer.
+/// The cameras in the output.
 pub(super) fn devices(answer: &str) -> Vec<Device> {
     let mut devices: Vec<Device> = Vec::new();
     for line in answer.lines() {
@@ -50,8 +50,8 @@ fn device(line: &str) -> Option<Device> {
     })
 }
 
-/// Adds the sizes in a line like `2304x1296 [56.03 fps - (0, 0)/4608x2592 crop]`, each once however many formats of the
-/// sensor have it.
+/// Adds the sizes in a line like `2304x1296 [56.03 fps - (0, 0)/4608x2592 crop]`; several formats of the sensor may
+/// list the same size, which is added once.
 fn add_sizes(line: &str, sizes: &mut Vec<DeviceSize>) {
     let mut words = line.split_whitespace().peekable();
     while let Some(word) = words.next() {
@@ -79,7 +79,7 @@ fn size(word: &str) -> Option<(u32, u32)> {
     side(width).zip(side(height))
 }
 
-/// The rate in `[56.03` or `(56.03`, of which ` fps` follows.
+/// The rate in `[56.03` or `(56.03`, before ` fps`.
 fn rate(word: &str) -> Option<f64> {
     let rate: f64 = word.strip_prefix(['[', '('])?.parse().ok()?;
     (rate.is_finite() && rate > 0.0).then_some(rate)

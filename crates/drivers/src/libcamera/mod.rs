@@ -1,9 +1,10 @@
-//! Cameras on the ribbon cable of a Raspberry Pi, read by `rpicam-vid`, or by `libcamera-vid`, as it was called before
+//! Cameras on the ribbon cable of a Raspberry Pi, read by `rpicam-vid`, which was called `libcamera-vid` before
 //! Raspberry Pi OS Bookworm.
 //!
-//! `libcamera:?camera=1&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for short. [`request`] makes
-//! the program's arguments of that, [`complaint`] errors of what it says, [`list`] devices of what it finds. libcamera
-//! itself is not linked: its interface changes with each update of the system, the program's hardly does.
+//! `libcamera:?camera=1&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for short. [`request`] turns
+//! that into the program's arguments, [`complaint`] turns its messages into errors, and [`list`] turns its list into
+//! devices. The driver does not link libcamera itself: its interface changes with each update of the system, the
+//! program's hardly does.
 
 mod complaint;
 mod list;
@@ -28,10 +29,10 @@ const PROGRAMS: [&str; 2] = ["rpicam-vid", "libcamera-vid"];
 /// How long the program may take to list the cameras: it configures each in each of its modes.
 const LIST_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// The driver for `libcamera:` and, made a second time, for `pi:`.
+/// The driver for `libcamera:`; a second instance serves `pi:`.
 pub(crate) struct Libcamera {
     scheme: &'static str,
-    /// Where the program is; on PATH without one.
+    /// The folder of the program; without one, PATH applies.
     folder: Option<PathBuf>,
 }
 
@@ -44,7 +45,7 @@ impl Libcamera {
         Launch::new(program, arguments).in_folder(self.folder.as_deref())
     }
 
-    /// Starts the newest program that is there.
+    /// Starts the newest program that is installed.
     async fn start(&self, url: &SourceUrl, request: &Request) -> Result<Program, Error> {
         for program in PROGRAMS {
             let launch = self.launch(program, request.arguments());
@@ -98,7 +99,7 @@ impl Driver for Libcamera {
         })
     }
 
-    /// Once for both names of the driver.
+    /// Only one of the two instances lists the devices.
     fn devices(&self) -> BoxFuture<'_, Vec<Device>> {
         Box::pin(async move { if self.scheme == "libcamera" { self.list().await } else { Vec::new() } })
     }
@@ -147,7 +148,7 @@ impl Source for Camera {
             format: Some("mjpeg".to_owned()),
             width: Some(width),
             height: Some(height),
-            // The program does not tell.
+            // The program does not report it.
             fps: None,
         };
         let (device, asked) = (format!("camera {}", self.request.camera), self.request.asked.clone());

@@ -1,4 +1,4 @@
-//! What a source's URL asks for, and the program's arguments for it.
+//! What a source's URL requests, and the program's arguments for it.
 
 use crate::shown::decode;
 use crate::{Error, Mode, SourceUrl};
@@ -7,16 +7,17 @@ const OPTIONS: &[&str] = &["camera", "fps", "hflip", "options", "quality", "size
 
 const DEFAULT_SIZE_PX: (u32, u32) = (1280, 720);
 const DEFAULT_FPS: f64 = 30.0;
-/// The program's own is 50, at which faces get blocks.
+/// The program's own default is 50, which makes faces blocky.
 const DEFAULT_QUALITY: u8 = 80;
 
-/// What the sensor's longest side can be: that of a camera with 64 megapixels, and some more.
+/// The range of a side of the picture: the upper bound is a little above the longest side of a sensor with 64
+/// megapixels.
 const SIDES_PX: (u32, u32) = (16, 16384);
 
-/// A Raspberry Pi 5 with a board for more cameras has fewer.
+/// More than a Raspberry Pi 5 with a camera multiplexer board has.
 const MAX_CAMERA: u8 = 31;
 
-/// Arguments that decide what comes out where, or that end the program at once.
+/// Arguments that decide what the program outputs where, or that end the program at once.
 const RESERVED: [&str; 14] = [
     "-o",
     "--output",
@@ -41,21 +42,21 @@ pub(super) struct Request {
     pub(super) camera: u8,
     pub(super) size_px: (u32, u32),
     pub(super) fps: f64,
-    /// What of format, size and rate the URL says.
+    /// The format, size and rate that the URL requests.
     pub(super) asked: Mode,
-    /// Of the JPEG images, from 1 to 100.
+    /// JPEG quality, from 1 to 100.
     quality: u8,
     is_hflipped: bool,
     is_vflipped: bool,
-    /// Further arguments, as they are.
+    /// Further arguments, unchanged.
     rest: Vec<String>,
 }
 
 impl Request {
-    /// Reads the options of `url`.
+    /// Parses the options of `url`.
     ///
     /// # Errors
-    /// An option that is not known, or a value that cannot be used.
+    /// An unknown option, or a value that cannot be used.
     pub(super) fn parse(url: &SourceUrl) -> Result<Self, Error> {
         let options = url.options(OPTIONS)?;
         let number = |name: &'static str, default: u8, min: u8, max: u8| match options.get(name) {
@@ -92,8 +93,8 @@ impl Request {
         })
     }
 
-    /// The program's arguments: JPEG images on standard output, without end, without a preview, and each flushed as soon
-    /// as it is written: without that, the end of a picture waits in a buffer for the next one.
+    /// The program's arguments: endless JPEG images on standard output, without a preview. The program flushes each
+    /// image at once; otherwise the end of a picture would wait in a buffer for the next one.
     pub(super) fn arguments(&self) -> Vec<String> {
         let (width, height) = self.size_px;
         let mut arguments: Vec<String> =
@@ -102,7 +103,7 @@ impl Request {
         set("--camera", self.camera.to_string());
         set("--width", width.to_string());
         set("--height", height.to_string());
-        // The interval has nanoseconds, whose rounding nobody needs to see.
+        // The interval is in nanoseconds; this hides its rounding error.
         set("--framerate", ((self.fps * 1000.0).round() / 1000.0).to_string());
         set("--quality", self.quality.to_string());
         for (flag, is_set) in [("--hflip", self.is_hflipped), ("--vflip", self.is_vflipped)] {
@@ -114,7 +115,7 @@ impl Request {
     }
 }
 
-/// The one of the arguments that are set here that `word` is, be it joined to its value (`--output=x`, `-ox`).
+/// The reserved argument that `word` sets, also if `word` includes its value (`--output=x`, `-ox`).
 fn reserved(word: &str) -> Option<&'static str> {
     let name = word.split('=').next().unwrap_or_default();
     RESERVED.into_iter().find(|reserved| {

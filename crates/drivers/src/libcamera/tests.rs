@@ -1,4 +1,4 @@
-//! The driver with a script in place of `rpicam-vid`, which plays its output and its errors.
+//! Tests the driver with a script in place of `rpicam-vid`, which replays its output and its errors.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ impl Stage {
         self.driver.open(&SourceUrl::parse(url).unwrap()).await
     }
 
-    /// How opening, or else the first picture, fails.
+    /// The error of opening, or else of the first picture.
     async fn failure(&self, url: &str) -> String {
         let error = match self.open(url).await {
             Ok(mut source) => source.next_frame().await.unwrap_err(),

@@ -1,4 +1,4 @@
-//! A program that answers a question and ends.
+//! Runs a program to its end and returns its output.
 
 use std::io;
 
@@ -6,22 +6,22 @@ use tokio::io::AsyncReadExt;
 
 use super::{Child, Launch};
 
-/// What is read of an answer: more than any list of cameras.
+/// The maximum length of the output: longer than any list of cameras.
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
-/// What a program said before it ended.
+/// What a program wrote before it ended.
 pub(crate) struct Answer {
-    /// Its standard output, as far as it is text.
+    /// Its standard output, up to the first byte that is not text.
     pub(crate) output: String,
-    /// The last lines of its standard error, secrets included: to be understood, never to be shown.
+    /// The last lines of its standard error, with secrets: for parsing only, never to be shown.
     pub(crate) last_lines: Vec<String>,
 }
 
-/// Starts a program and waits for its end. Cancel safe: dropped, it ends the program, so that a time-out around it is
+/// Starts a program and waits for its end. Cancel safe: a dropped future ends the program, so a time-out around it is
 /// enough.
 ///
 /// # Errors
-/// What the system said, [`NotFound`](io::ErrorKind::NotFound) where there is no such program.
+/// The system's error: [`NotFound`](io::ErrorKind::NotFound) if there is no such program.
 pub(crate) async fn ask(launch: &Launch) -> io::Result<Answer> {
     let Child { stdout, mut group, mut stderr } = launch.start(launch.redactor()).await?;
     let mut output = Vec::new();

@@ -1,4 +1,4 @@
-//! A program and everything that it started, as one process group, ended together.
+//! A program and all processes that it started, as one process group that ends together.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,27 +14,27 @@ use tracing::warn;
 /// How long the group has to end after SIGTERM, and again after SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// How often at least the end is looked for.
+/// The longest time between two checks whether the group has ended.
 const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
-/// What is read of standard error between two looks: more than a pipe holds.
+/// How much standard error is drained between two checks: more than a pipe holds.
 const DRAIN_BYTES: usize = 128 * 1024;
 
-/// The leader of a process group and whoever it started. Dropping it ends them all: it returns when they are gone,
-/// or after twice [`GRACE`]. Meanwhile what they say on standard error is thrown away: whoever has much to say at the
-/// end must not wait for a reader until it is killed, nor be killed for having none.
+/// The leader of a process group and the processes that it started. Dropping it ends them all and returns when they are
+/// gone, or after twice [`GRACE`]. Meanwhile it drains and discards their standard error: a process that writes much at
+/// its end must not block on a full pipe until SIGKILL, nor die because the pipe has no reader.
 pub(super) struct Group {
     id: Pid,
     leader: Child,
-    /// Our end of the group's standard error, once it is known; it does not block.
+    /// Our end of the group's standard error, once set; it is non-blocking.
     stderr: Option<OwnedFd>,
     status: Option<ExitStatus>,
-    /// Nobody was left when the leader had ended: the id may be another group's by now.
+    /// Whether no process was left when the leader had ended: another group may use the id by now.
     is_gone: bool,
 }
 
 impl Group {
-    /// Takes over `leader`, which was started as the leader of a group of its own and was not waited for yet.
+    /// Takes over `leader`, which was started as the leader of a new group and was not waited for yet.
     pub(super) fn new(leader: Child) -> Self {
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         Self {
@@ -46,12 +46,13 @@ impl Group {
         }
     }
 
-    /// Reads `stderr`, our end of the group's standard error, while the group is being ended; it must not block.
+    /// Sets `stderr`, our end of the group's standard error, which must be non-blocking; it is drained while the group
+    /// ends.
     pub(super) fn hear_out(&mut self, stderr: OwnedFd) {
         self.stderr = Some(stderr);
     }
 
-    /// Waits for the leader's end. Children that it left behind are asked to end too. Cancel safe.
+    /// Waits for the leader's end, then sends SIGTERM to the children that it left behind. Cancel safe.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.status {
             return Ok(status);
@@ -62,12 +63,12 @@ impl Group {
         Ok(status)
     }
 
-    /// A group that is gone already is what was wanted.
+    /// An error means that the group is gone already, as wanted.
     fn signal(&self, signal: Signal) {
         kill_process_group(self.id, signal).ok();
     }
 
-    /// Whether the leader was reaped and nobody else runs, waiting for that up to `limit`.
+    /// Reaps the leader and checks whether no other process of the group runs; waits for that up to `limit`.
     fn is_gone_within(&mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_millis(1);
@@ -97,23 +98,23 @@ impl Group {
         }
     }
 
-    /// Whether anybody is left, once the leader was reaped. A close look tells the dead from the living, where those
-    /// who should bury them take their time.
+    /// Whether the group still has processes after the leader was reaped. `look_closely` ignores zombies, whose parents
+    /// may reap them late.
     fn has_members(&self, look_closely: bool) -> bool {
-        // Orphans become ours where we are the first process of a container.
+        // Orphans become our children if we are the first process of a container.
         while let Ok(Some(_)) = waitpgid(self.id, WaitOptions::NOHANG) {}
         test_kill_process_group(self.id).is_ok() && !(look_closely && has_only_zombies(self.id))
     }
 }
 
-/// Whether no process of the group runs. False also where the system does not tell.
+/// Whether all processes of the group are zombies. False also if the system does not provide this information.
 fn has_only_zombies(group: Pid) -> bool {
     let Ok(processes) = std::fs::read_dir("/proc") else { return false };
     let mut zombies = 0;
     for process in processes.flatten() {
-        // One that vanished meanwhile is not in the way.
+        // A process that vanished meanwhile does not count.
         let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
-        // proc_pid_stat(5): the name in parentheses may hold anything; then state, parent, process group.
+        // proc_pid_stat(5): the name in parentheses may contain anything; then come state, parent and process group.
         let Some((_, fields)) = stat.rsplit_once(')') else { continue };
         let mut fields = fields.split_whitespace();
         let (state, id) = (fields.next(), fields.nth(1));

@@ -1,8 +1,9 @@
-//! Another program as a child process: what the drivers share that leave the work to one.
+//! Child processes, for the drivers that leave their work to another program.
 //!
-//! [`Program`] reads pictures from a program's standard output, as fast as it writes; [`ask`] waits for a short answer
-//! instead. Standard error goes to the log, without the secrets of the source. The program is a process group of its own,
-//! which ends with its owner, children included. What its words mean is the driver's business.
+//! [`Program`] reads pictures from a program's standard output, as fast as the program writes; [`ask`] runs a program
+//! to its end and returns its short output. Standard error goes to the log, without the secrets of the source. The
+//! program leads a process group of its own; dropping its owner ends the whole group. Each driver interprets the
+//! messages of its program.
 
 mod ask;
 mod group;
@@ -31,42 +32,43 @@ use crate::redact::Redactor;
 use crate::stream::PictureStream;
 use crate::{Error, SourceUrl, shown};
 
-/// What is read at once: at 10,000 pictures of 4 KiB a second some 640 calls in place of 10,000.
+/// The size of one read: at 10,000 pictures of 4 KiB a second it takes some 640 calls instead of 10,000.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Room in the pipe, so that a program need not wait for us picture by picture: the most that Linux allows to all.
+/// The size of the pipe, so that a program need not wait for us after every picture: the maximum for unprivileged
+/// processes on Linux.
 const PIPE_BYTES: usize = 1024 * 1024;
 
 /// How long a program that has closed its output may take to exit.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How the names of the server's own variables begin: its passwords are none of a program's business.
+/// The prefix of the server's own environment variables: no program needs to see their passwords.
 const OWN_VARIABLES: &str = "FRAMECAST_";
 
-/// A program and what it is given.
+/// A program, its arguments and its input.
 #[derive(Clone)]
 pub(crate) struct Launch {
-    /// What is run; a bare name is looked for on PATH.
+    /// The executable; a bare name is searched on PATH.
     path: PathBuf,
-    /// Its name in errors and in the log: no folder.
+    /// Its name in errors and in the log, without the folder.
     name: String,
     arguments: Vec<String>,
-    /// What it reads on its standard input, which is then at its end; other users of the machine cannot see it, while
-    /// they can see the arguments.
+    /// Its standard input, which ends after this text. Other users of the machine cannot see it, but they can see the
+    /// arguments.
     input: Option<String>,
-    /// How its standard error is logged.
+    /// The log level of its standard error.
     level: Level,
 }
 
 impl Launch {
-    /// `program`, by path or by name, with nothing on its standard input.
+    /// `program`, by path or by name, with an empty standard input.
     pub(crate) fn new(program: impl Into<String>, arguments: Vec<String>) -> Self {
         let program = program.into();
         let name = shown::program(&program);
         Self { path: PathBuf::from(program), name, arguments, input: None, level: Level::INFO }
     }
 
-    /// The program of this name in `folder`; on PATH without one.
+    /// Looks for the program in `folder`; without one, on PATH.
     pub(crate) fn in_folder(mut self, folder: Option<&Path>) -> Self {
         if let Some(folder) = folder {
             self.path = folder.join(&self.name);
@@ -74,13 +76,13 @@ impl Launch {
         self
     }
 
-    /// With `input` on its standard input.
+    /// Sets the standard input to `input`.
     pub(crate) fn with_input(mut self, input: String) -> Self {
         self.input = Some(input);
         self
     }
 
-    /// With its standard error logged for those alone who look closely.
+    /// Logs its standard error at a low level.
     pub(crate) fn quiet(mut self) -> Self {
         self.level = Level::DEBUG;
         self
@@ -91,15 +93,15 @@ impl Launch {
         Error::CannotRun { program: self.name.clone(), source }
     }
 
-    /// The error for a program that is not there, with how to get it.
+    /// The error for a program that is not installed, with how to get it.
     pub(crate) fn not_installed(&self, advice: &'static str) -> Error {
         Error::NotInstalled { program: self.name.clone(), advice }
     }
 
-    /// Looks whether there is such a program, which this account may run.
+    /// Checks whether the program exists and this account may run it.
     ///
     /// # Errors
-    /// What the system would say to its start.
+    /// The error that the system would return at its start.
     pub(crate) fn look(&self) -> io::Result<()> {
         if self.path.components().count() > 1 || self.path.is_absolute() {
             return look_at(&self.path);
@@ -116,12 +118,12 @@ impl Launch {
         result
     }
 
-    /// What hides the URLs of its input in what it says.
+    /// A redactor that hides the URLs of its input in its output.
     fn redactor(&self) -> Redactor {
         self.input.as_deref().map(Redactor::of_urls).unwrap_or_default()
     }
 
-    /// Starts it; `redactor` shows what it says. Cancel safe: a dropped future ends what was started.
+    /// Starts the program; `redactor` cleans its standard error. Cancel safe: a dropped future ends the program.
     async fn start(&self, redactor: Redactor) -> io::Result<Child> {
         let mut command = Command::new(&self.path);
         for (name, _) in std::env::vars_os() {
@@ -150,14 +152,14 @@ impl Launch {
             stderr: Stderr::follow(self.name.clone(), self.level, redactor, stderr),
         };
         if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
-            // A program that does not want it ends, and says why.
+            // A program that refuses its input ends and reports why.
             stdin.write_all(input.as_bytes()).await.ok();
         }
         Ok(child)
     }
 }
 
-/// Looks whether `path` is a file that this account may run.
+/// Checks whether `path` is a file that this account may run.
 fn look_at(path: &Path) -> io::Result<()> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Errno::ACCESS.into());
@@ -165,7 +167,7 @@ fn look_at(path: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
 }
 
-/// Without what it is given.
+/// Omits its arguments and its input.
 impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Launch").field(&self.name).finish()
@@ -179,8 +181,8 @@ struct Child {
     stderr: Stderr,
 }
 
-/// A program that writes pictures. Fields are dropped in this order: a program that hangs in a write to us then fails at
-/// it rather than sleeping through its termination.
+/// A program that writes pictures. The order of the fields is the order of their drops: our end of the pipe closes
+/// first, so that a program which blocks in a write to it fails instead of sleeping through its termination.
 pub(crate) struct Program {
     /// `None` once it was read to its end.
     stdout: Option<Receiver>,
@@ -192,10 +194,10 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts a program whose pictures are those of `url`. Cancel safe.
+    /// Starts a program that writes the pictures of `url`. Cancel safe.
     ///
     /// # Errors
-    /// What the system said, [`NotFound`](io::ErrorKind::NotFound) where there is no such program.
+    /// The system's error: [`NotFound`](io::ErrorKind::NotFound) if there is no such program.
     pub(crate) async fn start(url: &SourceUrl, launch: &Launch) -> io::Result<Self> {
         let redactor = launch.redactor().with(Redactor::of(url));
         let Child { stdout, group, stderr } = launch.start(redactor).await?;
@@ -209,11 +211,11 @@ impl Program {
         })
     }
 
-    /// The next picture; `None` when the program has ended well and there was one. Cancel safe: all that was read is in
-    /// `pictures`, all that is known of the program in `group`.
+    /// The next picture; `None` when the program has ended with success after at least one. Cancel safe: `pictures`
+    /// keeps all bytes that were read, `group` all that is known of the program.
     ///
     /// # Errors
-    /// [`Error::Exited`] when it ended otherwise, and what can be wrong with pictures.
+    /// [`Error::Exited`] when it ended otherwise, and the errors of broken pictures.
     pub(crate) async fn next(&mut self) -> Result<Option<Frame>, Error> {
         loop {
             if let Some(frame) = self.pictures.next_frame()? {
@@ -226,7 +228,7 @@ impl Program {
         }
     }
 
-    /// Whether there was any whole picture.
+    /// Whether it has yielded a whole picture.
     pub(crate) fn has_yielded(&self) -> bool {
         self.pictures.has_yielded()
     }
@@ -236,8 +238,8 @@ impl Program {
         self.pictures.repaired_frames()
     }
 
-    /// The last lines that it wrote on standard error, secrets included: to be understood, never to be shown. To be called
-    /// when it has ended. Cancel safe.
+    /// The last lines of its standard error, with secrets: for parsing only, never to be shown. Call this after the
+    /// program has ended. Cancel safe.
     pub(crate) async fn last_lines(&mut self) -> Vec<String> {
         self.stderr.last_lines().await
     }
@@ -260,8 +262,8 @@ impl Program {
         Ok(())
     }
 
-    /// Reads what a program that exited left in the pipe. Children that still hold the other end do not matter:
-    /// nothing is waited for, and no more is read than a pipe holds.
+    /// Reads what an exited program left in the pipe. Children may still hold the other end, so this does not wait, and
+    /// reads at most what a pipe holds.
     fn drain(&mut self) -> Result<(), Error> {
         let mut drained = 0;
         while let Some(stdout) = &self.stdout
@@ -286,7 +288,7 @@ impl Program {
         self.pictures.finish();
     }
 
-    /// What the end of the output means: the end of the source, or a failure of the program.
+    /// Interprets the end of the output: the end of the source, or a failure of the program.
     async fn end(&mut self) -> Result<Option<Frame>, Error> {
         let Ok(status) = tokio::time::timeout(EXIT_TIMEOUT, self.group.wait()).await else {
             let problem = "closed its standard output and runs on; it must write pictures there".to_owned();
@@ -305,7 +307,7 @@ impl Program {
     }
 }
 
-/// Best effort: a system that grants less serves us as well, with more switches between the two programs.
+/// Best effort: a smaller pipe works too, with more context switches between the two programs.
 #[cfg(target_os = "linux")]
 fn enlarge(pipe: &impl AsFd) {
     rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).ok();

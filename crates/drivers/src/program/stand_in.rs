@@ -1,14 +1,14 @@
-//! Scripts that stand in for programs, in tests of the drivers that run them.
+//! Scripts that replace programs, in tests of the drivers that run them.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Makes `path` a program that does what `script` says, in the folder that it lies in.
+/// Writes `script` to `path` as an executable program that runs in its own folder.
 pub(crate) fn write(path: &Path, script: &str) {
     let folder = path.parent().expect("a program lies in a folder").display();
     let script = format!("#!/bin/sh\ncd {folder}\n{script}\n");
-    // Another process writes it: one that a test beside this starts meanwhile cannot hold it open for writing, which
-    // would keep it from being run.
+    // Another process writes the file. If this process did, a child that a parallel test starts meanwhile could inherit
+    // the open file, and the system would then refuse to run it.
     let status = Command::new("sh")
         .args(["-c", "printf %s \"$1\" >\"$2\" && chmod 755 \"$2\"", "sh", &script])
         .arg(path)

@@ -1,5 +1,5 @@
-//! What a program writes on its standard error. Each line goes to the log without secrets; the driver is given the last
-//! lines, to make an error of them. A program that floods is slowed down, and its lines are counted instead of logged.
+//! A program's standard error. Each line goes to the log without secrets; the driver gets the last lines, to make an
+//! error of them. A program that floods is slowed down, and its lines are counted instead of logged.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,25 +13,25 @@ use tracing::{Instrument, Level, debug, info};
 
 use crate::redact::Redactor;
 
-/// Bytes of a line that are kept, and characters that are shown.
+/// The maximum number of bytes kept and characters shown of a line.
 const MAX_LINE_BYTES: usize = 4096;
 const MAX_LINE_CHARS: usize = 400;
 
-/// Lines that are kept for the error: programs say what happened first, and then what followed from it.
+/// How many last lines are kept for the error: programs report the cause first, and then its consequences.
 const KEPT_LINES: usize = 16;
 
-/// Lines that are logged in one second.
+/// The rate limit of logged lines.
 const LINES_PER_SECOND: u32 = 20;
 
-/// What a program that floods is read with: 8 KiB each 20 ms. One that fills the buffer floods too, be it with empty
-/// lines or with progress, which are not counted.
+/// The rate at which a flooding program is read: 8 KiB each 20 ms. A program that fills the buffer floods, even with
+/// empty lines or progress reports, which do not count as lines.
 const READ_BYTES: usize = 8 * 1024;
 const FLOOD_PAUSE: Duration = Duration::from_millis(20);
 
-/// How long the last words of a program that exited are waited for; a child of it may hold the pipe open.
+/// How long to wait for the last lines of an exited program; a child of it may hold the pipe open.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// The task that reads standard error; it ends with this value.
+/// The task that reads standard error; dropping this value ends it.
 pub(super) struct Stderr {
     last_lines: LastLines,
     task: JoinHandle<()>,
@@ -41,7 +41,7 @@ pub(super) struct Stderr {
 type LastLines = Arc<Mutex<VecDeque<String>>>;
 
 impl Stderr {
-    /// Logs what comes out of `pipe` as lines of `program`, as `redactor` shows them, in the span of the caller.
+    /// Logs the lines of `pipe` as those of `program`, after `redactor` has cleaned them, in the caller's span.
     pub(super) fn follow(
         program: String,
         level: Level,
@@ -54,8 +54,8 @@ impl Stderr {
         Self { last_lines, task }
     }
 
-    /// The last lines with anything on them, secrets included: to be understood, never to be shown. To be called when
-    /// the program has exited.
+    /// The last lines that are not empty, with secrets: for parsing only, never to be shown. Call this after the
+    /// program has exited.
     pub(super) async fn last_lines(&mut self) -> Vec<String> {
         if !self.task.is_finished() {
             timeout(LAST_WORDS_TIMEOUT, &mut self.task).await.ok();
@@ -82,7 +82,7 @@ async fn run(
     let mut buffer = vec![0; READ_BYTES];
     let say = |text: String| if level == Level::DEBUG { debug!("{text}") } else { info!("{text}") };
     let log = |text: String, end: End, quota: &mut Quota| {
-        // What is written over and over on one line is a display of progress.
+        // A line that the program overwrites again and again is a progress report.
         if end == End::CarriageReturn {
             debug!("{program}: {}", shown(&text, &redactor));
         } else {
@@ -120,7 +120,7 @@ async fn run(
     }
 }
 
-/// A line as it is logged.
+/// The form of a line in the log.
 fn shown(line: &str, redactor: &Redactor) -> String {
     let is_cut = line.len() >= MAX_LINE_BYTES;
     escape(&if is_cut { redactor.redact_beginning(line) } else { redactor.redact(line) })
@@ -133,11 +133,11 @@ enum End {
     CarriageReturn,
 }
 
-/// Cuts bytes into lines: bounded, none empty.
+/// Splits bytes into lines of bounded length; skips empty ones.
 #[derive(Default)]
 struct Lines {
     line: Vec<u8>,
-    /// Whether a CR came last, which ends the line: in one way or the other, as the next byte will tell.
+    /// Whether the last byte was CR, which ends the line; the next byte tells in which of two ways.
     ends_in_cr: bool,
 }
 
@@ -161,14 +161,14 @@ impl Lines {
         self.extend(bytes);
     }
 
-    /// Ends the line at a CR that `next` follows: LF makes it the end of a line, anything else progress. What the LF ends
-    /// itself is empty.
+    /// Ends the line at a CR before `next`: an LF makes it a normal line end, anything else a progress report. The line
+    /// that the LF itself ends is empty.
     fn end_at_cr(&mut self, next: &[u8], each: &mut impl FnMut(String, End)) {
         self.ends_in_cr = false;
         self.flush(if next.starts_with(b"\n") { End::LineFeed } else { End::CarriageReturn }, each);
     }
 
-    /// The last line may have no end.
+    /// The last line may have no line end.
     fn finish(&mut self, mut each: impl FnMut(String, End)) {
         self.flush(if self.ends_in_cr { End::CarriageReturn } else { End::LineFeed }, &mut each);
     }
@@ -180,7 +180,7 @@ impl Lines {
 
     fn flush(&mut self, end: End, each: &mut impl FnMut(String, End)) {
         let text = String::from_utf8_lossy(&self.line);
-        // One that is full may have been cut, and is known by its length.
+        // A full line may be cut, and its length marks it as such; so it is not trimmed.
         let text = if self.line.len() == MAX_LINE_BYTES { &text } else { text.trim() };
         if !text.is_empty() {
             each(text.to_owned(), end);
@@ -189,7 +189,7 @@ impl Lines {
     }
 }
 
-/// The beginning of `text` as it is shown, control characters made visible: a program's output must not steer the terminal that
+/// The beginning of `text` with control characters made visible: a program's output must not control the terminal that
 /// shows the log.
 fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_LINE_CHARS));
@@ -223,7 +223,7 @@ impl Quota {
         self.began_at + Duration::from_secs(1)
     }
 
-    /// Begins a new second when one has passed; tells how many lines the last one left out, if any.
+    /// Begins a new second when one has passed; returns how many lines the last second dropped, if any.
     fn renew(&mut self, now: Instant) -> Option<u64> {
         if now < self.ends_at() {
             return None;

@@ -1,7 +1,7 @@
-//! What ffmpeg's last lines mean: errors in words of our own, with what to do.
+//! Diagnoses ffmpeg's last lines: errors in our own words, with what to do.
 //!
-//! Lines in, an error out. The lines are those of ffmpeg 5.1 to 7 at its level `error`; none is shown, for it may repeat
-//! the camera's URL: the log has them.
+//! Lines in, an error out. The lines are those of ffmpeg 5.1 to 7 at its level `error`. No error quotes them, because
+//! they may repeat the camera's URL; the log has them.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::target::{Target, Transport};
 use crate::Error;
 use crate::program::Launch;
 
-/// A run of ffmpeg or ffprobe that ended without what it was run for.
+/// A run of ffmpeg or ffprobe that ended without a result.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) target: &'a Target,
@@ -18,11 +18,11 @@ pub(super) struct Run<'a> {
     /// The last lines of its standard error.
     pub(super) lines: &'a [String],
     pub(super) elapsed: Duration,
-    /// The silence after which it was to give up, where it was told one.
+    /// The silence after which it should give up, if one was set.
     pub(super) silence: Option<Duration>,
 }
 
-/// The error for ffmpeg or ffprobe, where it could not be started.
+/// The error for an ffmpeg or ffprobe that could not be started.
 pub(super) fn cannot_run(launch: &Launch, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::NotFound {
         return launch.not_installed(INSTALL);
@@ -30,7 +30,7 @@ pub(super) fn cannot_run(launch: &Launch, source: io::Error) -> Error {
     launch.cannot_run(source)
 }
 
-/// What to do about an ffmpeg that is not there.
+/// Advice for a system without ffmpeg.
 const INSTALL: &str = "RTSP cameras are read through ffmpeg (5.1 or newer): `apt install ffmpeg`, or for your \
                                   system from ffmpeg.org";
 
@@ -39,8 +39,8 @@ impl Run<'_> {
         self.lines.iter().any(|line| line.contains(words))
     }
 
-    /// Whether the camera answered, but not to this transport: by a status of its own (RFC 2326 §11.3.14), by another one
-    /// that servers give to a `Transport` that they do not know, or by naming another transport than it was asked for.
+    /// Whether the camera answered but refused this transport: by the status for that (RFC 2326 §11.3.14), by another
+    /// status that servers give to an unknown `Transport`, or by naming another transport than ffmpeg requested.
     pub(super) fn is_transport_refused(&self) -> bool {
         let is_status = |refusal: Refusal<'_>| {
             refusal.method == "SETUP" && matches!(refusal.code, 400 | 406 | 451 | 456 | 461 | 501 | 551)
@@ -69,7 +69,7 @@ impl Run<'_> {
         if let Some(problem) = self.unreachable() {
             return target.failed(problem);
         }
-        // ffmpeg's words for an end before the first packet.
+        // ffmpeg's message when the stream ends before the first packet.
         if self.has("dimensions not set") {
             return match self.silence {
                 Some(silence) if self.elapsed >= silence => nothing_came(target, self.transport, silence),
@@ -104,7 +104,7 @@ impl Run<'_> {
         ended(target, self.lines, "without a picture")
     }
 
-    /// Why nothing could be asked at all.
+    /// Why the camera could not be reached at all.
     fn unreachable(&self) -> Option<&'static str> {
         if self.has("Failed to resolve hostname") {
             Some("no such host; check the name, or write the camera's address in numbers")
@@ -120,7 +120,7 @@ impl Run<'_> {
         }
     }
 
-    /// What a refusal by the camera means (RFC 2326 §7.1.1).
+    /// The error for a status with which the camera refused (RFC 2326 §7.1.1).
     fn refused(&self, refusal: &Refusal<'_>) -> Error {
         let target = self.target;
         let advice = match refusal.code {
@@ -130,7 +130,7 @@ impl Run<'_> {
             401 => "user or password is wrong; in a password write `@` as %40, `%` as %25",
             403 => "the camera refuses this user or this address; look at its settings",
             400 | 404 => "check the path: the camera's manual names it, often as `RTSP URL` or `main stream`",
-            // What is left after a request for pictures alone, where there is sound alone.
+            // What remains of a request for pictures only, if the camera has only sound.
             454 | 455 => return no_pictures(target),
             453 | 503 => "the camera has no room for another viewer; close one",
             461 => return self.wants_other_transport(),
@@ -154,7 +154,7 @@ impl Run<'_> {
     }
 }
 
-/// The error for a camera that answered and of which nothing more came for `after`.
+/// The error for a camera that answered and then sent nothing for `after`.
 pub(super) fn nothing_came(target: &Target, transport: Transport, after: Duration) -> Error {
     if transport == Transport::Tcp {
         return Error::TimedOut { what: target.shown.clone(), awaited: "the first picture", after };
@@ -166,7 +166,7 @@ pub(super) fn nothing_came(target: &Target, transport: Transport, after: Duratio
     ))
 }
 
-/// What ffmpeg writes where a connection broke; it ends with success all the same.
+/// What ffmpeg writes when a connection breaks; it still ends with success.
 const BROKEN: &[&str] = &[
     "Connection reset",
     "Connection refused",
@@ -177,8 +177,7 @@ const BROKEN: &[&str] = &[
     "Network is unreachable",
 ];
 
-/// The error for an ffmpeg that ended after it had yielded pictures; `None` where its lines tell of no trouble with the
-/// network.
+/// The error for an ffmpeg that ended after it had yielded pictures; `None` if its lines report no network problem.
 pub(super) fn of_end(target: &Target, lines: &[String]) -> Option<Error> {
     let has = |words: &str| lines.iter().any(|line| line.contains(words));
     if has("timed out") {
@@ -197,7 +196,7 @@ struct Refusal<'a> {
     code: u16,
 }
 
-/// The refusal in a line as `method DESCRIBE failed: 404 Not Found`.
+/// The refusal in a line like `method DESCRIBE failed: 404 Not Found`.
 fn refusal(lines: &[String]) -> Option<Refusal<'_>> {
     lines.iter().find_map(|line| {
         let (method, answer) = line.split_once("method ")?.1.split_once(" failed: ")?;
@@ -206,7 +205,7 @@ fn refusal(lines: &[String]) -> Option<Refusal<'_>> {
     })
 }
 
-/// What the protocol calls a status (RFC 2326 §7.1.1): a camera's own words may repeat its URL.
+/// The standard reason phrase of a status (RFC 2326 §7.1.1): a camera's own text may repeat its URL.
 fn reason(code: u16) -> &'static str {
     match code {
         400 => " Bad Request",
@@ -240,7 +239,7 @@ mod tests {
     use super::*;
     use crate::SourceUrl;
 
-    /// Whether the lines refuse the transport, and the error that they make.
+    /// Whether the lines refuse the transport, and the error for them.
     fn read(url: &str, transport: Transport, lines: &str, elapsed: Duration) -> (bool, String) {
         let target = Target::parse(&SourceUrl::parse(url).unwrap()).unwrap();
         let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
@@ -300,7 +299,7 @@ mod tests {
         assert!(told.ends_with("asks for a user and a password: rtsp://user:password@host/…"), "{told}");
     }
 
-    /// ffmpeg 5.1 says the same of a server that is silent as of one that speaks something else.
+    /// ffmpeg 5.1 writes the same for a silent server as for one that speaks another protocol.
     #[test]
     fn a_silent_server_is_told_by_the_time_that_it_took() {
         let line = "pipe:0: Invalid data found when processing input";

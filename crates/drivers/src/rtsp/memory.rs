@@ -1,4 +1,4 @@
-//! How each camera was read when it was read last, so that it is not asked again at each opening.
+//! Remembers how each camera was read last, so that the next opening need not probe it again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use super::target::{Target, Transport};
 /// How a camera is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Known {
-    /// The name of its codec, as ffmpeg has it.
+    /// ffmpeg's name of its codec.
     pub(super) codec: String,
     pub(super) transport: Transport,
 }
 
-/// What is known of each camera, by the address that it was asked at. Clones share it.
+/// What is known of each camera, by its address. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory(Arc<Mutex<HashMap<String, Known>>>);
 
@@ -31,7 +31,7 @@ impl Memory {
         self.lock().insert(target.address.clone(), known);
     }
 
-    /// The camera may be another one by now, or have been set to something else: the next opening asks again.
+    /// Forgets a camera, which may have been replaced or reconfigured; the next opening probes it again.
     pub(super) fn forget(&self, target: &Target) {
         self.lock().remove(&target.address);
     }

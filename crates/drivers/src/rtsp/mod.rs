@@ -1,13 +1,13 @@
-//! Cameras that speak RTSP, read by ffmpeg: one child process for each camera that is open.
+//! Cameras that speak RTSP, read by ffmpeg: one child process for each open camera.
 //!
-//! `rtsp://user:password@host:554/path?query#options`. Path and query go to the camera as they are; options of our own
-//! stand in the fragment, as for `http:`: `#fps=5`, `#size=1280x720`, `#transport=tcp` and `#timeout=4s` (until the camera
-//! answers, and between its pictures).
+//! `rtsp://user:password@host:554/path?query#options`. Path and query go to the camera unchanged; Framecast's own
+//! options stand in the fragment, as for `http:`: `#fps=5`, `#size=1280x720`, `#transport=tcp` and `#timeout=4s` (until
+//! the camera answers, and between its pictures).
 //!
-//! A camera's MJPEG is passed on as it comes, its H.264 or H.265 is decoded and encoded again. Which of them it is, and
-//! whether it sends over TCP or over UDP alone, ffprobe finds out at the first opening; [`Memory`] keeps it until an
-//! opening fails. [`script`] is what both programs are given, on standard input, where no list of processes shows the
-//! password. [`complaint`] makes errors of what they say, [`stream`] frames of what ffmpeg writes.
+//! ffmpeg copies a camera's MJPEG unchanged, and decodes and re-encodes its H.264 or H.265. At the first opening,
+//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP; [`Memory`] keeps that until an
+//! opening fails. [`script`] makes the input of both programs, on standard input, where no process list shows the
+//! password. [`complaint`] turns their messages into errors, [`stream`] turns ffmpeg's output into frames.
 
 mod complaint;
 mod memory;
@@ -32,19 +32,19 @@ use self::target::{SLOW_ANSWER_TIMEOUT, Target, Transport};
 use crate::program::{Launch, Program, ask};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
-/// The driver for `rtsp:` and, made a second time, for `rtsps:`.
+/// The driver for `rtsp:`; a second instance serves `rtsps:`.
 pub(crate) struct Rtsp {
     scheme: &'static str,
-    /// Where `ffmpeg` and `ffprobe` are; on PATH without one.
+    /// The folder of `ffmpeg` and `ffprobe`; without one, PATH applies.
     folder: Option<PathBuf>,
     memory: Memory,
 }
 
-/// What ffprobe found out over one transport.
+/// The result of a probe over one transport.
 enum Probe {
     /// The name of the camera's codec.
     Codec(String),
-    /// The camera answered, but will not send so.
+    /// The camera answered, but refused this transport.
     Refused(Error),
 }
 
@@ -57,7 +57,7 @@ impl Rtsp {
         Launch::new(program, arguments).in_folder(self.folder.as_deref())
     }
 
-    /// Finds out how the camera is read: the transports are tried in their order until it takes one.
+    /// Finds out how to read the camera: probes the transports in their order until the camera accepts one.
     async fn find_out(&self, target: &Target) -> Result<Known, Error> {
         let mut refusal = None;
         for &transport in target.transports {
@@ -77,8 +77,9 @@ impl Rtsp {
         Err(refusal.expect("a target has a transport"))
     }
 
-    /// Asks for the camera's codec over `transport`. Where the URL says no time, a camera that is there but slow is asked
-    /// again with more; a longer time from the start would hold up those that answer soon and then send nothing.
+    /// Probes the camera's codec over `transport`. If the URL sets no timeout, a camera that is there but slow gets a
+    /// second probe with a longer one; a longer timeout from the start would delay cameras that answer soon and then
+    /// send nothing.
     async fn probe_patiently(&self, target: &Target, transport: Transport) -> Result<Probe, Error> {
         let answer = self.probe(target, transport, target.answer_timeout()).await;
         let is_late = matches!(answer, Err(Error::TimedOut { .. })) && target.timeout.is_none();
@@ -89,7 +90,7 @@ impl Rtsp {
         answer
     }
 
-    /// Asks ffprobe for the camera's codec over `transport`; each answer may take `patience`.
+    /// Lets ffprobe find the camera's codec over `transport`; each answer may take `patience`.
     async fn probe(&self, target: &Target, transport: Transport, patience: Duration) -> Result<Probe, Error> {
         let silence = Some(patience);
         let launch = self
@@ -97,7 +98,7 @@ impl Rtsp {
             .with_input(script::input(target, transport, Media::All, silence))
             .quiet();
         let asked_at = Instant::now();
-        // It waits for an answer, and after that as long for a packet, which need not come.
+        // ffprobe waits `patience` for an answer, and then as long for a packet, which need not come.
         let answer = timeout(patience * 5 / 2, ask(&launch))
             .await
             .map_err(|_| target.timed_out(patience))?
@@ -112,7 +113,7 @@ impl Rtsp {
     }
 }
 
-/// Whether anything listens where the camera should be.
+/// Whether the camera's port accepts connections.
 async fn takes_connections(target: &Target) -> bool {
     let (host, port) = &target.place;
     let connecting = TcpStream::connect((host.as_str(), *port));

@@ -1,37 +1,37 @@
-//! What ffmpeg and ffprobe are told: arguments, which everyone on the machine can read, and on standard input a script
-//! with the camera's URL, which nobody else can.
+//! The input of ffmpeg and ffprobe: arguments, which everyone on the machine can read, and a script with the camera's
+//! URL on standard input, which nobody else can read.
 //!
-//! Text in, text out. The script is of ffmpeg's concat demuxer (<https://ffmpeg.org/ffmpeg-formats.html#concat>), whose
-//! one file is the camera. It adds no delay; its options need ffmpeg 5.1.
+//! Text in, text out. The script is for ffmpeg's concat demuxer (<https://ffmpeg.org/ffmpeg-formats.html#concat>), and
+//! its only file is the camera. The demuxer adds no delay; its options need ffmpeg 5.1.
 
 use std::time::Duration;
 
 use super::target::{Target, Transport};
 
-/// Whether pictures alone are asked for, or sound as well.
+/// Whether to request only pictures, or sound as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
     Video,
-    /// To tell a camera without pictures from one that is not there.
+    /// Tells a camera without pictures from one that is not there.
     All,
 }
 
-/// The protocols that a camera is reached by; without the list, a script may name none but files.
+/// The allowed protocols for cameras; by default, a script may use only files.
 const PROTOCOLS: &str = "pipe,rtsp,rtp,udp,tcp,tls";
 
-/// Quality of what is encoded again, on ffmpeg's scale from 2 (best) to 31; about 85 of a hundred elsewhere.
+/// The quality of re-encoded pictures, on ffmpeg's scale from 2 (best) to 31; about 85 of a hundred elsewhere.
 const QUALITY: &str = "4";
 
-/// How programs are told to start at once: no more is read of the stream than its description before pictures are
-/// passed on, and nothing is kept to put frames in order.
+/// Options for a quick start: the programs read only the stream's description before they pass pictures on, and hold no
+/// frames back to reorder them.
 const LOW_DELAY: [&str; 8] =
     ["-fflags", "nobuffer", "-flags", "low_delay", "-probesize", "32", "-analyzeduration", "0"];
 
-/// The longest silence that ffmpeg can be told to bear: it counts microseconds in 31 bits. That is longer than the
+/// The longest silence that ffmpeg's option allows: it counts microseconds in 31 bits. That is longer than the
 /// supervisor waits for any camera, so the supervisor decides.
 const LONGEST_SILENCE: Duration = Duration::from_secs(2000);
 
-/// What both programs read on standard input. They give up after `silence` without a byte from the camera.
+/// The standard input of both programs. They give up after `silence` without a byte from the camera.
 pub(super) fn input(
     target: &Target,
     transport: Transport,
@@ -50,8 +50,8 @@ pub(super) fn input(
     script
 }
 
-/// How ffprobe is asked for the codecs. What the camera says of its streams is enough: a slow one need not send a picture
-/// first.
+/// ffprobe's arguments to list the codecs. The camera's description of its streams is enough, so a slow camera need not
+/// send a picture first.
 pub(super) fn probe_arguments() -> Vec<String> {
     let mut arguments = vec!["-v", "error", "-nofind_stream_info"];
     arguments.extend(&LOW_DELAY[4..]);
@@ -60,7 +60,7 @@ pub(super) fn probe_arguments() -> Vec<String> {
     arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// The codec of the first stream of pictures in ffprobe's answer: lines like `codec_name=h264|codec_type=video`.
+/// The codec of the first video stream in ffprobe's output: lines like `codec_name=h264|codec_type=video`.
 pub(super) fn video_codec(answer: &str) -> Option<String> {
     let stream =
         answer.lines().find(|line| line.split('|').any(|field| field.trim() == "codec_type=video"))?;
@@ -68,7 +68,7 @@ pub(super) fn video_codec(answer: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// How ffmpeg is told to read a camera with this codec: JPEG images on standard output.
+/// ffmpeg's arguments to read a camera with this codec: JPEG images on standard output.
 pub(super) fn read_arguments(target: &Target, codec: &str) -> Vec<String> {
     let mut arguments = vec!["-nostdin", "-hide_banner", "-v", "error"];
     arguments.extend(LOW_DELAY);
@@ -82,8 +82,8 @@ pub(super) fn read_arguments(target: &Target, codec: &str) -> Vec<String> {
     arguments
 }
 
-/// The camera's own pictures; those beyond the rate are left out. What they are numbered by does not matter to us, but
-/// ffmpeg complains of numbers that do not rise.
+/// Copies the camera's pictures and drops those beyond the rate. Their timestamps do not matter to us, but ffmpeg
+/// complains if they do not rise.
 fn copy(target: &Target) -> Vec<String> {
     let count = "setts=ts=N".to_owned();
     let filters = match target.fps {
@@ -93,11 +93,11 @@ fn copy(target: &Target) -> Vec<String> {
     ["-c:v", "copy", "-bsf:v", &filters].map(str::to_owned).into()
 }
 
-/// Pictures encoded again, by one thread: more would hold back as many frames as they are.
+/// Re-encodes the pictures in one thread: each further thread would delay the output by a frame.
 fn encode(target: &Target, codec: &str) -> Vec<String> {
     let mut filters = Vec::new();
     let is_due = target.fps.map(|fps| is_due("t", fps));
-    // ffmpeg itself holds H.264 back to its first keyframe; of H.265 it makes grey pictures until then.
+    // ffmpeg itself holds H.264 back until its first keyframe; of H.265 it makes grey pictures until then.
     let condition =
         if codec == "h264" { is_due } else { Some(after_keyframe(is_due.as_deref().unwrap_or("1"))) };
     if let Some(condition) = condition {
@@ -105,7 +105,7 @@ fn encode(target: &Target, codec: &str) -> Vec<String> {
     }
     filters.push("settb=1/1000,setpts=N".to_owned());
     let size = target.size_px.map(|(width, height)| format!("{width}:{height}:")).unwrap_or_default();
-    // JPEG uses all 256 values, video but 220 of them.
+    // JPEG uses all 256 values, video only 220 of them.
     filters.push(format!("scale={size}out_range=pc,format=yuvj420p"));
     let filters = filters.join(",");
     #[rustfmt::skip]
@@ -116,10 +116,11 @@ fn encode(target: &Target, codec: &str) -> Vec<String> {
     arguments.map(str::to_owned).into()
 }
 
-/// An expression for whether the frame at `time` is to pass, where at most `fps` a second may.
+/// An expression that decides whether the frame at `time` passes, if at most `fps` a second may.
 ///
-/// Variable 0 is when the next one is due: an interval after the last was, so that 25 frames become ten and not eight. A
-/// fifth of an interval too early is in time, since clocks of cameras are not even; what is due follows when they jump.
+/// Variable 0 is when the next frame is due: one interval after the previous due time, so that 25 frames become ten and
+/// not eight. A frame may be a fifth of an interval early, since cameras' clocks are uneven; the due time follows if
+/// they jump.
 fn is_due(time: &str, fps: f64) -> String {
     format!(
         "if(isnan({time})+gte({time}+0.2/{fps},ld(0))+lt({time}+2/{fps},ld(0)),\
@@ -127,8 +128,8 @@ fn is_due(time: &str, fps: f64) -> String {
     )
 }
 
-/// An expression for whether `condition` holds and a keyframe has come, or so many other frames that none is to be
-/// expected. Variable 1 is whether one has come.
+/// An expression that holds if `condition` holds and a keyframe has come, or so many other frames that none will come.
+/// Variable 1 is whether one has come.
 fn after_keyframe(condition: &str) -> String {
     format!("if(st(1,max(ld(1),key))+gt(n,300),{condition},0)")
 }

@@ -18,17 +18,16 @@ use super::target::{Target, Transport};
 use crate::program::Program;
 use crate::{BoxFuture, Error, Source};
 
-/// When the log says what may be wrong while no picture comes over UDP: within the 30 s that a camera is given for it
-/// where nothing is stated.
+/// When the log warns what may be wrong while no picture comes over UDP: within the 30 s that a camera gets by default.
 const WARN_AFTER: Duration = Duration::from_secs(25);
 
-/// A camera that is open.
+/// An open camera.
 pub(super) struct Stream {
     program: Program,
     target: Target,
     transport: Transport,
     memory: Memory,
-    /// Whether this opening relies on what an earlier one found out: whether the camera answers is then not known.
+    /// Whether this opening uses the result of an earlier probe; it is then unknown whether the camera answers.
     was_remembered: bool,
     has_warned: bool,
     opened_at: Instant,
@@ -36,7 +35,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// `program` reads `target` over `transport`, as of now.
+    /// `program` has just begun to read `target` over `transport`.
     pub(super) fn new(
         program: Program,
         target: Target,
@@ -49,7 +48,7 @@ impl Stream {
         Self { program, target, transport, memory, was_remembered, has_warned, opened_at, last_picture_at }
     }
 
-    /// Cancel safe: only the program is read from.
+    /// Cancel safe: it only reads from the program.
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         let is_first = !self.program.has_yielded();
         let look_at = self.opened_at + self.target.answer_timeout();
@@ -68,7 +67,7 @@ impl Stream {
         };
         match result {
             Ok(None) => {
-                // Recorders end a session after an hour, or for reasons of their own: that is no failure.
+                // Recorders end a session after an hour, or for other reasons: that is no failure.
                 let lines = self.program.last_lines().await;
                 complaint::of_end(&self.target, &lines).map_or(Ok(None), Err)
             }
@@ -94,13 +93,13 @@ impl Stream {
         Run { target, transport, lines, elapsed, silence: target.timeout }.start_error()
     }
 
-    /// Whether what is known of the camera may not hold any more: it was silent until the end.
+    /// Whether the result of the earlier probe may be outdated: the camera was silent until the end.
     fn is_silent(&self) -> bool {
         self.last_picture_at.is_none_or(|at| at.elapsed() > self.target.answer_timeout())
     }
 }
 
-/// Looks, at `look_at`, whether the camera still takes connections; resolves only when it does not.
+/// Checks at `look_at` whether the camera still accepts connections; resolves only if it does not.
 async fn no_answer(target: &Target, look_at: Instant) -> Error {
     sleep_until(look_at).await;
     let (host, port) = &target.place;

@@ -1,4 +1,4 @@
-//! What a source's URL asks for.
+//! What a source's URL requests.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use crate::{Error, Options, SourceUrl, address};
 
 const OPTIONS: &[&str] = &["fps", "size", "timeout", "transport"];
 
-/// How long a camera may take to answer, unless told otherwise. One that answers may then take longer for its first
-/// picture, and one that takes connections may take [`SLOW_ANSWER_TIMEOUT`].
+/// The default for how long a camera may take to answer. A camera that answers may then take longer for its first
+/// picture, and one that accepts connections may take [`SLOW_ANSWER_TIMEOUT`].
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How long a camera may take to answer that is there and did not answer sooner: some wake up first.
+/// How long a camera that accepts connections may take to answer: some wake up first.
 pub(super) const SLOW_ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The ports of `rtsp:` and `rtsps:` where a URL names none.
+/// The default ports of `rtsp:` and `rtsps:`.
 const PORTS: (u16, u16) = (554, 322);
 
-/// How a camera's packets come.
+/// How a camera sends its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
-    /// Within the connection that the camera is asked on.
+    /// Within the RTSP connection.
     Tcp,
-    /// As datagrams of their own.
+    /// As separate datagrams.
     Udp,
 }
 
@@ -38,29 +38,29 @@ impl Transport {
     }
 }
 
-/// What is encoded again may be this large a side; smaller than 16 pixels is no picture.
+/// The range of a side of a re-encoded picture; less than 16 pixels is no picture.
 const SIDES_PX: (u32, u32) = (16, 8192);
 
-/// A URL taken apart.
+/// A parsed URL.
 pub(super) struct Target {
-    /// The URL as ffmpeg is given it: password included, fragment not. Neither quotes nor white space are in it.
+    /// The URL for ffmpeg, with the password and without the fragment. It contains neither quotes nor white space.
     pub(super) address: String,
     /// The camera for messages: scheme and host.
     pub(super) shown: String,
     pub(super) has_login: bool,
-    /// The most frames per second that are wanted.
+    /// The maximum number of frames per second, if the URL sets one.
     pub(super) fps: Option<f64>,
-    /// Width and height in pixels that are wanted.
+    /// Width and height in pixels, if the URL sets them.
     pub(super) size_px: Option<(u32, u32)>,
-    /// How the camera may be asked to send, in the order in which it is asked.
+    /// The transports to request, in their order.
     pub(super) transports: &'static [Transport],
-    /// How long the camera may take to answer, and to send anything, where the URL says so.
+    /// How long the camera may take to answer, and to send anything, if the URL says so.
     pub(super) timeout: Option<Duration>,
-    /// Host and port that are connected to.
+    /// Host and port to connect to.
     pub(super) place: (String, u16),
 }
 
-/// Without the address, which holds the password.
+/// Omits the address, which contains the password.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Target({})", self.shown)
@@ -68,7 +68,7 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
-    /// Takes `source` apart without touching the network.
+    /// Parses `source` without touching the network.
     ///
     /// # Errors
     /// What is wrong with the URL or its options.
@@ -85,7 +85,7 @@ impl Target {
             None => size_of_query(&url),
         };
         Ok(Self {
-            // What ends a quoted text in ffmpeg's script; elsewhere in a URL both spellings mean the same.
+            // A single quote ends a quoted text in ffmpeg's script; elsewhere in a URL both spellings mean the same.
             address: url.as_str().replace('\'', "%27"),
             shown: source.to_string(),
             has_login: !url.username().is_empty() || url.password().is_some(),
@@ -105,7 +105,7 @@ impl Target {
         self.timeout.unwrap_or(ANSWER_TIMEOUT)
     }
 
-    /// Whether the connection is by TLS.
+    /// Whether the connection uses TLS.
     pub(super) fn is_encrypted(&self) -> bool {
         self.address.starts_with("rtsps:")
     }
@@ -126,7 +126,7 @@ impl Target {
     }
 }
 
-/// The transports that may be tried, first come first. Encrypted packets come over TCP alone.
+/// The transports to try, in their order. Encrypted packets come only over TCP.
 fn transports(options: &Options<'_>, is_encrypted: bool) -> Result<&'static [Transport], Error> {
     match (options.get("transport"), is_encrypted) {
         (None | Some("auto"), false) => Ok(&[Transport::Tcp, Transport::Udp]),
@@ -149,7 +149,7 @@ fn place(url: &Url) -> (String, u16) {
     (host, url.port().unwrap_or(usual))
 }
 
-/// The size in the query, if it is one that can be made: the query is the camera's, so anything may stand there.
+/// The size in the query, if it is within our limits. The query belongs to the camera, so it may hold anything.
 fn size_of_query(url: &Url) -> Option<(u32, u32)> {
     let (_, value) = url.query_pairs().filter(|(name, _)| name == "size").last()?;
     let (width, height) = value.split_once('x')?;

@@ -1,4 +1,4 @@
-//! The driver with scripts in place of ffmpeg and ffprobe. The real ones are in `e2e/`.
+//! Tests the driver with scripts in place of ffmpeg and ffprobe. The real ones are in `e2e/`.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use crate::program::stand_in;
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 const CAMERA: &str = "rtsp://me:s3cret@cam/1";
 
-/// A folder with programs. Each appends its arguments and its input to a file of its name with `.log` behind it.
+/// A folder with programs. Each appends its arguments and its input to a file of its own name plus `.log`.
 struct Stage {
     folder: TempDir,
     driver: Rtsp,
@@ -43,7 +43,7 @@ impl Stage {
         self.driver.open(&SourceUrl::parse(url).unwrap()).await
     }
 
-    /// How opening, or else the first picture, fails.
+    /// The error of opening, or else of the first picture.
     async fn failure(&self, url: &str) -> String {
         let error = match self.open(url).await {
             Ok(mut source) => source.next_frame().await.unwrap_err(),
@@ -161,7 +161,7 @@ async fn a_missing_ffmpeg_is_named_with_its_package() {
     }
 }
 
-/// An ffprobe that finds a codec over UDP alone; over TCP the camera's refusal reads as `words`.
+/// An ffprobe that finds a codec only over UDP; over TCP it prints `words` as the camera's refusal.
 fn over_udp_alone(words: &str) -> String {
     format!(
         "tail -n 8 ffprobe.log | grep -q 'rtsp_transport udp' || {{ echo '{words}' >&2; exit 1; }}; {H264}"
@@ -203,7 +203,7 @@ async fn a_transport_that_the_url_names_is_the_only_one_that_is_tried() {
     let mut source = stage.open("rtsp://cam/1#transport=udp").await.unwrap();
     source.next_frame().await.unwrap().unwrap();
     assert_eq!(stage.probes(), 2);
-    // What is known of the camera now is of no use to who wants TCP.
+    // A remembered UDP does not help a source that requires TCP.
     let failure = stage.failure("rtsp://cam/1#transport=tcp").await;
     assert!(failure.contains("will not send over TCP"), "{failure}");
 }
@@ -239,7 +239,7 @@ async fn datagrams_that_do_not_come_are_told_in_the_log_and_awaited_as_long_as_t
     }
 }
 
-/// What is logged.
+/// The log of a test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -254,7 +254,7 @@ impl io::Write for Log {
     }
 }
 
-/// An ffprobe that gives up, unless it was given 20 s.
+/// An ffprobe that gives up unless its timeout is 20 s.
 const SLOW: &str =
     "grep -q 'option timeout 20000000' ffprobe.log || { echo 'pipe:0: Connection timed out' >&2; exit 1; }
     echo 'codec_name=h264|codec_type=video'";

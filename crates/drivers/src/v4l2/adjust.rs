@@ -1,4 +1,4 @@
-//! What can be adjusted on a device, in the words of the API.
+//! The controls of a device, with the API's names and types.
 
 use std::path::Path;
 
@@ -7,19 +7,19 @@ use framecast_v4l2::{ControlInfo, ControlType, Device, MenuEntry as Entry, Value
 use super::trouble;
 use crate::{Control, ControlKind, ControlValue, Error, MenuEntry};
 
-/// A control in the words of the API, and in the kernel's.
+/// A control in the API's form and in the kernel's.
 struct Pair {
     control: Control,
     info: ControlInfo,
 }
 
-/// The controls of the device at `path`, headings and what is disabled left out. Blocks.
+/// The controls of the device at `path`, without headings and disabled controls. Blocks.
 pub(super) fn list(path: &Path) -> Result<Vec<Control>, Error> {
     let device = open(path)?;
     Ok(pairs(&device, path)?.into_iter().map(|pair| pair.control).collect())
 }
 
-/// Sets controls of the device at `path`, after all have been checked. Blocks.
+/// Checks all changes, then sets the controls of the device at `path`. Blocks.
 pub(super) fn set(path: &Path, changes: &[(String, Option<ControlValue>)]) -> Result<(), Error> {
     let device = open(path)?;
     let pairs = pairs(&device, path)?;
@@ -51,10 +51,10 @@ fn refused(path: &Path, id: &str, error: framecast_v4l2::Error) -> Error {
     Error::BadControl { control: id.to_owned(), problem }
 }
 
-/// The value to set, in the kernel's words; `None` is the default.
+/// The value to set, in the kernel's form; `None` is the default.
 ///
 /// # Errors
-/// Which controls there are, or which values this one takes.
+/// Which controls there are, or which values this one accepts.
 fn checked(controls: &[&Control], id: &str, value: Option<&ControlValue>) -> Result<Value, Error> {
     let Some(control) = controls.iter().find(|control| control.id == id) else {
         let known = controls.iter().map(|control| control.id.clone()).collect();
@@ -63,7 +63,7 @@ fn checked(controls: &[&Control], id: &str, value: Option<&ControlValue>) -> Res
     let bad = |problem| Error::BadControl { control: id.to_owned(), problem };
     let is_asked = value.is_some();
     let value = value.or(control.default.as_ref()).ok_or_else(|| bad("has no default".to_owned()))?;
-    // The device's own default is good, also where it is between its steps.
+    // The device's own default is valid even if it is between two steps.
     if is_asked || control.read_only {
         control.check(value).map_err(bad)?;
     }
@@ -91,7 +91,7 @@ fn pairs(device: &Device, path: &Path) -> Result<Vec<Pair>, Error> {
             name: info.name.clone(),
             group: group.clone(),
             default: default(&info),
-            // A device that refuses to tell one value has others.
+            // A device that cannot read one value still has the others.
             value: (!info.is_write_only())
                 .then(|| device.control(&info).ok())
                 .flatten()
@@ -105,7 +105,7 @@ fn pairs(device: &Device, path: &Path) -> Result<Vec<Pair>, Error> {
     Ok(pairs)
 }
 
-/// The id of a control with this name, with a number behind it where another one has it already.
+/// The id of a control with this name, with a number appended if another control has it already.
 fn free_id(name: &str, taken: &[Pair]) -> String {
     let id = id(name);
     let is_free = |id: &str| taken.iter().all(|pair| pair.control.id != id);
@@ -125,7 +125,7 @@ fn id(name: &str) -> String {
     if id.is_empty() { "control".to_owned() } else { id }
 }
 
-/// The control's type; `None` for headings and what has no single value.
+/// The control's type; `None` for headings and compound controls.
 fn kind(device: &Device, info: &ControlInfo) -> Option<ControlKind> {
     Some(match info.kind {
         ControlType::Integer | ControlType::Integer64 => ControlKind::Integer {

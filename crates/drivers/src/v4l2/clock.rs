@@ -1,12 +1,12 @@
-//! What a driver says of a frame's time and number, and what is believed of it.
+//! The capture time and the sequence number that a driver reports, and which of them to believe.
 
 use std::time::{Duration, SystemTime};
 
-/// A frame waits in its buffer for a fraction of a second; more than this is a clock that is not the monotonic one.
+/// A frame waits in its buffer for a fraction of a second; an older time is not from the monotonic clock.
 const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// The wall clock's time of a capture at `captured` by the monotonic clock, of which it is `monotonic_now` now: `now`
-/// itself where the driver's time cannot be.
+/// The wall-clock time of a capture at `captured` on the monotonic clock, which reads `monotonic_now` now; `now` itself
+/// if the driver's time is implausible.
 pub(super) fn wall(captured: Option<Duration>, monotonic_now: Duration, now: SystemTime) -> SystemTime {
     captured
         .and_then(|captured| monotonic_now.checked_sub(captured))
@@ -15,14 +15,14 @@ pub(super) fn wall(captured: Option<Duration>, monotonic_now: Duration, now: Sys
         .unwrap_or(now)
 }
 
-/// The monotonic clock, which drivers stamp frames with.
+/// The monotonic clock, with which drivers timestamp frames.
 pub(super) fn monotonic_now() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
-/// Counts frames that the device lost, by the gaps in its own numbers.
+/// Counts frames that the device lost, by the gaps in its sequence numbers.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
     last: Option<u32>,
@@ -30,7 +30,7 @@ pub(super) struct Gaps {
 }
 
 impl Gaps {
-    /// A frame of this number has come. Numbers that stand still or run backwards, as some drivers' do, say nothing.
+    /// Records the number of a frame. Numbers that stand still or run backwards, as with some drivers, are ignored.
     pub(super) fn see(&mut self, sequence: u32) {
         if let Some(last) = self.last.replace(sequence) {
             let step = sequence.wrapping_sub(last);
@@ -40,7 +40,7 @@ impl Gaps {
         }
     }
 
-    /// The device begins to count anew.
+    /// The device restarts its numbers.
     pub(super) fn restart(&mut self) {
         self.last = None;
     }

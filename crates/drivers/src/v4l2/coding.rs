@@ -1,9 +1,9 @@
-//! What the kernel's pixel formats are here.
+//! Maps the kernel's pixel formats to ours.
 
 use framecast_media::{PixelFormat, Range};
 use framecast_v4l2::{Colour, FourCc};
 
-/// How a device codes its pictures, as far as Framecast can show them.
+/// The codings that Framecast can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
     /// JPEG images.
@@ -12,7 +12,7 @@ pub(super) enum Coding {
     Raw(PixelFormat),
 }
 
-/// The kernel's letters. Those with an M in them have each plane in memory of its own.
+/// The kernel's four-character codes. Those with an M in them keep each plane in a separate memory area.
 const TABLE: [(&[u8; 4], Coding); 15] = [
     (b"MJPG", Coding::Jpeg),
     (b"JPEG", Coding::Jpeg),
@@ -32,7 +32,7 @@ const TABLE: [(&[u8; 4], Coding); 15] = [
 ];
 
 impl Coding {
-    /// The coding with the kernel's letters; `None` for one that cannot be shown.
+    /// The coding with the kernel's code; `None` for one that Framecast cannot show.
     pub(super) fn of(fourcc: FourCc) -> Option<Self> {
         TABLE.iter().find(|(letters, _)| FourCc::new(**letters) == fourcc).map(|(_, coding)| *coding)
     }
@@ -53,8 +53,8 @@ impl Coding {
         }
     }
 
-    /// What it costs: a place in the order in which codings are taken. JPEG images need no work; of raw formats those
-    /// with fewer bytes come first, and the one without colour last.
+    /// The cost, as a rank in the order of preference. JPEG images need no work; of raw formats those with fewer bytes
+    /// come first, and the one without colour last.
     pub(super) fn cost(self) -> usize {
         match self {
             Self::Jpeg => 0,
@@ -64,9 +64,9 @@ impl Coding {
     }
 }
 
-/// The range of the samples, by what the driver says of them. Where it leaves it open, by the kernel's rule
-/// (`V4L2_MAP_QUANTIZATION_DEFAULT`): that of luma with chroma is limited, unless the colours are those of JPEG; luma alone
-/// counts as full, as vivid gives it.
+/// The range of the samples, as the driver reports it. If the driver leaves it open, the kernel's rule applies
+/// (`V4L2_MAP_QUANTIZATION_DEFAULT`): luma with chroma has limited range, unless the colours are those of JPEG. Luma
+/// alone counts as full range, as vivid delivers it.
 pub(super) fn range(format: PixelFormat, colour: Colour) -> Range {
     const COLORSPACE_JPEG: u32 = 7;
     match colour.quantization {

@@ -1,8 +1,8 @@
-//! Cameras that the Linux kernel knows: webcams, capture cards, sensors with a driver of their own.
+//! Cameras that the Linux kernel supports: webcams, capture cards, sensors with a driver of their own.
 //!
-//! A URL names a device and what is wished of it (`target`); the system's list of nodes says which node that is now
-//! (`node`); what the device offers (`offer`) and the wish decide on format, size and rate (`negotiate`), which are
-//! set (`setup`); then frames are taken (`source`). The kernel's interface itself is the crate `framecast-v4l2`.
+//! A URL names a device and a requested mode (`target`); the system's list of nodes tells which node that is now
+//! (`node`); the device's capabilities (`offer`) and the request decide format, size and rate (`negotiate`), which
+//! `setup` sets; then `source` captures frames. The crate `framecast-v4l2` contains the kernel's interface itself.
 
 mod adjust;
 mod clock;
@@ -33,9 +33,9 @@ use crate::{BoxFuture, Control, ControlValue, Device, Driver, Error, Source, Sou
 /// `v4l2:/dev/video0?size=1280x720&fps=30&format=mjpeg`, and devices by names that survive replugging.
 pub(crate) struct V4l2;
 
-/// How often a lost device is looked for. Nodes, udev's links and the kernel's list of devices come one after the other,
-/// in folders that come and go with the first device, and the kernel's list tells nobody of changes: looking there four
-/// times a second while a camera is lost costs less than to be told of half of it.
+/// How often the driver polls for a lost device. Nodes, udev's links and the kernel's list of devices appear one after
+/// the other, in folders that appear and vanish with the first device, and the kernel's list sends no notifications.
+/// Polling four times a second while a camera is lost costs less than notifications that cover only half of this.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Driver for V4l2 {
@@ -89,7 +89,7 @@ impl Driver for V4l2 {
         Box::pin(async move {
             match target::parse(url) {
                 Ok((target, _)) => {
-                    // What is still there is what was lost: it must go first, or be another one.
+                    // If the lost node is still there, it must vanish first, or another must replace it.
                     let lost = look(&target).await;
                     until_another(&target, lost).await;
                 }
@@ -105,7 +105,7 @@ async fn look(target: &Target) -> Option<Presence> {
     off_runtime(move || Ok(presence(&target))).await.ok().flatten()
 }
 
-/// Waits until the node that `target` means is there, and has been missing or is another one than `lost`.
+/// Waits until the node of `target` is there, and was missing before or is another one than `lost`.
 async fn until_another(target: &Target, mut lost: Option<Presence>) {
     loop {
         match look(target).await {
@@ -117,7 +117,7 @@ async fn until_another(target: &Target, mut lost: Option<Presence>) {
     }
 }
 
-/// Runs `work`, which blocks, where that holds up nobody.
+/// Runs blocking `work` outside the runtime's threads.
 async fn off_runtime<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
@@ -137,11 +137,12 @@ fn resolve(target: &Target, url: &SourceUrl) -> Result<PathBuf, Error> {
     let problem = |problem| Error::NoDevice { device: named(target, url), problem };
     let nodes = Places::system().nodes();
     let found = node::find(target, &nodes).map_err(problem)?;
-    // Of several nodes the first camera; a single one is told of what is wrong with it when it is opened.
+    // Of several nodes, takes the first camera. Takes a single node in any case: opening it reports what is wrong with
+    // it.
     let camera = found.iter().find(|path| is_camera(path)).or(found.first().filter(|_| found.len() == 1));
     match camera {
         Some(path) => Ok(path.clone()),
-        // What may not be opened cannot be asked.
+        // A node that this account may not open cannot be queried.
         None => match found.iter().find(|path| !may_open(path)) {
             Some(path) => Ok(path.clone()),
             None if *target == Target::First => {
@@ -152,7 +153,7 @@ fn resolve(target: &Target, url: &SourceUrl) -> Result<PathBuf, Error> {
     }
 }
 
-/// What people call what `url`, whose target is `target`, names: a name, or the URL up to its options.
+/// The name of the device for messages: its own name, or the URL up to its options.
 fn named(target: &Target, url: &SourceUrl) -> String {
     match target {
         Target::First => "no camera".to_owned(),
@@ -171,7 +172,7 @@ fn may_open(path: &Path) -> bool {
     access(path, Access::READ_OK | Access::WRITE_OK).is_ok()
 }
 
-/// A node as it is now: made anew it is another one, though by the same name.
+/// The identity of a node: a recreated node is another one, even with the same name.
 #[derive(Debug, PartialEq, Eq)]
 struct Presence {
     path: PathBuf,
@@ -179,7 +180,7 @@ struct Presence {
     changed_at: (i64, i64),
 }
 
-/// The node that `target` means, when it is there and may be opened: udev gives permission a moment after it appears.
+/// The node of `target`, if it exists and this account may open it: udev grants permission a moment after it appears.
 fn presence(target: &Target) -> Option<Presence> {
     let found = node::find(target, &Places::system().nodes()).ok()?;
     let path = found.into_iter().next().filter(|path| may_open(path))?;
@@ -193,7 +194,7 @@ fn devices() -> Vec<Device> {
     nodes.iter().filter_map(|node| describe(node, &nodes)).collect()
 }
 
-/// The device behind a node; `None` for nodes that are no cameras.
+/// The device behind a node; `None` for nodes that are not cameras.
 fn describe(node: &Node, nodes: &[Node]) -> Option<Device> {
     let mut device = Device {
         name: node.name.clone(),
@@ -217,7 +218,7 @@ fn describe(node: &Node, nodes: &[Node]) -> Option<Device> {
             let users = trouble::users(Path::new("/proc"), &node.path, 0);
             device.in_use_by = (!users.is_empty()).then(|| users.join(", "));
         }
-        // Which of a device's nodes has the pictures cannot be asked then; it is the first one mostly.
+        // A node that cannot be opened cannot be queried for pictures; mostly the first node has them.
         Err(_) if node.index > 0 => return None,
         Err(error) => device.problem = Some(trouble::cannot_open(&node.path, error).to_string()),
     }
@@ -256,7 +257,7 @@ mod tests {
         waiting.await.unwrap();
         let lost = presence(&target);
         assert!(lost.is_some() && lost == presence(&target));
-        // It was never seen to be missing, but is another one.
+        // The node was never missing, but is another one.
         fs::rename(&path, folder.path().join("old")).unwrap();
         fs::write(&path, "").unwrap();
         until_another(&target, lost).await;

@@ -1,7 +1,7 @@
-//! Chooses what to ask a device for, from what it offers and what is wished: a function of these two alone.
+//! Chooses what to request from a device: a pure function of the device's capabilities and the requested mode.
 //!
-//! JPEG images come first, for they are passed on as they are; then the raw format with the fewest bytes. What the
-//! device lacks is replaced by what is nearest, with a [`Lack`] to warn of; strictly, the lack is a refusal.
+//! JPEG images come first, because they are passed on unchanged; then the raw format with the fewest bytes. The nearest
+//! capability replaces what the device lacks, with a [`Lack`] to warn of; if the URL is strict, the lack is an error.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use super::coding::Coding;
 use super::offer::{Offer, Rates};
 use super::target::Wish;
 
-/// What a live page is best served with where no size is asked for: JPEG images up to this size are cheap to pass on.
+/// The default size of JPEG images, for a live page: up to this size they are cheap to pass on.
 const JPEG_SIZE: (u32, u32) = (1280, 720);
-/// Raw pictures have to be encoded, and fill a USB 2.0 bus soon.
+/// The default size of raw pictures: they have to be encoded, and soon fill a USB 2.0 bus.
 const RAW_SIZE: (u32, u32) = (640, 480);
 const FPS: f64 = 30.0;
 /// The most entries of a list that a message names.
 const MAX_LISTED: usize = 24;
 
-/// What to ask the device for.
+/// What to request from the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Choice {
     pub(super) fourcc: FourCc,
@@ -27,19 +27,19 @@ pub(super) struct Choice {
     pub(super) size: (u32, u32),
 }
 
-/// Something that was wished for and that the device does not have.
+/// A requested capability that the device lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lack {
-    /// What was wished for: "size 800x600 in mjpeg".
+    /// The requested capability: "size 800x600 in mjpeg".
     pub(super) wanted: String,
-    /// What there is instead.
+    /// What the device offers instead.
     pub(super) known: Vec<String>,
-    /// What is taken.
+    /// What was chosen.
     pub(super) taken: String,
 }
 
 impl Lack {
-    /// What the device has, in few words.
+    /// What the device offers, as a short text.
     pub(super) fn has(&self) -> String {
         let mut listed = self.known.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
         if self.known.len() > MAX_LISTED {
@@ -55,10 +55,10 @@ impl fmt::Display for Lack {
     }
 }
 
-/// Chooses format and size. `fixed` is the size that comes in at a digital input: the device's own.
+/// Chooses format and size. `fixed` is the size of the signal at a digital input: the device's own.
 ///
 /// # Errors
-/// The names of the formats that there are, when none of them can be shown.
+/// The names of the available formats, if Framecast can show none of them.
 pub(super) fn choose(
     offers: &[Offer],
     wish: &Wish,
@@ -89,7 +89,7 @@ pub(super) fn choose(
     Ok((choice, lacks))
 }
 
-/// A format and size, and its place in the order: the least is taken.
+/// A format and size with its rank: the smallest rank wins.
 struct Candidate {
     rank: (u64, usize, bool, bool, u64),
     choice: Choice,
@@ -108,13 +108,13 @@ fn candidates(offer: &Offer, coding: Coding, wish: &Wish, fixed: Option<(u32, u3
         Candidate { rank: (asked_distance, coding.cost(), is_too_slow, is_larger, distance), choice }
     };
     if offer.sizes.is_empty() {
-        // The driver does not tell: what it makes of this one is seen when it is set.
+        // The driver does not list its sizes; the result shows when the size is set.
         return vec![candidate(wanted, None)];
     }
     offer.sizes.iter().map(|extent| candidate(extent.nearest(wanted), Some(&extent.rates))).collect()
 }
 
-/// The lack of a size, with those that the chosen format has.
+/// The lack of a size, with the sizes of the chosen format.
 pub(super) fn no_size(offers: &[Offer], size: (u32, u32), choice: &Choice) -> Lack {
     let shown = |(width, height): (u32, u32)| format!("{width}x{height}");
     let of_choice = offers.iter().filter(|offer| offer.fourcc == choice.fourcc);
@@ -143,7 +143,7 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 impl Rates {
-    /// Whether a rate of `fps` or more is among them; so it is where they are not known.
+    /// Whether a rate of `fps` or more is among them; true if the rates are unknown.
     fn reach(&self, fps: f64) -> bool {
         match self {
             Self::Any(rates) => rates.is_empty() || rates.iter().any(|rate| *rate >= fps * 0.99),
@@ -152,8 +152,7 @@ impl Rates {
     }
 }
 
-/// Chooses the rate at a size; `None` leaves the device's own. Where none is asked for, it is 30 or what is nearest
-/// below.
+/// Chooses the rate at a size; `None` leaves the device's own. The default is 30 or the nearest rate below.
 pub(super) fn choose_rate(rates: &Rates, asked: Option<f64>) -> Option<f64> {
     let wanted = asked.unwrap_or(FPS);
     match rates {
@@ -167,10 +166,10 @@ pub(super) fn choose_rate(rates: &Rates, asked: Option<f64>) -> Option<f64> {
     }
 }
 
-/// The lack of a rate, where the device gave another one than was asked for.
+/// The lack of a rate, if the device set another one than requested.
 pub(super) fn no_rate(rates: &Rates, asked: Option<f64>, given: Option<f64>, at: &str) -> Option<Lack> {
     let (asked, given) = asked.zip(given)?;
-    // 29.97 for 30 is no lack.
+    // 29.97 instead of 30 is no lack.
     if (asked - given).abs() <= asked * 0.01 {
         return None;
     }
@@ -189,7 +188,7 @@ pub(super) fn shown_fps(fps: f64) -> String {
     shown.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// The interval of a rate, as drivers take it: whole rates as 1/n, others in thousandths.
+/// The interval of a rate, as drivers accept it: whole rates as 1/n, others in thousandths.
 pub(super) fn interval(fps: f64) -> Fraction {
     let whole = fps.round();
     if whole >= 1.0 && (fps - whole).abs() < 1e-6 {

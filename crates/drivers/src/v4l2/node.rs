@@ -1,5 +1,5 @@
-//! Video nodes as the system knows them, without opening any: which device each belongs to, and names for it that
-//! survive replugging.
+//! Video nodes as the system lists them, without opening any: the device of each node, and names for it that survive a
+//! replug.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::target::Target;
 
-/// Where the system keeps what is read here.
+/// The system folders that this module reads.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
     dev: PathBuf,
@@ -21,9 +21,9 @@ pub(super) struct Node {
     pub(super) path: PathBuf,
     /// The name that its driver gave it.
     pub(super) name: String,
-    /// The kernel's place of the device that it belongs to, which may have several nodes.
+    /// The kernel's path of its device, which may have several nodes.
     pub(super) device: PathBuf,
-    /// Its number among the device's nodes; a webcam's pictures come from the first one.
+    /// Its index among the device's nodes; a webcam's pictures come from the first one.
     pub(super) index: u32,
     usb: Option<Usb>,
     /// Its name by udev, as in `by-id/usb-…-video-index0`.
@@ -39,12 +39,12 @@ struct Usb {
 }
 
 impl Places {
-    /// Those of the system.
+    /// The real folders of the system.
     pub(super) fn system() -> Self {
         Self { dev: PathBuf::from("/dev"), class: PathBuf::from("/sys/class/video4linux") }
     }
 
-    /// The nodes that are there now, by number.
+    /// The nodes that exist now, by number.
     pub(super) fn nodes(&self) -> Vec<Node> {
         let (by_id, by_path) = (self.links("by-id"), self.links("by-path"));
         let entries = fs::read_dir(&self.class).into_iter().flatten().flatten();
@@ -74,7 +74,7 @@ impl Places {
         nodes
     }
 
-    /// What udev's links in a folder of `/dev/v4l` point to, and their names with that of the folder.
+    /// The targets of udev's links in a folder of `/dev/v4l`, and the links' names with the name of the folder.
     fn links(&self, folder: &str) -> Vec<(PathBuf, String)> {
         let entries = fs::read_dir(self.dev.join("v4l").join(folder)).into_iter().flatten().flatten();
         let mut links: Vec<(PathBuf, String)> = entries
@@ -88,10 +88,10 @@ impl Places {
     }
 }
 
-/// The nodes that `target` may mean, all of one device. A path is taken as it is, whether it is there or not.
+/// The nodes that `target` may mean, all of one device. A path is used unchanged, even if it does not exist.
 ///
 /// # Errors
-/// Why there is none, as what follows the device in a sentence.
+/// Why there is none, as the text that follows the device in a sentence.
 pub(super) fn find(target: &Target, nodes: &[Node]) -> Result<Vec<PathBuf>, String> {
     let paths = |nodes: &[&Node]| nodes.iter().map(|node| node.path.clone()).collect();
     let matching = match target {
@@ -144,7 +144,7 @@ fn devices(nodes: &[&Node]) -> usize {
     nodes.iter().map(|node| &node.device).collect::<HashSet<_>>().len()
 }
 
-/// What is there when what was asked for is not.
+/// The available devices, for an error about a missing one.
 pub(super) fn none(nodes: &[Node]) -> String {
     let firsts = nodes.iter().filter(|node| node.index == 0);
     let known: Vec<String> = firsts.map(|node| format!("{} ({})", node.path.display(), node.name)).collect();
@@ -154,7 +154,7 @@ pub(super) fn none(nodes: &[Node]) -> String {
     }
 }
 
-/// The source that means this node, by a name that survives replugging where there is one.
+/// The source for this node, by a name that survives a replug if there is one.
 pub(super) fn stable_source(node: &Node, nodes: &[Node]) -> String {
     let is_alone = |is_meant: &dyn Fn(&Node) -> bool| {
         devices(&nodes.iter().filter(|other| is_meant(other)).collect::<Vec<_>>()) == 1
@@ -185,8 +185,8 @@ pub(super) fn stable_source(node: &Node, nodes: &[Node]) -> String {
     format!("v4l2:{}", node.path.display())
 }
 
-/// "HD Webcam: HD Webcam", as uvcvideo names devices whose product and interface are called alike, is "HD Webcam"; the
-/// second one may be cut short by the kernel.
+/// Shortens "HD Webcam: HD Webcam" to "HD Webcam": uvcvideo names devices like this if product and interface have the
+/// same name. The kernel may cut the second one short.
 pub(super) fn without_echo(name: &str) -> String {
     match name.split_once(": ") {
         Some((first, second)) if !second.is_empty() && first.starts_with(second) => first.trim().to_owned(),
@@ -194,7 +194,7 @@ pub(super) fn without_echo(name: &str) -> String {
     }
 }
 
-/// What the kernel knows of the USB device that `device` is an interface of.
+/// The kernel's data on the USB device to which the interface `device` belongs.
 fn usb(device: &Path) -> Option<Usb> {
     let number = |folder: &Path, file| u16::from_str_radix(&text(&folder.join(file))?, 16).ok();
     device.ancestors().take(3).find_map(|folder| {
@@ -206,7 +206,7 @@ fn usb(device: &Path) -> Option<Usb> {
     })
 }
 
-/// The first line of a small file, without blanks around it and control characters in it; `None` where there is nothing.
+/// The first line of a small file, without surrounding blanks and control characters; `None` if it is empty or missing.
 fn text(path: &Path) -> Option<String> {
     let bytes = fs::read(path).ok()?;
     let text = String::from_utf8_lossy(&bytes);
@@ -220,7 +220,7 @@ mod tests {
 
     use super::*;
 
-    /// A system with devices that are made up, in a folder of its own.
+    /// A fake system with fake devices, in a temporary folder.
     struct System {
         folder: tempfile::TempDir,
         places: Places,

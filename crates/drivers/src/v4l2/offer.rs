@@ -1,11 +1,11 @@
-//! What a device offers: its formats with their sizes and rates, asked once.
+//! The capabilities of a device: its formats with their sizes and rates, queried once.
 
 use framecast_v4l2::{Device, Error, FourCc, Intervals, Sizes};
 
 use super::coding::Coding;
 use crate::{DeviceFormat, DeviceSize};
 
-/// A format that a device has.
+/// A format of a device.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Offer {
     pub(super) fourcc: FourCc,
@@ -24,7 +24,7 @@ pub(super) struct Extent {
 /// Frames per second.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Rates {
-    /// These; the device does not tell when there are none.
+    /// These rates; empty if the device does not list them.
     Any(Vec<f64>),
     /// From the first to the second.
     Between(f64, f64),
@@ -35,7 +35,7 @@ impl Offer {
         Coding::of(self.fourcc)
     }
 
-    /// The name for people: that of the coding, or the kernel's letters.
+    /// The name for display: that of the coding, or the kernel's code.
     pub(super) fn name(&self) -> String {
         self.coding().map_or_else(|| self.fourcc.to_string(), |coding| coding.name().to_owned())
     }
@@ -46,7 +46,7 @@ impl Extent {
     pub(super) fn nearest(&self, wanted: (u32, u32)) -> (u32, u32) {
         let side = |wanted: u32, min: u32, max: u32, step: u32| {
             let max = max.max(min);
-            // The driver's numbers may be any, and their sums larger than those.
+            // The driver's numbers may be any, and their sums may exceed 32 bits.
             let beyond = u64::from(wanted.clamp(min, max) - min);
             let step = u64::from(step.max(1));
             let nearest = u64::from(min) + (beyond + step / 2) / step * step;
@@ -59,12 +59,12 @@ impl Extent {
     }
 }
 
-/// Asks `device` for all that it has.
+/// Queries all capabilities of `device`.
 pub(super) fn ask(device: &Device) -> Result<Vec<Offer>, Error> {
     let mut offers: Vec<Offer> = Vec::new();
     for info in device.formats()? {
         if offers.iter().all(|offer| offer.fourcc != info.fourcc) {
-            // Of formats that cannot be shown the names are enough: some devices have eighty.
+            // For formats that Framecast cannot show, the names are enough: some devices have eighty.
             let is_usable = Coding::of(info.fourcc).is_some();
             let sizes = if is_usable { sizes(device, info.fourcc)? } else { Vec::new() };
             offers.push(Offer { fourcc: info.fourcc, sizes });
@@ -82,7 +82,7 @@ fn sizes(device: &Device, fourcc: FourCc) -> Result<Vec<Extent>, Error> {
             sizes.into_iter().filter(|size| size.0 > 0 && size.1 > 0).map(extent).collect()
         }
         Sizes::Stepwise { min, max, step } => {
-            // Rates are told for one size; the largest one has those that all sizes have.
+            // The kernel lists rates for one size; the largest size has the rates that all sizes have.
             Ok(vec![Extent { min, max, step, rates: rates(device, fourcc, max)? }])
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn rates(device: &Device, fourcc: FourCc, size: (u32, u32)) -> Result
     })
 }
 
-/// The offers for people: sizes largest first, ranges by their ends.
+/// The capabilities for display: sizes largest first, ranges by their ends.
 pub(super) fn listed(offers: &[Offer]) -> Vec<DeviceFormat> {
     let format = |offer: &Offer| {
         let mut sizes: Vec<DeviceSize> = offer.sizes.iter().flat_map(listed_sizes).collect();
@@ -126,7 +126,7 @@ fn listed_sizes(extent: &Extent) -> Vec<DeviceSize> {
     if extent.min == extent.max { vec![size(extent.max)] } else { vec![size(extent.max), size(extent.min)] }
 }
 
-/// Reads offers as they are recorded in `testdata/`: a line a size, `YUYV 640x480 30 25`, a range of sizes as
+/// Parses capabilities as `testdata/` records them: a line a size, `YUYV 640x480 30 25`, a range of sizes as
 /// `16x16..3840x2160/2x2`, of rates as `1..60`.
 #[cfg(test)]
 pub(super) fn recorded(text: &str) -> Vec<Offer> {

@@ -1,4 +1,4 @@
-//! Makes a device ready: selects the input, sets format and rate, and says what came of it.
+//! Prepares a device: selects the input, sets format and rate, and reports the result.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use super::trouble;
 use super::unpadded::Layout;
 use crate::{Capture, Error, Mode};
 
-/// The longest pause between two frames that a device is believed. A driver's nonsense must not put off for an hour that
-/// a camera counts as stalled.
+/// The longest frame interval that is believed of a device. A nonsense value from a driver must not delay the stall
+/// timer of a camera by an hour.
 const SLOWEST: Duration = Duration::from_secs(30);
 
-/// What a device was set to.
+/// The settings that a device accepted.
 #[derive(Debug)]
 pub(super) struct Setup {
-    /// Where the samples lie and what their range is; `None` for JPEG images.
+    /// The layout of the samples and their range; `None` for JPEG images.
     pub(super) raw: Option<(Layout, Range)>,
     pub(super) capture: Capture,
-    /// The time between frames, as far as it is known.
+    /// The time between frames, if known.
     pub(super) interval: Duration,
 }
 
@@ -43,11 +43,11 @@ pub(super) fn check_kind(device: &Device, path: &Path) -> Result<(), Error> {
     Err(Error::Device { device: path.display().to_string(), problem })
 }
 
-/// Sets the device up by what is wished.
+/// Sets the device up as requested.
 ///
 /// # Errors
-/// What the device lacks when the wish is strict, that nothing of what it has can be shown, that there is no signal, or
-/// what the kernel said.
+/// What the device lacks if the request is strict, that Framecast can show none of its formats, that there is no
+/// signal, or the kernel's error.
 pub(super) fn set_up(device: &Device, path: &Path, wish: &Wish) -> Result<Setup, Error> {
     let refused = |error| trouble::refused(path, error);
     check_kind(device, path)?;
@@ -71,7 +71,7 @@ pub(super) fn set_up(device: &Device, path: &Path, wish: &Wish) -> Result<Setup,
             Some((Layout { format: pixels, size, row_bytes }, range))
         }
     };
-    // The clock of a digital input by its pixels has more digits than meaning.
+    // The rate of a digital input, computed from its pixel clock, has more digits than it is exact.
     let shown_fps = fps.map(|fps| (fps * 1000.0).round() / 1000.0);
     let given = Mode {
         format: Some(coding.name().to_owned()),
@@ -85,7 +85,7 @@ pub(super) fn set_up(device: &Device, path: &Path, wish: &Wish) -> Result<Setup,
     Ok(Setup { raw, capture, interval })
 }
 
-/// Selects the input, and has a digital one follow what comes in: its size is the answer.
+/// Selects the input; a digital one then adopts the incoming signal, whose size is returned.
 fn select_input(device: &Device, path: &Path, wish: &Wish) -> Result<Option<(u32, u32)>, Error> {
     let refused = |error| trouble::refused(path, error);
     if let Some(wanted) = wish.input {
@@ -106,7 +106,7 @@ fn select_input(device: &Device, path: &Path, wish: &Wish) -> Result<Option<(u32
     if !input.has_timings {
         return Ok(None);
     }
-    // Before asking what comes in, so that no change is missed.
+    // Subscribes before it queries the signal, so that no change is missed.
     device.watch_source(input.index).map_err(refused)?;
     match device.query_timings() {
         Ok(timings) => {
@@ -129,7 +129,7 @@ fn lacking(path: &Path, lack: &Lack) -> Error {
     Error::Lacking { device: path.display().to_string(), wanted: lack.wanted.clone(), has: lack.has() }
 }
 
-/// Warns of a lack, or refuses it.
+/// Warns of a lack, or returns it as an error.
 fn tell(path: &Path, lack: Lack, wish: &Wish) -> Result<(), Error> {
     if wish.is_strict {
         return Err(lacking(path, &lack));
@@ -138,7 +138,7 @@ fn tell(path: &Path, lack: Lack, wish: &Wish) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks what the driver made of the format and size that it was asked for.
+/// Checks the format and size that the driver set on request.
 fn check_format(
     format: &PictureFormat,
     offers: &[Offer],
@@ -156,7 +156,7 @@ fn check_format(
             format!("was asked for {}x{} and answers {}x{}", choice.size.0, choice.size.1, size.0, size.1);
         return Err(Error::Device { device: path.display().to_string(), problem });
     }
-    // Where the choice was not what was wished, that has been told.
+    // If the choice itself differs from the request, that was already reported.
     if size != choice.size && wish.size.is_none_or(|wished| wished == choice.size) {
         let given = Choice { fourcc: format.fourcc, coding, size };
         let lack = negotiate::no_size(offers, choice.size, &given);
@@ -167,7 +167,7 @@ fn check_format(
     Ok(coding)
 }
 
-/// Sets the rate. The answer is what the device gives, where it says.
+/// Sets the rate. Returns the device's rate, if the device reports one.
 fn set_rate(device: &Device, format: &PictureFormat, path: &Path, wish: &Wish) -> Result<Option<f64>, Error> {
     let refused = |error| trouble::refused(path, error);
     let rates = offer::rates(device, format.fourcc, (format.width_px, format.height_px)).map_err(refused)?;

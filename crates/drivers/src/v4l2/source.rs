@@ -1,4 +1,4 @@
-//! An open camera: waits for its frames, copies each out of the device's memory once, and gives the memory back.
+//! An open camera: waits for frames, copies each out of the device's memory once, and returns the buffer to the device.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,19 +17,19 @@ use super::target::Wish;
 use super::trouble;
 use crate::{BoxFuture, Capture, Door, Error, Source, SourceUrl};
 
-/// One that is filled, one that waits and one that is copied; and one more for a thread that is late.
+/// One buffer that the device fills, one that waits, one that is copied, and one spare for a late thread.
 const BUFFERS: u32 = 4;
 
-/// How often a device that is silent is asked whether it is still there: some drivers tell nobody who waits.
+/// How often a silent device is pinged to see whether it is still there: some drivers do not wake waiting readers.
 const PING: Duration = Duration::from_secs(1);
 
 /// A camera that captures.
 pub(super) struct Camera {
     path: PathBuf,
     wish: Wish,
-    /// Absent after it could not be started anew.
+    /// `None` after a failed restart.
     stream: Option<AsyncFd<Stream>>,
-    /// It gives nothing any more.
+    /// Whether the device will deliver nothing more.
     has_failed: bool,
     setup: Setup,
     door: Door,
@@ -37,15 +37,15 @@ pub(super) struct Camera {
     max_picture_bytes: usize,
 }
 
-/// What was in a buffer.
+/// The content of a buffer.
 struct Taken {
     data: Result<Bytes, MediaError>,
     captured_at: SystemTime,
 }
 
 impl Camera {
-    /// Opens the node at `path` and starts it. Belongs into a runtime with I/O; blocks for as long as the device takes to
-    /// set itself up.
+    /// Opens the node at `path` and starts the stream. Needs a runtime with I/O; blocks while the device sets itself
+    /// up.
     pub(super) fn open(path: &Path, wish: Wish, url: &SourceUrl) -> Result<Self, Error> {
         let device = Device::open(path).map_err(|error| trouble::cannot_open(path, error))?;
         let (stream, setup) = start(device, path, &wish)?;
@@ -61,7 +61,7 @@ impl Camera {
         })
     }
 
-    /// The next frame. Cancel safe: it waits only while it holds nothing.
+    /// The next frame. Cancel safe: it holds no buffer while it waits.
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         while !self.has_failed {
             if self.has_changed()? {
@@ -75,7 +75,7 @@ impl Camera {
         Ok(None)
     }
 
-    /// Waits until there is something to take or to hear.
+    /// Waits until a buffer or an event may be ready.
     async fn wait(&mut self) -> Result<(), Error> {
         let Some(stream) = &self.stream else { return Ok(()) };
         let interest = Interest::READABLE | Interest::PRIORITY | Interest::ERROR;
@@ -83,11 +83,12 @@ impl Camera {
             Ok(Ok(mut guard)) => {
                 let ready = guard.ready();
                 if ready.is_error() || ready.is_read_closed() {
-                    // Nothing was there to take a moment ago, and nothing will come: what is it?
+                    // The queue was empty a moment ago, and nothing more will come; the ping tells why.
                     stream.get_ref().device().ping().err().map(|error| trouble::refused(&self.path, error))
                 } else {
                     guard.clear_ready();
-                    // What came between the last look and this is seen now, for it is not told again.
+                    // The caller checks the queue again now: anything that came before `clear_ready` wakes nobody
+                    // again.
                     return Ok(());
                 }
             }
@@ -101,11 +102,11 @@ impl Camera {
         Err(failure.unwrap_or_else(|| trouble::stopped(&self.path)))
     }
 
-    /// Whether another signal comes in than the one that the device was set up for.
+    /// Whether the signal differs from the one for which the device was set up.
     fn has_changed(&mut self) -> Result<bool, Error> {
         let Some(stream) = &self.stream else { return Ok(false) };
         let mut has_changed = false;
-        // A device keeps few events, and the newest of a kind.
+        // A device queues few events, and only the newest of each kind.
         for _ in 0..64 {
             match stream.get_ref().device().next_event() {
                 Ok(Some(event)) => has_changed |= event == Event::SourceChange,
@@ -116,7 +117,7 @@ impl Camera {
         Ok(has_changed)
     }
 
-    /// Follows the signal: stops, sets the device up anew and starts.
+    /// Follows a changed signal: stops the stream, sets the device up again and starts.
     fn restart(&mut self) -> Result<(), Error> {
         let Some(stream) = self.stream.take() else { return Ok(()) };
         let device = stream.into_inner().stop();
@@ -127,7 +128,7 @@ impl Camera {
         Ok(())
     }
 
-    /// Takes the oldest filled buffer, if there is one, and gives it back at once.
+    /// Takes the oldest filled buffer, if there is one, and returns it to the device at once.
     fn take(&mut self) -> Result<Option<Taken>, Error> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
         let taken = stream.get_mut().dequeue().map(|lent| {
@@ -145,7 +146,7 @@ impl Camera {
         });
         taken.map_err(|error| {
             self.has_failed = true;
-            // A device that was unplugged may say so only when it is asked something else.
+            // An unplugged device may report that only to another call.
             match stream.get_ref().device().ping() {
                 Ok(()) => trouble::not_taken(&self.path, error),
                 Err(gone) => trouble::refused(&self.path, gone),
@@ -186,7 +187,7 @@ impl Source for Camera {
     }
 }
 
-/// Sets the device up and starts it.
+/// Sets the device up and starts the stream.
 fn start(device: Device, path: &Path, wish: &Wish) -> Result<(AsyncFd<Stream>, Setup), Error> {
     let setup = setup::set_up(&device, path, wish)?;
     let driver = device.capability().driver.clone();
@@ -198,8 +199,8 @@ fn start(device: Device, path: &Path, wish: &Wish) -> Result<(AsyncFd<Stream>, S
     Ok((stream, setup))
 }
 
-/// The stream with the runtime told to watch it; only after it has started, for before a device reports an error to
-/// whoever waits for it.
+/// Registers the stream with the runtime; only after it has started, because a stopped device reports an error to every
+/// poll.
 #[allow(
     deprecated,
     reason = "what is asked of the caller now holds: a stream owns its file, and never another one"

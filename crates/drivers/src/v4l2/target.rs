@@ -1,4 +1,4 @@
-//! Which device a URL means, and what is wished of it.
+//! Which device a URL means, and the mode that it requests.
 
 use framecast_media::{PixelFormat, Range};
 
@@ -17,28 +17,28 @@ pub(super) enum Target {
     First,
     /// The node at this path.
     Path(String),
-    /// A USB device by its numbers, and its serial number where several are alike.
+    /// A USB device by its vendor and product numbers, and its serial number if several are alike.
     Usb { vendor: u16, product: u16, serial: Option<String> },
     /// A device by its name.
     Name(String),
 }
 
-/// What is wished of a device. `None` leaves the choice to Framecast.
+/// The requested mode. `None` leaves the choice to Framecast.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Wish {
     pub(super) coding: Option<Coding>,
     pub(super) size: Option<(u32, u32)>,
     pub(super) fps: Option<f64>,
-    /// What the samples' range is, whatever the driver says.
+    /// The range of the samples, which overrides the driver's.
     pub(super) range: Option<Range>,
     /// The input of a capture card.
     pub(super) input: Option<u32>,
-    /// Whether what the device lacks is refused rather than replaced by what is nearest.
+    /// Whether a lack of the device is an error; otherwise the nearest capability replaces it.
     pub(super) is_strict: bool,
 }
 
 impl Wish {
-    /// The wish as the API tells it.
+    /// The request in the API's form.
     pub(super) fn mode(&self) -> Mode {
         Mode {
             format: self.coding.map(|coding| coding.name().to_owned()),
@@ -49,7 +49,7 @@ impl Wish {
     }
 }
 
-/// Reads a `v4l2:` URL.
+/// Parses a `v4l2:` URL.
 pub(super) fn parse(url: &SourceUrl) -> Result<(Target, Wish), Error> {
     let (place, options) = url.path_and_options(OPTIONS)?;
     let target = target(place).ok_or_else(|| Error::BadUrl {

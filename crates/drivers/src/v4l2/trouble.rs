@@ -1,4 +1,4 @@
-//! What went wrong with a device, in words that say what to do.
+//! Diagnoses what went wrong with a device, and advises what to do.
 
 use std::fs;
 use std::io;
@@ -55,7 +55,8 @@ pub(super) fn refused(path: &Path, error: v4l2::Error) -> Error {
 /// Why no buffer could be taken from the device at `path`.
 pub(super) fn not_taken(path: &Path, error: v4l2::Error) -> Error {
     match error.io().raw_os_error() {
-        // What a queue answers after an error of the driver's, mostly for good; V4L2 knows it for passing trouble too.
+        // A queue returns EIO after a driver's error, mostly a permanent one; V4L2 documents it for temporary errors
+        // too.
         Some(EIO) => stopped(path),
         _ => refused(path, error),
     }
@@ -67,7 +68,7 @@ pub(super) fn stopped(path: &Path) -> Error {
     Error::Device { device: path.display().to_string(), problem }
 }
 
-/// What people call the device at `path`: udev's links are made of maker, model and serial number.
+/// The display name of the device at `path`: udev's links contain maker, model and serial number.
 fn called(path: &Path) -> String {
     let link = path.to_str().and_then(|path| path.strip_prefix("/dev/v4l/by-id/"));
     let name = link.map(|link| link.strip_prefix("usb-").unwrap_or(link));
@@ -79,13 +80,13 @@ fn called(path: &Path) -> String {
 }
 
 fn in_use(path: &Path) -> Error {
-    // The open device that was refused is no user.
+    // Our own open descriptor of the device does not count as a user.
     let by = users(Path::new("/proc"), path, 1);
     Error::InUse { device: path.display().to_string(), by: (!by.is_empty()).then(|| by.join(", ")) }
 }
 
-/// The programs that have the node at `path` open, as far as this account may see: "ffmpeg (process 1234)". This
-/// process is among them when it has it open more than `own_opens` times.
+/// The programs that have the node at `path` open, as far as this account may see: "ffmpeg (process 1234)". They
+/// include this process if it has the node open more than `own_opens` times.
 pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let own = std::process::id();
@@ -97,7 +98,7 @@ pub(super) fn users(proc: &Path, path: &Path, own_opens: usize) -> Vec<String> {
         let files = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
         let open = files.filter(|file| fs::read_link(file.path()).is_ok_and(|link| link == path)).count();
         if open > if pid == own { own_opens } else { 0 } {
-            // A program gives itself any name that it likes.
+            // A program may give itself any name, even one that is not text.
             let name = fs::read(entry.path().join("comm")).unwrap_or_default();
             let name = String::from_utf8_lossy(&name).replace(char::is_control, " ");
             found.push(match name.trim() {
@@ -116,7 +117,7 @@ pub(super) fn no_permission(path: &Path) -> String {
     let Ok(node) = fs::metadata(path) else {
         return "this account may not open it".to_owned();
     };
-    // Of what the node's own group may do, reading and writing are needed.
+    // A group helps only if it has permission to read and write.
     if node.mode() & 0o060 != 0o060 {
         return "only its owner may open it; nodes that udev makes belong to the group `video`".to_owned();
     }

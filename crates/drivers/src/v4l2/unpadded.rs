@@ -1,21 +1,21 @@
-//! Raw pictures as they are passed on: rows without padding, planes one behind the other.
+//! The memory layout of raw pictures: copies them to rows without padding, one plane after the other.
 
 use framecast_media::PixelFormat;
 
-/// Where a device leaves the rows of a picture.
+/// Where a device puts the rows of a picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) format: PixelFormat,
     pub(super) size: (u32, u32),
-    /// Bytes from row to row of each piece of memory: one for all planes, or one a plane.
+    /// Bytes from row to row in each memory area: one area for all planes, or one a plane.
     pub(super) row_bytes: Vec<u32>,
 }
 
 impl Layout {
-    /// Copies a picture out of the device's memory, `pieces`.
+    /// Copies a picture out of the device's memory areas, `pieces`.
     ///
     /// # Errors
-    /// How many bytes there were, when these are not enough for a picture. Nothing is allocated then.
+    /// The number of bytes there, if it is too small for a picture. Nothing is allocated then.
     pub(super) fn copy<'a>(&self, piece: impl Fn(usize) -> &'a [u8]) -> Result<Vec<u8>, usize> {
         let rows = self
             .rows(&piece)
@@ -33,7 +33,7 @@ impl Layout {
         Ok(data)
     }
 
-    /// The rows of each plane; `None` when a piece of memory is too short for them.
+    /// The rows of each plane; `None` when a memory area is too short for them.
     fn rows<'a>(&self, piece: impl Fn(usize) -> &'a [u8]) -> Option<Vec<Rows<'a>>> {
         let planes = self.format.planes(self.size.0, self.size.1);
         let first_row_bytes = planes.first()?.row_bytes;
@@ -44,7 +44,7 @@ impl Layout {
             let stride = match self.row_bytes.get(if is_apart { number } else { 0 })? {
                 0 => plane.row_bytes,
                 stride if is_apart => *stride as usize,
-                // In one piece of memory the rows of chroma planes are padded as those of luma, in proportion.
+                // Within one memory area, the rows of chroma planes have padding in proportion to that of luma.
                 stride => (*stride as usize).checked_mul(plane.row_bytes)?.div_ceil(first_row_bytes),
             };
             let bytes = if is_apart { piece(number) } else { piece(0).get(begin..)? };
@@ -82,7 +82,7 @@ mod tests {
         layout.copy(|number| pieces.get(number).map_or(&[], Vec::as_slice))
     }
 
-    /// Planes whose samples count up, with padding of 0xff behind each row.
+    /// Planes with counting samples, and padding of 0xff after each row.
     fn padded(planes: &[(usize, usize, usize)]) -> Vec<Vec<u8>> {
         let mut sample = 0;
         let plane = |&(row_bytes, stride, rows): &(usize, usize, usize)| {

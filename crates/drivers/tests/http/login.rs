@@ -80,7 +80,7 @@ async fn digest_is_proven_with_a_new_count_for_each_poll() {
 async fn a_nonce_that_runs_out_is_replaced() {
     for stale in ["", ", stale=true"] {
         let server = Server::start(move |request, out| {
-            // Each nonce is good for one request.
+            // Each nonce is valid for one request.
             let nonce = format!("n{}", request.number.saturating_sub(1));
             let refused = format!("Digest realm=\"cam\", nonce=\"n{}\", qop=\"auth\"{stale}", request.number);
             let is_known = is_proven(request, AlgorithmType::MD5, &nonce);
@@ -130,7 +130,7 @@ async fn a_nonce_that_is_good_for_one_request_is_asked_for_each_time() {
         for _ in 0..4 {
             assert!(picture(&mut source).await == ONE, "{refused_again}");
         }
-        // The second poll found out; from then on each one begins without a login.
+        // The second poll learns this; each later poll begins without a login.
         assert_eq!(server.requests().len(), 2 + 3 + 2 * requests_per_poll, "{refused_again}");
     }
 }

@@ -1,4 +1,4 @@
-//! The `http:` and `https:` drivers against servers that play what is found in cameras.
+//! Tests the `http:` and `https:` drivers against servers that replay what cameras do.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ mod tls;
 
 use framecast_drivers::{Drivers, Error, Source, SourceUrl};
 
-/// Two pictures that the door passes as they are.
+/// Two pictures that the frame builder passes unchanged.
 const ONE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 const TWO: &[u8] = include_bytes!("../../../../testdata/imagemagick-progressive.jpg");
 
@@ -28,7 +28,7 @@ async fn open_bounded(url: &str, max_picture_bytes: usize) -> Result<Box<dyn Sou
     Drivers::builtin().open(&url).await
 }
 
-/// Why `url` cannot be opened.
+/// The error of opening `url`.
 async fn refusal(url: &str) -> Error {
     open(url).await.err().unwrap()
 }

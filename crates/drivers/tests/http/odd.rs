@@ -1,4 +1,4 @@
-//! Answers that break the rules of HTTP as cameras break them, and hold a picture all the same.
+//! Answers that break the rules of HTTP as cameras break them, and still contain a picture.
 
 use crate::server::{STREAM_HEAD, Server, Then, jpeg, part};
 use crate::{ONE, TWO, open, picture, refusal};
@@ -12,7 +12,7 @@ fn ok(lines: &str, body: &[u8]) -> Vec<u8> {
     [b"HTTP/1.1 200 OK\r\n", lines.as_bytes(), b"\r\n", body].concat()
 }
 
-/// Answers with a still picture, by what is wrong about each.
+/// Answers with a snapshot, by what is wrong with each.
 fn stills() -> Vec<(&'static str, Vec<u8>)> {
     let length = |len: usize| format!("Content-Type: image/jpeg\r\nContent-Length: {len}\r\n");
     let chunked = "Content-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n";
@@ -53,7 +53,7 @@ async fn a_whole_picture_is_shown_whatever_is_wrong_with_its_answer_and_however_
                 out.flush().unwrap();
                 if closes { Then::Close } else { Then::Keep }
             });
-            // What is declared as a stream and stays open is asked for again after a pause alone.
+            // A body that is declared as a stream and stays open is polled again only after a pause.
             let is_stream = !closes && name.starts_with("its type is") && !name.ends_with("length");
             let mut source =
                 open(&server.url("/#fps=500")).await.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -128,7 +128,7 @@ async fn a_stream_goes_on_behind_a_length_that_is_made_up() {
     });
     let mut source = open(&server.url("/")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
-    // The declared length has been read; what is behind it is there before anyone waits for it.
+    // The source has read the declared length; the bytes after it arrive before the source waits for them.
     more.send(()).unwrap();
     is_sent.recv().unwrap();
     assert!(picture(&mut source).await == TWO);

@@ -7,7 +7,7 @@ fn sent_to(location: &str) -> Vec<u8> {
     answer("302 Found", &[&format!("Location: {location}")], b"")
 }
 
-/// Lets in whoever sends a password, and asks all others for one.
+/// Accepts every request that sends a password, and challenges all others.
 fn ask(request: &Request, out: &mut dyn std::io::Write) -> Then {
     let is_known = request.header("Authorization").is_some();
     let refused = answer("401 Unauthorized", &["WWW-Authenticate: Basic realm=\"cam\""], b"");
@@ -20,7 +20,7 @@ async fn another_host_is_asked_without_the_password() {
     let other = Server::start(ask);
     let elsewhere = [
         other.url("/"),
-        // Another name of the same machine is another host too.
+        // Another name of the same machine counts as another host.
         format!("http://localhost:{}/", other.address.port()),
         other.url_for("planted:password", "/"),
     ];

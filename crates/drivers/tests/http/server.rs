@@ -1,4 +1,4 @@
-//! A server of a few lines, so that every byte on the wire is the test's own.
+//! A server of a few lines, so that the test decides every byte on the wire.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -9,22 +9,22 @@ use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// What becomes of the connection after an answer.
+/// What happens to the connection after an answer.
 #[derive(PartialEq)]
 pub(crate) enum Then {
-    /// Waits for the next request, or for the client to go.
+    /// Waits for the next request, or for the client to close.
     Keep,
     Close,
 }
 
-/// One request as it came.
+/// One request as received.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// The number of the connection, from 0.
     pub(crate) connection: usize,
     /// The number of the request at this server, from 0.
     pub(crate) number: usize,
-    /// What follows `GET `.
+    /// The text after `GET `.
     pub(crate) target: String,
     head: String,
 }
@@ -50,12 +50,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server that gives each request to `answer`.
+    /// A server that answers each request by `answer`.
     pub(crate) fn start(answer: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static) -> Self {
         Self::listen("http", |tcp| Box::new(tcp), answer)
     }
 
-    /// The same over TLS, with a certificate that nobody vouches for.
+    /// The same over TLS, with a self-signed certificate.
     pub(crate) fn start_tls(
         answer: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static,
     ) -> Self {
@@ -75,7 +75,7 @@ impl Server {
         Self::listen("https", wrap, answer)
     }
 
-    /// A server that sends `answer` to every request and keeps the connection.
+    /// A server that sends `answer` to every request and keeps the connection open.
     pub(crate) fn sending(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::start(move |_, out| {
@@ -131,7 +131,7 @@ fn read_request(wire: &mut dyn Connection, connection: usize, seen: &Mutex<Vec<R
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
-        // The client may go at any time; TLS calls that an error.
+        // The client may close at any time; TLS reports that as an error.
         if wire.read(&mut byte).ok()? == 0 {
             return None;
         }
@@ -145,7 +145,7 @@ fn read_request(wire: &mut dyn Connection, connection: usize, seen: &Mutex<Vec<R
     Some(request)
 }
 
-/// A whole answer with this status, header lines and body; the length is told.
+/// A whole answer with this status, header lines and body, and with its `Content-Length`.
 pub(crate) fn answer(status: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());
     for header in headers {
@@ -165,7 +165,7 @@ pub(crate) fn jpeg(picture: &[u8]) -> Vec<u8> {
 pub(crate) const STREAM_HEAD: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
 
-/// One part after the boundary `frame`, with its length told and more header lines.
+/// One part after the boundary `frame`, with its length and more header lines.
 pub(crate) fn part(headers: &str, body: &[u8]) -> Vec<u8> {
     let head =
         format!("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n{headers}\r\n", body.len());

@@ -47,7 +47,8 @@ async fn a_server_that_closes_after_each_picture_is_polled_too() {
 #[tokio::test]
 async fn a_kept_connection_that_the_server_drops_is_opened_again() {
     let server = Server::start(|request, out| {
-        // Takes every second request only to close: what a client sees that polls slower than the server keeps.
+        // Accepts every second request only to close the connection, as a server does whose keep-alive is shorter than
+        // the poll interval.
         if request.number % 2 == 1 {
             return Then::Close;
         }
@@ -75,7 +76,7 @@ async fn a_broken_or_too_large_still_picture_is_refused_and_polling_goes_on() {
     let server = Server::start(|request, out| {
         let body = match request.number {
             0 => {
-                // Without end: only the bound stops it.
+                // Endless: only the bound stops it.
                 out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\n\r\n").unwrap();
                 out.write_all(&ONE[..ONE.len() - 2]).ok();
                 while out.write_all(&[7; 4096]).is_ok() {}
@@ -182,7 +183,7 @@ async fn polls_that_fail_now_and_then_do_not_lose_the_camera() {
     let server = Server::start(|request, out| {
         match request.number {
             1 => out.write_all(&answer("503 Service Unavailable", &[], b"busy")).unwrap(),
-            // The second time on a new connection: the client asks once more by itself when a kept one was closed.
+            // The second time on a new connection: the client retries by itself when an idle connection was closed.
             2 | 3 => return Then::Close,
             4 => {
                 out.write_all(&jpeg(ONE)[..500]).unwrap();

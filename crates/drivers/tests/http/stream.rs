@@ -104,7 +104,7 @@ async fn every_variant_of_a_stream_yields_the_same_pictures() {
             open(&server.url("/")).await.unwrap_or_else(|error| panic!("{}: {error}", variant.name));
         assert!(picture(&mut source).await == ONE, "{}", variant.name);
         assert!(picture(&mut source).await == TWO, "{}", variant.name);
-        // Pictures without boundaries are stills as long as none follows, and a still is polled again.
+        // A picture without boundaries is a snapshot until another one follows, and a snapshot is polled again.
         if !variant.name.starts_with("pictures back to back under") {
             assert!(source.next_frame().await.unwrap().is_none(), "{}", variant.name);
         }

@@ -1,4 +1,4 @@
-//! Short times are configured; what is asserted is which of them ran out.
+//! Tests with short timeouts; they assert which of them ran out.
 
 use std::net::{TcpListener, TcpStream};
 
@@ -17,7 +17,7 @@ fn awaited(error: Error) -> &'static str {
 #[tokio::test]
 async fn a_connection_that_is_not_accepted_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // Room for one that waits to be accepted; the kernel lets the next ones wait in silence.
+    // A backlog of one connection; the kernel silently lets the next ones wait.
     rustix::net::listen(&listener, 0).unwrap();
     let address = listener.local_addr().unwrap();
     let _first = TcpStream::connect(address).unwrap();

@@ -12,7 +12,7 @@ fn shot(_: &Request, out: &mut dyn Write) -> Then {
 async fn a_certificate_that_nobody_vouches_for_is_refused_unless_the_url_says_otherwise() {
     let server = Server::start_tls(shot);
     let error = refusal(&server.url("/")).await.to_string();
-    // A system without any root certificates says so in place of the certificate's fault.
+    // A system without any root certificates reports that instead of the fault of the certificate.
     assert!(error.contains("certificate") && error.contains("#insecure"), "{error}");
     assert!(server.requests().is_empty());
 
@@ -51,7 +51,7 @@ async fn a_server_without_tls_is_said_to_be_one() {
         let (mut tcp, _) = listener.accept().unwrap();
         tcp.read_exact(&mut [0; 5]).unwrap();
         tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
-        // Stays open for as long as the other side does.
+        // Stays open until the other side closes.
         tcp.read_to_end(&mut Vec::new()).ok();
     });
     let error = refusal(&format!("https://{address}/")).await.to_string();

@@ -1,4 +1,4 @@
-//! Loops. The clock stands still and is moved on when everybody waits, so that nothing is left out by chance.
+//! Tests loops. The clock is paused and advances when every task waits, so that no file is skipped by chance.
 
 use super::*;
 
@@ -22,7 +22,7 @@ async fn the_first_picture_comes_at_once_and_the_others_at_their_rate() {
     let start = tokio::time::Instant::now();
     for pictures in 0..9 {
         next(&mut source).await;
-        // Timers are as fine as a millisecond.
+        // Timers have a resolution of a millisecond.
         let expected = Duration::from_millis(250 * pictures);
         let late = start.elapsed().checked_sub(expected).unwrap();
         assert!(late <= Duration::from_millis(2), "{late:?} late");
@@ -78,7 +78,7 @@ async fn a_small_loop_is_read_once() {
 async fn a_large_loop_is_read_from_the_disk_and_what_vanished_is_left_out() {
     let album = Album::with(&[("a.jpg", 1), ("b.jpg", 2), ("c.jpg", 3), ("d.jpg", 4), ("e.jpg", 5)]);
     for name in ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"] {
-        // Zeros after a picture are cut off, and cost no room on the disk.
+        // Zeros after a picture are cut off, and take no space on the disk.
         File::options().write(true).open(album.path(name)).unwrap().set_len(15 << 20).unwrap();
     }
     let mut source = album.open("?fps=50").await.unwrap();

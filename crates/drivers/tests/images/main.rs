@@ -1,4 +1,4 @@
-//! `images:` with real files and folders.
+//! Tests `images:` with real files and folders.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -14,12 +14,12 @@ use framecast_media::codec::jpeg;
 use framecast_media::{Bytes, draw};
 use tempfile::TempDir;
 
-/// A folder of pictures that can be told from each other.
+/// A folder of distinguishable pictures.
 struct Album(TempDir);
 
 impl Album {
     fn new() -> Self {
-        // Short, so that its name is not taken for a token.
+        // Short, so that its name does not look like a token.
         Self(tempfile::Builder::new().prefix("al").rand_bytes(5).tempdir().unwrap())
     }
 
@@ -43,7 +43,7 @@ impl Album {
         std::fs::remove_file(self.path(name)).unwrap();
     }
 
-    /// Opens `images:` with `rest` behind the path of the folder.
+    /// Opens `images:` with the path of the folder and `rest`.
     async fn open(&self, rest: &str) -> Result<Box<dyn Source>, Error> {
         open(&format!("images:{}{rest}", self.0.path().display())).await
     }

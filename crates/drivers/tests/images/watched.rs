@@ -1,4 +1,4 @@
-//! Watched folders. Everything here waits for the system to tell of changes.
+//! Tests watched folders. Every test here waits for the system to report changes.
 
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -58,7 +58,7 @@ async fn a_file_that_is_still_being_written_is_waited_for() {
     let mut file = File::create(album.path("slow.jpg")).unwrap();
     for part in data.chunks(data.len() / 4 + 1) {
         file.write_all(part).unwrap();
-        // Looks at what is there so far: nothing comes, neither picture nor error.
+        // Reads what is there so far: neither a picture nor an error comes.
         let looked = tokio::time::timeout(Duration::from_millis(50), source.next_frame()).await;
         if let Ok(looked) = looked {
             assert_eq!(looked.unwrap().unwrap().data, data);
@@ -108,7 +108,7 @@ async fn a_pattern_that_spans_folders_shows_the_newest_and_follows_new_folders()
     assert_eq!(next(&mut source).await, 2);
     album.write("1/b.jpg", &picture(4));
     assert_eq!(next(&mut source).await, 4);
-    // The file may be there before its folder is watched, and the folder before its own.
+    // The file may exist before its folder is watched, and the folder before its parent is.
     std::fs::create_dir_all(album.path("3/x/y")).unwrap();
     album.write("3/x/y/a.jpg", &picture(5));
     assert_eq!(next(&mut source).await, 5);
@@ -132,7 +132,7 @@ async fn a_folder_that_is_moved_into_place_is_followed_with_what_is_in_it() {
     assert_eq!(next(&mut source).await, 1);
     album.write("day-1/b.jpg", &picture(2));
     assert_eq!(next(&mut source).await, 2);
-    // Moved out of sight, it is watched no more.
+    // A folder that was moved away is no longer watched.
     std::fs::rename(album.path("day-1"), album.path("old")).unwrap();
     std::fs::create_dir(album.path("day-2")).unwrap();
     album.write("old/c.jpg", &picture(9));
@@ -170,7 +170,7 @@ async fn one_file_that_is_written_again_and_again_is_shown_each_time_it_changes(
     assert_eq!(next(&mut source).await, 2);
 }
 
-/// The system tells nothing of what happens behind a link, as it tells nothing of what another machine writes.
+/// The system reports no changes behind a link, just as it reports none by another machine.
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_written_where_the_system_does_not_look_is_shown_each_time_it_changes() {
     let (album, elsewhere) = (Album::new(), Album::with(&[("real.jpg", 1)]));
@@ -211,7 +211,7 @@ async fn a_pattern_below_the_current_folder_shows_a_file_that_is_overwritten_in_
     let mut source = open(&format!("images:./{pattern}?watch")).await.unwrap();
     assert_eq!(next(&mut source).await, 1);
     album.write("front-1.jpg", &picture(2));
-    // Longer than anything that is waited for; without a sign of it the file is never shown.
+    // Longer than any timer; if the event were ignored, the file would never be shown.
     let second = tokio::time::timeout(Duration::from_secs(60), next(&mut source)).await;
     assert_eq!(second.unwrap(), 2);
 }

@@ -1,4 +1,4 @@
-//! Saves each kind of drawn picture as a JPEG file in the current directory, to be looked at.
+//! Saves each kind of drawn picture as a JPEG file in the current directory, for inspection.
 
 use std::error::Error;
 

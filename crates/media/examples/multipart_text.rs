@@ -1,4 +1,4 @@
-//! The multipart writer and parser with parts that are no pictures: a text that replaces itself.
+//! Uses the multipart writer and parser with parts that are not pictures: a text that replaces itself.
 //!
 //! ```sh
 //! cargo run -p framecast-media --example multipart_text
@@ -10,7 +10,7 @@ use std::io::Write;
 use framecast_media::container::multipart::{Event, Parser, Writer, boundary_from_content_type};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // What a server sends: the header once, then a part each time the text changes.
+    // The server's side: the opening once, then a part each time the text changes.
     let writer = Writer::new("text")?;
     let content_type = writer.content_type();
     let mut stream = vec![writer.opening()];
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     stream.push(writer.closing());
 
-    // What a client does with the bytes, in whatever pieces they arrive.
+    // The client's side: parses the bytes in whatever pieces they arrive.
     let mut out = std::io::stdout().lock();
     let mut parser = Parser::new(boundary_from_content_type(&content_type).as_deref());
     for bytes in stream {

@@ -5,7 +5,7 @@ use crate::codec::raw::PixelFormat;
 use crate::container::multipart;
 use crate::container::sniff::Content;
 
-/// Bytes that are not what they should be, with the place to look at.
+/// Invalid bytes, with the position of the fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -33,7 +33,7 @@ pub enum Error {
         /// What its first bytes look like.
         looks_like: Content,
     },
-    /// A multipart body that cannot be read on.
+    /// A multipart body that cannot be parsed any further.
     #[error("byte {offset} of the stream: {problem}")]
     Multipart {
         /// Offset in bytes from the start of the body.
@@ -49,7 +49,7 @@ pub enum Error {
         /// The bound, in bytes.
         limit_bytes: usize,
     },
-    /// A picture whose size cannot be coded.
+    /// A picture whose size JPEG cannot express.
     #[error("a picture of {width_px}x{height_px} pixels: each side must be 1 to 65535")]
     PictureSize {
         /// Width in pixels.
@@ -57,7 +57,7 @@ pub enum Error {
         /// Height in pixels.
         height_px: u32,
     },
-    /// A raw picture that has not the bytes of its size.
+    /// A raw picture whose number of bytes does not fit its size.
     #[error(
         "a {format} picture of {width_px}x{height_px} pixels has {expected_bytes} bytes, and not {len_bytes}"
     )]
@@ -68,9 +68,9 @@ pub enum Error {
         width_px: u32,
         /// Height in pixels.
         height_px: u32,
-        /// The bytes that a picture of this size has.
+        /// The number of bytes of a picture of this size.
         expected_bytes: usize,
-        /// The bytes that came.
+        /// The actual number of bytes.
         len_bytes: usize,
     },
     /// A picture that its device marked as broken.

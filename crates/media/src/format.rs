@@ -8,11 +8,11 @@ use crate::codec::raw::{PixelFormat, Range};
 pub enum Codec {
     /// One complete JPEG image (ITU-T T.81): SOI to EOI, Huffman tables included.
     Jpeg,
-    /// Samples that are not coded, packed without padding. Viewers are never sent these: they are encoded first.
+    /// Uncoded samples, packed without padding. Viewers never get these: they are encoded first.
     Raw(PixelFormat, Range),
 }
 
-/// What a decoder must know first: codec and size. Shared by all frames until it changes.
+/// What a decoder must know first: codec and size. All frames share it until it changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Format {
     /// How the frames are coded.

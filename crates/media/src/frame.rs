@@ -1,4 +1,4 @@
-//! The atom of data.
+//! The unit of data that passes from drivers to viewers.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -1,8 +1,8 @@
-//! What a picture is: [`Frame`], [`Format`], [`Timestamp`], the codecs that make and read pictures and the
-//! containers that carry them.
+//! What a picture is: [`Frame`], [`Format`], [`Timestamp`], the codecs that make and read pictures and the containers
+//! that carry them.
 //!
-//! Everything here is a function of its arguments: bytes in, pictures or decisions out. No async runtime, no
-//! sockets, no files and no clock belong here; the time of day is always an argument.
+//! Everything here is a function of its arguments: bytes in, pictures or decisions out. No async runtime, no sockets,
+//! no files and no clock belong here; the time of day is always an argument.
 
 pub mod codec;
 pub mod container;

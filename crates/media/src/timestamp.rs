@@ -15,7 +15,7 @@ impl Timestamp {
         Self(ticks)
     }
 
-    /// The timestamp that lies `elapsed` after the start of the channel; saturates after three million years.
+    /// The timestamp at `elapsed` after the start of the channel; saturates after three million years.
     pub fn from_duration(elapsed: Duration) -> Self {
         let ticks = elapsed.as_nanos() * Self::TICKS_PER_SECOND as u128 / 1_000_000_000;
         Self(i64::try_from(ticks).unwrap_or(i64::MAX))

@@ -1,5 +1,5 @@
-//! Characters that nobody sees, made visible: text from outside must neither steer a terminal nor reorder or break a line
-//! of a log, a page or a picture so that it reads as something else.
+//! Makes invisible characters visible: text from outside must not control a terminal, nor reorder or break a line of a
+//! log, a page or a picture so that it reads as something else.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -9,15 +9,15 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     visible_but(text, |_| false)
 }
 
-/// As [`visible`], but leaves tabs and the ends of lines, for where lines may be.
+/// Like [`visible`], but keeps tabs and line ends, for text that may have several lines.
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     visible_but(text, |c| matches!(c, '\t' | '\n' | '\r'))
 }
 
-/// `json` with each [hidden](is_hidden) character of its strings escaped as JSON has it, `\u202e`: the same value. Borrowed
-/// where there is none. Between strings JSON has but blanks and ends of lines, which stay.
+/// `json` with each [hidden](is_hidden) character of its strings escaped in JSON syntax, `\u202e`, which keeps the
+/// value. Borrowed where there is none. Outside strings JSON has only blanks and line ends, which stay.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
-    // Writers of JSON escape those below U+0020 themselves.
+    // JSON writers already escape those below U+0020.
     let is_escaped = |c: char| c >= ' ' && is_hidden(c);
     let Some(first) = json.find(is_escaped) else { return Cow::Borrowed(json) };
     let (before, rest) = json.split_at(first);
@@ -34,8 +34,8 @@ pub fn visible_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether `c` is a control character, or one that reorders a line or breaks it where others do not see it (Unicode
-/// UAX #9 §2, UAX #14 class BK), or the mark of a byte order.
+/// Whether `c` is a control character, or one that reorders a line or breaks it invisibly (Unicode UAX #9 §2, UAX #14
+/// class BK), or the byte order mark.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')

@@ -1,4 +1,4 @@
-//! A picture that is not coded: rows of RGB pixels.
+//! An uncoded picture: rows of RGB pixels.
 
 /// Rows of pixels, top to bottom, each pixel three bytes: red, green, blue. Owned; a clone copies all pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A black picture. Allocates three bytes a pixel: whoever takes the size from outside bounds it first.
+    /// A black picture. Allocates three bytes a pixel: a caller that gets the size from outside must bound it first.
     pub fn new(width_px: u32, height_px: u32) -> Self {
         Self { width_px, height_px, data: vec![0; len_bytes(width_px, height_px)] }
     }

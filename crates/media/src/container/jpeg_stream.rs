@@ -1,7 +1,7 @@
-//! JPEG images back to back, as `ffmpeg -f mjpeg` and `rpicam-vid --codec mjpeg` write them.
+//! Concatenated JPEG images, as `ffmpeg -f mjpeg` and `rpicam-vid --codec mjpeg` write them.
 //!
-//! Each picture is walked marker by marker, so the end of a thumbnail inside it is not taken for its own. What lies
-//! between pictures is skipped; after a broken picture the splitter goes on at the next one.
+//! The splitter walks each picture marker by marker, so the end of a thumbnail does not end the picture. It skips bytes
+//! between pictures; after a broken picture it goes on at the next one.
 
 use bytes::{Buf, BytesMut};
 
@@ -10,20 +10,20 @@ use super::multipart::Headers;
 use crate::Error;
 use crate::codec::jpeg::{Finder, PICTURE_START, Problem};
 
-/// Takes the bytes of a stream as they come and yields its pictures.
+/// Takes the bytes of a stream in pieces and yields its pictures.
 ///
 /// After each [`push`](Self::push) call [`next_picture`](Self::next_picture) until it yields `None`; the splitter then
-/// holds no more than one picture that is not complete. How the stream is cut into pushes never changes what is found.
+/// holds at most one incomplete picture. The result does not depend on how the stream is divided into pushes.
 #[derive(Debug)]
 pub struct Splitter {
     max_picture_bytes: usize,
     buf: BytesMut,
     /// Where `buf` begins, in bytes from the start of the stream.
     offset: u64,
-    /// Walks the picture at the start of `buf`; `None` while a start is looked for.
+    /// Walks the picture at the start of `buf`; `None` while the splitter searches for a start.
     finder: Option<Finder>,
     skipped_bytes: u64,
-    /// The size of the picture before, as a guess at the next.
+    /// The size of the previous picture, as an estimate of the next.
     last_picture_bytes: usize,
 }
 
@@ -45,11 +45,11 @@ impl Splitter {
         self.buf.extend_from_slice(bytes);
     }
 
-    /// The next picture in the bytes pushed so far; `None` when more are needed.
+    /// The next picture in the bytes pushed so far; `None` when it needs more.
     ///
     /// # Errors
     /// [`Error::JpegInStream`] for a broken picture and [`Error::TooLarge`] for one that is larger than the bound. The
-    /// next call goes on behind it.
+    /// next call goes on after it.
     pub fn next_picture(&mut self) -> Result<Option<Picture>, Error> {
         loop {
             if self.finder.is_none() && !self.find_start() {
@@ -93,11 +93,11 @@ impl Splitter {
     /// Skips to the next start of a picture, if one is there.
     fn find_start(&mut self) -> bool {
         let found = memchr::memmem::find(&self.buf, PICTURE_START);
-        // The start may have come in part.
+        // The last bytes may be the beginning of a start.
         self.skip(found.unwrap_or(self.buf.len().saturating_sub(PICTURE_START.len() - 1)));
         if found.is_some() {
             self.finder = Some(Finder::new());
-            // Room for a picture like the one before, so that nothing is moved while it grows.
+            // Reserves room for a picture like the previous one, so that no reallocation moves it while it grows.
             self.buf.reserve((self.last_picture_bytes + 512).saturating_sub(self.buf.len()));
         }
         found.is_some()
@@ -116,11 +116,11 @@ impl Splitter {
         picture
     }
 
-    /// Skips what was walked of a broken picture and says where in the stream it broke.
+    /// Skips the walked bytes of a broken picture and returns the error with its position in the stream.
     fn skip_broken(&mut self, error: Error) -> Error {
         let Error::Jpeg { offset, problem } = error else { return error };
         let error = Error::JpegInStream { picture_offset: self.offset, offset, problem };
-        // A picture that begins inside this one begins at the offset of the error, never at that of this one.
+        // A picture that begins inside this one begins at the error's offset, which is never 0.
         self.skip(offset.max(1));
         error
     }
@@ -160,7 +160,7 @@ mod tests {
         (found, skipped_bytes)
     }
 
-    /// Splits a stream in one piece and checks that smaller pieces give the same.
+    /// Splits a stream in one piece and checks that smaller pieces give the same result.
     fn split_anyhow(max_picture_bytes: usize, stream: &[u8]) -> Found {
         let whole = split(max_picture_bytes, stream, stream.len());
         for chunk_bytes in [1, 2, 3, 5, 64, 1000, 4096] {

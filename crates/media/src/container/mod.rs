@@ -1,7 +1,7 @@
-//! How pictures follow each other in a stream of bytes.
+//! How pictures follow each other in a byte stream.
 //!
-//! Bytes are pushed in as they arrive and whole pictures are pulled out; where the bytes come from and whether
-//! a picture is worth showing does not belong here.
+//! Callers push bytes in as they arrive and pull whole pictures out. Where the bytes come from and whether a picture is
+//! worth showing do not belong here.
 
 pub mod jpeg_stream;
 pub mod multipart;
@@ -12,5 +12,5 @@ pub mod sniff;
 pub use picture::Picture;
 pub use picture_reader::PictureReader;
 
-/// The largest picture that is read unless told otherwise, in bytes.
+/// The default bound on one picture, in bytes.
 pub const DEFAULT_MAX_PICTURE_BYTES: usize = 16 << 20;

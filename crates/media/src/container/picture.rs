@@ -13,14 +13,14 @@ pub struct Picture {
     pub data: Bytes,
     /// Where it begins, in bytes from the start of the stream.
     pub offset: u64,
-    /// What came with it in a multipart stream; empty in others.
+    /// Its part headers in a multipart stream; empty in other streams.
     pub headers: Headers,
-    /// Whether its sender declared its length and all of it came: a picture that lacks EOI then came so from the camera.
+    /// Whether its sender declared its length and all of it arrived: if EOI is missing, the camera did not send it.
     pub is_complete: bool,
 }
 
 impl Picture {
-    /// When it was taken, in the words of its sender: the header `X-Timestamp`, seconds since 1970.
+    /// The sender's capture time: the header `X-Timestamp`, seconds since 1970.
     pub fn captured_at(&self) -> Option<SystemTime> {
         self.headers.get("x-timestamp").and_then(parse_unix_seconds)
     }

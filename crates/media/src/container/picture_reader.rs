@@ -1,7 +1,7 @@
-//! Reads the pictures that a program writes, without being told in which of the two ways it writes them.
+//! Reads the pictures that a program writes, and detects in which of two ways it writes them.
 //!
-//! The first bytes decide: a boundary or a header line begins a multipart stream, SOI begins pictures back to back. What
-//! is neither, is named in the error, because the remedy is an option of the program that wrote it.
+//! The first bytes decide: a boundary or a header line begins a multipart stream, SOI begins concatenated pictures. For
+//! anything else, the error names what it is, because the remedy is an option of the writing program.
 
 use bytes::BytesMut;
 
@@ -12,13 +12,13 @@ use super::{DEFAULT_MAX_PICTURE_BYTES, Picture};
 use crate::Error;
 use crate::codec::jpeg::PICTURE_START;
 
-/// A banner may come before the first picture, but not more than that.
+/// The maximum length of a banner before the first picture.
 const MAX_BANNER_BYTES: usize = 4096;
 
-/// So many bytes tell every known content.
+/// Enough bytes to recognise every known content.
 const SNIFF_BYTES: usize = 256;
 
-/// Takes the bytes of a stream as they come and yields its pictures, multipart or back to back.
+/// Takes the bytes of a stream in pieces and yields its pictures, multipart or concatenated.
 ///
 /// After each [`push`](Self::push) call [`next_picture`](Self::next_picture) until it yields `None`.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct PictureReader {
 
 #[derive(Debug)]
 enum Mode {
-    /// The start of the stream, while it is too short to tell.
+    /// The start of the stream, while it is too short to decide.
     Sniffing(BytesMut),
     Multipart(Box<Parser>),
     BackToBack(Box<Splitter>),
@@ -58,11 +58,11 @@ impl PictureReader {
         }
     }
 
-    /// The next picture in the bytes pushed so far; `None` when more are needed.
+    /// The next picture in the bytes pushed so far; `None` when it needs more.
     ///
     /// # Errors
-    /// [`Error::NotPictures`] if the stream holds something else, which is final. Otherwise what
-    /// [`Parser::next_event`] and [`Splitter::next_picture`] say of one picture; the next call goes on behind it.
+    /// [`Error::NotPictures`] if the stream contains something else, which is fatal. Otherwise the errors of
+    /// [`Parser::next_event`] and [`Splitter::next_picture`] about one picture; the next call goes on after it.
     pub fn next_picture(&mut self) -> Result<Option<Picture>, Error> {
         loop {
             match &mut self.mode {
@@ -84,7 +84,7 @@ impl PictureReader {
         }
     }
 
-    /// How many pictures so far had bytes behind them that belong to nothing; see [`Parser::foreign_tails`].
+    /// How many pictures so far had stray bytes after them; see [`Parser::foreign_tails`].
     pub fn foreign_tails(&self) -> u64 {
         match &self.mode {
             Mode::Multipart(parser) => parser.foreign_tails(),
@@ -92,7 +92,7 @@ impl PictureReader {
         }
     }
 
-    /// Ends the stream: the last picture, if only its boundary was missing. Call it when
+    /// Ends the stream and returns the last picture, if only its boundary was missing. Call it when
     /// [`next_picture`](Self::next_picture) yields `None`.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl PictureReader {
     }
 }
 
-/// How to read the stream that begins with `start`; `None` while that is open.
+/// How to read the stream that begins with `start`; `None` while that is undecided.
 fn sniff(start: &[u8], max_picture_bytes: usize) -> Option<Mode> {
     let multipart = || {
         let limits = Limits { max_body_bytes: max_picture_bytes, ..Limits::default() };
@@ -171,7 +171,7 @@ mod tests {
         Ok(found)
     }
 
-    /// Reads a stream in one piece and checks that smaller pieces give the same.
+    /// Reads a stream in one piece and checks that smaller pieces give the same result.
     fn read_anyhow(stream: &[u8]) -> Result<Vec<Picture>, Error> {
         let whole = read(stream, stream.len().max(1));
         for chunk_bytes in [1, 2, 7, 100, 255, 256, 257, 4095] {

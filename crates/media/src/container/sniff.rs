@@ -1,4 +1,4 @@
-//! What bytes are that should have been pictures, so that an error can say what to change.
+//! Recognises bytes that should have been pictures, so that an error can say what to change.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Content {
-    /// An AVI file, even if there is Motion JPEG in it.
+    /// An AVI file, even one with Motion JPEG in it.
     Avi,
     /// A FLV file.
     Flv,
@@ -14,7 +14,7 @@ pub enum Content {
     Gif,
     /// H.264 or H.265 with start codes.
     H26x,
-    /// A page for a browser.
+    /// A web page.
     Html,
     /// A JPEG image.
     Jpeg,
@@ -32,15 +32,15 @@ pub enum Content {
     WebP,
     /// Readable text: its first line, cut to [`Content::MAX_LINE_CHARS`].
     Text(String),
-    /// Nothing known: the first bytes.
+    /// Unknown content: its first bytes.
     Unknown(Vec<u8>),
 }
 
 impl Content {
-    /// How much of a line of text is kept.
+    /// The maximum length of a line of text.
     pub const MAX_LINE_CHARS: usize = 80;
 
-    /// Looks at the first bytes of a stream; 256 are enough.
+    /// Recognises the first bytes of a stream; 256 are enough.
     pub fn of(bytes: &[u8]) -> Self {
         let trimmed = bytes.trim_ascii_start();
         let at =
@@ -67,7 +67,7 @@ impl Content {
         let start = &bytes[..bytes.len().min(256)];
         let valid = match std::str::from_utf8(start) {
             Ok(text) => text,
-            // The cut may have gone through a character.
+            // The cut may split a character.
             Err(error) if error.error_len().is_none() => {
                 std::str::from_utf8(&start[..error.valid_up_to()]).ok()?
             }
@@ -89,7 +89,7 @@ fn starts_like_html(bytes: &[u8]) -> bool {
 }
 
 impl fmt::Display for Content {
-    /// The name with its article, and what to do about it where that is known.
+    /// The name with its article, and what to do about it if known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const ADVICE: &str = "let the program write JPEG (ffmpeg: add `-c:v mjpeg -f mjpeg` before the output; \
                               rpicam-vid: `--codec mjpeg`)";

@@ -1,4 +1,4 @@
-//! A surface to paint on: rectangles, gradients, other pictures. Everything is clipped to the surface.
+//! A surface for drawing: rectangles, gradients, other pictures. All drawing is clipped to the surface.
 
 use crate::codec::Picture;
 
@@ -10,7 +10,7 @@ impl Color {
     pub(super) const BLACK: Self = Self(0, 0, 0);
     pub(super) const WHITE: Self = Self(255, 255, 255);
 
-    /// The colour that lies `part` of 255 of the way to `other`.
+    /// Mixes the colour with `other`, `part` of 255 of the way.
     pub(super) fn mix(self, other: Self, part: u8) -> Self {
         Self(mix(self.0, other.0, part), mix(self.1, other.1, part), mix(self.2, other.2, part))
     }
@@ -44,7 +44,7 @@ impl Rect {
     }
 }
 
-/// A picture under the brush.
+/// A picture that is being painted.
 #[derive(Debug, Clone)]
 pub(super) struct Canvas {
     picture: Picture,
@@ -100,14 +100,14 @@ impl Canvas {
         }
     }
 
-    /// Paints one pixel; `cover` of 255 is how much of it the colour covers.
+    /// Paints one pixel; the colour covers `cover` of 255 of it.
     pub(super) fn blend(&mut self, x: i32, y: i32, color: Color, cover: u8) {
         if let [r, g, b] = self.row(y, x, x.saturating_add(1)) {
             (*r, *g, *b) = (mix(*r, color.0, cover), mix(*g, color.1, cover), mix(*b, color.2, cover));
         }
     }
 
-    /// Paints stripes at 45 degrees, each `stripe` pixels wide along the rows, on the ground that is there.
+    /// Paints stripes at 45 degrees, each `stripe` pixels wide along the rows, over the existing ground.
     pub(super) fn hatch(&mut self, rect: Rect, color: Color, stripe: i32) {
         let stripe = stripe.max(1);
         for y in self.rows(rect) {
@@ -134,7 +134,7 @@ impl Canvas {
         }
     }
 
-    /// Lays another picture over the whole surface, cut at its longer side, each pixel changed by `paint`.
+    /// Fills the whole surface with another picture, cropped at its longer side; `paint` changes each pixel.
     pub(super) fn cover_with(&mut self, picture: &Picture, paint: impl Fn(Color) -> Color) {
         let (width, height) = (self.picture.width_px(), self.picture.height_px());
         let (from_width, from_height) = (picture.width_px(), picture.height_px());
@@ -157,7 +157,7 @@ impl Canvas {
     }
 }
 
-/// The pixels of the source, first and last, under each of `len` pixels of the target.
+/// The first and last pixel of the source under each of `len` pixels of the target.
 fn spans(len: u32, start: f32, step: f32, from_len: u32) -> Vec<(u32, u32)> {
     let last = from_len - 1;
     let span = |index: u32| {
@@ -168,7 +168,7 @@ fn spans(len: u32, start: f32, step: f32, from_len: u32) -> Vec<(u32, u32)> {
     (0..len).map(span).collect()
 }
 
-/// At most four by four pixels of a span are looked at: more would not be seen in a background.
+/// Samples at most four by four pixels of a span: more would make no visible difference in a background.
 const SAMPLES: usize = 4;
 
 fn average(picture: &Picture, columns: (u32, u32), rows: (u32, u32)) -> Color {

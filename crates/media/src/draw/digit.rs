@@ -1,13 +1,13 @@
-//! The large digits of the emulated camera: strokes with round ends and smooth edges, of our own shapes.
+//! The large digits of the emulated camera: our own shapes, of strokes with round ends and smooth edges.
 
 use super::canvas::{Canvas, Color};
 
-/// Digits are designed in a box of this size; strokes end within it.
+/// The design box of a digit; strokes end within it.
 const DESIGN: (f32, f32) = (100.0, 160.0);
 /// Half the thickness of a stroke in the design.
 const HALF_STROKE: f32 = 12.0;
 
-/// One movement of the pen in the design; y grows downwards, angles in degrees clockwise from three o'clock.
+/// One stroke of the design; y grows downwards, angles in degrees clockwise from three o'clock.
 enum Stroke {
     Line((f32, f32), (f32, f32)),
     Arc { center: (f32, f32), radius: (f32, f32), from: f32, to: f32 },
@@ -56,7 +56,7 @@ const NINE: &[Stroke] = &[
 ];
 const DIGITS: [&[Stroke]; 10] = [ZERO, ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT, NINE];
 
-/// An arc is drawn as a line for every few degrees; the bends between them are too flat to be seen.
+/// An arc is drawn as a line for every few degrees; the bends between them are invisible.
 const DEGREES_PER_LINE: f32 = 3.0;
 
 /// Draws the decimal digits of `number`, `height` pixels tall, around `center`.
@@ -94,7 +94,7 @@ fn draw_digit(canvas: &mut Canvas, digit: usize, corner: (f32, f32), scale: f32,
     mask.paint(canvas, corner, color);
 }
 
-/// How much of each pixel the strokes of one digit cover: strokes may overlap without showing where.
+/// How much of each pixel the strokes of one digit cover: overlaps of strokes do not show.
 struct Mask {
     width: usize,
     cover: Vec<u8>,

@@ -5,7 +5,7 @@ use super::digit::draw_number;
 use super::text::Font;
 use crate::codec::Picture;
 
-/// The ground of each card, from top to bottom; calm, and far enough apart to be told at a glance.
+/// The background of each card, from top to bottom: calm colours, easy to tell apart at a glance.
 const GROUNDS: [(Color, Color); 3] = [
     (Color(0x1F, 0x7A, 0x8C), Color(0x12, 0x4E, 0x66)),
     (Color(0xD0, 0x7A, 0x4A), Color(0x9C, 0x4A, 0x2F)),

@@ -1,8 +1,8 @@
-//! Drawn pictures: what a viewer sees when there is no camera to show.
+//! Drawn pictures, for viewers when there is no camera to show.
 //!
 //! [`emulated`] draws the cards of the emulated camera, [`TestPattern`] the moving pattern of the test camera,
-//! [`notice`] the picture that says why a camera is not live. They paint on a `Canvas`, with text from a bitmap
-//! font that is smoothed as it grows, and digits of our own making. No clock and no I/O: time is an argument.
+//! [`notice`] the slate that says why a camera is not live. They paint on a `Canvas`, with text from a bitmap font that
+//! is smoothed as it is enlarged, and with digits of our own design. No clock and no I/O: time is an argument.
 
 mod canvas;
 mod digit;

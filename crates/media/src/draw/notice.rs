@@ -1,26 +1,26 @@
-//! The picture that a viewer sees while a camera is not live.
+//! The slate: the picture that a viewer sees while a camera is not live.
 //!
-//! It must not pass for live: the ground is dark and without colour, striped bands run along its edges, and the
-//! headline says what is the matter.
+//! It must not pass for live: the background is dark and colourless, striped bands run along its edges, and the
+//! headline says what is wrong.
 
 use super::canvas::{Canvas, Color, Rect};
 use super::text::{Font, printable, wrap};
 use crate::codec::Picture;
 
-/// What to say about a camera that is not live.
+/// The text about a camera that is not live.
 #[derive(Debug, Clone, Copy)]
 pub struct Notice<'a> {
     /// The name of the camera.
     pub camera: &'a str,
-    /// What is the matter, in a word or two: "Lost", "Opening…".
+    /// The problem in a word or two: "Lost", "Opening…".
     pub headline: &'a str,
-    /// More about it, a paragraph each: the reason, since when, the next try.
+    /// Details, a paragraph each: the reason, since when, the next attempt.
     pub lines: &'a [&'a str],
     /// The last good picture, shown dimmed and grey behind the text.
     pub background: Option<&'a Picture>,
-    /// Width in pixels; taken for the nearest of 320 to 4096.
+    /// Width in pixels, clamped to 320 to 4096.
     pub width_px: u32,
-    /// Height in pixels; taken for the nearest of 180 to 4096.
+    /// Height in pixels, clamped to 180 to 4096.
     pub height_px: u32,
 }
 
@@ -33,7 +33,7 @@ const GROUND_BOTTOM: Color = Color(0x17, 0x19, 0x1C);
 const AMBER: Color = Color(0xF2, 0xA9, 0x1B);
 const PALE: Color = Color(0xE0, 0xE3, 0xE8);
 
-/// Draws a notice. The text grows with the picture and is wrapped; what finds no room is cut.
+/// Draws a slate. The text scales with the picture and is wrapped; text that does not fit is cut.
 ///
 /// Costs about as much as encoding the picture, mostly for the background.
 pub fn notice(notice: &Notice<'_>) -> Picture {
@@ -44,7 +44,8 @@ pub fn notice(notice: &Notice<'_>) -> Picture {
         Some(picture) => canvas.cover_with(picture, dimmed),
         None => canvas.gradient(GROUND_TOP, GROUND_BOTTOM),
     }
-    // Sizes follow the largest 16:9 picture that fits, so that tall and wide pictures read alike.
+    // Sizes are relative to the largest 16:9 picture that fits, so that text has the same proportion in tall and wide
+    // pictures.
     let unit = (width as f32 * 9.0 / 16.0).min(height as f32);
     let band = (unit * 0.045).round().max(8.0);
     paint_bands(&mut canvas, band as i32);
@@ -101,8 +102,8 @@ fn write(canvas: &mut Canvas, notice: &Notice<'_>, unit: f32, band: f32) {
     }
 }
 
-/// Wraps all paragraphs into at most `max_lines` lines. When room is short a long paragraph gives way first: each one
-/// keeps a line for as long as there is any, so a long reason does not push out when the next try is.
+/// Wraps all paragraphs into at most `max_lines` lines. If they do not fit, long paragraphs are cut first: each one
+/// keeps at least a line while there are enough, so a long reason does not displace the time of the next attempt.
 fn paragraphs(texts: &[&str], width: usize, max_lines: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, text) in texts.iter().enumerate() {

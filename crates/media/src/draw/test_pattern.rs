@@ -1,10 +1,10 @@
-//! The moving pattern of the test camera: bars of colour, frame number, date and time, something that moves, and
-//! the frame number once more for machines.
+//! The moving pattern of the test camera: colour bars, frame number, date and time, a moving bar, and the frame number
+//! once more in machine-readable form.
 //!
-//! Geometry of the machine's row, for a picture of `w` by `h` pixels: it fills the lowest `h / 12` rows (rounded
-//! down, at least 8), cut into 28 cells of equal width; cell `i` spans `i * w / 28` to `(i + 1) * w / 28`.
-//! From the left: white, black, 24 bits of the frame number with the highest first (white is 1), black, white.
-//! Read the middle of each cell against a threshold of one half.
+//! Geometry of the machine-readable row, for a picture of `w` by `h` pixels: it fills the lowest `h / 12` rows (rounded
+//! down, at least 8), divided into 28 cells of equal width; cell `i` spans `i * w / 28` to `(i + 1) * w / 28`. From the
+//! left: white, black, 24 bits of the frame number with the highest first (white is 1), black, white. Read the middle
+//! of each cell against a threshold of one half.
 
 use super::canvas::{Canvas, Color, Rect};
 use super::text::{Font, printable};
@@ -15,21 +15,21 @@ use crate::codec::Picture;
 pub struct TestFrame<'a> {
     /// Number of the frame since the camera opened.
     pub number: u64,
-    /// The date, as it should be read: `2026-05-04`.
+    /// The date as displayed: `2026-05-04`.
     pub date: &'a str,
-    /// The time of capture with milliseconds: `13:04:59.123`.
+    /// The capture time with milliseconds: `13:04:59.123`.
     pub time: &'a str,
     /// Pictures a second; the moving bar crosses the picture once a second.
     pub fps: f64,
 }
 
-/// The pattern in one size. What does not change is painted once; a frame repaints the rest.
+/// The pattern in one size. The static parts are painted once; each frame repaints the rest.
 #[derive(Debug, Clone)]
 pub struct TestPattern {
     canvas: Canvas,
 }
 
-/// Cells of the machine's row: two guards, 24 bits, two guards.
+/// Cells of the machine-readable row: two guards, 24 bits, two guards.
 const CELLS: u32 = BITS + 4;
 const BITS: u32 = 24;
 
@@ -47,7 +47,7 @@ const PANEL: Color = Color(0x16, 0x1A, 0x20);
 const PALE: Color = Color(0xC9, 0xCD, 0xD3);
 const AMBER: Color = Color(0xF2, 0xA9, 0x1B);
 
-/// Where things are, from top to bottom.
+/// The vertical layout, from top to bottom.
 struct Layout {
     bars: Rect,
     panel: Rect,
@@ -84,7 +84,7 @@ impl TestPattern {
         Self { canvas }
     }
 
-    /// Paints one frame; the picture is good until the next.
+    /// Paints one frame; the picture is valid until the next.
     pub fn draw(&mut self, frame: &TestFrame<'_>) -> &Picture {
         let layout = Layout::of(self.canvas.bounds());
         self.write_panel(frame, layout.panel);
@@ -113,7 +113,7 @@ impl TestPattern {
 
     fn move_bar(&mut self, frame: &TestFrame<'_>, track: Rect) {
         self.canvas.fill(track, Color::BLACK);
-        // At least eight steps, so that it moves at one picture a second too.
+        // At least eight steps, so that the bar also moves at one picture a second.
         let steps = (frame.fps.round() as u64).clamp(8, 240);
         let step = frame.number % steps;
         let width = (track.width / 16).max(1);
@@ -130,8 +130,8 @@ impl TestPattern {
         }
     }
 
-    /// Reads the lowest 24 bits of the frame number off a picture of the pattern, also one that was coded and scaled.
-    /// `None` if the guards of the machine's row are not there.
+    /// Reads the lowest 24 bits of the frame number off a picture of the pattern, even a coded and scaled one. `None`
+    /// if the guards of the machine-readable row are missing.
     pub fn read_number(picture: &Picture) -> Option<u32> {
         let bounds = Rect::new(
             0,

@@ -1,7 +1,7 @@
-//! Text of any size from a bitmap font (ISO 8859-1), smoothed as it grows.
+//! Text of any size from a bitmap font (ISO 8859-1), smoothed as it is enlarged.
 //!
-//! A glyph's dots are taken as samples of a field; the letter is where the field between them is above one half.
-//! So slanted strokes come out straight instead of as stairs. All letters are of one width.
+//! The dots of a glyph are samples of a field; the letter covers the points where the interpolated field is above one
+//! half. So slanted strokes are straight instead of stepped. The font is monospaced.
 
 use embedded_graphics::mono_font::iso_8859_1::{FONT_6X10, FONT_7X13_BOLD, FONT_9X18_BOLD};
 use embedded_graphics::mono_font::{MonoFont, MonoTextStyle};
@@ -20,7 +20,7 @@ pub(super) struct Font {
     scale: f32,
 }
 
-/// The faces, smallest first; each serves the heights from its own to that of the next, the last all above.
+/// The faces, smallest first; each serves heights from its own up to the next one's, the last face all larger ones.
 const FACES: [&MonoFont<'_>; 3] = [&FONT_6X10, &FONT_7X13_BOLD, &FONT_9X18_BOLD];
 
 impl Font {
@@ -31,7 +31,7 @@ impl Font {
         Self { face, scale: (height / face.character_size.height as f32).max(1.0) }
     }
 
-    /// The tallest text, up to `height`, of which `chars` letters fit into `width` pixels.
+    /// The tallest text, up to `height`, at which `chars` letters fit into `width` pixels.
     pub(super) fn fitting(height: f32, chars: usize, width: f32) -> Self {
         let mut height = height;
         while Self::with_height(height).width_of(chars) > width && height > 10.0 {
@@ -87,7 +87,7 @@ impl Glyph {
         if (0..32).contains(&x) && row >> x & 1 == 1 { 1.0 } else { 0.0 }
     }
 
-    /// The field at a point between dots, whose middles lie at halves.
+    /// The field at a point, interpolated between the centres of the dots, which lie at halves.
     fn field(&self, x: f32, y: f32) -> f32 {
         let (left, top) = ((x - 0.5).floor(), (y - 0.5).floor());
         let (right_part, lower_part) = (x - 0.5 - left, y - 0.5 - top);
@@ -138,8 +138,8 @@ impl DrawTarget for Glyph {
     }
 }
 
-/// The text in letters that the font has: typographic signs by their plain likeness, hidden characters by their number,
-/// others as `?`.
+/// Replaces characters that the font lacks: typographic signs by a plain equivalent, hidden characters by their number,
+/// others by `?`.
 pub(super) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for letter in visible_lines(text).chars() {
@@ -157,8 +157,8 @@ pub(super) fn printable(text: &str) -> String {
     printable
 }
 
-/// Breaks [`printable`] text into at most `max_lines` lines of at most `width` letters, between words where it can.
-/// What does not fit is cut, and the last line ends in three dots.
+/// Breaks [`printable`] text into at most `max_lines` lines of at most `width` letters, between words if possible. Text
+/// that does not fit is cut, and the last line ends in three dots.
 pub(super) fn wrap(text: &str, width: usize, max_lines: usize) -> Vec<String> {
     let (width, mut lines) = (width.max(1), vec![String::new()]);
     for word in text.split_whitespace() {

@@ -1,4 +1,4 @@
-//! The door: a picture from outside becomes one that every decoder reads, or is refused.
+//! Checks a picture from outside and makes it readable for every decoder, or rejects it.
 
 use bytes::Bytes;
 
@@ -15,26 +15,26 @@ pub struct Admitted {
     pub data: Bytes,
     /// What its markers say.
     pub header: Header,
-    /// Whether bytes around it that belong to nothing were cut off, or EOI was added. Blanks and zeros around it are
-    /// padding, which is cut off without a word.
+    /// Whether stray bytes around it were cut off, or EOI was added. Blanks and zeros around it are padding, which is
+    /// cut off without counting as a repair.
     pub is_repaired: bool,
 }
 
-/// Takes the first whole picture out of `data` and makes it complete: what is around it is cut off, and standard Huffman
-/// tables are inserted when there are none.
+/// Takes the first whole picture out of `data` and completes it: cuts off the bytes around it, and inserts standard
+/// Huffman tables if there are none.
 ///
-/// Without a copy, unless tables are missing: then the picture is copied once, and is 420 bytes longer. Costs one walk
-/// over its markers, and a bounded number of them where it is not at the front.
+/// This copies nothing, unless tables are missing: then it copies the picture once, which becomes 420 bytes longer. It
+/// costs one walk over the markers, and a bounded number of walks if the picture is not at the front.
 ///
 /// # Errors
 ///
-/// Those of [`scan`] for the first picture that there seems to be; offsets count from the start of `data`.
+/// Those of [`scan`] for the first apparent picture; offsets count from the start of `data`.
 pub fn admit(data: Bytes) -> Result<Admitted, Error> {
     locate(&data).map(|place| take(&data, &place)).map_err(|missing| missing.error)
 }
 
-/// Does what [`admit`] does to `data` that is known to be all of a body. A picture whose coded data reaches to the end of
-/// it is complete but for EOI, which some cameras never send: it is added, and costs a copy.
+/// Does what [`admit`] does, for `data` that is known to be a whole body. A picture whose coded data reaches to its end
+/// is complete except for EOI, which some cameras never send: this adds EOI, which costs a copy.
 ///
 /// # Errors
 ///
@@ -51,14 +51,14 @@ pub fn admit_complete(data: Bytes) -> Result<Admitted, Error> {
     }
 }
 
-/// Takes a picture out of what is around it.
+/// Cuts a picture out of the bytes around it.
 fn take(data: &Bytes, place: &Place) -> Admitted {
     let end = place.start + place.header.len_bytes;
     let is_repaired = !is_padding(&data[..place.start]) || !is_padding(&data[end..]);
     Admitted { is_repaired, ..with_tables(data.slice(place.start..end), place.header) }
 }
 
-/// Puts standard Huffman tables into a picture that has none.
+/// Inserts standard Huffman tables into a picture that has none.
 fn with_tables(data: Bytes, mut header: Header) -> Admitted {
     if header.has_huffman_tables {
         return Admitted { data, header, is_repaired: false };
@@ -71,7 +71,7 @@ fn with_tables(data: Bytes, mut header: Header) -> Admitted {
     Admitted { data: complete, header, is_repaired: false }
 }
 
-/// Whether there is nothing but blanks and zeros. Many zeros cost little: devices hand over whole buffers.
+/// Whether all bytes are blanks and zeros. Many zeros cost little: devices deliver whole buffers.
 fn is_padding(bytes: &[u8]) -> bool {
     bytes.chunks(64).all(|chunk| {
         chunk.iter().fold(0, |all, byte| all | byte) == 0

@@ -1,7 +1,7 @@
-//! From a JPEG image to pixels.
+//! Decodes a JPEG image to pixels.
 //!
-//! The decoder is a foreign one. It sees only pictures that [`scan`] found whole and whose size fits the caller's
-//! bound, and what it does with them stays here: a failure of any kind is an error about the picture.
+//! The decoder is a third-party crate. It gets only pictures that [`scan`] found whole and whose size fits the caller's
+//! bound, and this module contains its failures: any kind of failure is an error about the picture.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,19 +15,19 @@ use super::scan::scan;
 use crate::Error;
 use crate::codec::Picture;
 
-/// A progressive picture may have many scans, each costing a pass over all coefficients; encoders write about ten.
+/// The bound on scans: each scan of a progressive picture costs a pass over all coefficients; encoders write about ten.
 const MAX_SCANS: usize = 32;
 
 /// Decodes the picture at the start of `data` to RGB; grey becomes RGB too.
 ///
-/// Missing Huffman tables are an error: give it what [`admit`](super::admit()) returned. Memory is bounded by
-/// `max_pixels`, about ten bytes each, before anything is allocated. Costs about 6 ms for 1280x720.
+/// Missing Huffman tables are an error: pass the result of [`admit`](super::admit()). `max_pixels` bounds the memory,
+/// about ten bytes each, before anything is allocated. Costs about 6 ms for 1280x720.
 ///
 /// # Errors
 ///
-/// Those of [`scan`], [`Problem::TooManyPixels`], and [`Problem::Undecodable`] when the coded data makes no picture.
-/// Data that ends too soon is not one: the rest of the picture stays grey. A marker RST or TEM before a segment is
-/// one, though [`scan`] and browsers step over it.
+/// Those of [`scan`], [`Problem::TooManyPixels`], and [`Problem::Undecodable`] when the coded data cannot be decoded.
+/// Data that ends too soon is no error: the rest of the picture stays grey. A marker RST or TEM before a segment is an
+/// error, though [`scan`] and browsers skip it.
 pub fn decode(data: &[u8], max_pixels: usize) -> Result<Picture, Error> {
     let header = scan(data)?;
     let pixels = header.width_px as usize * header.height_px as usize;
@@ -39,7 +39,7 @@ pub fn decode(data: &[u8], max_pixels: usize) -> Result<Picture, Error> {
         return Err(undecodable);
     }
     let whole = &data[..header.len_bytes];
-    // The decoder has no state beyond this call, so nothing half-done is seen after a panic.
+    // The decoder has no state beyond this call, so a panic leaves no half-finished state behind.
     let rgb = catch_unwind(AssertUnwindSafe(|| decode_rgb(whole, header.width_px, header.height_px)));
     rgb.ok()
         .flatten()
@@ -70,7 +70,7 @@ mod tests {
             pixel.copy_from_slice(if index % 32 < 16 { &[200, 40, 40] } else { &[30, 60, 220] });
         }
         let decoded = decode(&encode(&picture, 95).unwrap(), MAX_PIXELS).unwrap();
-        // Away from the edge between the colours, which 4:2:0 smears.
+        // Samples away from the edge between the colours, which 4:2:0 blurs.
         for x in [4, 10, 21, 28] {
             let (before, after) = (picture.pixel(x, 8).unwrap(), decoded.pixel(x, 8).unwrap());
             assert!(before.iter().zip(after).all(|(a, b)| a.abs_diff(b) < 6), "{before:?} became {after:?}");
@@ -117,7 +117,7 @@ mod tests {
         assert!(r == g && g == b && r.abs_diff(128) < 4);
     }
 
-    /// The scanner lets damage through that lies in tables and coded data; the decoder must bear it.
+    /// The scanner does not detect damage in tables and coded data; the decoder must survive it.
     #[test]
     fn a_damaged_byte_never_panics() {
         for data in samples::ALL {
@@ -134,7 +134,7 @@ mod tests {
         }
     }
 
-    /// As [`decode`], but a panic fails the test instead of becoming an error.
+    /// Like [`decode`], but a panic fails the test instead of becoming an error.
     fn decode_if_plausible(data: &[u8]) -> Option<Vec<u8>> {
         let header = scan(data).ok()?;
         let is_small = header.width_px * header.height_px <= 96 * 64 * 4;

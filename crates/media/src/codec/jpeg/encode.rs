@@ -1,4 +1,4 @@
-//! From pixels to a JPEG image.
+//! Encodes pixels to a JPEG image.
 
 use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
@@ -6,13 +6,13 @@ use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use crate::Error;
 use crate::codec::Picture;
 
-/// Encodes a picture: baseline, 4:2:0, with Huffman tables. `quality` is 1 to 100; others are taken for the nearest.
+/// Encodes a picture: baseline, 4:2:0, with Huffman tables. `quality` is 1 to 100; other values are clamped.
 ///
 /// Costs about 10 ms for 1280x720 on one core of a small server.
 ///
 /// # Errors
 ///
-/// [`Error::PictureSize`] if a side is zero or above 65535 pixels, which the coding cannot express.
+/// [`Error::PictureSize`] if a side is zero or above 65535 pixels, which JPEG cannot express.
 pub fn encode(picture: &Picture, quality: u8) -> Result<Bytes, Error> {
     let (width_px, height_px) = (picture.width_px(), picture.height_px());
     let size = Error::PictureSize { width_px, height_px };
@@ -22,7 +22,7 @@ pub fn encode(picture: &Picture, quality: u8) -> Result<Bytes, Error> {
     if width == 0 || height == 0 {
         return Err(size);
     }
-    // Drawn pictures and those of cameras mostly fit into two bits a pixel.
+    // Drawn pictures and those of cameras mostly need at most two bits a pixel.
     let mut coded = Vec::with_capacity(1024 + picture.data().len() / 12);
     let mut encoder = Encoder::new(&mut coded, quality.clamp(1, 100));
     encoder.set_sampling_factor(SamplingFactor::F_2_2);

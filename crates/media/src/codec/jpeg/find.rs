@@ -1,7 +1,7 @@
-//! Where a JPEG image ends: the one walk over markers that the scanner and the splitters of streams share.
+//! Finds the end of a JPEG image: the one walk over markers that the scanner and the stream splitters share.
 //!
-//! The walk keeps its place, so a buffer that grows is read once. Segments are stepped over by their length:
-//! the EOI of a thumbnail inside an APPn segment does not end the picture. Nothing is copied or allocated.
+//! The walk remembers its position, so it reads each byte of a growing buffer once. It skips segments by their length:
+//! the EOI of a thumbnail inside an APPn segment does not end the picture. It copies and allocates nothing.
 
 use memchr::memchr;
 
@@ -11,8 +11,8 @@ use super::scan::{Header, Process};
 use super::segment::{FrameHeader, Segment};
 use crate::Error;
 
-/// How many bytes that belong to nothing may stand before one segment. libjpeg, and with it every browser, steps over
-/// any number of them; cameras that pad their segments to a multiple of some size leave a few.
+/// How many stray bytes may stand before one segment. libjpeg, and with it every browser, skips any number of them;
+/// cameras that pad their segments to a multiple of some size leave a few.
 const MAX_STRAY_BYTES: usize = 64;
 
 /// What the next byte belongs to.
@@ -24,14 +24,14 @@ enum Expect {
     Marker,
     /// Entropy-coded data that began at `start`.
     Data { start: usize },
-    /// Nothing: the picture ended.
+    /// Nothing: the picture has ended.
     Nothing,
 }
 
-/// Finds the end of the JPEG image at the start of a buffer that grows.
+/// Finds the end of the JPEG image at the start of a growing buffer.
 ///
-/// To cut a stream of pictures: call [`Finder::advance`] each time bytes arrive, cut where it says, and begin the next
-/// picture with a new finder.
+/// To split a stream of pictures: call [`Finder::advance`] each time bytes arrive, cut at the returned length, and
+/// begin the next picture with a new finder.
 ///
 /// ```
 /// use framecast_media::codec::jpeg::{self, Finder};
@@ -45,12 +45,12 @@ enum Expect {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Finder {
-    /// Everything before this byte was read and needs no second look.
+    /// All bytes before this offset were read and need not be read again.
     offset: usize,
     expect: Expect,
-    /// How many bytes since the last segment belonged to nothing.
+    /// The number of stray bytes since the last segment.
     stray_bytes: usize,
-    /// Behind the last whole APPn segment; 0 before the first.
+    /// The offset after the last whole APPn segment; 0 before the first.
     application_end: usize,
     frame: Option<FrameHeader>,
     first_scan: Option<usize>,
@@ -81,15 +81,15 @@ impl Finder {
         }
     }
 
-    /// Reads on in `buffer`, which begins at the picture's SOI and holds everything that earlier calls were given.
-    /// Returns the length of the picture in bytes once its EOI is there, and `None` while it is not.
+    /// Reads on in `buffer`, which begins at the picture's SOI and includes all bytes of earlier calls. Returns the
+    /// length of the picture in bytes once its EOI is there, and `None` until then.
     ///
-    /// After all calls together each byte was read once, up to the few bytes of a segment's head.
+    /// All calls together read each byte once, except for the few bytes of a segment's head.
     ///
     /// # Errors
     ///
-    /// The picture is broken at the given offset; further calls return the same error. Where it is
-    /// [`Problem::SoiInside`], the offset is the start of the next picture.
+    /// The picture is broken at the given offset; further calls return the same error. For [`Problem::SoiInside`], the
+    /// offset is the start of the next picture.
     pub fn advance(&mut self, buffer: &[u8]) -> Result<Option<usize>, Error> {
         loop {
             let progressed = match self.expect {
@@ -104,7 +104,7 @@ impl Finder {
         }
     }
 
-    /// What was read of the picture; `None` before its end.
+    /// The header of the picture; `None` before its end.
     pub(super) fn header(&self) -> Option<Header> {
         let (Expect::Nothing, Some(frame), Some(first_scan)) = (self.expect, self.frame, self.first_scan)
         else {
@@ -121,17 +121,17 @@ impl Finder {
         })
     }
 
-    /// Whether a scan has begun: what was read so far is a picture, and no bytes that happen to look like a start.
+    /// Whether a scan has begun: the bytes so far are a real picture, and not just bytes that look like a start.
     pub(super) fn has_scan(&self) -> bool {
         self.first_scan.is_some()
     }
 
-    /// Offset behind the last whole APPn segment, 0 without one. Thumbnails lie before it.
+    /// Offset after the last whole APPn segment, 0 without one. Thumbnails lie before it.
     pub(super) fn application_end(&self) -> usize {
         self.application_end
     }
 
-    /// Whether everything that was read makes a picture, and only EOI is missing behind its coded data.
+    /// Whether everything so far makes a picture that lacks only EOI after its coded data.
     pub(super) fn is_in_data(&self) -> bool {
         matches!(self.expect, Expect::Data { start } if start < self.offset)
     }
@@ -201,8 +201,8 @@ impl Finder {
         Ok(true)
     }
 
-    /// Steps over `len` bytes that belong to nothing, or says that they are the `problem`: when there are too many, and
-    /// behind coded data, where they are what is left of data that was damaged.
+    /// Skips `len` stray bytes, or returns `problem` as an error if there are too many. After coded data, stray bytes
+    /// are always an error: they are the rest of damaged data.
     fn stray(&mut self, len: usize, problem: Problem) -> Result<bool, Error> {
         if self.first_scan.is_some() || self.stray_bytes + len > MAX_STRAY_BYTES {
             return Err(self.error(problem));
@@ -252,8 +252,8 @@ impl Finder {
         Ok(())
     }
 
-    /// Steps over entropy-coded data to the marker that ends it (T.81 B.1.1.5): FF 00 is a data byte, RSTn and fill
-    /// bytes belong to the data.
+    /// Skips entropy-coded data up to the marker that ends it (T.81 B.1.1.5): FF 00 is a data byte, RSTn and fill bytes
+    /// belong to the data.
     fn data(&mut self, buffer: &[u8], start: usize) -> Result<bool, Error> {
         loop {
             let rest = buffer.get(self.offset..).unwrap_or_default();
@@ -290,7 +290,7 @@ impl Finder {
     }
 }
 
-/// Whether a length and parameters follow the marker, and it may stand where a marker is expected.
+/// Whether a length and parameters follow the marker, and the marker may stand in this position.
 fn has_segment(marker: Marker) -> bool {
     matches!(
         marker,

@@ -1,7 +1,7 @@
-//! The Huffman tables that a picture may leave out because everyone knows them (T.81 annex K.3.3).
+//! The standard Huffman tables, which a picture may omit (T.81 annex K.3.3).
 //!
-//! Motion JPEG as AVI files and UVC cameras carry it has no DHT segment; decoders of still pictures, browsers among
-//! them, need one. [`STANDARD_DHT`] is that segment.
+//! Motion JPEG in AVI files and from UVC cameras has no DHT segment; decoders of still pictures, browsers among them,
+//! need one. [`STANDARD_DHT`] is that segment.
 
 /// The marker, length and four tables of one DHT segment: 2 + 2 + 2 * (17 + 12) + 2 * (17 + 162) bytes.
 pub(super) const STANDARD_DHT: [u8; 420] = standard_dht();
@@ -77,7 +77,7 @@ const fn append(to: &mut [u8], at: usize, bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// The Huffman tables that ffmpeg writes are the standard ones; this capture carries them.
+    /// ffmpeg writes the standard Huffman tables; this capture contains them.
     #[test]
     fn the_tables_are_those_that_encoders_write() {
         let picture = include_bytes!("../../../../../testdata/ffmpeg-mjpeg.jpg");

@@ -1,10 +1,10 @@
-//! Where in bytes of any kind a JPEG image is.
+//! Finds a JPEG image within arbitrary bytes.
 //!
-//! The picture is nearly always at the front. Behind other bytes the first start is taken that leads to an EOI. Bytes
-//! that only look like a start may claim a segment that reaches over the true one, so the search goes back behind a few
-//! of these. It never goes back into a picture that broke off, whose thumbnail would pass for it: into one whose coded
-//! data began, or before the last whole APPn segment of any. Only a picture that has bytes before it and broke off within
-//! the very segment of its thumbnail is taken for a false start.
+//! The picture is nearly always at the front. If there are other bytes before it, the first start that leads to an EOI
+//! counts. Bytes that only look like a start may claim a segment that spans the true one, so the search goes back after
+//! a few of these. It never goes back into a truncated picture, whose thumbnail would pass for it: neither into a
+//! picture whose coded data has begun, nor before the last whole APPn segment of any. A picture counts as a false start
+//! only if it has bytes before it and breaks off within the very segment of its thumbnail.
 
 use memchr::memmem;
 
@@ -13,22 +13,22 @@ use super::scan::Header;
 use super::{PICTURE_START, Problem};
 use crate::Error;
 
-/// Behind so many false starts the search goes back, which costs a pass over the bytes each.
+/// After how many false starts the search stops going back, each of which costs a pass over the bytes.
 const MAX_FALSE_STARTS: usize = 16;
 
 /// A whole picture.
 pub(super) struct Place {
     /// Offset of its SOI in bytes.
     pub(super) start: usize,
-    /// What its markers say; offsets count from SOI.
+    /// The content of its markers; offsets count from SOI.
     pub(super) header: Header,
 }
 
-/// No whole picture.
+/// There is no whole picture.
 pub(super) struct Missing {
-    /// What is wrong with the first picture that there seemed to be.
+    /// What is wrong with the first apparent picture.
     pub(super) error: Error,
-    /// Offset of the SOI of a picture that lacks nothing but EOI at the end of the bytes.
+    /// Offset of the SOI of a picture that ends with the bytes and lacks only EOI.
     pub(super) open_start: Option<usize>,
 }
 
@@ -98,7 +98,7 @@ mod tests {
                 );
             }
         }
-        // What looks like a start at the very front counts as a picture that broke off, unless there is something before.
+        // A false start at the very front counts as a truncated picture, unless bytes precede it.
         assert_eq!(start(&[b"x", &false_start[..], samples::PLAIN].concat()), Some(9));
     }
 
@@ -122,7 +122,7 @@ mod tests {
             let cut = [b"junk", &picture[..cut_at]].concat();
             assert_eq!(start(&cut), None, "{cut_at}");
         }
-        // What is left of a segment seems to reach over the next picture, which is found all the same.
+        // The rest of a cut segment seems to span the next picture, which is found all the same.
         let cut = [b"junk", &picture[..tables]].concat();
         assert_eq!(start(&[&cut[..], samples::PLAIN].concat()), Some(cut.len()));
     }
@@ -137,10 +137,10 @@ mod tests {
         assert_eq!(nothing.error, Error::Jpeg { offset: 0, problem: Problem::NoSoi });
     }
 
-    /// Does not end within minutes if each false start costs a walk to the end.
+    /// This would take minutes if each false start cost a walk to the end.
     #[test]
     fn bytes_full_of_starts_cost_a_few_passes() {
-        // Each start begins a chain of comments that never ends; the next one hides in the comment before.
+        // Each start begins an endless chain of comments; the next start hides in the previous comment.
         let chain = b"\xFF\xFE\x00\x07\xFF\xD8\xFF\x00\x00".repeat(1 << 17);
         assert_eq!(start(&[b"x\xFF\xD8", &chain[..]].concat()), None);
         let short = b"\xFF\xD8\xFF\xFE\x00\x02".repeat(1 << 17);

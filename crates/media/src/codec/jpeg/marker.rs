@@ -24,13 +24,13 @@ impl Marker {
         matches!(self.0, 0xD0..=0xD7)
     }
 
-    /// No length follows: RST0 to RST7, TEM, and the stuffed zero, which is no marker. Where a segment should begin,
-    /// decoders step over them.
+    /// No length follows: RST0 to RST7, TEM, and the stuffed zero, which is not a marker. Where a segment should begin,
+    /// decoders skip them.
     pub(super) const fn stands_alone(self) -> bool {
         self.is_restart() || matches!(self.0, 0x00 | 0x01)
     }
 
-    /// APP0 to APP15: a length and bytes that are not ours to read.
+    /// APP0 to APP15: a length and application data, which is not parsed.
     pub(super) const fn is_application(self) -> bool {
         matches!(self.0, 0xE0..=0xEF)
     }

@@ -1,10 +1,9 @@
-//! JPEG images (ITU-T T.81): found in a stream, checked at the door, encoded and decoded.
+//! JPEG images (ITU-T T.81): found in a stream, checked, encoded and decoded.
 //!
-//! Coded bytes come in through [`Finder`] (where does the picture end?), [`scan`] (is it whole and plausible?)
-//! and [`admit`] (take it out of what is around it and make it complete for every decoder). All three walk the same
-//! markers in the same way, so they never disagree. Entropy-coded data is stepped over, not decoded: the door costs a
-//! fraction of a decode. [`encode`] and [`decode`] are for pictures that are drawn or looked at, not for those that pass
-//! through.
+//! Coded bytes come in through [`Finder`] (where does the picture end?), [`scan`] (is it whole and plausible?) and
+//! [`admit`] (cut it out of the bytes around it and complete it for every decoder). All three walk the same markers in
+//! the same way, so they always agree. They skip entropy-coded data without decoding it, so a check costs a fraction of
+//! a decode. [`encode`] and [`decode`] serve drawn pictures and inspected ones, not those that pass through.
 
 mod admit;
 mod decode;

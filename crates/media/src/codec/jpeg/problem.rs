@@ -1,4 +1,4 @@
-//! The sentences for what can be wrong with a JPEG image.
+//! The messages for what can be wrong with a JPEG image.
 
 use super::marker::Marker;
 
@@ -15,13 +15,13 @@ pub enum Problem {
     /// A marker should be here, and another byte is.
     #[error("{found:#04X} where a marker (FF) should be")]
     NoMarker {
-        /// The byte that is there.
+        /// The byte found instead.
         found: u8,
     },
-    /// Another picture begins inside this one: the rest of this one was lost.
+    /// Another picture begins inside this one, whose rest was lost.
     #[error("another picture begins (SOI) before the EOI of this one")]
     SoiInside,
-    /// A marker that has no place here.
+    /// A marker that is not allowed here.
     #[error("unexpected marker {marker}")]
     UnexpectedMarker {
         /// The marker.
@@ -33,27 +33,27 @@ pub enum Problem {
         /// The marker that announces it.
         marker: Marker,
     },
-    /// A segment that is shorter than what it must hold.
+    /// A segment that is shorter than its required content.
     #[error("{marker} length {length} is below {least}")]
     TooShort {
         /// The segment.
         marker: Marker,
-        /// The length that it claims, in bytes, its own two included.
+        /// Its declared length in bytes, including the two bytes of the length field.
         length: usize,
-        /// The least length that holds what the segment must hold, or says it holds.
+        /// The minimum length for the content that the segment must have, or declares to have.
         least: usize,
     },
-    /// A segment that is longer than what it holds.
+    /// A segment that is longer than its content.
     #[error("{marker} length {length} is above {most}")]
     TooLong {
         /// The segment.
         marker: Marker,
-        /// The length that it claims, in bytes, its own two included.
+        /// Its declared length in bytes, including the two bytes of the length field.
         length: usize,
-        /// The length of what the segment says it holds.
+        /// The length of the content that the segment declares.
         most: usize,
     },
-    /// A field of a segment that lies outside its range.
+    /// A field of a segment is out of range.
     #[error("{marker}: {field} {value} is not supported")]
     BadField {
         /// The segment.
@@ -66,7 +66,7 @@ pub enum Problem {
     /// The width is zero.
     #[error("the width is zero")]
     ZeroWidth,
-    /// The height is zero: it would follow in a DNL segment, which browsers do not read.
+    /// The height is zero: it would follow in a DNL segment, which browsers do not support.
     #[error("the height is zero (left to a DNL segment, which is not supported)")]
     ZeroHeight,
     /// A scan begins before the frame header.
@@ -84,7 +84,7 @@ pub enum Problem {
     /// The picture ends without a scan.
     #[error("EOI before any scan (SOS)")]
     NoScan,
-    /// More pixels than the caller wants to decode.
+    /// The picture has more pixels than the caller's bound.
     #[error("{pixels} pixels are more than {max_pixels}")]
     TooManyPixels {
         /// Width times height.
@@ -92,7 +92,7 @@ pub enum Problem {
         /// The bound.
         max_pixels: usize,
     },
-    /// The markers are in order, but the coded data makes no picture.
+    /// The markers are in order, but the coded data cannot be decoded.
     #[error("the coded data does not decode")]
     Undecodable,
 }

@@ -6,7 +6,7 @@ pub(super) const THUMBNAIL: &[u8] = include_bytes!("../../../../../testdata/ffmp
 pub(super) const PROGRESSIVE: &[u8] = include_bytes!("../../../../../testdata/imagemagick-progressive.jpg");
 pub(super) const ALL: [&[u8]; 4] = [PLAIN, NO_DHT, THUMBNAIL, PROGRESSIVE];
 
-/// A picture of 16 by 8 pixels, written segment by segment; a test changes what it is about.
+/// A picture of 16 by 8 pixels, written segment by segment; each test changes the part that it tests.
 pub(super) struct Parts(pub(super) Vec<(u8, Vec<u8>)>);
 
 impl Parts {
@@ -21,7 +21,7 @@ impl Parts {
         ])
     }
 
-    /// Replaces the body of the first segment with the marker.
+    /// Replaces the body of the first segment with this marker.
     pub(super) fn with(mut self, marker: u8, body: &[u8]) -> Self {
         let part = self.0.iter_mut().find(|part| part.0 == marker).expect("the picture has the segment");
         part.1 = body.to_vec();
@@ -39,7 +39,7 @@ impl Parts {
         self
     }
 
-    /// SOI, the segments, then `tail`: coded data and what ends it.
+    /// SOI, the segments, then `tail`: coded data and its end.
     pub(super) fn bytes(&self, tail: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0xFF, 0xD8];
         for (marker, body) in &self.0 {

@@ -1,4 +1,4 @@
-//! What the door asks of a JPEG image: is it whole, is it plausible, how large is it?
+//! Checks a JPEG image: is it whole, is it plausible, how large is it?
 
 use super::find::Finder;
 use super::problem::Problem;
@@ -15,7 +15,7 @@ pub enum Process {
     Progressive,
 }
 
-/// What the markers of a whole picture say.
+/// The content of the markers of a whole picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Width in pixels, 1 to 65535.
@@ -26,9 +26,9 @@ pub struct Header {
     pub components: u8,
     /// How the coefficients are coded.
     pub process: Process,
-    /// Whether Huffman tables precede the first scan; UVC cameras and AVI files leave the standard ones out.
+    /// Whether Huffman tables precede the first scan; UVC cameras and AVI files omit the standard ones.
     pub has_huffman_tables: bool,
-    /// Offset in bytes of the first SOS marker, where missing tables belong.
+    /// Offset in bytes of the first SOS marker, before which missing tables belong.
     pub first_scan_offset: usize,
     /// Length in bytes from SOI to the end of EOI; the input may hold padding after it.
     pub len_bytes: usize,
@@ -36,12 +36,12 @@ pub struct Header {
 
 /// Walks all markers of the picture at the start of `data`, from SOI to EOI.
 ///
-/// Entropy-coded data is stepped over: what it decodes to is not checked.
+/// It skips entropy-coded data, and does not check whether that data can be decoded.
 ///
 /// # Errors
 ///
-/// [`Error::Jpeg`] with the offset of the first thing that is wrong; [`Problem::Truncated`] at the end of `data`
-/// when everything up to there was right.
+/// [`Error::Jpeg`] with the offset of the first fault; [`Problem::Truncated`] at the end of `data` when everything up
+/// to there was right.
 pub fn scan(data: &[u8]) -> Result<Header, Error> {
     let mut finder = Finder::new();
     finder.advance(data)?;

@@ -1,7 +1,7 @@
 //! The segments whose content decides whether a decoder can read the picture (T.81 B.2.2 to B.2.4).
 //!
-//! Each function takes the whole segment, from its length field on, and says whether it is plausible. Every
-//! other segment is stepped over by its length.
+//! Each function takes the whole segment, from its length field on, and checks whether it is plausible. All other
+//! segments are skipped by their length.
 
 use super::marker::Marker;
 use super::problem::Problem;
@@ -17,7 +17,7 @@ pub(super) struct Segment<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// What a frame header says (T.81 B.2.2).
+/// The content of a frame header (T.81 B.2.2).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FrameHeader {
     pub(super) process: Process,
@@ -54,8 +54,8 @@ impl Segment<'_> {
         Ok(())
     }
 
-    /// Reads a frame header (T.81 B.2.2): precision, size, components with sampling factors and table selectors.
-    /// Components should have names of their own, but decoders go by their order when they do not.
+    /// Parses a frame header (T.81 B.2.2): precision, size, components with sampling factors and table selectors.
+    /// Components should have unique identifiers; if they do not, decoders go by their order.
     pub(super) fn frame_header(&self, process: Process) -> Result<FrameHeader, Error> {
         self.at_least(8)?;
         let bytes = self.bytes;
@@ -111,7 +111,7 @@ impl Segment<'_> {
         Ok(())
     }
 
-    /// Steps through the Huffman tables of a DHT segment (T.81 B.2.4.2) and returns how many there are.
+    /// Walks the Huffman tables of a DHT segment (T.81 B.2.4.2) and returns their number.
     pub(super) fn huffman_tables(&self) -> Result<usize, Error> {
         let (mut at, mut tables) = (2, 0);
         while at < self.bytes.len() {
@@ -131,7 +131,7 @@ impl Segment<'_> {
         Ok(tables)
     }
 
-    /// Steps through the quantization tables of a DQT segment (T.81 B.2.4.1) and returns how many there are.
+    /// Walks the quantization tables of a DQT segment (T.81 B.2.4.1) and returns their number.
     pub(super) fn quantization_tables(&self) -> Result<usize, Error> {
         let (mut at, mut tables) = (2, 0);
         while at < self.bytes.len() {

@@ -1,7 +1,7 @@
-//! Raw pictures: samples as a sensor or capture card gives them, before any coding.
+//! Raw pictures: samples as a sensor or capture card delivers them, before any coding.
 //!
-//! Names and layouts are those of the V4L2 pixel formats (Linux kernel documentation, "Image Formats"); in memory a
-//! picture here is always packed: no padding behind a row, planes one behind the other. Encoding does not belong here.
+//! Names and layouts are those of the V4L2 pixel formats (Linux kernel documentation, "Image Formats"). In memory a
+//! picture is always packed here: no padding after a row, one plane after the other. Encoding does not belong here.
 
 mod pack;
 
@@ -9,7 +9,7 @@ use std::fmt;
 
 pub use pack::pack;
 
-/// How the samples of a raw picture lie in memory.
+/// The memory layout of the samples of a raw picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum PixelFormat {
@@ -17,9 +17,9 @@ pub enum PixelFormat {
     Yuyv,
     /// 4:2:2 in one plane: Cb Y0 Cr Y1.
     Uyvy,
-    /// 4:2:0 in two planes: Y, then Cb and Cr in turns.
+    /// 4:2:0 in two planes: Y, then Cb and Cr interleaved.
     Nv12,
-    /// 4:2:0 in two planes: Y, then Cr and Cb in turns.
+    /// 4:2:0 in two planes: Y, then Cr and Cb interleaved.
     Nv21,
     /// 4:2:0 in three planes: Y, Cb, Cr.
     I420,
@@ -33,12 +33,12 @@ pub enum PixelFormat {
     Grey,
 }
 
-/// Which values the samples of a raw picture take.
+/// The range of the samples of a raw picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Range {
-    /// 0 to 255, as JPEG has it.
+    /// 0 to 255, as in JPEG.
     Full,
-    /// Luma 16 to 235, chroma 16 to 240, as television has it.
+    /// Luma 16 to 235, chroma 16 to 240, as in television.
     Limited,
 }
 
@@ -54,7 +54,7 @@ pub struct Plane {
 }
 
 impl PixelFormat {
-    /// All formats, in the order in which they are listed for people.
+    /// All formats, in the order in which messages list them.
     pub const ALL: [Self; 9] = [
         Self::Yuyv,
         Self::Uyvy,
@@ -87,12 +87,13 @@ impl PixelFormat {
         Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether samples are luma and chroma, whose range may be limited, and not red, green and blue.
+    /// Whether the samples are luma and chroma, whose range may be limited, and not red, green and blue.
     pub fn is_yuv(self) -> bool {
         !matches!(self, Self::Rgb24 | Self::Bgr24)
     }
 
-    /// The planes of a picture of this size, in the order of its bytes; odd sides have their last chroma sample alone.
+    /// The planes of a picture of this size, in the order of its bytes. At an odd side, the last chroma sample covers a
+    /// single column or row.
     pub fn planes(self, width_px: u32, height_px: u32) -> Vec<Plane> {
         let (width, height) = (width_px as usize, height_px as usize);
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
@@ -114,7 +115,7 @@ impl PixelFormat {
         planes
     }
 
-    /// The bytes of a picture of this size.
+    /// The number of bytes of a picture of this size.
     pub fn len_bytes(self, width_px: u32, height_px: u32) -> usize {
         self.planes(width_px, height_px).iter().map(|plane| plane.row_bytes * plane.rows).sum()
     }

@@ -1,6 +1,7 @@
-//! Raw pictures made of drawn ones: for the test camera and for tests of encoders.
+//! Makes raw pictures from drawn ones: for the test camera and for tests of encoders.
 //!
-//! Luma and chroma by ITU-T T.871 (JFIF; the matrix of BT.601), each chroma sample the mean of the pixels that share it.
+//! Luma and chroma by ITU-T T.871 (JFIF; the matrix of BT.601), each chroma sample the mean of the pixels that share
+//! it.
 
 use super::{PixelFormat, Range};
 use crate::codec::Picture;
@@ -69,7 +70,7 @@ impl Samples<'_> {
         }
     }
 
-    /// Cb and Cr of two pixels in a row, of `rows` rows.
+    /// Cb and Cr of two adjacent pixels, averaged over `rows` rows.
     fn chroma(&self, x: u32, y: u32, rows: u32) -> [u8; 2] {
         let (mut sum, mut count) = ([0; 3], 0);
         for y in y..(y + rows).min(self.picture.height_px()) {

@@ -1,14 +1,14 @@
-//! The line between two parts: learned once from the stream, then looked for byte by byte.
+//! The line between two parts: learned once from the stream, then searched byte by byte.
 //!
-//! What a camera declares in its header and what it sends often differ in the dashes in front, so the literal text
-//! of the first boundary line decides what is looked for afterwards.
+//! The boundary that a camera declares in its header and the one that it sends often differ in the leading dashes. So
+//! the parser searches for the literal text of the first boundary line.
 
 use memchr::memmem;
 
-/// No boundary line is longer: RFC 2046 allows 70 characters, and dashes come on top.
+/// The maximum length of a boundary line: RFC 2046 allows 70 characters, and dashes come on top.
 const MAX_LINE_BYTES: usize = 200;
 
-/// What nearly every header block begins with.
+/// The start of nearly every header block.
 pub(super) const HEADER_START: &[u8] = b"content-";
 
 /// The literal text of the boundary line, dashes included.
@@ -23,10 +23,10 @@ pub(super) struct Delimiter {
 /// Whether bytes begin with the delimiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Match {
-    /// Yes; this many bytes, with the line ends in front of it.
+    /// Yes; its length in bytes, including the line ends before it.
     Yes(usize),
     No,
-    /// More bytes are needed to tell.
+    /// It needs more bytes to decide.
     Open,
 }
 
@@ -49,17 +49,17 @@ impl Delimiter {
         self.finder.needle().len()
     }
 
-    /// Where the line feed is that begins the first delimiter at or after `from`.
+    /// The position of the line feed before the first delimiter at or after `from`.
     pub(super) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         self.finder.find(&bytes[from..]).map(|at| from + at)
     }
 
-    /// Where the first delimiter is, with or without a line end before it.
+    /// The position of the first delimiter, with or without a line end before it.
     pub(super) fn find_text(&self, bytes: &[u8]) -> Option<usize> {
         self.text_finder.find(bytes)
     }
 
-    /// Whether the delimiter stands at the very start of `bytes`.
+    /// Whether `bytes` begin with the delimiter.
     pub(super) fn match_text(&self, bytes: &[u8]) -> Match {
         let text = self.text();
         match bytes.get(..text.len()) {
@@ -69,7 +69,7 @@ impl Delimiter {
         }
     }
 
-    /// Whether the delimiter stands at the start of `bytes`, behind no more than two line ends.
+    /// Whether `bytes` begin with the delimiter, after at most two line ends.
     pub(super) fn match_after_line_end(&self, bytes: &[u8]) -> Match {
         let line_ends = bytes.iter().take(4).take_while(|b| matches!(b, b'\r' | b'\n')).count();
         match self.match_text(&bytes[line_ends..]) {
@@ -82,20 +82,20 @@ impl Delimiter {
 /// Finds out what the delimiter is.
 #[derive(Debug, Default)]
 pub(super) struct Search {
-    /// What the header declares, without leading dashes.
+    /// The boundary that the header declares, without leading dashes.
     declared: Option<Box<[u8]>>,
     /// The last line, if it could be a boundary other than the declared one.
     candidate: Option<Box<[u8]>>,
 }
 
-/// What a line before the first part is.
+/// The meaning of a line before the first part.
 #[derive(Debug)]
 pub(super) enum Line {
     /// Anything.
     Preamble,
-    /// The boundary is at its start.
+    /// The line begins with the boundary.
     Boundary(Delimiter),
-    /// The first header of a part, and the line before it was the boundary.
+    /// The first header of a part; the line before it was the boundary.
     Header(Delimiter),
 }
 
@@ -108,8 +108,8 @@ impl Search {
 
     /// Takes the next line, without its end.
     ///
-    /// A boundary that was not declared is believed when it is the first line with two dashes and none was
-    /// declared at all, or when a header follows it.
+    /// An undeclared boundary is believed when it is the first line with two dashes and none was declared at all, or
+    /// when a header follows it.
     pub(super) fn line(&mut self, line: &[u8]) -> Line {
         let dashes = line.iter().take_while(|&&b| b == b'-').count();
         if let Some(declared) = &self.declared
@@ -137,8 +137,8 @@ impl Search {
     }
 }
 
-/// The text at the start of `line`, which begins with `dashes`, if it is the boundary that was `declared`. Dashes that
-/// were declared at its end may be missing.
+/// The text at the start of `line`, which begins with `dashes`, if it is the `declared` boundary. Dashes at the end of
+/// the declared one may be missing.
 fn declared_text<'a>(line: &'a [u8], dashes: usize, declared: &[u8]) -> Option<&'a [u8]> {
     let core = &line[dashes..];
     let without_dashes = &declared[..declared.iter().rposition(|&b| b != b'-').map_or(0, |last| last + 1)];
@@ -146,7 +146,7 @@ fn declared_text<'a>(line: &'a [u8], dashes: usize, declared: &[u8]) -> Option<&
     (dashes > 0 || line.trim_ascii_end().len() == known.len()).then(|| &line[..dashes + known.len()])
 }
 
-/// A line without the header that some cameras write right behind the boundary.
+/// The line without the header that some cameras write right after the boundary.
 fn without_header(line: &[u8]) -> &[u8] {
     let is_header = |window: &[u8]| window.eq_ignore_ascii_case(HEADER_START);
     &line[..line.windows(HEADER_START.len()).position(is_header).unwrap_or(line.len())]

@@ -1,8 +1,8 @@
-//! `multipart/x-mixed-replace` (RFC 2046 §5.1): one response whose parts replace each other, which every browser
-//! and nearly every camera speaks.
+//! `multipart/x-mixed-replace` (RFC 2046 §5.1): one response whose parts replace each other, which every browser and
+//! nearly every camera supports.
 //!
-//! [`Writer`] makes the bytes of a stream, [`Parser`] reads all the variants that cameras send. Both carry parts
-//! of any content type and know nothing of sockets, of HTTP or of what a part means.
+//! [`Writer`] makes the bytes of a stream, [`Parser`] parses all the variants that cameras send. Both carry parts of
+//! any content type and know nothing of sockets, of HTTP or of what a part means.
 //!
 //! ```
 //! use framecast_media::container::multipart::{Event, Parser, Writer};
@@ -38,13 +38,13 @@ pub use writer::{WriteError, Writer};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The headers of a part are longer than any real ones.
+    /// The headers of a part exceed the maximum length.
     #[error("the headers of a part are longer than {limit_bytes} bytes")]
     HeaderTooLong {
         /// The bound, in bytes.
         limit_bytes: usize,
     },
-    /// A part has more headers than any real one.
+    /// A part has too many headers.
     #[error("a part has more than {limit} headers")]
     TooManyHeaders {
         /// The bound.

@@ -1,10 +1,10 @@
-//! Reads a multipart stream in whatever variant a camera sends it.
+//! Parses a multipart stream in whatever variant a camera sends it.
 //!
-//! A part ends as soon as that is certain, because in a live stream what follows it is a frame away. A part of any kind
-//! with a `Content-Length` ends there, without a look at what follows; the length is checked against the boundary
-//! behind it, and a camera that counts wrong is not believed again. Where the parts are known to be pictures, the end of
-//! the picture counts for more than the length. All other parts end at the boundary. How the stream is cut into pushes
-//! never changes what is found in it: each decision looks at the bytes alone.
+//! The parser ends a part as soon as its end is certain, because in a live stream the next bytes are a frame away. A
+//! part with a `Content-Length` ends at that length, before the next bytes arrive. The parser then checks the length
+//! against the next boundary, and ignores the lengths of a camera that counts wrong. If the parts are known to be
+//! pictures, the end of the picture overrides the length. All other parts end at the boundary. The result does not
+//! depend on how the stream is divided into pushes: each decision depends on the bytes only.
 
 mod body;
 mod head;
@@ -18,14 +18,14 @@ use crate::Error;
 use crate::container::DEFAULT_MAX_PICTURE_BYTES;
 use picture::{Tail, Walk};
 
-/// What a stream may ask of memory. More than that is an error; the parser goes on at the next boundary.
+/// The memory bounds of a stream. A part beyond them is an error; the parser goes on at the next boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest body, in bytes; also the most that may come before the first boundary.
+    /// The largest body, in bytes; also the maximum number of bytes before the first boundary.
     pub max_body_bytes: usize,
     /// The largest header block of a part, line ends included, in bytes.
     pub max_header_bytes: usize,
-    /// The most headers in a part.
+    /// The maximum number of headers in a part.
     pub max_headers: usize,
 }
 
@@ -38,12 +38,12 @@ impl Default for Limits {
 /// Where a part ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PartEnd {
-    /// At its `Content-Length` if that is true, otherwise at the boundary: right for every content type.
+    /// At its `Content-Length` if that is correct, otherwise at the boundary: right for every content type.
     #[default]
     AtBoundary,
-    /// Where the JPEG image in it ends, whatever its `Content-Length` says; like other parts if there is none in it.
-    /// Many cameras send the boundary only in front of the next picture; this shows a picture a whole frame earlier.
-    /// Line ends before the picture are skipped; other bytes before it stay in the body.
+    /// At the end of the JPEG image in it, whatever its `Content-Length` says; like other parts if it contains none.
+    /// Many cameras send the boundary only before the next picture; this yields a picture a whole frame earlier. Line
+    /// ends before the picture are skipped; other bytes before it stay in the body.
     AtJpegEoi,
 }
 
@@ -52,15 +52,14 @@ pub enum PartEnd {
 pub enum Event {
     /// A part is complete.
     Part(Part),
-    /// The boundary says that no part follows. Some cameras go on, and so does the parser.
+    /// The closing boundary, after which no part should follow. Some cameras go on, and so does the parser.
     End,
 }
 
-/// Takes the bytes of a stream as they come and yields its parts.
+/// Takes the bytes of a stream in pieces and yields its parts.
 ///
 /// After each [`push`](Self::push) call [`next_event`](Self::next_event) until it yields `None`; the parser then holds
-/// no more than one part that is not complete. A body is copied once, into the parser's buffer, and handed out
-/// from there.
+/// at most one incomplete part. It copies a body once, into its buffer, and hands it out from there.
 #[derive(Debug)]
 pub struct Parser {
     limits: Limits,
@@ -68,39 +67,39 @@ pub struct Parser {
     buf: BytesMut,
     /// Where `buf` begins, in bytes from the start of the stream.
     offset: u64,
-    /// How far `buf` was searched in vain for what the state looks for.
+    /// How far the current state has searched `buf` without a match.
     scanned: usize,
     state: State,
     search: Search,
     delimiter: Option<Delimiter>,
-    /// Of the part that is being read.
+    /// The headers of the current part.
     headers: Headers,
     length_trust: LengthTrust,
-    /// The picture in the body that is being read.
+    /// The walk over the picture in the current body.
     walk: Walk,
     /// Whether a picture without EOI had the length that its part declared.
     lacks_eoi: bool,
     foreign_tails: u64,
-    /// The size of the body before, as a guess at the next.
+    /// The size of the previous body, as an estimate of the next.
     last_body_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Before the first boundary. `false_pictures`: so many starts of pictures there led to none.
+    /// Before the first boundary. `false_pictures`: how many picture starts there led to no picture.
     Preamble { read_bytes: usize, false_pictures: u8 },
     /// A picture before the first boundary.
     EarlyPicture { read_bytes: usize, false_pictures: u8 },
-    /// Right behind a boundary. `has_empty_part`: a part without a body ended there, which may have been the sender's
-    /// way to end a stream whose next headers were out already.
+    /// Right after a boundary. `has_empty_part`: that boundary ended a part without a body. The sender may have ended
+    /// the stream this way, if it had already sent the headers of the next part.
     AfterBoundary { has_empty_part: bool },
-    /// Behind the two dashes that say that no part follows.
+    /// After the two dashes that say that no part follows.
     AfterEnd,
-    /// The boundary's line is the first of the block.
+    /// In a header block. `is_boundary_line`: its first line is the rest of the boundary's line.
     Headers { read_bytes: usize, is_boundary_line: bool },
     /// A body of this length, if the header is right.
     SizedBody { len: usize },
-    /// A body that does not look as if it had this length: the next bytes will tell.
+    /// A body that does not look as if it had this length: the next bytes decide.
     SuspectBody { len: usize },
     /// A body that ends at the boundary.
     OpenBody,
@@ -110,23 +109,23 @@ enum State {
     PictureStart { declared: Option<usize> },
     /// A picture that should be `len` bytes long, and may end before.
     SizedPicture { len: usize },
-    /// As many bytes of a picture as were declared, without an EOI: the next bytes will tell.
+    /// A picture without EOI at its declared length: the next bytes decide.
     SuspectPicture { len: usize },
-    /// A body with a picture in it, perhaps, that ends at the picture's end or at the boundary.
+    /// A body that may contain a picture, and ends at the picture's end or at the boundary.
     OpenPicture { declared: Option<usize> },
-    /// What is behind a picture, up to the next boundary.
+    /// The bytes after a picture, up to the next boundary.
     Tail(Tail),
-    /// No boundary was found.
+    /// The parser found no boundary.
     Failed,
 }
 
-/// What is known of the `Content-Length` headers of this stream.
+/// What the parser knows about the `Content-Length` headers of this stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LengthTrust {
     Unknown,
-    /// A boundary stood where the length said.
+    /// A boundary followed at the declared length.
     Proven,
-    /// Something else stood there.
+    /// Something else followed there.
     Refuted,
 }
 
@@ -180,11 +179,11 @@ impl Parser {
         }
     }
 
-    /// What is in the bytes pushed so far; `None` when more are needed.
+    /// The next event in the bytes pushed so far; `None` when it needs more.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] and [`Error::Multipart`] if the stream goes over the [`Limits`]. A part that does is left
-    /// out: the next call goes on behind it. Only [`Problem::NoBoundary`] is final.
+    /// [`Error::TooLarge`] and [`Error::Multipart`] if the stream exceeds the [`Limits`]. A part that does is skipped:
+    /// the next call goes on after it. Only [`Problem::NoBoundary`] is fatal.
     pub fn next_event(&mut self) -> Result<Option<Event>, Error> {
         loop {
             let step = match self.state {
@@ -221,13 +220,13 @@ impl Parser {
         }
     }
 
-    /// How many pictures so far had bytes behind them that belong to nothing, blanks and zeros apart, and were handed out
-    /// without these. Counted when the bytes come, and only where parts end [at EOI](PartEnd::AtJpegEoi).
+    /// How many pictures so far had stray bytes after them, other than blanks and zeros, which were cut off. The parser
+    /// counts them as the bytes arrive, and only if parts end [at EOI](PartEnd::AtJpegEoi).
     pub fn foreign_tails(&self) -> u64 {
         self.foreign_tails
     }
 
-    /// Ends the stream: the last part, if only its boundary was missing. One that is shorter than its
+    /// Ends the stream and returns the last part, if only its boundary was missing. A part that is shorter than its
     /// `Content-Length` is dropped. Call it when [`next_event`](Self::next_event) yields `None`.
     pub fn finish(mut self) -> Option<Part> {
         let (len, is_complete) = match self.state {
@@ -289,7 +288,7 @@ impl Parser {
         part
     }
 
-    /// Length of the line at the start of the buffer, with its end.
+    /// Length of the line at the start of the buffer, including its end.
     fn find_line(&mut self) -> Option<usize> {
         let found = memchr::memchr(b'\n', &self.buf[self.scanned..]).map(|at| self.scanned + at + 1);
         self.scanned = self.buf.len();
@@ -306,7 +305,7 @@ impl Parser {
         self.delimiter.as_ref().expect("the preamble ends when the delimiter is known")
     }
 
-    /// Goes on behind the next boundary.
+    /// Goes on after the next boundary.
     fn skip_to_boundary(&mut self, expects_boundary: bool) {
         self.headers = Headers::default();
         self.scanned = 0;
@@ -334,12 +333,12 @@ impl Parser {
     }
 }
 
-/// A line without CR LF or LF.
+/// A line without its CR LF or LF.
 fn trim_line(line: &[u8]) -> &[u8] {
     &line[..without_line_end(line)]
 }
 
-/// Length of `bytes` without the one line end at their end.
+/// Length of `bytes` without one line end at the end.
 fn without_line_end(bytes: &[u8]) -> usize {
     let trimmed = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     trimmed.strip_suffix(b"\r").unwrap_or(trimmed).len()

@@ -7,17 +7,17 @@ use bytes::Bytes;
 pub struct Headers(Vec<(Box<str>, Box<str>)>);
 
 impl Headers {
-    /// The value of the first header called `name`, in any case, without blanks around it.
+    /// The value of the first header called `name`, in any case, without surrounding blanks.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Name and value of each header, as they were written.
+    /// Name and value of each header, as written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// How many there are.
+    /// The number of headers.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -28,7 +28,7 @@ impl Headers {
     }
 
     /// The length of the body that the part declares in `Content-Length`; `None` if it declares none, or several that
-    /// differ. Some cameras send a second header with the true length behind one with zero.
+    /// differ. Some cameras send a header with zero and a second one with the true length.
     pub(super) fn declared_len(&self) -> Option<usize> {
         let lengths = self.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
         let mut lengths: Vec<Option<usize>> = lengths.map(|(_, value)| leading_number(value)).collect();
@@ -39,7 +39,7 @@ impl Headers {
         if let [len] = lengths[..] { len } else { None }
     }
 
-    /// Takes one line without its end. A line without a colon is dropped: some cameras put a status line there.
+    /// Adds one line without its end. Drops a line without a colon: some cameras put a status line there.
     pub(super) fn add_line(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         if let Some((name, value)) = text.split_once(':') {
@@ -48,7 +48,7 @@ impl Headers {
     }
 }
 
-/// The number that `text` begins with: some cameras write a unit or a comma behind it.
+/// The number at the start of `text`: some cameras write a unit or a comma after it.
 fn leading_number(text: &str) -> Option<usize> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -64,7 +64,7 @@ pub struct Part {
     pub body: Bytes,
     /// Where the body begins, in bytes from the start of the stream.
     pub offset: u64,
-    /// Whether the part declared its length and all of it came.
+    /// Whether the part declared its length and all of it arrived.
     pub is_complete: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Streams as the servers that are named in the tests send them, and the rules that hold for all.
+//! Streams as the servers named in the tests send them, and rules that hold for all streams.
 
 mod odd;
 mod picture;
@@ -6,7 +6,7 @@ mod picture;
 use super::*;
 use crate::Error;
 
-/// Looks like a JPEG image from the outside and has line ends and dashes inside.
+/// Looks like a JPEG image from the outside and contains line ends and dashes.
 const A: &[u8] = b"\xFF\xD8 first \r\n--\r\n--fram\r\n\r\n \xFF\xD9";
 const B: &[u8] = b"\xFF\xD8 \n--\n second, which is a little longer \xFF\xD9";
 
@@ -38,7 +38,7 @@ fn parse_in_chunks<'a>(mut parser: Parser, chunks: impl Iterator<Item = &'a [u8]
     found
 }
 
-/// Parses a stream in one piece and checks that every other way to cut it gives the same.
+/// Parses a stream in one piece and checks that every other division gives the same result.
 fn parse_with(parser: impl Fn() -> Parser, stream: &[u8]) -> Found {
     let whole = parse_in_chunks(parser(), std::iter::once(stream));
     assert_eq!(parse_in_chunks(parser(), stream.chunks(1)), whole, "byte by byte");

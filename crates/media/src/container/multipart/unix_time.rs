@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Reads seconds since 1970 with an optional fraction, such as `1700000000.123456`; `None` if it is anything else.
+/// Parses seconds since 1970 with an optional fraction, such as `1700000000.123456`; `None` for anything else.
 ///
-/// No float is involved: what [`write_unix_seconds`] wrote comes back to the microsecond. Digits after the ninth of
-/// the fraction are dropped.
+/// No float is involved: a time that [`write_unix_seconds`] wrote is exact to the microsecond. Digits after the ninth
+/// of the fraction are dropped.
 pub fn parse_unix_seconds(text: &str) -> Option<SystemTime> {
     let text = text.trim();
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));

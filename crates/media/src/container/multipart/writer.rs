@@ -1,8 +1,7 @@
 //! Makes the bytes of a multipart stream.
 //!
-//! Each call returns one contiguous buffer that is made for one write, and that can be shared by all who receive
-//! the same stream. The boundary follows the body in the same buffer, so that a reader knows at once that the part
-//! is complete.
+//! Each call returns one contiguous buffer for one write, which all receivers of the same stream can share. The
+//! boundary follows the body in the same buffer, so that a reader knows at once that the part is complete.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -15,19 +14,19 @@ pub enum WriteError {
         "{boundary:?} is no multipart boundary: 1 to 70 of letters, digits, blanks and '()+_,-./:=?, no blank at the end"
     )]
     Boundary {
-        /// What was given.
+        /// The rejected boundary.
         boundary: String,
     },
     /// A header name is a token (RFC 9110 §5.6.2).
     #[error("{name:?} is no header name")]
     HeaderName {
-        /// What was given.
+        /// The rejected name.
         name: String,
     },
     /// A header value stays on its line.
     #[error("the value of the header {name} contains a line end or a NUL")]
     HeaderValue {
-        /// Whose value it is.
+        /// The header's name.
         name: String,
     },
 }
@@ -40,11 +39,11 @@ pub enum WriteError {
 ///
 /// *Ahead of time*, for Chromium, which paints a part only when the headers of the next one arrive (its bug 527446):
 /// [`opening_ahead`](Self::opening_ahead) with the headers of the first part, then [`part_ahead`](Self::part_ahead)
-/// with each body and the headers of the part after it. Those headers are sent before the next body is known, so
-/// they can hold neither its length nor its time.
+/// with each body and the headers of the part after it. The caller sends those headers before it knows the next body,
+/// so they can contain neither its length nor its time.
 ///
-/// Either way [`closing`](Self::closing) ends the stream. The writer has no state: one serves any number of
-/// connections, and one buffer can be sent to all of them.
+/// Either way [`closing`](Self::closing) ends the stream. The writer has no state: one writer serves any number of
+/// connections, and all of them can share a buffer.
 ///
 /// ```
 /// use framecast_media::container::multipart::Writer;
@@ -61,7 +60,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// A writer that separates the parts with `boundary`, given without the two dashes in front.
+    /// A writer that separates the parts with `boundary`, given without the two leading dashes.
     ///
     /// # Errors
     /// [`WriteError::Boundary`] if RFC 2046 does not allow it.
@@ -77,7 +76,7 @@ impl Writer {
         Ok(Self { boundary: boundary.into() })
     }
 
-    /// The value of the response's `Content-Type` header. The boundary is quoted only where it must be.
+    /// The value of the response's `Content-Type` header. The boundary is quoted only if necessary.
     pub fn content_type(&self) -> String {
         let boundary = &self.boundary;
         if boundary.bytes().all(is_token) {
@@ -87,15 +86,15 @@ impl Writer {
         }
     }
 
-    /// What comes before the first [`part`](Self::part).
+    /// The bytes before the first [`part`](Self::part).
     pub fn opening(&self) -> Bytes {
         Bytes::from(format!("--{}\r\n", self.boundary))
     }
 
     /// One part: headers, blank line, body, and the boundary after it.
     ///
-    /// Headers are written as given, a `Content-Length` too, which readers need to know the end early. Copies the
-    /// body once.
+    /// Headers are written as given. A `Content-Length` has to be among them if readers are to know the end early.
+    /// Copies the body once.
     ///
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
@@ -103,7 +102,8 @@ impl Writer {
         self.part_in(BytesMut::new(), headers, body)
     }
 
-    /// As [`part`](Self::part), in the memory of `room`, whose content goes; where that is too small, in new memory.
+    /// Like [`part`](Self::part), in the memory of `room`, whose content is discarded; if it is too small, in new
+    /// memory.
     ///
     /// # Errors
     /// As [`part`](Self::part).
@@ -121,7 +121,7 @@ impl Writer {
         Ok(out.freeze())
     }
 
-    /// What comes before the first [`part_ahead`](Self::part_ahead): the boundary and the headers of the first part.
+    /// The bytes before the first [`part_ahead`](Self::part_ahead): the boundary and the headers of the first part.
     ///
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
@@ -133,7 +133,7 @@ impl Writer {
         Ok(out.freeze())
     }
 
-    /// The body whose headers have been sent already, the boundary, and the headers of the part after it.
+    /// The body whose headers were already sent, the boundary, and the headers of the next part.
     ///
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
@@ -141,8 +141,8 @@ impl Writer {
         self.part_ahead_in(BytesMut::new(), headers_of_next, body)
     }
 
-    /// As [`part_ahead`](Self::part_ahead), in the memory of `room`, whose content goes; where that is too small, in new
-    /// memory.
+    /// Like [`part_ahead`](Self::part_ahead), in the memory of `room`, whose content is discarded; if it is too small,
+    /// in new memory.
     ///
     /// # Errors
     /// As [`part_ahead`](Self::part_ahead).
@@ -160,10 +160,10 @@ impl Writer {
         Ok(out.freeze())
     }
 
-    /// What ends the stream, in either way of sending.
+    /// The bytes that end the stream, in either way of sending.
     ///
-    /// The boundary that announces another part has been sent by then, so that part is ended while it is empty;
-    /// readers that are strict and readers that are not take this as the end.
+    /// The boundary that announces another part was sent before, so this ends that part while it is empty. Strict and
+    /// lenient readers both take this as the end.
     pub fn closing(&self) -> Bytes {
         Bytes::from(format!("\r\n--{}--\r\n", self.boundary))
     }
@@ -185,7 +185,7 @@ impl Writer {
     }
 }
 
-/// `room` without its content, or new room of exactly `len` bytes where there is too little.
+/// `room` without its content, or new room of exactly `len` bytes if it is too small.
 fn emptied(mut room: BytesMut, len: usize) -> BytesMut {
     if room.capacity() < len {
         return BytesMut::with_capacity(len);
@@ -246,7 +246,7 @@ mod tests {
         Writer::new("frame").unwrap()
     }
 
-    /// The buffer was allocated once with the right size if nothing is left over.
+    /// If no capacity is left over, the buffer was allocated once with the right size.
     fn has_exact_capacity(bytes: Bytes) -> bool {
         let len = bytes.len();
         bytes.try_into_mut().unwrap().capacity() == len

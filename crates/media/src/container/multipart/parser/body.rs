@@ -1,4 +1,4 @@
-//! Where the body of a part of any kind ends: at its length, or at the boundary.
+//! The end of a part of any kind: at its length, or at the boundary.
 
 use super::{Event, LengthTrust, Parser, PartEnd, State, Step, line_ends, without_line_end};
 use crate::Error;
@@ -22,8 +22,8 @@ impl Parser {
             State::OpenBody => self.last_body_bytes,
             _ => declared.unwrap_or(self.last_body_bytes),
         };
-        // Room for the body and the next headers, so that nothing is moved while it grows. A header alone, which may
-        // lie, does not get more than a megabyte.
+        // Reserves room for the body and the next headers, so that no reallocation moves it while it grows. A declared
+        // length, which may be wrong, reserves at most a megabyte.
         let room = expected_bytes.min(1 << 20) + 512;
         self.buf.reserve(room.saturating_sub(self.buf.len()));
         Ok(Step::Again)
@@ -46,7 +46,7 @@ impl Parser {
         let body = &self.buf[..len];
         let body = &body[line_ends(body)..];
         if body.starts_with(&[0xFF, 0xD8]) {
-            // Some cameras fill the picture up behind its end.
+            // Some cameras pad the picture after its end.
             let padding = body.iter().rev().take_while(|b| matches!(b, 0 | b' ' | b'\r' | b'\n')).count();
             return body[..body.len() - padding].ends_with(&[0xFF, 0xD9]);
         }
@@ -82,7 +82,7 @@ impl Parser {
         let boundary = self.delimiter().find(&self.buf, from);
         let body_bytes = match boundary {
             Some(line_feed) => without_line_end(&self.buf[..=line_feed]),
-            // At least so many bytes belong to the body, wherever it ends.
+            // At least these bytes belong to the body, wherever it ends.
             None => self.buf.len().saturating_sub(needle_len),
         };
         if body_bytes > self.limits.max_body_bytes {
@@ -97,7 +97,7 @@ impl Parser {
         }
     }
 
-    /// Ends the part after `body_bytes`, where the boundary is that reaches to `boundary_end`.
+    /// Ends the part after `body_bytes`; the boundary after it reaches to `boundary_end`.
     pub(super) fn end_at_boundary(
         &mut self,
         body_bytes: usize,

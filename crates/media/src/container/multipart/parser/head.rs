@@ -1,4 +1,4 @@
-//! What is in front of a body: the preamble of the stream, the boundary's line and the headers of the part.
+//! What comes before a body: the preamble of the stream, the boundary's line and the headers of the part.
 
 use bytes::Bytes;
 
@@ -8,10 +8,10 @@ use crate::codec::jpeg::PICTURE_START;
 use crate::container::multipart::delimiter::{HEADER_START, Line, Match};
 use crate::container::multipart::{Headers, Part, Problem};
 
-/// A header before the first boundary that is longer is not kept.
+/// A longer header before the first boundary is dropped.
 const MAX_EARLY_HEADER_BYTES: usize = 1024;
 
-/// So many starts of pictures before the first boundary may lead to none, each of which is walked to its end.
+/// How many picture starts before the first boundary may lead to no picture; each costs a walk to its end.
 const MAX_FALSE_PICTURES: u8 = 8;
 
 impl Parser {
@@ -62,7 +62,7 @@ impl Parser {
         Ok(Step::Again)
     }
 
-    /// Some cameras send the first part without a boundary in front.
+    /// Some cameras send the first part without a boundary before it.
     pub(super) fn early_picture(&mut self, read_bytes: usize, false_pictures: u8) -> Step {
         let within = self.buf.len().min(self.limits.max_body_bytes);
         match self.walk.finder.advance(&self.buf[..within]) {
@@ -72,7 +72,7 @@ impl Parser {
                 Step::Event(Event::Part(self.take_part(len, is_complete)))
             }
             Ok(None) if self.buf.len() <= self.limits.max_body_bytes => Step::NeedBytes,
-            // What was taken for a picture is looked through for the boundary.
+            // Searches the supposed picture for the boundary.
             _ => {
                 self.consume(2);
                 let (read_bytes, false_pictures) = (read_bytes + 2, false_pictures + 1);
@@ -101,7 +101,7 @@ impl Parser {
         Step::Again
     }
 
-    /// Some cameras put the two dashes behind every boundary: then headers, or a picture, are on the next line.
+    /// Some cameras put the two dashes after every boundary; headers, or a picture, then follow on the next line.
     pub(super) fn after_end(&mut self) -> Step {
         let line_len = match self.find_line() {
             Some(line_len) => line_len,
@@ -119,7 +119,7 @@ impl Parser {
         };
         match begins_part {
             None => {
-                // The line's end is looked for again.
+                // The next state searches the line's end again.
                 self.scanned = 0;
                 return Step::NeedBytes;
             }
@@ -134,7 +134,7 @@ impl Parser {
 
     pub(super) fn header_line(&mut self, read_bytes: usize, is_boundary_line: bool) -> Result<Step, Error> {
         if !is_boundary_line && self.buf.starts_with(&[0xFF]) {
-            // A picture without a blank line before it, or nonsense that is no header either.
+            // A picture without a blank line before it, or bytes that are no header either.
             return if self.buf.len() < 2 { Ok(Step::NeedBytes) } else { self.begin_body() };
         }
         if self.begins_picture(read_bytes) {
@@ -151,7 +151,7 @@ impl Parser {
         };
         let line = trim_line(&self.buf[..line_len]);
         if is_boundary_line {
-            // Some cameras write the first header behind the boundary.
+            // Some cameras write the first header right after the boundary.
             self.headers.add_line(line);
             self.consume(line_len);
         } else if line.is_empty() {
@@ -188,7 +188,8 @@ impl Parser {
     }
 }
 
-/// Whether `bytes` begin with `start`, which is in lower case, in any case; `None` while they are too short to tell.
+/// Whether `bytes` begin with `start`, ignoring case; `start` is in lower case. `None` while they are too short to
+/// tell.
 fn starts_with(bytes: &[u8], start: &[u8]) -> Option<bool> {
     let len = bytes.len().min(start.len());
     let is_equal = bytes[..len].eq_ignore_ascii_case(&start[..len]);

@@ -1,8 +1,8 @@
-//! Where a part ends that should be a picture.
+//! The end of a part that should be a picture.
 //!
-//! The picture's own end counts for more than the length that its part declares. A picture that begins where it should
-//! is only searched for the two bytes of EOI up to its length, which costs next to nothing; it is walked marker by
-//! marker where these come too early or not at all, and where there is no length or something before the picture.
+//! The picture's own end overrides the length that its part declares. If a picture begins where it should, the parser
+//! only searches for the two bytes of EOI up to its length, which costs next to nothing. It walks the picture marker by
+//! marker if these come too early or not at all, if there is no length, or if bytes precede the picture.
 
 use memchr::memmem;
 
@@ -11,26 +11,26 @@ use crate::Error;
 use crate::codec::jpeg::{Finder, PICTURE_END, PICTURE_START};
 use crate::container::multipart::delimiter::Match;
 
-/// The marker that a body should begin with. Behind other bytes, where the two may mean nothing, a marker must follow.
+/// The marker that should begin a body. After other bytes, these two may mean nothing, so a marker must follow.
 const SOI: &[u8] = &[0xFF, 0xD8];
 
-/// What is behind a picture.
+/// What follows a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// The next boundary, and blanks or zeros before it; other bytes have yet to be counted.
+    /// The next boundary, after blanks or zeros at most; other bytes are still to be counted.
     Clean,
-    /// The same behind a picture that ended without EOI at the length that its part declared.
+    /// The same after a picture that ended without EOI at its declared length.
     Unended,
-    /// Bytes that were counted already or need not be.
+    /// Bytes that are counted already or need not be.
     Skipped,
 }
 
 /// The walk over the picture in a body.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    /// Where in the buffer the picture begins; `None` while its start is looked for.
+    /// The offset of the picture in the buffer; `None` while the parser searches for its start.
     start: Option<usize>,
-    /// How far the start was looked for in vain.
+    /// How far the search for the start got without a match.
     searched: usize,
     /// Walks the picture from its start on.
     pub(super) finder: Finder,
@@ -42,14 +42,14 @@ impl Walk {
         *self = Self { start: Some(start), searched: start, finder: Finder::new() };
     }
 
-    /// Goes on in `body`, which holds what it held before and perhaps more, or perhaps less if it ends there. Returns
-    /// where the first whole picture ends, if it does.
+    /// Continues in `body`, which has the same content as before, perhaps longer, or shorter if the part ends there.
+    /// Returns where the first whole picture ends, if it does.
     fn advance(&mut self, body: &[u8]) -> Option<usize> {
         loop {
             let Some(start) = self.start else {
                 let unsearched = body.get(self.searched..).unwrap_or_default();
                 let Some(at) = memmem::find(unsearched, PICTURE_START) else {
-                    // The start may have come in part.
+                    // The last bytes may be the beginning of a start.
                     self.searched = self.searched.max(body.len().saturating_sub(PICTURE_START.len() - 1));
                     return None;
                 };
@@ -71,7 +71,7 @@ impl Walk {
 }
 
 impl Parser {
-    /// Skips the blank lines that some cameras send too many, and looks how the body begins.
+    /// Skips extra blank lines, which some cameras send, and checks how the body begins.
     pub(super) fn picture_start(&mut self, declared: Option<usize>) -> Step {
         let blanks = line_ends(&self.buf);
         self.consume(blanks);
@@ -102,7 +102,7 @@ impl Parser {
             }
             match self.walk.finder.advance(&self.buf[..end]) {
                 Ok(Some(end)) => return self.end_at_eoi(end, false),
-                // Inside a segment: a thumbnail ends there.
+                // Inside a segment: this is the end of a thumbnail.
                 Ok(None) => self.scanned = end,
                 Err(_) => {
                     self.begin_open_picture(Some(len));
@@ -110,7 +110,7 @@ impl Parser {
                 }
             }
         }
-        // EOI may have come in part.
+        // The last byte may be the first of EOI.
         self.scanned = self.scanned.max(within.saturating_sub(1));
         if self.buf.len() < len {
             return Step::NeedBytes;
@@ -151,7 +151,7 @@ impl Parser {
         let body_bytes = match (picture_end, boundary) {
             (Some(end), _) => end,
             (None, Some(line_feed)) => without_line_end(&self.buf[..=line_feed]),
-            // At least so many bytes belong to the body, wherever it ends.
+            // At least these bytes belong to the body, wherever it ends.
             (None, None) => self.buf.len().saturating_sub(needle_len),
         };
         if body_bytes > self.limits.max_body_bytes {
@@ -171,7 +171,7 @@ impl Parser {
     }
 
     fn end_at_eoi(&mut self, end: usize, is_complete: bool) -> Step {
-        // What is before the picture is in the body, where it is seen; once is enough.
+        // Bytes before the picture are in the body, and are counted there; counting once is enough.
         let tail = if self.walk.start == Some(0) { Tail::Clean } else { Tail::Skipped };
         self.state = State::Tail(tail);
         Step::Event(Event::Part(self.take_part(end, is_complete)))
@@ -182,7 +182,7 @@ impl Parser {
         Step::Event(Event::Part(self.take_part(len, true)))
     }
 
-    /// Looks for the next boundary, which need not stand at the start of a line.
+    /// Searches for the next boundary, which need not stand at the start of a line.
     pub(super) fn tail(&mut self, tail: Tail) -> Step {
         let text_len = self.delimiter().text().len();
         let found = self.delimiter().find_text(&self.buf);

@@ -1,4 +1,5 @@
-//! Streams that broke other clients, by what is odd about them: the pictures in them come out however the bytes arrive.
+//! Streams that broke other clients, grouped by what is odd about them: the parser finds their pictures however the
+//! bytes arrive.
 
 use super::picture::{PICTURE, THUMBNAIL, at_jpeg_eoi};
 use super::*;
@@ -8,12 +9,13 @@ use crate::codec::jpeg::{admit, admit_complete};
 /// What follows a picture in none of the streams.
 const DHAV: &[u8] = b"dhav\x59\x19\x01\x00";
 
-/// A kind of camera: what it declares and how it writes the part number `n`, whose picture is given.
+/// A kind of camera: what it declares, and how it writes part number `n` with the given picture.
 struct Kind {
     name: &'static str,
     declared: Option<&'static str>,
     part: fn(usize, &[u8]) -> Vec<u8>,
-    /// How many parts of four are left out; how many are repaired, by what is in the body and by what is behind it.
+    /// How many of four parts are lost; how many are repaired because of bytes in the body, and because of bytes after
+    /// it.
     lost: usize,
     repaired: usize,
     tails: usize,
@@ -51,7 +53,7 @@ fn frame(lengths: &[usize], body: &[u8]) -> Vec<u8> {
     sized("--frame\r\n", lengths, body, "\r\n")
 }
 
-/// A part with this line in place of `Content-Length`.
+/// A part with this line instead of `Content-Length`.
 fn with_header(header: &str, picture: &[u8]) -> Vec<u8> {
     let header = header.replace("{N}", &picture.len().to_string());
     [format!("--frame\r\n{header}\r\n\r\n").as_bytes(), picture, b"\r\n"].concat()
@@ -61,10 +63,10 @@ fn junk() -> Vec<u8> {
     (0..40).collect()
 }
 
-/// What looks like starts of pictures.
+/// Bytes that look like picture starts.
 const FALSE_STARTS: &[u8] = b"noise\xFF\xD8\xFF\xE1\x00\x02\xFF\xD8\xFF\x41..";
 
-/// What looks like the start of a picture, with a segment that reaches over the true one.
+/// Bytes that look like a picture start, with a segment that spans the true one.
 const LONG_START: &[u8] = b"noise\xFF\xD8\xFF\xFE\x40\x00";
 
 const ODD_FRONTS: &[Kind] = &[
@@ -214,7 +216,7 @@ const ODD_LENGTHS: &[Kind] = &[
     Kind::new("hexadecimal", "frame", |_, p| with_header("Content-Length: 0x1000", p)),
 ];
 
-/// Gives a stream to a parser in pieces of `piece_bytes` and takes the pictures out of the parts, as drivers do.
+/// Gives a stream to a parser in pieces of `piece_bytes` and extracts the pictures from the parts, as drivers do.
 fn pictures(kind: &Kind, stream: &[u8], piece_bytes: usize) -> (Vec<Bytes>, usize, u64) {
     let mut parser = Parser::new(kind.declared).with_part_end(PartEnd::AtJpegEoi);
     let (mut parts, mut found) = (Vec::new(), Vec::new());
@@ -242,7 +244,7 @@ fn pictures(kind: &Kind, stream: &[u8], piece_bytes: usize) -> (Vec<Bytes>, usiz
 fn assert_read(kind: &Kind) {
     let sent = [PICTURE, THUMBNAIL, PICTURE, THUMBNAIL];
     let mut stream: Vec<u8> = sent.iter().enumerate().flat_map(|(n, p)| (kind.part)(n, p)).collect();
-    // The next part has begun.
+    // The start of the next part.
     stream.extend_from_slice(b"--frame\r\n");
     for piece_bytes in [stream.len(), 1, 2, 3, 7, 61, 1000, 1460] {
         let (found, repaired, tails) = pictures(kind, &stream, piece_bytes);
@@ -271,7 +273,7 @@ fn pictures_with_odd_lengths_are_read() {
 #[test]
 fn a_picture_is_complete_at_its_end_whatever_its_length_says() {
     let kinds = ODD_LENGTHS.iter().chain(ODD_FRONTS).chain(ODD_BODIES);
-    // Those end elsewhere.
+    // These end in another way.
     let others = ["no EOI", "without EOI", "long false start"];
     for kind in kinds.filter(|kind| kind.lost == 0 && !others.iter().any(|other| kind.name.contains(other))) {
         let mut parser = Parser::new(kind.declared).with_part_end(PartEnd::AtJpegEoi);

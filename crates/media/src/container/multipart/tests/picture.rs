@@ -1,8 +1,8 @@
-//! Parts that are known to be pictures end where these end.
+//! Parts that are known to be pictures end where the pictures end.
 
 use super::*;
 
-/// The old Flask app, ESP32-CAM and others: the boundary stands in front of the next picture.
+/// The old Flask app, ESP32-CAM and others: they send the boundary before the next picture.
 fn late_boundaries(pictures: &[&[u8]]) -> Vec<u8> {
     stream("", "--frame\r\nContent-Type: image/jpeg\r\n\r\n{P}\r\n", pictures, "")
 }
@@ -39,7 +39,7 @@ fn a_blank_line_too_many_before_a_picture_costs_neither_the_picture_nor_a_frame_
     let open =
         stream("", "--frame\r\nContent-Type: image/jpeg\r\n\r\n\r\n{P}\r\n", &[PICTURE, b"", THUMBNAIL], "");
     assert_eq!(bodies(&parse_with(at_jpeg_eoi, &open)), [PICTURE, b"", THUMBNAIL]);
-    // The length is that of the picture alone.
+    // The length excludes the line end before the picture.
     let sized = stream("", "--frame\r\nContent-Length: {N}\r\n\r\n\r\n{P}\r\n", &[PICTURE, THUMBNAIL], "");
     assert_eq!(bodies(&parse_with(at_jpeg_eoi, &sized)), [PICTURE, THUMBNAIL]);
     let mut parser = at_jpeg_eoi();
@@ -58,7 +58,7 @@ fn a_picture_over_the_bound_is_left_out_wherever_it_would_have_ended() {
     assert_eq!(bodies(&found), [A, A]);
 }
 
-/// Does not end within minutes if each byte that arrives has the body searched from its start.
+/// This would take minutes if each arriving byte caused a search of the body from its start.
 #[test]
 fn a_body_that_comes_byte_by_byte_is_searched_once() {
     let body = vec![b'-'; 2 << 20];

@@ -1,11 +1,11 @@
-//! A word to the CPU about what is needed next.
+//! Prefetches what the CPU needs next.
 
-/// Bytes that come into the cache together, on most CPUs.
+/// The size of a cache line on most CPUs.
 const LINE_BYTES: usize = 64;
 
-/// Has the CPU fetch `value` into its cache while it does other things. For what is looked at some microseconds later and
-/// was pushed out since; of no use for what is looked at next. Costs about a nanosecond for 64 bytes; does nothing where
-/// the CPU has no word for it.
+/// Prefetches `value` into the CPU's cache. Useful for data that is read some microseconds later and has left the cache
+/// meanwhile; useless for data that is read immediately. Costs about a nanosecond for 64 bytes; does nothing on CPUs
+/// without a prefetch instruction.
 #[inline]
 pub fn prefetch<T>(value: &T) {
     let start = std::ptr::from_ref(value).cast::<u8>();
@@ -19,7 +19,7 @@ pub fn prefetch<T>(value: &T) {
 #[inline]
 fn prefetch_line(line: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: nothing is read as far as the program can tell, and no address is refused.
+    // SAFETY: a prefetch reads nothing that the program can observe, and accepts any address.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
 }
 

@@ -1,12 +1,11 @@
-//! What the kernel knows of a connected socket, made safe: how much of what was written is still on its way, and how
-//! fast it goes. Beside it, for the outputs, what the CPU is to fetch into its cache ([`prefetch`]), and for the program,
-//! that the allocator gives memory back ([`return_large_blocks`], [`return_free_memory`]), and whether it ignores a signal
-//! ([`is_ignored`]).
+//! Safe access to what the kernel knows of a connected socket: how many written bytes are still on their way, and how
+//! fast it sends. Also a cache prefetch for the outputs ([`prefetch`]), and for the program the allocator's return of
+//! memory ([`return_large_blocks`], [`return_free_memory`]) and whether the process ignores a signal ([`is_ignored`]).
 //!
-//! Each question about a socket is one system call and is answered with `None` where the kernel, or the kind of socket,
-//! has no answer; on systems other than Linux always. Kernels grow: what an older one does not tell is absent, not zero.
+//! Each query of a socket is one system call. It returns `None` if the kernel, or this kind of socket, has no answer;
+//! on systems other than Linux always. A value that an older kernel does not provide is absent, not zero.
 //!
-//! What does not belong here: options that have safe calls elsewhere, waiting, and what follows from the answers.
+//! What does not belong here: options that have safe calls elsewhere, waiting, and conclusions from the answers.
 #![allow(unsafe_code)]
 
 mod cache;
@@ -23,8 +22,8 @@ pub use heap::{return_free_memory, return_large_blocks};
 pub use signal::is_ignored;
 pub use tcp_info::TcpInfo;
 
-/// Bytes that were written to `socket` and have not been acknowledged by the other end, sent or not (`SIOCOUTQ`). Of a
-/// UNIX socket: what the other end has not read, with the kernel's overhead.
+/// Bytes that were written to `socket` and that the other end has not acknowledged, sent or not (`SIOCOUTQ`). For a
+/// UNIX socket: bytes that the other end has not read, with the kernel's overhead.
 pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
     return linux::ask(socket, libc::TIOCOUTQ);
@@ -32,7 +31,7 @@ pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     return nothing(socket);
 }
 
-/// Bytes that were written to `socket` and have not left this machine yet (`SIOCOUTQNSD`). TCP alone.
+/// Bytes that were written to `socket` and have not left this machine yet (`SIOCOUTQNSD`). TCP only.
 pub fn unsent_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
     return linux::ask(socket, linux::SIOCOUTQNSD);

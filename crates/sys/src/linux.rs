@@ -5,19 +5,19 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// `include/uapi/linux/sockios.h`; the same number on all architectures.
 pub(crate) const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 
-/// What an `ioctl` that answers with one `int` says.
+/// The result of an `ioctl` that returns one `int`.
 pub(crate) fn ask(socket: BorrowedFd<'_>, request: libc::Ioctl) -> Option<u64> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: both requests that come here write one int, for which there is room, and keep no pointer.
+    // SAFETY: both requests used here write one int, for which there is room, and keep no pointer.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut bytes) };
     (done == 0).then(|| u64::try_from(bytes).ok()).flatten()
 }
 
-/// Fills `room` with the start of the kernel's `tcp_info`, and says how much of it the kernel gave.
+/// Fills `room` with the start of the kernel's `tcp_info`, and returns how many bytes the kernel wrote.
 pub(crate) fn tcp_info(socket: BorrowedFd<'_>, room: &mut [u8]) -> Option<usize> {
     let mut len = libc::socklen_t::try_from(room.len()).ok()?;
     let start = room.as_mut_ptr().cast();
-    // SAFETY: the kernel writes at most `len` bytes, which is the room there is, and corrects `len`.
+    // SAFETY: the kernel writes at most `len` bytes, the length of `room`, and updates `len`.
     let done = unsafe {
         libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, start, &raw mut len)
     };

@@ -1,14 +1,14 @@
-//! What a process does about a signal.
+//! How the process handles a signal.
 
 use std::mem::MaybeUninit;
 
-/// Whether this process ignores the signal of this number, as it does SIGHUP where `nohup` started it. A number that is no
-/// signal's is not ignored.
+/// Whether this process ignores the signal of this number, as it does SIGHUP if `nohup` started it. False for a number
+/// that is not a signal's.
 pub fn is_ignored(signal: i32) -> bool {
     let mut current = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: nothing is set, and what is set now is written where there is room for it; no pointer is kept.
+    // SAFETY: the call sets nothing, writes the current action to a place with room for it, and keeps no pointer.
     let done = unsafe { libc::sigaction(signal, std::ptr::null(), current.as_mut_ptr()) };
-    // SAFETY: zeros are an action, the default one, and so is what the system wrote.
+    // SAFETY: zeros are a valid action, the default one, and so is what the system wrote.
     done == 0 && unsafe { current.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 

@@ -3,35 +3,35 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// What the kernel knows of a TCP connection, seen from the sender. A field that the kernel is too old for is `None`.
+/// What the kernel knows of a TCP connection, as the sender. A field that the kernel is too old for is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TcpInfo {
-    /// The smoothed time to the other end and back.
+    /// The smoothed round-trip time.
     pub rtt: Option<Duration>,
-    /// The least of these times lately: without what queues on the way.
+    /// The minimum of the recent round-trip times, which excludes queueing delays.
     pub min_rtt: Option<Duration>,
     /// The largest segment that is sent, in bytes.
     pub mss: Option<u32>,
-    /// How many segments may be on their way at once.
+    /// The congestion window: how many segments may be in flight.
     pub cwnd: Option<u32>,
-    /// How many segments are on their way.
+    /// How many segments are in flight.
     pub unacked: Option<u32>,
     /// Bytes that the other end has acknowledged since the connection began.
     pub bytes_acked: Option<u64>,
     /// Bytes that were written and not sent yet.
     pub notsent_bytes: Option<u32>,
-    /// The newest measurement of how fast data arrives, in bytes a second.
+    /// The latest measurement of the delivery rate, in bytes a second.
     pub delivery_rate: Option<u64>,
-    /// The room that the other end offered with its last acknowledgement, in bytes (Linux 5.4 and later).
+    /// The receive window that the other end last advertised, in bytes (Linux 5.4 and later).
     pub snd_wnd: Option<u32>,
 }
 
 impl TcpInfo {
-    /// Asks for the connection of `socket`; `None` if that is no TCP connection, or this is not Linux.
+    /// Queries the connection of `socket`; `None` if it is not a TCP connection, or this is not Linux.
     pub fn of(socket: BorrowedFd<'_>) -> Option<Self> {
         #[cfg(target_os = "linux")]
         {
-            // More than any kernel gives so far; what a later one appends is cut off.
+            // More than any kernel returns so far; fields that a later one appends are cut off.
             let mut bytes = [0; 512];
             let len = crate::linux::tcp_info(socket, &mut bytes)?;
             Some(Self::parse(&bytes[..len]))
@@ -40,7 +40,7 @@ impl TcpInfo {
         return crate::nothing(socket);
     }
 
-    /// Takes `struct tcp_info` apart (`include/uapi/linux/tcp.h`), which has grown at its end alone.
+    /// Parses `struct tcp_info` (`include/uapi/linux/tcp.h`), which only ever grows at its end.
     #[cfg(any(target_os = "linux", test))]
     fn parse(bytes: &[u8]) -> Self {
         let small = |at: usize| {

@@ -1,4 +1,4 @@
-//! Answers about real sockets.
+//! Tests with real sockets.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! The blocking client, for tests of whole programs, which have no runtime of their own: requests as text, answers with
-//! all their bytes. Whatever goes wrong is a panic, for tests are its only callers.
+//! The blocking client, for tests of whole programs, which have no runtime of their own. It sends requests as text and
+//! reads answers with all their bytes. It panics on any error, since only tests use it.
 #![expect(clippy::unwrap_used, reason = "a test is told by a panic")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use framecast_media::container::multipart::{Event, Parser, Part};
 
-/// Longer than anything that is waited for; only a failing test reaches it.
+/// Longer than any wait in a passing test; only a failing test reaches it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The head of an answer and, unless it is a stream, its body.
@@ -20,7 +20,7 @@ pub struct Answer {
     pub status: u16,
     /// Names and values, in their order.
     pub headers: Vec<(String, String)>,
-    /// The body; empty where none was read.
+    /// The body; empty if it was not read.
     pub body: Vec<u8>,
 }
 
@@ -36,7 +36,7 @@ impl Answer {
     }
 }
 
-/// A request line's rest and headers: `GET /x` with `Host: h` and so on, as HTTP/1.1.
+/// Sends the rest of a request line, as `GET /x`, with headers, as HTTP/1.1, and returns the answer.
 pub fn ask(address: SocketAddr, request: &str, headers: &[(&str, &str)]) -> Answer {
     let mut reader = send(address, &head_of(address, request, headers, "1.1"));
     if request.starts_with("HEAD ") { read_head(&mut reader) } else { read_answer(&mut reader) }
@@ -47,7 +47,7 @@ pub fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, &format!("GET {path}"), &[])
 }
 
-/// The text of a request; a `Host` among the headers takes the place of the address.
+/// The text of a request; a `Host` among the headers replaces the address.
 pub fn head_of(address: SocketAddr, request: &str, headers: &[(&str, &str)], version: &str) -> String {
     let mut head = format!("{request} HTTP/{version}\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -59,7 +59,7 @@ pub fn head_of(address: SocketAddr, request: &str, headers: &[(&str, &str)], ver
     head + "Connection: close\r\n\r\n"
 }
 
-/// Sends bytes and returns what answers.
+/// Sends a request and returns a reader of the answer.
 pub fn send(address: SocketAddr, request: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -89,7 +89,7 @@ pub fn read_head(reader: &mut impl BufRead) -> Answer {
     Answer { version, status, headers: lines[1..].iter().map(header).collect(), body: Vec::new() }
 }
 
-/// Reads an answer with its body, as far as it has one.
+/// Reads an answer with its body, if it has one.
 pub fn read_answer(reader: &mut impl BufRead) -> Answer {
     let mut answer = read_head(reader);
     if !matches!(answer.status, 204 | 304) {
@@ -124,7 +124,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Asks for `path`, whose answer must be 200.
+    /// Requests `path`, whose answer must be 200.
     pub fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
         let mut reader = send(address, &head_of(address, &format!("GET {path}"), headers, "1.1"));
         let head = read_head(&mut reader);
@@ -132,7 +132,7 @@ impl Stream {
         Self { head, reader, parser: Parser::new(Some("frame")) }
     }
 
-    /// The first `len` bytes of the body, before anything was parsed.
+    /// The first `len` bytes of the body, unparsed.
     pub fn raw(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.reader.read_exact(&mut bytes).unwrap();
@@ -140,7 +140,7 @@ impl Stream {
     }
 }
 
-/// Its parts, to the stream's proper end; a connection that breaks off is a panic.
+/// Its parts, up to the stream's proper end; panics if the connection breaks.
 impl Iterator for Stream {
     type Item = Part;
 
@@ -153,7 +153,7 @@ impl Iterator for Stream {
             }
             let bytes = match self.reader.fill_buf() {
                 Ok(bytes) => bytes,
-                // A child of the test has ended.
+                // A child process of the test has ended.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => panic!("{error}"),
             };

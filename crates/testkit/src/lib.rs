@@ -1,8 +1,8 @@
-//! For tests alone: pictures that carry a number, frames of them, clients over real sockets, and a PostgreSQL.
+//! Helpers for tests only: pictures that carry a number, frames of them, clients over real sockets, and a PostgreSQL.
 //!
-//! A number goes in with [`jpeg`] or [`frame`] at the camera's end and is read back with [`number_of`] at the
-//! viewer's, so a test can say which picture came, not only that one came. Fake cameras do not belong here: they need
-//! the drivers' traits, and nothing of Framecast but `media` is known to this crate.
+//! A test puts a number in at the camera's end with [`jpeg`] or [`frame`], and reads it at the viewer's end with
+//! [`number_of`]. So it can check which picture came, not only that one came. Fake cameras do not belong here: they
+//! need the drivers' traits, and this crate depends on no crate of Framecast but `media`.
 
 pub mod client;
 mod picture;
@@ -18,10 +18,10 @@ pub use postgres::Postgres;
 pub use request::{Answer, ask, get};
 pub use viewer::{Seen, Viewer};
 
-/// How long a test waits for what must come: far longer than it takes, so that only a hang fails.
+/// How long a test waits: far longer than anything takes, so that only a hang fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits for `future`, which is to end because `what` happens.
+/// Waits for `future`, which should end because `what` happens.
 ///
 /// # Panics
 /// When that takes a minute.
@@ -32,7 +32,7 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until `holds`, looking every few milliseconds: for what announces itself to nobody.
+/// Polls every few milliseconds until `holds` is true: for conditions without a notification.
 ///
 /// # Panics
 /// When that takes a minute.

@@ -1,4 +1,4 @@
-//! Real pictures with a number in a comment segment, where encoding again does not cost anything.
+//! Real pictures with a number in a comment segment, so that a new number needs no new encoding.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,13 +8,13 @@ use bytes::Bytes;
 use framecast_media::codec::{Picture, jpeg as coder};
 use framecast_media::{Codec, Format, Frame, Timestamp};
 
-/// Stands before the number in the comment.
+/// The text before the number in the comment.
 const TAG: &[u8] = b"picture number ";
 
 /// Digits of the largest number.
 const DIGITS: usize = 20;
 
-/// What a comment segment can hold beside its length.
+/// The maximum size of a comment segment without its length field.
 const MAX_COMMENT_BYTES: usize = 65_533;
 
 static ENCODED: Mutex<BTreeMap<(u32, u32), Bytes>> = Mutex::new(BTreeMap::new());
@@ -35,14 +35,14 @@ pub fn jpeg_of(len_bytes: usize, number: u64) -> Bytes {
     numbered(&picture, len_bytes - bare, number)
 }
 
-/// The number in a picture of [`jpeg`], if it is one.
+/// The number in a picture of [`jpeg`]; `None` for other pictures.
 pub fn number_of(jpeg: &[u8]) -> Option<u64> {
     let digits = jpeg.get(6..6 + TAG.len() + DIGITS)?.strip_prefix(TAG)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// A frame whose picture carries `number`, at `number` thirtieths of a second of media time and of the wall clock
-/// of 1970.
+/// A frame whose picture carries `number`, at `number` thirtieths of a second of media time and of the wall clock of
+/// 1970.
 pub fn frame(number: u64) -> Frame {
     let data = jpeg(16, 16, number);
     let elapsed = Duration::from_secs(number) / 30;
@@ -56,8 +56,8 @@ pub fn frame(number: u64) -> Frame {
     }
 }
 
-/// As [`frame`], of `len_bytes`, and a keyframe only where `number` is a multiple of `interval`: as of a coding
-/// whose pictures need those before them.
+/// Like [`frame`], of `len_bytes`, and a keyframe only if `number` is a multiple of `interval`: like a coding whose
+/// pictures depend on earlier ones.
 pub fn keyframe(number: u64, interval: u64, len_bytes: usize) -> Frame {
     Frame { data: jpeg_of(len_bytes, number), is_keyframe: number.is_multiple_of(interval), ..frame(number) }
 }
@@ -74,14 +74,14 @@ fn plain(width_px: u32, height_px: u32) -> Bytes {
     picture.clone()
 }
 
-/// `picture` with its number behind the start marker, and `padding_bytes` more in further comments.
+/// `picture` with its number after the start marker, and `padding_bytes` more in further comments.
 fn numbered(picture: &[u8], padding_bytes: usize, number: u64) -> Bytes {
     let mut data = Vec::with_capacity(picture.len() + padding_bytes + 64);
     data.extend_from_slice(&picture[..2]);
     let mut text = TAG.to_vec();
     text.extend_from_slice(format!("{number:0DIGITS$}").as_bytes());
     let mut left = padding_bytes;
-    // A comment of its own costs four bytes; less padding than that goes into the number's comment.
+    // A separate comment costs four bytes; smaller padding goes into the number's comment.
     let own = left % (MAX_COMMENT_BYTES + 4);
     text.resize(text.len() + if own < 4 { own } else { 0 }, b' ');
     left -= if own < 4 { own } else { 0 };

@@ -1,4 +1,4 @@
-//! A real PostgreSQL of a test's own, on a UNIX socket in a folder that ends with it.
+//! A real PostgreSQL for one test, on a UNIX socket in a folder that is removed with it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long it may take to start or to end.
+/// How long it may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The account that it runs under where the test is root, which it refuses to be. Debian's package makes it.
+/// The account for the server if the test runs as root, as which PostgreSQL refuses to run. Debian's package creates
+/// the account.
 const ACCOUNT: &str = "postgres";
 
 /// A PostgreSQL server that runs, or was stopped and may run again.
@@ -25,10 +26,10 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Makes a database and starts a server for it.
+    /// Creates a database and starts a server for it.
     ///
     /// # Panics
-    /// Where Debian's package `postgresql`, or what it needs, is missing.
+    /// If Debian's package `postgresql`, or one that it needs, is missing.
     pub fn start() -> Self {
         let programs = programs().unwrap_or_else(|| {
             panic!(
@@ -84,14 +85,14 @@ impl Postgres {
         }
     }
 
-    /// Ends the server, its connections with it.
+    /// Stops the server, which closes its connections.
     pub fn stop(&mut self) {
         self.signal("-INT");
     }
 
-    /// Kills the server: whoever reads is cut off.
+    /// Kills the server, which breaks its connections.
     pub fn kill(&mut self) {
-        // Its children end when it is gone.
+        // Its children end after it.
         self.signal("-KILL");
         let pid = self.data().join("postmaster.pid");
         fs::remove_file(pid).ok();
@@ -103,7 +104,7 @@ impl Postgres {
         server.wait().expect("its end can be waited for");
     }
 
-    /// What `sql` answers, a line each.
+    /// The result of `sql`, one row a line.
     pub fn ask(&self, sql: &str) -> String {
         let mut command = self.program("psql");
         command.args(["-U", "framecast", "-d", "postgres", "-qAtc", sql, "-h"]).arg(self.folder.path());

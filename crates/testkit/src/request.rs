@@ -1,4 +1,4 @@
-//! Requests as bytes on a socket, so that broken ones can be sent too.
+//! Requests as raw bytes on a socket, so that tests can send malformed ones too.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// No answer in a test is larger; more is a fault of the server.
+/// The maximum size of an answer; a larger one is a fault of the server.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 
 /// A whole answer.
@@ -16,7 +16,7 @@ pub struct Answer {
     pub status: u16,
     /// The head as text: status line and headers.
     pub head: String,
-    /// What follows the head.
+    /// The bytes after the head.
     pub body: Vec<u8>,
 }
 
@@ -35,21 +35,21 @@ impl Answer {
 /// The answer to GET `target`.
 ///
 /// # Errors
-/// What the socket says, or that the answer has no head.
+/// Those of the socket, or that the answer has no head.
 pub async fn get(address: SocketAddr, target: &str) -> io::Result<Answer> {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     ask(address, request.as_bytes()).await
 }
 
-/// The answer to the bytes in `request`, to the end of the connection.
+/// The answer to the bytes in `request`, up to the end of the connection.
 ///
 /// # Errors
-/// What the socket says, or that the answer has no head.
+/// Those of the socket, or that the answer has no head.
 pub async fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request).await?;
     let mut bytes = Vec::new();
-    // A server that closes while the request is still on its way resets the connection after its answer.
+    // A server that closes before it has read the whole request resets the connection after its answer.
     let read = (&mut stream).take(MAX_ANSWER_BYTES).read_to_end(&mut bytes).await;
     match Answer::parse(&bytes) {
         Some(answer) => Ok(answer),
@@ -65,7 +65,7 @@ impl Answer {
     }
 }
 
-/// Where the head in `bytes` ends, if all of it is there.
+/// The position after the head in `bytes`, if all of it is there.
 pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
 }

@@ -13,10 +13,10 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{number_of, request};
 
-/// The least receive buffer that systems give, near enough: the sender soon feels that nothing is read.
+/// About the smallest receive buffer of any system: the sender soon notices that the viewer does not read.
 const NARROW_BYTES: u32 = 4096;
 
-/// One client of a stream. Reads only when asked to; dropped, it is gone without a word.
+/// One client of a stream. It reads only on request; dropping it closes the connection at once.
 #[derive(Debug)]
 pub struct Viewer {
     stream: TcpStream,
@@ -25,7 +25,7 @@ pub struct Viewer {
     has_end: bool,
 }
 
-/// A picture as a viewer got it.
+/// A picture as a viewer received it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The part's headers and body.
@@ -35,7 +35,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether the server says that this is a drawn picture and not one of the camera.
+    /// Whether the server marks this picture as a slate.
     pub fn is_notice(&self) -> bool {
         self.part.header("x-framecast-notice").is_some()
     }
@@ -57,15 +57,15 @@ impl Seen {
 }
 
 impl Viewer {
-    /// Connects and asks for `target`; returns when the head of the answer is here.
+    /// Connects and requests `target`; returns when the head of the answer has arrived.
     ///
     /// # Errors
-    /// What the socket says, or [`io::ErrorKind::UnexpectedEof`] for an answer without a head.
+    /// Those of the socket, or [`io::ErrorKind::UnexpectedEof`] for an answer without a head.
     pub async fn open(address: SocketAddr, target: &str) -> io::Result<Self> {
         Self::ask(TcpStream::connect(address).await?, address, target).await
     }
 
-    /// As [`open`](Self::open) from another address of this machine.
+    /// Like [`open`](Self::open), from another address of this machine.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -75,7 +75,7 @@ impl Viewer {
         Self::ask(socket.connect(address).await?, address, target).await
     }
 
-    /// As [`open`](Self::open) with the least receive buffer: for a viewer that is to be slow.
+    /// Like [`open`](Self::open), with the smallest receive buffer: for a slow viewer.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -85,7 +85,7 @@ impl Viewer {
         Self::ask(socket.connect(address).await?, address, target).await
     }
 
-    /// Asks for `target` on a connection that is open.
+    /// Requests `target` on an open connection.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -121,7 +121,7 @@ impl Viewer {
     /// The next picture; `None` when the stream has ended or broken off. Cancel safe.
     ///
     /// # Panics
-    /// When the stream is not well formed.
+    /// When the stream is malformed.
     pub async fn next(&mut self) -> Option<Seen> {
         let mut bytes = [0; 16 * 1024];
         loop {
@@ -149,12 +149,12 @@ impl Viewer {
         }
     }
 
-    /// The number of the next picture of the camera, leaving out drawn ones; `None` when the stream ends before.
+    /// The number of the next picture of the camera, skipping slates; `None` when the stream ends before.
     pub async fn next_number(&mut self) -> Option<u64> {
         self.next_where(|seen| seen.number.is_some()).await?.number
     }
 
-    /// Whether the stream said that it ends, and did not break off.
+    /// Whether the stream announced its end, instead of breaking off.
     pub fn has_end(&self) -> bool {
         self.has_end
     }

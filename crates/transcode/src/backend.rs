@@ -1,4 +1,4 @@
-//! Which codec works: chosen once, told to the log and the API.
+//! Which codec is used: chosen once, and reported in the log and the API.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// libjpeg-turbo where it can be loaded, else pure Rust. The first call opens the library.
+    /// libjpeg-turbo if it can be loaded, else pure Rust. The first call loads the library.
     pub fn best() -> Self {
         match Library::get() {
             Ok(library) => Self::Turbo(library),
@@ -23,7 +23,7 @@ impl Backend {
         }
     }
 
-    /// The codec that needs no library, wherever it runs; slower.
+    /// The codec that needs no library and runs everywhere; slower.
     pub fn pure_rust() -> Self {
         Self::PureRust(None)
     }
@@ -37,7 +37,7 @@ impl Backend {
     }
 }
 
-/// The sentence for log and API: what works, and what installing the other would bring.
+/// The sentence for log and API: which codec is used, and what installing the other would bring.
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,4 +1,4 @@
-//! From a JPEG image to planes, made smaller on the way where fewer pixels will do.
+//! Decodes a JPEG image to planes, at a smaller size if fewer pixels suffice.
 
 use framecast_media::Error as Bad;
 use framecast_media::codec::jpeg::{Header, Problem, Process, scan};
@@ -23,7 +23,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`Error::Turbo`] when the library gives no handle.
+    /// [`Error::Turbo`] when the library cannot create a handle.
     pub fn new(backend: Backend) -> Result<Self, Error> {
         let turbo = match backend {
             Backend::Turbo(library) => Some(Decompressor::new(library)?),
@@ -38,17 +38,17 @@ impl Decoder {
         self.planar.capacity()
     }
 
-    /// Decodes the image at the start of `jpeg` to planes in its own subsampling, not smaller than `target` (width and
+    /// Decodes the image at the start of `jpeg` to planes in its own subsampling, no smaller than `target` (width and
     /// height in pixels) unless the image is.
     ///
-    /// libjpeg-turbo scales by eighths in the frequency domain, which costs less than decoding in full; the pure Rust
-    /// codec decodes at full size and to 4:4:4. An image of more than `max_pixels` is refused before anything is
-    /// allocated. Damaged coded data is no error: what could not be decoded stays grey.
+    /// libjpeg-turbo scales by eighths in the frequency domain, which costs less than a full decode; the pure Rust
+    /// codec decodes at full size and to 4:4:4. An image of more than `max_pixels` is rejected before anything is
+    /// allocated. Damaged coded data is no error: the undecodable part stays grey.
     ///
     /// # Errors
     ///
-    /// [`Error::Picture`] for what is no whole JPEG image, lacks Huffman tables or has scans without end,
-    /// [`Error::ColorSpace`], and what the codec refuses.
+    /// [`Error::Picture`] for data that is no whole JPEG image, lacks Huffman tables or has too many scans,
+    /// [`Error::ColorSpace`], and the errors of the codec.
     pub fn decode_scaled(
         &mut self,
         jpeg: &[u8],
@@ -58,7 +58,7 @@ impl Decoder {
         self.decode(jpeg, max_pixels, target, Wanted::All)
     }
 
-    /// As [`decode_scaled`](Self::decode_scaled), luma alone: chroma is not decoded.
+    /// Like [`decode_scaled`](Self::decode_scaled), for luma only: chroma is not decoded.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Decoder {
     }
 }
 
-/// The header of a whole image that may be decoded.
+/// The header of a whole image, if its limits allow decoding.
 fn checked(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
     let header = scan(jpeg)?;
     let pixels = u64::from(header.width_px) * u64::from(header.height_px);
@@ -108,12 +108,13 @@ fn checked(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
     Ok(header)
 }
 
-/// Markers SOS, those of a thumbnail included. Coded data cannot hold one.
+/// The number of SOS markers, including those of a thumbnail. Coded data cannot contain one.
 fn scans(jpeg: &[u8]) -> usize {
     jpeg.array_windows().filter(|marker| **marker == [0xFF, 0xDA]).count()
 }
 
-/// Decodes by the library; `false` for a subsampling that it has no planes for, which the other codec may know.
+/// Decodes with the library; `false` for a subsampling that the library cannot decode to planes, but the other codec
+/// perhaps can.
 fn decode_turbo(
     turbo: &mut Decompressor,
     jpeg: &[u8],
@@ -155,8 +156,8 @@ fn decode_turbo(
     Ok(true)
 }
 
-/// Takes away what is left of the picture before, maybe another camera's: of an image that is damaged twice, the library
-/// (2.1) tells the first fault, as a warning, and writes nothing from the second one on.
+/// Removes the previous picture, maybe of another camera, from the buffer. If an image is damaged twice, the library
+/// (2.1) reports the first fault as a warning, and writes nothing from the second one on.
 fn make_grey(out: &mut Planar) {
     out.planes_mut().iter_mut().for_each(|plane| plane.fill(128));
 }

@@ -1,4 +1,4 @@
-//! From a raw frame, or planes, to a JPEG image.
+//! Encodes a raw frame, or planes, to a JPEG image.
 
 use framecast_media::codec::raw::PixelFormat;
 use framecast_media::{Bytes, Codec, Error as Bad, Frame};
@@ -12,8 +12,8 @@ use crate::pure;
 use crate::unpack::Raw;
 use crate::yuv::Planar;
 
-/// Encodes raw frames. One for each thread: it keeps its buffers, about five bytes a pixel, and gives back
-/// what is more than four times as large as its picture needs.
+/// Encodes raw frames. One for each thread: it keeps its buffers, about five bytes a pixel, and frees those that are
+/// more than four times as large as the current picture needs.
 #[derive(Debug)]
 pub struct Encoder {
     scratch: Planar,
@@ -25,7 +25,7 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// [`Error::Turbo`] when the library gives no handle.
+    /// [`Error::Turbo`] when the library cannot create a handle.
     pub fn new(backend: Backend) -> Result<Self, Error> {
         let engine = match backend {
             Backend::Turbo(library) => Engine::Turbo(library, Compressor::new(library)?),
@@ -34,13 +34,13 @@ impl Encoder {
         Ok(Self { scratch: Planar::default(), sink: Sink { engine, out: Vec::new() } })
     }
 
-    /// Encodes a raw frame at its own size: 4:2:0 in full range with Huffman tables, grey pictures as grey.
-    /// `quality` is 1 to 100; others are taken for the nearest.
+    /// Encodes a raw frame at its own size: 4:2:0 in full range with Huffman tables, grey pictures as grey. `quality`
+    /// is 1 to 100; other values are clamped.
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`] for a frame that is not raw, [`Error::Picture`] for one that has not the bytes of its size or
-    /// more than [`MAX_PIXELS`], and what the codec says.
+    /// [`Error::Codec`] for a frame that is not raw, [`Error::Picture`] for one whose length does not fit its size or
+    /// that has more than [`MAX_PIXELS`], and the errors of the codec.
     pub fn encode(&mut self, frame: &Frame, quality: u8) -> Result<Bytes, Error> {
         let raw = raw_of(frame)?;
         let quality = quality.clamp(1, 100);
@@ -57,7 +57,7 @@ impl Encoder {
     ///
     /// # Errors
     ///
-    /// What the codec says.
+    /// Those of the codec.
     pub fn encode_planar(&mut self, picture: &Planar, quality: u8) -> Result<Bytes, Error> {
         picture.with_yuv(|yuv| self.sink.yuv(yuv, quality.clamp(1, 100)))
     }
@@ -79,7 +79,7 @@ impl Encoder {
     }
 }
 
-/// The packed order of a format that has no planes.
+/// The order of samples of a packed format; `None` for formats with planes.
 pub(crate) fn packed_of(format: PixelFormat) -> Option<turbo::PixelFormat> {
     match format {
         PixelFormat::Rgb24 => Some(turbo::PixelFormat::Rgb),
@@ -88,7 +88,7 @@ pub(crate) fn packed_of(format: PixelFormat) -> Option<turbo::PixelFormat> {
     }
 }
 
-/// The raw picture of a frame, its size and length checked.
+/// The raw picture of a frame, after a check of its size and length.
 pub(crate) fn raw_of(frame: &Frame) -> Result<Raw<'_>, Error> {
     let Codec::Raw(format, range) = frame.format.codec else {
         return Err(Error::Codec { codec: frame.format.codec });
@@ -106,7 +106,7 @@ pub(crate) fn raw_of(frame: &Frame) -> Result<Raw<'_>, Error> {
     Ok(Raw { data: &frame.data, format, range, width: width_px as usize, height: height_px as usize })
 }
 
-/// Where planes and pixels go: the codec and the buffer that it writes to.
+/// The codec, and the buffer to which it writes.
 #[derive(Debug)]
 struct Sink {
     engine: Engine,
@@ -159,7 +159,7 @@ impl Sink {
     }
 }
 
-/// A copy of the image, which leaves the buffer for the next one unless it is far larger.
+/// A copy of the image; the buffer stays for the next one unless it is far larger.
 fn taken(out: &mut Vec<u8>) -> Bytes {
     let image = Bytes::copy_from_slice(out);
     if is_wasteful(out.capacity(), image.len()) {
@@ -168,7 +168,7 @@ fn taken(out: &mut Vec<u8>) -> Bytes {
     image
 }
 
-/// Room for the worst case. Pages that no image reached are never touched, so they cost no memory.
+/// Reserves room for the worst case. Pages that no image reaches are never touched, so they use no memory.
 fn reserve(
     library: &Library,
     out: &mut Vec<u8>,

@@ -1,11 +1,11 @@
-//! One coding of a picture to another: raw pictures to JPEG, JPEG images to smaller ones.
+//! Transcodes pictures: raw pictures to JPEG, JPEG images to smaller ones.
 //!
-//! A frame goes in, a JPEG frame of the wished size and quality comes out: [`Transcoder`] does it on the caller's
-//! thread, [`Pool`] on its own threads for all cameras, with one [`Lane`] per output channel that keeps order and
-//! drops what is late. Pictures stay planes of luma and chroma on the whole way; only red-green-blue input passes
-//! through the codec's own conversion. libjpeg-turbo codes where it is installed, pure Rust where not ([`Backend`]).
+//! A frame goes in, a JPEG frame of the target size and quality comes out: [`Transcoder`] does it on the caller's
+//! thread, [`Pool`] on its own threads for all cameras, with one [`Lane`] per output channel that keeps frames in order
+//! and drops late ones. Pictures stay planes of luma and chroma all the way; only red-green-blue input passes through
+//! the codec's own conversion. libjpeg-turbo does the coding if it is installed, otherwise pure Rust ([`Backend`]).
 //!
-//! Who watches, which renditions there are and when a lane is needed does not belong here.
+//! Who watches, which renditions there are and when a lane is needed do not belong here.
 
 #![forbid(unsafe_code)]
 
@@ -33,5 +33,5 @@ pub use transcoder::Transcoder;
 pub use wish::{DEFAULT_QUALITY, Wish};
 pub use yuv::{Planar, Plane};
 
-/// The largest picture that is decoded, in pixels: 8K (7680x4320) and some more. What is larger is refused.
+/// The largest picture that is decoded, in pixels: a little above 8K (7680x4320). Larger ones are rejected.
 pub const MAX_PIXELS: usize = 40_000_000;

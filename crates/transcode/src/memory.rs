@@ -1,17 +1,17 @@
-//! When a buffer that is kept from picture to picture is given back.
+//! When to free a buffer that is kept from picture to picture.
 //!
-//! A thread codes pictures of many cameras, and one large snapshot must not hold its memory for the rest of the run. The
-//! sizes that take turns every day, a picture and its renditions, mostly lie closer together than the limit.
+//! A thread codes pictures of many cameras, and one large snapshot must not hold its memory for the rest of the run.
+//! The sizes that alternate in normal use, a picture and its renditions, mostly differ by less than the limit.
 
-/// How many times what a picture needs a buffer may hold.
+/// How many times the need of a picture a buffer may hold.
 const SLACK: usize = 4;
 
-/// Whether buffers of `capacity` bytes are too much for a picture that needs `need`.
+/// Whether buffers of `capacity` bytes are too large for a picture that needs `need`.
 pub(crate) fn is_wasteful(capacity: usize, need: usize) -> bool {
     capacity / SLACK > need
 }
 
-/// Makes `buffer` of `len` bytes, which are left as they were or zero; gives memory back if it holds far more.
+/// Resizes `buffer` to `len` bytes, which keep their old content or are zero; frees memory if it holds far more.
 pub(crate) fn fit(buffer: &mut Vec<u8>, len: usize) {
     if is_wasteful(buffer.capacity(), len) {
         *buffer = vec![0; len];

@@ -1,4 +1,4 @@
-//! The codec that is always there: `jpeg-encoder` and `zune-jpeg`, fed and read as planes.
+//! The codec that is always available: `jpeg-encoder` and `zune-jpeg`, with planes as input and output.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,7 +12,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::error::Error;
 use crate::yuv::Planar;
 
-/// A progressive picture may have many scans, each costing a pass over all coefficients; encoders write about ten.
+/// The bound on scans: each scan of a progressive picture costs a pass over all coefficients; encoders write about ten.
 pub(crate) const MAX_SCANS: usize = 32;
 
 /// Encodes planes, appended to `out`.
@@ -27,7 +27,7 @@ pub(crate) fn encode_yuv(yuv: &Yuv<'_>, quality: u8, out: &mut Vec<u8>) -> Resul
         Subsampling::S440 => SamplingFactor::F_1_2,
         Subsampling::S411 => SamplingFactor::F_4_1,
     });
-    // Each chroma sample is handed over once for every pixel that it covers: one of them is as good as their mean.
+    // The encoder gets each chroma sample once for every pixel that it covers: one of these copies equals their mean.
     encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Nearest);
     encoder.encode_image(rows).map_err(|error| Error::pure(&error))
 }
@@ -93,12 +93,12 @@ impl ImageBuffer for Rows<'_> {
     }
 }
 
-/// What a decoder should give.
+/// Which planes a decoder should return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// All planes that the picture has.
     All,
-    /// Luma alone.
+    /// Only luma.
     Luma,
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn decode(
         .jpeg_set_max_scans(MAX_SCANS)
         .set_max_width(width)
         .set_max_height(height);
-    // The decoder has no state beyond this call, so nothing half-done is seen after a panic.
+    // The decoder has no state beyond this call, so a panic leaves no half-finished state behind.
     let decoded = catch_unwind(AssertUnwindSafe(|| {
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(jpeg), options);
         decoder.decode_headers().map_err(|error| Error::pure(&error))?;

@@ -1,6 +1,7 @@
-//! From planes of one size to 4:2:0 of another, by `fast_image_resize`.
+//! Resizes planes to 4:2:0 of another size, by `fast_image_resize`.
 //!
-//! Pictures only become smaller here: a triangle filter as wide as the ratio, so that no line is lost between samples.
+//! Pictures only become smaller here: the triangle filter is as wide as the ratio, so that no line is lost between
+//! samples.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
@@ -19,7 +20,7 @@ pub(crate) struct Shrinker {
 }
 
 impl Shrinker {
-    /// The picture in `width` by `height` pixels: 4:2:0, or grey if it is.
+    /// The picture in `width` by `height` pixels: 4:2:0, or grey if the input is grey.
     pub(crate) fn planes(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) -> &Planar {
         self.give_back((yuv.width, yuv.height), (width, height), 1);
         let is_grey = yuv.subsampling == Subsampling::Grey;
@@ -29,7 +30,7 @@ impl Shrinker {
         for (component, plane) in yuv.planes.iter().enumerate().skip(1) {
             let source = framecast_turbojpeg::plane_size(yuv.subsampling, component, yuv.width, yuv.height);
             let size = self.out.plane_size(component);
-            // The last sample of an odd side lies half outside, before and after.
+            // The last sample of an odd side lies half outside, in the old size and in the new one.
             let reach = |samples: usize, side: usize, factor: usize, old: usize| {
                 (samples * 2 * old) as f64 / (side * factor) as f64
             };
@@ -43,7 +44,7 @@ impl Shrinker {
         &self.out
     }
 
-    /// Luma, with the last column and row doubled where the new size is odd.
+    /// Resizes luma; doubles the last column and row if the new size is odd.
     fn luma(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) {
         let source = framecast_turbojpeg::plane_size(yuv.subsampling, 0, yuv.width, yuv.height);
         let seen = (yuv.width as f64, yuv.height as f64);
@@ -63,7 +64,7 @@ impl Shrinker {
         }
     }
 
-    /// Packed pixels of three bytes in another size.
+    /// Resizes packed pixels of three bytes.
     pub(crate) fn pixels(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize)) -> &[u8] {
         self.give_back(from, to, 3);
         fit(&mut self.tight, to.0 * to.1 * 3);
@@ -72,8 +73,8 @@ impl Shrinker {
         &self.tight
     }
 
-    /// Gives back buffers of a far larger picture. Between its two passes the resizer keeps samples as wide as one
-    /// picture and as high as the other.
+    /// Frees buffers of a far larger picture. Between its two passes the resizer keeps samples as wide as one picture
+    /// and as high as the other.
     fn give_back(&mut self, from: (usize, usize), to: (usize, usize), bytes: usize) {
         let between = (from.0 * to.1).max(to.0 * from.1) * bytes;
         if is_wasteful(self.resizer.size_of_internal_buffers(), between) {
@@ -91,7 +92,7 @@ impl Shrinker {
     }
 }
 
-/// Shrinks `from` (samples, columns and rows), of which `seen` columns and rows count, into `to`.
+/// Shrinks `from` (samples, columns and rows), of which `seen` columns and rows are visible, into `to`.
 fn shrink<P: PixelTrait>(
     resizer: &mut Resizer,
     (from, from_size): (&[u8], (usize, usize)),

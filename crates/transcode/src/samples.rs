@@ -1,8 +1,8 @@
-//! The loops over samples: taking turns apart, averaging, widening the range.
+//! The loops over samples: deinterleaving, averaging, widening the range.
 //!
-//! Plain loops over pairs of bytes, which the compiler turns into vector instructions; `pulp` compiles what calls them
-//! for AVX2 too and takes that version where the processor has it. A caller is a type whose `call` is always inlined:
-//! a closure may be left outside, compiled for the baseline. What a plane is does not belong here.
+//! Plain loops over pairs of bytes, which the compiler turns into vector instructions. `pulp` also compiles their
+//! callers for AVX2 and selects that version if the processor supports it. A caller is a type whose `call` is always
+//! inlined: the compiler may leave a closure outside, compiled for the baseline. What a plane is does not belong here.
 
 pub(crate) use pulp::NullaryFnOnce as Work;
 
@@ -12,19 +12,19 @@ pub(crate) fn vectorized<W: Work>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
-/// What becomes of a sample on its way.
+/// How a sample is converted.
 pub(crate) trait Map {
     /// The sample in full range.
     fn map(sample: u8) -> u8;
 }
 
-/// Samples that are in full range.
+/// Keeps samples that are in full range.
 pub(crate) struct Keep;
 
-/// Luma of limited range: 16 to 235 become 0 to 255.
+/// Widens luma of limited range: 16 to 235 become 0 to 255.
 pub(crate) struct WidenLuma;
 
-/// Chroma of limited range: 16 to 240 become 1 to 255, 128 stays.
+/// Widens chroma of limited range: 16 to 240 become 1 to 255, 128 stays.
 pub(crate) struct WidenChroma;
 
 impl Map for Keep {
@@ -35,8 +35,9 @@ impl Map for Keep {
 }
 
 impl Map for WidenLuma {
-    /// `(y - 16) * 255 / 219` within 0 to 255. The factor is 298 / 256, the finest that 16 bits hold: one product of
-    /// 16-bit lanes for each sample, where an exact one would take 32. What it lacks is added half before rounding.
+    /// `(y - 16) * 255 / 219` within 0 to 255. The factor is 298 / 256, the finest that fits 16 bits: it needs one
+    /// product of 16-bit lanes for each sample, where an exact one would need 32. Half of its deficit is added before
+    /// rounding.
     #[inline(always)]
     fn map(sample: u8) -> u8 {
         let above = u16::from(sample.clamp(16, 235) - 16);
@@ -45,8 +46,8 @@ impl Map for WidenLuma {
 }
 
 impl Map for WidenChroma {
-    /// `(c - 128) * 255 / 224 + 128` within 0 to 255, by the same means (291 / 256), counted from 16 to stay positive:
-    /// half a step that the lower end lies above zero, and half a step for rounding.
+    /// `(c - 128) * 255 / 224 + 128` within 0 to 255, in the same way (291 / 256), counted from 16 to stay positive:
+    /// half a step by which the lower end lies above zero, and half a step for rounding.
     #[inline(always)]
     fn map(sample: u8) -> u8 {
         let above = u16::from(sample.clamp(16, 240) - 16);
@@ -54,7 +55,7 @@ impl Map for WidenChroma {
     }
 }
 
-/// Each sample.
+/// Converts each sample.
 #[inline(always)]
 pub(crate) fn all<M: Map>(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {
@@ -62,7 +63,7 @@ pub(crate) fn all<M: Map>(from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// The first of each pair.
+/// Converts the first of each pair.
 #[inline(always)]
 pub(crate) fn firsts<M: Map>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
@@ -70,7 +71,7 @@ pub(crate) fn firsts<M: Map>(pairs: &[u8], out: &mut [u8]) {
     }
 }
 
-/// The second of each pair.
+/// Converts the second of each pair.
 #[inline(always)]
 pub(crate) fn seconds<M: Map>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {

@@ -1,4 +1,4 @@
-//! One frame to another, on the caller's thread.
+//! Transcodes frames on the caller's thread.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::resize::Shrinker;
 use crate::wish::Wish;
 use crate::yuv::Planar;
 
-/// Turns frames into JPEG frames of a wished size and quality. One for each thread: it keeps its buffers, about ten
-/// bytes a pixel, and gives back those that are more than four times as large as a picture needs that uses them.
+/// Transcodes frames to JPEG frames of a target size and quality. One for each thread: it keeps its buffers, about ten
+/// bytes a pixel, and frees those that are more than four times as large as the picture that uses them needs.
 #[derive(Debug)]
 pub struct Transcoder {
     decoder: Decoder,
@@ -29,18 +29,18 @@ impl Transcoder {
     ///
     /// # Errors
     ///
-    /// [`Error::Turbo`] when the library gives no handle.
+    /// [`Error::Turbo`] when the library cannot create a handle.
     pub fn new(backend: Backend) -> Result<Self, Error> {
         let (decoder, encoder) = (Decoder::new(backend)?, Encoder::new(backend)?);
         Ok(Self { decoder, encoder, shrinker: Shrinker::default(), scratch: Planar::default() })
     }
 
-    /// The frame as JPEG, of the wished size and quality, with the same time and capture. Blocks for as long as coding
-    /// takes. A JPEG frame that fits the wish as it is comes back untouched, its bytes shared.
+    /// The frame as JPEG, of the target size and quality, with the same media time and capture time. Blocks during the
+    /// coding. A JPEG frame that already matches the target is returned unchanged, with shared bytes.
     ///
     /// # Errors
     ///
-    /// [`Error`] for a picture that does not decode; the next one is not affected.
+    /// [`Error`] for a picture that cannot be decoded; the next one is not affected.
     pub fn transcode(&mut self, frame: &Frame, wish: &Wish) -> Result<Frame, Error> {
         match frame.format.codec {
             Codec::Jpeg => self.jpeg(frame, wish),
@@ -57,7 +57,7 @@ impl Transcoder {
         }
         let decoded = self.decoder.decode_scaled(&frame.data, MAX_PIXELS, target)?;
         let has = (decoded.width(), decoded.height());
-        // The picture's own size rules if it is smaller than its frame says.
+        // The picture's own size counts if it is smaller than its frame says.
         let target = ((target.0 as usize).min(has.0), (target.1 as usize).min(has.1));
         let fits = matches!(decoded.subsampling(), Subsampling::S420 | Subsampling::Grey) && target == has;
         let picture = if fits { decoded } else { decoded.with_yuv(|yuv| self.shrinker.planes(yuv, target)) };
@@ -86,7 +86,7 @@ impl Transcoder {
     }
 }
 
-/// The JPEG frame that comes of `frame`.
+/// The JPEG frame made from `frame`.
 fn framed(frame: &Frame, data: Bytes, (width, height): (usize, usize)) -> Frame {
     // Both are sides of a picture, which fit 16 bits.
     let format = Format { codec: Codec::Jpeg, width_px: width as u32, height_px: height as u32 };

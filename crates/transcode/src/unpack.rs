@@ -1,7 +1,7 @@
-//! From a raw picture to planes of 4:2:0 in full range.
+//! Converts a raw picture to planes of 4:2:0 in full range.
 //!
-//! Planes that can be used where they lie are; what must be taken apart, widened or padded goes to the scratch, one
-//! row pair at a time, so that a row is in the fastest cache for all that is done to it.
+//! Planes that need no change are used in place. Planes to deinterleave, widen or pad go to the scratch buffer, one row
+//! pair at a time, so that a row stays in the fastest cache for all steps.
 
 use framecast_media::codec::raw::{PixelFormat, Range};
 use framecast_turbojpeg::{Plane, Subsampling, Yuv};
@@ -22,7 +22,7 @@ pub(crate) struct Raw<'a> {
 }
 
 impl Raw<'_> {
-    /// Runs `encode` on the picture's planes; `None` when it has none: red, green and blue are no planes.
+    /// Runs `encode` on the picture's planes; `None` for red, green and blue, which are not planes.
     pub(crate) fn with_yuv<T>(&self, scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> Option<T> {
         match self.format {
             PixelFormat::Yuyv => self.packed(scratch, Order::LumaFirst),
@@ -37,7 +37,7 @@ impl Raw<'_> {
         Some(scratch.with_yuv(encode))
     }
 
-    /// Whether the luma plane of 4:2:0 can be used where it lies: nothing to widen, nothing to pad.
+    /// Whether the luma plane of 4:2:0 can be used in place: nothing to widen, nothing to pad.
     fn luma_is_ready(&self) -> bool {
         self.range == Range::Full && self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
     }
@@ -54,7 +54,7 @@ impl Raw<'_> {
         vectorized(TakeApart { raw: self, order, planes, mixed: &mut mixed });
     }
 
-    /// NV12 and NV21: luma where it lies if it can stay there, chroma taken apart.
+    /// NV12 and NV21: luma in place if possible, chroma deinterleaved.
     fn semiplanar<T>(
         &self,
         scratch: &mut Planar,
@@ -69,7 +69,7 @@ impl Raw<'_> {
         self.with_luma(luma, scratch, encode)
     }
 
-    /// I420 and YV12: all planes where they lie if they can stay there.
+    /// I420 and YV12: all planes in place if possible.
     fn planar<T>(&self, scratch: &mut Planar, order: [usize; 2], encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         let (luma, chroma) = self.data.split_at(self.width * self.height);
         let (half_width, half_height) = self.half();
@@ -87,7 +87,7 @@ impl Raw<'_> {
         self.with_luma(luma, scratch, encode)
     }
 
-    /// The chroma planes of the scratch, and luma where it lies or padded and widened.
+    /// The chroma planes of the scratch, with luma in place or padded and widened.
     fn with_luma<T>(&self, luma: &[u8], scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         if !self.luma_is_ready() {
             self.pad(luma, scratch);
@@ -99,7 +99,7 @@ impl Raw<'_> {
         })
     }
 
-    /// Copies luma into the scratch, the last column and row doubled where a side is odd, in full range.
+    /// Copies luma into the scratch in full range; doubles the last column and row if a side is odd.
     fn pad(&self, luma: &[u8], scratch: &mut Planar) {
         let stride = scratch.plane_size(0).0;
         let out = &mut scratch.planes_mut()[0];
@@ -125,19 +125,19 @@ impl Raw<'_> {
     }
 }
 
-/// Which comes first in a pair of a packed picture.
+/// Which sample comes first in a pair of a packed picture.
 #[derive(Debug, Clone, Copy)]
 enum Order {
     LumaFirst,
     ChromaFirst,
 }
 
-/// Packed pairs of luma and chroma to planes of 4:2:0: two rows at a time, of which chroma is averaged.
+/// Splits packed pairs of luma and chroma into planes of 4:2:0: two rows at a time, whose chroma is averaged.
 struct TakeApart<'a> {
     raw: &'a Raw<'a>,
     order: Order,
     planes: &'a mut [Vec<u8>; 3],
-    /// A row of Cb and Cr in turns.
+    /// A row of Cb and Cr, interleaved.
     mixed: &'a mut [u8],
 }
 
@@ -161,7 +161,7 @@ impl TakeApart<'_> {
         let pairs = raw.data.chunks(half * 8).zip(luma.chunks_exact_mut(half * 4));
         let chroma = cb.chunks_exact_mut(half).zip(cr.chunks_exact_mut(half));
         for ((pair, luma), (cb, cr)) in pairs.zip(chroma) {
-            // The last row of an odd height stands for both.
+            // At an odd height, the last row counts twice.
             let above = &pair[..half * 4];
             let below = pair.get(half * 4..).filter(|row| !row.is_empty()).unwrap_or(above);
             let (luma_above, luma_below) = luma.split_at_mut(half * 2);
@@ -183,7 +183,7 @@ impl TakeApart<'_> {
     }
 }
 
-/// Chroma in turns to two planes.
+/// Splits interleaved chroma into two planes.
 struct Split<'a> {
     pairs: &'a [u8],
     half: usize,
@@ -216,7 +216,7 @@ impl Split<'_> {
     }
 }
 
-/// A plane of chroma to another in full range.
+/// Copies a chroma plane to another one in full range.
 struct CopyChroma<'a> {
     range: Range,
     from: &'a [u8],
@@ -235,7 +235,8 @@ impl Work for CopyChroma<'_> {
     }
 }
 
-/// A plane of luma to another in full range, whose rows may be a column longer: the last one is doubled.
+/// Copies a luma plane to another one in full range. The rows of that one may be a column longer: the last column is
+/// doubled.
 struct Pad<'a> {
     range: Range,
     luma: &'a [u8],
@@ -262,7 +263,7 @@ impl Work for Pad<'_> {
     }
 }
 
-/// The chroma planes in the order in which the picture has them: 1 is Cb.
+/// The chroma planes in the order of the picture: 1 is Cb.
 fn two(planes: &mut [Vec<u8>; 3], order: [usize; 2]) -> (&mut [u8], &mut [u8]) {
     let [_, cb, cr] = planes;
     if order == [1, 2] { (cb, cr) } else { (cr, cb) }

@@ -1,21 +1,22 @@
-//! What is asked of the JPEG frames that come out.
+//! The target of a transcoding: size and quality of the JPEG frames.
 
 use framecast_media::{Codec, Format};
 
-/// The quality where nothing else is wished.
+/// The default quality.
 pub const DEFAULT_QUALITY: u8 = 80;
 
-/// Size and quality of the frames that come out. The default takes pictures as they are: JPEG frames pass untouched,
-/// raw ones are encoded at their own size and [`DEFAULT_QUALITY`].
+/// Size and quality of the resulting frames. The default keeps pictures as they are: JPEG frames pass unchanged, raw
+/// ones are encoded at their own size and [`DEFAULT_QUALITY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Wish {
-    /// The greatest width in pixels; `None` for any.
+    /// The maximum width in pixels; `None` for any.
     pub width_px: Option<u32>,
-    /// The greatest height in pixels; `None` for any.
+    /// The maximum height in pixels; `None` for any.
     pub height_px: Option<u32>,
-    /// 1 to 100; others are taken for the nearest. `None` leaves JPEG frames of the right size as they came.
+    /// 1 to 100; other values are clamped. `None` leaves JPEG frames of the right size unchanged.
     pub quality: Option<u8>,
-    /// The quality of what must be encoded where `quality` leaves it open: raw frames, and JPEG frames of another size.
+    /// The quality for frames that must be encoded although `quality` is `None`: raw frames, and JPEG frames of another
+    /// size.
     pub default_quality: u8,
 }
 
@@ -26,7 +27,7 @@ impl Default for Wish {
 }
 
 impl Wish {
-    /// The size that a picture of `width_px` by `height_px` gets: it fits within both wishes, keeps its aspect and is
+    /// The size for a picture of `width_px` by `height_px`: it fits within both maxima, keeps the aspect ratio and is
     /// never enlarged. No side becomes zero.
     pub fn fit(&self, width_px: u32, height_px: u32) -> (u32, u32) {
         let (width, height) = (u64::from(width_px), u64::from(height_px));
@@ -44,7 +45,7 @@ impl Wish {
         (width.max(1) as u32, height.max(1) as u32)
     }
 
-    /// Whether frames of `format` fit as they are, and come back untouched.
+    /// Whether frames of `format` match the target, and are returned unchanged.
     pub fn passes(&self, format: &Format) -> bool {
         let size = (format.width_px, format.height_px);
         format.codec == Codec::Jpeg && self.quality.is_none() && self.fit(size.0, size.1) == size

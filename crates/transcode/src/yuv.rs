@@ -1,4 +1,4 @@
-//! Planes of luma and chroma in full range: what lies between decoding, scaling and encoding.
+//! Planes of luma and chroma in full range: the form between decoding, scaling and encoding.
 
 use framecast_turbojpeg::{Subsampling, Yuv, plane_size};
 
@@ -6,10 +6,10 @@ pub use framecast_turbojpeg::Plane;
 
 use crate::memory::is_wasteful;
 
-/// A planar picture that owns its samples and keeps their memory from picture to picture, up to four
-/// times what the last one needs.
+/// A planar picture that owns its samples and keeps their memory from picture to picture, up to four times what the
+/// last one needs.
 ///
-/// Rows are packed; the luma plane is padded to whole samples of chroma, so 4:2:0 of 5x3 pixels has 6x4 of luma.
+/// Rows are packed; the luma plane is padded to whole chroma samples, so 4:2:0 of 5x3 pixels has 6x4 of luma.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planar {
     planes: [Vec<u8>; 3],
@@ -35,7 +35,7 @@ impl Planar {
         self.height
     }
 
-    /// How coarse the chroma planes are.
+    /// The resolution of the chroma planes.
     pub fn subsampling(&self) -> Subsampling {
         self.subsampling
     }
@@ -46,19 +46,19 @@ impl Planar {
         used.map(|(component, data)| Plane { data, stride: self.plane_size(component).0 })
     }
 
-    /// Columns and rows of plane `component`, padding included.
+    /// Columns and rows of plane `component`, including padding.
     pub fn plane_size(&self, component: usize) -> (usize, usize) {
         plane_size(self.subsampling, component, self.width, self.height)
     }
 
-    /// Takes this size; samples are left as they were, in no order. Memory is given back if it is far too much.
+    /// Takes this size; the samples keep meaningless old content. Frees memory if it holds far too much.
     pub(crate) fn reshape(&mut self, width: usize, height: usize, subsampling: Subsampling) {
         (self.width, self.height, self.subsampling) = (width, height, subsampling);
         let need = [0, 1, 2].map(|component| {
             let (columns, rows) = self.plane_size(component);
             if component < subsampling.planes() { columns * rows } else { 0 }
         });
-        // All three together: a grey picture between two in colour keeps the memory of their chroma.
+        // All three count together: a grey picture between two in colour keeps the memory of their chroma.
         if is_wasteful(self.capacity(), need.iter().sum()) {
             self.planes = Default::default();
         }
@@ -72,12 +72,12 @@ impl Planar {
         self.planes.iter().map(Vec::capacity).sum()
     }
 
-    /// All three planes; those that grey has not are empty.
+    /// All three planes; a grey picture's chroma planes are empty.
     pub(crate) fn planes_mut(&mut self) -> &mut [Vec<u8>; 3] {
         &mut self.planes
     }
 
-    /// Runs `encode` on the picture as the codecs take it.
+    /// Runs `encode` on the picture in the form that the codecs accept.
     pub(crate) fn with_yuv<T>(&self, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         let none = Plane { data: &[], stride: 0 };
         let mut planes = [none; 3];

@@ -1,4 +1,4 @@
-//! What comes out shows what went in, whatever its format, range and size, with either codec.
+//! The output shows the same colours as the input, whatever its format, range and size, with either codec.
 
 mod pictures;
 
@@ -10,13 +10,13 @@ use pictures::{BARS, backends, bars, decoded, frame, ramp, raw};
 
 const RANGES: [Range; 2] = [Range::Full, Range::Limited];
 
-/// The greatest difference of a colour between two pictures of one size.
+/// The largest difference of a colour between two pictures of one size.
 fn difference(a: &Picture, b: &Picture) -> u8 {
     assert_eq!((a.width_px(), a.height_px()), (b.width_px(), b.height_px()));
     a.data().iter().zip(b.data()).map(|(a, b)| a.abs_diff(*b)).max().unwrap_or(0)
 }
 
-/// A bar as a format shows it: grey has its luma alone.
+/// A bar's colour in a format: grey has only its luma.
 fn expected(format: PixelFormat, [r, g, b]: [u8; 3]) -> [u8; 3] {
     if format != PixelFormat::Grey {
         return [r, g, b];

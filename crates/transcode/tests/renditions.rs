@@ -1,4 +1,4 @@
-//! Renditions have the size that was asked for and show the same picture.
+//! Renditions have the requested size and show the same picture.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -18,7 +18,7 @@ fn width(width: u32) -> Wish {
     Wish { width_px: Some(width), ..Wish::default() }
 }
 
-/// The bars, looked at in their middles.
+/// Checks the bars at their centres.
 fn shows_bars(frame: &Frame, what: &str) {
     let seen = decoded(&frame.data);
     assert_eq!(
@@ -165,11 +165,11 @@ fn what_could_not_be_decoded_is_grey_and_not_the_picture_before() {
     let [turbo, _] = backends()[..] else { return };
     let mut decoder = Decoder::new(turbo).unwrap();
     let whole = jpeg_frame(64, 48).data;
-    // Stray bytes, which are a warning, and then a scan by Huffman tables that are not there.
+    // Stray bytes, which cause a warning, and then a scan that refers to missing Huffman tables.
     let mut damaged = [&whole[..2], &[1, 2, 3], &whole[2..]].concat();
     let scan = jpeg::scan(&damaged).unwrap().first_scan_offset;
     damaged[scan + 6] = 0x33;
-    // Version 3 tells the second fault, as an error.
+    // Version 3 reports the second fault, as an error.
     let is_grey = |decoded: Result<&Planar, Error>| match decoded {
         Ok(shown) => shown.planes().all(|plane| plane.data.iter().all(|sample| *sample == 128)),
         Err(error) => matches!(error, Error::Turbo(_)),

@@ -1,4 +1,4 @@
-//! The way of one output channel through the pool.
+//! The path of one output channel through the pool.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,14 +24,14 @@ pub struct Counts {
     pub dropped: u64,
     /// Frames that could not be coded.
     pub errors: u64,
-    /// Time that threads spent on this lane's frames: coding alone, waiting and delivery apart.
+    /// Time that threads spent on this lane's frames: only coding, without waiting and delivery.
     pub spent: Duration,
 }
 
-/// One output channel's way through a [`Pool`](super::Pool).
+/// One output channel's path through a [`Pool`](super::Pool).
 ///
-/// When it is dropped, the frame that waits is forgotten. A delivery that runs is waited for, and none comes after: a
-/// delivery must not wait for whoever drops its lane. It may drop the lane itself.
+/// Dropping it discards the waiting frame. The drop waits for a running delivery, and no delivery follows: so a
+/// delivery must not wait for a thread that drops its lane. It may drop the lane itself.
 #[derive(Debug)]
 pub struct Lane {
     shared: Arc<Shared>,
@@ -44,11 +44,11 @@ impl Lane {
         Self { shared: Arc::new(shared), queue }
     }
 
-    /// Offers a frame. Never blocks: it waits until a thread is free, and replaces one that waits already, which is
-    /// counted as dropped. After the pool's end nothing comes of it.
+    /// Offers a frame. Never blocks: the frame waits until a thread is free, and replaces a frame that waits already,
+    /// which counts as dropped. After the pool's end an offer has no effect.
     ///
-    /// The result goes to `deliver`, on a thread of the pool, in the order of the offers and never two at a time; it
-    /// should be quick: the thread encodes nothing meanwhile.
+    /// A thread of the pool passes the result to `deliver`, in the order of the offers and never two at a time.
+    /// `deliver` should be quick, because the thread encodes nothing meanwhile.
     pub fn offer(&self, frame: Frame, deliver: impl FnOnce(Result<Frame, Error>) + Send + 'static) {
         let mut state = self.shared.lock();
         if state.waiting.replace((frame, Box::new(deliver))).is_some() {
@@ -57,12 +57,12 @@ impl Lane {
         self.shared.get_ready(state, &self.queue);
     }
 
-    /// What it has done so far.
+    /// The lane's counts so far.
     pub fn counts(&self) -> Counts {
         self.shared.lock().counts
     }
 
-    /// What it was made for.
+    /// The target for which it was made.
     pub fn wish(&self) -> &Wish {
         &self.shared.wish
     }
@@ -86,23 +86,23 @@ impl Drop for Lane {
 pub(super) struct Shared {
     wish: Wish,
     state: Mutex<State>,
-    /// A delivery has ended.
+    /// Signalled when a delivery has ended.
     delivered: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     waiting: Option<(Frame, Deliver)>,
-    /// Whether it stands in the queue.
+    /// Whether the lane is in the ready queue.
     is_ready: bool,
     is_closed: bool,
-    /// Frames taken by threads so far: the next one's place in the order.
+    /// Frames taken by threads so far, which is the next one's ticket.
     taken: u64,
-    /// Results handed over so far: the place of the next one.
+    /// Results delivered so far, which is the ticket of the next one.
     handed_over: u64,
-    /// Results that wait for one before them.
+    /// Results that wait for an earlier one.
     done: BTreeMap<u64, (Result<Frame, Error>, Deliver)>,
-    /// The thread that hands over.
+    /// The thread that is delivering.
     delivering: Option<ThreadId>,
     /// Shared by all frames until it changes.
     format: Option<Arc<Format>>,
@@ -114,7 +114,7 @@ impl Shared {
         &self.wish
     }
 
-    /// The frame that waits, and its place in the order.
+    /// The waiting frame, and its ticket.
     pub(super) fn take(&self) -> Option<(u64, Frame, Deliver)> {
         let mut state = self.lock();
         state.is_ready = false;
@@ -123,7 +123,7 @@ impl Shared {
         Some((state.taken - 1, frame, deliver))
     }
 
-    /// Takes the result for the frame at `ticket`, and hands over all that is in order now.
+    /// Takes the result for the frame at `ticket`, and delivers all results that are in order now.
     pub(super) fn finish(
         self: &Arc<Self>,
         queue: &Queue,
@@ -144,7 +144,7 @@ impl Shared {
         self.get_ready(state, queue);
     }
 
-    /// Hands over results in order, until one is missing or the lane is closed.
+    /// Delivers results in order, until one is missing or the lane is closed.
     fn hand_over<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.delivering = Some(thread::current().id());
         while !state.is_closed {
@@ -154,7 +154,7 @@ impl Shared {
                 state.share_format(frame);
             }
             drop(state);
-            // A delivery that panics concerns its own channel: it is as good as one that returned.
+            // A delivery that panics affects only its own channel, so it counts as finished.
             let _ = catch_unwind(AssertUnwindSafe(|| deliver(result)));
             state = self.lock();
             state.handed_over += 1;
@@ -164,7 +164,7 @@ impl Shared {
         state
     }
 
-    /// Stands in the queue if a frame waits and another one may be on a thread.
+    /// Enqueues the lane if a frame waits and another thread may work on the lane.
     fn get_ready(self: &Arc<Self>, mut state: MutexGuard<'_, State>, queue: &Queue) {
         let on_threads = state.taken - state.handed_over;
         let may = state.waiting.is_some() && !state.is_ready && !state.is_closed;
@@ -181,7 +181,7 @@ impl Shared {
 }
 
 impl State {
-    /// Gives equal formats the same pointer, whichever thread made them.
+    /// Makes equal formats share one pointer, whichever thread made them.
     fn share_format(&mut self, frame: &mut Frame) {
         match &self.format {
             Some(format) if *format == frame.format => frame.format = format.clone(),

@@ -1,8 +1,8 @@
 //! Encoder threads that all cameras share, and one lane through them for each output channel.
 //!
-//! A frame is offered to a [`Lane`] and waits there until a thread is free; a newer one takes its place, so a lane
-//! never holds more than one that waits. Lanes take turns. As many frames of one lane may be on threads as there are
-//! threads; their results are handed over in the order of the offers. When to offer does not belong here.
+//! A frame is offered to a [`Lane`] and waits there until a thread is free; a newer one replaces it, so a lane never
+//! holds more than one waiting frame. Lanes take turns. All threads may work on frames of the same lane; their results
+//! are delivered in the order of the offers. When to offer does not belong here.
 
 mod lane;
 mod queue;
@@ -29,7 +29,7 @@ use queue::{Queue, Taken};
 /// What a thread does with a frame.
 type Work = Box<dyn FnMut(&Frame, &Wish) -> Result<Frame, Error>>;
 
-/// Threads that transcode. Dropping it ends them: frames that wait are forgotten, the ones being coded are finished.
+/// Threads that transcode. Dropping the pool ends them: it discards waiting frames, and finishes those being coded.
 #[derive(Debug)]
 pub struct Pool {
     queue: Arc<Queue>,
@@ -42,7 +42,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// When the system gives no thread.
+    /// When the system cannot start a thread.
     pub fn new(backend: Backend, threads: NonZeroUsize) -> std::io::Result<Self> {
         let work = move || -> Result<Work, Error> {
             let mut transcoder = Transcoder::new(backend)?;
@@ -66,12 +66,12 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The codec that works.
+    /// The codec in use.
     pub fn backend(&self) -> Backend {
         self.backend
     }
 
-    /// A lane that turns frames into JPEG frames after `wish`.
+    /// A lane that transcodes frames to `wish`.
     pub fn lane(&self, wish: Wish) -> Lane {
         Lane::new(self.queue.clone(), wish)
     }
@@ -81,9 +81,9 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.queue.end();
         let own = thread::current().id();
-        // A delivery may drop the pool: a thread does not wait for itself.
+        // A delivery may drop the pool: a thread must not wait for itself.
         for thread in self.threads.drain(..).filter(|thread| thread.thread().id() != own) {
-            // A thread catches what its work and deliveries throw, so there is nothing to learn of it.
+            // A thread catches the panics of its work and deliveries, so the result says nothing.
             let _ = thread.join();
         }
     }
@@ -99,7 +99,7 @@ fn run(queue: &Queue, make: &dyn Fn() -> Result<Work, Error>) {
     }
 }
 
-/// Transcodes one frame. A codec that panicked is thrown away with its state.
+/// Transcodes one frame. A codec that panicked is discarded with its state.
 fn run_once(
     work: &mut Option<Work>,
     make: &dyn Fn() -> Result<Work, Error>,

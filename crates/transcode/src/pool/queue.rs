@@ -1,4 +1,4 @@
-//! The lanes that have a frame to be taken, in the order in which they got it.
+//! The ready queue: the lanes that have a waiting frame, in the order in which they got it.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -11,13 +11,13 @@ use super::lane::{Deliver, Shared};
 /// A frame for a thread.
 pub(super) struct Taken {
     pub(super) lane: Arc<Shared>,
-    /// Its place in the lane's order.
+    /// Its position in the lane's order.
     pub(super) ticket: u64,
     pub(super) frame: Frame,
     pub(super) deliver: Deliver,
 }
 
-/// What threads wait at. A lane stands in it at most once, so that each gets its turn.
+/// The queue on which threads wait. A lane is in it at most once, so that all lanes take turns.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -36,12 +36,12 @@ impl Queue {
         Self { state: Mutex::default(), changed: Condvar::new(), threads: threads.get() }
     }
 
-    /// Frames of one lane that may be on threads at a time.
+    /// How many frames of one lane may be on threads at the same time.
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Puts a lane that has a frame at the end; nothing after the pool's end.
+    /// Appends a lane that has a frame; does nothing after the pool's end.
     pub(super) fn push(&self, lane: Arc<Shared>) {
         let mut state = self.lock();
         if !state.has_ended {
@@ -69,11 +69,11 @@ impl Queue {
         }
     }
 
-    /// Wakes all threads for the last time, and lets go of all lanes.
+    /// Wakes all threads for the last time, and releases all lanes.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.has_ended = true;
-        // A lane refers to the queue's owner through its callback, maybe.
+        // A lane's callback may refer to the queue's owner, so the lanes are dropped outside the lock.
         let ready = std::mem::take(&mut state.ready);
         drop(state);
         drop(ready);

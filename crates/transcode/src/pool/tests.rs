@@ -1,4 +1,4 @@
-//! The pool's rules, with work that waits for the test at a gate.
+//! Tests the pool's rules, with work that blocks at a gate until the test opens it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -18,9 +18,9 @@ fn frame(number: i64) -> Frame {
     }
 }
 
-/// A pool whose threads say which frame they took, and go on with it when the test lets that frame through.
+/// A pool whose threads report which frame they took, and process it when the test opens that frame's gate.
 struct Gated {
-    /// Goes first, and opens all gates that are in it: the pool waits for its threads.
+    /// Drops first, which opens all gates in it: the pool's drop waits for its threads.
     taken: Receiver<(i64, Sender<Outcome>)>,
     pool: Pool,
 }
@@ -56,7 +56,7 @@ impl Gated {
         self.taken.recv().unwrap()
     }
 
-    /// A lane that sends what is handed over: the frame's number, or none for an error.
+    /// A lane that reports each delivery: the frame's number, or none for an error.
     fn lane(&self) -> (Offers, Receiver<Option<i64>>) {
         let (sender, results) = channel();
         let sender = Mutex::new(sender);
@@ -67,13 +67,13 @@ impl Gated {
         (lane, results)
     }
 
-    /// A lane all of whose results go to `deliver`.
+    /// A lane that passes all results to `deliver`.
     fn lane_to(&self, deliver: impl Fn(Result<Frame, Error>) + Send + Sync + 'static) -> Offers {
         Offers { lane: self.pool.lane(Wish::default()), deliver: Arc::new(deliver) }
     }
 }
 
-/// A lane, and where the results of its offers go.
+/// A lane, and the receiver of its results.
 struct Offers {
     lane: Lane,
     deliver: Arc<dyn Fn(Result<Frame, Error>) + Send + Sync>,
@@ -124,7 +124,7 @@ fn results_come_in_the_order_of_the_offers_whichever_is_ready_first() {
             gated.next().1
         })
         .collect();
-    // A fourth waits: no more of a lane are on threads than there are.
+    // A fourth waits: only as many frames of a lane are on threads as there are threads.
     lane.offer(frame(3));
     open(&gates[2]);
     open(&gates[1]);
@@ -169,7 +169,7 @@ fn a_lane_hands_nothing_over_after_it_was_dropped() {
     drop(lane);
     open(&first);
     open(&second);
-    // The deliveries, and their sender with them, go with the last frame.
+    // The last frame drops the deliveries, and their sender with them.
     assert!(results.recv().is_err());
     drop(gated);
 }

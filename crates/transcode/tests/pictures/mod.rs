@@ -1,4 +1,4 @@
-//! Frames for tests, the codecs they run with, and what is seen in what comes out.
+//! Frames for tests, the codecs to test, and checks of the result.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,7 +8,7 @@ use framecast_media::codec::{Picture, jpeg};
 use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
 use framecast_transcode::Backend;
 
-/// White, yellow, cyan, green, magenta, red, blue and black, as monitors are checked with.
+/// White, yellow, cyan, green, magenta, red, blue and black, as in monitor test patterns.
 pub(crate) const BARS: [[u8; 3]; 8] = [
     [255, 255, 255],
     [255, 255, 0],
@@ -20,7 +20,7 @@ pub(crate) const BARS: [[u8; 3]; 8] = [
     [0, 0, 0],
 ];
 
-/// Both codecs, or one where the library is missing; in CI it must be there.
+/// Both codecs, or one if the library is missing; in CI it must be there.
 pub(crate) fn backends() -> Vec<Backend> {
     match Backend::best() {
         best @ Backend::Turbo(_) => vec![best, Backend::pure_rust()],
@@ -40,7 +40,7 @@ pub(crate) fn bars(width: u32, height: u32) -> Picture {
     picture
 }
 
-/// A slow change of colour in both directions, which any size shows.
+/// A slow change of colour in both directions, visible at any size.
 pub(crate) fn ramp(width: u32, height: u32) -> Picture {
     let mut picture = Picture::new(width, height);
     for (at, pixel) in picture.data_mut().chunks_exact_mut(3).enumerate() {

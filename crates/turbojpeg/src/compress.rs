@@ -1,4 +1,4 @@
-//! From planes or pixels to a JPEG image.
+//! Compresses planes or pixels to a JPEG image.
 
 use std::ffi::{c_int, c_ulong};
 use std::ptr::NonNull;
@@ -7,14 +7,14 @@ use crate::error::Error;
 use crate::library::{Handle, Library, NO_REALLOC};
 use crate::plane::{PixelFormat, Plane, Subsampling, Yuv, checked_plane, checked_size};
 
-/// A handle that compresses, for one thread at a time. Its working memory is kept from picture to picture.
+/// A handle that compresses, for one thread at a time. It keeps its working memory from picture to picture.
 #[derive(Debug)]
 pub struct Compressor {
     library: &'static Library,
     handle: NonNull<std::ffi::c_void>,
 }
 
-// SAFETY: a handle owns all its state and is bound to no thread; `&mut self` keeps its users one behind the other.
+// SAFETY: a handle owns all its state and is bound to no thread; `&mut self` serializes its users.
 unsafe impl Send for Compressor {}
 
 impl Compressor {
@@ -24,7 +24,7 @@ impl Compressor {
     ///
     /// [`Error::NoHandle`] when memory is short.
     pub fn new(library: &'static Library) -> Result<Self, Error> {
-        // SAFETY: takes nothing and gives a new handle, or null.
+        // SAFETY: takes no argument and returns a new handle, or null.
         let handle: Handle = unsafe { (library.functions.init_compress)() };
         match NonNull::new(handle) {
             Some(handle) => Ok(Self { library, handle }),
@@ -32,20 +32,20 @@ impl Compressor {
         }
     }
 
-    /// Compresses planes of full range at `quality` 1 to 100 into the start of `out`; gives the length of the image.
+    /// Compresses planes of full range at `quality` 1 to 100 into the start of `out`; returns the length of the image.
     ///
     /// `out` must hold [`Library::max_jpeg_bytes`].
     ///
     /// # Errors
     ///
-    /// [`Error`] for a plane, size, quality or buffer that does not do, and for what the library refuses.
+    /// [`Error`] for an invalid plane, size, quality or buffer, and for what the library rejects.
     pub fn planes(&mut self, yuv: &Yuv<'_>, quality: u8, out: &mut [u8]) -> Result<usize, Error> {
         let input = yuv.checked()?;
         let quality = checked_quality(quality)?;
         let mut output = self.checked_output(yuv.width, yuv.height, yuv.subsampling, out)?;
-        // SAFETY: `input` was checked to hold every row and column that the library reads of a picture of this size
-        // and subsampling, and borrows from `yuv`, alive until the end; `out` holds the worst case, and
-        // with this flag the library writes nowhere else.
+        // SAFETY: `input` was checked to hold every row and column that the library reads of a picture of this size and
+        // subsampling, and borrows from `yuv`, which is alive until the end; `out` holds the worst case, and with this
+        // flag the library writes nowhere else.
         let status = unsafe {
             (self.library.functions.compress_planes)(
                 self.handle.as_ptr(),
@@ -100,7 +100,7 @@ impl Compressor {
         self.finish(status, &output, out.len())
     }
 
-    /// The library takes the length of the buffer for granted: it is the worst case, or the buffer is refused.
+    /// The library does not check the length of the buffer: it must hold the worst case, or this returns an error.
     fn checked_output(
         &self,
         width: usize,
@@ -129,12 +129,12 @@ impl Compressor {
 
 impl Drop for Compressor {
     fn drop(&mut self) {
-        // SAFETY: the handle is live and nobody uses it after this.
+        // SAFETY: the handle is live and is not used after this.
         unsafe { (self.library.functions.destroy)(self.handle.as_ptr()) };
     }
 }
 
-/// Where an image goes and how long it may be; the library changes the length to the image's.
+/// The output buffer and its length; the library sets the length to that of the image.
 struct Output {
     start: *mut u8,
     len: c_ulong,

@@ -1,4 +1,4 @@
-//! From a JPEG image to planes or pixels, smaller ones if asked.
+//! Decompresses a JPEG image to planes or pixels, scaled down on request.
 
 use std::ffi::{c_int, c_ulong};
 use std::ptr::NonNull;
@@ -7,14 +7,14 @@ use crate::error::Error;
 use crate::library::{Handle, LIMIT_SCANS, Library, WARNING};
 use crate::plane::{PixelFormat, PlaneMut, Scale, Subsampling, Yuv, checked_plane, checked_size, plane_size};
 
-/// What the samples of a JPEG image are. The numbers are the library's (`TJCS`).
+/// The type of the samples of a JPEG image. The numbers are the library's (`TJCS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColorSpace {
     /// Red, green, blue, not converted.
     Rgb = 0,
     /// Luma and two colour differences: what cameras send.
     YCbCr = 1,
-    /// Luma alone.
+    /// Luma only.
     Grey = 2,
     /// Inks.
     Cmyk = 3,
@@ -22,16 +22,16 @@ pub enum ColorSpace {
     Ycck = 4,
 }
 
-/// What a JPEG image is, as its header says.
+/// What the header of a JPEG image says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// Width in pixels, 1 to [`MAX_SIDE_PX`](crate::MAX_SIDE_PX).
     pub width: usize,
     /// Height in pixels, 1 to [`MAX_SIDE_PX`](crate::MAX_SIDE_PX).
     pub height: usize,
-    /// How coarse the colour planes are.
+    /// The resolution of the colour planes.
     pub subsampling: Subsampling,
-    /// What the samples are.
+    /// The type of the samples.
     pub color_space: ColorSpace,
 }
 
@@ -41,10 +41,10 @@ impl Header {
         plane_size(self.subsampling, component, scale.apply(self.width), scale.apply(self.height))
     }
 
-    /// Whether [`Decompressor::planes`] decodes at `scale`. Full size and one half always do; others do unless the
-    /// scaled width is no multiple of the colour planes' factor and the last block ends with the picture.
+    /// Whether [`Decompressor::planes`] decodes at `scale`. Full size and one half always work. Other scales work
+    /// unless the scaled width is no multiple of the colour planes' factor and the last block ends with the picture.
     ///
-    /// Where it ends so, the library (2.1) would copy a column of padding that it did not make.
+    /// In that case, the library (2.1) would copy a column of padding that it did not write.
     pub fn is_planar_at(&self, scale: Scale) -> bool {
         self.plane_size(0, scale).0 <= self.width.div_ceil(8) * usize::from(scale.eighths())
     }
@@ -57,7 +57,7 @@ pub struct Decompressor {
     handle: NonNull<std::ffi::c_void>,
 }
 
-// SAFETY: a handle owns all its state and is bound to no thread; `&mut self` keeps its users one behind the other.
+// SAFETY: a handle owns all its state and is bound to no thread; `&mut self` serializes its users.
 unsafe impl Send for Decompressor {}
 
 impl Decompressor {
@@ -67,7 +67,7 @@ impl Decompressor {
     ///
     /// [`Error::NoHandle`] when memory is short.
     pub fn new(library: &'static Library) -> Result<Self, Error> {
-        // SAFETY: takes nothing and gives a new handle, or null.
+        // SAFETY: takes no argument and returns a new handle, or null.
         let handle: Handle = unsafe { (library.functions.init_decompress)() };
         match NonNull::new(handle) {
             Some(handle) => Ok(Self { library, handle }),
@@ -75,11 +75,11 @@ impl Decompressor {
         }
     }
 
-    /// Reads the header of a JPEG image. Allocates nothing by what it says: bound the size before decoding.
+    /// Reads the header of a JPEG image. Allocates nothing according to it: bound the size before decoding.
     ///
     /// # Errors
     ///
-    /// [`Error::Codec`] for what is no image, or one whose subsampling the library has no number for.
+    /// [`Error::Codec`] for data that is no image, or for a subsampling that the library has no number for.
     pub fn header(&mut self, jpeg: &[u8]) -> Result<Header, Error> {
         let (mut width, mut height, mut subsampling, mut color_space) = (0, 0, 0, 0);
         let (start, len) = input(jpeg);
@@ -108,15 +108,15 @@ impl Decompressor {
         Ok(header)
     }
 
-    /// Decodes `jpeg` at `scale` into planes of [`Header::plane_size`], without a conversion of colours. What the
-    /// luma plane holds beyond the picture's own columns and rows is left open.
+    /// Decodes `jpeg` at `scale` into planes of [`Header::plane_size`], without colour conversion. The content of the
+    /// luma plane beyond the picture's own columns and rows is unspecified.
     ///
-    /// Gives the library's warning when the image is damaged and the planes hold what could be decoded.
+    /// Returns the library's warning when the image is damaged and the planes hold what could be decoded.
     ///
     /// # Errors
     ///
     /// [`Error`] for planes that are too few or too small, for a scale that is not [`Header::is_planar_at`], and for
-    /// what the library refuses.
+    /// what the library rejects.
     pub fn planes(
         &mut self,
         jpeg: &[u8],
@@ -141,8 +141,9 @@ impl Decompressor {
         }
         let (start, len) = input(jpeg);
         // SAFETY: the header was read from the same bytes, so the library decodes a picture of that size and
-        // subsampling at the largest of its scales whose result fits `width` and `height`. Those are the result of
-        // `scale`; so what it takes is `scale`, or a larger one with the same result, which is as planar. Each plane was checked to hold the rows and columns of that picture, and is borrowed mutably.
+        // subsampling at the largest of its scales whose result fits `width` and `height`. These are the result of
+        // `scale`; so the library uses `scale`, or a larger scale with the same result, which is as planar. Each plane
+        // was checked to hold the rows and columns of that picture, and is borrowed mutably.
         let status = unsafe {
             (self.library.functions.decompress_planes)(
                 self.handle.as_ptr(),
@@ -196,13 +197,13 @@ impl Decompressor {
     ///
     /// # Errors
     ///
-    /// [`Error`] for a plane, size or buffer that does not do.
+    /// [`Error`] for an invalid plane, size or buffer.
     pub fn convert(&mut self, yuv: &Yuv<'_>, format: PixelFormat, out: PlaneMut<'_>) -> Result<(), Error> {
         let input = yuv.checked()?;
         let row_bytes = yuv.width * format.bytes();
         let stride = checked_plane(0, out.data.len(), out.stride, (row_bytes, yuv.height))?;
-        // SAFETY: `input` was checked to hold every row and column of a picture of this size and subsampling, `out`
-        // to hold its pixels; both are borrowed until the end.
+        // SAFETY: `input` was checked to hold every row and column of a picture of this size and subsampling, `out` to
+        // hold its pixels; both are borrowed until the end.
         let status = unsafe {
             (self.library.functions.planes_to_pixels)(
                 self.handle.as_ptr(),
@@ -233,7 +234,7 @@ impl Decompressor {
 
 impl Drop for Decompressor {
     fn drop(&mut self) {
-        // SAFETY: the handle is live and nobody uses it after this.
+        // SAFETY: the handle is live and is not used after this.
         unsafe { (self.library.functions.destroy)(self.handle.as_ptr()) };
     }
 }
@@ -246,7 +247,7 @@ impl ColorSpace {
     }
 }
 
-/// Start and length of an image as the library takes them; on systems of a 32-bit `long`, what is longer is cut.
+/// Start and length of an image in the library's types; on systems with a 32-bit `long`, a longer image is cut.
 fn input(jpeg: &[u8]) -> (*const u8, c_ulong) {
     (jpeg.as_ptr(), c_ulong::try_from(jpeg.len()).unwrap_or(c_ulong::MAX))
 }

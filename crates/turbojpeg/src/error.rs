@@ -1,4 +1,4 @@
-//! What can go wrong with the library, and with what it is given.
+//! What can go wrong with the library, and with its input.
 
 /// Why libjpeg-turbo cannot be used here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -7,23 +7,23 @@ pub enum LoadError {
     /// None of the names under which systems keep the library could be opened.
     #[error("libturbojpeg cannot be loaded: {reason}")]
     NotFound {
-        /// What the system's loader said of the first name.
+        /// The error of the system's loader for the first name.
         reason: String,
     },
-    /// A library of the name that lacks what this crate calls: older, or something else.
+    /// A library of that name lacks a function that this crate calls: it is older, or another library.
     #[error("{name} lacks {symbol}: libjpeg-turbo 2.1 or later is needed")]
     Lacks {
         /// The name under which it was loaded.
         name: &'static str,
-        /// The function or feature that is missing.
+        /// The missing function or feature.
         symbol: &'static str,
     },
-    /// A library that has all functions, and showed when it was tried that it is older than 2.1.
+    /// A library that has all functions, but failed a probe and so is older than 2.1.
     #[error("{name} {fault}: libjpeg-turbo 2.1 or later is needed")]
     TooOld {
         /// The name under which it was loaded.
         name: &'static str,
-        /// What it does or does not do.
+        /// What the probe found.
         fault: &'static str,
     },
 }
@@ -43,31 +43,31 @@ pub enum Error {
     /// A quality outside 1 to 100.
     #[error("quality {quality} is not within 1 to 100")]
     Quality {
-        /// What was asked for.
+        /// The requested quality.
         quality: u8,
     },
     /// The number of planes is not the one of the subsampling.
     #[error("{got} planes where {want} are needed")]
     Planes {
-        /// As many as there are.
+        /// The number of planes given.
         got: usize,
-        /// As many as there should be.
+        /// The number of planes needed.
         want: usize,
     },
-    /// A plane or a buffer of pixels that is too small for its picture, or whose stride is no row's length.
+    /// A plane or a buffer of pixels is too small for its picture, or its stride is shorter than a row.
     #[error(
         "plane {component}: {len_bytes} bytes with a stride of {stride_bytes} do not hold {rows} rows of {row_bytes}"
     )]
     Plane {
-        /// Which one, counted from 0: Y, Cb, Cr; pixels are 0.
+        /// Which one, counted from 0: Y, Cb, Cr; for pixels 0.
         component: usize,
-        /// Length of what was given.
+        /// Length of the given plane or buffer.
         len_bytes: usize,
         /// Distance between the starts of two rows.
         stride_bytes: usize,
-        /// Rows that are needed.
+        /// The number of rows needed.
         rows: usize,
-        /// Bytes of each row that are needed.
+        /// The bytes needed of each row.
         row_bytes: usize,
     },
     /// The buffer for the JPEG image is smaller than the worst case.
@@ -75,27 +75,27 @@ pub enum Error {
     Output {
         /// Length of the buffer.
         got: usize,
-        /// Length that the worst case needs.
+        /// Length needed in the worst case.
         want: usize,
     },
-    /// A scale whose luma rows would end within a sample of colour that no block of the picture holds.
+    /// At this scale, the luma rows would end within a colour sample that no block of the picture holds.
     #[error("{width_px} columns cannot be scaled by {eighths}/8 as planes")]
     Scale {
         /// Width of the picture in pixels.
         width_px: usize,
-        /// The scale that was asked for.
+        /// The requested scale.
         eighths: u8,
     },
-    /// The library made no handle, out of memory.
+    /// The library could not create a handle: out of memory.
     #[error("libjpeg-turbo gave no handle: {message}")]
     NoHandle {
-        /// What the library says of it.
+        /// The library's message.
         message: String,
     },
-    /// The library refused the picture.
+    /// The library rejected the picture.
     #[error("libjpeg-turbo: {message}")]
     Codec {
-        /// What the library says of it.
+        /// The library's message.
         message: String,
     },
 }

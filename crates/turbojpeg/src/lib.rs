@@ -1,11 +1,11 @@
-//! libjpeg-turbo, found at run time and made safe: planes and pixels to JPEG and back.
+//! Safe bindings to libjpeg-turbo, loaded at run time: planes and pixels to JPEG and back.
 //!
 //! [`Library::get`] loads `libturbojpeg.so.0` once; [`Compressor`] and [`Decompressor`] are its handles, one per
-//! thread. Every plane's rows, stride and length are checked against what the library will touch before it is called,
-//! so nothing that a caller passes can make it read or write elsewhere. The interface is the one of version 2, which 3
-//! still exports; a library older than 2.1 is refused.
+//! thread. Before each call, this crate checks every plane's rows, stride and length against what the library will
+//! access, so no argument can make the library read or write elsewhere. The interface is that of version 2, which 3
+//! still exports; a library older than 2.1 is rejected.
 //!
-//! What a picture is, which size it should have and who wants it does not belong here.
+//! What a picture is, which size it should have and who wants it do not belong here.
 
 #![expect(unsafe_code, reason = "a leaf crate: it makes a C library safe")]
 

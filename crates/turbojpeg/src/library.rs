@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use crate::error::{Error, LoadError};
 
-/// The names that systems give to the library of the stable interface: Linux and BSD, then macOS. The BSDs and
-/// Homebrew also install the last name, without a number.
+/// The names of the library with the stable interface: on Linux and BSD, then on macOS. The BSDs and Homebrew also
+/// install the last name, without a number.
 const NAMES: &[&str] = if cfg!(target_vendor = "apple") {
     &[
         "libturbojpeg.0.dylib",
@@ -31,9 +31,9 @@ pub(crate) struct ScalingFactor {
 
 /// The severity of an error that left a picture (`TJERR_WARNING`).
 pub(crate) const WARNING: c_int = 0;
-/// Writes into the caller's buffer, which holds the worst case, and nowhere else (`TJFLAG_NOREALLOC`).
+/// Writes only into the caller's buffer, which holds the worst case (`TJFLAG_NOREALLOC`).
 pub(crate) const NO_REALLOC: c_int = 1024;
-/// Refuses progressive pictures of more than 500 scans, which cost minutes (`TJFLAG_LIMITSCANS`).
+/// Rejects progressive pictures of more than 500 scans, which take minutes (`TJFLAG_LIMITSCANS`).
 pub(crate) const LIMIT_SCANS: c_int = 32768;
 
 /// The generation of the library.
@@ -50,12 +50,12 @@ pub struct Library {
     name: &'static str,
     version: Version,
     pub(crate) functions: Functions,
-    /// Keeps the functions where they are.
+    /// Keeps the library loaded, so that the functions stay valid.
     _loaded: libloading::Library,
 }
 
 impl Library {
-    /// The library of this system, loaded at the first call; later ones give the same answer.
+    /// The library of this system, loaded at the first call; later calls return the same result.
     ///
     /// # Errors
     ///
@@ -75,7 +75,8 @@ impl Library {
         self.name
     }
 
-    /// Bytes that a JPEG image of this size takes at worst: what a [`Compressor`](crate::Compressor) must be given.
+    /// The worst-case size in bytes of a JPEG image of this size: the buffer that a [`Compressor`](crate::Compressor)
+    /// needs.
     ///
     /// # Errors
     ///
@@ -96,23 +97,23 @@ impl Library {
             .ok_or(Error::Size { width_px: width, height_px: height })
     }
 
-    /// What the library says of the last failure of `handle`, or of this thread where there is no handle.
+    /// The library's message about the last failure of `handle`, or of this thread if there is no handle.
     pub(crate) fn message(&self, handle: Handle) -> String {
-        // SAFETY: the handle is live or null, both of which the function takes.
+        // SAFETY: the handle is live or null; the function accepts both.
         let message = unsafe { (self.functions.error_text)(handle) };
         if message.is_null() {
             return String::from("no reason given");
         }
-        // SAFETY: not null; the library ends its texts with a zero and keeps this one until its next call, which
-        // cannot come before the copy: the handle is borrowed, and a text without handle is the thread's own.
+        // SAFETY: not null; the library ends its texts with a zero and keeps this one until its next call. No call can
+        // come before the copy: the handle is borrowed, and a text without a handle belongs to this thread.
         unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned()
     }
 
     fn load() -> Result<Self, LoadError> {
         let mut reason = None;
         for name in NAMES {
-            // SAFETY: initialisers of a library run when it is loaded; libjpeg-turbo's are free of demands on the
-            // caller, and a system that has another library under this name is broken beyond what we can check.
+            // SAFETY: initialisers of a library run when it is loaded; libjpeg-turbo's make no demands on the caller,
+            // and a system that has another library under this name is broken beyond what we can check.
             match unsafe { libloading::Library::new(*name) } {
                 Ok(loaded) => return Self::of(name, loaded),
                 Err(error) => reason = reason.or(Some(error.to_string())),
@@ -129,7 +130,7 @@ impl Library {
         if let Some(fault) = functions.fault() {
             return Err(LoadError::TooOld { name, fault });
         }
-        // SAFETY: looked up to see whether it is there; never called, so its type does not matter.
+        // SAFETY: only looked up to see whether it exists, and never called, so its type does not matter.
         let has_tj3 = unsafe { loaded.get::<unsafe extern "C" fn()>(c"tj3Init".to_bytes_with_nul()) }.is_ok();
         let version = if has_tj3 { Version::V3 } else { Version::V2 };
         Ok(Self { name, version, functions, _loaded: loaded })
@@ -154,7 +155,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// Declares [`Functions`] with the types of `turbojpeg.h`, and how each one is looked up.
+/// Declares [`Functions`] with the types of `turbojpeg.h`, and how to look up each one.
 macro_rules! functions {
     ($($field:ident = $symbol:literal: $type:ty,)*) => {
         /// The functions of the library, as its header declares them.
@@ -168,7 +169,7 @@ macro_rules! functions {
             fn of(loaded: &libloading::Library) -> Result<Self, &'static str> {
                 Ok(Self {
                     // SAFETY: the type is that of the declaration in `turbojpeg.h` of 2.1 to 3.1; the pointer is kept
-                    // beside the library that it points into.
+                    // together with the library into which it points.
                     $($field: *unsafe { loaded.get::<$type>($symbol.to_bytes_with_nul()) }
                         .map_err(|_| $symbol.to_str().unwrap_or("a function"))?,)*
                 })
@@ -214,15 +215,15 @@ functions! {
 }
 
 impl Functions {
-    /// Whether 1/8 to 8/8 are all among the scales: the library would silently take a smaller one.
+    /// Whether 1/8 to 8/8 are all among the scales: for a missing one the library would silently use a smaller one.
     fn scales_by_eighths(&self) -> bool {
         let mut count = 0;
-        // SAFETY: the function writes the number of factors and gives a static array of that many.
+        // SAFETY: the function writes the number of factors and returns a static array of that length.
         let factors = unsafe { (self.scaling_factors)(&raw mut count) };
         let Some(count) = usize::try_from(count).ok().filter(|_| !factors.is_null()) else {
             return false;
         };
-        // SAFETY: not null, and an array of `count` pairs that nobody writes to.
+        // SAFETY: not null, and an array of `count` pairs to which nobody writes.
         let factors = unsafe { std::slice::from_raw_parts(factors, count) };
         (1..=8).all(|eighths| factors.iter().any(|factor| factor.num * 8 == factor.denom * eighths))
     }

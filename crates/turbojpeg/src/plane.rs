@@ -1,4 +1,4 @@
-//! Pictures as the library sees them: planes with strides, packed pixels, subsampling and scale.
+//! Pictures in the library's form: planes with strides, packed pixels, subsampling and scale.
 
 use crate::MAX_SIDE_PX;
 use crate::error::Error;
@@ -6,7 +6,7 @@ use crate::error::Error;
 /// How much coarser the two colour planes are than the luma plane. The numbers are the library's (`TJSAMP`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Subsampling {
-    /// As fine as luma.
+    /// The resolution of luma.
     S444 = 0,
     /// Half the width.
     S422 = 1,
@@ -65,7 +65,7 @@ pub enum PixelFormat {
     Rgb = 0,
     /// Blue, green, red.
     Bgr = 1,
-    /// Luma alone.
+    /// Luma only.
     Grey = 6,
 }
 
@@ -76,7 +76,7 @@ impl PixelFormat {
     }
 }
 
-/// A scale of M/8, by which a JPEG image is made smaller while it is decoded.
+/// A scale of M/8, by which a JPEG image is scaled down during decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scale(u8);
 
@@ -100,25 +100,25 @@ impl Scale {
     }
 }
 
-/// Samples in rows, to be read.
+/// Samples in rows, for reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Plane<'a> {
-    /// The rows; the last one need not be followed by its padding.
+    /// The rows; the last one may lack its padding.
     pub data: &'a [u8],
     /// Distance in bytes between the starts of two rows.
     pub stride: usize,
 }
 
-/// Samples in rows, to be written.
+/// Samples in rows, for writing.
 #[derive(Debug)]
 pub struct PlaneMut<'a> {
-    /// The rows; the last one need not be followed by its padding.
+    /// The rows; the last one may lack its padding.
     pub data: &'a mut [u8],
     /// Distance in bytes between the starts of two rows.
     pub stride: usize,
 }
 
-/// A planar picture of YCbCr in full range, as JPEG has it.
+/// A planar picture of YCbCr in full range, as in JPEG.
 #[derive(Debug, Clone, Copy)]
 pub struct Yuv<'a> {
     /// Y, Cb and Cr, each of [`plane_size`]; Y alone for grey.
@@ -127,11 +127,11 @@ pub struct Yuv<'a> {
     pub width: usize,
     /// Height in pixels.
     pub height: usize,
-    /// How coarse the colour planes are.
+    /// The resolution of the colour planes.
     pub subsampling: Subsampling,
 }
 
-/// `width` and `height` as the library takes them.
+/// `width` and `height` in the library's type.
 pub(crate) fn checked_size(width: usize, height: usize) -> Result<(i32, i32), Error> {
     if (1..=MAX_SIDE_PX).contains(&width) && (1..=MAX_SIDE_PX).contains(&height) {
         Ok((width as i32, height as i32))
@@ -140,7 +140,7 @@ pub(crate) fn checked_size(width: usize, height: usize) -> Result<(i32, i32), Er
     }
 }
 
-/// The stride as the library takes it, when `rows` rows of `row_bytes` lie within `len_bytes`.
+/// The stride in the library's type, if `rows` rows of `row_bytes` fit within `len_bytes`.
 pub(crate) fn checked_plane(
     component: usize,
     len_bytes: usize,
@@ -156,7 +156,8 @@ pub(crate) fn checked_plane(
 }
 
 impl Yuv<'_> {
-    /// Size, pointers and strides for the library: of each plane as many rows and columns as it will read are there.
+    /// Size, pointers and strides for the library, after a check that each plane has all rows and columns that it
+    /// reads.
     pub(crate) fn checked(&self) -> Result<Checked, Error> {
         let size = checked_size(self.width, self.height)?;
         let want = self.subsampling.planes();
@@ -173,7 +174,7 @@ impl Yuv<'_> {
     }
 }
 
-/// What the library is given for a [`Yuv`].
+/// The library's arguments for a [`Yuv`].
 pub(crate) struct Checked {
     pub(crate) size: (i32, i32),
     pub(crate) pointers: [*const u8; 3],

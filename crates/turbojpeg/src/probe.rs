@@ -1,25 +1,26 @@
-//! What a library must show once before it is used: that it is as good as 2.1, on which the checks of this crate rest.
+//! Probes a library once before its use: whether it behaves like 2.1, which the checks of this crate rely on.
 //!
-//! No function tells the version, so two pictures do. 2.1 came with the limit on scans, and from 2.0.4 on a grey picture
-//! whose header claims coarser sampling is decoded within its plane. Both pictures are one pixel, written by hand.
+//! No function returns the version, so two test pictures show it. 2.1 introduced the limit on scans. From 2.0.4 on, a
+//! grey picture whose header claims coarser sampling is decoded within its plane. Both pictures are one pixel, written
+//! by hand.
 
 use std::ffi::{c_int, c_ulong};
 use std::ptr::null_mut;
 
 use crate::library::{Functions, LIMIT_SCANS, WARNING};
 
-/// The most scans that 2.1 and later decode when told to limit them.
+/// The most scans that 2.1 and later decode with the limit set.
 const MAX_SCANS: usize = 500;
-/// Room before and behind the plane, far more than the 2x2 samples that 2.0.3 writes.
+/// Room before and after the plane, far more than the 2x2 samples that 2.0.3 writes.
 const SLACK_BYTES: usize = 64 << 10;
-/// What is around the plane; the sample that is decoded is 128.
+/// The value around the plane; the decoded sample is 128.
 const CANARY: u8 = 0x5A;
 
 const BASELINE: u8 = 0xC0;
 const PROGRESSIVE: u8 = 0xC2;
 
 impl Functions {
-    /// What shows that this library is older than 2.1, to be read after its name; `None` if it will do.
+    /// The behaviour that shows that this library is older than 2.1, as text to follow its name; `None` if it passes.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         if !self.decodes_scans(2) {
             return Some("does not decode a picture of two scans");
@@ -30,11 +31,11 @@ impl Functions {
         (!self.stays_within_planes()).then_some("does not keep within its planes")
     }
 
-    /// Whether a progressive picture of so many scans is decoded, with warnings or without.
+    /// Whether it decodes a progressive picture of this many scans, with warnings or without.
     fn decodes_scans(&self, scans: usize) -> bool {
         let jpeg = one_grey_pixel(PROGRESSIVE, 0x11, scans);
         let mut pixel = [0_u8; 3];
-        // SAFETY: a new handle, used here alone and destroyed once, if it is not null; the image is only read, and its
+        // SAFETY: a new handle, used only here and destroyed once, if it is not null; the image is only read, and its
         // one pixel of three bytes is ours.
         unsafe {
             let handle = (self.init_decompress)();
@@ -50,12 +51,12 @@ impl Functions {
         }
     }
 
-    /// Whether a grey picture that claims sampling factors of two is decoded to its plane, and nowhere else.
+    /// Whether it decodes a grey picture that claims sampling factors of two only to its plane.
     fn stays_within_planes(&self) -> bool {
         let jpeg = one_grey_pixel(BASELINE, 0x22, 1);
         let mut canary = vec![CANARY; SLACK_BYTES + 1 + SLACK_BYTES];
-        // SAFETY: as in `decodes_scans`. The plane's pointer is made from the whole buffer, so that what is written
-        // around the plane is ours too.
+        // SAFETY: as in `decodes_scans`. The plane's pointer is derived from the whole buffer, so bytes written around
+        // the plane are ours too.
         let status = unsafe {
             let handle = (self.init_decompress)();
             if handle.is_null() {
@@ -75,9 +76,9 @@ impl Functions {
     }
 }
 
-/// A picture of one pixel, mid-grey: `process` is its start-of-frame marker, `sampling` the factors that it claims.
-/// The first of its scans holds the average of the block where it is progressive, the others all the rest of the block:
-/// 2.1.3 has trouble with a picture this small whose blocks are not whole.
+/// A picture of one pixel, mid-grey: `process` is its start-of-frame marker, `sampling` the factors that it claims. If
+/// it is progressive, the first of its scans holds the average of the block, the others all the rest of the block:
+/// 2.1.3 has trouble with a picture this small whose blocks are incomplete.
 fn one_grey_pixel(process: u8, sampling: u8, scans: usize) -> Vec<u8> {
     let mut jpeg = vec![0xFF, 0xD8, 0xFF, 0xDB, 0, 67, 0];
     jpeg.extend([1; 64]);
@@ -107,7 +108,7 @@ mod tests {
     use crate::Library;
     use crate::library::Handle;
 
-    /// Writes as 2.0.3 does: two rows of two samples.
+    /// Writes like 2.0.3: two rows of two samples.
     unsafe extern "C" fn writes_around(
         _: Handle,
         _: *const c_uchar,
@@ -118,7 +119,7 @@ mod tests {
         _: c_int,
         _: c_int,
     ) -> c_int {
-        // SAFETY: the caller leaves room behind the plane.
+        // SAFETY: the caller leaves room after the plane.
         unsafe { (*planes).write_bytes(128, 3) };
         0
     }
@@ -137,7 +138,7 @@ mod tests {
         0
     }
 
-    /// The functions of the installed library; where there is none the tests pass, unless this is CI.
+    /// The functions of the installed library; without one the tests pass, except in CI.
     fn functions() -> Option<&'static Functions> {
         let library = Library::get();
         assert!(library.is_ok() || std::env::var_os("CI").is_none(), "{library:?}");

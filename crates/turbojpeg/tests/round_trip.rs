@@ -1,4 +1,4 @@
-//! Against the real library. Where it is not installed the tests say so and pass, unless this is CI.
+//! Tests with the real library. If it is not installed, the tests say so and pass, except in CI.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
@@ -7,7 +7,7 @@ use framecast_turbojpeg::{
     Subsampling, Yuv, plane_size,
 };
 
-/// The library, or `None` where a test cannot run.
+/// The library, or `None` if a test cannot run.
 fn library() -> Option<&'static Library> {
     match Library::get() {
         Ok(library) => Some(library),
@@ -83,7 +83,7 @@ fn every_scale_gives_the_size_it_promises_and_touches_nothing_behind() {
             let mut buffers: Vec<_> = (0..subsampling.planes())
                 .map(|component| {
                     let (columns, rows) = header.plane_size(component, scale);
-                    // A guard behind each row and behind the plane.
+                    // A guard after each row and after the plane.
                     (vec![1; (columns + 3) * rows + 8], columns + 3)
                 })
                 .collect();

@@ -1,4 +1,4 @@
-//! What a node is.
+//! What kind of node this is.
 
 use crate::ioctl::text;
 use crate::sys;
@@ -19,25 +19,25 @@ const TOUCH: u32 = 0x1000_0000;
 const IO_MC: u32 = 0x2000_0000;
 const DEVICE_CAPS: u32 = 0x8000_0000;
 
-/// What a node says of itself.
+/// The kernel's description of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capability {
     /// The kernel driver: `"uvcvideo"`.
     pub driver: String,
     /// The device's name: `"HD Webcam: HD Webcam"`.
     pub card: String,
-    /// Where it is plugged in: `"usb-0000:00:14.0-1"`.
+    /// The bus position of the device: `"usb-0000:00:14.0-1"`.
     pub bus: String,
-    /// What this node can do, as the kernel's `V4L2_CAP_` bits: those of the node, not of the whole device.
+    /// The capabilities of this node, as the kernel's `V4L2_CAP_` bits: those of the node, not of the whole device.
     pub bits: u32,
 }
 
-/// How a picture lies in memory.
+/// The memory layout of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Planes {
-    /// In one piece.
+    /// In one memory area.
     Single,
-    /// In one or more pieces, each mapped on its own.
+    /// In one or more memory areas, each mapped separately.
     Multi,
 }
 
@@ -52,7 +52,8 @@ impl Capability {
         }
     }
 
-    /// How pictures can be captured from it; `None` for what is no camera. A converter, which also captures, is none.
+    /// How to capture pictures from it; `None` for nodes that are not cameras. A converter captures too, but is not a
+    /// camera.
     pub fn planes(&self) -> Option<Planes> {
         let has = |bits| self.bits & bits != 0;
         if has(VIDEO_M2M | VIDEO_M2M_MPLANE) || !has(STREAMING) {
@@ -66,13 +67,13 @@ impl Capability {
         }
     }
 
-    /// Whether it captures, but only after a program has wired up the parts of the device (sensor, image processor)
-    /// through the media controller: libcamera's devices.
+    /// Whether it captures only after a program has connected the parts of the device (sensor, image processor) through
+    /// the media controller: libcamera's devices.
     pub fn needs_media_controller(&self) -> bool {
         self.bits & IO_MC != 0
     }
 
-    /// What the node is, as in "it is …".
+    /// The kind of node, as the end of "it is …".
     pub fn what(&self) -> &'static str {
         let has = |bits| self.bits & bits != 0;
         match () {

@@ -1,4 +1,4 @@
-//! Controls: brightness, exposure, focus and whatever else a device can be told.
+//! Controls: brightness, exposure, focus and everything else that can be set on a device.
 
 use std::os::fd::AsFd;
 
@@ -21,7 +21,7 @@ const INACTIVE: u32 = 0x10;
 const WRITE_ONLY: u32 = 0x40;
 const VOLATILE: u32 = 0x80;
 
-/// What a control's value is.
+/// The type of a control's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlType {
@@ -31,11 +31,11 @@ pub enum ControlType {
     Boolean,
     /// The number of a named entry.
     Menu,
-    /// No value: setting it does something.
+    /// No value: setting it triggers an action.
     Button,
     /// A number in a range, of 64 bits.
     Integer64,
-    /// No control but the heading of the ones that follow.
+    /// No control, but the heading of the controls after it.
     Class,
     /// Text.
     Text,
@@ -47,22 +47,22 @@ pub enum ControlType {
     Other(u32),
 }
 
-/// What is known of a control.
+/// The properties of a control.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlInfo {
     /// Its number.
     pub id: u32,
-    /// Its name by the driver: `"White Balance, Automatic"`.
+    /// Its name, set by the driver: `"White Balance, Automatic"`.
     pub name: String,
-    /// What its value is.
+    /// The type of its value.
     pub kind: ControlType,
-    /// The smallest value; of text the shortest length.
+    /// The smallest value; for text the minimum length.
     pub min: i64,
-    /// The largest value; of text the longest length.
+    /// The largest value; for text the maximum length.
     pub max: i64,
     /// The step between values; at least 1.
     pub step: u64,
-    /// The value that it has unless somebody sets it.
+    /// The default value.
     pub default: i64,
     flags: u32,
     elem_size: u32,
@@ -71,18 +71,18 @@ pub struct ControlInfo {
 /// A control's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// Of numbers, booleans (0 and 1), menus (the entry's number) and bitmasks.
+    /// For numbers, booleans (0 and 1), menus (the entry's number) and bitmasks.
     Integer(i64),
-    /// Of text.
+    /// For text.
     Text(String),
 }
 
-/// What stands in a menu.
+/// The content of a menu entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MenuEntry {
-    /// Of a menu.
+    /// In a menu.
     Name(String),
-    /// Of an integer menu.
+    /// In an integer menu.
     Number(i64),
 }
 
@@ -124,12 +124,12 @@ impl ControlInfo {
         self.flags & READ_ONLY != 0
     }
 
-    /// It cannot be set as long as the device captures.
+    /// It cannot be set while the device captures.
     pub fn is_grabbed(&self) -> bool {
         self.flags & GRABBED != 0
     }
 
-    /// It can be set, but has no effect as long as another one stands as it does (an automatism is on).
+    /// It can be set, but has no effect while another control overrides it (an automatic mode is on).
     pub fn is_inactive(&self) -> bool {
         self.flags & INACTIVE != 0
     }
@@ -139,18 +139,18 @@ impl ControlInfo {
         self.flags & WRITE_ONLY != 0 || self.kind == ControlType::Button
     }
 
-    /// The device changes it by itself.
+    /// The device changes it without a program's request.
     pub fn is_volatile(&self) -> bool {
         self.flags & VOLATILE != 0
     }
 }
 
 impl Device {
-    /// The controls of all classes, headings included, in the device's order. Structures and arrays of the codecs are
+    /// The controls of all classes, including headings, in the device's order. Structures and arrays of the codecs are
     /// left out.
     ///
     /// # Errors
-    /// What the kernel said; a device without controls has an empty list.
+    /// The kernel's error; a device without controls has an empty list.
     pub fn controls(&self) -> Result<Vec<ControlInfo>, Error> {
         let mut found: Vec<ControlInfo> = Vec::new();
         let mut last = 0;
@@ -158,7 +158,7 @@ impl Device {
             let mut query = QueryExtCtrl::zeroed();
             query.id = last | NEXT_CTRL;
             match call_flat(self.as_fd(), QUERY_EXT_CTRL, &mut query) {
-                // A driver that does not go on to a larger number would never end.
+                // Stops at a driver that does not advance to a larger number, which would never end.
                 Ok(()) if query.id <= last => break,
                 Ok(()) => {
                     last = query.id;
@@ -193,10 +193,10 @@ impl Device {
         numbers.filter_map(entry).collect()
     }
 
-    /// The control's value now.
+    /// The control's current value.
     ///
     /// # Errors
-    /// What the kernel said: `EACCES` for one that cannot be read.
+    /// The kernel's error: `EACCES` for a control that cannot be read.
     pub fn control(&self, control: &ControlInfo) -> Result<Value, Error> {
         if control.kind == ControlType::Text {
             let mut bytes = vec![0; control.elem_size.clamp(1, MAX_TEXT_BYTES) as usize];
@@ -216,7 +216,7 @@ impl Device {
         Ok(Value::Integer(unsafe {
             match control.kind {
                 ControlType::Integer64 => value.value64,
-                // The highest bit of a bitmask is no sign.
+                // The highest bit of a bitmask is not a sign.
                 ControlType::Bitmask => i64::from(value.value.cast_unsigned()),
                 _ => i64::from(value.value),
             }
@@ -226,8 +226,8 @@ impl Device {
     /// Sets a control.
     ///
     /// # Errors
-    /// What the kernel said: `ERANGE` or `EINVAL` for a value that it does not take, `EACCES` for one that can only be
-    /// read, `EBUSY` for one that cannot be changed now.
+    /// The kernel's error: `ERANGE` or `EINVAL` for a value that the control does not accept, `EACCES` for a read-only
+    /// control, `EBUSY` for one that cannot be changed now.
     pub fn set_control(&self, control: &ControlInfo, value: &Value) -> Result<(), Error> {
         match value {
             Value::Text(new) => {
@@ -246,7 +246,7 @@ impl Device {
                 one.id = control.id;
                 one.value = match control.kind {
                     ControlType::Integer64 => ControlUnion { value64: *new },
-                    // Within its range by the kernel's own check; the bits of a mask keep their place.
+                    // The kernel checks the range; the bits of a mask keep their positions.
                     _ => ControlUnion { value: *new as i32 },
                 };
                 // SAFETY: its size is 0, so whatever the control is, the kernel has no memory for a payload.
@@ -267,7 +267,7 @@ impl Device {
         let mut controls = ExtControls::zeroed();
         controls.count = 1;
         controls.controls = std::ptr::from_mut(one);
-        // SAFETY: `one` outlives the call and is one control; its own pointer is the caller's promise.
+        // SAFETY: `one` outlives the call and is one control; the caller guarantees its inner pointer.
         unsafe { call(self.as_fd(), number, &mut controls) }
     }
 

@@ -18,10 +18,10 @@ pub struct Device {
 }
 
 impl Device {
-    /// Opens the node at `path` without blocking, and asks what it is.
+    /// Opens the node at `path` without blocking, and queries its capabilities.
     ///
     /// # Errors
-    /// What the system says of the path, [`io::ErrorKind::Unsupported`] for a file that is no video node.
+    /// The system's error for the path, [`io::ErrorKind::Unsupported`] for a file that is not a video node.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
@@ -39,20 +39,20 @@ impl Device {
         Ok(Self { file, capability: Capability::read(&answer) })
     }
 
-    /// What the node said of itself when it was opened.
+    /// The capabilities of the node, as queried when it was opened.
     pub fn capability(&self) -> &Capability {
         &self.capability
     }
 
-    /// Whether the node is still there: a call that every device answers.
+    /// Whether the node still exists, by a call that every device answers.
     ///
     /// # Errors
-    /// [`Error::is_gone`] when it is not.
+    /// [`Error::is_gone`] when it does not.
     pub fn ping(&self) -> Result<(), Error> {
         call_flat(self.as_fd(), QUERYCAP, &mut sys::Capability::zeroed())
     }
 
-    /// The kind of queue that pictures come from; that of single-planar capture where there is none.
+    /// The type of the queue for capture; that of single-planar capture if the node does not capture.
     pub(crate) fn buffer_type(&self) -> u32 {
         match self.capability.planes() {
             Some(Planes::Multi) => sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE,

@@ -1,4 +1,4 @@
-//! What the kernel refused, and at which call.
+//! The error of a call to the kernel, with the name of the call.
 
 use std::{fmt, io};
 
@@ -23,7 +23,7 @@ impl Error {
         self.call
     }
 
-    /// What the system said.
+    /// The system's error.
     pub fn io(&self) -> &io::Error {
         &self.source
     }
@@ -47,7 +47,7 @@ impl Error {
         self.is(libc::EBUSY)
     }
 
-    /// The device does not know this call, or not with this argument.
+    /// The device does not support this call, or not with this argument.
     pub fn is_unsupported(&self) -> bool {
         self.is(libc::ENOTTY) || self.is(libc::EINVAL) || self.is(libc::ENODATA)
     }
@@ -57,7 +57,7 @@ impl Error {
         self.is(libc::ENOENT) || self.is_empty()
     }
 
-    /// Nothing there yet.
+    /// The queue is empty now.
     pub(crate) fn is_empty(&self) -> bool {
         self.is(libc::EAGAIN)
     }

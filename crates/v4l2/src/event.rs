@@ -1,4 +1,4 @@
-//! What a device tells by itself.
+//! The events of a device.
 
 use std::os::fd::AsFd;
 
@@ -8,22 +8,22 @@ use crate::{Device, Error};
 
 const SOURCE_CHANGE: u32 = 5;
 
-/// What a device tells by itself.
+/// An event of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// What comes in has changed: another size, or none any more.
+    /// The input signal has changed: another size, or no signal any more.
     SourceChange,
-    /// Something that was not subscribed to.
+    /// An event without a subscription.
     Other,
 }
 
 impl Device {
-    /// Asks to be told of changes of what comes in at the selected input, number `input`. Says whether the device
-    /// will.
+    /// Subscribes to changes of the signal at the selected input, number `input`. Returns whether the device supports
+    /// that.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn watch_source(&self, input: u32) -> Result<bool, Error> {
         let mut subscription = EventSubscription::zeroed();
         (subscription.kind, subscription.id) = (SOURCE_CHANGE, input);
@@ -37,13 +37,13 @@ impl Device {
     /// The next event; `None` when there is none now. The descriptor is ready for priority reading when there is one.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn next_event(&self) -> Result<Option<Event>, Error> {
         let mut event = sys::Event::zeroed();
         match call_flat(self.as_fd(), DQEVENT, &mut event) {
             Ok(()) if event.kind == SOURCE_CHANGE => Ok(Some(Event::SourceChange)),
             Ok(()) => Ok(Some(Event::Other)),
-            // ENOENT is how the kernel says that there is none.
+            // ENOENT means that there is no event.
             Err(error) if error.is_none_left() || error.is_unsupported() => Ok(None),
             Err(error) => Err(error),
         }

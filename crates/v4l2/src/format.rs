@@ -1,4 +1,4 @@
-//! Formats of pictures: those that a device has, and the one that is set.
+//! Formats of pictures: those that a device supports, and the current one.
 
 use std::fmt;
 use std::os::fd::AsFd;
@@ -11,12 +11,12 @@ use crate::{Device, Error};
 const MAX_FORMATS: u32 = 256;
 const MAX_SIZES: u32 = 256;
 
-/// A pixel format's four letters, as the kernel has them: `YUYV`, `MJPG`.
+/// The kernel's four-character code of a pixel format: `YUYV`, `MJPG`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FourCc(pub u32);
 
 impl FourCc {
-    /// The format with these letters.
+    /// The format with this code.
     pub const fn new(letters: [u8; 4]) -> Self {
         Self(u32::from_le_bytes(letters))
     }
@@ -39,21 +39,21 @@ impl fmt::Debug for FourCc {
     }
 }
 
-/// A format that a device has.
+/// A format that a device supports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormatInfo {
-    /// Its letters.
+    /// Its code.
     pub fourcc: FourCc,
-    /// Its name by the driver: `"Motion-JPEG"`.
+    /// Its name, set by the driver: `"Motion-JPEG"`.
     pub description: String,
-    /// Whether a library converts to it rather than the device.
+    /// Whether a library converts to it instead of the device.
     pub is_emulated: bool,
 }
 
 /// The sizes of one format, in pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sizes {
-    /// These alone.
+    /// Only these sizes.
     Discrete(Vec<(u32, u32)>),
     /// From the first to the second, in steps of the third.
     Stepwise {
@@ -66,7 +66,7 @@ pub enum Sizes {
     },
 }
 
-/// What the numbers of a picture mean, as the kernel's enumerations have it; 0 is the format's default.
+/// The colour properties of a picture, as the kernel's enumerations define them; 0 is the format's default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Colour {
     /// `enum v4l2_colorspace`: 1 is SMPTE 170M, 3 Rec. 709, 7 JPEG, 8 sRGB.
@@ -77,40 +77,40 @@ pub struct Colour {
     pub quantization: u32,
 }
 
-/// One piece of memory of a picture.
+/// One memory area of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaneFormat {
-    /// The most bytes that a picture takes of it.
+    /// The maximum number of bytes of a picture in it.
     pub size_bytes: u32,
-    /// Bytes from the beginning of a row to that of the next; 0 for compressed formats.
+    /// Bytes from the start of a row to the start of the next; 0 for compressed formats.
     pub row_bytes: u32,
 }
 
 /// The format that a device captures in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PictureFormat {
-    /// Its letters.
+    /// Its code.
     pub fourcc: FourCc,
     /// Width in pixels.
     pub width_px: u32,
     /// Height in pixels.
     pub height_px: u32,
-    /// `enum v4l2_field`: 1 is a whole picture, others interlaced ones or half pictures.
+    /// `enum v4l2_field`: 1 is a whole picture, other values are interlaced pictures or half pictures.
     pub field: u32,
-    /// What the numbers mean.
+    /// The colour properties.
     pub colour: Colour,
-    /// The pieces of memory: one to eight.
+    /// The memory areas: one to eight.
     pub planes: Vec<PlaneFormat>,
 }
 
-/// `V4L2_FIELD_ANY`: the driver chooses, which is the whole picture where it can.
+/// `V4L2_FIELD_ANY`: the driver chooses, and takes the whole picture if it can.
 const FIELD_ANY: u32 = 0;
 
 impl Device {
-    /// The formats that the device captures in, in its order.
+    /// The formats in which the device captures, in its order.
     ///
     /// # Errors
-    /// What the kernel said; a device without this call has an empty list.
+    /// The kernel's error; a device without this call has an empty list.
     pub fn formats(&self) -> Result<Vec<FormatInfo>, Error> {
         let ask = |index| FmtDesc { index, buf_type: self.buffer_type(), ..FmtDesc::zeroed() };
         enumerate(self.as_fd(), ENUM_FMT, MAX_FORMATS, ask, |answer| FormatInfo {
@@ -120,10 +120,10 @@ impl Device {
         })
     }
 
-    /// The sizes of `format`; an empty list where the driver does not tell.
+    /// The sizes of `format`; an empty list if the driver does not list them.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn sizes(&self, format: FourCc) -> Result<Sizes, Error> {
         let ask = |index| FrmSizeEnum { index, pixel_format: format.0, ..FrmSizeEnum::zeroed() };
         let answers = enumerate(self.as_fd(), ENUM_FRAMESIZES, MAX_SIZES, ask, |answer| *answer)?;
@@ -140,28 +140,28 @@ impl Device {
         })
     }
 
-    /// The format that is set.
+    /// The current format.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn format(&self) -> Result<PictureFormat, Error> {
         let mut format = Format::zeroed();
         format.buf_type = self.buffer_type();
         self.format_call(G_FMT, format)
     }
 
-    /// What [`set_format`](Self::set_format) would come to, without setting it.
+    /// The format that [`set_format`](Self::set_format) would result in, without setting it.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn try_format(&self, fourcc: FourCc, width_px: u32, height_px: u32) -> Result<PictureFormat, Error> {
         self.format_call(TRY_FMT, self.asked(fourcc, width_px, height_px))
     }
 
-    /// Sets a format. The answer is what the driver made of it, which may differ in everything.
+    /// Sets a format. Returns the format that the driver chose, which may differ in everything.
     ///
     /// # Errors
-    /// [`Error::is_busy`] while pictures are captured, by whatever program.
+    /// [`Error::is_busy`] while any program captures.
     pub fn set_format(&self, fourcc: FourCc, width_px: u32, height_px: u32) -> Result<PictureFormat, Error> {
         self.format_call(S_FMT, self.asked(fourcc, width_px, height_px))
     }

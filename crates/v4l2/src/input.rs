@@ -13,12 +13,12 @@ const NO_SIGNAL: u32 = 0x2;
 const NO_LOCK: u32 = 0x100 | 0x1_0000;
 const HAS_DV_TIMINGS: u32 = 0x2;
 
-/// A socket of a capture card; a webcam has one.
+/// An input of a capture card; a webcam has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
     /// Its number.
     pub index: u32,
-    /// Its name by the driver: `"HDMI"`.
+    /// Its name, set by the driver: `"HDMI"`.
     pub name: String,
     /// Whether it follows timings: a digital input, whose size the sender decides.
     pub has_timings: bool,
@@ -26,7 +26,7 @@ pub struct Input {
 }
 
 impl Input {
-    /// What is wrong with the signal; `None` when all is well as far as the driver knows.
+    /// What is wrong with the signal; `None` if the driver reports no problem.
     pub fn problem(&self) -> Option<&'static str> {
         match self.status {
             status if status & NO_POWER != 0 => Some("no power"),
@@ -41,16 +41,16 @@ impl Device {
     /// The inputs.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn inputs(&self) -> Result<Vec<Input>, Error> {
         let ask = |index| sys::Input { index, ..sys::Input::zeroed() };
         enumerate(self.as_fd(), ENUMINPUT, MAX_INPUTS, ask, read)
     }
 
-    /// The input that is selected, with its state now; `None` where the device has none.
+    /// The selected input, with its current state; `None` if the device has none.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn input(&self) -> Result<Option<Input>, Error> {
         let mut index = 0;
         match call_flat(self.as_fd(), G_INPUT, &mut index) {
@@ -70,7 +70,7 @@ impl Device {
     /// Selects an input.
     ///
     /// # Errors
-    /// What the kernel said, as for a number that is not among [`inputs`](Self::inputs).
+    /// The kernel's error, for instance for a number that is not among [`inputs`](Self::inputs).
     pub fn set_input(&self, index: u32) -> Result<(), Error> {
         let mut index = i32::try_from(index).unwrap_or(i32::MAX);
         call_flat(self.as_fd(), S_INPUT, &mut index)

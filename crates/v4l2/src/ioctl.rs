@@ -1,4 +1,4 @@
-//! The calls: each one's number, bound to the structure that it takes.
+//! The ioctl calls: each call's number, with the structure that it takes.
 
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -66,14 +66,14 @@ calls! {
     QUERY_EXT_CTRL, "VIDIOC_QUERY_EXT_CTRL": _IOWR(103, QueryExtCtrl);
 }
 
-/// Makes the call, again when a signal interrupts it.
+/// Makes the call, and repeats it when a signal interrupts it.
 ///
 /// # Safety
 /// Pointers within `argument` must be valid for what the kernel reads and writes through them during the call.
 pub(crate) unsafe fn call<T>(fd: BorrowedFd<'_>, call: Call<T>, argument: &mut T) -> Result<(), Error> {
     loop {
-        // SAFETY: the descriptor is open as long as it is borrowed; `argument` is exclusively borrowed and of the type
-        // whose size is part of the number; what it points to is the caller's promise.
+        // SAFETY: the descriptor is open while it is borrowed; `argument` is exclusively borrowed and of the type whose
+        // size is part of the number; the caller guarantees its inner pointers.
         let result = unsafe { libc::ioctl(fd.as_raw_fd(), call.number, std::ptr::from_mut(argument)) };
         if result >= 0 {
             return Ok(());
@@ -94,7 +94,7 @@ pub(crate) unsafe trait Flat {}
 macro_rules! flat {
     ($($name:ty),*) => {
         $(
-            // SAFETY: numbers alone, by the kernel's own definition.
+            // SAFETY: only numbers, by the kernel's own definition.
             unsafe impl Flat for $name {}
         )*
     };
@@ -116,16 +116,16 @@ flat!(
     QueryMenu
 );
 
-/// Makes a call whose argument holds no pointer.
+/// Makes a call whose argument contains no pointer.
 pub(crate) fn call_flat<T: Flat>(fd: BorrowedFd<'_>, number: Call<T>, argument: &mut T) -> Result<(), Error> {
-    // SAFETY: no pointer in it, by the trait's promise.
+    // SAFETY: it contains no pointer, as the trait guarantees.
     unsafe { call(fd, number, argument) }
 }
 
-/// Makes calls with growing `index` until the kernel says that there are no more (`EINVAL`), or `limit` is reached.
+/// Makes calls with growing `index` until the kernel reports the end (`EINVAL`), or `limit` is reached.
 ///
 /// # Errors
-/// Any other error at the first index; a device that does not know the call has an empty list.
+/// Any other error at the first index; a device that does not support the call has an empty list.
 pub(crate) fn enumerate<T: Flat + Plain, R>(
     fd: BorrowedFd<'_>,
     number: Call<T>,
@@ -145,7 +145,8 @@ pub(crate) fn enumerate<T: Flat + Plain, R>(
     Ok(found)
 }
 
-/// Text up to its first zero byte. A USB device's name is its maker's: what would steer a terminal becomes a blank.
+/// Text up to its first zero byte. The maker of a USB device sets its name, so characters that would control a terminal
+/// become blanks.
 pub(crate) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).replace(char::is_control, " ").trim().to_owned()

@@ -1,15 +1,14 @@
 //! Video4Linux2, the kernel's interface to cameras and capture cards, made safe.
 //!
-//! A [`Device`] is an open node: asked what it is, what formats it has and what controls; told which format to use.
-//! [`Device::start`] makes a [`Stream`] of it, whose memory-mapped buffers are lent one at a time ([`Lent`]) and go
-//! back to the device when dropped. Nothing blocks: an empty queue is `None`, and [`AsFd`](std::os::fd::AsFd) is for
+//! A [`Device`] is an open node: callers query its capabilities, formats and controls, and set its format.
+//! [`Device::start`] makes a [`Stream`] of it, whose memory-mapped buffers are lent one at a time ([`Lent`]) and return
+//! to the device when dropped. Nothing blocks: an empty queue is `None`, and [`AsFd`](std::os::fd::AsFd) is for
 //! waiting.
 //!
-//! Numbers and sizes that the kernel answers with are checked or bounded here: a driver that enumerates without end
-//! is cut short.
+//! Numbers and sizes from the kernel are checked or bounded here: a driver that enumerates endlessly is cut short.
 //!
-//! What does not belong here: choosing a format, waiting, retrying, and anything of Framecast's own. Empty where there
-//! is no Linux.
+//! What does not belong here: choosing a format, waiting, retrying, and anything of Framecast's own. Empty on systems
+//! other than Linux.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 

@@ -7,16 +7,16 @@ use std::ptr::NonNull;
 
 use crate::Error;
 
-/// A mapped piece of a device's memory, unmapped on drop.
+/// A mapped area of a device's memory, unmapped on drop.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: NonNull<c_void>,
     len: usize,
 }
 
-// SAFETY: the mapping belongs to this value alone, and memory does not mind which thread reads it.
+// SAFETY: the mapping belongs to this value only, and any thread may read the memory.
 unsafe impl Send for Mapping {}
-// SAFETY: nothing is written through it; see `bytes` for who else may.
+// SAFETY: nothing is written through it; see `bytes` for who else may write.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -27,7 +27,7 @@ impl Mapping {
         #[allow(clippy::unnecessary_fallible_conversions, reason = "it is narrower on 32-bit targets")]
         let offset = libc::off_t::try_from(offset).map_err(|_| odd("the driver's offset is too large"))?;
         // SAFETY: a new mapping at an address that the kernel chooses changes no memory that is in use. Shared and
-        // writable, as all drivers allow; some refuse a mapping that can only be read.
+        // writable, as all drivers allow; some refuse a read-only mapping.
         let start = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -52,16 +52,16 @@ impl Mapping {
     /// The bytes.
     ///
     /// # Safety
-    /// The device must not own the buffer as long as the slice is in use: it has been dequeued, and is not queued again.
+    /// The device must not own the buffer while the slice is in use: it has been dequeued, and is not queued again.
     pub(crate) unsafe fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped for `len` bytes until drop, and nobody writes by the caller's promise.
+        // SAFETY: mapped for `len` bytes until drop, and the caller guarantees that nobody writes.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new` with this address and length, and not in use any more: slices borrow this value.
+        // SAFETY: mapped by `new` with this address and length, and no longer in use: slices borrow this value.
         unsafe { libc::munmap(self.start.as_ptr(), self.len) };
     }
 }

@@ -1,4 +1,4 @@
-//! Frame intervals: those that a device has, and the one that is set.
+//! Frame intervals: those that a device supports, and the current one.
 
 use std::os::fd::AsFd;
 
@@ -11,17 +11,17 @@ const MAX_INTERVALS: u32 = 256;
 /// `V4L2_CAP_TIMEPERFRAME`.
 const CAN_SET_RATE: u32 = 0x1000;
 
-/// A time in seconds as the quotient of two numbers: 1/30.
+/// A time in seconds as a fraction: 1/30.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fraction {
-    /// Above the line.
+    /// The numerator.
     pub numerator: u32,
-    /// Below the line.
+    /// The denominator.
     pub denominator: u32,
 }
 
 impl Fraction {
-    /// Frames per second of this interval; `None` where it is 0 or without end.
+    /// Frames per second of this interval; `None` if it is 0 or infinite.
     pub fn fps(self) -> Option<f64> {
         (self.numerator > 0 && self.denominator > 0)
             .then(|| f64::from(self.denominator) / f64::from(self.numerator))
@@ -31,7 +31,7 @@ impl Fraction {
 /// The times between frames of one format and size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intervals {
-    /// These alone.
+    /// Only these intervals.
     Discrete(Vec<Fraction>),
     /// Any from the shortest to the longest.
     Stepwise {
@@ -43,10 +43,10 @@ pub enum Intervals {
 }
 
 impl Device {
-    /// The intervals at this format and size; an empty list where the driver does not tell.
+    /// The intervals at this format and size; an empty list if the driver does not list them.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn intervals(&self, format: FourCc, width_px: u32, height_px: u32) -> Result<Intervals, Error> {
         let ask = |index| FrmIvalEnum {
             index,
@@ -67,15 +67,15 @@ impl Device {
         })
     }
 
-    /// The interval that is set; `None` where the device has no such setting.
+    /// The current interval; `None` if the device has no such setting.
     ///
     /// # Errors
-    /// What the kernel said.
+    /// The kernel's error.
     pub fn interval(&self) -> Result<Option<Fraction>, Error> {
         self.rate_call(None)
     }
 
-    /// Sets the interval. The answer is what the driver made of it; `None` where the device has no such setting.
+    /// Sets the interval. Returns the interval that the driver chose; `None` if the device has no such setting.
     ///
     /// # Errors
     /// [`Error::is_busy`] while pictures are captured.

@@ -1,4 +1,4 @@
-//! Capturing: a ring of buffers that the device fills and lends.
+//! Capture: a ring of buffers that the device fills and lends.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
@@ -8,50 +8,50 @@ use crate::mapping::Mapping;
 use crate::sys::{self, MAX_PLANES, MEMORY_MMAP, Plain};
 use crate::{Device, Error};
 
-/// Drivers may give more buffers than were asked for; not more than the kernel's own bound (`VIDEO_MAX_FRAME`).
+/// Drivers may allocate more buffers than requested; this is the kernel's own bound (`VIDEO_MAX_FRAME`).
 const MAX_BUFFERS: u32 = 32;
 
 const FLAG_ERROR: u32 = 0x40;
 const TIMESTAMP_MASK: u32 = 0xe000;
 const TIMESTAMP_MONOTONIC: u32 = 0x2000;
 
-/// A device that captures. Dropping it unmaps its buffers and closes it, which stops it.
+/// A device that captures. Dropping it unmaps its buffers and closes it, which stops the capture.
 #[derive(Debug)]
 pub struct Stream {
-    /// Each buffer's planes. Before the device, so that they are unmapped before it is closed.
+    /// Each buffer's planes. Declared before the device, so that they are unmapped before it is closed.
     buffers: Vec<Vec<Mapping>>,
     device: Device,
     is_on: bool,
-    /// Why a buffer that was lent could not be given back, told at the next dequeuing.
+    /// Why a lent buffer could not be returned; the next dequeue reports it.
     failed: Option<Error>,
 }
 
-/// What the driver says of a filled buffer.
+/// The driver's data on a filled buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BufferInfo {
-    /// Counts frames; a gap is frames that were lost.
+    /// Counts frames; a gap means lost frames.
     pub sequence: u32,
-    /// When it was captured, by the monotonic clock; `None` where the driver uses another one.
+    /// The capture time by the monotonic clock; `None` if the driver uses another one.
     pub captured_at: Option<Duration>,
-    /// The bytes may be damaged.
+    /// Whether the bytes may be damaged.
     pub is_broken: bool,
 }
 
-/// A filled buffer, lent by the device. Dropping it gives it back to be filled again.
+/// A filled buffer, lent by the device. Dropping it returns it to be filled again.
 #[derive(Debug)]
 pub struct Lent<'a> {
     stream: &'a mut Stream,
     index: u32,
     info: BufferInfo,
-    /// Where the bytes of each plane begin and end.
+    /// The first byte and the end of each plane's content.
     filled: [(usize, usize); MAX_PLANES],
 }
 
 impl Device {
-    /// Maps `count` buffers (the driver may give more or fewer), hands them to the device and starts it.
+    /// Maps `count` buffers (the driver may allocate more or fewer), queues them and starts the capture.
     ///
     /// # Errors
-    /// The device is given back with what the kernel said: [`Error::is_busy`] when another program captures.
+    /// The device is returned with the kernel's error: [`Error::is_busy`] when another program captures.
     pub fn start(self, count: u32) -> Result<Stream, (Self, Error)> {
         let mut stream = Stream { device: self, buffers: Vec::new(), is_on: false, failed: None };
         match stream.begin(count) {
@@ -80,12 +80,12 @@ impl Stream {
         Ok(())
     }
 
-    /// The device, for questions that may be asked while it captures.
+    /// The device, for queries that are allowed during capture.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// How many buffers there are.
+    /// The number of buffers.
     pub fn buffer_count(&self) -> usize {
         self.buffers.len()
     }
@@ -94,14 +94,14 @@ impl Stream {
     /// when there is one.
     ///
     /// # Errors
-    /// [`Error::is_gone`] after unplugging; others, like `EIO`, mostly need the stream to be stopped.
+    /// [`Error::is_gone`] after unplugging; after others, like `EIO`, the stream mostly has to be stopped.
     pub fn dequeue(&mut self) -> Result<Option<Lent<'_>>, Error> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
         let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
         let mut buffer = self.buffer(0, &mut planes);
-        // SAFETY: `planes` outlives the call and has the length that the buffer tells.
+        // SAFETY: `planes` outlives the call and has the length that the buffer declares.
         match unsafe { call(self.as_fd(), DQBUF, &mut buffer) } {
             Ok(()) => {}
             Err(error) if error.is_empty() => return Ok(None),
@@ -114,7 +114,7 @@ impl Stream {
         let mut filled = [(0, 0); MAX_PLANES];
         for (number, (mapping, range)) in mapped.iter().zip(&mut filled).enumerate() {
             let (start, end) = match self.device.is_multi_planar() {
-                // A plane's bytes used count from its beginning, what is before the data included.
+                // A plane's used bytes count from its start, including those before the data.
                 true => (planes[number].data_offset, planes[number].bytes_used),
                 false => (0, buffer.bytes_used),
             };
@@ -125,14 +125,14 @@ impl Stream {
         Ok(Some(Lent { stream: self, index: buffer.index, info, filled }))
     }
 
-    /// Stops capturing, takes all buffers back and leaves the device to be set up anew.
+    /// Stops the capture, takes all buffers back and leaves the device ready for a new setup.
     pub fn stop(mut self) -> Device {
         if self.is_on {
             let mut buffer_type = self.buffer_type_int();
             // A device that is gone has stopped already.
             call_flat(self.as_fd(), STREAMOFF, &mut buffer_type).ok();
         }
-        // The kernel keeps the buffers, and with them the format, until they are unmapped and given back.
+        // The kernel keeps the buffers, and with them the format, until they are unmapped and freed.
         self.buffers.clear();
         self.request_buffers(0).ok();
         self.device
@@ -151,7 +151,7 @@ impl Stream {
         Ok(request.count)
     }
 
-    /// A request about buffer `index`. `planes` must live as long as it is used.
+    /// A request about buffer `index`. `planes` must live while the request is in use.
     fn buffer(&self, index: u32, planes: &mut [sys::Plane; MAX_PLANES]) -> sys::Buffer {
         let mut buffer = sys::Buffer::zeroed();
         buffer.index = index;
@@ -167,7 +167,7 @@ impl Stream {
     fn map(&self, index: u32) -> Result<Vec<Mapping>, Error> {
         let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
         let mut buffer = self.buffer(index, &mut planes);
-        // SAFETY: `planes` outlives the call and has the length that the buffer tells.
+        // SAFETY: `planes` outlives the call and has the length that the buffer declares.
         unsafe { call(self.as_fd(), QUERYBUF, &mut buffer)? };
         if !self.device.is_multi_planar() {
             // SAFETY: for memory-mapped single-planar buffers the kernel fills this member; any bits are a number.
@@ -183,7 +183,7 @@ impl Stream {
         planes[..count].iter().map(map).collect()
     }
 
-    /// Hands buffer `index` to the device.
+    /// Queues buffer `index` at the device.
     fn queue(&self, index: u32) -> Result<(), Error> {
         let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
         let mut buffer = self.buffer(index, &mut planes);
@@ -191,7 +191,7 @@ impl Stream {
             let count = self.buffers.get(index as usize).map_or(0, Vec::len);
             buffer.length = u32::try_from(count).expect("at most eight");
         }
-        // SAFETY: `planes` outlives the call and is at least as long as the buffer tells.
+        // SAFETY: `planes` outlives the call and is at least as long as the buffer declares.
         unsafe { call(self.as_fd(), QBUF, &mut buffer) }
     }
 }
@@ -209,12 +209,12 @@ impl AsRawFd for Stream {
 }
 
 impl Lent<'_> {
-    /// What the driver says of it.
+    /// The driver's data on it.
     pub fn info(&self) -> BufferInfo {
         self.info
     }
 
-    /// How many planes it has.
+    /// The number of planes.
     pub fn plane_count(&self) -> usize {
         self.stream.buffers[self.index as usize].len()
     }

@@ -1,18 +1,18 @@
-//! The kernel's structures (`include/uapi/linux/videodev2.h`), as far as capturing needs them.
+//! The kernel's structures (`include/uapi/linux/videodev2.h`), as far as capture needs them.
 //!
-//! Fields have the kernel's order and widths; `sys_size` asserts the sizes. Numbers that are parts of an enumeration
-//! stay numbers here: a newer kernel may know more of them.
+//! Fields have the kernel's order and widths; `sys_size` asserts the sizes. Enumeration values stay numbers here: a
+//! newer kernel may have more of them.
 #![allow(missing_docs)]
 
 use std::ffi::c_void;
 
-/// Structures that are valid when all their bytes are zero, and hold no references.
+/// Structures that are valid when all their bytes are zero, and contain no references.
 ///
 /// # Safety
 /// Every bit pattern of the structure is a valid value of it.
 pub(crate) unsafe trait Plain: Copy {
     fn zeroed() -> Self {
-        // SAFETY: the trait's promise: all bits zero is one of the valid patterns.
+        // SAFETY: the trait guarantees that all zeros are a valid pattern.
         unsafe { std::mem::zeroed() }
     }
 }
@@ -46,7 +46,7 @@ plain!(
     ExtControls
 );
 
-/// The most planes that a picture can have in memory (`VIDEO_MAX_PLANES`).
+/// The maximum number of planes of a picture in memory (`VIDEO_MAX_PLANES`).
 pub(crate) const MAX_PLANES: usize = 8;
 
 pub(crate) const BUF_TYPE_VIDEO_CAPTURE: u32 = 1;
@@ -149,7 +149,7 @@ pub(crate) union FormatUnion {
     pub(crate) pix: PixFormat,
     pub(crate) pix_mp: PixFormatMplane,
     pub(crate) raw: [u8; 200],
-    /// Another member, of formats that are not used here, holds a pointer and so sets the alignment.
+    /// Another member, for formats that are not used here, contains a pointer, which determines the alignment.
     pub(crate) align: *mut c_void,
 }
 
@@ -231,7 +231,7 @@ pub(crate) struct Buffer {
     pub(crate) request_fd: i32,
 }
 
-/// `v4l2_streamparm` with its member for capturing.
+/// `v4l2_streamparm` with its member for capture.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct StreamParm {
@@ -293,7 +293,7 @@ pub(crate) struct EventSubscription {
 #[derive(Clone, Copy)]
 pub(crate) union EventPayload {
     pub(crate) raw: [u8; 64],
-    /// The member for controls holds a 64-bit number, which sets the alignment.
+    /// The member for controls contains a 64-bit number, which determines the alignment.
     pub(crate) align: i64,
 }
 
@@ -327,7 +327,7 @@ pub(crate) struct QueryExtCtrl {
     pub(crate) reserved: [u32; 32],
 }
 
-/// `v4l2_querymenu`: `name` holds a 64-bit number instead for an integer menu.
+/// `v4l2_querymenu`: for an integer menu, `name` holds a 64-bit number instead.
 #[repr(C, packed)]
 #[derive(Clone, Copy)]
 pub(crate) struct QueryMenu {

@@ -1,6 +1,6 @@
-//! The sizes of the kernel's structures, asserted when this is compiled.
+//! Compile-time assertions of the sizes of the kernel's structures.
 //!
-//! They are part of each call's number: a wrong one would be refused by the kernel at best. Those of 32-bit targets
+//! The sizes are part of each call's number: at best, the kernel would reject a wrong one. Those of 32-bit targets
 //! depend on how wide the C library's time is, and on whether 64-bit numbers are aligned to 8 bytes (ARM) or 4 (x86).
 
 use std::mem::{offset_of, size_of};

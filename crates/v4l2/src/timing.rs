@@ -1,4 +1,4 @@
-//! The timings of a digital input: its sender decides on the size.
+//! The timings of a digital input, whose sender decides the size.
 
 use std::os::fd::AsFd;
 
@@ -6,7 +6,7 @@ use crate::ioctl::{QUERY_DV_TIMINGS, S_DV_TIMINGS, call_flat};
 use crate::sys::{DvTimings, Plain};
 use crate::{Device, Error};
 
-/// What the sender at a digital input sends.
+/// The timings of the signal at a digital input.
 #[derive(Clone, Copy)]
 pub struct Timings(DvTimings);
 
@@ -21,7 +21,7 @@ impl Timings {
         self.0.height
     }
 
-    /// Pictures per second (of an interlaced one: whole pictures); `None` when the driver does not know the clock.
+    /// Pictures per second (for an interlaced signal: whole pictures); `None` when the driver does not know the clock.
     pub fn fps(&self) -> Option<f64> {
         let blanking = self.0.blanking;
         let sum = |part: &[u32]| part.iter().map(|&px| u64::from(px)).sum::<u64>();
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Timings {
 }
 
 impl Device {
-    /// The timings of what comes in now.
+    /// The timings of the current signal.
     ///
     /// # Errors
     /// `ENOLINK` without a signal, `ENOLCK` with an unstable one, [`Error::is_unsupported`] for other inputs.
@@ -53,7 +53,7 @@ impl Device {
         Ok(Timings(timings))
     }
 
-    /// Makes the device capture by these timings.
+    /// Sets the timings by which the device captures.
     ///
     /// # Errors
     /// [`Error::is_busy`] while pictures are captured with others.

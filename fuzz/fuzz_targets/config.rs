@@ -1,4 +1,4 @@
-//! Any text as a configuration file: it is read or refused, and a refusal points into the text.
+//! Any text as a configuration file: it is accepted or rejected, and an error points into the text.
 #![no_main]
 
 use framecast::{ConfigError, Drivers, Settings};
@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let drivers = Drivers::builtin();
     match Settings::from_toml(text, &drivers) {
-        // What a file may say is what the server takes.
+        // The server accepts every setting that the file check accepts.
         Ok(settings) => settings.validate(&drivers).unwrap(),
         Err(error) => assert_points_into(text, &error),
     }

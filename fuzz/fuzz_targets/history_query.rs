@@ -1,5 +1,4 @@
-//! What clients ask of the history: any query is refused with a short sentence or understood, and a cursor made for it is
-//! taken again.
+//! Any query of the history: it is parsed, or rejected with a short sentence, and a cursor made for it is accepted.
 #![no_main]
 
 use framecast_history::{Key, Request};
@@ -14,7 +13,7 @@ fuzz_target!(|query: &str| {
     match parse(query) {
         Ok(request) => {
             let key = Key { at_ms: 1_795_442_400_000, id: i64::try_from(query.len()).unwrap_or_default() };
-            // A later cursor counts in place of an earlier one.
+            // A later cursor overrides an earlier one.
             let again = format!("{query}&cursor={}", request.cursor(key));
             let again = parse(&again).expect("a cursor of a query is taken by it");
             assert_eq!(again.after, Some(key));

@@ -1,4 +1,5 @@
-//! Any bytes as the body behind one of the heads that cameras send: cut anywhere it holds the same, and nothing twice.
+//! Any bytes as the body after one of the heads that cameras send: the result is the same however the bytes are
+//! divided, and contains nothing twice.
 #![no_main]
 
 use bytes::BytesMut;
@@ -15,8 +16,7 @@ const HEADS: [&str; 7] = [
     "Server: cam",
 ];
 
-/// What the body holds when it comes in pieces of `step` bytes and the connection then closes; `None` where it cannot be
-/// read.
+/// The body when it arrives in pieces of `step` bytes and the connection then closes; `None` if it cannot be parsed.
 fn decode(head: &Head, bytes: &[u8], step: usize) -> Option<(Vec<u8>, bool)> {
     let (mut body, mut buf, mut found) = (Body::new(head), BytesMut::new(), Vec::new());
     for piece in bytes.chunks(step) {

@@ -1,4 +1,5 @@
-//! Any bytes as the head of a camera's answer: cut anywhere it reads the same, and it keeps its bounds.
+//! Any bytes as the head of a camera's answer: the result is the same however the bytes are divided, and within its
+//! bounds.
 #![no_main]
 
 use framecast_drivers::http1::{HeadReader, MAX_HEAD_BYTES};

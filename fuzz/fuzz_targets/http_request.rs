@@ -1,5 +1,5 @@
-//! Any head of a request to the server: whose request it is, by which name, from which page and with which password is
-//! read, and answered. Nothing that a client says is the server's error.
+//! Any head of a request to the server: the server reads the client's address, the host name, the page's origin and the
+//! password from it, and answers. No input may cause an internal error.
 //!
 //! The first line of the input is a byte for the method, one for the path, and the query. Each later line is a byte for
 //! the header's name, and its value.
@@ -95,7 +95,7 @@ fn chosen<T>(from: &[T], by: u8) -> &T {
     &from[usize::from(by) % from.len()]
 }
 
-/// The request that `data` stands for, if it is one.
+/// The request that `data` encodes, if any.
 fn request(data: &[u8]) -> Option<Request<Body>> {
     let mut lines = data.split(|&byte| byte == b'\n');
     let [method, path, query @ ..] = lines.next()? else { return None };
@@ -108,7 +108,7 @@ fn request(data: &[u8]) -> Option<Request<Body>> {
         let value = HeaderValue::from_bytes(value).ok()?;
         request.headers_mut().append(chosen(&HEADERS, *name), value);
     }
-    // Loopback is a trusted proxy: what it says of others is read.
+    // Loopback is a trusted proxy, so the server reads its forwarding headers.
     request.extensions_mut().insert(Peer(Some(IpAddr::V4(Ipv4Addr::LOCALHOST))));
     Some(request)
 }

@@ -1,4 +1,4 @@
-//! Any bytes as one picture: the scanner and the finder agree, what the door lets in is complete, nothing panics.
+//! Any bytes as one picture: the scanner and the finder agree, an accepted picture is complete, nothing panics.
 #![no_main]
 
 use framecast_media::Bytes;

@@ -1,5 +1,5 @@
-//! Any bytes as pictures back to back: the pieces they come in change nothing, the bound holds, every byte is
-//! accounted for. The first byte of the input chooses the pieces.
+//! Any bytes as concatenated pictures: the result is the same however the bytes are divided, the bound holds, every
+//! byte is accounted for. The first byte of the input chooses the division.
 #![no_main]
 
 use framecast_fuzz::pieces;

@@ -1,4 +1,5 @@
-//! Any text as a client's message of `/api/live`: a message whose fields keep their ranges, or a sentence that says why not.
+//! Any text as a client's message of `/api/live`: it becomes a message whose fields keep their ranges, or an error with
+//! a reason.
 #![no_main]
 
 use framecast_outputs::live::message::{ClientMessage, parse};

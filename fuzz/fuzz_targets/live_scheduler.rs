@@ -1,5 +1,6 @@
-//! Any sequence of messages, news and time through the scheduler of `/api/live`, beside a plain account of what was sent:
-//! windows and budget hold, and nothing is acknowledged that was not sent. Four bytes of the input are one step.
+//! Any sequence of messages, tile events and time through the scheduler of `/api/live`, checked against a simple model
+//! of what was sent: windows and budget hold, and a picture that was not sent is never acknowledged. Four bytes of the
+//! input are one step.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use framecast_outputs::live::scheduler::{MAX_TILES, NotSent, Pace, Scheduler, WI
 use libfuzzer_sys::fuzz_target;
 use tokio::time::Instant;
 
-/// What a tile was sent: how many pictures, and the bytes of those on their way.
+/// What was sent to a tile: the number of pictures, and the bytes of those on their way.
 #[derive(Default)]
 struct Account {
     sent: u32,

@@ -1,5 +1,6 @@
-//! Any bytes as a multipart stream: the pieces they come in change nothing and the bounds hold; and what the writer
-//! wrote comes back. The first byte of the input chooses boundary and rule, the second the pieces.
+//! Any bytes as a multipart stream: the result is the same however the bytes are divided, and within the bounds; the
+//! parser also reads back what the writer wrote. The first byte of the input chooses boundary and rule, the second the
+//! division.
 #![no_main]
 
 use framecast_fuzz::pieces;
@@ -42,7 +43,7 @@ fn any_stream(choice: u8, seed: u8, stream: &[u8]) {
         assert!(part.body.len() <= LIMITS.max_body_bytes);
         assert!(part.headers.len() <= LIMITS.max_headers);
         let written = part.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        // A byte that is no UTF-8 is replaced by a character of three.
+        // A byte that is not UTF-8 is replaced by a character of three bytes.
         assert!(written <= 3 * LIMITS.max_header_bytes);
         assert_eq!(stream[part.offset as usize..][..part.body.len()], part.body);
         // A part that begins with a picture ends with it.
@@ -54,12 +55,12 @@ fn any_stream(choice: u8, seed: u8, stream: &[u8]) {
     }
 }
 
-/// Pictures as any camera sends them come out whole, whatever is around them.
+/// The parser finds the pictures of any camera whole, whatever bytes surround them.
 fn odd_parts(choice: u8, seed: u8, around: &[u8]) {
     const PICTURE: &[u8] = include_bytes!("../../testdata/ffmpeg-mjpeg.jpg");
     let has = |what: &[u8]| around.windows(what.len()).any(|bytes| bytes == what);
     if has(b"--frame") || has(b"\xFF\xD8") || around.ends_with(b"\xFF") || around.len() > 300 {
-        return; // Then the picture may rightly be taken to begin or to end elsewhere.
+        return; // Then the picture may validly seem to begin or end elsewhere.
     }
     let length = match choice & 3 {
         0 => String::new(),
@@ -83,7 +84,7 @@ fn odd_parts(choice: u8, seed: u8, around: &[u8]) {
     }
 }
 
-/// What is written is read, in both ways to write.
+/// The parser reads what the writer writes, in both ways of writing.
 fn round_trip(seed: u8, stream: &[u8]) {
     let bodies: Vec<&[u8]> = pieces(stream, seed.wrapping_add(1)).collect();
     let writer = Writer::new("frame").expect("the boundary is allowed");
@@ -97,7 +98,7 @@ fn round_trip(seed: u8, stream: &[u8]) {
     in_order.extend_from_slice(&writer.closing());
     assert_comes_back(&in_order, seed, &bodies);
     if bodies.iter().any(|body| body.windows(7).any(|bytes| bytes == b"--frame")) {
-        return; // Without a length, a body must not hold the boundary.
+        return; // Without a length, a body must not contain the boundary.
     }
     let mut ahead = writer.opening_ahead(&text).expect("the headers are allowed").to_vec();
     for body in &bodies {

@@ -1,5 +1,5 @@
-//! Any bytes as the output of a program: the pieces they come in change nothing, and the bound holds. The first byte of
-//! the input chooses the pieces.
+//! Any bytes as the output of a program: the result is the same however the bytes are divided, and the bound holds. The
+//! first byte of the input chooses the division.
 #![no_main]
 
 use framecast_fuzz::pieces;

@@ -1,5 +1,5 @@
-//! Any text as what a client takes: a format is chosen or refused by name, a coding is always chosen, and neither is one
-//! that the client has not named.
+//! Any text as the formats and codings that a client accepts: a format is chosen or refused by name, a coding is always
+//! chosen, and neither is one that the client has not named.
 #![no_main]
 
 use framecast_history::table::{Coding, Format};
@@ -25,7 +25,8 @@ fuzz_target!(|data: &[u8]| {
     if let Some(name) = Coding::choose(Some(text)).content_encoding() {
         assert!(lower.contains(name) || lower.contains('*'), "{name}");
     }
-    // What is refused after everything else is not taken, whatever that was; unless it ends within quotes.
+    // A coding that is refused at the end of the list is never chosen, whatever comes before; unless that end is within
+    // quotes.
     if !text.contains('"') {
         let refusing = format!("{text},gzip;q=0,x-gzip;q=0,zstd;q=0");
         let takes = |name: &str| lower.contains(name);

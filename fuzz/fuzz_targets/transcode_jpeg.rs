@@ -1,5 +1,5 @@
-//! Any bytes as a picture to be made smaller, by libjpeg-turbo and by the pure Rust codec: nothing panics, nothing is
-//! larger than it may be, and what comes out is a whole image of the size that was asked for.
+//! Any bytes as a picture to scale down, by libjpeg-turbo and by the pure Rust codec: nothing panics, all sizes stay
+//! within bounds, and the result is a whole image of the requested size.
 #![no_main]
 
 use std::cell::RefCell;
@@ -23,7 +23,7 @@ thread_local! {
 }
 
 fuzz_target!(|data: &[u8]| {
-    // The first two bytes are the target; the rest is the picture as it came, and as the door lets it in.
+    // The first two bytes are the target; the rest is the picture, tried unchanged and after the frame check.
     let Some((target, data)) = data.split_first_chunk::<2>() else { return };
     let target = (u32::from(target[0]), u32::from(target[1]));
     let admitted = admit(Bytes::copy_from_slice(data));

@@ -1,4 +1,4 @@
-//! Any bytes as a raw picture of any format and size: refused, or encoded to an image of that size by both codecs.
+//! Any bytes as a raw picture of any format and size: rejected, or encoded to an image of that size by both codecs.
 #![no_main]
 
 use std::cell::RefCell;
@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     let format = PixelFormat::ALL[usize::from(*kind) % PixelFormat::ALL.len()];
     let range = if kind & 0x80 == 0 { Range::Full } else { Range::Limited };
     let (width_px, height_px) = (u32::from(*width), u32::from(*height));
-    // Now and then of the length that it should have; else as it came.
+    // Some inputs get the right length; others stay as they are.
     let mut data = data.to_vec();
     let expected = format.len_bytes(width_px, height_px);
     if kind & 0x40 == 0 {

@@ -1,6 +1,6 @@
-//! What the fuzz targets share: ways to cut a stream into pieces.
+//! What the fuzz targets share: dividing a stream into pieces.
 
-/// Cuts `stream` into pieces of 1 to 64 bytes, the same ones for the same `seed`.
+/// Divides `stream` into pieces of 1 to 64 bytes, the same ones for the same `seed`.
 pub fn pieces(stream: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
     let mut state = u64::from(seed);
     let mut rest = stream;

@@ -6,7 +6,7 @@ use super::*;
 use crate::Bytes;
 use crate::codec::jpeg::{admit, admit_complete};
 
-/// What follows a picture in none of the streams.
+/// Stray bytes, which belong to no picture.
 const DHAV: &[u8] = b"dhav\x59\x19\x01\x00";
 
 /// A kind of camera: what it declares, and how it writes part number `n` with the given picture.

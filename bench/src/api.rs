@@ -1,4 +1,4 @@
-//! Asking a Framecast that is measured what it knows itself.
+//! Queries the API of the Framecast that is measured.
 
 use std::{
     io::{Read as _, Write as _},
@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-/// Longest answer that is read; a viewer takes some hundred bytes of it, a camera less than a thousand.
+/// The maximum length of an answer; it has some hundred bytes for a viewer, and less than a thousand for a camera.
 const ANSWER_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How long the server may take to answer.

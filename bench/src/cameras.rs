@@ -1,8 +1,8 @@
-//! What reading network cameras costs: one Framecast that holds many `http:` streams open all the time, beside others that
-//! do the same in turns.
+//! What reading network cameras costs: one Framecast that holds many `http:` streams open all the time, compared with
+//! others that do the same in turns.
 //!
-//! The cameras are the ceiling on the CPU of the load: each is a connection of its own to it. Nobody watches, so that
-//! what is measured is the way of a picture into Framecast, and not out of it.
+//! The ceiling, on the CPU of the load generator, plays the cameras: each is a separate connection to it. Nobody
+//! watches, so the run measures a picture's way into Framecast, and not its way out.
 
 use std::{
     fmt::Write as _,
@@ -22,18 +22,19 @@ use crate::{
     stats::Spread,
 };
 
-/// Frames that each camera must give: 29 of 30, and one fewer, for a window begins and ends between two of them.
+/// The share of frames that each camera must deliver: 29 of 30. One frame fewer is allowed, because a window begins and
+/// ends between two of them.
 const LEAST: f64 = 29.0 / 30.0;
 
-/// How long all cameras may take to give their first picture.
+/// How long all cameras may take to deliver their first picture.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// From the first picture of the last camera to the window.
+/// The time from the first picture of the last camera to the window.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// How many cameras, and how often.
+/// The number of cameras, and of passes.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -64,12 +65,12 @@ struct Run {
     cpu_share: f64,
     /// CPU microseconds for each frame that it took.
     cpu_us_per_frame: f64,
-    /// Share of the window in which its threads waited for a CPU that others had.
+    /// Share of the window in which its threads waited for a CPU that other processes used.
     waited_share: f64,
     rss_kib: u64,
     /// Frames a second of each camera, in ascending order.
     fps: Vec<f64>,
-    /// Pictures that were refused, and openings beyond the first, of all cameras: none in a run that counts.
+    /// Rejected pictures, and openings beyond the first, of all cameras: zero in a valid run.
     faults: u64,
 }
 
@@ -78,7 +79,7 @@ impl Run {
         self.fps.first().copied().unwrap_or_default()
     }
 
-    /// Whether the slowest camera gave as many frames as must be, of cameras that send `fps` a second.
+    /// Whether the slowest camera delivered enough frames, if cameras send `fps` a second.
     fn is_at_pace(&self, fps: f64) -> bool {
         self.fps_min() * self.seconds + 1.0 >= LEAST * fps * self.seconds
     }
@@ -88,8 +89,8 @@ impl Run {
 ///
 /// # Errors
 ///
-/// Without `--server`; a server that does not start or does not read its cameras; a camera that gave too few frames, broken
-/// ones, or had to be opened again; a folder that cannot be written.
+/// Without `--server`; a server that does not start or does not read its cameras; a camera that delivered too few or
+/// broken frames, or had to be opened again; a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(!options.setup.server.is_empty(), "--server must be given; several are compared with the first");
     let setup = Setup::with(&options.setup, Candidate::framecasts(&options.setup.server)?)?;
@@ -160,7 +161,7 @@ fn measure(options: &Options, setup: &Setup, candidate: &Candidate, pass: u32) -
     })
 }
 
-/// Waits until each of `count` cameras has given a picture.
+/// Waits until each of `count` cameras has delivered a picture.
 fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
     let give_up = Instant::now() + PATIENCE;
     loop {
@@ -175,7 +176,7 @@ fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
     }
 }
 
-/// What a server knows of its cameras at some moment.
+/// A server's counts of its cameras at one moment.
 #[derive(Debug)]
 struct Look {
     at: Instant,

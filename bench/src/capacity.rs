@@ -1,7 +1,7 @@
-//! How many viewers one core holds at the full rate: a search in steps, for each server in turns.
+//! How many viewers one core sustains at the full rate: a search in steps, for each server in turns.
 //!
-//! A number of viewers is held when the middle one gets the full rate and the slowest at least 29 of 30 frames. The
-//! first pass searches from below; each further pass starts where the one before ended.
+//! A server sustains a number of viewers when the median viewer gets the full rate and the slowest at least 29 of 30
+//! frames. The first pass searches from below; each further pass starts at the result of the previous one.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -16,10 +16,10 @@ use crate::{
     stats::Spread,
 };
 
-/// Frames of the middle viewer that make the full rate: a window cuts a frame off at either end.
+/// The share of frames of the median viewer that counts as the full rate: the window may miss a frame at either end.
 const FULL_RATE: f64 = 0.99;
 
-/// Frames that the slowest viewer must get: 29 of 30.
+/// The share of frames that the slowest viewer must get: 29 of 30.
 const SLOWEST: f64 = 29.0 / 30.0;
 
 /// Where to search.
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Where it ends at the latest.
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     to: u32,
-    /// How exactly to know, in percent of the number of viewers.
+    /// The precision, in percent of the number of viewers.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=50))]
     step: u32,
     #[command(flatten)]
@@ -47,7 +47,7 @@ struct Outcome {
     runs: Vec<Run>,
 }
 
-/// The most viewers that a server held in a pass.
+/// The most viewers that a server sustained in a pass.
 #[derive(Debug, Serialize)]
 struct Run {
     pass: u32,
@@ -60,7 +60,7 @@ struct Run {
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, or does not hold a single viewer; torn pictures; a folder that cannot be
+/// A server that does not start or serve, or does not sustain a single viewer; torn pictures; a folder that cannot be
 /// written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!(options.from <= options.to, "--from is above --to");
@@ -86,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
 }
 
-/// What so many viewers saw, if the server held them.
+/// What that many viewers received, if the server sustained them.
 fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32) -> Result<Option<Report>> {
     let server = setup.start(candidate)?;
     let load = load::Options::full(server.url(), viewers as usize, options.passes.seconds, server.pid());
@@ -103,7 +103,7 @@ fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32
     Ok(holds.then_some(report))
 }
 
-/// From `--from` up by halves until it fails, or down until it holds, then between the two.
+/// Goes from `--from` up by halves until the server fails, or down until it succeeds, then searches between the two.
 fn search(
     options: &Options,
     mut attempt: impl FnMut(u32) -> Result<Option<Report>>,
@@ -135,7 +135,8 @@ fn search(
     Ok(best)
 }
 
-/// From where the pass before ended, a step at a time: up as long as it holds, or else down until it does.
+/// Starts at the result of the previous pass and goes one step at a time: up while the server succeeds, else down until
+/// it does.
 fn search_near(
     options: &Options,
     near: u32,
@@ -236,7 +237,7 @@ mod tests {
         report::sum_up([none(), none(), none()], None, report::Load::default(), Duration::from_secs(1))
     }
 
-    /// A server that holds so many, and how many tries that took.
+    /// The result of a search on a simulated server with this capacity, and the number of tries.
     fn found(
         holds: u32,
         search: impl FnOnce(&mut dyn FnMut(u32) -> Result<Option<Report>>) -> u32,

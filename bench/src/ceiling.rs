@@ -1,9 +1,9 @@
-//! The ceiling: the least that a server of Motion JPEG can do on this machine, to measure ours against.
+//! The ceiling: the minimum that a server of Motion JPEG must do on this machine, to compare Framecast with.
 //!
 //! One thread and one epoll. Each frame becomes one contiguous buffer (part head, JPEG, next boundary), built once;
-//! each viewer costs one non-blocking `send` of it. Only when that falls short does the viewer's socket get watched
-//! for room; the torn frame is finished first, then the newest one follows. It parses no request, checks nobody and
-//! serves one stream: nothing that a real server must do beside the sending belongs here.
+//! each viewer costs one non-blocking `send` of it. Only if that sends a part does the ceiling poll the viewer's socket
+//! for room; it finishes the torn frame first, then sends the newest one. It parses no request, checks no access and
+//! serves one stream: nothing that a real server must do besides sending belongs here.
 
 use std::{
     fs,
@@ -45,13 +45,13 @@ pub(crate) struct Options {
     /// Address to listen on.
     #[arg(long)]
     listen: SocketAddr,
-    /// Folder of JPEGs, shown in order of their names, over and over.
+    /// Folder of JPEGs, shown in order of their names, in a loop.
     #[arg(long)]
     pictures: PathBuf,
     /// Frames a second.
     #[arg(long, default_value_t = 30)]
     fps: u32,
-    /// Ends by itself after so many seconds.
+    /// Stops after so many seconds.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Options {
 ///
 /// # Errors
 ///
-/// No pictures, an address that is taken, or a failing system call that is not one viewer's.
+/// No pictures, an address in use, or a failing system call that does not belong to a single viewer.
 pub(crate) fn run(options: &Options) -> Result<()> {
     ensure!((1..=1000).contains(&options.fps), "--fps must be between 1 and 1000");
     proc::raise_descriptor_limit();
@@ -83,7 +83,7 @@ fn read_pictures(dir: &Path) -> Result<Vec<Vec<u8>>> {
     paths.iter().map(|path| fs::read(path).with_context(context)).collect()
 }
 
-/// One frame as every viewer gets it.
+/// One frame in the form that every viewer receives.
 #[derive(Debug)]
 struct Shot {
     number: u64,
@@ -112,11 +112,11 @@ struct Viewer {
 
 #[derive(Debug)]
 enum Phase {
-    /// Its request has not ended yet.
+    /// Its request is not complete yet.
     Asking(Vec<u8>),
-    /// It has the frame of this number whole.
+    /// It has received the frame of this number completely.
     Idle(u64),
-    /// It has this much of a frame; its socket is watched for room.
+    /// It has received this much of a frame; its socket is polled for room.
     Torn(Rc<Shot>, usize),
 }
 
@@ -169,7 +169,7 @@ impl Ceiling {
     }
 
     fn accept(&mut self) {
-        // An error here is one viewer that left again, or no descriptors: the next event tries anew.
+        // An error here means a viewer that left already, or that descriptors are exhausted; the next event retries.
         while let Ok((stream, _)) = self.listener.accept() {
             if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
                 continue;
@@ -222,7 +222,7 @@ impl Ceiling {
         }
     }
 
-    /// Answers a viewer's request and gives it the frame that there is.
+    /// Answers a viewer's request and sends it the current frame.
     fn welcome(&mut self, slot: usize) {
         let Some(viewer) = &mut self.viewers[slot] else {
             return;
@@ -288,7 +288,7 @@ fn send(stream: &TcpStream, bytes: &[u8]) -> Result<usize, Errno> {
     rustix::net::send(stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
 }
 
-/// Reads on; true once the request's head has ended.
+/// Reads more of the request; true once its head is complete.
 fn read_request(stream: &TcpStream, request: &mut Vec<u8>) -> Result<bool, Errno> {
     let mut piece = [0; 1024];
     match rustix::net::recv(stream, &mut piece, RecvFlags::DONTWAIT) {
@@ -315,7 +315,7 @@ mod tests {
         load,
     };
 
-    /// Starts a ceiling that shows one picture of so many bytes and leaves it running until the tests end.
+    /// Starts a ceiling that shows one picture of this many bytes and leaves it running until the tests end.
     fn start(picture_bytes: usize, fps: u32) -> SocketAddr {
         let (address, started) = mpsc::channel();
         std::thread::spawn(move || {
@@ -330,7 +330,7 @@ mod tests {
         started.recv().unwrap()
     }
 
-    /// Reads until `enough` of what the viewer has seen.
+    /// Reads until `enough` returns true.
     fn read_until(client: &mut Client, mut enough: impl FnMut(&Client) -> bool) {
         let mut scratch = vec![0; 64 * 1024];
         while !enough(client) {
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_new_viewer_gets_the_frame_that_there_is_without_waiting_for_the_next() {
-        // The next frame is a second away, and every connection of this loop would have to wait for one.
+        // The next frame is a second away; if each connection of this loop waited for a frame, the test would be slow.
         let server = start(1000, 1);
         let captured: Vec<u64> = (0..20)
             .map(|_| {

@@ -1,5 +1,5 @@
-//! Viewers who come for one picture and go, many a second, beside steady ones: how long until they have their picture,
-//! and whether the steady ones notice.
+//! Viewers that come for one picture and leave, many a second, beside steady ones: how long each waits for its picture,
+//! and whether the steady ones suffer.
 
 use std::{
     collections::HashMap,
@@ -29,23 +29,23 @@ use crate::{
     stats::{Spread, percentile},
 };
 
-/// Stands for the steady viewers among the events.
+/// Identifies the steady viewers among the events.
 const STEADY: u64 = u64::MAX;
 
-/// Who has no picture after this long has failed.
+/// A viewer without a picture after this time has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const SCRATCH_BYTES: usize = 256 * 1024;
 
-/// How many come and how many stay.
+/// The rate of short visits, and the number of steady viewers.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Viewers that stay.
+    /// Steady viewers.
     #[arg(long, default_value_t = 50)]
     viewers: usize,
-    /// Viewers a second that come and go.
+    /// Short visits a second.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     connects: u32,
     #[command(flatten)]
@@ -66,17 +66,17 @@ struct Run {
     server: String,
     /// The steady viewers by themselves.
     alone: Report,
-    /// The same viewers while others come and go.
+    /// The same viewers during the short visits.
     beside: Report,
     guests: Guests,
 }
 
-/// Those who came and went.
+/// The short visits.
 #[derive(Debug, Serialize)]
 struct Guests {
-    /// Who got a picture.
+    /// Visits that got a picture.
     served: usize,
-    /// Who could not connect, was closed or got no picture in 5 s.
+    /// Visits that could not connect, were closed or got no picture in 5 s.
     failed: usize,
     /// Torn pictures among those that they got.
     torn: u64,
@@ -138,13 +138,13 @@ fn measure(options: &Options, server: &Server) -> Result<(Report, Report, Guests
     Ok((alone, beside, churn.guests()))
 }
 
-/// Those who come and go, and the steady viewers, on one epoll.
+/// The short visits and the steady viewers, on one epoll.
 struct Churn {
     address: SocketAddr,
     path: String,
     steady: Load,
     epoll: std::os::fd::OwnedFd,
-    /// Who has no picture yet, and when it began to connect.
+    /// Visits without a picture yet, and when each began to connect.
     here: HashMap<u64, (Viewer, Instant)>,
     came: u64,
     failed: usize,
@@ -185,7 +185,7 @@ impl Churn {
         Ok(())
     }
 
-    /// Waits for those who are still here; whoever takes too long has failed.
+    /// Waits for the remaining visits; those that take too long have failed.
     fn let_the_last_finish(&mut self) -> Result<()> {
         let give_up = Instant::now() + PATIENCE;
         while !self.here.is_empty() && Instant::now() < give_up {
@@ -223,7 +223,7 @@ impl Churn {
         Ok(())
     }
 
-    /// Takes what has come for a guest, who leaves with its first picture.
+    /// Reads the bytes that have come for a visit, which ends with its first picture.
     fn read(&mut self, guest: u64) -> Result<()> {
         let Some((viewer, began)) = self.here.get_mut(&guest) else {
             return Ok(());

@@ -1,8 +1,8 @@
-//! One viewer of the load generator: a connection, and what has come over it.
+//! One viewer of the load generator: a connection, and the data received over it.
 //!
 //! Bytes go from the socket through the response head and the chunk framing, if any, to the parts. By default the
-//! middle of each picture is dropped inside the kernel (`MSG_TRUNC`), so that one core can stand for hundreds of
-//! viewers; heads, the first KiB and the last two bytes of every picture are always read.
+//! kernel drops the middle of each picture (`MSG_TRUNC`), so that one core can simulate hundreds of viewers; heads, the
+//! first KiB and the last two bytes of every picture are always read.
 
 use std::{
     io::Write as _,
@@ -19,7 +19,7 @@ use crate::{
     proc,
 };
 
-/// Bytes asked for at once where pictures are dropped: a part's head and the KiB that is always read.
+/// The size of one read if pictures are dropped: a part's head and the KiB that is always read.
 const HEAD_READ_BYTES: usize = 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,15 +38,15 @@ pub(crate) enum Bodies {
 pub(crate) struct Viewer {
     stream: TcpStream,
     body: Body,
-    /// What it has seen since the counts were last reset.
+    /// What it has received since the counts were last reset.
     pub(crate) seen: Seen,
     newest_us: u64,
 }
 
-/// What a viewer has seen.
+/// What a viewer has received.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Seen {
-    /// All bytes taken off the socket.
+    /// All bytes read from the socket.
     pub(crate) bytes: u64,
     /// Whole pictures, repeats included.
     pub(crate) frames: u64,
@@ -56,7 +56,7 @@ pub(crate) struct Seen {
     pub(crate) reordered: u64,
     /// Pictures without SOI at the start or EOI at the end.
     pub(crate) corrupt: u64,
-    /// Time from each picture's capture to its last byte, with the instant of that; both in microseconds.
+    /// Age of each picture, from its capture to its last byte, with the time of its last byte; both in microseconds.
     pub(crate) ages_us: Vec<(u64, u64)>,
 }
 
@@ -67,21 +67,21 @@ enum Body {
     Chunked(Chunks, Parts),
 }
 
-/// How a read came out.
+/// The result of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// So many bytes came and the connection lives.
+    /// This many bytes came and the connection is open.
     Open(usize),
-    /// The server closed it or reset it.
+    /// The server closed or reset it.
     Closed,
 }
 
 impl Viewer {
-    /// Connects and asks for `path`, with one more `header` line.
+    /// Connects and requests `path`, with one more `header` line.
     ///
     /// # Errors
     ///
-    /// When nobody listens there, or not for us within 5 s.
+    /// When no server listens there, or none accepts within 5 s.
     pub(crate) fn connect(server: SocketAddr, path: &str, header: Option<&str>) -> Result<Self> {
         let context = || format!("cannot connect to {server}");
         let mut stream = TcpStream::connect_timeout(&server, CONNECT_TIMEOUT).with_context(context)?;
@@ -92,16 +92,16 @@ impl Viewer {
         Ok(Self { stream, body: Body::Head(HeadReader::default()), seen: Seen::default(), newest_us: 0 })
     }
 
-    /// The socket, to be watched.
+    /// The socket, for polling.
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.stream
     }
 
-    /// Takes what has come, at most `limit` bytes. `scratch` is where bytes pass through.
+    /// Reads what has come, at most `limit` bytes. `scratch` is the read buffer.
     ///
     /// # Errors
     ///
-    /// An answer that is no stream of pictures.
+    /// An answer that is not a stream of pictures.
     pub(crate) fn read(&mut self, bodies: Bodies, limit: usize, scratch: &mut [u8]) -> Result<Outcome> {
         let mut taken = 0;
         while taken < limit {
@@ -218,7 +218,7 @@ mod tests {
 
     const TYPE: &str = "Content-Type: multipart/x-mixed-replace; boundary=frame\r\n";
 
-    /// What a viewer sees of `response` until the server closes.
+    /// What a viewer receives of `response` until the server closes.
     fn watch(response: Vec<u8>, bodies: Bodies, limit: usize) -> Seen {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = listener.local_addr().unwrap();
@@ -226,7 +226,7 @@ mod tests {
         let serving = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(&response).unwrap();
-            // Closing with the request unread would reset the connection under the viewer.
+            // If the request were unread, closing would reset the viewer's connection.
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
         });
@@ -234,7 +234,7 @@ mod tests {
         let mut scratch = vec![0; 64 * 1024];
         loop {
             let mut byte = [0];
-            // Waits until there is something, since `read` does not.
+            // Waits for bytes, since `read` does not.
             let _ = rustix::net::recv(&viewer.stream, &mut byte, RecvFlags::PEEK);
             if viewer.read(bodies, limit, &mut scratch).unwrap() == Outcome::Closed {
                 break;

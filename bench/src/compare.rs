@@ -1,4 +1,4 @@
-//! The one command: our server beside the ceiling, in turns, and what came out as a table.
+//! The main command: compares our server with the ceiling, in turns, and prints tables.
 //!
 //! Each measurement starts its server anew (so that memory is that run's own) on one CPU and loads it from another.
 
@@ -31,8 +31,8 @@ pub(crate) struct Options {
     /// Seconds before that, at least until each viewer has a picture.
     #[arg(long, default_value = "0.5", value_name = "SECONDS", value_parser = load::seconds)]
     warmup: Duration,
-    /// How often the ceiling is measured in a pass: 2 shows beside the servers how far the machine's noise goes. Without it
-    /// once for one server, else twice.
+    /// How often the ceiling is measured in a pass: 2 also shows the machine's noise. By default once for one server,
+    /// else twice.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
     ceilings: Option<u8>,
 }
@@ -48,7 +48,7 @@ impl Options {
 pub(crate) struct Comparison {
     #[serde(flatten)]
     pub(crate) about: About,
-    /// What was asked for.
+    /// The options of the comparison.
     pub(crate) method: Method,
     /// Each run of each server.
     pub(crate) runs: Vec<Run>,
@@ -72,7 +72,7 @@ pub(crate) struct Run {
     pub(crate) report: Report,
 }
 
-/// Compares, prints the tables and writes them where they are wanted.
+/// Compares, prints the tables and writes them to the given folder.
 ///
 /// # Errors
 ///

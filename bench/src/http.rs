@@ -1,13 +1,13 @@
-//! The outside of a response: its head, and the chunks that an HTTP/1.1 body comes in.
+//! The HTTP framing of a response: its head, and the chunks of an HTTP/1.1 body.
 //!
-//! Both take bytes in pieces of any size and bound what they keep. Nothing here knows of pictures or sockets.
+//! Both accept bytes in pieces of any size and bound what they keep. Nothing here knows of pictures or sockets.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Longest response head that is read; real ones are below 1 KiB.
+/// The maximum length of a response head; real ones are below 1 KiB.
 const HEAD_LIMIT_BYTES: usize = 16 * 1024;
 
-/// Longest line that gives a chunk's size, extensions included.
+/// The maximum length of a line with a chunk's size, including extensions.
 const CHUNK_LINE_LIMIT_BYTES: usize = 256;
 
 /// Collects a response head until its empty line.
@@ -16,7 +16,7 @@ pub(crate) struct HeadReader {
     seen: Vec<u8>,
 }
 
-/// What a response head says that matters to a reader of multipart pictures.
+/// The properties of a response head that matter to a reader of multipart pictures.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     /// Whether the body is chunked; otherwise it lasts until the server closes.
@@ -24,7 +24,7 @@ pub(crate) struct Head {
 }
 
 impl HeadReader {
-    /// Takes the next bytes. Once the head is whole, gives it and how many of `input` belonged to it.
+    /// Takes the next bytes. Once the head is complete, returns it and how many bytes of `input` belonged to it.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ fn parse_head(text: &str) -> Result<Head> {
     Ok(Head { chunked })
 }
 
-/// Takes the chunk framing off a body.
+/// Removes the chunk framing from a body.
 #[derive(Debug, Default)]
 pub(crate) struct Chunks {
     state: ChunkState,
@@ -90,18 +90,18 @@ impl Chunks {
         }
     }
 
-    /// Notes that `count` bytes of the current chunk's data were dropped before they got here.
+    /// Records that `count` bytes of the current chunk's data were dropped before they got here.
     pub(crate) fn dropped(&mut self, count: usize) {
         if let ChunkState::Data(left) = self.state {
             self.state = after_data(left.saturating_sub(count));
         }
     }
 
-    /// Hands the data in `input` to `data`, piece by piece.
+    /// Passes the data in `input` to `data`, piece by piece.
     ///
     /// # Errors
     ///
-    /// A size that is no hexadecimal number, data that overruns its chunk, or what `data` returns.
+    /// A size that is not a hexadecimal number, data that overruns its chunk, or what `data` returns.
     pub(crate) fn feed(&mut self, mut input: &[u8], mut data: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         while !input.is_empty() {
             match self.state {
@@ -156,7 +156,7 @@ fn after_data(left: usize) -> ChunkState {
     }
 }
 
-/// Where `needle` first stands in `haystack`.
+/// The position of the first `needle` in `haystack`.
 pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack.windows(needle.len()).position(|window| window == needle)
 }

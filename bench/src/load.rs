@@ -1,8 +1,9 @@
-//! The load generator: viewers on one thread and one epoll, and what they and the server's process show in a window
-//! of time.
+//! The load generator: viewers on one thread and one epoll, and measurements of them and of the server's process in a
+//! time window.
 //!
-//! Three kinds of viewers: full ones read as fast as pictures come; slow ones take a fixed number of bytes a second;
-//! stalled ones ask and never read. A warm-up goes before the window, at least until each full viewer has a picture.
+//! Three kinds of viewers: full ones read as fast as pictures come; slow ones read a fixed number of bytes a second;
+//! stalled ones send a request and never read. A warm-up precedes the window and lasts at least until each full viewer
+//! has a picture.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
@@ -29,10 +30,10 @@ use crate::{
 /// How often slow viewers read.
 const SLOW_TURN: Duration = Duration::from_millis(10);
 
-/// Longest wait for first pictures beyond the warm-up.
+/// The longest wait for first pictures beyond the warm-up.
 const FIRST_PICTURE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Room for bytes on their way; where they are dropped in the kernel it is never touched.
+/// The read buffer; if the kernel drops the bytes, it is never touched.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
 /// What to load a server with.
@@ -74,7 +75,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Full viewers and nothing else, for a window of so many seconds.
+    /// Only full viewers, for a window of this many seconds.
     pub(crate) fn full(url: String, viewers: usize, seconds: u64, server_pid: u32) -> Self {
         Self {
             url,
@@ -92,7 +93,7 @@ impl Options {
     }
 }
 
-/// Loads the server and reports what was seen.
+/// Loads the server and reports what the viewers received.
 ///
 /// # Errors
 ///
@@ -101,7 +102,7 @@ pub(crate) fn run(options: &Options) -> Result<Report> {
     run_and(options, || Ok(())).map(|(report, ())| report)
 }
 
-/// As [`run`], and asks `at_end` at the window's end, while all viewers are there.
+/// Like [`run`], and calls `at_end` at the window's end, while all viewers are connected.
 ///
 /// # Errors
 ///
@@ -118,7 +119,7 @@ pub(crate) fn run_and<T>(options: &Options, at_end: impl FnOnce() -> Result<T>) 
     Ok((report, at_end()?))
 }
 
-/// A stretch of time that is measured.
+/// A time window of a measurement.
 #[derive(Debug)]
 pub(crate) struct Window {
     started: Instant,
@@ -127,11 +128,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Forgets what viewers saw before and begins to measure.
+    /// Resets the viewers' counts and begins to measure.
     ///
     /// # Errors
     ///
-    /// When the server's process cannot be looked at.
+    /// When the server's process cannot be inspected.
     pub(crate) fn open(load: &mut Load, server_pid: Option<u32>, idle: Option<Sample>) -> Result<Self> {
         load.reset();
         let server = match (server_pid, idle) {
@@ -141,7 +142,7 @@ impl Window {
         Ok(Self { server, own: ThreadTime::own(), started: Instant::now() })
     }
 
-    /// Sums up what was seen since.
+    /// Sums up what the viewers received since.
     ///
     /// # Errors
     ///
@@ -161,17 +162,17 @@ impl Window {
     }
 }
 
-/// Seconds of an option, which need not be whole.
+/// Parses the seconds of an option, which may have decimals.
 ///
 /// # Errors
 ///
-/// What is no number, negative or larger than any length of time.
+/// Text that is not a number, is negative or exceeds the longest duration.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let number = text.parse().map_err(|_| format!("{text} is not a number of seconds"))?;
     Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 
-/// Splits `http://HOST:PORT/PATH` into where to connect and what to ask for.
+/// Splits `http://HOST:PORT/PATH` into the address and the path.
 pub(crate) fn parse_url(url: &str) -> Result<(SocketAddr, String)> {
     let rest = url.strip_prefix("http://").with_context(|| format!("{url} does not begin with http://"))?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -246,7 +247,7 @@ impl Load {
                 load.watch(&viewer, number - options.slow, EventFlags::RDHUP)?;
                 load.stalled.push(viewer);
             }
-            // Those connected already must not fall behind meanwhile.
+            // Viewers that are connected already must not fall behind meanwhile.
             load.turn(Duration::ZERO)?;
         }
         Ok(load)
@@ -257,7 +258,7 @@ impl Load {
         epoll::add(&self.epoll, viewer.socket(), data, flags).context("cannot watch a socket")
     }
 
-    /// Ready to be read when one of the viewers has something to be taken by [`turn`](Self::turn).
+    /// Readable when [`turn`](Self::turn) has something to read for one of the viewers.
     pub(crate) fn epoll(&self) -> &OwnedFd {
         &self.epoll
     }
@@ -266,7 +267,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// One that gets none in 10 s.
+    /// A full viewer that gets none in 10 s.
     pub(crate) fn warm_up(&mut self, time: Duration) -> Result<()> {
         self.run_until(Instant::now() + time)?;
         let give_up = Instant::now() + FIRST_PICTURE_TIMEOUT;
@@ -296,7 +297,7 @@ impl Load {
     ///
     /// # Errors
     ///
-    /// An answer that is no stream of pictures.
+    /// An answer that is not a stream of pictures.
     pub(crate) fn run_until(&mut self, end: Instant) -> Result<()> {
         loop {
             let left = end.saturating_duration_since(Instant::now());
@@ -308,7 +309,7 @@ impl Load {
         }
     }
 
-    /// Waits at most `longest` for something to come and takes it.
+    /// Waits at most `longest` for data and reads it.
     pub(crate) fn turn(&mut self, longest: Duration) -> Result<()> {
         let timeout =
             Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: i64::from(longest.subsec_nanos()) };
@@ -354,7 +355,7 @@ impl Load {
     }
 }
 
-/// Bytes that each slow viewer may take now. What it could not use is lost, as on a link.
+/// The bytes that each slow viewer may read now. An unused allowance is lost, as on a link.
 #[derive(Debug)]
 struct Pace {
     bytes_per_second: f64,

@@ -1,5 +1,5 @@
-//! Measures Framecast beside the least that a server can do, the ceiling, so that claims of performance have
-//! figures under them. How to run it and how to read what it prints is in `bench/README.md`.
+//! Measures Framecast and compares it with the ceiling, the minimum that a server must do, so that claims of
+//! performance rest on figures. `bench/README.md` says how to run it and how to read the results.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
@@ -48,13 +48,14 @@ enum Cli {
     Memory(memory::Options),
     /// Measure what reading many network cameras costs, of several Framecasts in turns.
     Cameras(cameras::Options),
-    /// Have viewers come and go beside steady ones.
+    /// Have viewers come and leave beside steady ones.
     Churn(churn::Options),
-    /// Have hostile clients of all kinds beside viewers; fails where these notice, or the server keeps what it should not.
+    /// Run hostile clients of all kinds beside viewers; fails if the viewers suffer, or if the server keeps too much
+    /// memory.
     Abuse(abuse::Options),
     /// Compare one writing thread with two on one core.
     Shards(shards::Options),
-    /// Watch slow viewers beside full ones, and how old what they see is.
+    /// Watch slow viewers beside full ones, and the age of their pictures.
     Slow(slow::Options),
     /// Watch over a slow link between two network namespaces (needs root).
     Link(link::Options),
@@ -64,7 +65,7 @@ enum Cli {
     Load(load::Options),
     /// Run the ceiling server.
     Ceiling(ceiling::Options),
-    /// Measure long tables, many at once, and events told to many listeners (needs sqlite3, curl, and PostgreSQL).
+    /// Measure long tables, many at once, and events sent to many listeners (needs sqlite3, curl, and PostgreSQL).
     History(history::Options),
     /// Measure what rendering tables costs, without a database.
     Tables(tables::Options),

@@ -1,7 +1,7 @@
-//! What a viewer costs in resident memory: the slope from few viewers to many.
+//! The resident memory of a viewer: the slope from few viewers to many.
 //!
-//! A low rate lets any machine carry the many; a viewer's memory does not depend on it.
-//! The kernel's buffers are not part of a process's resident memory.
+//! At a low rate any machine can serve the many viewers; a viewer's memory does not depend on the rate. The kernel's
+//! buffers are not part of a process's resident memory.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ use crate::{
     stats::Spread,
 };
 
-/// Between which numbers of viewers.
+/// The numbers of viewers to measure between.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]

@@ -1,25 +1,25 @@
-//! The network namespace that committed runs are made in: nothing else of the machine is on its loopback, whose MTU and
+//! The network namespace for committed runs: no other traffic of the machine is on its loopback, and its MTU and
 //! congestion control are set.
 
 use std::{os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 
-/// Set in the process that runs inside the network namespace, so that it does not make another.
+/// Set for the process within the network namespace, so that it does not create another.
 const INSIDE: &str = "FRAMECAST_BENCH_INSIDE_NETNS";
 
-/// Set because the machine's default differs between machines, and some of them (bbr) cost CPU of their own; reno is
-/// allowed in every namespace.
+/// Set explicitly because the default differs between machines, and some algorithms (bbr) cost CPU of their own; reno
+/// is allowed in every namespace.
 const CONGESTION_CONTROL: &str = "reno";
 
-/// What a real network's links carry at once; loopback's own 64 KiB would flatter every server.
+/// The packet size of real networks; loopback's own 64 KiB would flatter every server.
 const MTU: &str = "1500";
 
-/// Becomes the same command inside a fresh network namespace, unless this is one already.
+/// Runs the same command inside a new network namespace in place of this process, unless this is one already.
 ///
 /// # Errors
 ///
-/// When `unshare` or `ip` is missing or root's rights are.
+/// When `unshare` or `ip` is missing, or root privileges are.
 pub(crate) fn enter() -> Result<()> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(());

@@ -1,24 +1,24 @@
-//! The parts of a multipart stream: where each picture begins and ends, when it was captured, and whether its
-//! first and last bytes are those of a JPEG.
+//! The parts of a multipart stream: where each picture begins and ends, when it was captured, and whether its first and
+//! last bytes are those of a JPEG.
 //!
-//! Bytes come in pieces of any size; the middle of a picture may be left out (`droppable`, `dropped`), because a
-//! load generator that copied every picture would measure itself.
+//! Bytes come in pieces of any size. The caller may leave out the middle of a picture (`droppable`, `dropped`), because
+//! a load generator that copied every picture would measure itself.
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Bytes of each picture that are always read, as any real viewer looks at a picture's head.
+/// The bytes of each picture that are always read, as any real viewer parses a picture's head.
 const ALWAYS_READ_BYTES: usize = 1024;
 
-/// Longest line between two pictures.
+/// The maximum length of a line between two pictures.
 const LINE_LIMIT_BYTES: usize = 1024;
 
-/// Largest picture that a part may announce.
+/// The largest length that a part may declare.
 const PICTURE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 const SOI: [u8; 2] = [0xff, 0xd8];
 const EOI: [u8; 2] = [0xff, 0xd9];
 
-/// A picture that has come in whole.
+/// A picture that has arrived completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Picture {
     /// Length of the JPEG.
@@ -51,7 +51,7 @@ struct PartHead {
     captured_us: Option<u64>,
 }
 
-/// A picture coming in: how far, and the four bytes that are checked.
+/// A picture that is arriving: its progress, and the four bytes that are checked.
 #[derive(Debug, Clone, Copy)]
 struct Body {
     length: usize,
@@ -62,7 +62,7 @@ struct Body {
 }
 
 impl Parts {
-    /// Bytes that may be left out now, to be told by [`dropped`](Self::dropped).
+    /// How many bytes may be left out now; the caller reports them with [`dropped`](Self::dropped).
     pub(crate) fn droppable(&self) -> usize {
         match &self.state {
             State::Body(body) if body.done >= ALWAYS_READ_BYTES => {
@@ -72,7 +72,7 @@ impl Parts {
         }
     }
 
-    /// Notes that the next `count` bytes, at most [`droppable`](Self::droppable), will not come.
+    /// Records that the next `count` bytes, at most [`droppable`](Self::droppable), are left out.
     pub(crate) fn dropped(&mut self, count: usize) {
         if let State::Body(body) = &mut self.state {
             body.done += count;
@@ -83,7 +83,7 @@ impl Parts {
     ///
     /// # Errors
     ///
-    /// A part without `Content-Length` or with a senseless one, or a line without end.
+    /// A part with a missing or invalid `Content-Length`, or a line without end.
     pub(crate) fn feed(&mut self, mut input: &[u8], mut whole: impl FnMut(Picture)) -> Result<()> {
         while !input.is_empty() {
             input = match &mut self.state {
@@ -157,7 +157,7 @@ impl Body {
         Ok(Self { length, done: 0, first: [0; 2], last: [0; 2], captured_us: head.captured_us })
     }
 
-    /// Takes what belongs to the picture and gives back the rest.
+    /// Takes the bytes that belong to the picture and returns the rest.
     fn take<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
         let (mine, rest) = input.split_at(input.len().min(self.length - self.done));
         let span = self.done..self.done + mine.len();
@@ -183,7 +183,7 @@ impl Body {
     }
 }
 
-/// Reads unix seconds with up to six decimals, such as `1763906168.012345`, into microseconds.
+/// Parses unix seconds with up to six decimals, such as `1763906168.012345`, into microseconds.
 fn parse_timestamp_us(text: &str) -> Option<u64> {
     let (seconds, decimals) = text.split_once('.').unwrap_or((text, ""));
     let seconds: u64 = seconds.parse().ok()?;

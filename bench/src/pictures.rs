@@ -1,7 +1,7 @@
 //! Source pictures for the runs: a moving scene with noise, coded by our own encoder, the same at each call.
 //!
-//! How much noise there is decides how large a JPEG gets, so the amount that gives the wanted size is searched for
-//! on the middle picture and kept for the rest.
+//! The amount of noise decides how large a JPEG gets. So this searches for the amount that gives the target size on the
+//! middle picture, and uses it for all of them.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use framecast_media::codec::{Picture, jpeg};
 
 const QUALITY: u8 = 75;
 
-/// Steps of the search: halving 128 grey levels so often leaves far less than a level.
+/// Steps of the search: after this many halvings of 128 grey levels, far less than a level remains.
 const SEARCH_STEPS: u32 = 12;
 
 /// What pictures to make.
@@ -37,13 +37,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// The pictures that runs are compared on: thirty of 1280x720 with about 76 KB.
+    /// The standard pictures for comparisons: thirty of 1280x720 with about 76 KB.
     pub(crate) fn standard(out: PathBuf) -> Self {
         Self { out, count: 30, width: 1280, height: 720, target_bytes: 76_000 }
     }
 }
 
-/// Writes the pictures as `frame-0000.jpg` and so on and gives their mean size in bytes.
+/// Writes the pictures as `frame-0000.jpg` and so on and returns their mean size in bytes.
 ///
 /// # Errors
 ///
@@ -65,7 +65,7 @@ fn path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("frame-{number:04}.jpg"))
 }
 
-/// The noise, in grey levels to either side, with which the middle picture has the wanted size.
+/// The noise, in grey levels to either side, at which the middle picture has the target size.
 fn find_noise(options: &Options) -> Result<f32> {
     let middle = options.count / 2;
     let (mut low, mut high) = (0.0, 128.0);

@@ -1,5 +1,5 @@
-//! What the kernel knows: a process's CPU time, memory and descriptors, and the machine that a run was made on.
-//! Also the two knobs that a run sets: which CPU this thread runs on and how many descriptors it may have.
+//! What the kernel reports: a process's CPU time, memory and descriptors, and the machine of a run. Also the two
+//! settings of a run: which CPU this thread runs on and how many descriptors it may have.
 
 use std::{
     collections::HashMap,
@@ -14,30 +14,30 @@ use rustix::{
     thread::CpuSet,
 };
 
-/// Length of one tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux there is.
+/// The length of one tick in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux system.
 const TICK_NS: u64 = 10_000_000;
 
-/// One look at a process.
+/// One sample of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
-    /// Each thread that lives now.
+    /// Each thread that is alive now.
     threads: HashMap<String, ThreadTime>,
-    /// Ticks on a CPU of the whole process, ended threads included.
+    /// Ticks on a CPU of the whole process, including ended threads.
     ticks: u64,
     /// Resident memory in KiB.
     pub(crate) rss_kib: u64,
-    /// The most it has been, in KiB.
+    /// Its peak, in KiB.
     pub(crate) rss_peak_kib: u64,
     /// Open descriptors.
     pub(crate) descriptors: usize,
 }
 
 impl Sample {
-    /// Looks at process `pid`.
+    /// Samples process `pid`.
     ///
     /// # Errors
     ///
-    /// When there is no such process, or it belongs to someone else.
+    /// When there is no such process, or it belongs to another user.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let dir = format!("/proc/{pid}");
         let dir = Path::new(&dir);
@@ -64,8 +64,8 @@ impl Sample {
 
     /// CPU seconds from `earlier` to now.
     ///
-    /// The threads' own clocks count nanoseconds, but one that ended takes its time with it. The process's clock
-    /// keeps it and counts ticks; it speaks when the two differ by more than its rounding.
+    /// The threads' own clocks count nanoseconds, but the time of an ended thread is lost with it. The process's clock
+    /// keeps that time, but counts in ticks; it is used if the two differ by more than its rounding.
     pub(crate) fn cpu_seconds_since(&self, earlier: &Self) -> f64 {
         let threads_ns = self.sum_since(earlier, |time| time.ran_ns);
         let process_ns = self.ticks.saturating_sub(earlier.ticks) * TICK_NS;
@@ -73,7 +73,7 @@ impl Sample {
         cpu_ns as f64 / 1e9
     }
 
-    /// Seconds that its threads of now would have run since `earlier`, had others not had their CPU.
+    /// Seconds that its present threads waited since `earlier` for a CPU that other processes used.
     pub(crate) fn waited_seconds_since(&self, earlier: &Self) -> f64 {
         self.sum_since(earlier, |time| time.waited_ns) as f64 / 1e9
     }
@@ -87,7 +87,7 @@ impl Sample {
     }
 }
 
-/// User and system ticks out of `/proc/PID/stat`: fields 14 and 15, counted behind the name, which may hold spaces.
+/// User and system ticks from `/proc/PID/stat`: fields 14 and 15, counted after the name, which may contain spaces.
 fn process_ticks(stat: &str) -> u64 {
     let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     behind_name.split_ascii_whitespace().skip(11).take(2).map(first_number).sum()
@@ -101,7 +101,7 @@ fn first_number(text: &str) -> u64 {
     text.split_ascii_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// What a thread has had of its CPU so far, in nanoseconds.
+/// The CPU account of a thread so far, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ThreadTime {
     ran_ns: u64,
@@ -109,7 +109,7 @@ pub(crate) struct ThreadTime {
 }
 
 impl ThreadTime {
-    /// Looks at the calling thread; zeros where the kernel keeps no such account.
+    /// Samples the calling thread; zeros if the kernel keeps no such account.
     pub(crate) fn own() -> Self {
         Self::parse(&fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default())
     }
@@ -119,18 +119,18 @@ impl ThreadTime {
         Self { ran_ns: numbers.next().unwrap_or(0), waited_ns: numbers.next().unwrap_or(0) }
     }
 
-    /// Seconds of running, and of waiting for the CPU while others had it, since `earlier`.
+    /// Seconds of running since `earlier`, and of waiting for a CPU that other processes used.
     pub(crate) fn seconds_since(self, earlier: Self) -> (f64, f64) {
         let seconds = |now: u64, then: u64| now.saturating_sub(then) as f64 / 1e9;
         (seconds(self.ran_ns, earlier.ran_ns), seconds(self.waited_ns, earlier.waited_ns))
     }
 }
 
-/// Keeps the calling thread, and what it starts from now on, on one CPU.
+/// Pins the calling thread, and what it starts from now on, to one CPU.
 ///
 /// # Errors
 ///
-/// When the machine has no such CPU or does not let us have it.
+/// When the machine has no such CPU or does not allow it.
 pub(crate) fn pin_to_cpu(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
@@ -141,29 +141,29 @@ pub(crate) fn pin_to_cpu(cpu: usize) -> Result<()> {
 ///
 /// # Errors
 ///
-/// When the machine does not let us.
+/// When the machine does not allow it.
 pub(crate) fn pin_to_any_cpu() -> Result<()> {
     let mut set = CpuSet::new();
     (0..cpu_count()).for_each(|cpu| set.set(cpu));
     rustix::thread::sched_setaffinity(None, &set).context("cannot run on all CPUs")
 }
 
-/// Has the peak of a process's resident memory count from now on.
+/// Resets the peak of a process's resident memory.
 ///
 /// # Errors
 ///
-/// When there is no such process, or it belongs to someone else.
+/// When there is no such process, or it belongs to another user.
 pub(crate) fn reset_peak(pid: u32) -> Result<()> {
     // See clear_refs in proc_pid_clear_refs(5): 5 resets VmHWM.
     fs::write(format!("/proc/{pid}/clear_refs"), "5")
         .with_context(|| format!("cannot reset the peak of {pid}"))
 }
 
-/// Raises the number of descriptors that we may have to the most that is allowed.
+/// Raises our limit of descriptors to the allowed maximum.
 pub(crate) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = rustix::process::getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: maximum, maximum };
-    // A refusal shows later, as "too many open files" with the call that met it.
+    // A refusal shows later, as "too many open files" from the call that fails.
     let _ = rustix::process::setrlimit(Resource::Nofile, wanted);
 }
 
@@ -172,16 +172,16 @@ pub(crate) fn now_us() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
-/// How many CPUs the machine has, however few this thread is pinned to.
+/// How many CPUs the machine has, even if this thread is pinned to fewer.
 pub(crate) fn cpu_count() -> usize {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     cpuinfo.lines().filter(|line| line.starts_with("processor")).count().max(1)
 }
 
-/// The machine that a run was made on.
+/// The machine of a run.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(crate) struct Host {
-    /// Instruction set and number of CPUs: the class that runs are named and compared by.
+    /// Instruction set and number of CPUs: the class by which runs are named and compared.
     pub(crate) class: String,
     cpu: String,
     kernel: String,
@@ -191,7 +191,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Looks at this machine. In a network namespace, `loopback_mtu` is that of the namespace.
+    /// Inspects this machine. In a network namespace, `loopback_mtu` is that of the namespace.
     pub(crate) fn here() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
@@ -220,7 +220,7 @@ impl Host {
     }
 }
 
-/// Asks `ip`, since the files under `/sys` show the namespace that mounted them; 0 when it cannot tell.
+/// Asks `ip`, since the files under `/sys` show the namespace that mounted them; 0 if unknown.
 fn loopback_mtu() -> u64 {
     let output = std::process::Command::new("ip").args(["-o", "link", "show", "lo"]).output();
     let text =

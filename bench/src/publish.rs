@@ -1,8 +1,8 @@
-//! What publishing a frame costs the publisher, by the number of subscribers who wait for it: the hub alone, without
-//! sockets.
+//! What publishing a frame costs the publisher, by the number of waiting subscribers: the hub only, without sockets.
 //!
-//! Each subscriber is a task that awaits the next frame; the publisher is a thread of its own, as a camera's reader is.
-//! The next frame is published only when all have seen the one before, so every publish finds all of them waiting.
+//! Each subscriber is a task that awaits the next frame; the publisher is a thread of its own, like a camera's reader.
+//! The publisher sends the next frame only when all subscribers have seen the previous one, so every publish finds all
+//! of them waiting.
 
 use std::{
     fmt::Write as _,
@@ -24,7 +24,7 @@ use crate::{
     stats::{Spread, percentile},
 };
 
-/// How long all subscribers may take to see a frame; more means that some were forgotten.
+/// How long all subscribers may take to see a frame; a longer wait means that some were not woken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How many subscribers, and how often.

@@ -1,5 +1,5 @@
-//! What a window of load comes to: from the viewers' counts and three looks at the server's process to rates,
-//! costs and ages, for people and as JSON.
+//! Sums up a window of load: turns the viewers' counts and three samples of the server's process into rates, costs and
+//! ages, for people and as JSON.
 
 use std::{fmt, time::Duration};
 
@@ -31,28 +31,28 @@ pub(crate) struct Report {
     pub(crate) server: Option<Server>,
 }
 
-/// What viewers of one kind saw.
+/// What viewers of one kind received.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Viewers {
-    /// How many there were.
+    /// The number of viewers.
     pub(crate) count: usize,
-    /// Frames a second of the middle viewer.
+    /// Frames a second of the median viewer.
     pub(crate) fps_median: f64,
-    /// Frames a second of the worst one.
+    /// Frames a second of the slowest one.
     pub(crate) fps_min: f64,
-    /// Frames of all.
+    /// Frames of all viewers.
     pub(crate) frames: u64,
-    /// Bytes of all, heads included.
+    /// Bytes of all viewers, including heads.
     pub(crate) bytes: u64,
     /// Age of a picture at its last byte, in milliseconds.
     pub(crate) age_p50_ms: f64,
-    /// The same, of the oldest twentieth.
+    /// The 95th percentile of the ages.
     pub(crate) age_p95_ms: f64,
-    /// The same, of the oldest hundredth.
+    /// The 99th percentile of the ages.
     pub(crate) age_p99_ms: f64,
-    /// The same, of the oldest.
+    /// The largest of the ages.
     pub(crate) age_max_ms: f64,
-    /// Median age in the last third of the window less that in the first third: above zero where pictures grow older.
+    /// Median age in the last third of the window minus that in the first third: above zero if pictures grow older.
     pub(crate) age_drift_ms: f64,
     /// Pictures sent again.
     pub(crate) repeats: u64,
@@ -68,45 +68,45 @@ pub(crate) struct Viewers {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Stalled {
     count: usize,
-    /// How many learned that the server closed them; one whose receive buffer is full may never learn it.
+    /// How many detected that the server closed them; a viewer with a full receive buffer may never detect it.
     closed: usize,
 }
 
 /// How busy the load generator was; near 100 % in sum, it is the limit and not the server.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Load {
-    /// Share of its CPU that it ran on.
+    /// Share of the time that it ran on its CPU.
     pub(crate) cpu_percent: f64,
-    /// Share of the time that it would have run, had others not had its CPU.
+    /// Share of the time that it waited for its CPU, which other processes used.
     pub(crate) waited_percent: f64,
 }
 
 impl Load {
-    /// From seconds of running and of waiting in a window.
+    /// Computed from seconds of running and of waiting in a window.
     pub(crate) fn of((ran, waited): (f64, f64), elapsed: Duration) -> Self {
         let percent = 100.0 / elapsed.as_secs_f64();
         Self { cpu_percent: ran * percent, waited_percent: waited * percent }
     }
 }
 
-/// What the server's process spent and held.
+/// The resources that the server's process used.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Server {
     /// CPU seconds in the window.
     pub(crate) cpu_seconds: f64,
     /// Share of one CPU.
     pub(crate) cpu_percent: f64,
-    /// Share of the time that its threads waited for a CPU that others had.
+    /// Share of the time that its threads waited for a CPU that other processes used.
     pub(crate) waited_percent: f64,
-    /// CPU seconds for each GB (10^9 bytes) that viewers took.
+    /// CPU seconds for each GB (10^9 bytes) that viewers received.
     pub(crate) cpu_seconds_per_gb: f64,
-    /// CPU microseconds for each frame that viewers took.
+    /// CPU microseconds for each frame that viewers received.
     pub(crate) cpu_us_per_frame: f64,
     /// Resident memory before the viewers came, KiB.
     pub(crate) rss_idle_kib: u64,
     /// Resident memory at the window's end, KiB.
     pub(crate) rss_kib: u64,
-    /// The most it has been, KiB.
+    /// Its peak, KiB.
     pub(crate) rss_peak_kib: u64,
     /// Open descriptors before the viewers came.
     pub(crate) descriptors_idle: usize,
@@ -115,20 +115,20 @@ pub(crate) struct Server {
 }
 
 impl Report {
-    /// Pictures that came torn or in the wrong order, and viewers that the server closed: none in a run that counts.
+    /// Pictures that arrived torn or in the wrong order, and viewers that the server closed: zero in a valid run.
     pub(crate) fn faults(&self) -> u64 {
         let groups = std::iter::once(&self.full).chain(&self.slow);
         groups.map(|seen| seen.corrupt + seen.reordered + seen.closed as u64).sum()
     }
 
-    /// A figure of the server; 0 where it was not looked at.
+    /// A figure of the server; 0 if it was not sampled.
     pub(crate) fn of_server(&self, figure: impl FnOnce(&Server) -> f64) -> f64 {
         self.server.as_ref().map_or(0.0, figure)
     }
 }
 
 impl Viewers {
-    /// Bytes of a picture in the mean, heads included.
+    /// The mean size of a picture in bytes, including heads.
     pub(crate) fn mean_bytes(&self) -> f64 {
         if self.frames == 0 { 0.0 } else { self.bytes as f64 / self.frames as f64 }
     }
@@ -145,10 +145,10 @@ pub(crate) fn ensure_intact<'a>(reports: impl IntoIterator<Item = &'a Report>) -
     Ok(())
 }
 
-/// Viewers of one kind, to be summed up.
+/// The viewers of one kind, to sum up.
 #[derive(Debug)]
 pub(crate) struct Group<'a> {
-    /// What each saw.
+    /// What each received.
     pub(crate) seen: Vec<&'a Seen>,
     /// How many the server closed.
     pub(crate) closed: usize,

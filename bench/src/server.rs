@@ -1,4 +1,4 @@
-//! A server under test, as a process of its own on its own CPU: started, awaited, and ended whatever happens.
+//! A server under test, as a process of its own on its own CPU: started, awaited, and always ended.
 
 use std::{
     fs::{self, File},
@@ -19,7 +19,7 @@ pub(crate) const SERVER_CPU: usize = 0;
 /// CPU of the load generator.
 pub(crate) const LOAD_CPU: usize = 1;
 
-/// More than the load generator ever opens.
+/// More connections than the load generator ever opens.
 const MAX_CONNECTIONS: u32 = 16_000;
 
 const START_TIMEOUT: Duration = Duration::from_secs(15);
@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_millis(20);
 /// A server that can be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Candidate {
-    /// What it is called in tables.
+    /// Its name in tables.
     pub(crate) name: String,
     program: PathBuf,
     arguments: Vec<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Candidate {
     settings: String,
     /// The password of Framecast's account.
     password: Option<String>,
-    /// Streams that Framecast reads as its cameras, all the time. Without any it shows the pictures.
+    /// Streams that Framecast reads all the time as its cameras. If empty, it shows the pictures.
     streams: Vec<String>,
     kind: Kind,
 }
@@ -49,11 +49,11 @@ enum Kind {
 }
 
 impl Candidate {
-    /// The ceiling server of this very program.
+    /// The ceiling server of this program.
     ///
     /// # Errors
     ///
-    /// When this program's own file cannot be told.
+    /// When the path of this program's file is unknown.
     pub(crate) fn ceiling(name: &str) -> Result<Self> {
         Ok(Self {
             name: name.to_owned(),
@@ -66,7 +66,7 @@ impl Candidate {
         })
     }
 
-    /// A Framecast, by the path of its program and arguments after it, separated by blanks.
+    /// A Framecast, given by the path of its program and arguments after it, separated by blanks.
     ///
     /// # Errors
     ///
@@ -88,8 +88,8 @@ impl Candidate {
         })
     }
 
-    /// Several of them. Those that would have the same name are called by the whole path of their program, and by their
-    /// number too where that is the same.
+    /// Several of them. Those with the same name are called by the full path of their program, and also by their number
+    /// if the path is the same.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Candidate {
         Self { password: Some(password.to_owned()), ..self }
     }
 
-    /// The same server with `streams` as its cameras, which it reads although nobody watches.
+    /// The same server with `streams` as its cameras, which it reads even without a viewer.
     pub(crate) fn reading(&self, streams: Vec<String>) -> Self {
         Self { streams, ..self.clone() }
     }
@@ -143,7 +143,7 @@ impl Candidate {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         command.arg("--listen").arg(listen.to_string());
-        // Its history is neither that of the account that runs this, nor another version's.
+        // A history of its own, shared neither with this account's Framecast nor with another version.
         let state = work.join(self.name.replace('/', "-"));
         command.env("XDG_STATE_HOME", state).env_remove("STATE_DIRECTORY");
         if let Some(password) = &self.password {
@@ -177,7 +177,7 @@ impl Candidate {
         text
     }
 
-    /// The file that its output goes to.
+    /// The file to which its output goes.
     fn log_name(&self) -> &'static str {
         match self.kind {
             Kind::Ceiling => "ceiling.log",
@@ -195,12 +195,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `candidate` on a free port of `address` and waits until it accepts connections. What it needs and what it
-    /// logs goes to the folder `work`.
+    /// Starts `candidate` on a free port of `address` and waits until it accepts connections. Its files and its log go
+    /// to the folder `work`.
     ///
     /// # Errors
     ///
-    /// When it does not start, ends at once, or does not listen within 15 s; with the end of its log.
+    /// When it does not start, ends at once, or does not listen within 15 s; the error includes the end of its log.
     pub(crate) fn start(
         candidate: &Candidate,
         address: IpAddr,
@@ -211,7 +211,7 @@ impl Server {
         Self::start_on(SERVER_CPU, candidate, address, pictures, fps, work)
     }
 
-    /// As [`start`](Self::start), on the CPU of this number.
+    /// Like [`start`](Self::start), on the CPU of this number.
     ///
     /// # Errors
     ///
@@ -226,7 +226,7 @@ impl Server {
     ) -> Result<Self> {
         let several_cpus = proc::cpu_count() > 1;
         if several_cpus {
-            // A child has its parent's CPUs from its first instruction on, before it counts them.
+            // A child inherits its parent's CPUs from its start on, before it counts them.
             proc::pin_to_cpu(cpu)?;
         }
         let server = Self::spawn(candidate, address, pictures, fps, work);
@@ -236,8 +236,8 @@ impl Server {
         server
     }
 
-    /// Starts `candidate` on a free port of this machine, on whichever CPU is free: as people run it, beside whatever else
-    /// is measured.
+    /// Starts `candidate` on a free port of this machine, on any CPU: as people run it, beside the other measured
+    /// programs.
     ///
     /// # Errors
     ///
@@ -289,7 +289,7 @@ impl Server {
         format!("http://{}{}", self.address, self.path)
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -301,7 +301,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Asks it to end, waits a while, and ends it.
+    /// Sends SIGTERM, waits a while, and then kills it.
     fn drop(&mut self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {

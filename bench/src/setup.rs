@@ -1,4 +1,4 @@
-//! What every command that measures servers has in common: which servers, which pictures, and where the result goes.
+//! What all commands that measure servers share: which servers, which pictures, and where the result goes.
 
 use std::{
     fs,
@@ -17,19 +17,19 @@ use crate::{
     server::{Candidate, LOAD_CPU, SERVER_CPU, Server},
 };
 
-/// What the ceiling is called.
+/// The name of the ceiling.
 pub(crate) const CEILING: &str = "ceiling";
 
-/// What the ceiling is called where it is measured a second time, beside itself.
+/// The name of the ceiling's second measurement, for comparison with itself.
 pub(crate) const CEILING_AGAIN: &str = "ceiling again";
 
 /// What to measure and where to write it.
 #[derive(Debug, Clone, clap::Args)]
-// Each command's own options are a group by the same name already.
+// Each command's own options are already a group of the same name.
 #[group(skip)]
 pub(crate) struct Options {
-    /// Framecast's program, and arguments for it separated by blanks; several are compared together. Without one,
-    /// the ceiling is compared with itself, which shows how far the machine's noise goes.
+    /// Framecast's program, and arguments for it separated by blanks; several are compared with each other. Without
+    /// one, the ceiling is compared with itself, which shows the machine's noise.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) server: Vec<String>,
     /// Frames a second that the servers offer.
@@ -38,15 +38,15 @@ pub(crate) struct Options {
     /// Folder with pictures to use instead of making the standard ones.
     #[arg(long)]
     pub(crate) pictures: Option<PathBuf>,
-    /// Run in a network namespace of its own, its loopback with an MTU of 1500 and reno for congestion
-    /// control (needs root, unshare and ip).
+    /// Run in a separate network namespace, whose loopback has an MTU of 1500 and reno for congestion control (needs
+    /// root, unshare and ip).
     #[arg(long)]
     pub(crate) netns: bool,
     /// A line for the report, such as the revision that was built.
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
-    /// Write DATE-HOSTCLASS.md and .json to this folder, beside what is there, with the command's name where it is
-    /// another than compare.
+    /// Write DATE-HOSTCLASS.md and .json to this folder, beside existing files; the name includes the command unless it
+    /// is compare.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -63,7 +63,7 @@ pub(crate) struct Passes {
     pub(crate) seconds: u64,
 }
 
-/// Pictures and servers, ready.
+/// The pictures and servers, ready to use.
 #[derive(Debug)]
 pub(crate) struct Setup {
     work: TempDir,
@@ -80,7 +80,7 @@ pub(crate) struct Setup {
 pub(crate) struct When {
     /// When, in UTC.
     pub(crate) started: String,
-    /// What the person who ran it has to say.
+    /// A note of the person who ran it.
     pub(crate) note: Option<String>,
     /// Where.
     pub(crate) host: Host,
@@ -93,23 +93,23 @@ pub(crate) struct About {
     pub(crate) when: When,
     /// Frames a second offered.
     pub(crate) fps: u32,
-    /// What a picture is in the mean.
+    /// The mean size of a picture.
     pub(crate) mean_picture_bytes: usize,
     /// Names of the servers, the ceiling first.
     pub(crate) servers: Vec<String>,
 }
 
 impl Setup {
-    /// Enters the network namespace if one is asked for, makes the pictures and finds the programs.
+    /// Enters the network namespace if requested, makes the pictures and finds the programs.
     ///
     /// # Errors
     ///
-    /// A program that is missing, a namespace that cannot be had, a folder that cannot be written.
+    /// A program that is missing, a namespace that cannot be created, a folder that cannot be written.
     pub(crate) fn new(options: &Options) -> Result<Self> {
         Self::with(options, line_up(&options.server, options.server.is_empty())?)
     }
 
-    /// As [`new`](Self::new), for servers of the caller's choice.
+    /// Like [`new`](Self::new), for servers of the caller's choice.
     ///
     /// # Errors
     ///
@@ -137,13 +137,13 @@ impl Setup {
         Ok(Self { work, pictures, candidates, address, fps: options.fps, about })
     }
 
-    /// Has servers listen on `address` from now on.
+    /// Makes servers listen on `address` from now on.
     pub(crate) fn listen_on(&mut self, address: IpAddr) {
         self.address = address;
     }
 
-    /// The servers in the order in which they take their turns in this pass: every other one goes the other way round,
-    /// so that a neighbour's noise falls on all alike.
+    /// The servers in the order of their turns in this pass. Every other pass reverses the order, so that noise of the
+    /// machine affects all alike.
     pub(crate) fn turns(&self, pass: u32) -> Vec<&Candidate> {
         let mut order: Vec<&Candidate> = self.candidates.iter().collect();
         if pass % 2 == 1 {
@@ -161,7 +161,7 @@ impl Setup {
         Server::start(candidate, self.address, &self.pictures, self.fps, self.work.path())
     }
 
-    /// Starts a server beside the one that is measured, on the CPU of the load.
+    /// Starts a server beside the measured one, on the CPU of the load generator.
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl Setup {
     }
 }
 
-/// The ceiling, the Framecasts of `servers`, and the ceiling once more where it is to be compared with itself.
+/// The ceiling, the Framecasts of `servers`, and the ceiling once more if it is to be compared with itself.
 ///
 /// # Errors
 ///
@@ -214,7 +214,7 @@ impl About {
     }
 }
 
-/// Prints a report, and where a folder is given keeps it there as `DATE-HOSTCLASS-WHAT.md` and `.json`.
+/// Prints a report, and also writes it to the folder, if given, as `DATE-HOSTCLASS-WHAT.md` and `.json`.
 ///
 /// # Errors
 ///
@@ -238,7 +238,7 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// Names for the two files that nobody has used yet.
+/// Names for the two files that do not exist yet.
 fn free_paths(dir: &Path, when: &When, what: &str) -> Result<(PathBuf, PathBuf)> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let date = when.started.split('T').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a second shard costs: Framecast with one writing thread and with two, all on the same core, and how evenly the
+//! What a second writer costs: Framecast with one writer thread and with two, all on the same core, and how evenly the
 //! two share their viewers.
 
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr};
@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Viewers.
     #[arg(long, default_value_t = 400)]
     viewers: usize,
-    /// Numbers of writing threads; the first is what the others are compared with.
+    /// Numbers of writer threads; the others are compared with the first.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2])]
     writers: Vec<u32>,
     #[command(flatten)]
@@ -41,7 +41,7 @@ struct Outcome {
 struct Run {
     pass: u32,
     server: String,
-    /// Viewers of each shard.
+    /// Viewers of each writer.
     shards: BTreeMap<u64, usize>,
     report: Report,
 }
@@ -50,8 +50,8 @@ struct Run {
 ///
 /// # Errors
 ///
-/// Without `--server`; a server that does not start or serve or knows of no shards; torn pictures; a folder that cannot be
-/// written.
+/// Without `--server`; a server that does not start or serve, or reports no writers; torn pictures; a folder that
+/// cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let [program] = options.setup.server.as_slice() else {
         anyhow::bail!("--server must be given, once");
@@ -83,14 +83,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::ensure_intact(outcome.runs.iter().map(|run| &run.report))
 }
 
-/// How many viewers each shard has, by the server's own account.
+/// How many viewers each writer has, as the server reports it.
 fn shards(server: SocketAddr) -> Result<BTreeMap<u64, usize>> {
     let counts = count_shards(&api::get(server, "/api/viewers")?);
     ensure!(!counts.is_empty(), "/api/viewers tells no viewer's shard");
     Ok(counts)
 }
 
-/// Counts the viewers of each shard in a list of them, wherever in the answer it stands.
+/// Counts the viewers of each writer in a list of them, wherever the answer contains it.
 fn count_shards(answer: &Value) -> BTreeMap<u64, usize> {
     let mut counts = BTreeMap::new();
     let mut left = vec![answer];

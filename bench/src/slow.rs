@@ -1,7 +1,7 @@
-//! Viewers whose links are too slow, beside full ones: how old is what they see, does it grow older, and do the others
-//! notice.
+//! Viewers with slow links, beside full ones: how old their pictures are, whether that age grows, and whether the other
+//! viewers suffer.
 //!
-//! Their receive buffers are the kernel's own choice, as a browser's are.
+//! The kernel chooses their receive buffers, as it does for a browser.
 
 use std::{fmt::Write as _, time::Duration};
 

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-/// Middle, smallest and largest of several runs.
+/// Median, minimum and maximum of several runs.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub(crate) struct Spread {
-    /// The middle one.
+    /// The median.
     pub(crate) median: f64,
-    /// The smallest.
+    /// The minimum.
     pub(crate) min: f64,
-    /// The largest.
+    /// The maximum.
     pub(crate) max: f64,
 }
 
@@ -25,8 +25,8 @@ impl Spread {
         }
     }
 
-    /// Sums up the ratios of `values` to those of `base`, each to the one of the same pass. A pass that `base` lacks, or in
-    /// which it is zero, is left out.
+    /// Sums up the ratios of `values` to those of `base` in the same pass. A pass that `base` lacks, or in which it is
+    /// zero, is left out.
     pub(crate) fn of_ratios(
         values: impl IntoIterator<Item = (u32, f64)>,
         base: impl IntoIterator<Item = (u32, f64)>,
@@ -35,7 +35,7 @@ impl Spread {
         Self::of(values.into_iter().filter_map(|(pass, value)| Some(value / base.get(&pass)?)))
     }
 
-    /// `median (min–max)` with so many decimals; the median alone where there was one run.
+    /// `median (min–max)` with this many decimals; only the median if there was one run.
     pub(crate) fn show(&self, decimals: usize) -> String {
         let Self { median, min, max } = self;
         if min == max {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn ratios_are_formed_within_a_pass_and_only_then_summed_up() {
-        // The machine was twice as slow in the second pass, and the third lacks what it would be compared with.
+        // The machine was twice as slow in the second pass, and the third lacks a base value.
         let values = [(0, 1.1), (1, 2.4), (2, 9.0), (3, 9.0)];
         let base = [(1, 2.0), (0, 1.0), (3, 0.0)];
         let ratios = Spread::of_ratios(values, base);

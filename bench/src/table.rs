@@ -61,7 +61,7 @@ fn figures(out: &mut String, comparison: &Comparison) {
         .expect("a string takes all text");
 }
 
-/// Each server beside the ceiling, then each beside the first, with what the ceiling is beside itself as the noise.
+/// Compares each server with the ceiling, then each with the first one. The ceiling's ratio to itself shows the noise.
 fn ratios(out: &mut String, comparison: &Comparison) {
     let Some((ceiling, others)) = comparison.about.servers.split_first() else {
         return;

@@ -1,5 +1,5 @@
-//! What rendering tables costs: rows a second of one CPU in each format and coding, and what a table holds while it waits for
-//! its client. No database and no sockets.
+//! What rendering tables costs: rows a second of one CPU in each format and coding, and how much memory a table holds
+//! while it waits for its client. No database and no sockets.
 
 use std::{fmt::Write as _, path::PathBuf, time::Instant};
 
@@ -16,7 +16,7 @@ use crate::{
 
 const CODINGS: [Coding; 3] = [Coding::Identity, Coding::Gzip, Coding::Zstd];
 
-/// Tables that wait at once.
+/// Tables that wait at the same time.
 const HELD: usize = 50;
 
 /// Rows of each of them.
@@ -101,7 +101,7 @@ fn event(id: i64) -> Event<'static> {
 ///
 /// # Errors
 ///
-/// A CPU that cannot be had, or a folder that cannot be written.
+/// A CPU that cannot be used, or a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     pin_to_cpu(LOAD_CPU)?;
     let when = setup::When::now(options.note.clone());
@@ -117,7 +117,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     setup::publish(options.out.as_deref(), &outcome.when, "tables", &markdown, &outcome)
 }
 
-/// Renders `rows` rows; how many bytes left.
+/// Renders `rows` rows; returns the number of bytes.
 fn render(writer: &mut Writer<Plain>, rows: i64) -> usize {
     let mut bytes = 0;
     for id in 0..rows {
@@ -141,7 +141,7 @@ fn name(coding: Coding) -> &'static str {
     coding.content_encoding().unwrap_or("none")
 }
 
-/// What a table holds in the middle of its rows.
+/// The memory that a table holds in the middle of its rows.
 fn hold(coding: Coding) -> Result<Held> {
     let pid = std::process::id();
     let before = Sample::of(pid)?.rss_kib;

@@ -1,4 +1,4 @@
-//! What hostile clients do, a function for each kind. Each does it once; what repeats it stands in `mod.rs`.
+//! The attacks of hostile clients, one function for each kind. Each function attacks once; `mod.rs` repeats it.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -7,53 +7,53 @@ use std::{
     time::Duration,
 };
 
-/// How long one waits for an answer before it goes.
+/// How long a client waits for an answer before it disconnects.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many guesses are sent on one connection before an answer is read.
 const PIPELINED: usize = 8;
 
-/// How many clients a proxy passes on what.
+/// How many client addresses the simulated proxy forwards.
 const ADDRESSES: usize = 50;
 
-/// How many bytes of an answer tell its status.
+/// How many bytes of an answer contain its status.
 const STATUS_LINE: usize = "HTTP/1.1 200".len();
 
-/// The key of a WebSocket's handshake; any will do.
+/// The key of a WebSocket handshake; any value works.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// A hostile client: where it sends what, and as whom.
+/// A hostile client: the server, the login, and a counter.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) server: SocketAddr,
-    /// Whether it knows the password, and with what header it says so.
+    /// The header with the password, for kinds that know it.
     pub(super) login: String,
-    /// Counts on, so that no two turns are the same.
+    /// A counter that makes each attack different.
     pub(super) turn: usize,
 }
 
 /// One kind of abuse.
 pub(super) struct Kind {
     pub(super) name: &'static str,
-    /// How many clients do it.
+    /// The number of clients of this kind.
     pub(super) clients: usize,
-    /// The pause of each after a turn.
+    /// The pause of each client after an attack.
     pub(super) pause: Duration,
-    /// Does it once: the status of the first answer, where one came.
+    /// Attacks once and returns the status of the first answer, if one came.
     pub(super) act: fn(&Client) -> io::Result<Option<u16>>,
     pub(super) expects: Expects,
 }
 
-/// What must become of the turns of a kind: abuse that is refused as a whole shows nothing.
+/// How the server should answer the attacks of a kind: if it refused all of them, the run would prove nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expects {
-    /// It asks nothing.
+    /// The attack makes no request.
     Nothing,
-    /// The greater part is served.
+    /// The server serves most of them.
     Service,
-    /// Some are served, and those beyond a bound are refused.
+    /// The server serves some, and refuses those beyond a limit.
     SomeService,
-    /// None is served.
+    /// The server serves none.
     Refusal,
 }
 
@@ -87,18 +87,18 @@ impl Client {
         Ok(stream)
     }
 
-    /// A request's head with `more` lines in it, each with its line break.
+    /// A request's head with the lines `more`, each with its line break.
     fn head(&self, request: &str, more: &str) -> String {
         format!("{request} HTTP/1.1\r\nHost: {}\r\n{}{more}\r\n", self.server, self.login)
     }
 
-    /// The header by which a proxy on this machine says that it asks for one of many clients, who logged in before.
+    /// The header by which a proxy on this machine forwards one of many clients, each of which has logged in before.
     fn forwarded(&self) -> String {
         format!("X-Forwarded-For: 198.51.100.{}\r\n", self.turn % ADDRESSES)
     }
 }
 
-/// Logs in from each of the addresses of clients behind a proxy, before guesses take all places of strangers.
+/// Logs in from each of the client addresses behind the proxy, before guesses use up the places for unknown addresses.
 pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
     for turn in 0..ADDRESSES {
         let client = Client { server, login: login.to_owned(), turn };
@@ -113,7 +113,7 @@ pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects, and goes: at once, within a head, or with nothing said for a while.
+/// Connects and disconnects: at once, within a head, or after a while of silence.
 fn connect(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     match client.turn % 3 {
@@ -124,7 +124,7 @@ fn connect(client: &Client) -> io::Result<Option<u16>> {
     Ok(None)
 }
 
-/// Asks for a stream in one of many sizes, and goes after a few pictures.
+/// Requests a stream in one of many sizes, and disconnects after a few pictures.
 fn rendition(client: &Client) -> io::Result<Option<u16>> {
     let turn = client.turn;
     let path = format!(
@@ -138,7 +138,7 @@ fn rendition(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 64 << 10)
 }
 
-/// Opens a WebSocket with as many tiles as there may be, changes them as fast as it can, and acknowledges nothing.
+/// Opens a WebSocket with the maximum number of tiles, changes them as fast as possible, and acknowledges nothing.
 fn tiles(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     let upgrade = format!(
@@ -153,12 +153,12 @@ fn tiles(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 256 << 10)
 }
 
-/// Sets a mark as long as it may be.
+/// Sets a mark of the maximum length.
 fn mark(client: &Client) -> io::Result<Option<u16>> {
     post(client, "")
 }
 
-/// The same by way of a proxy.
+/// The same through a proxy.
 fn forwarded_mark(client: &Client) -> io::Result<Option<u16>> {
     post(client, &client.forwarded())
 }
@@ -172,7 +172,7 @@ fn post(client: &Client, more: &str) -> io::Result<Option<u16>> {
     read(&mut stream, usize::MAX)
 }
 
-/// Asks for all events that there were, and reads none of them.
+/// Subscribes to all past events, and reads none of them.
 fn listen(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     stream.write_all(client.head("GET /api/events/live?after=0", "").as_bytes())?;
@@ -182,7 +182,7 @@ fn listen(client: &Client) -> io::Result<Option<u16>> {
     Ok(status(&first[..count]))
 }
 
-/// Asks for a whole table, and goes somewhere in it.
+/// Requests a whole table, and disconnects somewhere within it.
 fn table(client: &Client) -> io::Result<Option<u16>> {
     let path = ["/api/events.csv", "/api/events.ndjson", "/history", "/api/events.json"][client.turn % 4];
     let mut stream = client.connect()?;
@@ -190,7 +190,7 @@ fn table(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 200_000)
 }
 
-/// Sends several wrong passwords on one connection, as one of many clients of whom none is the owner.
+/// Sends several wrong passwords on one connection, as one of many clients, none of which is the owner.
 fn guess(client: &Client) -> io::Result<Option<u16>> {
     let more = format!("X-Forwarded-For: 203.0.113.{}\r\n", client.turn % ADDRESSES);
     let mut stream = client.connect()?;
@@ -201,7 +201,7 @@ fn guess(client: &Client) -> io::Result<Option<u16>> {
                 "Z3Vlc3Nlcjp{:08}",
                 client.turn.wrapping_mul(PIPELINED).wrapping_add(n) % 100_000_000
             );
-            // The last one ends the connection, so that the next turn begins at once.
+            // The last one closes the connection, so that the next attack begins at once.
             let end = if n + 1 == PIPELINED { "Connection: close\r\n" } else { "" };
             format!(
                 "GET / HTTP/1.1\r\nHost: {}\r\nAuthorization: Basic {wrong}\r\n{more}{end}\r\n",
@@ -213,7 +213,7 @@ fn guess(client: &Client) -> io::Result<Option<u16>> {
     read(&mut stream, 16 << 10)
 }
 
-/// Reads at most `limit` bytes of answers: the status of the first.
+/// Reads at most `limit` bytes of answers and returns the status of the first.
 fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
     let (mut buffer, mut taken, mut head) = ([0; 16 << 10], 0, Vec::new());
     while taken < limit {
@@ -223,9 +223,9 @@ fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
                 taken += count;
                 head.extend(buffer[..count].iter().take(STATUS_LINE - head.len()));
             }
-            // A stream or a refusal that has nothing more to say.
+            // A stream, or a refusal that has been sent whole.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
-            // One that says why before it closes is answered.
+            // A server that gives a reason before it closes has answered.
             Err(_) if taken > 0 => break,
             Err(error) => return Err(error),
         }

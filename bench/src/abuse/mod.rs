@@ -1,6 +1,7 @@
-//! Hostile clients of all kinds at once, beside viewers who watch: whether these notice, and what the server keeps of it.
+//! Hostile clients of all kinds at once, beside ordinary viewers: whether the viewers suffer, and how much memory the
+//! server keeps afterwards.
 //!
-//! Unlike the other commands this one has bounds, and fails where the server does not hold them.
+//! Unlike the other commands this one has limits, and fails if the server exceeds them.
 
 mod kinds;
 
@@ -32,22 +33,22 @@ const USER: &str = "owner";
 const PASSWORD: &str = "correct horse";
 const LOGIN: &str = "Authorization: Basic b3duZXI6Y29ycmVjdCBob3JzZQ==\r\n";
 
-/// How many viewers watch.
+/// The number of viewers.
 const VIEWERS: usize = 20;
 
-/// What each of them must be sent, of 30 frames a second.
+/// The rate that each of them must receive, of 30 frames a second.
 const LEAST_FPS: f64 = 29.0;
 
-/// How long after the abuse the server is looked at.
+/// The pause between the end of the abuse and the last measurement of the server.
 const REST: Duration = Duration::from_secs(60);
 
-/// What it may hold then more than before, in KiB.
+/// How much more memory than before the server may then hold, in KiB.
 const MOST_KIB: u64 = 8 * 1024;
 
-/// How long the server is left alone before it is looked at the first time.
+/// The pause before the first measurement of the server.
 const SETTLE: Duration = Duration::from_secs(12);
 
-/// How long, and of which server.
+/// The duration, and the server.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -62,9 +63,9 @@ struct Outcome {
     #[serde(flatten)]
     about: About,
     seconds: u64,
-    /// What the viewers saw meanwhile.
+    /// What the viewers received meanwhile.
     viewers: Report,
-    /// What each kind came to.
+    /// The results of each kind.
     kinds: Vec<Tally>,
     before: Held,
     after: Held,
@@ -74,15 +75,15 @@ struct Outcome {
 struct Tally {
     kind: &'static str,
     turns: u64,
-    /// Turns whose first answer was 101 or 2xx.
+    /// Attacks whose first answer was 101 or 2xx.
     served: u64,
-    /// Turns whose first answer was another.
+    /// Attacks whose first answer had another status.
     refused: u64,
-    /// Turns that ended with an error.
+    /// Attacks that ended with an error.
     failed: u64,
 }
 
-/// What the server's process holds.
+/// The resources that the server's process holds.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Held {
     rss_kib: u64,
@@ -102,8 +103,8 @@ struct Counts {
 ///
 /// # Errors
 ///
-/// A server that does not start or serve, viewers that are sent less than they must be, or a server that keeps more
-/// than it may.
+/// A server that does not start or serve, viewers that receive too few frames, or a server that keeps more resources
+/// than allowed.
 pub(crate) fn run(options: &Options) -> Result<()> {
     proc::raise_descriptor_limit();
     ensure!(options.setup.server.len() == 1, "name one Framecast with --server");
@@ -128,7 +129,7 @@ fn measure(options: &Options, about: About, server: &Server) -> Result<Outcome> 
         header: Some(LOGIN.trim_end().to_owned()),
         ..load::Options::full(server.url(), VIEWERS, seconds, server.pid())
     };
-    // What viewers need is there before, and stays.
+    // Viewers' own needs are allocated before the measurement, and stay.
     load::run(&watch(5))?;
     thread::sleep(SETTLE);
     let before = Held::of(server.pid())?;
@@ -166,7 +167,7 @@ fn watch_for(options: &load::Options, server: &Server) -> Result<Report> {
     window.close(&load)
 }
 
-/// Starts the clients of all kinds, each of which goes on until it is over.
+/// Starts the clients of all kinds, each of which attacks until the end.
 fn start(
     server: &Server,
     is_over: &Arc<AtomicBool>,
@@ -185,7 +186,7 @@ fn start(
                         Ok(Some(101 | 200..=299)) => Some(&counts.served),
                         Ok(Some(_)) => Some(&counts.refused),
                         Ok(None) => None,
-                        // A server that refuses may do so by closing.
+                        // A server may refuse by closing the connection.
                         Err(_) => Some(&counts.failed),
                     };
                     if let Some(count) = count {
@@ -225,7 +226,7 @@ fn is_as_expected(expects: Expects, tally: &Tally) -> bool {
         }
 }
 
-/// Whether the server held what it must.
+/// Checks the limits.
 fn hold(outcome: &Outcome) -> Result<()> {
     report::ensure_intact([&outcome.viewers])?;
     for (kind, tally) in KINDS.iter().zip(&outcome.kinds) {

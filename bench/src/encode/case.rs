@@ -1,4 +1,4 @@
-//! What is measured in this process: one picture in and one image out, by each way there is.
+//! What is measured in this process: one picture in and one image out, by each available method.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -15,10 +15,10 @@ use framecast_turbojpeg::{
     Compressor, Decompressor, Library, PixelFormat as Packed, Plane, PlaneMut, Subsampling, Yuv,
 };
 
-/// The row that says what of the time is the library's.
+/// The row that shows the library's share of the time.
 pub(crate) const LIBRARY_ALONE: &str = "the library alone, planes ready";
 
-/// One way from a picture to an image.
+/// One method from a picture to an image.
 pub(super) struct Case {
     name: String,
     run: Box<dyn FnMut() -> Result<usize>>,
@@ -33,17 +33,17 @@ impl Case {
         &self.name
     }
 
-    /// Codes one picture; gives the bytes of what came out.
+    /// Encodes one picture; returns the number of bytes of the result.
     pub(super) fn run(&mut self) -> Result<usize> {
         (self.run)()
     }
 }
 
-/// All ways there are, for a picture of 1280x720 and one of 1920x1080.
+/// All methods, for a picture of 1280x720 and one of 1920x1080.
 ///
 /// # Errors
 ///
-/// A codec that gives no handle.
+/// A codec that cannot create a handle.
 pub(super) fn all(best: Backend, hd: &Picture, full_hd: &Picture, quality: u8) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     if let Backend::Turbo(library) = best {
@@ -129,8 +129,8 @@ fn worst_case(library: &Library, frame: &Frame) -> Result<usize> {
     Ok(library.max_jpeg_bytes(width, height, Subsampling::S420)?)
 }
 
-/// Through red, green and blue, with the library's own vector code for both conversions. YUYV is taken apart by the
-/// same kind of loop as in our encoder first: the library reads planes alone.
+/// Encodes through red, green and blue, with the library's own vector code for both conversions. A loop like our
+/// encoder's splits YUYV into planes first, because the library reads only planes.
 fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> {
     let Codec::Raw(format, _) = frame.format.codec else { bail!("not a raw picture") };
     let (width, height) = (frame.format.width_px as usize, frame.format.height_px as usize);
@@ -159,7 +159,7 @@ fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> 
     }))
 }
 
-/// YUYV to planes of 4:2:2.
+/// Splits YUYV into planes of 4:2:2.
 struct TakeApart<'a>(&'a [u8], &'a mut [Vec<u8>; 3]);
 
 impl pulp::NullaryFnOnce for TakeApart<'_> {

@@ -1,9 +1,9 @@
-//! What one picture costs: our encoder beside libjpeg-turbo's own tools, a detour through red, green and blue, and the
-//! pure Rust codec.
+//! What encoding one picture costs: our encoder compared with libjpeg-turbo's own tools, a detour through red, green
+//! and blue, and the pure Rust codec.
 //!
-//! All of them code the same picture on one CPU, in turns within each pass. Our own figures are thread CPU time; the
-//! tools know only the wall clock, so committed runs are made under `chrt --fifo`, and the table says how long our own
-//! part had to wait for its CPU.
+//! All of them code the same picture on one CPU, in turns within each pass. Our own figures are thread CPU time, but
+//! the tools report only wall-clock time. So committed runs are made under `chrt --fifo`, and the table says how long
+//! our own part had to wait for its CPU.
 
 mod case;
 mod tool;
@@ -20,10 +20,10 @@ use crate::{
     stats::Spread,
 };
 
-/// The quality that cameras are encoded at unless told otherwise.
+/// The default quality for cameras.
 const QUALITY: u8 = 80;
 
-/// Pictures of each case within a pass, of which the median counts: a caller's first one finds cold caches.
+/// Pictures of each case within a pass, of which the median counts: the first one finds cold caches.
 const PER_PASS: usize = 7;
 
 /// What to measure, and how often.
@@ -57,7 +57,7 @@ struct Row {
     bytes: usize,
 }
 
-/// Measures, prints the table and writes it where it is wanted.
+/// Measures, prints the table and writes it to the given file.
 ///
 /// # Errors
 ///
@@ -115,7 +115,7 @@ fn measure(case: &mut Case) -> Result<(f64, usize)> {
 
 fn thread_cpu() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    // A thread's own clock begins at zero.
+    // The clock of a thread starts at zero.
     Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32)
 }
 
@@ -145,7 +145,7 @@ fn head(options: &Options, host: &Host, started: &str, waited: f64) -> String {
     )
 }
 
-/// Each row, and how it compares with `tjbench` in the same pass.
+/// Writes each row, and its ratio to `tjbench` in the same pass.
 fn write_rows(table: &mut String, rows: &[Row]) -> Result<()> {
     let reference = rows.iter().find(|row| row.name == tool::COMP_FROM_YUV);
     let own = rows.iter().find(|row| row.name == case::LIBRARY_ALONE);

@@ -1,4 +1,4 @@
-//! libjpeg-turbo's own programs: `tjbench` and `cjpeg`. Where they are not installed their rows are left out.
+//! libjpeg-turbo's own programs: `tjbench` and `cjpeg`. If they are not installed, their rows are left out.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use framecast_media::codec::Picture;
 
 use crate::stats::Spread;
 
-/// The row that ours is measured by.
+/// The row with which ours is compared.
 pub(crate) const COMP_FROM_YUV: &str = "`tjbench`, \"Comp from YUV\" (wall)";
 
 const CJPEG: &str = "`cjpeg`, whole process from PPM (wall)";
@@ -27,7 +27,7 @@ const CJPEG_RUNS: usize = 5;
 /// A row's milliseconds and bytes.
 type Figure = Result<(f64, usize)>;
 
-/// Writes the picture as the tools read it.
+/// Writes the picture in the format that the tools read.
 ///
 /// # Errors
 ///
@@ -40,13 +40,13 @@ pub(super) fn write_ppm(dir: &Path, picture: &Picture) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Runs each tool that is there.
+/// Runs each tool that is installed.
 pub(super) fn all(ppm: &Path, quality: u8) -> Vec<(&'static str, Figure)> {
     let figures = [(COMP_FROM_YUV, tjbench(ppm, quality)), (CJPEG, cjpeg(ppm, quality))];
     figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
 }
 
-/// What the program wrote, or `None` when it is not installed.
+/// The program's output, or `None` when it is not installed.
 fn output(command: &mut Command) -> Option<Result<Vec<u8>>> {
     let name = command.get_program().to_string_lossy().into_owned();
     match command.output() {
@@ -68,7 +68,7 @@ fn tjbench(ppm: &Path, quality: u8) -> Option<Figure> {
     Some(text.and_then(|text| comp_from_yuv(&String::from_utf8_lossy(&text))))
 }
 
-/// The lines behind "Comp from YUV": `Frame rate: 497.08 fps`, then `Output image size: 58127 bytes`.
+/// Parses the lines after "Comp from YUV": `Frame rate: 497.08 fps`, then `Output image size: 58127 bytes`.
 fn comp_from_yuv(text: &str) -> Result<(f64, usize)> {
     let behind = |label: &str, text: &str| -> Option<f64> {
         let (_, rest) = text.split_once(label)?;

@@ -1,4 +1,4 @@
-//! Many downloads at once, some of them slow, beside viewers of a camera and a program that sets marks.
+//! Many simultaneous downloads, some of them slow, beside viewers of a camera and a program that sets marks.
 
 use std::{
     fmt::Write as _,
@@ -22,16 +22,16 @@ use crate::{
     server::Server,
 };
 
-/// Viewers of the camera meanwhile.
+/// Viewers of the camera during the downloads.
 const VIEWERS: usize = 50;
 
-/// What a slow download takes in a second.
+/// The rate of a slow download.
 const SLOW_BYTES_PER_S: usize = 100_000;
 
-/// From one mark to the next.
+/// The interval between marks.
 const MARK_EVERY: Duration = Duration::from_millis(100);
 
-/// Many downloads at once.
+/// Many simultaneous downloads.
 #[derive(Debug, Serialize)]
 pub(crate) struct Crowd {
     database: String,
@@ -42,7 +42,7 @@ pub(crate) struct Crowd {
     viewer_fps_median: f64,
     viewer_fps_min: f64,
     viewer_age_p99_ms: f64,
-    /// Bytes that all downloads took, and those of the slow ones.
+    /// Bytes that all downloads received, and those of the slow ones.
     megabytes: f64,
     marks: u64,
     mark_p95_ms: f64,
@@ -57,7 +57,7 @@ pub(crate) fn measure(
 ) -> Result<Crowd> {
     let server = start()?;
     let address = server.address();
-    // What the viewers need is not the tables'.
+    // The measurement of the tables must exclude what viewers need.
     let warm = load::Options::full(server.url(), VIEWERS, 2, server.pid());
     load::run(&warm)?;
     let idle = quiet(server.pid())?;
@@ -125,7 +125,7 @@ fn download(
     Ok(())
 }
 
-/// Sets marks until it is over; how long each took until it was on the disk, in milliseconds.
+/// Sets marks until it is over; returns how long each took until it was on the disk, in milliseconds.
 fn mark(address: SocketAddr, is_over: &AtomicBool) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
@@ -138,7 +138,7 @@ fn mark(address: SocketAddr, is_over: &AtomicBool) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// Sets one mark; the status of the answer.
+/// Sets one mark; returns the status of the answer.
 pub(crate) fn post(address: SocketAddr, label: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     let body = format!("{{\"label\":\"{label}\"}}");

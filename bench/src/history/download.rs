@@ -1,4 +1,4 @@
-//! One whole table, read by a program into a pipe at whose end rows are counted.
+//! One whole table, piped into a program that counts its rows.
 
 use std::{
     io::{Read as _, Write as _},
@@ -20,7 +20,7 @@ use crate::{
 /// The database's own program.
 pub(crate) const PEER: &str = "its own program";
 
-/// What is read, in its order.
+/// The downloads, in their order.
 pub(crate) const WHATS: [&str; 4] = [PEER, "csv", "ndjson", "html"];
 
 /// One whole table.
@@ -36,7 +36,7 @@ pub(crate) struct Download {
     pub(crate) bytes: u64,
 }
 
-/// Reads the table once: by the database's own program, or from a Framecast that `start` starts.
+/// Downloads the table once: with the database's own program, or from a Framecast that `start` starts.
 pub(crate) fn measure(
     pass: u32,
     what: &str,
@@ -55,7 +55,7 @@ pub(crate) fn measure(
     let read = count(&mut command, needle, begun)?;
     let seconds = begun.elapsed().as_secs_f64();
     let own_rows = if matches!(what, "html" | "ndjson") { read.found } else { read.found - 1 };
-    // The server's own start is an event, too.
+    // The server's own start is an event too.
     ensure!(own_rows >= rows && own_rows < rows + 100, "{what}: {own_rows} rows came, and not {rows}");
     let added = match (&server, idle) {
         (Some(server), Some(idle)) => Sample::of(server.pid())?.rss_peak_kib.saturating_sub(idle),
@@ -84,7 +84,7 @@ fn curl(server: &Server, what: &str) -> Command {
     command
 }
 
-/// Asks for `path`, and waits for the whole answer.
+/// Requests `path`, and waits for the whole answer.
 pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
@@ -93,9 +93,9 @@ pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String> {
     Ok(answer)
 }
 
-/// The resident memory of an idle server in KiB, from which the peak counts from now on.
+/// The resident memory of an idle server in KiB; the peak counts from now on.
 pub(crate) fn quiet(pid: u32) -> Result<u64> {
-    // One short answer first: what any request needs is not counted as the table's.
+    // Sends one short request first, so that the table's figure excludes what any request needs.
     std::thread::sleep(std::time::Duration::from_millis(500));
     proc::reset_peak(pid)?;
     Ok(Sample::of(pid)?.rss_kib)
@@ -126,7 +126,7 @@ fn count(command: &mut Command, needle: &[u8], begun: Instant) -> Result<Counted
         counted.bytes += read as u64;
         let filled = kept + read;
         counted.found += finder.find_iter(&buffer[..filled]).count() as u64;
-        // What may be the beginning of one more.
+        // The last bytes may be the beginning of another one.
         let begin = filled.saturating_sub(needle.len() - 1);
         buffer.copy_within(begin..filled, 0);
         kept = filled - begin;

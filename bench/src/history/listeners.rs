@@ -1,4 +1,4 @@
-//! How soon an event is with all who listen.
+//! How soon an event reaches all listeners.
 
 use std::{
     fmt::Write as _,
@@ -18,13 +18,13 @@ use tokio::{
 use super::{crowd::post, store::Store};
 use crate::{proc, server::Server, stats::percentile};
 
-/// Events that are told one after the other.
+/// The number of events, sent one after the other.
 const EVENTS: usize = 20;
 
-/// How long an event may take to be with all.
+/// How long an event may take to reach all listeners.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How soon events were with all who listened.
+/// How soon events reached all listeners.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listeners {
     database: String,
@@ -81,7 +81,7 @@ async fn tell(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
     Ok(times)
 }
 
-/// Listens to marks; once the answer has begun, what is told from now on is heard.
+/// Subscribes to marks; once the answer has begun, the listener receives every new event.
 async fn listen(address: SocketAddr) -> Result<BufReader<TcpStream>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(b"GET /api/events/live?kind=mark HTTP/1.0\r\n\r\n").await?;
@@ -106,7 +106,7 @@ async fn hear(mut lines: BufReader<TcpStream>, heard: mpsc::UnboundedSender<Inst
     }
 }
 
-/// Adds the table of all of them to a report.
+/// Adds the table of all measurements to a report.
 pub(crate) fn write(out: &mut String, all: &[Listeners]) {
     if all.is_empty() {
         return;

@@ -1,8 +1,8 @@
-//! What long tables cost: whole downloads beside the databases' own programs, many at once beside viewers, and events
-//! told to many listeners.
+//! What long tables cost: whole downloads compared with the databases' own programs, many downloads at once beside
+//! viewers, and events sent to many listeners.
 //!
-//! The same rows are put into a SQLite file and into a PostgreSQL that is started for it, each by SQL; Framecast made the
-//! tables. Every download is counted row by row.
+//! The same rows are inserted by SQL into a SQLite file and into a PostgreSQL server that the command starts; Framecast
+//! creates the tables. Every download is counted row by row.
 
 mod crowd;
 mod download;
@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', default_values_t = ["sqlite".to_owned(), "postgres".to_owned()],
         value_parser = ["sqlite", "postgres"])]
     databases: Vec<String>,
-    /// Downloads at once, a fifth of them slow; 0 leaves them out.
+    /// Simultaneous downloads, a fifth of them slow; 0 leaves them out.
     #[arg(long, default_value_t = 50)]
     downloads: usize,
     /// How long they go on.
@@ -71,7 +71,7 @@ struct Outcome {
 ///
 /// # Errors
 ///
-/// A program that is missing, a table that is not whole, or a folder that cannot be written.
+/// A program that is missing, an incomplete table, or a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let work = tempfile::tempdir().context("cannot make a folder to work in")?;
     let pictures = work.path().join("pictures");
@@ -89,11 +89,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let candidate = Candidate::framecast(&program)?.with_settings(database, &store.settings());
         let start = || {
             let server = Server::start_unpinned(&candidate, &pictures, 30, work.path())?;
-            // It listens before its tables are there.
+            // The server listens before its tables exist.
             download::ask(server.address(), "/healthz")?;
             Ok(server)
         };
-        // The first one makes the tables.
+        // The first start creates the tables.
         drop(start()?);
         eprintln!("{database}: filling {} rows", options.rows);
         store.fill(options.rows)?;

@@ -1,4 +1,4 @@
-//! A database full of events, and what its own program needs to read it.
+//! A database full of events, and the command line of its own program to read it.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ const STEP_MS: u64 = 260;
 /// The time of the first event.
 const FIRST_MS: u64 = 1_790_000_000_000;
 
-/// What is read of a row.
+/// The columns that are read.
 const COLUMNS: &str = "id, at, kind, camera, text, count";
 
 /// A database of events.
@@ -27,7 +27,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Where Framecast will make tables: `sqlite` in a file in `work`, `postgres` in a server that is started.
+    /// A database in which Framecast will create tables: `sqlite` in a file in `work`, `postgres` in a server that this
+    /// starts.
     pub(crate) fn new(name: &str, work: &Path) -> Result<Self> {
         let postgres = (name == "postgres").then(Postgres::start);
         let work = work.join(name);
@@ -51,7 +52,7 @@ impl Store {
         self.work.join("bench.db")
     }
 
-    /// Puts `rows` events into the tables, in the place of what is there.
+    /// Replaces the content of the tables by `rows` events.
     pub(crate) fn fill(&self, rows: u64) -> Result<()> {
         let text = "CASE n % 10 WHEN 0 THEN 'no answer from 192.168.1.' || (n % 200) END";
         let kind = "CASE n % 10 WHEN 0 THEN 'lost' WHEN 1 THEN 'opened' WHEN 2 THEN 'mark' ELSE 'live' END";
@@ -69,7 +70,7 @@ impl Store {
                      INSERT INTO events WITH numbers AS (SELECT generate_series(1, {rows}::bigint) AS n) {select};
                      {state}"
                 ));
-                // Not in a transaction; what the first one left would be done in the middle of a measurement.
+                // Outside a transaction; otherwise this clean-up would run during a measurement.
                 postgres.ask("VACUUM ANALYZE framecast.events");
             }
             None => self.sqlite(&format!(

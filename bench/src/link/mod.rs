@@ -1,7 +1,7 @@
-//! One viewer behind a slow link: how old is what it sees, and how many pictures a second it gets, of full pictures and
-//! with `?adapt`.
+//! One viewer behind a slow link: how old its pictures are, and how many pictures a second it gets, for full pictures
+//! and with `?adapt`.
 //!
-//! The link joins two network namespaces of this machine and is shaped by this program, so it needs root.
+//! The link joins two network namespaces of this machine. This program shapes it, which needs root.
 
 mod pipe;
 mod relay;
@@ -33,7 +33,7 @@ pub(crate) struct Options {
     /// Delay each way in milliseconds.
     #[arg(long, default_value_t = 20, value_name = "MS")]
     delay: u64,
-    /// What may wait at each end in KiB; what finds it full is dropped.
+    /// Queue at each end in KiB; packets that find it full are dropped.
     #[arg(long, default_value_t = 32, value_name = "KIB")]
     queue: usize,
     /// What to append to the path of Framecast's stream in further turns, such as "?adapt".
@@ -73,7 +73,7 @@ struct Run {
 ///
 /// # Errors
 ///
-/// Without root's rights, a server that does not start or serve, torn pictures, or a folder that cannot be written.
+/// Without root privileges, a server that does not start or serve, torn pictures, or a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     crate::netns::enter()?;
     let shape = Shape {

@@ -1,26 +1,26 @@
 //! One direction of a slow link, as arithmetic: packets and the time go in, packets come out when they have arrived.
 //!
-//! A packet waits for those before it, is sent at the link's rate and arrives a delay later. What finds the queue full
-//! is dropped, as by a home router.
+//! A packet waits for those before it, is sent at the link's rate and arrives a delay later. A packet that finds the
+//! queue full is dropped, as by a home router.
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-/// What a link can do, the same each way.
+/// The properties of a link, the same each way.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Shape {
     /// Rate in bits a second, IP headers included.
     pub(crate) bits_per_second: u64,
     /// From the last bit sent to the last bit received.
     pub(crate) delay: Duration,
-    /// What may wait to be sent.
+    /// The size of the queue.
     pub(crate) queue_bytes: usize,
 }
 
 impl Shape {
-    /// How long so many bytes take to be sent.
+    /// How long sending this many bytes takes.
     pub(crate) fn time_for(&self, bytes: usize) -> Duration {
         Duration::from_secs_f64(bytes as f64 * 8.0 / self.bits_per_second as f64)
     }
@@ -30,9 +30,9 @@ impl Shape {
 #[derive(Debug)]
 pub(crate) struct Pipe {
     shape: Shape,
-    /// When the last packet that was taken will have been sent.
+    /// When the link has sent the last accepted packet.
     free_at: Instant,
-    /// Packets that are not there yet, oldest first.
+    /// Packets that have not arrived yet, oldest first.
     under_way: VecDeque<Packet>,
 }
 
@@ -48,7 +48,7 @@ impl Pipe {
         Self { shape, free_at: now, under_way: VecDeque::new() }
     }
 
-    /// Takes a packet that comes at `now`; false where the queue is full and it is dropped.
+    /// Accepts a packet at `now`; false if the queue is full and drops it.
     pub(crate) fn offer(&mut self, now: Instant, packet: &[u8]) -> bool {
         let waiting = self.free_at.saturating_duration_since(now);
         let time = self.shape.time_for(packet.len());

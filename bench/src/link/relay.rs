@@ -1,9 +1,9 @@
-//! Two network namespaces joined by a slow link: a TUN device in each, and threads that carry packets from one to the
-//! other as [`Pipe`] says.
+//! Two network namespaces joined by a slow link: a TUN device in each, and threads that carry packets between them as
+//! [`Pipe`] decides.
 //!
-//! The far namespace belongs to a child that ends when the relay is dropped, or with this program however that ends.
-//! There is one relay in a program's life: the devices last as long as the program, since tappers 0.4 leaves their
-//! descriptors open in release builds.
+//! The far namespace belongs to a child process that ends when the relay is dropped, or when this program ends for
+//! whatever reason. A program can make only one relay: the devices last as long as the program, since tappers 0.4
+//! leaves their descriptors open in release builds.
 
 use std::{
     fs::{self, File},
@@ -34,13 +34,13 @@ pub(crate) const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 /// Address of the other side.
 const FAR: &str = "10.77.0.2";
 
-/// An Ethernet's.
+/// The MTU of Ethernet.
 const MTU: usize = 1500;
 
-/// How soon a thread sees that it is to end.
+/// The interval at which a thread checks whether it should stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// How long the child may take to have its namespace.
+/// How long the child may take to enter its namespace.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Packets that one direction carried and dropped.
@@ -51,19 +51,19 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
-    /// What came after `earlier`.
+    /// The difference to `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self { packets: self.packets - earlier.packets, dropped: self.dropped - earlier.dropped }
     }
 
-    /// The share that was dropped.
+    /// The share of dropped packets.
     pub(crate) fn percent_dropped(self) -> f64 {
         let offered = self.packets + self.dropped;
         if offered == 0 { 0.0 } else { 100.0 * self.dropped as f64 / offered as f64 }
     }
 }
 
-/// The link; it lasts until it is dropped.
+/// The link, which exists until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Relay {
     holder: Child,
@@ -78,11 +78,11 @@ struct Counts {
 }
 
 impl Relay {
-    /// Makes the far namespace, both devices and the link between them.
+    /// Creates the far namespace, both devices and the link between them.
     ///
     /// # Errors
     ///
-    /// Without root's rights, or where the kernel has no TUN.
+    /// Without root privileges, or if the kernel lacks TUN.
     pub(crate) fn start(shape: Shape) -> Result<Self> {
         let mut holder = Command::new("unshare")
             .args(["--net", "--", "cat"])
@@ -107,7 +107,7 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Does `work` on the far side, in a thread of its own.
+    /// Runs `work` on the far side, in a thread of its own.
     ///
     /// # Errors
     ///
@@ -123,7 +123,7 @@ impl Relay {
         })
     }
 
-    /// What went to the far side so far.
+    /// The packets carried to the far side so far.
     pub(crate) fn to_the_far_side(&self) -> Carried {
         let Counts { packets, dropped } = &*self.to_the_far_side;
         Carried { packets: packets.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed) }
@@ -202,7 +202,7 @@ fn carry(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &Counts, stop: &AtomicBoo
     while !stop.load(Ordering::Relaxed) {
         let now = Instant::now();
         while let Some(packet) = pipe.take(now) {
-            // The device takes what it has room for, as an interface does.
+            // The device drops packets for which it has no room, as any interface does.
             let _ = to.send(&packet);
         }
         match from.recv(&mut packet) {

@@ -1,23 +1,23 @@
-// Talks to the server's JSON API and says whether it can be reached. Answers and failures go to
-// the callbacks of `poll`; nothing here knows what is drawn. Addresses are found from where this
-// file was served, so the page also works below a path prefix of a proxy.
+// Calls the server's JSON API and reports whether the server can be reached. Answers and failures go to the callbacks
+// of `poll`; nothing here knows what the page draws. Addresses are relative to this file's own, so the page also works
+// below a path prefix of a proxy.
 
 const ROOT = new URL("..", import.meta.url);
-// Firefox keeps the user and password of http://user:password@host/ here: it would then refuse to
-// fetch, and the page would offer addresses for copying with the password in them.
+// Firefox keeps the user and password of http://user:password@host/ here: it would then refuse to fetch, and the
+// addresses that the page offers for copying would contain the password.
 ROOT.username = ROOT.password = "";
 const INTERVAL_MS = 1000;
-// Who is in a hurry is not to ask more often than this.
+// The shortest interval between two polls after `hurry()`.
 const HURRIED_MS = 500;
 const TIMEOUT_MS = 5000;
-// So long after the last answer what is on the page is looked at meanwhile, and so long after it was due it is late.
+// How long after the last answer the page checks its pictures, and how long after its due time an answer is late.
 const LOOK_AFTER_MS = 1500;
 const LATE_MS = 500;
 const LOOK_MS = 250;
-// A gap this long between two polls means that the computer slept: open streams are worth nothing.
+// A gap this long between two polls means that the computer slept: the open streams may be dead.
 const SLEPT_MS = 20000;
 
-/** The full address of a path as the API gives it (`/cameras/front`), or of one without the slash. */
+/** The full address of a path as the API gives it (`/cameras/front`), or of one without the leading slash. */
 export function address(path) {
   return new URL(path.replace(/^\/+/, ""), ROOT).href;
 }
@@ -35,14 +35,14 @@ async function fetchJson(path, signal) {
 }
 
 /**
- * Asks for `path` each second while the page is visible.
+ * Polls `path` each second while the page is visible.
  *
- * `onAnswer(data, isFresh, askedAt)`: `isFresh` when streams opened before are not to be trusted, because the
- * server was away, was restarted, or this computer slept; `askedAt` by `performance.now()`. `onFailure(hasTimedOut)`:
- * no answer. `onWait(isLate, sinceMs)`: the last answer came so long ago; `isLate` when there should be another by now.
- * `onMissing(message)`: the server is there and knows no such thing.
+ * `onAnswer(data, isFresh, askedAt)`: `isFresh` when streams opened before may be dead, because the server was away,
+ * was restarted, or this computer slept; `askedAt` by `performance.now()`. `onFailure(hasTimedOut)`: no answer.
+ * `onWait(isLate, sinceMs)`: the time since the last answer; `isLate` when the next one is overdue.
+ * `onMissing(message)`: the server answers, but does not know `path`.
  *
- * Returns `{ every, hurry }`: `every(ms)` asks so often from now on, `hurry()` asks at once, or nearly.
+ * Returns `{ every, hurry }`: `every(ms)` sets the interval, `hurry()` polls at once, or nearly.
  */
 export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
   let intervalMs = INTERVAL_MS;
@@ -89,7 +89,7 @@ export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
 
   function hurry() {
     if (!abort) return;
-    // What is being answered now may be from before the reason to hurry.
+    // The answer that is on its way may predate the reason to hurry.
     isHurried = true;
     if (isAsking) return;
     const waitMs = Math.max(0, askedAt + HURRIED_MS - performance.now());
@@ -125,7 +125,7 @@ export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
       return;
     }
     failures += 1;
-    // One refused connection may be chance; a time-out has waited long enough.
+    // A single refused connection may be chance; a time-out has waited long enough.
     if (failures < 2 && !hasTimedOut) return;
     isReachable = false;
     onFailure(hasTimedOut);

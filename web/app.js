@@ -1,5 +1,5 @@
-// The page of all cameras: keeps one tile for each camera that the API names. States come by events
-// as soon as they change, figures by asking.
+// The page of all cameras: keeps one tile for each camera that the API names. Events report state changes at once;
+// polls fetch the figures.
 
 import { poll } from "./api.js";
 import { Events } from "./events.js";
@@ -12,7 +12,7 @@ import { setText } from "./tile.js";
 import { Tiles } from "./tiles.js";
 
 const OFTEN_MS = 1000;
-// While events tell the states, and the page itself sees how old its pictures are.
+// The poll interval while events report the states, and the page itself measures the age of its pictures.
 const SELDOM_MS = 5000;
 
 const summary = document.getElementById("summary");
@@ -31,14 +31,14 @@ function sumUp(cameras) {
   setText(summary, [total, ...states].filter(Boolean).join(" · "));
 }
 
-/** Shows `camera` as `present` does, and tells whoever listens. */
+/** Shows `camera` as `present` does, and announces its state to screen readers. */
 function show(camera, present) {
   const tile = tiles.get(camera.name);
   present(tile);
   news.tell(camera.name, camera.state);
 }
 
-/** A picture that stands is a reason to ask what the server knows of it. */
+/** When a picture stands still, the page polls more often what the server knows of it. */
 function pace() {
   const isStanding = tiles.all().some((tile) => tile.isStanding);
   polling.every(events.isOpen && streams.arePainted && !isStanding ? SELDOM_MS : OFTEN_MS);
@@ -73,7 +73,7 @@ const polling = poll("api/cameras", {
 const events = new Events({ kind: "started,opened,live,lost,stalled,closed" }, {
   onEvent(event) {
     const camera = states.hear(event, performance.now());
-    // What else has changed with the state, the next answer says.
+    // The next answer contains what else has changed with the state.
     polling.hurry();
     if (!camera) return;
     sumUp(states.all);

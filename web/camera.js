@@ -1,6 +1,6 @@
 // The page of one camera: its stream, the buttons beneath it, its last day, its controls, its addresses and its
-// figures. Its state comes by events as soon as it changes, figures by asking: how old the picture of a stream is, only
-// the server knows.
+// figures. Events report its state at once; polls fetch the figures, because only the server knows how old a stream's
+// picture is.
 
 import { address, poll } from "./api.js";
 import { Controls } from "./controls.js";
@@ -26,9 +26,9 @@ const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Picture of ${name}
 const states = new States();
 const day = new Timeline(at("day"), name);
 
-// What is known of the camera.
+// The camera's data in the last answer.
 let last = null;
-// Why the server does not give the picture to this page.
+// Why the server refuses this page the pictures.
 let refusal = "";
 
 feed.onRefused = (message) => {
@@ -51,7 +51,7 @@ streams.add({
   },
 });
 
-/** Puts `text` on the clipboard; browsers allow the modern way only over HTTPS and on localhost. */
+/** Copies `text` to the clipboard; browsers allow the modern method only over HTTPS and on localhost. */
 async function copy(input) {
   try {
     await navigator.clipboard.writeText(input.value);
@@ -73,7 +73,7 @@ function addressRow(label, value) {
   button.onclick = async () => {
     const [short, long] = (await copy(input)) ? ["Copied", `${label} copied`] : ["Press Ctrl+C", "Press Ctrl+C to copy"];
     setText(verb, short);
-    // Screen readers are silent about a button whose text changes, and about a status that stays the same.
+    // Screen readers do not announce a button whose text changes, nor a status that stays the same.
     news.say(long);
     setTimeout(() => setText(verb, "Copy"), 2000);
   };
@@ -102,7 +102,7 @@ function prepareSnapshot() {
   };
 }
 
-/** Full screen; where the browser has none for a picture (iPhone) it fills the window instead. */
+/** Full screen; if the browser has none for a picture (iPhone), the picture fills the window instead. */
 function prepareFullScreen() {
   const button = at("fullscreen");
   const request = stage.requestFullscreen ?? stage.webkitRequestFullscreen;
@@ -117,7 +117,7 @@ function prepareFullScreen() {
 
 const details = new Map();
 
-/** Shows `value` in the list of details; an empty one takes its line away. */
+/** Shows `value` in the list of details; an empty value removes its line. */
 function detail(label, value) {
   let row = details.get(label);
   if (!row) {
@@ -129,7 +129,7 @@ function detail(label, value) {
   setText(row.lastChild, value ?? "");
 }
 
-/** A device's format, size and rate: "mjpeg 1280 × 720 at 30 fps"; empty where nothing is said. */
+/** A device's format, size and rate: "mjpeg 1280 × 720 at 30 fps"; empty if none is known. */
 function mode(of) {
   if (!of) return "";
   const size = of.width ? `${of.width} × ${of.height}` : "";
@@ -154,7 +154,7 @@ function showDetails(camera, nowMs) {
   detail("Last broken", camera.last_broken);
 }
 
-/** Shows what is known of the camera; `nowMs` is the server's clock. */
+/** Shows the camera's data; `nowMs` is the server's clock. */
 function show(camera, nowMs) {
   last = camera;
   setState(at("state"), camera.state);
@@ -170,7 +170,7 @@ function setReason(text) {
   setText(at("reason"), text);
 }
 
-/** Rate and age of the picture, as they were told `agoMs` ago. */
+/** Rate and age of the picture, as the server reported them `agoMs` ago. */
 function showFigures(agoMs) {
   const isShown = last?.state === "live" && !refusal;
   const ageMs = last?.age_ms;
@@ -221,13 +221,13 @@ const polling = poll(`api/${path}`, {
   },
 });
 
-// Of all cameras, for the server's own events are among them.
+// Events of all cameras, because they include the server's own events.
 const events = new Events({ kind: "started,stopped,opened,live,lost,stalled,closed,mark" }, {
   onEvent(event) {
     day.hear(event);
     const camera = states.hear(event, performance.now());
     if (camera) show(camera, Date.parse(event.at));
-    // What else has changed with it, the next answer says.
+    // The next answer contains what else has changed with the state.
     if (event.camera === name || event.kind === "started") polling.hurry();
   },
   onOpen() {

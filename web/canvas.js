@@ -1,10 +1,10 @@
-// A canvas that shows the newest picture it was given. Pictures are decoded off the page's own
-// thread and painted with the next frame of the screen, those of all canvases together; one that was
-// overtaken meanwhile is not painted at all. Where pictures come from is decided in `live.js`.
+// A canvas that shows the newest picture. The browser decodes pictures off the page's own thread; all canvases paint
+// together with the next frame of the screen. A picture that a newer one overtakes is not painted at all. `live.js`
+// decides where pictures come from.
 
-// Where the browser paints nothing (a window behind others) pictures are taken all the same, slowly.
+// If the browser paints nothing (a window behind others), the canvas still accepts pictures, slowly.
 const UNSEEN_MS = 1000;
-// The rate is that of so long, or of so many pictures where they come seldom.
+// The rate is measured over this time, or over this many pictures if they are rare.
 const RATE_MS = 2000;
 const RATE_COUNT = 4;
 
@@ -35,21 +35,21 @@ export class Canvas {
   #isDecoding = false;
   #next = null;
   #ready = null;
-  // Counts how often it was cleared: what was being decoded then is not wanted any more.
+  // Counts how often the canvas was cleared: a picture that was being decoded at that time is discarded.
   #turn = 0;
 
   #paints = [];
 
-  /** When the picture that is seen was taken, in milliseconds of the server's clock; null when none is seen. */
+  /** Capture time of the visible picture, in milliseconds of the server's clock; null when none is visible. */
   takenAtMs = null;
-  /** When a picture was painted last, by `performance.now()`. */
+  /** When the last picture was painted, by `performance.now()`. */
   paintedAt = 0;
   /** Called after the first picture was painted. */
   onShown = () => {};
-  /** Called with the reason when the server does not give the pictures. */
+  /** Called with the reason when the server refuses the pictures. */
   onRefused = () => {};
 
-  /** `holder` is the element that gets the canvas with its first picture. */
+  /** `holder` is the element to which the canvas is added with its first picture. */
   constructor(holder) {
     this.#holder = holder;
     this.#element.setAttribute("role", "img");
@@ -60,18 +60,20 @@ export class Canvas {
     return this.takenAtMs !== null;
   }
 
-  /** Pictures painted per second, of late; null when not known. */
+  /** Pictures painted per second recently; null when unknown. */
   get fps() {
     const times = this.#paints;
     return times.length < RATE_COUNT ? null : ((times.length - 1) * 1000) / (times.at(-1) - times[0]);
   }
 
-  /** What screen readers say of the picture. */
+  /** The label of the picture for screen readers. */
   set label(text) {
     if (this.#element.getAttribute("aria-label") !== text) this.#element.setAttribute("aria-label", text);
   }
 
-  /** A new picture: `blob`, `takenAtMs`, and `onPainted` to be called once it, or a newer one, is on the screen. */
+  /**
+   * Accepts a picture: `blob`, `takenAtMs`, and `onPainted`, which is called once it, or a newer one, is on the screen.
+   */
   async take(picture) {
     this.#next = picture;
     if (this.#isDecoding) return;
@@ -92,12 +94,12 @@ export class Canvas {
     this.#isDecoding = false;
   }
 
-  /** Paints what was decoded last. */
+  /** Paints the picture that was decoded last. */
   paint() {
     const ready = this.#ready;
     this.#ready = null;
     if (!ready) return;
-    // A picture that cannot be decoded leaves the one before, and is answered for like any other.
+    // An undecodable picture leaves the previous one visible, and is acknowledged like any other.
     if (ready.bitmap) this.#show(ready.bitmap, ready.takenAtMs);
     ready.onPainted();
   }
@@ -117,7 +119,7 @@ export class Canvas {
     this.onShown();
   }
 
-  /** Nothing comes for a while, by no fault of anyone. */
+  /** No pictures will come for a while, which is not a fault. */
   pause() {
     this.#paints = [];
   }
@@ -127,7 +129,7 @@ export class Canvas {
     this.onRefused(message);
   }
 
-  /** Takes the picture off the page. */
+  /** Removes the picture from the page. */
   clear() {
     this.#turn += 1;
     this.#next = null;

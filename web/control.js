@@ -1,5 +1,5 @@
-// One control of a camera's device on the page: its label, its input, its reset and what is wrong
-// with it. Told what the device says by `controls.js`, which also sends what is set here.
+// One control of a camera's device on the page: its label, its input, its reset button and its error. `controls.js`
+// tells it the device's values, and sends what a person sets here.
 
 import { Problem } from "./problem.js";
 import { make, setText } from "./tile.js";
@@ -9,12 +9,12 @@ const INACTIVE = "Cannot be set now: it depends on another control, or on the st
 
 let made = 0;
 
-/** Whether a slider can set it: the numbers of JavaScript are exact up to 2^53, the kernel's up to 2^63. */
+/** Whether a slider can set it: JavaScript's numbers are exact up to 2^53, the kernel's up to 2^63. */
 function isSlider({ type, min, max }) {
   return type === "integer" && Number.isSafeInteger(min) && Number.isSafeInteger(max);
 }
 
-/** What differs between two controls that need different inputs; their values do not. */
+/** The properties that decide which input a control needs; its value is not among them. */
 export function shapeOf(control) {
   const { value, inactive, kept, ...shape } = control;
   return JSON.stringify(shape);
@@ -28,10 +28,10 @@ export class ControlRow {
   #reset = null;
   #hint = make("p", "hint");
   #problem = new Problem();
-  /** Whether a finger or pointer is on the slider, or text is being written. */
+  /** Whether a finger or pointer holds the slider, or someone is typing. */
   #isHeld = false;
 
-  /** `onSet(value)`: the person has set it; `null` for the default. */
+  /** `onSet(value)`: a person has set the control; `null` for the default. */
   constructor(control, onSet) {
     this.#control = control;
     this.#onSet = onSet;
@@ -68,7 +68,7 @@ export class ControlRow {
       this.#output.htmlFor = id;
       this.element.append(this.#output);
     }
-    // In the order of the Tab key: to the reset after what it resets, wherever it is seen.
+    // In Tab order: the reset follows the input that it resets, wherever it is displayed.
     this.element.append(this.#input, this.#makeReset());
   }
 
@@ -107,7 +107,8 @@ export class ControlRow {
         input.oninput = () => (this.#isHeld = true);
         input.onchange = () => {
           this.#isHeld = false;
-          // Bits may be written as 0x1F, too. What is no number is sent as it is, and the answer says what is expected.
+          // A bitmask may be written as 0x1F too. Text that is no number is sent unchanged, and the answer says what is
+          // expected.
           const number = Number(input.value);
           const isNumber = type !== "text" && input.value.trim() !== "" && Number.isSafeInteger(number);
           commit(isNumber ? number : input.value);
@@ -123,7 +124,7 @@ export class ControlRow {
     this.#reset.type = "button";
     this.#reset.title = visible(`Reset to ${wordOf(this.#control, initial)}`);
     this.#reset.onclick = () => {
-      // The button goes once the default is reached; who pressed it by a key is to stay here.
+      // The button disappears once the default is reached; the focus of a keyboard user stays on this control.
       this.#input.focus();
       this.#commit(null);
     };
@@ -135,7 +136,7 @@ export class ControlRow {
     this.#onSet(value);
   }
 
-  /** Shows what the device says. `isPending`: what the person has set is still on its way, and stays as it is here. */
+  /** Shows the device's value. `isPending`: a value set here is still on its way, and stays displayed. */
   update(control, isPending = false) {
     this.#control = control;
     this.#problem.settle();
@@ -154,18 +155,18 @@ export class ControlRow {
     else if (type !== "button") this.#input.value = value ?? "";
   }
 
-  /** Says why it could not be set. */
+  /** Shows why it could not be set. */
   fail({ message, isPassing }) {
     this.#problem.say(message, isPassing);
   }
 
-  /** It could be set. */
+  /** Removes the error after a success. */
   succeed() {
     this.#problem.clear();
   }
 }
 
-/** What a value of a control is called. */
+/** The display text of a control's value. */
 function wordOf({ type, menu }, value) {
   if (value === null || value === undefined) return "";
   if (type === "boolean") return value === true || value === 1 ? "on" : "off";
@@ -174,7 +175,7 @@ function wordOf({ type, menu }, value) {
   return String(value);
 }
 
-/** What it is kept as. */
+/** The display text of its saved value. */
 const keptWord = (control) => wordOf(control, control.kept ?? control.default);
 const returning = (control) => `A kept value of ${keptWord(control)} returns at the next start.`;
 
@@ -182,7 +183,7 @@ function isKeptElse(control) {
   return control.kept !== undefined && keptWord(control) !== wordOf(control, control.value);
 }
 
-/** Whether resetting it does anything; with `isKept`, also to the value that is kept of it. */
+/** Whether a reset would change anything; with `isKept`, also the saved value. */
 export function canReset(control, isKept = false) {
   const { default: initial, value, read_only: isReadOnly, inactive } = control;
   return !isReadOnly && !inactive && initial !== null && (value !== initial || (isKept && isKeptElse(control)));

@@ -1,6 +1,6 @@
-// The panel of what can be adjusted on a camera's device. Closed at first, absent where there is
-// nothing; while it is open the device is asked every few seconds, for others may set it too. What
-// is set here is sent one control at a time, some ten times a second at most, the last value always.
+// The panel of the controls of a camera's device. It is closed at first, and absent if there are none; while it is open
+// the page polls the device every few seconds, because others may set it too. Values set here are sent one control at a
+// time, about ten times a second at most, and the last value always.
 
 import { address } from "./api.js";
 import { canReset, ControlRow, shapeOf } from "./control.js";
@@ -9,13 +9,13 @@ import { make, setText } from "./tile.js";
 
 const POLL_MS = 3000;
 const PAUSE_MS = 100;
-// The server gives a device five seconds.
+// The server allows a device five seconds.
 const TIMEOUT_MS = 8000;
 const JSON_TYPE = { "Content-Type": "application/json" };
 
 const problem = (message, isPassing) => Object.assign(new Error(message), { isPassing });
 
-/** What the server answers. Errors that are no fault of the request have `isPassing`. */
+/** Sends a request and returns the answer. Errors that are not the fault of the request have `isPassing`. */
 async function ask(url, request) {
   let response;
   try {
@@ -45,20 +45,20 @@ export class Controls {
   #shape = "";
   #lookedIn = null;
   #timer = 0;
-  /** What is still to be sent, by control. */
+  /** Values still to be sent, by control. */
   #waiting = new Map();
-  /** The control that is being sent. */
+  /** The control whose value is being sent. */
   #sending = null;
-  /** Settled when nothing is left to be sent. */
+  /** A promise that settles when no value is left to send. */
   #sent = null;
-  /** What was set on this page, by control. */
+  /** Values set on this page, by control. */
   #touched = new Map();
-  /** Whether what is kept is still to be forgotten. */
+  /** Whether the saved values are still to be deleted. */
   #isForgetting = false;
-  /** Counts when a change is sent and when it is answered: what was asked before tells of the time before. */
+  /** Grows when a change is sent and when it is answered: the answer to an earlier poll is outdated. */
   #turns = 0;
 
-  /** `section` holds the panel's `<details>`; `path` is that of the camera's controls in the API. */
+  /** `section` contains the panel's `<details>`; `path` is that of the camera's controls in the API. */
   constructor(section, path) {
     this.#section = section;
     this.#url = address(path);
@@ -71,7 +71,7 @@ export class Controls {
     document.addEventListener("visibilitychange", () => this.#schedule(0));
   }
 
-  /** The camera is in this state: the device behind it may be another one than before. */
+  /** Called with the camera's state: the device behind it may have changed. */
   look(state) {
     if (state === this.#lookedIn || state === "opening") return;
     this.#lookedIn = state;
@@ -104,7 +104,7 @@ export class Controls {
     this.#keepLabel.hidden = !canPersist;
     const kept = controls.filter((control) => control.kept !== undefined).length;
     setText(this.#kept, kept > 0 ? `(${kept} kept)` : "");
-    // Who kept something goes on keeping; later it is as the person has it.
+    // At first the box is ticked if values are saved; later it stays as the person set it.
     if (!this.#isShown) this.#keep.checked = kept > 0;
     this.#isShown ||= controls.length > 0;
     const shape = controls.map(shapeOf).join();
@@ -167,19 +167,19 @@ export class Controls {
       row()?.succeed();
     } catch (error) {
       this.#sending = null;
-      // What is shown is to be what the device has.
+      // Afterwards the panel must show the device's values.
       await this.#refresh();
       row()?.fail(error);
     }
   }
 
-  /** Asks for a change. */
+  /** Sends a change. */
   async #tell(url, request) {
     this.#turns += 1;
     return ask(url, request).finally(() => (this.#turns += 1));
   }
 
-  /** One after the other: a reset may make others inactive, which need none then. */
+  /** Resets one control after the other: a reset may make others inactive, which then need none. */
   async #resetAll() {
     for (const { id } of [...this.#controls]) {
       const control = this.#find(id);
@@ -189,7 +189,7 @@ export class Controls {
     }
   }
 
-  /** What was set before it was to be kept is kept, too. */
+  /** Also saves the values that were set before the box was ticked. */
   #keepAll() {
     this.#isForgetting = false;
     for (const [id, value] of this.#touched) this.#set(id, value);
@@ -202,7 +202,7 @@ export class Controls {
 
   async #forget() {
     this.#isForgetting = false;
-    // Who ticks the box again keeps these again.
+    // If the person ticks the box again, these values are saved again.
     for (const { id, kept, value } of this.#controls) {
       if (kept !== undefined && !this.#touched.has(id)) this.#touched.set(id, value);
     }

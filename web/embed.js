@@ -1,5 +1,5 @@
-// Pictures alone, for a frame of another page: of one camera, or of all. Nothing here can be clicked, and nothing is set:
-// the page around it may be anyone's.
+// Only pictures, for a frame of another page: of one camera, or of all. Nothing here can be clicked, and nothing can be
+// set: any site may embed it.
 
 import { address, poll } from "./api.js";
 import { Live } from "./live.js";
@@ -9,7 +9,7 @@ import { Tiles } from "./tiles.js";
 
 const CAMERAS = "cameras/";
 
-// Where this page is below the server's root says what it shows.
+// The path of this page below the server's root decides what it shows.
 const place = location.pathname.slice(new URL(address("")).pathname.length);
 const name = place.startsWith(CAMERAS) ? decodeURIComponent(place.slice(CAMERAS.length)) : null;
 const live = new Live();

@@ -1,15 +1,15 @@
-// What happens to the cameras and to the server, told by the server as it happens, over one
-// WebSocket. After a connection that was lost, the next one goes on where it ended. Where none can be
-// opened (a proxy that knows no upgrade), `isOpen` stays false, and the page asks as often as ever.
+// Events of the cameras and the server, sent by the server as they happen over one WebSocket. After a lost connection,
+// the next one resumes where it ended. If none can be opened (a proxy does not support upgrades), `isOpen` stays false,
+// and the page polls at its usual rate.
 
 import { address } from "./api.js";
 
 const OPEN_LIMIT_MS = 4000;
 const RETRY_FIRST_MS = 300;
 const RETRY_LAST_MS = 120000;
-// A connection that ends sooner than this was worth nothing: the next one waits longer.
+// After a connection that ends sooner than this, the next attempt waits longer.
 const PROVEN_MS = 5000;
-// Who looks at another tab for a moment need not miss anything.
+// Someone who looks at another tab for a moment misses nothing.
 const HIDDEN_MS = 30000;
 
 function socketAddress(path, parameters) {
@@ -32,8 +32,8 @@ export class Events {
   #hiding = 0;
 
   /**
-   * `parameters` are those of the API. `onEvent(event)`; `onOpen()` and `onClose()`, each time: what happened before it is
-   * open may never be told; `onMissed(count)`: the server had to leave out some.
+   * `parameters` are those of the API. `onEvent(event)` gets each event. `onOpen()` and `onClose()` are called each
+   * time: events from before the opening may never be sent. `onMissed(count)`: the server had to drop events.
    */
   constructor(parameters, { onEvent, onOpen = () => {}, onClose = () => {}, onMissed = () => {} }) {
     this.#parameters = parameters;
@@ -45,14 +45,15 @@ export class Events {
     this.#lookAtPage();
   }
 
-  /** Whether events come now. */
+  /** Whether events arrive now. */
   get isOpen() {
     return this.#isOpen;
   }
 
   /**
-   * What is open is not to be trusted: the server was away or was restarted, or this computer slept. A server that keeps
-   * no events has forgotten them, and counts anew: it is asked for what happens from now on, and `onOpen` for the rest.
+   * Reopens the connection, which may be dead: the server was away or was restarted, or this computer slept. A server
+   * that stores no events has forgotten them and restarts its ids. So the new connection asks only for new events, and
+   * `onOpen` fetches the rest.
    */
   refresh() {
     if (document.hidden) return;
@@ -89,7 +90,7 @@ export class Events {
     socket.onclose = () => this.#end();
   }
 
-  /** Ends the connection without another one to follow. */
+  /** Ends the connection without opening another one. */
   #drop() {
     clearTimeout(this.#retry);
     clearTimeout(this.#limit);

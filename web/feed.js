@@ -1,34 +1,33 @@
-// One endless multipart stream in an `<img>`. Browsers say little about such an image: Chromium
-// fires `load` once and nothing when the connection ends, Firefox fires it for each part. So the
-// feed looks at what is on the screen now and then, and opens the stream anew when it stands still
-// although the camera does not. A server that is full answers with a picture that says so, which an
-// image shows like any other: that it was refused, only the timing of the request tells. Which feeds
-// run is decided elsewhere (`streams.js`).
+// One endless multipart stream in an `<img>`. Browsers report little about such an image: Chromium fires `load` once
+// and nothing when the connection ends, Firefox fires it for each part. So this class compares the pixels on the screen
+// now and then, and reopens the stream when the picture stands still although the camera does not. A server that is
+// full answers with a picture that says so, which an image shows like any other; only the timing of the request reveals
+// the refusal. `streams.js` decides which streams run.
 
-// An image that shows this has closed its connection; removing `src` alone does not in every browser.
+// Showing this image closes the connection; removing `src` does not in every browser.
 const BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==";
 const RETRY_FIRST_MS = 1000;
 const RETRY_LAST_MS = 15000;
-// The server repeats a still picture each second; a camera that shows the very same pixels for
-// this long may be a true still scene, so each further attempt waits twice as long.
+// The server repeats a picture that stands still each second. A camera with the same pixels for this long may have a
+// truly still scene, so each further attempt waits twice as long.
 const STILL_FIRST_MS = 4000;
 const STILL_LAST_MS = 128000;
 const LOOK_MS = 1000;
-// The server asks those whom it refused to come again after so long.
+// The server asks refused viewers to retry after this time.
 const REFUSED_PAUSE_MS = 5000;
-// A picture that has been there for so long is that of a viewer whom the server counts.
+// A picture that has been there this long belongs to a viewer that the server counts.
 const COUNTED_MS = 3000;
 const SAMPLE = { width: 32, height: 18 };
 
 let opened = 0;
-// What is to be called when the request of this address is answered with an error.
+// The callback for an error of the request with this address.
 const onError = new Map();
 
 new PerformanceObserver((list) => {
   for (const { name, responseStatus } of list.getEntries()) if (responseStatus >= 400) onError.get(name)?.();
 }).observe({ type: "resource" });
 
-// A page that goes away may load nothing more, not even a blank picture; there an empty `src` will do.
+// A page that is being left may load nothing more, not even a blank picture; an empty `src` suffices then.
 let isLeaving = false;
 addEventListener("pagehide", () => (isLeaving = true));
 addEventListener("pageshow", () => (isLeaving = false));
@@ -38,7 +37,7 @@ export class Feed {
   #url;
   #alt;
   #image = null;
-  // What stays on the page until there is more to see: the picture that says why there is none.
+  // The picture that says why there is none; it stays on the page until the next one arrives.
   #former = null;
   #refusal = "";
   #address = "";
@@ -47,10 +46,10 @@ export class Feed {
   #watch = null;
   #stillMs = STILL_FIRST_MS;
 
-  /** Called with the server's sentence when it refuses the stream, and with none when it does not any more. */
+  /** Called with the server's reason when it refuses the stream, and without one when it no longer does. */
   onRefused = () => {};
 
-  /** `holder` is the element that gets the image; `url` the stream. Opens nothing yet. */
+  /** `holder` is the element for the image; `url` the stream. Opens nothing yet. */
   constructor(holder, url, alt) {
     this.#holder = holder;
     this.#url = url;
@@ -65,7 +64,7 @@ export class Feed {
     if (!this.isRunning) this.#open();
   }
 
-  /** Closes the connection and takes the picture off the page. */
+  /** Closes the connection and removes the picture from the page. */
   stop() {
     this.#close();
     this.#dropFormer();
@@ -74,7 +73,7 @@ export class Feed {
     this.#stillMs = STILL_FIRST_MS;
   }
 
-  /** Opens the stream anew, if it ran. */
+  /** Reopens the stream, if it was running. */
   restart() {
     if (!this.isRunning) return;
     this.stop();
@@ -82,9 +81,9 @@ export class Feed {
   }
 
   /**
-   * To be called with each answer of the API while the feed runs. `frames` is the camera's count of
-   * good pictures: as long as it grows, the picture on the screen should change too. `viewers` is the
-   * camera's count of viewers, of whom this is one.
+   * Call this with each answer of the API while the stream runs. `frames` is the camera's count of good pictures: while
+   * it grows, the picture on the screen should change too. `viewers` is the camera's count of viewers, which includes
+   * this one.
    */
   check(frames, viewers) {
     const image = this.#image;
@@ -118,7 +117,7 @@ export class Feed {
     image.draggable = false;
     image.onload = () => {
       image.classList.add("seen");
-      // That it was refused may be known before.
+      // The refusal may be known already.
       if (image === this.#former) return;
       this.#dropFormer();
       this.#retryMs = RETRY_FIRST_MS;
@@ -135,12 +134,12 @@ export class Feed {
       this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LAST_MS);
       this.#retry(waitMs);
     };
-    // A number of its own keeps browsers from handing out an image that they still hold.
+    // A unique number keeps browsers from reusing a cached image.
     opened += 1;
-    // With "adapt" the server sends smaller pictures where the line cannot carry the camera's own.
+    // With "adapt" the server sends smaller pictures if the link cannot carry the camera's own.
     image.src = `${this.#url}?adapt=1&t=${Date.now()}.${opened}`;
     onError.set(image.src, () => {
-      // It has been sent whole, and stays where it is.
+      // The picture has arrived completely, and stays visible.
       this.#dropFormer();
       this.#former = image;
       this.#image = null;
@@ -165,7 +164,7 @@ export class Feed {
     this.#former = null;
   }
 
-  /** Opens the stream anew after `waitMs`, more or less; until then it is told why, where the server says. */
+  /** Reopens the stream after about `waitMs`; until then the page shows the server's reason, if it gives one. */
   async #retry(waitMs) {
     this.#close();
     const timer = setTimeout(() => {
@@ -191,7 +190,7 @@ function discard(image) {
   image.remove();
 }
 
-/** The server's sentence about why there is no stream at `url`; empty where there is one, or no answer. */
+/** The server's reason why there is no stream at `url`; empty if there is a stream, or no answer. */
 async function askWhy(url) {
   const abort = new AbortController();
   try {
@@ -201,14 +200,14 @@ async function askWhy(url) {
   } catch {
     return "";
   } finally {
-    // A stream that is there after all would come for ever.
+    // If the stream exists after all, its body would never end.
     abort.abort();
   }
 }
 
 let canvas = null;
 
-/** The pixels of `image`, made small, as text; null when the browser does not tell. */
+/** The pixels of `image`, scaled down, as text; null when the browser does not allow access. */
 function sample(image) {
   canvas ??= Object.assign(document.createElement("canvas"), SAMPLE).getContext("2d", {
     willReadFrequently: true,

@@ -1,7 +1,7 @@
-// One WebSocket that carries the pictures of all tiles. Pictures go to the `Canvas` they were asked
-// for, which says when it has painted one; the server is told, and so never sends more than can be
-// shown. Opens anew by itself when the connection ends. Where none can be opened (a proxy that knows
-// no upgrade), `isUsable` says so and `streams.js` shows the tiles in another way.
+// One WebSocket that carries the pictures of all tiles. Each picture goes to its `Canvas`, which reports when it has
+// painted it; this acknowledges the picture to the server, which so never sends more than the page can show. It
+// reconnects when the connection ends. If none can be opened (a proxy does not support upgrades), `isUsable` is false
+// and `streams.js` shows the tiles in another way.
 
 import { address } from "./api.js";
 
@@ -12,10 +12,10 @@ const NUMBERS = 65536;
 const OPEN_LIMIT_MS = 4000;
 const RETRY_FIRST_MS = 300;
 const RETRY_LAST_MS = 120000;
-// A connection that has worked is waited for some four seconds before others are opened in its place.
+// After a working connection is lost, the page waits about four seconds before it opens others in its place.
 const PATIENCE = 4;
 const REFUSED_PAUSE_MS = 10000;
-// A camera delivers and nothing comes: the connection is dead, though nobody has said so.
+// If a camera delivers and no picture comes for this long, the connection is dead, even if it is still open.
 const SILENT_MS = 8000;
 const TRUSTED_MS = 2000;
 
@@ -27,7 +27,7 @@ export class Live {
   #socket = null;
   #isOpen = false;
   #isWanted = false;
-  // Each canvas that is to be served: what it asks for, and under which number the server knows it.
+  // Each canvas to serve, with its request and its number at the server.
   #asks = new Map();
   #canvases = new Map();
   #lastNumber = 0;
@@ -47,7 +47,7 @@ export class Live {
     return this.#failures < (this.#hasWorked ? PATIENCE : 1);
   }
 
-  /** Opens the connection, or ends it: then nothing more is sent to this page. */
+  /** Opens the connection, or ends it so that the server sends nothing more to this page. */
   want(isWanted) {
     if (isWanted === this.#isWanted) return;
     this.#isWanted = isWanted;
@@ -55,7 +55,7 @@ export class Live {
     else this.#drop();
   }
 
-  /** `ask` holds the camera, and what is wanted of its pictures: width, height, fps, priority. */
+  /** `ask` contains the camera and the wanted width, height, fps and priority. */
   show(canvas, ask) {
     const known = this.#asks.get(canvas);
     const text = JSON.stringify(ask);
@@ -75,7 +75,7 @@ export class Live {
     if (this.#isOpen) this.#send({ type: "unsubscribe", tile: known.number });
   }
 
-  /** The server has answered again, was restarted, or this computer slept. */
+  /** Reconnects after the server came back or was restarted, or this computer slept. */
   refresh() {
     if (!this.#isWanted || (this.#isOpen && Date.now() - this.#heardAt < TRUSTED_MS)) return;
     this.#failures = 0;
@@ -83,7 +83,7 @@ export class Live {
     this.#open();
   }
 
-  /** To be called whenever the camera of `canvas` has delivered more: its picture has come by now, or is owed. */
+  /** Call this whenever the camera of `canvas` has delivered more: its picture has arrived by now, or is overdue. */
   check(canvas) {
     const known = this.#asks.get(canvas);
     if (!this.#isOpen || !known || known.number === null) return;
@@ -111,7 +111,7 @@ export class Live {
     this.#limit = setTimeout(() => this.#end(`no answer for ${OPEN_LIMIT_MS / 1000} s`), OPEN_LIMIT_MS);
   }
 
-  /** Ends the connection without another one to follow. */
+  /** Ends the connection without opening another one. */
   #drop() {
     clearTimeout(this.#timer);
     clearTimeout(this.#limit);
@@ -124,7 +124,7 @@ export class Live {
       known.number = null;
     }
     if (!socket) return;
-    // Browsers take their time over a closing handshake; whatever comes meanwhile is of no use.
+    // Browsers take their time over a closing handshake; messages that arrive meanwhile are useless.
     socket.onmessage = socket.onclose = null;
     socket.close();
   }
@@ -173,7 +173,7 @@ export class Live {
     this.#send({ type: "subscribe", tile: known.number, ...known.ask });
   }
 
-  /** A number not used lately: pictures that are still on their way are not taken for those of another tile. */
+  /** A number that was not used recently: pictures on their way are not mistaken for those of another tile. */
   #freeNumber() {
     do this.#lastNumber = (this.#lastNumber + 1) % NUMBERS;
     while (this.#canvases.has(this.#lastNumber));

@@ -1,6 +1,5 @@
-// Marks a moment in the history: a button, or the key M anywhere on the page, asks for a label in a
-// small dialog; Enter keeps it, Escape does not. What became of it is told to everyone: by the button
-// to those who see it, by the status region to those who hear it.
+// Marks a moment in the history: a button, or the key M anywhere on the page, opens a small dialog for a label; Enter
+// saves it, Escape cancels. The result is visible on the button, and the status region announces it to screen readers.
 
 import { address } from "./api.js";
 import { Problem } from "./problem.js";
@@ -10,10 +9,10 @@ const KEY = "m";
 const MOST_LETTERS = 1000;
 const TIMEOUT_MS = 8000;
 const TOLD_MS = 2500;
-// What takes letters of its own.
+// Elements that accept letters.
 const WRITING = "input:not([type=checkbox], [type=range], [type=button]), textarea, select, [contenteditable]";
 
-/** Sends the mark; returns whether it is kept already. Fails with the sentence to be shown. */
+/** Sends the mark; returns whether it is saved already. Fails with the message to show. */
 async function send(mark) {
   let response;
   try {
@@ -41,10 +40,10 @@ export class Marker {
   #save = Object.assign(make("button", "button", "Mark"), { type: "submit" });
   #dialog;
   #timer = 0;
-  // Whether the server takes marks, as far as it has said so.
+  // Whether the server accepts marks, as far as is known.
   #isOffered = false;
 
-  /** `button` opens the dialog; `news` is the page's; `camera`, where given, is what is marked, else the server. */
+  /** `button` opens the dialog; `news` is the page's; `camera`, if given, is what is marked, otherwise the server. */
   constructor({ button, news, camera = null }) {
     this.#button = button;
     this.#word = button.textContent;
@@ -55,7 +54,7 @@ export class Marker {
     addEventListener("keydown", (event) => this.#onKey(event));
   }
 
-  /** Shows the button, or not: where the server takes no marks. */
+  /** Shows the button, or hides it if the server accepts no marks. */
   offer(isOffered) {
     this.#isOffered = isOffered;
     this.#button.hidden = !isOffered;
@@ -83,13 +82,13 @@ export class Marker {
     const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
     if (!this.#isOffered || !isPlain || event.key.toLowerCase() !== KEY || this.#dialog.open) return;
     if (event.target instanceof Element && event.target.matches(WRITING)) return;
-    // The letter is not to be the first one of the label.
+    // The pressed letter must not become the first one of the label.
     event.preventDefault();
     this.#open();
   }
 
   #open() {
-    // A picture in full screen would cover it.
+    // A picture in full screen would cover the dialog.
     if (document.fullscreenElement) document.exitFullscreen();
     this.#problem.clear();
     this.#input.value = "";
@@ -106,7 +105,7 @@ export class Marker {
       this.#dialog.close();
       this.#tell(isKept ? "Marked" : "Marked. It is kept once the database can be reached.");
     } catch (error) {
-      // What was written stays, to be tried again.
+      // The label stays, so that the person can retry.
       if (this.#dialog.open) this.#problem.say(error.message);
       else this.#news.say(error.message);
     } finally {

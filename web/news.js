@@ -1,5 +1,5 @@
-// Tells screen readers what changed, and only that: the first answer and the running figures are
-// never read out, and changes that come together are said together.
+// Announces changes to screen readers, and nothing else: it never reads out the first answer and the running figures,
+// and it announces simultaneous changes together.
 
 import { visible } from "./words.js";
 
@@ -17,12 +17,12 @@ export class News {
     this.#element = element;
   }
 
-  /** `about` (a camera, the server) is now in the state that `text` says. */
+  /** `about` (a camera, the server) is now in the state that `text` names. */
   tell(about, text) {
     const before = this.#known.get(about);
     this.#known.set(about, text);
     if (before === undefined || before === text) return;
-    // Of what changes several times meanwhile, the last is said.
+    // If something changes several times meanwhile, only the last change is announced.
     this.#waiting.delete(about);
     this.#waiting.set(about, `${about}: ${text}.`);
     clearTimeout(this.#timer);
@@ -32,7 +32,7 @@ export class News {
     }, GATHER_MS);
   }
 
-  /** Says `text` now, in answer to something that was done; the same may be said again later. */
+  /** Announces `text` now, in response to a person's action; the same text may be announced again later. */
   say(text) {
     const shown = visible(text);
     this.#element.textContent = shown;

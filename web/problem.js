@@ -1,5 +1,5 @@
-// What went wrong, beside where it did. It goes once it no longer holds: a device that was away when
-// it answers again, a refusal when it could be read.
+// An error message beside the element that it concerns. It disappears once it no longer holds: when an absent device
+// answers again, or after a person had time to read a refusal.
 
 import { make, setText } from "./tile.js";
 
@@ -13,7 +13,7 @@ export class Problem {
     this.element.setAttribute("role", "alert");
   }
 
-  /** Says it. `isPassing`: the next answer of the device shows that it is over. */
+  /** Shows the message. `isPassing`: the next answer of the device ends it. */
   say(message, isPassing = false) {
     setText(this.element, message);
     this.#until = isPassing ? 0 : Date.now() + READING_MS;

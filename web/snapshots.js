@@ -1,19 +1,19 @@
-// Shows single pictures for tiles that get no stream of their own: one request in flight for the
-// whole page, each tile in its turn. Tells each tile how often it truly gets a picture.
+// Shows snapshots in tiles that get no stream of their own: one request in flight for the whole page, each tile in
+// turn. Tells each tile how often it really gets a picture.
 
 const TIMEOUT_MS = 5000;
 const PAUSE_MS = 250;
-// A lost camera is answered with an error, which browsers report each time.
+// The server answers for a lost camera with an error, which browsers log each time.
 const LOST_PAUSE_MS = 5000;
 
 export class Snapshots {
   #turns = [];
-  // When a tile was last answered that its camera is lost.
+  // When the server last answered that a tile's camera is lost.
   #lostAt = new WeakMap();
   #isRunning = false;
   #abort = null;
 
-  /** The tiles to be served, in any order; an empty list stops at once. */
+  /** The tiles to serve, in any order; an empty list stops at once. */
   serve(tiles) {
     const kept = this.#turns.filter((tile) => tiles.includes(tile));
     const added = tiles.filter((tile) => !kept.includes(tile));
@@ -44,14 +44,14 @@ export class Snapshots {
       const response = await fetch(tile.snapshotUrl, { cache: "no-store", signal: abort.signal });
       if (response.ok) this.#lostAt.delete(tile);
       else this.#lostAt.set(tile, performance.now());
-      // A camera that is lost is answered with an error, whose body is the picture that says why.
+      // The answer for a lost camera is an error, whose body is the slate.
       const isPicture = response.headers.get("Content-Type")?.startsWith("image/");
       if (!isPicture) throw new Error(`the server answered ${response.status}`);
       const seconds = Number(response.headers.get("X-Timestamp"));
       const blob = await response.blob();
       if (this.#turns.includes(tile)) tile.showSnapshot(blob, seconds > 0 ? seconds * 1000 : null);
     } catch {
-      // The tile keeps what it shows, and its age grows on the page.
+      // The tile keeps its picture, whose displayed age grows.
     } finally {
       clearTimeout(limit);
       this.#abort = null;

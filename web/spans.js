@@ -1,5 +1,5 @@
-// What a camera did over a stretch of time, computed from events: spans of one state each, and how
-// they are summed up. Pure: no DOM, no network, no clock of its own; drawn by `timeline.js`.
+// A camera's history over a period, computed from events: spans of one state each, and their summary. Pure: no DOM, no
+// network, no clock of its own; `timeline.js` draws it.
 
 import { stateAfter } from "./states.js";
 import { lasting, times } from "./words.js";
@@ -8,9 +8,9 @@ import { lasting, times } from "./words.js";
 export const CAMERA_KINDS = ["opened", "live", "lost", "stalled", "closed"];
 export const SERVER_KINDS = ["started", "stopped"];
 const SERVER_STATE = { started: "idle", stopped: "off" };
-// In the order in which they are told.
+// In the order of the summary.
 const WORDS = { live: "live", lost: "lost", opening: "opening", idle: "idle", off: "server off", unknown: "not known" };
-// What is shown of a column however short it was.
+// States that a column shows however short they were.
 const GRAVE = ["lost", "off"];
 const LEAST_MS = 1000;
 const HOUR_MS = 3600000;
@@ -21,8 +21,8 @@ const next = (state, { kind }) => SERVER_STATE[kind] ?? stateAfter(kind, state);
 
 /**
  * Spans `{ state, fromMs, toMs, isCut }` from `fromMs` to `toMs`, without gaps. `events` are those of the camera and of
- * the server in any order; earlier ones tell in which state it begins, which is else `initial`. `isCut`: the server ended
- * somewhere in it without a word, and is known again from its end on.
+ * the server in any order. Earlier events decide the state at the beginning, which is otherwise `initial`. `isCut`: the
+ * server crashed or lost power at some time within the span, and its end is when the server started again.
  */
 export function spansOf(events, fromMs, toMs, initial = "unknown") {
   const spans = [];
@@ -44,7 +44,7 @@ export function spansOf(events, fromMs, toMs, initial = "unknown") {
   return spans;
 }
 
-/** What is still needed of `events` when the time before `fromMs` is not shown any more: `[events, initial]`. */
+/** The part of `events` that is still needed when the time before `fromMs` is no longer shown: `[events, initial]`. */
 export function trim(events, fromMs, initial) {
   const sorted = [...events].sort(byTime);
   const first = sorted.findIndex((event) => timeOf(event) >= fromMs);
@@ -52,14 +52,14 @@ export function trim(events, fromMs, initial) {
   return [sorted.slice(old.length), old.reduce(next, initial)];
 }
 
-/** What the spans come to, one entry for each state there was: `{ state, text }`. */
+/** A summary of the spans, one entry for each state that occurred: `{ state, text }`. */
 export function sumUp(spans) {
   return Object.keys(WORDS).flatMap((state) => {
     const those = spans.filter((span) => span.state === state);
     if (those.length === 0) return [];
     const totalMs = those.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0);
     const total = lasting(totalMs);
-    // To be opening for a moment is not worth a word.
+    // A moment of opening is not worth mentioning.
     if (totalMs < LEAST_MS && !GRAVE.includes(state)) return [];
     if (!GRAVE.includes(state)) return [{ state, text: `${WORDS[state]} ${total}` }];
     const all = those.length > 1 ? " in all" : "";
@@ -68,8 +68,8 @@ export function sumUp(spans) {
 }
 
 /**
- * The spans as they can be drawn in so many columns: `{ state, from, to }` in columns, `to` excluded. What is short and
- * grave is still seen; otherwise a column shows what was longest in it.
+ * The spans drawn in `count` columns: `{ state, from, to }` in columns, `to` excluded. Short but serious states stay
+ * visible; otherwise a column shows the state that lasted longest in it.
  */
 export function columns(spans, count) {
   if (spans.length === 0) return [];
@@ -93,7 +93,7 @@ export function columns(spans, count) {
   return runs;
 }
 
-/** Marks in order, those nearer than `apartMs` to the first of a group together. */
+/** Marks in order; marks closer than `apartMs` to the first of a group are grouped. */
 export function groupMarks(marks, apartMs) {
   const groups = [];
   for (const mark of [...marks].sort(byTime)) {
@@ -104,7 +104,7 @@ export function groupMarks(marks, apartMs) {
   return groups;
 }
 
-/** The full hours from `fromMs` to `toMs` by the clock on the wall here, each `{ atMs, hour }`. */
+/** The full hours of local time from `fromMs` to `toMs`, each `{ atMs, hour }`. */
 export function hours(fromMs, toMs) {
   const found = [];
   const first = new Date(fromMs);

@@ -1,19 +1,19 @@
-// Decides how each tile gets its picture: only those in sight, while the page is visible and the
-// server answers. Several tiles share one connection (`live.js`). Where that cannot be had, no more
-// than the budget get a stream and the others single pictures in turn: browsers allow six HTTP/1.1
-// connections per host, and one each is kept for the API and for snapshots.
+// Decides how each tile gets its picture: only visible tiles do, while the page is visible and the server answers.
+// Several tiles share one connection (`live.js`). If that is unavailable, as many tiles as the budget allows get a
+// stream and the others get snapshots in turn: browsers allow six HTTP/1.1 connections per host, of which one is
+// reserved for the API and one for snapshots.
 
 import { Snapshots } from "./snapshots.js";
 
 const MOST = 4;
-// How many pictures a second are worth asking for, with so many tiles in sight.
+// The useful rate in pictures a second, by the number of visible tiles.
 const RATES = [[4, 30], [9, 20], [40, 15]];
 const MOST_PER_SECOND = 600;
-// Who goes first where the line cannot carry all: the tile that someone points at, then those in full sight.
+// Priorities if the link cannot carry all: first the tile under the pointer, then those in full view.
 const POINTED_AT = 3;
 const MOSTLY_IN_SIGHT = 2;
 const PARTLY_IN_SIGHT = 1;
-// While someone scrolls fast, tiles come and go: settle first.
+// During fast scrolling, tiles appear and disappear: wait until that settles.
 const SETTLE_MS = 150;
 
 export class Streams {
@@ -27,11 +27,11 @@ export class Streams {
   #observer = new IntersectionObserver((entries) => this.#onSight(entries), { threshold: [0, 0.5] });
   #sizes = new ResizeObserver(() => this.#settle());
 
-  /** `live`, if given, is used for all tiles where there are several. */
+  /** `live`, if given, serves all tiles when there are several. */
   constructor(live = null) {
     this.#live = live;
     if (live) live.onChange = () => this.#assign();
-    // Of another screen, or another zoom, the size in pixels may be all that differs.
+    // On another screen, or at another zoom, perhaps only the size in pixels differs.
     addEventListener("resize", () => this.#settle());
     document.addEventListener("visibilitychange", () => {
       this.#most = MOST;
@@ -67,11 +67,11 @@ export class Streams {
     this.#assign();
   }
 
-  /** The server answered; `isFresh` when streams that are open now are not to be trusted. */
+  /** The server answered; `isFresh` when the open streams may be dead. */
   up(isFresh) {
     this.#isUp = true;
     if (isFresh) {
-      // What a canvas shows stays until the new connection brings more; an image would show nothing new.
+      // A canvas keeps its picture until the new connection brings more; an image would show nothing new.
       if (!this.#isLive) for (const { tile } of this.#tiles.values()) tile.setMode("off");
       this.#live?.refresh();
     }
@@ -79,8 +79,8 @@ export class Streams {
   }
 
   /**
-   * The server did not answer. After a time-out fewer streams are opened when it comes back: they
-   * may be what fills the line, or the connections that the browser allows.
+   * The server did not answer. After a time-out the page opens fewer streams when the server comes back: they may be
+   * what fills the link, or the connections that the browser allows.
    */
   down(hasTimedOut) {
     this.#isUp = false;
@@ -109,7 +109,7 @@ export class Streams {
     return this.#isWall && this.#live.isUsable;
   }
 
-  /** Whether the page paints its pictures itself, and so knows of each how old it is. */
+  /** Whether the page paints its pictures itself, and so knows the age of each. */
   get arePainted() {
     return this.#isLive;
   }
@@ -137,8 +137,8 @@ export class Streams {
   #assignStreams(isStopped) {
     const slow = [];
     let free = this.#most;
-    // Map order is the order of adding, which is the order on the page. All that stop do so
-    // before any starts, so the budget holds at each moment.
+    // Map order is the order of insertion, which is the order on the page. All tiles that stop do so before any starts,
+    // so the budget holds at each moment.
     const modes = new Map();
     for (const { tile, isInSight } of this.#tiles.values()) {
       if (isStopped || !isInSight) modes.set(tile, "off");
@@ -155,7 +155,7 @@ export class Streams {
   }
 }
 
-/** Pictures a second to ask for with `count` tiles in sight. */
+/** The rate in pictures a second for `count` visible tiles. */
 function rateFor(count) {
   const known = RATES.find(([most]) => count <= most);
   return known ? known[1] : Math.max(1, Math.floor(MOST_PER_SECOND / count));

@@ -1,21 +1,21 @@
-// One camera on the page of all cameras: its picture, name, state, rate and age; its name is a link
-// that covers all of it. Told what to show by `app.js` and how to get its picture by `streams.js`.
+// One camera on the page of all cameras: its picture, name, state, rate and age; its name is a link that covers the
+// tile. `app.js` tells it what to show, and `streams.js` how to get its picture.
 
 import { address } from "./api.js";
 import { Canvas } from "./canvas.js";
 import { Feed } from "./feed.js";
 import { age, rate, slowRate, stateWord, trouble, visible } from "./words.js";
 
-// Pictures sharper than this are hardly told apart on a wall, and cost four times as much and more.
+// On a wall, a sharper picture looks hardly different, and costs at least four times as much.
 const MOST_PIXEL_RATIO = 2;
-// A picture that has to be stretched by less than this is not worth the next size.
+// If a picture has to be stretched by less than this, the next size is not worth it.
 const STRETCH = 1.06;
-// Of a camera's rate, what a tile shows of it to be told as the camera's.
+// The share of a camera's rate from which on a tile shows the camera's rate as its own.
 const KEEPS_UP = 0.9;
-// The usual widths, so that all screens together share few renditions of a camera.
+// Standard widths, so that all screens together share few renditions of a camera.
 const WIDTHS = [320, 480, 640, 960, 1280, 1920, 2560, 3840];
-// A live picture stalls when none comes for so long and for so many of the usual intervals; while its rate is not known
-// it may be a slow one.
+// A live picture stalls when none comes for this long and for this many of the usual intervals; while its rate is
+// unknown, it may be a slow camera.
 const STALLED_MS = 2000;
 const STALLED_INTERVALS = 3;
 const STALLED_UNKNOWN_MS = 5000;
@@ -23,7 +23,7 @@ const WAITING = "Waiting for a picture";
 
 let made = 0;
 
-/** `<tag class=… >` with `children`; text among them is shown with nothing hidden in it. */
+/** `<tag class=… >` with `children`; hidden characters in text among them are made visible. */
 export function make(tag, className, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -31,14 +31,17 @@ export function make(tag, className, ...children) {
   return element;
 }
 
-/** What is seen until a picture covers it. Screen readers would read it even then; they are told the state. */
+/**
+ * What is visible until a picture covers it. Screen readers would read it even then, so it is hidden from them; they
+ * get the state.
+ */
 export function waiting() {
   const element = make("span", "waiting", WAITING);
   element.setAttribute("aria-hidden", "true");
   return element;
 }
 
-/** Writes `text`, with nothing hidden in it, only when it differs, so the page is not laid out again for nothing. */
+/** Writes `text`, with hidden characters made visible, only when it differs, to avoid a needless layout. */
 export function setText(element, text) {
   const shown = visible(text);
   if (element.textContent !== shown) element.textContent = shown;
@@ -53,7 +56,7 @@ export function setState(element, state) {
 export class Tile {
   #picture = make("div", "picture");
   #link = make("a", "name");
-  // What screen readers say of the link besides the name; the running figures are not to be among it.
+  // The link's description for screen readers; it must not include the running figures.
   #spoken = make("span", "");
   #state = make("span", "state");
   #figures = make("span", "figures");
@@ -66,19 +69,19 @@ export class Tile {
   #mode = "off";
   #still = null;
   #frames = 0;
-  // When pictures were asked for, by `performance.now()`.
+  // When the page requested pictures, by `performance.now()`.
   #shownAt = 0;
-  // When the API answered last, and since when it knows of pictures that are not here.
+  // When the API last answered, and since when it has reported pictures that are missing here.
   #answeredAt = 0;
   #owedAt = 0;
-  // What the API said last, while it answers.
+  // The API's last data, while it answers.
   #said = null;
-  // Why the server does not give the picture to this page.
+  // Why the server refuses this page the pictures.
   #refusal = "";
   // The camera's own size, once it is known.
   #own = null;
 
-  /** `live` is the connection that all tiles share; with `isBare` there is the picture alone, and no link. */
+  /** `live` is the connection that all tiles share; with `isBare` there is only the picture, and no link. */
   constructor(camera, live, { isBare = false } = {}) {
     this.#live = live;
     this.name = camera.name;
@@ -99,8 +102,8 @@ export class Tile {
   }
 
   /**
-   * `live` (over the shared connection, as `wish` says), `paused` (what it shows stays, nothing comes),
-   * `stream`, `snapshots`, `held` (as it is, the server is away) or `off`.
+   * `live` (over the shared connection, as `wish` says), `paused` (keeps its picture, gets no new one), `stream`,
+   * `snapshots`, `held` (unchanged while the server is away) or `off`.
    */
   setMode(mode, wish) {
     if (mode === "live") this.#live.show(this.#canvas, { camera: this.name, ...this.#size(), ...wish });
@@ -113,7 +116,7 @@ export class Tile {
         this.#live.hide(this.#canvas);
         this.#canvas.pause();
       }
-      // The canvas covers what was there with its first picture, not before.
+      // The canvas covers the previous image with its first picture, not before.
       if (this.#canvas.isShown) this.#dropImages();
       return;
     }
@@ -129,22 +132,25 @@ export class Tile {
     }
   }
 
-  /** The least usual width that fills the picture's place on this screen; nothing where the camera has no more than that. */
+  /**
+   * The smallest standard width that fills the picture's space on this screen; nothing if the camera has no more than
+   * that.
+   */
   #size() {
     const { clientWidth, clientHeight } = this.#picture;
     const scale = Math.min(devicePixelRatio, MOST_PIXEL_RATIO) / STRETCH;
-    // In a place that is too wide for it, the height decides how wide the picture is.
+    // In a space that is too wide, the height limits the width of the picture.
     const shape = this.#own ? this.#own.width / this.#own.height : Infinity;
     const needed = Math.min(clientWidth, clientHeight * shape) * scale;
     const width = WIDTHS.find((usual) => usual >= needed);
     return width === undefined || width >= this.#own?.width ? {} : { width };
   }
 
-  /** What the API says of the camera; `nowMs` is the server's clock. */
+  /** Shows the API's data of the camera; `nowMs` is the server's clock. */
   update(camera, nowMs) {
     if (this.#mode === "stream") this.#feed.check(camera.frames, camera.viewers);
     if (this.#mode === "live" && camera.frames > this.#frames) this.#live.check(this.#canvas);
-    // Of an answer's pictures some may have been painted before it came, of the next answer's none.
+    // Some of an answer's pictures may have been painted before it came, but none of the next answer's.
     if (camera.frames > this.#frames) this.#owedAt = this.#answeredAt;
     this.#answeredAt = performance.now();
     this.#frames = camera.frames;
@@ -152,26 +158,26 @@ export class Tile {
     this.become(camera, nowMs);
   }
 
-  /** The camera is in another state, and its figures are as they were. */
+  /** The state of the camera has changed, and its figures have not. */
   become(camera, nowMs) {
     this.#veil.hidden = true;
     this.#said = { camera, nowMs, saidAt: performance.now() };
     this.#tell(camera, nowMs, this.#owedAt > this.#canvas.paintedAt);
   }
 
-  /** Nothing was said of the camera for a while: what is seen grows older, or does not. `isLate`: something should have been. */
+  /** No data has come for a while: the visible picture grows older, or does not. `isLate`: data is overdue. */
   wait(isLate) {
     if (!this.#said) return;
     const { camera, nowMs, saidAt } = this.#said;
     this.#tell(camera, nowMs + performance.now() - saidAt, isLate || this.#owedAt > this.#canvas.paintedAt);
   }
 
-  /** Whether the picture of a live camera has not changed for longer than is usual: worth asking what the server knows. */
+  /** Whether a live camera's picture has not changed for longer than usual, so that the page should poll the server. */
   get isStanding() {
     return this.#said?.camera.state === "live" && this.#isStalled(this.#said.camera);
   }
 
-  /** `mayStall`: a picture that stands is not all that the camera has, as far as is known. */
+  /** `mayStall`: the camera may have newer pictures than the visible one. */
   #tell(camera, nowMs, mayStall) {
     const isStalled = mayStall && camera.state === "live" && this.#isStalled(camera);
     const state = isStalled ? "stalled" : camera.state;
@@ -189,7 +195,7 @@ export class Tile {
     if (this.#reason.title !== shown) this.#reason.title = shown;
   }
 
-  /** Whether pictures of a live camera do not come to this canvas; of an image nobody can tell so soon. */
+  /** Whether pictures of a live camera fail to reach this canvas; for an image this cannot be known so soon. */
   #isStalled(camera) {
     if (this.#mode !== "live" || !this.#canvas.isShown) return false;
     const standsMs = performance.now() - Math.max(this.#canvas.paintedAt, this.#shownAt);
@@ -197,7 +203,7 @@ export class Tile {
     return standsMs > (fps > 0 ? Math.max(STALLED_MS, (STALLED_INTERVALS * 1000) / fps) : STALLED_UNKNOWN_MS);
   }
 
-  /** The server does not answer: whatever is on the screen is not live. */
+  /** The server does not answer: no picture on the screen is live. */
   down() {
     this.#said = null;
     this.#picture.classList.remove("stalled");
@@ -210,7 +216,7 @@ export class Tile {
     this.#veil.hidden = false;
   }
 
-  /** A single picture, and when it was taken by the server's clock (null when not known). */
+  /** Shows a snapshot with its capture time by the server's clock (null when unknown). */
   showSnapshot(blob, takenAtMs) {
     if (this.#mode !== "snapshots") return;
     const now = Date.now();
@@ -230,7 +236,7 @@ export class Tile {
     this.#still.image.src = URL.createObjectURL(blob);
   }
 
-  /** How often the picture comes, and how old it is, of what is seen here. */
+  /** The rate and the age of the pictures shown here. */
   #measured(camera, nowMs, isStalled) {
     if (this.#mode === "live" && this.#canvas.isShown) {
       const { fps, takenAtMs } = this.#canvas;
@@ -244,7 +250,7 @@ export class Tile {
     return [gapMs === null ? "" : slowRate(gapMs), age(ageMs)];
   }
 
-  /** Says `message` in place of a picture; nothing takes it back. */
+  /** Shows `message` instead of a picture, permanently. */
   #refuse(message) {
     this.#refusal = message;
     setText(this.#waiting, message || WAITING);

@@ -10,7 +10,10 @@ export class Tiles {
   #tiles = new Map();
   #none = make("p", "none", "This server has no camera yet.");
 
-  /** `grid` gets the tiles, `streams` decides how each gets its picture, `live` is their connection; `options` are `Tile`'s. */
+  /**
+   * `grid` holds the tiles, `streams` decides how each gets its picture, `live` is their connection; `options` are
+   * `Tile`'s.
+   */
   constructor(grid, streams, live, options) {
     this.#grid = grid;
     this.#streams = streams;
@@ -26,7 +29,7 @@ export class Tiles {
     return [...this.#tiles.values()];
   }
 
-  /** Makes tiles for those of `cameras` that have none, and takes away those of cameras that are not among them. */
+  /** Adds tiles for new cameras among `cameras`, and removes those of cameras that are not among them. */
   keep(cameras) {
     const names = new Set(cameras.map((camera) => camera.name));
     for (const [name, tile] of this.#tiles) {

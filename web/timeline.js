@@ -1,5 +1,5 @@
-// The last 24 hours of a camera as a bar of its states, with the marks as ticks beneath. What was is
-// asked of the API once, what is new comes by events (`hear`); computed in `spans.js`, drawn here.
+// The last 24 hours of a camera as a bar of its states, with the marks as ticks beneath. The page fetches the past from
+// the API once, and gets new events through `hear`; `spans.js` computes the spans, this file draws them.
 
 import { address } from "./api.js";
 import { CAMERA_KINDS, columns, groupMarks, hours, SERVER_KINDS, spansOf, sumUp, timeOf, trim } from "./spans.js";
@@ -10,16 +10,16 @@ const WINDOW_MS = 24 * 3600000;
 const MOST_PAGES = 20;
 const PER_PAGE = 1000;
 const TIMEOUT_MS = 15000;
-// One for two minutes; on a phone not each of them is a pixel.
+// One column for two minutes; on a phone a column is narrower than a pixel.
 const COLUMNS = 720;
 const REDRAW_MS = 60000;
 const GATHER_MS = 200;
 const RETRY_MS = 30000;
-// A tick that a finger can hit.
+// The width of a tick that a finger can hit.
 const TICK_PX = 28;
-// How much of the history around a mark its link leads to.
+// How much of the history around a mark its link shows.
 const AROUND_MS = 300000;
-// An hour nearer to an end of the bar has no room for its label.
+// An hour closer to an end of the bar has no room for its label.
 const LABEL_PX = 20;
 
 async function ask(parameters) {
@@ -30,7 +30,7 @@ async function ask(parameters) {
   return body;
 }
 
-/** The newest events that match, page after page; `isWhole` unless there are more than will be asked for. */
+/** The newest matching events, page after page; `isWhole` unless there are more than the page fetches. */
 async function askAll(parameters) {
   const found = [];
   let cursor = {};
@@ -56,13 +56,13 @@ export class Timeline {
   #problem = make("p", "reason");
   #events = new Map();
   #initial = "unknown";
-  // Nothing is known of the time before.
+  // Nothing is known of the time before this.
   #knownFromMs = -Infinity;
   #isLoaded = false;
   #isLoading = false;
   #isAgain = false;
   #triedAt = -Infinity;
-  // The server's clock less the one here.
+  // The server's clock minus the local one.
   #aheadMs = null;
   #drawnAt = 0;
   #timer = 0;
@@ -75,13 +75,13 @@ export class Timeline {
     const title = make("figcaption", "", make("h2", "", "Last 24 hours"));
     title.id = figure.getAttribute("aria-labelledby");
     this.#ticks.setAttribute("aria-label", "Marks");
-    // What the bar's label says; its swatches are for who sees the bar.
+    // The bar's label contains this; its swatches serve people who see the bar.
     for (const seen of [this.#lines, this.#hours, this.#legend]) seen.setAttribute("aria-hidden", "true");
     figure.append(title, make("div", "track", this.#bar, this.#lines, this.#ticks, this.#hours), this.#legend, this.#problem);
     new ResizeObserver(() => this.#drawSoon()).observe(figure);
   }
 
-  /** The server's clock, now and then. `isTold`: what is new comes by `hear`. */
+  /** Called now and then with the server's clock. `isTold`: new events come through `hear`. */
   tick(nowMs, isTold) {
     this.#aheadMs = nowMs - Date.now();
     const now = performance.now();
@@ -90,7 +90,7 @@ export class Timeline {
     else if (now - this.#drawnAt > REDRAW_MS) this.#draw();
   }
 
-  /** Asks for all there was, anew: what `hear` is told may have a gap. */
+  /** Fetches all past events again, because those from `hear` may have a gap. */
   async load() {
     this.#isAgain = this.#isLoading;
     if (this.#isLoading || this.#aheadMs === null) return;
@@ -121,7 +121,7 @@ export class Timeline {
       if (!isWhole) knownFromMs = Math.max(knownFromMs, timeOf(events.at(-1)));
     }
     if (knownFromMs === -Infinity) {
-      // In which state the day began. That a device was opened says it only of a camera that was not lost before.
+      // The state at the start of the day. An opened device decides it only if the camera was not lost before.
       const before = { to: from, limit: 1 };
       for (const parameters of [
         { camera, kind: CAMERA_KINDS.filter((kind) => kind !== "opened") },
@@ -143,7 +143,7 @@ export class Timeline {
     if (isMine && kinds.includes(event.kind)) this.#events.set(event.id, event);
   }
 
-  /** Something has happened. */
+  /** An event has arrived. */
   hear(event) {
     this.#keep(event);
     if (this.#isLoaded) this.#drawSoon();
@@ -190,7 +190,7 @@ export class Timeline {
     const cut = cuts === 0 ? [] : [`the server ended without a word ${times(cuts)}`];
     const summary = [...sums.map(({ text }) => text), ...cut].join(", ");
     if (this.#bar.getAttribute("aria-label") !== summary) this.#bar.setAttribute("aria-label", summary);
-    // Only now: an image without a name is nothing to a screen reader.
+    // Set only now: screen readers cannot use an image without a name.
     this.#bar.setAttribute("role", "img");
     const entries = sums.map(({ state, text }) => {
       const swatch = make("span", "run");
@@ -200,7 +200,9 @@ export class Timeline {
     this.#legend.replaceChildren(...entries, ...cut.map((text) => make("li", "", text)));
   }
 
-  /** A line for each mark in the bar; beneath, a link for those that are too near to each other to be hit apart. */
+  /**
+   * A line for each mark in the bar; beneath it, links, with marks that are too close to hit separately grouped in one.
+   */
   #drawMarks(marks, place) {
     const lines = marks.map((mark) => {
       const line = make("span", "");
@@ -209,7 +211,7 @@ export class Timeline {
     });
     this.#lines.replaceChildren(...lines);
     const groups = groupMarks(marks, this.#lasting(TICK_PX));
-    // Who has the focus on one keeps it.
+    // A focused link keeps the focus.
     const kept = new Map();
     groups.forEach((group, n) => {
       const key = group[0].id;
@@ -235,7 +237,7 @@ export class Timeline {
     link.href = `${address("history")}?${new URLSearchParams(query)}#e${group[0].id}`;
   }
 
-  /** How much time so many pixels of the bar are. */
+  /** The time that this many pixels of the bar represent. */
   #lasting(px) {
     return (px / Math.max(px, this.#bar.clientWidth)) * WINDOW_MS;
   }

@@ -1,4 +1,4 @@
-// How numbers and states are worded. Pure functions: no DOM, no network, no clock of their own.
+// Wording of numbers and states. Pure functions: no DOM, no network, no clock of their own.
 
 const STATES = {
   idle: "idle",
@@ -9,8 +9,8 @@ const STATES = {
   unreachable: "server unreachable",
 };
 
-// Control characters, those that reorder a line or break it unseen, and the mark of a byte order. Tabs and the ends of
-// lines stay. The server escapes the same.
+// Control characters, those that reorder a line or break it invisibly, and the byte order mark. Tabs and line ends
+// stay. The server escapes the same set.
 const HIDDEN = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
 /** `text`, which may be from a camera or another person, with each hidden character as its number: `\u{202e}`. */
@@ -18,12 +18,12 @@ export function visible(text) {
   return String(text).replace(HIDDEN, (hidden) => `\\u{${hidden.codePointAt(0).toString(16)}}`);
 }
 
-/** The word shown for a state of the API, or for `stalled` (live, and its pictures do not come) and `unreachable`. */
+/** The word for a state of the API, or for `stalled` (live, but its pictures do not arrive) and `unreachable`. */
 export function stateWord(state) {
   return STATES[state] ?? String(state);
 }
 
-/** A time span in milliseconds, as short as it stays honest: `40 ms`, `1.2 s`, `3 min`. */
+/** A duration in milliseconds, as short as is still accurate: `40 ms`, `1.2 s`, `3 min`. */
 export function span(milliseconds) {
   const ms = Math.max(0, milliseconds);
   if (ms < 999.5) return `${Math.round(ms)} ms`;
@@ -35,25 +35,25 @@ export function span(milliseconds) {
   return `${Math.round(seconds / 86400)} days`;
 }
 
-/** Pictures per second: `25 fps`, `0.5 fps`; empty when not known. */
+/** Pictures per second: `25 fps`, `0.5 fps`; empty when unknown. */
 export function rate(fps) {
   if (fps === null || fps === undefined) return "";
   const digits = fps < 9.95 && Math.abs(fps - Math.round(fps)) > 0.05 ? 1 : 0;
   return `${fps.toFixed(digits)} fps`;
 }
 
-/** The rate of a picture that is fetched now and then rather than streamed. */
+/** The rate of a picture that is polled instead of streamed. */
 export function slowRate(intervalMs) {
   const seconds = Math.max(1, Math.round(intervalMs / 1000));
   return `1 picture every ${seconds} s`;
 }
 
-/** The age of a picture: `40 ms old`; empty when not known. */
+/** The age of a picture: `40 ms old`; empty when unknown. */
 export function age(ageMs) {
   return ageMs === null || ageMs === undefined ? "" : `${span(ageMs)} old`;
 }
 
-/** Why a camera is not live, and when it is tried next; empty when there is nothing to say. */
+/** Why a camera is not live, and when the next attempt is; empty when there is nothing to say. */
 export function trouble(camera, nowMs) {
   if (camera.state === "live" || !camera.reason) return "";
   const wait = camera.next_try ? Date.parse(camera.next_try) - nowMs : NaN;
@@ -61,7 +61,7 @@ export function trouble(camera, nowMs) {
   return `${camera.reason} · next try in ${Math.ceil(wait / 1000)} s`;
 }
 
-/** How long something lasted, in two units at most: `22 h 10 min`, `4 min`, `35 s`. */
+/** How long something lasted, in at most two units: `22 h 10 min`, `4 min`, `35 s`. */
 export function lasting(milliseconds) {
   const seconds = Math.round(milliseconds / 1000);
   if (seconds < 1) return "less than 1 s";

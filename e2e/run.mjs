@@ -1,5 +1,5 @@
-// Runs the end-to-end checks: all of them, or those named, two at a time but for those that measure. `README.md` says
-// what they need.
+// Runs the end-to-end checks: all of them, or those named, two at a time except for those that measure. `README.md`
+// says what they need.
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ class Lane {
     this.#number = number;
   }
 
-  /** What the worker answers to `message`; `{ isOk: false, why }` when it ends instead. */
+  /** The worker's answer to `message`; `{ isOk: false, why }` when it ends instead. */
   ask(message) {
     this.#worker ??= this.#start();
     return new Promise((resolve) => {
@@ -41,7 +41,7 @@ class Lane {
     return worker;
   }
 
-  /** Ends the virtual machine that was booted here, and the process. */
+  /** Stops the virtual machine that was booted here, and the process. */
   async end() {
     if (this.#worker === null) return;
     const exit = once(this.#worker, "exit");
@@ -54,7 +54,7 @@ class Lane {
 const lanes = Array.from({ length: LANES }, (_, number) => new Lane(number));
 const counts = { passed: 0, failed: 0 };
 
-// A machine that this leaves running would only end itself after minutes.
+// Otherwise a virtual machine that is left running would end itself only after minutes.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   process.once(signal, () => Promise.all(lanes.map((lane) => lane.end())).finally(() => process.exit(130)));
 }
@@ -74,7 +74,7 @@ function read() {
   return { chosen, mayMiss: values["allow-missing"] === true, isList: values.list === true, isTold: values["when-told"] === true };
 }
 
-/** Says how a check went, all of it at once. */
+/** Prints the result of a check, all of it at once. */
 function tell(check, { isOk, text, why, missing }, mayMiss) {
   if (!missing) {
     console.log(text ?? `not ok ${check.name}: ${why}`);
@@ -86,7 +86,7 @@ function tell(check, { isOk, text, why, missing }, mayMiss) {
   if (isError || !mayMiss) counts.failed += 1;
 }
 
-/** Runs `checks`, each in the next of `among` that is free. */
+/** Runs `checks`, each in the next free one of `among`. */
 async function runAll(checks, among, mayMiss) {
   const left = [...checks];
   const work = async (lane) => {

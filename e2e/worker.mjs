@@ -1,5 +1,5 @@
-// Runs checks, one after the other, as `run.mjs` asks for them by messages. It is a process of its own, so that a check
-// that waits for a program does not hold up what another one measures.
+// Runs checks one after the other, as messages from `run.mjs` request them. It is a process of its own, so that a check
+// that waits for a program does not delay what another one measures.
 
 import { all } from "./checks/all.mjs";
 import { bootMachine, endMachine, Stage } from "./lib/stage.mjs";
@@ -9,7 +9,7 @@ import { sleep } from "./lib/wait.mjs";
 const LIMIT_MS = 180000;
 const END_LIMIT_MS = 10000;
 
-// What runs now.
+// The check that is running.
 let stage = new Stage("nothing");
 
 async function runOne(check) {
@@ -37,7 +37,7 @@ async function runOne(check) {
   return { isOk, text: told.join("\n") };
 }
 
-/** Runs the check called `name`: `{ isOk, text }`, or `{ missing }`, what it needs and is not there. */
+/** Runs the check called `name`: returns `{ isOk, text }`, or `{ missing }`, what it needs and is missing. */
 async function perform(name) {
   const check = all.find((known) => known.name === name);
   const missing = check.needs.filter((program) => find(program) === null);
@@ -45,10 +45,10 @@ async function perform(name) {
   return missing.length > 0 ? { missing } : runOne(check);
 }
 
-// Why it does not boot is told by each check that needs it.
+// Each check that needs the machine reports why it does not boot.
 const boot = () => bootMachine().then(() => ({}), () => ({}));
 
-/** Ends all that was started here; a browser that will not go must not keep this from ending. */
+/** Ends everything that was started here; a browser that hangs must not block this. */
 async function end() {
   await Promise.race([stage.end(), sleep(END_LIMIT_MS)]);
   return endMachine();
@@ -59,6 +59,6 @@ process.on("message", async (message) => {
   return process.send(message === "boot" ? await boot() : await perform(message.run));
 });
 
-// The terminal tells this process and the one that asks it, which then asks this one to end.
+// The terminal signals this process and its parent, which then tells this one to end.
 for (const signal of ["SIGINT", "SIGHUP"]) process.on(signal, () => {});
 process.once("disconnect", () => end().finally(() => process.exit(1)));

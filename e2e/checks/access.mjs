@@ -1,5 +1,5 @@
-// Each page as axe-core judges it: nothing that is hard or impossible to use for someone who reads it
-// by ear, by keyboard or with few colours; and nothing that the console calls an error.
+// Checks each page with axe-core: nothing that is hard or impossible to use with a screen reader, with only a keyboard
+// or with few colours; and nothing that the console reports as an error.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -28,7 +28,7 @@ const says = (selector, wanted) => (page) =>
 
 /** Makes one mark, and leaves the dialog open for another. */
 async function opensMark(page) {
-  // Chromium drops what is typed before it has painted the page.
+  // Chromium drops input from before it has painted the page.
   await moves(page, "#stage");
   for (let n = 0; n < 2; n += 1) {
     await page.keyboard.press("m");
@@ -50,7 +50,7 @@ async function losesHistory(page) {
   });
 }
 
-// What is shown by which server, and how one sees that it is all there.
+// The page, the server that serves it, and what shows that the page is complete.
 const PAGES = [
   { name: "one camera", server: "one", path: "", ready: (page) => moves(page, ".picture") },
   { name: "several cameras, one of them lost", server: "several", path: "", ready: says("#summary", "1 lost") },
@@ -64,13 +64,13 @@ const PAGES = [
     ready: says("#day", "The history cannot be had: the disk is gone"), expected: /503/ },
   { name: "the history", server: "several", path: "history", ready: (page) => until("a row", () => page.$(".events tbody tr")) },
   { name: "a camera with controls", server: "controls", path: "cameras/bars", ready: openPanel },
-  // Browsers tell of the answer's status by themselves.
+  // Browsers log the status of the answer on their own.
   { name: "an address with nothing behind it", server: "one", path: "nowhere", ready: says("main p", "there is nothing at"), expected: /404/ },
 ];
 
-/** What axe finds on the page as it is now, each as one line. */
+/** The findings of axe on the page as it is now, one a line. */
 async function findings(page) {
-  // By way of a script element it would be refused: the page loads nothing but what is its own.
+  // A script element would be refused: the page loads nothing from elsewhere.
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
   const violations = await page.evaluate(async () => {
     const found = await window.axe.run(document, { resultTypes: ["violations"] });
@@ -83,7 +83,7 @@ async function findings(page) {
     .map(({ id, impact, help, nodes }) => `${id} (${impact}): ${help}: ${nodes.slice(0, 3).join("; ")}`);
 }
 
-/** Looks at the page in all sizes and, where the browser can, in light and dark. */
+/** Checks the page in all sizes and, if the browser can, in light and dark. */
 async function judge(page, browserName) {
   const found = [];
   for (const [size, viewport] of SIZES) {

@@ -1,6 +1,6 @@
-// All checks. A check is `{ name, needs, lacking, limitMs, isAlone, run }`: `needs` names programs,
-// `lacking` returns what else is not there, `limitMs` is for one that may last longer than others, and one with `isAlone`
-// measures, so that no other runs at the same time.
+// All checks. A check is `{ name, needs, lacking, limitMs, isAlone, run }`: `needs` names programs, `lacking` returns
+// what else is missing, `limitMs` is for a check that may last longer than others, and one with `isAlone` measures, so
+// no other check runs at the same time.
 
 import { alone } from "../lib/alone.mjs";
 import { checks as accesses } from "./access.mjs";
@@ -28,10 +28,10 @@ import { checks as waysOut } from "./way_out.mjs";
 import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
-/** Those on this machine. */
+/** The checks on this machine. */
 export const here = [...dropIns, ...fronts, ...slow, ...accesses, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...guesses, ...examples, ...rtsp, ...waysOut];
 
-/** Those in the virtual machine. There is one machine, and it is slow: each has it for itself. */
+/** The checks in the virtual machine. There is one machine, and it is slow, so only one check uses it at a time. */
 export const inVm = guests.map(alone);
 
 export const all = [...here, ...inVm];

@@ -1,4 +1,4 @@
-// A database that is killed while a table is read from it: whoever reads is told that the table is not whole.
+// A database is killed while a table is read from it: every reader learns that the table is incomplete.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,15 +15,15 @@ import { ensure, until } from "../lib/wait.mjs";
 
 const ROWS = 300000;
 
-// Of a table in CSV it makes some 60 MB, which gzip makes little smaller: more than what waits on its way to who reads
-// slowly. Its ids are far above those that the server gives meanwhile.
+// These rows make a CSV table of some 60 MB, which gzip hardly shrinks: more than the buffers on the way to a slow
+// reader hold. Their ids are far above those that the server assigns meanwhile.
 const FILL = `
 INSERT INTO framecast.events (at, id, kind, camera, text, count)
   SELECT 1700000000000 + n, 1000000000 + n, 'lost', 'front', md5(n::text) || md5((-n)::text) || md5(n || 'a') || md5(n || 'b'), n
   FROM generate_series(1, ${ROWS}) AS n;
 UPDATE framecast.state SET value = value + ${ROWS} WHERE key = 'rows'`;
 
-// What a slow line takes in a second.
+// The rate of a slow link in bytes a second.
 const SLOW_BYTES = 1000000;
 
 const REQUESTS = ["requests", ["requests==2.32.5"], "python3"];
@@ -45,7 +45,7 @@ async function filled(stage, folder) {
   return { postgres, framecast };
 }
 
-/** The address of `port` behind a slow line, which passes on how a connection ends. */
+/** The address of `port` behind a slow link, which passes on how a connection ends. */
 async function slowLine(stage, port) {
   const server = net.createServer((near) => {
     const far = net.connect(port, "127.0.0.1");
@@ -104,7 +104,7 @@ async function requests(stage) {
     const state = told(child);
     await until("it reads", () => state.lines.includes("reading") || state.code !== null);
     if (coding === "gzip") postgres.kill();
-    // With the database alive the table is whole: it is the kill that is told.
+    // While the database is alive the table is complete: only the kill makes it incomplete.
     child.stdin.end("go on\n");
     await until("it ends", () => state.code !== null, { withinMs: 60000 });
     const expected = coding === "gzip" ? "ChunkedEncodingError" : "whole";
@@ -141,7 +141,7 @@ async function chromium(stage) {
   const reader = await open(browser, `${framecast.url}/cameras/front`);
   await reader.evaluate(READ);
   const page = await browser.newPage();
-  // It goes on loading until it is broken off, which is an error of the load.
+  // The page loads until the connection breaks, which is an error of the load.
   page.goto(`${await slowLine(stage, framecast.port)}/history`).catch(() => {});
   const seen = () => page.evaluate(() => document.querySelectorAll(".events tbody tr[data-kind]").length);
   await until("rows are seen while more come", async () => (await seen()) > 50, { everyMs: 20 });
@@ -159,7 +159,7 @@ async function chromium(stage) {
 
 export const checks = [
   { name: "broken-curl", needs: ["curl"], lacking: lackingPostgres, run: curl },
-  // The page must have drawn all that was on its way when the database was killed.
+  // The page must have drawn everything that was on its way when the database was killed.
   alone({ name: "broken-chromium", needs: ["chromium"], lacking: lackingPostgres, run: chromium }),
   { name: "broken-requests", needs: ["python3"], lacking: () => [...lackingPostgres(), ...lackingInVenv(...REQUESTS)], run: requests },
 ];

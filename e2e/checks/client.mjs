@@ -1,4 +1,4 @@
-// Programs that people read streams with: ffmpeg, curl and OpenCV take whole pictures of the right size.
+// Programs with which people read streams: ffmpeg, curl and OpenCV get whole pictures of the right size.
 
 import { execFile, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -11,7 +11,7 @@ const FRAMES = 25;
 const SIZE = { width: 640, height: 360 };
 const run = promisify(execFile);
 
-/** A server whose camera is live already, so no client meets the picture that says "opening". */
+/** A server whose camera is live already, so no client gets the slate that says "opening". */
 async function liveFeed(stage) {
   const framecast = await stage.framecast([`front=test:?size=${SIZE.width}x${SIZE.height}&fps=25`]);
   const feed = `${framecast.url}/video_feed`;

@@ -1,4 +1,4 @@
-// The last day of a camera: what is computed of events, and how it is drawn.
+// The last day of a camera: how it is computed from events, and how it is drawn.
 
 import { isQuiet, open } from "../lib/browser.mjs";
 import { lookAt } from "../lib/look.mjs";
@@ -7,10 +7,10 @@ import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
 const HOUR_MS = 3600000;
-// Beyond the ids of what truly happens meanwhile.
+// Above the ids of the real events meanwhile.
 const FIRST_ID = 1000000;
 
-/** A day as the API would tell it: newest first, ids grow with time. */
+/** A day in the API's form: newest first, ids grow with time. */
 function someDay(nowMs) {
   const told = [
     [30, "started", null], [29, "opened", "front"], [28.9, "live", "front"],
@@ -26,7 +26,7 @@ function someDay(nowMs) {
   return events.reverse();
 }
 
-/** Answers what the page asks of events from `events`, in pages of `most`. */
+/** Answers the page's requests for events from `events`, in pages of `most`. */
 async function tellEvents(page, events, most) {
   const pages = [];
   await page.setRequestInterception(true);
@@ -46,7 +46,7 @@ async function tellEvents(page, events, most) {
   return pages;
 }
 
-/** The last day: states in a bar, hours beneath, and marks that a keyboard comes to. */
+/** The last day: states in a bar, hours beneath, and marks that the keyboard reaches. */
 async function drawsTheDay(stage) {
   const framecast = await stage.framecast([`front=${MOVING}`]);
   const page = await open(await stage.browser("chromium"), "about:blank");
@@ -77,7 +77,7 @@ async function drawsTheDay(stage) {
   isQuiet(page);
 }
 
-/** What is computed of events, in the browser that computes it. */
+/** Computes spans from events, in the browser. */
 async function computes(stage) {
   const framecast = await stage.framecast([`front=${MOVING}`]);
   const page = await open(await stage.browser("chromium"), framecast.url);
@@ -85,7 +85,7 @@ async function computes(stage) {
   await computesStates(page);
 }
 
-/** Of an answer and an event the newer holds, in whatever order they come. */
+/** The newer one of an answer and an event counts, in whatever order they arrive. */
 async function computesStates(page) {
   const found = await page.evaluate(async () => {
     const { States } = await import(new URL("static/states.js", location.href));

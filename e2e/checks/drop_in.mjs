@@ -1,5 +1,4 @@
-// Programs that were made for other servers, with the addresses that they have for these: OctoPrint, Home Assistant
-// and Motion.
+// Programs made for other servers, with the addresses that they use for those: OctoPrint, Home Assistant and Motion.
 
 import { execFile, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -20,7 +19,7 @@ const run = promisify(execFile);
 
 const OCTOPRINT = ["octoprint", ["octoprint==1.11.8"], "octoprint"];
 
-// Besides Home Assistant itself what its components `camera` and `stream` ask for in their manifests.
+// Home Assistant, and the requirements in the manifests of its components `camera` and `stream`.
 const HOME_ASSISTANT = [
   "home-assistant",
   ["homeassistant==2024.3.3", "ha-av==10.1.1", "numpy==1.26.0", "PyTurboJPEG==1.7.1"],
@@ -40,7 +39,7 @@ function ensurePicture(name, data) {
   ensure(width === SIZE.width && height === SIZE.height, `${name} is ${width}x${height}`);
 }
 
-/** A server whose camera is live, so that nobody meets the picture that says "opening". */
+/** A server whose camera is live, so that no client gets the slate that says "opening". */
 async function liveFramecast(stage, port) {
   const framecast = await stage.framecast([CAMERA], port);
   const holder = readStream(`${framecast.url}/video_feed`, () => false);
@@ -54,7 +53,7 @@ async function octoPrint(stage) {
   const url = await startOctoPrint(stage, inVenv(...OCTOPRINT));
   const browser = await stage.browser("chromium");
   const page = await open(browser, url);
-  // The splash page of a server that is starting leads to the real one by itself.
+  // While the server starts, it shows a splash page, which redirects to the real page.
   await page.waitForSelector("#webcam_image", { timeout: 60000 });
   await page.waitForFunction("typeof OctoPrint === 'object' && !!document.querySelector('#control_link a')");
   await until("the page is at rest", () => page.evaluate("$('#page-container-loading').is(':hidden')"));
@@ -64,7 +63,7 @@ async function octoPrint(stage) {
   ensure(source.startsWith("/webcam/?action=stream"), `the picture is ${source}`);
   await moves(page, "#webcam_rotator");
   await page.screenshot({ path: stage.out("octoprint.png") });
-  // The button "Test" of the settings of its webcam.
+  // What the button "Test" in OctoPrint's webcam settings does.
   const tested = await page.evaluate(`OctoPrint.util.testUrl("http://127.0.0.1:${WEBCAM_PORT}/?action=snapshot", {
     method: "GET", response: "bytes", timeout: 5, validSsl: true, content_type_whitelist: ["image/*"],
   }).then((answer) => answer)`);
@@ -114,7 +113,7 @@ async function motion(stage) {
   stage.defer(() => child.kill("SIGKILL"));
   const shots = () => readdirSync(folder).filter((name) => name.endsWith(".jpg")).sort();
   await until("ten pictures by Motion", () => shots().length > 10);
-  // The last one may be half written.
+  // The last one may be incomplete.
   const pictures = shots().slice(0, 10).map((name) => readFileSync(path.join(folder, name)));
   pictures.forEach((picture, n) => ensurePicture(`picture ${n}`, picture));
   const different = new Set(pictures.map(digest)).size;

@@ -1,4 +1,4 @@
-// Pages of another origin: what they may show in frames, and what scripts of one that is listed may do.
+// Pages of another origin: what they may show in frames, and what scripts of an allowed origin may do.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,12 +8,12 @@ import { digest } from "../lib/multipart.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=5";
-// Of three cameras below each other a phone shows the first.
+// A phone shows the first of three cameras, which are below each other.
 const SIZES = [
   ["desktop", { width: 1280, height: 800 }, 3],
   ["phone", { width: 390, height: 844, deviceScaleFactor: 2, hasTouch: true, isMobile: false }, 1],
 ];
-// What acts, or leads away.
+// Elements that act, or lead away.
 const ACTING = "a, button, input, select, textarea, form, dialog, details, [onclick], [tabindex]";
 
 const frameOf = (page, end) => page.frames().find((frame) => frame.url().endsWith(end));
@@ -39,7 +39,7 @@ async function framed(stage, browserName) {
     const acting = await frameOf(page, end).$$eval(ACTING, (elements) => elements.map((element) => element.outerHTML));
     ensure(acting.length === 0, `${end} has ${acting.join(" ")}`);
   }
-  // The page of a camera, with its controls and marks, is not for frames of other pages.
+  // Other pages may not embed the page of a camera, because it has controls and marks.
   for (const one of page.frames()) {
     ensure((await one.$("#stage").catch(() => null)) === null, `the page of a camera is framed at ${one.url()}`);
   }
@@ -54,7 +54,7 @@ async function framed(stage, browserName) {
   }
 }
 
-// It asks the server that is named behind the # of its address, and says what came of it.
+// The page queries the server named after the # in its address, and reports the result.
 const ASKING = `<p id="said"></p><script type="module">
   const server = location.hash.slice(1);
   const ask = (path, options) => fetch(server + path, options).then((answer) => answer.status, () => "refused");
@@ -83,7 +83,7 @@ async function asked(stage, browserName) {
     told.push(said, (await server.events({ kind: "mark" })).length);
     await tab.close();
   }
-  // The camera has no controls to set: that is what the server says of them, and no longer whose page asks.
+  // The camera has no controls, so the server reports that; it no longer refuses because of the page's origin.
   ensure(/^201 200 200 (?!403)\d+$/.test(told[0]) && told[1] === 1, `a listed origin: ${told[0]}, ${told[1]} marks`);
   ensure(told[2] === "refused refused 200 refused" && told[3] === 0, `with "*": ${told[2]}, ${told[3]} marks`);
 }

@@ -1,4 +1,4 @@
-// What happens, on the page: states change without being asked for, and what was missed is seen afterwards.
+// Events on the page: states change without a poll, and events that the page missed appear afterwards.
 
 import { alone } from "../lib/alone.mjs";
 import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
@@ -7,7 +7,7 @@ import { ensure, sleep, until } from "../lib/wait.mjs";
 const MOVING = "emulated:?size=640x360&fps=10";
 const MOST_MS = 1000;
 
-/** Writes down in `window.seen` when the first element of `selector` said what. */
+/** Records in `window.seen` when the first element of `selector` showed which text. */
 function watchState(page, selector) {
   return page.evaluate((wanted) => {
     const element = document.querySelector(wanted);
@@ -17,7 +17,7 @@ function watchState(page, selector) {
   }, selector);
 }
 
-/** Holds the page's questions about cameras while `isHeld`; counts them in `page.asked`. */
+/** Holds the page's polls of cameras while `isHeld`; counts them in `page.asked`. */
 async function holdPolls(page) {
   const polls = { isHeld: false, asked: 0, held: [] };
   await page.setRequestInterception(true);
@@ -34,7 +34,7 @@ async function holdPolls(page) {
   return polls;
 }
 
-/** The page says `state` at most a second after the event of this kind, though no question of it is answered. */
+/** The page shows `state` at most a second after the event of this kind, although no poll is answered. */
 async function comesByEvent(stage, path, selector) {
   const source = await stage.framecast([`front=${MOVING}`]);
   const framecast = await stage.framecast([`front=${source.url}/video_feed`, `yard=${MOVING}`]);
@@ -69,7 +69,7 @@ async function comesByEvent(stage, path, selector) {
   return worst.join(", ");
 }
 
-/** While events come, a wall asks seldom; where they cannot, as often as ever. */
+/** While events arrive, a wall polls seldom; if they cannot, at the usual rate. */
 async function asksSeldom(stage) {
   const framecast = await stage.framecast([`front=${MOVING}`, `yard=${MOVING}`]);
   const proxy = await stage.proxy(framecast);
@@ -90,7 +90,7 @@ async function asksSeldom(stage) {
   ensure(often >= 4, `${often} questions in 6 s although no event can come`);
 }
 
-/** What happened while the page was away is there when it is back. */
+/** Events that happened while the page was away appear when it is back. */
 async function missesNothing(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`]);
   const browser = await stage.browser(name);

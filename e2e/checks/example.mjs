@@ -1,4 +1,4 @@
-// The clients in `docs/live.md`, as they are written there but for the server's address.
+// The clients in `docs/live.md`, as written there except for the server's address.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ const SERVER = "http://127.0.0.1:5000";
 const ORIGIN = "http://localhost:8000";
 const PYTHON = ["live-client", ["websockets"], "python"];
 
-/** The only block of this language, with `names` in place of what it says. */
+/** The only block of this language, with `names` replaced by their values. */
 function block(language, names) {
   const [, code] = readFileSync(DOCUMENT, "utf8").split(`\`\`\`${language}\n`);
   let text = code.split("```")[0];

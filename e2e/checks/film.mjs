@@ -15,7 +15,7 @@ async function live(framecast, name) {
   await until(`${name} is live`, async () => (await framecast.camera(name)).state === "live");
 }
 
-/** Counts the changes of what a canvas gets from the `<img>` at each animation frame; changes per second. */
+/** Counts how often a canvas that copies the `<img>` at each animation frame changes; returns changes per second. */
 function countChanges(page, windowMs) {
   return page.evaluate(async (lastMs) => {
     const image = document.querySelector(".picture img");
@@ -57,7 +57,7 @@ async function showMoving(stage) {
   await moves(page, ".picture", 6);
 }
 
-/** Reads a stream into a map from the time of capture to the digest of the picture, in order. */
+/** Reads a stream into a map from the capture time to the digest of the picture, in order. */
 function gather(stage, url) {
   const pictures = new Map();
   const reader = readStream(url, ({ headers, data }) => {

@@ -1,5 +1,5 @@
-// The proxies that stand before a camera's server on printers: nginx as Mainsail and Fluidd have it, haproxy as OctoPi has
-// it. Framecast listens where mjpg-streamer did, on this machine alone, and is told nothing of them.
+// The proxies in front of a camera's server on printers: nginx as Mainsail and Fluidd configure it, haproxy as OctoPi
+// configures it. Framecast listens where mjpg-streamer did, only on this machine, and has no settings for them.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -18,13 +18,13 @@ const SIZE = { width: 320, height: 240 };
 const DOCUMENT = fileURLToPath(new URL("../../docs/drop-in.md", import.meta.url));
 const CAMERA = `front=test:?size=${SIZE.width}x${SIZE.height}&fps=10`;
 
-/** What `docs/drop-in.md` says `proxy` needs for the page, before the server at `back`. */
+/** The lines that `docs/drop-in.md` requires for `proxy` to serve the page, in front of the server at `back`. */
 function documented(proxy, back) {
   const [, text] = new RegExp("```" + proxy + "\n([^`]*)```").exec(readFileSync(DOCUMENT, "utf8"));
   return text.replace("5000", String(back));
 }
 
-// The upstream has a name of its own and nothing says which Host to pass on, so that nginx sends this name.
+// The upstream has a name of its own and no line sets Host, so nginx sends that name.
 const NGINX = (folder, front, back) => `
 daemon off;
 worker_processes 1;
@@ -55,7 +55,7 @@ http {
 }
 `;
 
-// It passes on the Host that was typed.
+// It passes on the Host of the browser.
 const HAPROXY = (_folder, front, back) => `
 defaults
   mode http
@@ -79,7 +79,7 @@ const PROXIES = {
   haproxy: { write: HAPROXY, options: (_folder, file) => ["-db", "-f", file] },
 };
 
-/** Starts the proxy called `name` before the server at `back`; returns its port. */
+/** Starts the proxy called `name` in front of the server at `back`; returns its port. */
 async function startProxy(stage, name, back) {
   const folder = mkdtempSync(path.join(tmpdir(), `framecast-${name}-`));
   stage.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -102,7 +102,7 @@ async function startProxy(stage, name, back) {
   return front;
 }
 
-/** One picture by the proxy at `port`, asked for under the name `host`. */
+/** One picture through the proxy at `port`, requested with `host` as Host. */
 function snapshot(port, host) {
   return new Promise((resolve, reject) => {
     const options = { host: "127.0.0.1", port, path: "/webcam/?action=snapshot", headers: { Host: host }, agent: false };
@@ -127,7 +127,7 @@ async function asItComes(stage, name) {
   const stream = readStream(`http://127.0.0.1:${port}/webcam/?action=stream`, ({ data }) => pictures.push(data) >= 5);
   await stream.done;
   ensure(pictures.length >= 5, `${pictures.length} pictures came`);
-  // The first one may be drawn, while the camera opens.
+  // The first one may be a slate, while the camera opens.
   pictures.slice(1).forEach((picture, n) => ensurePicture(`picture ${n + 2} of the stream`, picture));
   ensure(new Set(pictures.map(digest)).size === pictures.length, "a picture came twice");
   for (const host of [`127.0.0.1:${port}`, "octopi.local", "mainsail", hostname(), `${hostname().split(".")[0]}.local`, "printer.lan"]) {
@@ -156,7 +156,7 @@ async function wholePage(stage, name, prefix) {
   ensure(viewers.every(({ via }) => via === "live"), `viewers: ${JSON.stringify(viewers)}`);
 }
 
-/** A proxy that passes on a name which is not known here: what is refused says what to do, in words and as a picture. */
+/** A proxy that passes on an unknown name: the refusal says what to do, in words and as a picture. */
 async function unknownName(stage) {
   const framecast = await stage.framecast([CAMERA]);
   const port = await startProxy(stage, "haproxy", framecast.port);

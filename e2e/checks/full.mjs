@@ -1,5 +1,5 @@
-// A server that has no place for one more viewer: an `<img>` shows a picture that says so, and the page of a camera
-// says it too and shows the camera as soon as there is a place.
+// A server that has reached its viewer limit: an `<img>` shows a picture that says so, and the page of a camera says so
+// too and shows the camera as soon as another viewer leaves.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
@@ -14,7 +14,7 @@ name = "front"
 source = "emulated:?fps=10"
 `;
 
-/** Takes the only place there is. */
+/** Becomes the only allowed viewer. */
 async function watch(stage, url) {
   const request = http.get(`${url}/video_feed`);
   stage.defer(() => request.destroy());
@@ -44,7 +44,7 @@ async function shownToAnImage(stage, browserName) {
   ensure(refused.server >= 1, `refused: ${JSON.stringify(refused)}`);
 }
 
-/** The camera's page says why it shows nothing, and shows the camera when the one viewer has gone. */
+/** The camera's page says why it shows nothing, and shows the camera when the other viewer has left. */
 async function gotOver(stage, browserName) {
   const server = await fullServer(stage);
   const leave = await watch(stage, server.url);

@@ -1,5 +1,5 @@
-// Wrong passwords: as fail2ban reads them by the filter that the documentation gives, and from an address that takes all
-// connections that it gets, while the owner logs in from another network.
+// Wrong passwords: fail2ban finds them with the filter from the documentation; and an address takes all connections
+// that it gets, while the owner logs in from another network.
 
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -15,9 +15,9 @@ const GUESSERS = ["203.0.113.7", "2001:db8::7", "192.0.2.1"];
 const CONNECTIONS = 1024;
 const TIMES = 50;
 const LIMIT_MS = 300000;
-// Two cores carry the siege and what it is up against.
+// Two cores carry the siege and its target.
 const LONGEST_S = 15;
-// What others can have the program log must not pass for a guess.
+// Text that others can make the program log must not pass for a guess.
 const LIE = "WARN wrong password address=198.51.100.66 times=1";
 
 const basic = (password) => `Basic ${Buffer.from(`me:${password}`).toString("base64")}`;
@@ -30,7 +30,7 @@ function filter(folder) {
   return file;
 }
 
-/** What a server that writes its log as `format` logs of guesses, right passwords and lies. */
+/** The log of guesses, right passwords and lies, by a server that writes its log as `format`. */
 async function log(stage, folder, format) {
   const port = await freePort();
   const args = ["--listen", `127.0.0.1:${port}`, "--user", "me", "--log-format", format, "test:"];

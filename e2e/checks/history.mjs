@@ -1,4 +1,4 @@
-// Marks and the history, by keyboard alone.
+// Marks and the history, with only the keyboard.
 
 import { inBoth, isQuiet, moves, open } from "../lib/browser.mjs";
 import { DESKTOP, lookAt, PHONE } from "../lib/look.mjs";
@@ -7,7 +7,9 @@ import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
 
-/** Marks by keyboard alone, of the server and of a camera: told, kept, seen as a tick and in the history. */
+/**
+ * Marks of the server and of a camera, with only the keyboard: announced, saved, visible as a tick and in the history.
+ */
 async function marks(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`]);
   const page = await open(await stage.browser(name), framecast.url);
@@ -57,7 +59,7 @@ async function marks(stage, name) {
   isQuiet(page);
 }
 
-/** A mark that cannot be kept: the sentence is beside what was written, which stays. */
+/** A mark that cannot be saved: the message appears beside the label, which stays. */
 async function marksInVain(stage) {
   const framecast = await stage.framecast([`front=${MOVING}`]);
   const page = await open(await stage.browser("chromium"), framecast.url);
@@ -81,7 +83,7 @@ async function marksInVain(stage) {
   await until("that it waits is said", () => page.$eval("#news", ({ textContent }) => textContent.startsWith("Marked. It is kept once")));
 }
 
-/** The history: found by keyboard, filtered by keyboard, its head in sight, its columns where they were. */
+/** The history: reached by keyboard, filtered by keyboard, its head in view, its columns unmoved. */
 async function showsHistory(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`, "gate=images:/nowhere/at/all"]);
   const page = await open(await stage.browser(name), framecast.url);

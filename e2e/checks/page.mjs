@@ -1,5 +1,5 @@
-// The page in real browsers: pictures move, on it and on pages of other origins; streams end when
-// nobody sees them and come back; a server that goes away is said, and forgotten when it is back.
+// The page in real browsers: pictures move, on it and on pages of other origins; streams end when they are out of view
+// and come back; the page reports an unreachable server, and recovers when the server is back.
 
 import { hide, inBoth, moves, open, show } from "../lib/browser.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
@@ -61,8 +61,8 @@ async function endUnseenStreams(stage, name) {
 }
 
 /**
- * Twelve cameras behind a proxy that lets no WebSocket pass, through the six connections that a browser allows: some
- * stream, the others take turns. Once the proxy has learnt it, all of them move.
+ * Twelve cameras behind a proxy that blocks WebSockets, through the six connections that a browser allows: some stream,
+ * the others take turns. Once the proxy lets WebSockets pass, all of them move.
  */
 async function showMany(stage, name) {
   const names = Array.from({ length: 12 }, (_, n) => `camera-${n + 1}`);
@@ -86,7 +86,7 @@ async function showMany(stage, name) {
   ensure(proxy.refused > 1, "the page has not tried again to open a WebSocket");
   const told = page.warnings.filter((text) => text.startsWith("No WebSocket"));
   ensure(told.length === 1, `the page has told ${told.length} times why it shows no more`);
-  // Browsers tell of each attempt by themselves.
+  // Browsers log each attempt on their own.
   const others = page.errors.filter((text) => !/WebSocket|can’t establish a connection/.test(text));
   ensure(others.length === 0, `the console says: ${others.join(" | ")}`);
   proxy.isOpen = true;

@@ -1,5 +1,5 @@
-// The panel of a camera's controls, by keyboard alone, on a camera whose driver has controls: what
-// is set is what the device has and what the picture shows; what others set appears.
+// The panel of a camera's controls, with only the keyboard, on a camera whose driver has controls: the device and the
+// picture follow what is set here, and the panel shows what others set.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,7 +45,7 @@ async function byKeyboard(stage, name) {
   await press(page, "brightness", "End");
   await is("brightness", 255);
 
-  // As a held key does; only some of the values are sent, and always the last.
+  // As a held key does; the page sends only some of the values, and always the last.
   let sent = 0;
   page.on("request", (request) => (sent += request.method() === "PATCH" ? 1 : 0));
   const startedAt = Date.now();
@@ -69,7 +69,7 @@ async function byKeyboard(stage, name) {
   const focused = await page.evaluate(() => document.activeElement.dataset.control);
   ensure(focused === "brightness", `after a reset the focus is at ${focused}`);
 
-  // Someone else, elsewhere.
+  // Another client sets the control.
   const body = JSON.stringify({ brightness: 100, direction: 1 });
   await fetch(`${url}/api/cameras/${CAMERA}/controls`, { method: "PATCH", body });
   await is("brightness", 100);
@@ -81,7 +81,7 @@ const KEEP = ".keep input";
 const hintOf = (page, id) => page.$eval(control(id), (input) => input.closest(".control").querySelector(".hint").textContent);
 const problemOf = (page, id) => page.$eval(control(id), (input) => input.closest(".control").querySelector(".problem").textContent);
 
-/** What is kept is seen after a reload and after a restart, and is forgotten by the same box. */
+/** Saved values appear after a reload and after a restart, and the same box deletes them. */
 async function kept(stage) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-"));
   stage.defer(() => rmSync(folder, { recursive: true }));
@@ -127,7 +127,7 @@ async function kept(stage) {
   await boxIs(third.page, "false,Keep after restart");
 }
 
-/** An answer that comes late shows nothing old; an error goes when the device answers again. */
+/** A late answer shows nothing outdated; an error disappears when the device answers again. */
 async function late(stage) {
   const url = await example(stage, "custom_driver");
   const browser = await stage.browser("chromium");
@@ -152,7 +152,7 @@ async function late(stage) {
   await until("a poll is held up", () => held);
   await press(page, "brightness", "End");
   await becomes(page, url, CAMERA, "brightness", 255);
-  // What is shown from the late answer to the next poll.
+  // Records what the page shows from the late answer to the next poll.
   const next = page.waitForRequest((request) => request.url().endsWith("/controls") && request.method() === "GET");
   await held();
   const seen = [];

@@ -1,5 +1,5 @@
-// RTSP cameras through the real ffmpeg: H.264 and MJPEG behind a login, a server that dies and comes back, and what is
-// said of a wrong password or path. The password is in a file, and must be seen nowhere else.
+// RTSP cameras through the real ffmpeg: H.264 and MJPEG behind a login, a server that dies and comes back, and the
+// messages for a wrong password or path. The password is in a file, and must appear nowhere else.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ const PASSWORD = "s3cr#t/w@rd";
 const WRITTEN = encodeURIComponent(PASSWORD);
 const SECRETS = [PASSWORD, WRITTEN];
 
-/** A Framecast whose cameras, `[name, source, …more lines]`, are in a file: arguments can be seen by everyone. */
+/** A Framecast whose cameras, `[name, source, …more lines]`, are in a file, because everyone can see arguments. */
 async function framecastWith(stage, cameras) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-rtsp-"));
   stage.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -25,7 +25,7 @@ async function framecastWith(stage, cameras) {
   return stage.framecast(["--config", file]);
 }
 
-/** Watches a camera; `pictures` are those that are not drawn by Framecast, told by their size. */
+/** Watches a camera; `pictures` are those that Framecast did not draw, recognised by their size. */
 function watch(stage, framecast, name, { width, height }) {
   const pictures = [];
   const reader = readStream(`${framecast.url}/cameras/${name}/stream.mjpg`, ({ data }) => {
@@ -37,7 +37,7 @@ function watch(stage, framecast, name, { width, height }) {
   return pictures;
 }
 
-/** Waits for 30 pictures from now on that differ; their rate per second. */
+/** Waits for the next 30 different pictures; returns their rate per second. */
 async function moves(pictures) {
   const from = pictures.length;
   await until("thirty more pictures", () => pictures.length >= from + 30);
@@ -100,7 +100,7 @@ async function restart(stage) {
   return `back after ${seconds.toFixed(1)} s`;
 }
 
-/** A camera that will not send over TCP is shown over UDP, soon and whole. */
+/** A camera that refuses TCP is shown over UDP, soon and completely. */
 async function udp(stage) {
   const delays = [];
   for (const kind of ["refusing", "other"]) {
@@ -121,7 +121,7 @@ async function udp(stage) {
   return `first pictures after ${delays.map((delay) => delay.toFixed(1)).join(" and ")} s`;
 }
 
-/** What is said of a camera that will not, and of one whose datagrams do not come. */
+/** The messages for a camera that refuses, and for one whose datagrams do not arrive. */
 async function transport(stage) {
   const refusing = await UdpCamera.start(stage, "refusing");
   const silent = await UdpCamera.start(stage, "silent");

@@ -90,7 +90,7 @@ class Besieger:
             if not answer or b" 503 " in answer:
                 self.close(connection)
             else:
-                # It keeps its place, and guesses again.
+                # The connection keeps its place, and guesses again.
                 self.selector.modify(connection, selectors.EVENT_WRITE)
 
 
@@ -164,7 +164,7 @@ def main(binary, most, times):
         server = serve(binary, folder)
         try:
             ours.sendall(b"b")
-            # The owner comes when the siege has begun.
+            # The owner comes after the siege has begun.
             time.sleep(3)
             statuses, longest = owner(times)
             ours.sendall(b"e")
@@ -183,6 +183,6 @@ if sys.argv[1] == "--far":
     far(int(sys.argv[2]), int(sys.argv[3]))
 else:
     main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
-# What carries packets waits in the kernel, and ends with this.
+# The carrying threads block in the kernel; this ends them.
 sys.stdout.flush()
 os._exit(0)

@@ -1,5 +1,5 @@
-// Renditions as pages ask for them: screens of many sizes share few, and who finds as many as there may be sees a
-// picture all the same.
+// Renditions as pages request them: screens of many sizes share few, and a viewer that finds the maximum number of
+// renditions in use still gets a picture.
 
 import { inBoth, moves, open } from "../lib/browser.mjs";
 import { ensure, until } from "../lib/wait.mjs";
@@ -30,7 +30,7 @@ async function areFew(stage, name) {
 async function areAllTaken(stage, name) {
   const framecast = await stage.framecast([`front=${LARGE}`, `yard=${LARGE}`]);
   for (const quality of [30, 40, 50, 60, 70, 80, 90, 95]) {
-    // Of two addresses: one may have half of them.
+    // From two addresses, because each may have half of them.
     const address = quality < 70 ? "192.0.2.1" : "192.0.2.2";
     const url = `${framecast.url}/cameras/front/stream.mjpg?width=160&quality=${quality}`;
     new Viewer(stage, url, 50, { "X-Forwarded-For": address });

@@ -1,5 +1,5 @@
-// Two cameras that are slow, as many are: a stream with a picture every ten seconds, and a still that takes seven seconds
-// to answer. Neither is lost, however long they are watched. `FRAMECAST_SLOW_SECONDS=600` watches for ten minutes.
+// Two slow cameras, as many are: a stream with a picture every ten seconds, and a snapshot that takes seven seconds.
+// Neither becomes lost, however long the check watches. `FRAMECAST_SLOW_SECONDS=600` watches for ten minutes.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -11,12 +11,12 @@ const SECONDS = Number(process.env.FRAMECAST_SLOW_SECONDS ?? 45);
 const STREAM_INTERVAL_MS = 10000;
 const STILL_DELAY_MS = 7000;
 
-// What stands behind the `#` of both sources.
+// The text after the `#` of both sources.
 const OPTIONS = process.env.FRAMECAST_SLOW_OPTIONS ?? "";
 
 const PICTURE = readFileSync(new URL("../../testdata/ffmpeg-mjpeg.jpg", import.meta.url));
 
-/** A server whose requests `answer` answers; `sent` counts the pictures. */
+/** A server that answers requests by `answer`; `sent` counts the pictures. */
 async function camera(stage, answer) {
   const counts = { sent: 0 };
   const server = http.createServer((_, response) => answer(response, counts)).listen(0, "127.0.0.1");

@@ -1,5 +1,5 @@
-// A scene that stops: what was sent last is what stays on the screen. Chromium paints a part of a
-// stream only when the next one begins, so a server that just sends parts shows the last but one.
+// A scene that stops: the screen must keep showing the last picture sent. Chromium paints a part of a stream only when
+// the next one begins, so a server that just sends parts shows the last but one.
 
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
@@ -14,7 +14,7 @@ const SIZE = { width: 640, height: 360 };
 // Mean difference of a colour value, 0 to 255, that JPEG and scaling may cause.
 const ALIKE = 6;
 
-/** `COUNT` pictures that differ much from each other, as `1.jpg` and so on. */
+/** `COUNT` very different pictures, as `1.jpg` and so on. */
 function makePictures(folder) {
   const pattern = `testsrc2=size=${SIZE.width}x${SIZE.height}:rate=1:duration=${COUNT}`;
   const hue = `hue=h=n*${360 / COUNT}`;
@@ -30,7 +30,7 @@ function differences(blank, screen, pictures) {
     async (sources) => {
       const pixels = [];
       for (const source of sources) {
-        // Unlike an element, a bitmap is decoded in a page behind another one, too.
+        // Unlike an element, a bitmap is decoded also in a page behind another one.
         const image = await createImageBitmap(await (await fetch(source)).blob());
         const canvas = Object.assign(document.createElement("canvas"), { width: 160, height: 90 });
         const context = canvas.getContext("2d");
@@ -101,7 +101,7 @@ async function watchedFolder(stage) {
   await shows({ ...screen, pictures }, COUNT - 1);
 }
 
-/** A program that writes its pictures in turn and then says nothing more; also with exactly one. */
+/** A program that writes its pictures in turn and then falls silent; also with exactly one. */
 async function silentProgram(stage) {
   const { pictures } = folders(stage);
   for (const written of [1, COUNT]) {
@@ -112,7 +112,7 @@ async function silentProgram(stage) {
   }
 }
 
-/** Pictures that come all at once, faster than any bound on a camera's rate: the last one counts. */
+/** Pictures that come all at once, faster than any bound on a camera's rate: the screen must show the last one. */
 async function burst(stage) {
   const { pictures } = folders(stage);
   const files = pictures.map((file) => `"${file}"`);

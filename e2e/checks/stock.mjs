@@ -1,4 +1,4 @@
-// The example of a long table: every row comes, in little memory, and a browser scrolls through what is there already.
+// The example of a long table: every row arrives, in little memory, and a browser can scroll through the rows so far.
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -49,7 +49,7 @@ async function scrolls(stage) {
   const example = await start(stage);
   const browser = await stage.browser("chromium");
   const page = await open(browser, "about:blank");
-  // Navigation ends with the table, and is not waited for.
+  // The navigation ends with the table, so the check does not wait for it.
   page.goto(`${example.url}/stock-table`).catch(() => {});
   const look = () =>
     page.evaluate(() => {
@@ -57,7 +57,7 @@ async function scrolls(stage) {
       return { y: scrollY, state: document.readyState, rows: document.getElementsByTagName("tr").length };
     });
   let seen = null;
-  // While the one page goes and the other comes there is none to be asked.
+  // Between the old page and the new one, there is no page to query.
   await until("the first rows are on the screen", async () => {
     seen = await look().catch(() => null);
     return seen?.rows > 100;

@@ -1,4 +1,4 @@
-// Many cameras on one page: over one WebSocket, painted in time, nothing sent that nobody sees.
+// Many cameras on one page: over one WebSocket, painted in time, and no pictures for tiles out of view.
 
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -12,16 +12,16 @@ import { ensure, sleep, until } from "../lib/wait.mjs";
 
 const COUNT = 16;
 const FPS = 15;
-// Four columns of tiles whose pictures are 320x180, and all four rows in sight.
+// Four columns of tiles with pictures of 320x180, and all four rows in view.
 const VIEWPORT = { width: 1390, height: 1130 };
 const SETTLE_MS = 2000;
-// With FRAMECAST_WALL_SECONDS the figures themselves are held to, for so long; else, on a machine that may be
-// busy with anything, their order of magnitude.
+// With FRAMECAST_WALL_SECONDS the check measures for this long and requires the exact figures; without it, since the
+// machine may be busy, only their order of magnitude.
 const SECONDS = Number(process.env.FRAMECAST_WALL_SECONDS) || null;
 const LEAST_FPS = SECONDS ? 10 : 5;
 const MOST_AGE_MS = SECONDS ? 150 : 600;
 const SMALL = "emulated:?size=640x360&fps=10";
-// A camera that has one place, and one that shows a picture in half a minute.
+// A camera that allows one viewer, and one that delivers a picture every half minute.
 const SELDOM = `[[camera]]
 name = "taken"
 source = "emulated:?fps=5"
@@ -31,7 +31,7 @@ name = "seldom"
 source = "emulated:?fps=0.03"
 stall_timeout = "1min"
 `;
-// Longer than the page waits for pictures that a camera owes it.
+// Longer than the page waits for overdue pictures of a camera.
 const OWED_MS = 16000;
 
 /** Thirty pictures of 1280x720, some 76 KB each, in a folder of their own. */
@@ -43,7 +43,7 @@ function makePictures(stage) {
   return folder;
 }
 
-/** A page with the wall of `cameras`; what it asks the server for by HTTP is gathered in `page.asked`. */
+/** A page with the wall of `cameras`; `page.asked` collects its HTTP requests to the server. */
 async function openWall(stage, name, cameras, viewport = VIEWPORT) {
   const framecast = await stage.framecast(cameras);
   return { framecast, ...(await openPage(stage, name, framecast.url, viewport)) };
@@ -97,7 +97,7 @@ async function showWall(stage, name) {
     `${COUNT} cameras at ${rates[0].toFixed(1)} to ${rates.at(-1).toFixed(1)} fps, ` +
     `painted after ${half} ms in the median and ${most} ms for 95 %`;
   ensure(rates[0] >= LEAST_FPS && most < MOST_AGE_MS, figures);
-  // What is acknowledged was painted, and no picture that could not be decoded hides among them.
+  // Every acknowledged picture was painted, so none of them was undecodable.
   const unpainted = measured.acknowledged - measured.painted;
   ensure(unpainted === 0, `${unpainted} of ${measured.acknowledged} pictures were acknowledged and not painted`);
   ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
@@ -120,7 +120,7 @@ async function sendNothingUnseen(stage, name) {
   await everyTilePaints(page, 3);
 }
 
-/** A tile that is scrolled away asks for nothing, keeps its picture, and goes on when it is back. */
+/** A tile that is scrolled away requests nothing, keeps its picture, and resumes when it is back. */
 async function pauseWhatIsOutOfSight(stage, name) {
   const cameras = ["front", "yard", "gate"];
   const { page } = await openWall(stage, name, cameras.map((camera) => `${camera}=${SMALL}`), { width: 390, height: 420 });
@@ -150,7 +150,7 @@ async function comeBack(stage, name) {
   await moves(page, ".tile:last-child .picture");
 }
 
-/** A tile that is refused and one that seldom gets a picture are no sign that the connection is dead. */
+/** Neither a refused tile nor one with rare pictures makes the page give up the connection. */
 async function waitForSeldom(stage, name) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-seldom-"));
   stage.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -168,7 +168,7 @@ async function waitForSeldom(stage, name) {
   await ensureOneConnection(page);
 }
 
-/** A connection over which nothing comes any more, though nobody ends it, is given up for another one. */
+/** If a connection delivers nothing more, although it stays open, the page replaces it. */
 async function leaveTheDead(stage, name) {
   const framecast = await stage.framecast([`front=${SMALL}`, `yard=${SMALL}`]);
   const proxy = await stage.proxy(framecast);

@@ -1,5 +1,5 @@
-// Cameras that Framecast cannot read itself, TLS 1.0 and HTTP/0.9: its reason names a line for curl, and that line, pasted
-// with the camera's address in it, shows the camera.
+// Cameras that Framecast cannot read itself, TLS 1.0 and HTTP/0.9: its reason names a command for curl, and that
+// command, pasted with the camera's address in it, shows the camera.
 
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
@@ -19,7 +19,7 @@ const PART = Buffer.concat([
 ]);
 const PARTS_A_SECOND = 5;
 
-/** Answers whatever is asked by `head` and five parts a second. */
+/** Answers every request with `head` and five parts a second. */
 function camera(head) {
   return (socket) => {
     let timer;
@@ -44,7 +44,7 @@ async function listen(stage, server) {
   return server.address().port;
 }
 
-/** The reason of the camera at `address` has a line for curl; that line shows it. */
+/** The reason of the camera at `address` contains a command for curl; that command shows the camera. */
 async function followsTheLine(stage, address) {
   const reads = await stage.framecast([`old=${address}`]);
   const seen = fetch(`${reads.url}/cameras/old/snapshot.jpg`).catch(() => {});

@@ -1,4 +1,4 @@
-// What the pages say: of a picture that stands, of cameras that are lost, and at an address with nothing behind it.
+// The texts of the pages: for a picture that stands still, for lost cameras, and for an unknown address.
 
 import { alone } from "../lib/alone.mjs";
 import { inBoth, moves, open } from "../lib/browser.mjs";
@@ -7,7 +7,9 @@ import { ensure, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
 
-/** A server that stands still: the age goes on, and the picture is told as stalled before the server is as unreachable. */
+/**
+ * A server that hangs: the age goes on, and the page reports the picture as stalled before the server as unreachable.
+ */
 async function stalls(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`, `yard=${MOVING}`]);
   const page = await open(await stage.browser(name), framecast.url);
@@ -36,7 +38,7 @@ async function stalls(stage, name) {
   return `told after ${(afterMs / 1000).toFixed(1)} s`;
 }
 
-/** The head counts who is lost; a camera out of sight is idle, and nothing is said of it. */
+/** The head counts the lost cameras; a camera out of view is idle, and the head does not mention it. */
 async function counts(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`, "gate=images:/nowhere/at/all", `yard=${MOVING}`]);
   const page = await open(await stage.browser(name), framecast.url);
@@ -46,7 +48,7 @@ async function counts(stage, name) {
   await lookAt(stage, page, "lost", name);
 }
 
-/** A wrong address, and the way from there to the start. */
+/** An unknown address, and the way from there to the start page. */
 async function findsTheWay(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`]);
   const browser = await stage.browser(name);

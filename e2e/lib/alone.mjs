@@ -1,2 +1,2 @@
-/** The same check, during which no other runs: it measures, and another one would be in its figures. */
+/** The same check, during which no other runs, because another one would distort its measurements. */
 export const alone = (check) => ({ ...check, isAlone: true });

@@ -1,4 +1,4 @@
-// Chromium and Firefox as Debian packages them, each run with a profile of its own that is thrown away.
+// Chromium and Firefox as Debian packages them, each run with a temporary profile of its own.
 
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -18,10 +18,10 @@ const CHROMIUM_FLAGS = [
   "--disable-sync",
 ];
 
-// On a busy machine Chromium now and then never answers a request for a screenshot; it does the next one.
+// On a busy machine Chromium occasionally never answers a request for a screenshot, but answers the next one.
 const SHOT_LIMIT_MS = 2000;
 
-/** Starts `chromium` or `firefox`; `isNice`, it leaves the processors to everyone else. `flags` are Chromium's. */
+/** Starts `chromium` or `firefox`; with `isNice`, at the lowest CPU priority. `flags` are Chromium's. */
 export async function launch(name, { isNice = false, flags = [] } = {}) {
   const program = find(name === "chromium" ? "chromium" : "firefox-esr");
   return puppeteer.launch({
@@ -32,7 +32,7 @@ export async function launch(name, { isNice = false, flags = [] } = {}) {
   });
 }
 
-/** A check for each browser, called `title-BROWSER`, that needs the programs `needs` besides. */
+/** A check for each browser, called `title-BROWSER`, that also needs the programs `needs`. */
 export function inBoth(title, check, ...needs) {
   return [["chromium", "chromium"], ["firefox", "firefox-esr"]].map(([name, program]) => ({
     name: `${title}-${name}`,
@@ -41,7 +41,7 @@ export function inBoth(title, check, ...needs) {
   }));
 }
 
-/** A program that runs `program` with the least of the processors. */
+/** A program that runs `program` at the lowest CPU priority. */
 function politely(program) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-nice-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -50,7 +50,7 @@ function politely(program) {
   return script;
 }
 
-/** A new page that shows `url`; what its console calls an error or a warning is gathered in `errors` and `warnings`. */
+/** A new page that shows `url`; `errors` and `warnings` collect what its console reports as such. */
 export async function open(browser, url, viewport = { width: 1280, height: 800 }) {
   const page = await browser.newPage();
   page.errors = [];
@@ -66,12 +66,12 @@ export async function open(browser, url, viewport = { width: 1280, height: 800 }
   return page;
 }
 
-/** Fails if the console of `page` has said that anything is wrong. */
+/** Fails if the console of `page` has reported any problem. */
 export function isQuiet(page) {
   ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
 }
 
-/** What the screen shows where the first element of `selector` is, as PNG. */
+/** A screenshot of the first element of `selector`, as PNG. */
 export async function shot(page, selector) {
   const clip = await page.$eval(selector, (element) => {
     const { x, y, width, height } = element.getBoundingClientRect();
@@ -93,7 +93,9 @@ export async function moves(page, selector, count = 3) {
   });
 }
 
-/** Puts another tab in front; where that leaves the page "visible" (some headless modes), says so to the page. */
+/**
+ * Puts another tab in front; if that leaves the page "visible" (some headless modes), tells the page that it is hidden.
+ */
 export async function hide(browser, page) {
   const other = await browser.newPage();
   await other.bringToFront();

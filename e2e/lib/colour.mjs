@@ -1,8 +1,8 @@
-// What colours a JPEG shows, as ffmpeg decodes it.
+// The colours of a JPEG, as ffmpeg decodes it.
 
 import { spawn } from "node:child_process";
 
-/** Decodes a JPEG to `{ width, height, rgb }`, three bytes a pixel; fails on what ffmpeg complains about. */
+/** Decodes a JPEG to `{ width, height, rgb }`, three bytes a pixel; fails if ffmpeg reports a problem. */
 export function decode(jpeg, { width, height }) {
   const input = ["-v", "error", "-xerror", "-f", "mjpeg", "-i", "-"];
   const args = [...input, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"];
@@ -12,7 +12,7 @@ export function decode(jpeg, { width, height }) {
     let complaint = "";
     child.stdout.on("data", (bytes) => chunks.push(bytes));
     child.stderr.on("data", (bytes) => (complaint += bytes));
-    // Its exit tells more than a pipe that it closed.
+    // Its exit status says more than a closed pipe.
     child.stdin.on("error", () => {});
     child.on("error", reject);
     child.on("close", (code) => {
@@ -37,5 +37,5 @@ export function meanColour({ width, height, rgb }, { left = 0, top = 0, right = 
   return sums.map((sum) => sum / ((right - left) * (bottom - top)));
 }
 
-/** The luma of a colour, 0 to 255, as JPEG reckons it. */
+/** The luma of a colour, 0 to 255, by JPEG's formula. */
 export const luma = ([red, green, blue]) => 0.299 * red + 0.587 * green + 0.114 * blue;

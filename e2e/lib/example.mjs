@@ -1,4 +1,4 @@
-// Starts an example program of the repository, which says where it listens.
+// Starts an example program of the repository, which prints its address.
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";

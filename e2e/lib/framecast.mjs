@@ -1,5 +1,4 @@
-// Starts the real program on a free port and asks its API. What it logs is kept for the message of
-// a check that fails.
+// Starts the real program on a free port and queries its API. Its log is kept for the message of a failing check.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,12 +12,12 @@ import { sleep, until } from "./wait.mjs";
 export const BINARY =
   process.env.FRAMECAST_BIN ?? fileURLToPath(new URL("../../target/release/framecast", import.meta.url));
 
-// Below the ports that the kernel gives away, and each lane's own: nobody takes one between its choice and its use.
+// Below the ports that the kernel assigns, and separate for each lane: no program takes one between choice and use.
 const LANE_PORTS = 10000;
 const FIRST_PORT = 10000 + LANE_PORTS * Number(process.env.FRAMECAST_LANE ?? 0);
 let nextPort = Math.floor(Math.random() * LANE_PORTS);
 
-/** A port of 127.0.0.1 on which nobody listens. */
+/** A port of 127.0.0.1 on which no program listens. */
 export async function freePort() {
   for (;;) {
     const port = FIRST_PORT + (nextPort++ % LANE_PORTS);
@@ -31,7 +30,7 @@ export async function freePort() {
   }
 }
 
-// What servers keep, by port: one that is started again on its port finds what was kept.
+// The state folders of servers, by port: a server that is restarted on its port finds its saved state.
 const states = new Map();
 const folders = [];
 process.once("exit", () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
@@ -48,7 +47,7 @@ function stateOf(port) {
 export const EXAMPLES =
   process.env.FRAMECAST_EXAMPLES ?? fileURLToPath(new URL("../../target/debug/examples", import.meta.url));
 
-/** A running Framecast, asked over HTTP. */
+/** A running Framecast, queried over HTTP. */
 export class Api {
   constructor(url) {
     this.url = url;
@@ -64,7 +63,7 @@ export class Api {
     return response.json();
   }
 
-  /** Events of the history, as `query` asks for them. */
+  /** Events of the history, selected by `query`. */
   async events(query) {
     const response = await fetch(`${this.url}/api/events?${new URLSearchParams(query)}`);
     return (await response.json()).events;
@@ -87,7 +86,7 @@ export class Framecast extends Api {
     const chosen = port ?? (await freePort());
     const framecast = new Framecast(`http://127.0.0.1:${chosen}`);
     framecast.port = chosen;
-    // A port of its own may have been another server's before.
+    // The same port may have belonged to another server before.
     if (port === undefined) states.delete(chosen);
     await framecast.#run(cameras);
     return framecast;
@@ -121,7 +120,7 @@ export class Framecast extends Api {
     return this.#log;
   }
 
-  /** Ends it as a crash would: no goodbye to anyone. */
+  /** Kills it, as a crash would: it closes nothing properly. */
   async kill() {
     await this.#end("SIGKILL");
   }
@@ -131,7 +130,7 @@ export class Framecast extends Api {
     await this.#end("SIGTERM");
   }
 
-  /** Stops it where it is: connections stay open, and nothing comes. */
+  /** Suspends it: connections stay open, and nothing comes. */
   freeze() {
     this.#child.kill("SIGSTOP");
   }

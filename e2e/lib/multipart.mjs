@@ -1,11 +1,11 @@
-// Reads a multipart stream byte by byte as the server sent it, parts with a Content-Length only.
+// Reads a multipart stream byte by byte as the server sent it; only parts with a Content-Length.
 
 import { createHash } from "node:crypto";
 import http from "node:http";
 
 const HEADERS_END = Buffer.from("\r\n\r\n");
 
-/** Cuts a multipart body into parts `{ headers, data }`; feed it with `push`. */
+/** Splits a multipart body into parts `{ headers, data }`; feed it with `push`. */
 export class Parts {
   #rest = Buffer.alloc(0);
   #onPart;
@@ -37,7 +37,7 @@ function parseHeaders(text) {
   );
 }
 
-/** Reads `url` until `onPart` returns true or `stop` is called; `done` settles at its end, or fails with what went wrong. */
+/** Reads `url` until `onPart` returns true or `stop` is called; `done` settles at the end, or fails with the error. */
 export function readStream(url, onPart, headers = {}) {
   let stop;
   const done = new Promise((resolve, reject) => {
@@ -63,7 +63,7 @@ export function readStream(url, onPart, headers = {}) {
       request.destroy();
     };
   });
-  // Who does not wait for the end need not hear how it came.
+  // A caller that does not wait for the end may ignore an error.
   done.catch(() => {});
   return { done, stop: () => stop() };
 }

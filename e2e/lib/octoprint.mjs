@@ -1,5 +1,5 @@
-// OctoPrint with the webcam addresses that OctoPi gives it, behind a proxy that does what OctoPi's does: `/webcam/` is
-// the server on port 8080, everything else is OctoPrint.
+// OctoPrint with OctoPi's webcam addresses, behind a proxy that routes as OctoPi's does: `/webcam/` goes to the server
+// on port 8080, everything else to OctoPrint.
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -28,7 +28,7 @@ plugins:
   _disabled: [achievements, announcements, discovery, errortracking, health_check, pluginmanager, softwareupdate, tracking]
 `;
 
-/** Starts OctoPrint and the proxy before it; returns the proxy's address. */
+/** Starts OctoPrint and the proxy in front of it; returns the proxy's address. */
 export async function startOctoPrint(stage, program) {
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-octoprint-"));
   stage.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -63,7 +63,7 @@ async function proxy(stage, octoPrintPort) {
     response.on("close", () => passed.destroy());
     request.pipe(passed);
   });
-  // WebSockets of OctoPrint's own.
+  // OctoPrint's own WebSockets.
   server.on("upgrade", (request, socket) => {
     const onward = net.connect(octoPrintPort, "127.0.0.1", () => {
       const lines = request.rawHeaders.reduce((text, word, n) => text + word + (n % 2 === 0 ? ": " : "\r\n"), "");

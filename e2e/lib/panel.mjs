@@ -1,4 +1,4 @@
-// The panel of a camera's controls, as someone uses it who has a keyboard alone.
+// The panel of a camera's controls, used with only the keyboard.
 
 import { ensure, until } from "./wait.mjs";
 
@@ -11,7 +11,7 @@ export async function tabTo(page, selector, most = 60) {
   throw new Error(`the focus does not come to ${selector} by ${most} presses of Tab`);
 }
 
-/** The same the other way. */
+/** The same in the other direction. */
 export async function tabBackTo(page, selector) {
   await page.keyboard.down("Shift");
   await tabTo(page, selector).finally(() => page.keyboard.up("Shift"));
@@ -26,20 +26,20 @@ export async function openPanel(page) {
   await until("the panel is open and has a control", () => page.$("#controls details[open] [data-control]"));
 }
 
-/** The selector of what sets a control, by its id in the API. */
+/** The selector of a control's input, by its id in the API. */
 export const control = (id) => `[data-control="${id}"]`;
 
-/** Brings the focus to a control and presses `keys`, one after the other. */
+/** Focuses a control and presses `keys`, one after the other. */
 export async function press(page, id, ...keys) {
   await tabTo(page, control(id));
   for (const key of keys) await page.keyboard.press(key);
 }
 
-/** What the page shows as a control's value. */
+/** The value of a control on the page. */
 export const shown = (page, id) =>
   page.$eval(control(id), (input) => (input.type === "checkbox" ? input.checked : Number(input.value)));
 
-/** A control as the API at `url` has it. */
+/** A control's data in the API at `url`. */
 export async function controlOf(url, camera, id) {
   const response = await fetch(`${url}/api/cameras/${camera}/controls`);
   return (await response.json()).controls.find((known) => known.id === id);

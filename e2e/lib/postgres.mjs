@@ -1,4 +1,4 @@
-// A PostgreSQL of a check's own, on a UNIX socket in a folder that ends with it.
+// A PostgreSQL for one check, on a UNIX socket in a folder that is removed with it.
 
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -8,12 +8,13 @@ import { until } from "./wait.mjs";
 
 const VERSIONS = "/usr/lib/postgresql";
 
-// The account that it runs under where a check is root, which it refuses to be. Debian's package makes it.
+// The account for the server if a check runs as root, as which PostgreSQL refuses to run. Debian's package creates the
+// account.
 const ACCOUNT = "postgres";
 
 const run = promisify(execFile);
 
-/** The folder of the newest version's programs, or null: they are on no PATH. */
+/** The folder of the newest version's programs, which are on no PATH; null if there is none. */
 function programs() {
   if (!existsSync(VERSIONS)) return null;
   const newest = readdirSync(VERSIONS).sort((a, b) => Number(b) - Number(a));
@@ -23,15 +24,15 @@ function programs() {
 /** For a check's `lacking`. */
 export const lackingPostgres = () => (programs() ? [] : ["PostgreSQL's server"]);
 
-/** A server that runs, with the database `postgres`. */
+/** A running server, with the database `postgres`. */
 export class Postgres {
   #folder;
   #server;
 
-  /** Makes a database and starts a server for it, which ends with the check. */
+  /** Creates a database and starts a server for it, which stops at the end of the check. */
   static async start(stage) {
     const postgres = new Postgres();
-    // The path of a socket has a hundred letters at most.
+    // The path of a socket has at most a hundred characters.
     postgres.#folder = mkdtempSync("/tmp/framecast-pg-");
     stage.defer(() => postgres.#end());
     const folder = postgres.#folder;
@@ -48,18 +49,18 @@ export class Postgres {
     return path.join(this.#folder, "data");
   }
 
-  /** As the configuration names it. */
+  /** The address for the configuration. */
   get url() {
     return `postgres://framecast@/postgres?host=${this.#folder}`;
   }
 
-  /** What `sql` answers. */
+  /** The result of `sql`. */
   async ask(sql) {
     const psql = this.#program("psql", "-U", "framecast", "-d", "postgres", "-qAtc", sql, "-h", this.#folder);
     return (await run(...psql, { cwd: "/" })).stdout.trim();
   }
 
-  /** Kills the server and all that serve its clients: those are cut off at once. */
+  /** Kills the server and all processes that serve its clients, whose connections break at once. */
   kill() {
     const { pid } = this.#server;
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
@@ -67,7 +68,7 @@ export class Postgres {
       try {
         process.kill(each, "SIGKILL");
       } catch (error) {
-        // One that was idle has ended with the first.
+        // An idle process has ended together with the first one.
         if (error.code !== "ESRCH") throw error;
       }
     }

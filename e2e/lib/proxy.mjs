@@ -1,4 +1,4 @@
-// A proxy that knows nothing of upgrades, as many stand in front of servers; it can learn it later.
+// A proxy that does not support upgrades, as in front of many servers; a check can enable them later.
 
 import { once } from "node:events";
 import http from "node:http";
@@ -7,13 +7,13 @@ import net from "node:net";
 export class Proxy {
   /** Whether WebSockets pass. */
   isOpen = false;
-  /** How many WebSockets it did not let pass. */
+  /** How many WebSockets it has blocked. */
   refused = 0;
   #port;
   #upgraded = new Set();
   #server = http.createServer((request, response) => this.#pass(request, response));
 
-  /** Stands before the server at `port` of this machine. */
+  /** Starts a proxy in front of the server at `port` of this machine. */
   static async start(port) {
     const proxy = new Proxy();
     proxy.#port = port;
@@ -60,7 +60,7 @@ export class Proxy {
     });
   }
 
-  /** Nothing comes from the server any more over the WebSockets that are open; none of them is ended. */
+  /** Stops all data from the server on the open WebSockets, without closing any. */
   stall() {
     for (const onward of this.#upgraded) onward.unpipe().pause();
   }

@@ -1,4 +1,4 @@
-// An RTSP server for a check, and a watch on what every process of the machine tells of itself.
+// An RTSP server for a check, and a monitor of the command lines of all processes of the machine.
 
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -25,13 +25,13 @@ function python() {
   return null;
 }
 
-/** What the server needs and is not there. */
+/** What the server needs and is missing. */
 export const lacking = () => (python() === null ? ["gir1.2-gst-rtsp-server-1.0 or a plugin of GStreamer"] : []);
 
 export class RtspServer {
   #child;
 
-  /** Starts a server that asks for `login`, as in `digest me password`. */
+  /** Starts a server that requires `login`, as in `digest me password`. */
   static async start(stage, login = "") {
     const server = new RtspServer();
     server.python = python();
@@ -42,7 +42,7 @@ export class RtspServer {
     return server;
   }
 
-  /** Starts it again where it was. */
+  /** Restarts it on the same port. */
   async run() {
     const env = { ...process.env, RTSP_LOGIN: this.login };
     this.#child = spawn(this.python, [SCRIPT, String(this.port)], { env, stdio: ["ignore", "pipe", "inherit"] });
@@ -59,7 +59,7 @@ export class RtspServer {
   }
 }
 
-/** A camera that sends over UDP alone; `kind` as in the head of its script. */
+/** A camera that sends only over UDP; `kind` as in the head of its script. */
 export class UdpCamera {
   /** How many pictures it has sent. */
   sent = 0;
@@ -78,7 +78,7 @@ export class UdpCamera {
   }
 }
 
-/** Looks at all command lines again and again until the check ends; `lines` is what was seen of those with `word`. */
+/** Polls all command lines until the check ends; `lines` collects those that contain `word`. */
 export function watchCommandLines(stage, word) {
   const lines = new Set();
   const look = () => {

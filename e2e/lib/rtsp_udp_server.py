@@ -31,7 +31,7 @@ def films():
 
 
 def split(picture):
-    # The split above took the first byte of the marker that follows.
+    # The split above consumed the first byte of the next marker.
     picture = picture[:2] + b"\xff" + picture[2:]
     tables, at = {}, 2
     while True:
@@ -49,7 +49,7 @@ def packets(picture, sequence, stamp):
     for offset in range(0, len(scan), PAYLOAD_BYTES):
         is_last = offset + PAYLOAD_BYTES >= len(scan)
         head = struct.pack(">BBHII", 0x80, 26 | (0x80 if is_last else 0), next(sequence) % 65536, stamp % 2**32, 7)
-        # Type 1 is 4:2:0, quality 255 brings its tables along; sides are counted in blocks of 8.
+        # Type 1 is 4:2:0, quality 255 includes its tables; sides are counted in blocks of 8.
         head += struct.pack(">IBBBB", offset, 1, 255, WIDTH // 8, HEIGHT // 8)
         if offset == 0:
             head += struct.pack(">BBH", 0, 0, len(tables)) + tables

@@ -1,4 +1,4 @@
-// What a check is given: everything started through it ends with the check.
+// The argument of a check: everything started through it ends with the check.
 
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
@@ -14,13 +14,13 @@ const OUT = fileURLToPath(new URL("../out/", import.meta.url));
 
 let machine = null;
 
-/** Boots the virtual machine, if that has not begun yet. */
+/** Boots the virtual machine, unless that has begun already. */
 export function bootMachine() {
   machine ??= Vm.boot();
   return machine;
 }
 
-/** Ends the virtual machine, if there is one; returns what went wrong. */
+/** Stops the virtual machine, if there is one; returns what went wrong. */
 export async function endMachine() {
   const vm = await machine?.catch(() => null);
   machine = null;
@@ -38,11 +38,11 @@ export class Stage {
     this.#name = name;
   }
 
-  /** Has `end` called at the end of the check, or now if that is over already. */
+  /** Registers `end` to be called at the end of the check, or calls it now if the check is over. */
   defer(end) {
     if (!this.#isOver) this.#ends.push(end);
     else {
-      // The check was told already, so this is said by itself.
+      // The result of the check is printed already, so this goes on a line of its own.
       const complain = (error) => console.log(`  while ending ${this.#name}: ${error.message}`);
       Promise.resolve().then(end).catch(complain);
     }
@@ -75,7 +75,7 @@ export class Stage {
     return browser;
   }
 
-  /** A proxy before `framecast` that lets no WebSocket pass, until its `isOpen` is set. */
+  /** A proxy in front of `framecast` that blocks WebSockets, until its `isOpen` is set. */
   async proxy(framecast) {
     const proxy = await Proxy.start(framecast.port);
     this.defer(() => proxy.stop());
@@ -97,7 +97,7 @@ export class Stage {
     return `http://localhost:${server.address().port}/`;
   }
 
-  /** Where a picture for people to look at goes. */
+  /** The path for a screenshot for people to look at. */
   out(name) {
     mkdirSync(OUT, { recursive: true });
     return path.join(OUT, name);

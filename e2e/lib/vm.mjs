@@ -1,5 +1,5 @@
-// The virtual machine whose kernel has V4L2 devices: vivid and a fake USB webcam on the real uvcvideo driver.
-// Commands run in it, the webcam is steered, and Framecast runs in it as in a machine of its own, its port forwarded.
+// The virtual machine whose kernel has V4L2 devices: vivid and a fake USB webcam on the real uvcvideo driver. Checks
+// run commands in it, control the webcam, and run Framecast in it as on a separate machine, with a forwarded port.
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,14 +12,14 @@ import { Api, BINARY } from "./framecast.mjs";
 import { ensure, until } from "./wait.mjs";
 
 const NAME = `framecast-${process.pid}`;
-// Two virtual capture devices: the first speaks the single-planar interface and has an output node beside it, the
-// second speaks the multi-planar one.
+// Two virtual capture devices: the first supports the single-planar interface and has an output node beside it, the
+// second supports the multi-planar one.
 const VIVID = "n_devs=2 node_types=0x101,0x1 multiplanar=1,2";
 const PORTS = [8080, 8081];
-// It may boot while the program that is checked in it is still built.
+// The machine may boot while the program to check is still being built.
 const LIFE_S = 3600;
 const WEBCAM = ["dht=1", "pad=0", "truncate=0", "garbage=0", "err=0", "freeze=0", "slow=0"];
-// Where the folder that host and guest share is in the guest.
+// The path of the shared folder in the guest.
 const SHARED = "/shared";
 const PROGRAM = "/program";
 
@@ -42,7 +42,7 @@ export class Vm {
   #ports = new Map();
   #framecasts = 0;
 
-  /** Boots it; what was built for it once is used again. */
+  /** Boots it; reuses what was built for it once. */
   static async boot() {
     const vm = new Vm();
     const shares = ["-v", `${path.dirname(path.resolve(BINARY))}:${PROGRAM}`, "-v", `${vm.#folder}:${SHARED}:rw`];
@@ -71,12 +71,12 @@ export class Vm {
     }
   }
 
-  /** Runs a shell script in the guest; returns what it wrote. Fails with `status`, `stdout` and `stderr`. */
+  /** Runs a shell script in the guest; returns its output. Fails with `status`, `stdout` and `stderr`. */
   exec(script, seconds = 60) {
     return this.#call(["exec", "-n", NAME, "-t", String(seconds), "--", script], (seconds + 30) * 1000);
   }
 
-  /** Starts a shell script in the guest and does not wait for it; returns its number. */
+  /** Starts a shell script in the guest and returns its number at once. */
   async start(script) {
     return (await this.#call(["exec", "-n", NAME, "-d", "--", script])).trim();
   }
@@ -84,13 +84,13 @@ export class Vm {
   /** Ends what `start` started, with its children, and waits for its end. */
   async end(job, signal = "TERM") {
     await this.#call(["kill", "-n", NAME, "-s", signal, job]);
-    // It may end with any status; only one that does not end at all is wrong.
+    // Any exit status is fine; only a job that does not end is an error.
     await this.#call(["wait", "-n", NAME, "-t", "20", job]).catch((error) => {
       if (error.status === 124 || error.status === 125) throw error;
     });
   }
 
-  /** Steers the webcam: `unplug`, `plug`, `set KEY=VALUE`, `stats`. */
+  /** Controls the webcam: `unplug`, `plug`, `set KEY=VALUE`, `stats`. */
   async webcam(...words) {
     return (await this.#call(["uvc", "-n", NAME, ...words])).trim();
   }
@@ -101,7 +101,10 @@ export class Vm {
     await this.exec(`v4l2-ctl -d ${node} -c ${words.join(",")}`);
   }
 
-  /** All devices as after boot: no fault, no control moved, the webcam plugged in, no udev. Returns their nodes. */
+  /**
+   * Resets all devices as after boot: no fault, controls at their defaults, the webcam plugged in, no udev. Returns
+   * their nodes.
+   */
   async fresh() {
     await this.webcam("set", ...WEBCAM);
     await this.webcam("plug");
@@ -115,8 +118,8 @@ export class Vm {
   }
 
   /**
-   * Runs Framecast in the guest, with `args` behind `--listen`: a list, or a text that the guest's shell is to take as
-   * it is. `config` is written to its configuration file. `as` is put before the command, to run it as someone else.
+   * Runs Framecast in the guest, with `args` after `--listen`: a list, or a text that the guest's shell parses as it
+   * is. `config` is written to its configuration file. `as` goes before the command, to run it as another account.
    */
   async framecast(args, { config = null, port = PORTS[0], as = "" } = {}) {
     this.#framecasts += 1;
@@ -136,14 +139,14 @@ export class Vm {
     return this.#ports.get(guestPort);
   }
 
-  /** A file that host and guest share: its path here and there. */
+  /** A file that host and guest share: its path on each side. */
   shared(name) {
     return { here: path.join(this.#folder, name), there: `${SHARED}/${name}` };
   }
 
   /**
-   * Calls `onEvent({ action, node, at })` for each video node that the guest's kernel adds or removes, `at` being when
-   * it was heard of here, at most some 0.2 s late. Returns what ends it.
+   * Calls `onEvent({ action, node, at })` for each video node that the guest's kernel adds or removes; `at` is when the
+   * event arrived here, at most some 0.2 s late. Returns a function that stops it.
    */
   async watchNodes(onEvent) {
     const script = "udevadm monitor --kernel --subsystem-match=video4linux";
@@ -162,7 +165,7 @@ export class Vm {
     await until("the guest tells of video nodes", () => isListening);
     const exit = once(child, "exit");
     return () => {
-      // The interrupt is passed on to the command in the guest.
+      // The interrupt reaches the command in the guest.
       child.kill("SIGINT");
       return exit;
     };
@@ -174,7 +177,7 @@ export class Vm {
   }
 }
 
-/** Framecast in the guest, asked through its forwarded port. */
+/** Framecast in the guest, queried through its forwarded port. */
 class GuestFramecast extends Api {
   #vm;
   #job;

@@ -1,4 +1,4 @@
-// Waiting for something to become true, with a sentence to say when it never does.
+// Waits for conditions, with a message for a condition that never holds.
 
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 

@@ -1,6 +1,7 @@
-// What a wall of cameras does in its page: its WebSockets for pictures, the pictures that came over them, and when each was painted.
+// Observes a wall of cameras in its page: its WebSockets for pictures, the pictures that came over them, and when the
+// page painted each.
 
-/** Runs in the page before its own scripts; gathers in `window.wall`. */
+/** Runs in the page before its own scripts; collects in `window.wall`. */
 function gather() {
   const Native = WebSocket;
   const taken = new Map();
@@ -10,7 +11,7 @@ function gather() {
   window.WebSocket = class extends Native {
     constructor(...all) {
       super(...all);
-      // Events come another way, which is none of this.
+      // Ignores the WebSocket for events.
       if (!/\/api\/live$/.test(this.url)) return;
       wall.sockets.push(this);
       this.addEventListener("message", ({ data }) => {
@@ -27,7 +28,7 @@ function gather() {
       if (type === "subscribe") cameras.set(tile, camera);
       if (type === "unsubscribe") cameras.delete(tile);
       if (type !== "ack") return;
-      // The page says so in the very callback that paints: now is when it was painted.
+      // The page acknowledges in the same callback that paints, so this is the time of painting.
       const ageMs = Date.now() - taken.get(`${tile}/${sequence}`);
       wall.paints.push({ camera: cameras.get(tile), at: performance.now(), ageMs, paintMs });
     }
@@ -39,13 +40,13 @@ function gather() {
   };
 }
 
-/** Opens `url` with its wall observed. */
+/** Opens `url` and observes its wall. */
 export async function watchWall(page, url) {
   await page.evaluateOnNewDocument(gather);
   await page.goto(url, { waitUntil: "domcontentloaded" });
 }
 
-/** Watches for so long; per camera the rate painted, and all ages sorted. */
+/** Observes for `lastMs`; returns the painted rate per camera, and all ages sorted. */
 export async function measureWall(page, lastMs) {
   return page.evaluate(async (windowMs) => {
     const { wall } = window;

@@ -1,18 +1,21 @@
-// Viewers that stay: each reads a stream to the end of its check, and tells what it was sent.
+// Viewers that stay: each reads a stream to the end of its check, and records what it received.
 
 import { jpegSize, readStream } from "./multipart.mjs";
 import { until } from "./wait.mjs";
 
-/** One viewer of the stream at `url`. `parts` holds `{ at, isNotice, data }` of the last `kept` parts; `headers` are those of its request. */
+/**
+ * One viewer of the stream at `url`. `parts` keeps `{ at, isNotice, data }` of the last `kept` parts; `headers` are
+ * those of its request.
+ */
 export class Viewer {
   parts = [];
-  /** Pictures of the camera, and drawn ones that say why there is none. */
+  /** Pictures of the camera, and slates. */
   pictures = 0;
   notices = 0;
   /** When the last part of each kind came, in milliseconds since the epoch. */
   pictureAt = 0;
   noticeAt = 0;
-  /** Why it was disconnected; null while it is not. */
+  /** Why it was disconnected; null while it is connected. */
   ended = null;
   #reader;
 

@@ -1,5 +1,5 @@
-// Raw pictures: each format that the encoder names, from both of the kernel's interfaces, has the colours of vivid's
-// bars.
+// Raw pictures: each format that the encoder supports, through both of the kernel's interfaces, has the colours of
+// vivid's bars.
 
 import { decode, meanColour } from "../../lib/colour.mjs";
 import { ensure, until } from "../../lib/wait.mjs";
@@ -15,7 +15,7 @@ const BARS = [[1, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 0], [1, 0, 1], [1, 0, 0], 
 // vivid's control `test_pattern`, and how bright the pattern's colours are.
 const PATTERNS = [{ test_pattern: 0, level: 191 }, { test_pattern: 1, level: 255 }];
 
-/** What vivid makes of a colour in its grey format: luma as Rec. 709 has it. */
+/** vivid's conversion of a colour to its grey format: luma by Rec. 709. */
 const grey = ([red, green, blue]) => 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 
 /** What is wrong with the bars of a picture; empty when all are right. */

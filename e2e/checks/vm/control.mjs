@@ -1,4 +1,4 @@
-// Controls move the picture: brightness set over the API, and by keyboard alone on the camera's page.
+// Controls change the picture: brightness set over the API, and with only the keyboard on the camera's page.
 
 import { open } from "../../lib/browser.mjs";
 import { decode, luma, meanColour } from "../../lib/colour.mjs";
@@ -10,14 +10,14 @@ const SIZE = { width: 320, height: 180 };
 // How much the mean luma, 0 to 255, must move when brightness moves by a quarter of its range or more.
 const MOVED = 20;
 
-/** The mean luma of a picture that is captured from now on. */
+/** The mean luma of the next captured picture. */
 async function brightness(framecast) {
   const { status, data } = await snapshot(framecast, "cam", "?max_age=0");
   ensure(status === 200, `a snapshot answers ${status}`);
   return luma(meanColour(await decode(data, SIZE)));
 }
 
-/** Waits until the picture's mean luma is one that `is` wants. */
+/** Waits until `is` accepts the picture's mean luma. */
 const turns = (framecast, what, is) =>
   until(`the picture is ${what}`, async () => {
     const found = await brightness(framecast);
@@ -33,7 +33,7 @@ async function patch(framecast, changes) {
   return { status: response.status, body: await response.json() };
 }
 
-/** Sets brightness as mjpg-streamer's clients do: by the V4L2 number that `/input_0.json` tells. */
+/** Sets brightness as mjpg-streamer's clients do: by the V4L2 number in `/input_0.json`. */
 async function command(framecast, value) {
   const { controls } = await (await fetch(`${framecast.url}/input_0.json`)).json();
   const { id, max, value: now } = controls.find(({ name }) => name === "Brightness");

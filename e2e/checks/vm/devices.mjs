@@ -1,15 +1,15 @@
-// What is plugged in, as the program and the API list it: each URL works when it is pasted, and nothing is listed that
-// is not a camera.
+// The plugged-in devices, as the program and the API list them: each URL works when pasted, and only cameras are
+// listed.
 
 import { ensure } from "../../lib/wait.mjs";
 import { snapshot } from "../../lib/watch.mjs";
 
-/** The arguments in the commands that `framecast devices` prints, as a shell takes them. */
+/** The arguments in the commands that `framecast devices` prints, as a shell parses them. */
 const commandsIn = (text) => [...text.matchAll(/\bframecast (.*v4l2:.*)$/gm)].map(([, words]) => words);
 
 async function listDevices(stage) {
   const { vm, single, multi, webcam } = await stage.machine();
-  // Links by stable names are made by udev, as on any installed system.
+  // udev makes the links with stable names, as on any installed system.
   await vm.exec("cam-ctl udev-start");
   const printed = await vm.command("devices");
   for (const name of ["Fake Webcam", "vivid", "uvcvideo", "mjpeg", "yuyv", "1280x720"]) {
@@ -31,7 +31,7 @@ async function listDevices(stage) {
   ensure(!webcamSource.includes("/dev/video"), `the webcam's source is not stable: ${webcamSource}`);
   await framecast.stop();
 
-  // Cameras without name are called camera, camera2, and so on.
+  // Cameras without a name are called camera, camera2, and so on.
   const pasted = await stage.guestFramecast(commands.join(" "));
   const names = commands.map((_, n) => (n === 0 ? "camera" : `camera${n + 1}`));
   const paths = [];

@@ -1,5 +1,4 @@
-// Each fault of the webcam and of vivid: what Framecast makes of it, that it is counted, and that the other cameras do
-// not notice.
+// Each fault of the webcam and of vivid: how Framecast handles and counts it, and that the other cameras do not suffer.
 
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -13,15 +12,15 @@ import { snapshot, Viewer } from "../../lib/watch.mjs";
 const run = promisify(execFile);
 const SIZE = { width: 640, height: 480 };
 const STALL_S = 3;
-// While one camera is at fault the others may pause this long, which is for a slow machine, not for an opening.
+// While one camera is faulty, the others may pause this long: enough for a slow machine, too short for an opening.
 const PAUSE_MS = 2500;
-// Frames per second that each camera is asked for, and the part of them that must come.
+// The requested frames per second of each camera, and the share of them that must arrive.
 const RATES = { webcam: 15, vivid: 5, emulated: 5 };
 const KEPT = 0.9;
 
 /**
- * Each fault of the webcam: what is set, and what becomes of the camera. `counts`: the API's counter that grows;
- * `keeps`: those that do not; `lost`: it is lost, and this is in the reason.
+ * Each fault of the webcam: what is set, and the effect on the camera. `counts`: the API's counter that grows; `keeps`:
+ * those that do not; `lost`: the camera is lost, with this in the reason.
  */
 const WEBCAM = [
   { set: "pad=7", keeps: ["broken"] },
@@ -32,7 +31,7 @@ const WEBCAM = [
   { set: "freeze=1", lost: /no picture for/ },
 ];
 
-/** Faults of vivid that leave the camera live, likewise; `set` are controls. */
+/** Faults of vivid that leave the camera live, in the same form; `set` are controls. */
 const VIVID_LIVE = [
   { set: { inject_v4l2_buf_flag_error: 1 }, counts: "broken" },
   { set: { percentage_of_dropped_buffers: 50 }, counts: "lost", keeps: ["broken"] },
@@ -88,7 +87,7 @@ async function cameras(stage, names) {
   return { vm, node: single, framecast, viewers };
 }
 
-/** Watches the cameras that are not at fault: returns what says how they bore it. */
+/** Watches the cameras that are not faulty; returns a description of how they fared. */
 async function bystanders(framecast, viewers, names) {
   const before = await Promise.all(names.map((name) => framecast.camera(name)));
   const shown = names.map((name) => viewers[name].pictures);
@@ -115,7 +114,7 @@ async function bystanders(framecast, viewers, names) {
   };
 }
 
-/** Waits for what a fault that leaves the camera live is to do, and holds it to that. */
+/** Waits for the effect of a fault that leaves the camera live, and checks it. */
 async function staysLive(framecast, name, viewer, { counts, keeps = [] }, before) {
   if (counts) await until(`"${counts}" grows`, async () => (await framecast.camera(name))[counts] > before[counts]);
   await viewer.more(10);
@@ -128,7 +127,7 @@ async function staysLive(framecast, name, viewer, { counts, keeps = [] }, before
   }
 }
 
-/** Runs `work`, and puts `what` before what it fails with. */
+/** Runs `work`, and puts `what` before its error message. */
 async function named(what, work) {
   try {
     return await work();
@@ -184,7 +183,7 @@ async function vividFaults(stage) {
   return [...VIVID_LIVE.map(({ set }) => Object.keys(set).join()), ...Object.keys(VIVID_LOST)].join(", ");
 }
 
-/** The camera `name` is lost with each of `reasons`, and live again after that. */
+/** The camera `name` is lost with each of `reasons`, and then live again. */
 async function losesAndRecovers(stage, { vm, node, framecast, name, push, reasons }) {
   const viewer = new Viewer(stage, `${framecast.url}/cameras/${name}/stream.mjpg`);
   await viewer.more(2);
@@ -202,7 +201,7 @@ async function losesAndRecovers(stage, { vm, node, framecast, name, push, reason
   viewer.leave();
 }
 
-/** JPEGs without Huffman tables, as many webcams send them, decode wherever they are looked at. */
+/** JPEGs without Huffman tables, as many webcams send them, can be decoded at every output. */
 async function noTables(stage) {
   const { vm } = await stage.machine();
   await vm.webcam("set", "dht=0");

@@ -1,16 +1,16 @@
-// Sources that cannot be had as they are asked for: each is refused with what the device has, or taken as near as it
-// goes.
+// Sources that the device cannot deliver as requested: Framecast refuses each with what the device has, or takes the
+// nearest.
 
 import { ensure, until } from "../../lib/wait.mjs";
 import { snapshot } from "../../lib/watch.mjs";
 
-/** What is asked with `strict`, and what the refusal must name. */
+/** Requests with `strict`, and what the refusal must name. */
 const STRICT = [
   ["format=nv12&size=640x480", ["nv12", "mjpeg", "yuyv"]],
   ["format=mjpeg&size=800x600", ["800x600", "1280x720", "640x480", "1920x1080"]],
   ["format=mjpeg&size=640x480&fps=17", ["17", "30", "25", "15", "5"]],
 ];
-/** What is asked without, and what is given. */
+/** Requests without it, and the result. */
 const NEAREST = [
   ["format=mjpeg&size=700x500&fps=15", { format: "mjpeg", width: 640, height: 480, fps: 15 }],
   ["format=mjpeg&size=640x480&fps=17", { format: "mjpeg", width: 640, height: 480, fps: 15 }],
@@ -84,7 +84,7 @@ async function unknownOption(vm, node) {
   ensureNames("an unknown option", said, ["colour", "size", "fps", "format"]);
 }
 
-/** Run as someone who may not open the node: the reason names the group that may. */
+/** Runs as an account that may not open the node: the reason names the group that may. */
 async function nameTheGroup(stage, vm, node) {
   await vm.exec(`chgrp video ${node} && chmod 660 ${node}`);
   const as = "chroot --userspec=65534:65534 --groups=65534 /";

@@ -1,5 +1,5 @@
-// The cable is pulled and plugged in again while people watch: they are told at once, and see the camera again by
-// itself.
+// The cable is pulled and plugged in again while people watch: the viewers learn it at once, and see the camera again
+// without any action.
 
 import { ensure, until } from "../../lib/wait.mjs";
 import { Viewer } from "../../lib/watch.mjs";
@@ -10,7 +10,7 @@ const ROUND_HELD = 3;
 const LINK = "usb-vivid-vm_Fake_Webcam_0001-video-index0";
 const VIEWERS = 3;
 const NOTICE_MS = 1000;
-// On a real machine two seconds.
+// Two seconds on a real machine.
 const LIVE_MS = 5000;
 
 /** How many descriptors and threads the program has. */
@@ -20,10 +20,10 @@ async function holdings(vm, pid) {
   return { descriptors, threads };
 }
 
-/** By its numbers on the bus, which the kernel tells. */
+/** By its USB vendor and product numbers, which the kernel reports. */
 const byNumbers = (stage) => replug(stage, { source: "v4l2:usb=1209:0001", rounds: ROUNDS });
 
-/** By the link that udev makes once the node is there, as `framecast devices` prints it where udev runs. */
+/** By the link that udev makes once the node exists, as `framecast devices` prints it when udev runs. */
 const byLink = (stage) => replug(stage, { source: `v4l2:by-id/${LINK}`, rounds: 1, hasUdev: true });
 
 async function replug(stage, { source, rounds, hasUdev = false }) {
@@ -61,7 +61,7 @@ async function replug(stage, { source, rounds, hasUdev = false }) {
 
 /** One round; returns the new node and the longest times of any viewer. */
 async function pullAndPlug({ vm, viewers, events, framecast }) {
-  // Counted from before the command, so that nothing is overlooked.
+  // Measured from before the command, so that the time includes everything.
   const askedAt = Date.now();
   await vm.webcam("unplug");
   for (const viewer of viewers) {
@@ -74,14 +74,14 @@ async function pullAndPlug({ vm, viewers, events, framecast }) {
   events.length = 0;
   await vm.webcam("plug");
   const pluggedAt = Date.now();
-  // Of its two nodes the first is the one that captures.
+  // The first of its two nodes is the one that captures.
   const added = await until("the node is back", () => events.find(({ action }) => action === "add"), { everyMs: 20 });
   for (const viewer of viewers) {
     await viewer.until("pictures again", () => viewer.pictureAt > added.at && viewer.pictureAt > viewer.noticeAt);
   }
   const firstPicture = ({ parts }) => parts.find(({ at, isNotice }) => !isNotice && at > pluggedAt).at;
   const liveAt = Math.max(...viewers.map(firstPicture));
-  // The node is heard of a little late; counted from the plug, which is before the node, nothing is overlooked.
+  // The event for the node arrives a little late, so the time counts from the plug, which is before the node.
   const liveMs = liveAt - pluggedAt;
   ensure(noticeMs <= NOTICE_MS, `the notice came ${noticeMs} ms after the command to pull the cable`);
   ensure(liveMs <= LIVE_MS, `pictures came ${liveMs} ms after the plug, ${liveAt - added.at} ms after ${added.node}`);

@@ -36,7 +36,7 @@ async function follow(stage) {
   return `${[first, ...others, first].join(", ")}, "${reason}", ${others[0]}`;
 }
 
-/** Nothing comes in any more: the viewer is told why. */
+/** The signal ends: the viewer learns why. */
 async function unplugged({ vm, single, framecast, viewer }) {
   await vm.set(single, { dv_timings_signal_mode: NO_SIGNAL });
   await viewer.until("the notice", () => viewer.noticeAt > viewer.pictureAt);

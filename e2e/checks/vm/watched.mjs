@@ -1,4 +1,4 @@
-// A raw camera that many watch is encoded once, and one that nobody watches is left to other programs.
+// A raw camera with many viewers is encoded once, and one without viewers is left to other programs.
 
 import { ensure, until } from "../../lib/wait.mjs";
 import { Viewer } from "../../lib/watch.mjs";
@@ -21,7 +21,7 @@ async function encodeOnce(stage) {
   const encoded = after.encoded - before.encoded;
   const captured = after.frames - before.frames;
   ensure(after.viewers === VIEWERS, `${after.viewers} viewers`);
-  // A frame may be in the encoder's hands at either moment.
+  // The encoder may hold a frame at either moment.
   ensure(encoded >= FRAMES - 5 && encoded <= captured + 2, `${encoded} pictures encoded for ${captured} frames`);
   const fewest = Math.min(...viewers.map(({ pictures }, n) => pictures - seen[n]));
   ensure(fewest >= FRAMES - 5, `a viewer got ${fewest} pictures of ${encoded}`);
@@ -31,7 +31,7 @@ async function encodeOnce(stage) {
   return `${encoded} pictures encoded for ${captured} frames and ${VIEWERS} viewers; ${holder}`;
 }
 
-/** Another program is refused; a second Framecast is, too, and says who has the device. */
+/** Another program cannot use the device; a second Framecast cannot either, and says who uses it. */
 async function refusedWhileWatched(stage, vm, node) {
   const refusal = await vm.exec(`v4l2-ctl -d ${node} ${CAPTURE} 2>&1 || true`);
   ensure(/busy/i.test(refusal), `v4l2-ctl on a watched device says ${refusal || "nothing"}`);

@@ -1,4 +1,4 @@
-// A USB webcam's own JPEGs, passed through at its full rate, and what the API tells of them.
+// A USB webcam's own JPEGs, passed through at its full rate, and the API's data on them.
 
 import { digest } from "../../lib/multipart.mjs";
 import { sleep, ensure } from "../../lib/wait.mjs";

@@ -1,6 +1,6 @@
-"""Home Assistant's MJPEG camera, and PiKVM's way to read uStreamer, take pictures of a Framecast.
+"""Takes pictures of a Framecast with Home Assistant's MJPEG camera, and as PiKVM reads uStreamer.
 
-Usage: home_assistant_client.py URL FOLDER. Each picture taken is left in FOLDER, named by how it was taken.
+Usage: home_assistant_client.py URL FOLDER. Saves each picture in FOLDER, named by how it was taken.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ STILLS = {"native": "/snapshot.jpg", "mjpg-streamer": "/?action=snapshot", "ustr
 
 
 async def home_assistant(hass, name):
-    """A still by its address, one out of the stream, and the stream passed on as the frontend gets it."""
+    """A snapshot by its address, a picture from the stream, and the stream as Home Assistant relays it to its frontend."""
     stream, still = SERVER + STREAMS[name], SERVER + STILLS[name]
     with_still = MjpegCamera(name="a", mjpeg_url=stream, still_image_url=still)
     without = MjpegCamera(name="b", mjpeg_url=stream, still_image_url=None)
@@ -41,7 +41,7 @@ async def home_assistant(hass, name):
 
 
 async def pikvm():
-    """What kvmd/clients/streamer.py of PiKVM asks a uStreamer, and how it takes the answers apart."""
+    """The requests of kvmd/clients/streamer.py in PiKVM to a uStreamer, and its parsing of the answers."""
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{SERVER}/stream", params={"extra_headers": "1"}) as response:
             response.raise_for_status()

@@ -1,10 +1,10 @@
-"""An owner and a besieger of one server, who come from two network namespaces.
+"""The owner and a besieger of one server, in two network namespaces.
 
 unshare --net python3 siege.py FRAMECAST CONNECTIONS TIMES
 
-The besieger holds as many connections as it can get, up to CONNECTIONS, guesses on all of them, and comes again wherever
-it is refused. Meanwhile the owner logs in TIMES times, each time on a connection of its own. Prints what became of both as
-JSON. The two namespaces are joined by a pair of TUN devices, whose packets this program carries across.
+The besieger holds as many connections as it can get, up to CONNECTIONS, guesses on all of them, and reconnects whenever it
+is refused. Meanwhile the owner logs in TIMES times, each time on a new connection. Prints the results of both as JSON. A
+pair of TUN devices joins the two namespaces, and this program carries packets between them.
 """
 
 import base64
@@ -33,7 +33,7 @@ def request(password):
 
 
 def device(name, address, peer):
-    """A TUN device of this namespace, up, as its file."""
+    """Creates a TUN device in this namespace and brings it up; returns its file."""
     tun = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH14x", name.encode(), IFF_TUN | IFF_NO_PI))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -95,7 +95,7 @@ class Besieger:
 
 
 def far(pipe, most):
-    """The besieger's side: gives its device away, besieges until it is told to end, and says how that went."""
+    """The besieger's side: passes on its device, besieges until it is told to stop, and reports the result."""
     pipe = socket.socket(fileno=pipe)
     socket.send_fds(pipe, [b"tun"], [device("far", FAR, NEAR)])
     pipe.recv(1)
@@ -113,14 +113,14 @@ def far(pipe, most):
 
 
 def ask(password):
-    """The status of one request on a connection of its own."""
+    """The status of one request on a new connection."""
     with socket.create_connection((NEAR, PORT), timeout=20) as connection:
         connection.sendall(request(password))
         return connection.recv(65536).split(b" ")[1].decode()
 
 
 def owner(times):
-    """What the owner is told each time, and the longest that it took, in seconds."""
+    """The status of each of the owner's logins, and the longest time that one took, in seconds."""
     statuses, longest = [], 0
     for _ in range(times):
         begun = time.monotonic()
@@ -134,7 +134,7 @@ def owner(times):
 
 
 def serve(binary, folder):
-    """The server, once it answers."""
+    """Starts the server; returns it once it answers."""
     env = {**os.environ, "FRAMECAST_PASSWORD": PASSWORD, "XDG_STATE_HOME": folder}
     arguments = [binary, "--listen", f"0.0.0.0:{PORT}", "--user", "me", "front=test:"]
     log = open(os.path.join(folder, "log"), "wb")

@@ -1,7 +1,8 @@
-"""An RTSP server as cameras are: /h264 and /mjpeg show moving colour bars, /sound has no picture.
+"""An RTSP server like a camera's: /h264 and /mjpeg show moving colour bars, /sound has no picture.
 
-Usage: rtsp_server.py PORT, or `rtsp_server.py --check` to see whether this Python has what it takes. RTSP_LOGIN in the
-environment, as in `digest me password`, makes it ask for that. Prints `ready` when it answers at 127.0.0.1:PORT.
+Usage: rtsp_server.py PORT, or `rtsp_server.py --check` to see whether this Python has the needed packages. RTSP_LOGIN in
+the environment, as in `digest me password`, makes it require that login. Prints `ready` when it answers at
+127.0.0.1:PORT.
 """
 
 import os

@@ -1,10 +1,10 @@
-"""An RTSP camera that sends over UDP alone: 640x360 pictures, 10 a second, as RTP/JPEG (RFC 2435).
+"""An RTSP camera that sends only over UDP: 640x360 pictures, 10 a second, as RTP/JPEG (RFC 2435).
 
-Usage: rtsp_udp_server.py PORT KIND. KIND says what comes of a SETUP for TCP, and what of the pictures:
+Usage: rtsp_udp_server.py PORT KIND. KIND is the answer to a SETUP for TCP, and the fate of the pictures:
   refusing   461 Unsupported Transport
-  other      200 with a transport of UDP, as if that had been asked for
-  silent     461, and over UDP nothing comes, as if a firewall dropped it
-Pictures are made by ffmpeg. Prints `ready` when it answers at 127.0.0.1:PORT, and on each line then how many were sent.
+  other      200 with a transport of UDP, as if that had been requested
+  silent     461, and no datagrams over UDP, as if a firewall dropped them
+ffmpeg makes the pictures. Prints `ready` when it answers at 127.0.0.1:PORT, then on each line how many were sent.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ START_OF_SCAN, QUANTISATION = 0xDA, 0xDB
 
 
 def films():
-    """A film's pictures, each as its quantisation tables and its scan."""
+    """The pictures of a film, each as its quantisation tables and its scan."""
     arguments = f"-v error -f lavfi -i testsrc2=size={WIDTH}x{HEIGHT}:rate={RATE} -frames:v 60 -pix_fmt yuvj420p"
     command = ["ffmpeg", *arguments.split(), "-c:v", "mjpeg", "-huffman", "default", "-q:v", "5", "-f", "mjpeg", "-"]
     film = subprocess.run(command, capture_output=True, check=True).stdout

@@ -10,7 +10,7 @@ import { age, rate, slowRate, stateWord, trouble, visible } from "./words.js";
 const MOST_PIXEL_RATIO = 2;
 // If a picture has to be stretched by less than this, the next size is not worth it.
 const STRETCH = 1.06;
-// The share of a camera's rate from which on a tile shows the camera's rate as its own.
+// Below this share of the camera's rate, a tile shows its own rate instead of the camera's.
 const KEEPS_UP = 0.9;
 // Standard widths, so that all screens together share few renditions of a camera.
 const WIDTHS = [320, 480, 640, 960, 1280, 1920, 2560, 3840];

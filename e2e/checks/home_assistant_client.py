@@ -18,7 +18,7 @@ STILLS = {"native": "/snapshot.jpg", "mjpg-streamer": "/?action=snapshot", "ustr
 
 
 async def home_assistant(hass, name):
-    """A snapshot by its address, a picture from the stream, and the stream as Home Assistant relays it to its frontend."""
+    """A snapshot by its address, a picture from the stream, and the stream as relayed to the frontend."""
     stream, still = SERVER + STREAMS[name], SERVER + STILLS[name]
     with_still = MjpegCamera(name="a", mjpeg_url=stream, still_image_url=still)
     without = MjpegCamera(name="b", mjpeg_url=stream, still_image_url=None)

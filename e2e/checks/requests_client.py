@@ -1,4 +1,4 @@
-"""Reads a table as Python programs do: a part of it, then, after a line on standard input, the rest. Prints the outcome."""
+"""Reads a table with Python: a part of it, then, after a line on standard input, the rest. Prints the outcome."""
 
 import sys
 

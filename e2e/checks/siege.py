@@ -2,9 +2,9 @@
 
 unshare --net python3 siege.py FRAMECAST CONNECTIONS TIMES
 
-The besieger holds as many connections as it can get, up to CONNECTIONS, guesses on all of them, and reconnects whenever it
-is refused. Meanwhile the owner logs in TIMES times, each time on a new connection. Prints the results of both as JSON. A
-pair of TUN devices joins the two namespaces, and this program carries packets between them.
+The besieger holds as many connections as it can get, up to CONNECTIONS, guesses on all of them, and reconnects whenever
+it is refused. Meanwhile the owner logs in TIMES times, each time on a new connection. Prints the results of both as
+JSON. A pair of TUN devices joins the two namespaces, and this program carries packets between them.
 """
 
 import base64

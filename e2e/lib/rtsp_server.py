@@ -1,7 +1,7 @@
 """An RTSP server like a camera's: /h264 and /mjpeg show moving colour bars, /sound has no picture.
 
-Usage: rtsp_server.py PORT, or `rtsp_server.py --check` to see whether this Python has the needed packages. RTSP_LOGIN in
-the environment, as in `digest me password`, makes it require that login. Prints `ready` when it answers at
+Usage: rtsp_server.py PORT, or `rtsp_server.py --check` to see whether this Python has the needed packages. RTSP_LOGIN
+in the environment, as in `digest me password`, makes it require that login. Prints `ready` when it answers at
 127.0.0.1:PORT.
 """
 

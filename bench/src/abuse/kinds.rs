@@ -172,7 +172,7 @@ fn post(client: &Client, more: &str) -> io::Result<Option<u16>> {
     read(&mut stream, usize::MAX)
 }
 
-/// Subscribes to all past events, and reads none of them.
+/// Subscribes to all events from the first one on, and reads none of them.
 fn listen(client: &Client) -> io::Result<Option<u16>> {
     let mut stream = client.connect()?;
     stream.write_all(client.head("GET /api/events/live?after=0", "").as_bytes())?;

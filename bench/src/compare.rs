@@ -28,7 +28,7 @@ pub(crate) struct Options {
     /// Seconds measured each time.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=120))]
     seconds: u64,
-    /// Seconds before that, at least until each viewer has a picture.
+    /// Seconds of warm-up before each measurement, which lasts at least until each viewer has a picture.
     #[arg(long, default_value = "0.5", value_name = "SECONDS", value_parser = load::seconds)]
     warmup: Duration,
     /// How often the ceiling is measured in a pass: 2 also shows the machine's noise. By default once for one server,

@@ -45,19 +45,19 @@ pub(crate) struct Options {
     /// Viewers that read as fast as pictures come.
     #[arg(long, default_value_t = 1)]
     pub(crate) viewers: usize,
-    /// Viewers beside them that read --rate bytes a second.
+    /// Additional viewers that read --rate bytes a second.
     #[arg(long, default_value_t = 0)]
     pub(crate) slow: usize,
     /// Bytes a second of a slow viewer.
     #[arg(long, default_value_t = 300_000, value_name = "BYTES_PER_S")]
     pub(crate) rate: u32,
-    /// Viewers beside them that never read.
+    /// Additional viewers that never read.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) stall: usize,
     /// Length of the window that is measured.
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
-    /// Seconds before it.
+    /// Seconds of warm-up before the window.
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) warmup: Duration,
     /// Copy every byte, as a browser does, instead of dropping pictures in the kernel.

@@ -72,7 +72,7 @@ pub(crate) struct Stalled {
     closed: usize,
 }
 
-/// How busy the load generator was; near 100 % in sum, it is the limit and not the server.
+/// How busy the load generator was; if the sum is near 100 %, the load generator is the limit, not the server.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Load {
     /// Share of the time that it ran on its CPU.

@@ -23,7 +23,7 @@ pub(crate) struct Options {
     /// Viewers that read as fast as pictures come.
     #[arg(long, default_value_t = 50)]
     viewers: usize,
-    /// Viewers beside them that read --rate bytes a second.
+    /// Additional viewers that read --rate bytes a second.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     slow: u16,
     /// Bytes a second of a slow viewer.

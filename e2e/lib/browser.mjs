@@ -61,7 +61,7 @@ export async function open(browser, url, viewport = { width: 1280, height: 800 }
     if (/^warn/.test(message.type())) page.warnings.push(message.text());
   });
   await page.setViewport(viewport);
-  // Not "load": an endless stream may keep a page loading for ever.
+  // Does not wait for "load": an endless stream may keep the page loading forever.
   await page.goto(url, { waitUntil: "domcontentloaded" });
   return page;
 }

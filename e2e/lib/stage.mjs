@@ -107,7 +107,7 @@ export class Stage {
     return this.#servers.map((framecast) => framecast.log.trim()).filter(Boolean).join("\n---\n");
   }
 
-  /** Ends all; returns what went wrong on the way, a line each. */
+  /** Ends everything; returns the errors, one a line. */
   async end() {
     const complaints = [];
     this.#isOver = true;

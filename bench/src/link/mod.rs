@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Queue at each end in KiB; packets that find it full are dropped.
     #[arg(long, default_value_t = 32, value_name = "KIB")]
     queue: usize,
-    /// What to append to the path of Framecast's stream in further turns, such as "?adapt".
+    /// What to append to the path of Framecast's stream in additional turns, such as "?adapt".
     #[arg(long, value_name = "QUERY", default_values_t = ["?adapt".to_owned()])]
     query: Vec<String>,
     /// Passes.

@@ -218,7 +218,7 @@ fn carry(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &Counts, stop: &AtomicBoo
     }
 }
 
-/// Waits for a packet, or until the next one arrives.
+/// Waits for a packet from the device, or until the next one in the pipe arrives.
 fn wait(from: &Tun, next: Option<Instant>) {
     let until = next.map_or(STOP_POLL, |next| next.saturating_duration_since(Instant::now()).min(STOP_POLL));
     let timeout = Timespec { tv_sec: 0, tv_nsec: until.subsec_nanos().into() };

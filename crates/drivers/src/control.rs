@@ -35,7 +35,7 @@ pub struct Control {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ControlKind {
-    /// A number from `min` to `max` in steps of `step`, counted from `min`.
+    /// A number from `min` to `max` in steps of `step`, starting at `min`.
     Integer {
         /// The smallest value.
         min: i64,

@@ -251,7 +251,7 @@ impl Work for Pad<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { range, luma, width, out, stride } = self;
-        // `out` may have a row more, which the caller fills.
+        // `out` may have one row more, which the caller fills.
         for (row, out) in luma.chunks_exact(width).zip(out.chunks_exact_mut(stride)) {
             match range {
                 Range::Full => out[..width].copy_from_slice(row),

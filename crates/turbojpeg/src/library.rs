@@ -29,7 +29,7 @@ pub(crate) struct ScalingFactor {
     denom: c_int,
 }
 
-/// The severity of an error that left a picture (`TJERR_WARNING`).
+/// The severity of an error after which there still is a picture (`TJERR_WARNING`).
 pub(crate) const WARNING: c_int = 0;
 /// Writes only into the caller's buffer, which holds the worst case (`TJFLAG_NOREALLOC`).
 pub(crate) const NO_REALLOC: c_int = 1024;
@@ -90,7 +90,7 @@ impl Library {
         let (across, down) = crate::plane::checked_size(width, height)?;
         // SAFETY: a pure function of three numbers, which are in its range.
         let bytes = unsafe { (self.functions.buf_size)(across, down, subsampling as c_int) };
-        // -1 stands for an error; on 32 bits also for what no buffer can hold.
+        // -1 means an error; on 32 bits also a size that no buffer can have.
         usize::try_from(bytes)
             .ok()
             .filter(|_| bytes != c_ulong::MAX)

@@ -55,7 +55,7 @@ pub struct FormatInfo {
 pub enum Sizes {
     /// Only these sizes.
     Discrete(Vec<(u32, u32)>),
-    /// From the first to the second, in steps of the third.
+    /// From `min` to `max`, in steps of `step`.
     Stepwise {
         /// The smallest width and height.
         min: (u32, u32),

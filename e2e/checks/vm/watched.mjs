@@ -48,7 +48,10 @@ async function refusedWhileWatched(stage, vm, node) {
   return reason;
 }
 
-/** Ten seconds after the last viewer the device is free; the next viewer waits until that program has ended. */
+/**
+ * Ten seconds after the last viewer leaves, the device is free for another program; the next viewer waits until that
+ * program has ended.
+ */
 async function leftToOthers({ vm, framecast, viewers, node }) {
   for (const viewer of viewers) viewer.leave();
   const leftAt = Date.now();

@@ -46,7 +46,7 @@ pub(super) struct Folders {
     place: Arc<Place>,
     base: PathBuf,
     watcher: RecommendedWatcher,
-    /// With the time of their last change when they were added.
+    /// The watched folders, each with the time of its last change when the watch began.
     watched: HashMap<PathBuf, SystemTime>,
 }
 

@@ -33,7 +33,7 @@ pub(super) fn devices(answer: &str) -> Vec<Device> {
     devices
 }
 
-/// A line like `0 : imx708_wide [4608x2592 10-bit RGGB] (/base/soc/i2c0mux/i2c@1/imx708@1a)`.
+/// Parses a line like `0 : imx708_wide [4608x2592 10-bit RGGB] (/base/soc/i2c0mux/i2c@1/imx708@1a)`.
 fn device(line: &str) -> Option<Device> {
     let (number, rest) = line.split_once(" : ")?;
     let number: u8 = number.parse().ok()?;

@@ -81,7 +81,8 @@ async fn a_missing_program_is_named_with_its_package() {
     }
 }
 
-/// As people report them from their devices (raspberrypi/rpicam-apps 244 and 496, Gordon999/Pi_LIbCamera_GUI 4).
+/// The messages as users reported them from their devices (raspberrypi/rpicam-apps 244 and 496,
+/// Gordon999/Pi_LIbCamera_GUI 4).
 #[tokio::test]
 async fn what_the_program_says_comes_with_what_to_do() {
     for (lines, advice) in [

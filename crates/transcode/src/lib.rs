@@ -1,11 +1,12 @@
 //! Transcodes pictures: raw pictures to JPEG, JPEG images to smaller ones.
 //!
 //! A frame goes in, a JPEG frame of the target size and quality comes out: [`Transcoder`] does it on the caller's
-//! thread, [`Pool`] on its own threads for all cameras, with one [`Lane`] per output channel that keeps frames in order
-//! and drops late ones. Pictures stay planes of luma and chroma all the way; only red-green-blue input passes through
-//! the codec's own conversion. libjpeg-turbo does the coding if it is installed, otherwise pure Rust ([`Backend`]).
+//! thread, [`Pool`] on its own threads for all cameras, with one output queue ([`Lane`]) per output channel that keeps
+//! frames in order and drops late ones. Pictures stay planes of luma and chroma all the way; only red-green-blue input
+//! passes through the codec's own conversion. libjpeg-turbo does the coding if it is installed, otherwise pure Rust
+//! ([`Backend`]).
 //!
-//! Who watches, which renditions there are and when a lane is needed do not belong here.
+//! Who watches, which renditions there are and when an output queue is needed do not belong here.
 
 #![forbid(unsafe_code)]
 

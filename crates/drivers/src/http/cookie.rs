@@ -1,7 +1,8 @@
 //! Cookies of one source's session: the client sends back what a camera set with a challenge, a redirect or a page.
 //!
 //! A camera needs less than RFC 6265: a session requests one thing from one server, so paths and domains do not matter.
-//! Of all dates, only the one that deletes a cookie matters. Cookies that came over TLS are sent over TLS only.
+//! Of all dates, only one that makes a cookie expire at once matters. Cookies that came over TLS are sent over TLS
+//! only.
 
 /// The maximum number of cookies; a new one replaces the oldest.
 const MAX_COOKIES: usize = 32;
@@ -73,7 +74,7 @@ impl Cookies {
     }
 }
 
-/// Whether an attribute deletes its cookie: a maximum age of zero or less, or a date of the last century.
+/// Whether an attribute removes its cookie: a maximum age of zero or less, or a date of the last century.
 fn deletes(attribute: &str) -> bool {
     let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
     let is_old = |word: &str| {

@@ -1,4 +1,4 @@
-//! Child processes, for the drivers that leave their work to another program.
+//! Runs other programs as child processes, for the drivers that leave their work to one.
 //!
 //! [`Program`] reads pictures from a program's standard output, as fast as the program writes; [`ask`] runs a program
 //! to its end and returns its short output. Standard error goes to the log, without the secrets of the source. The

@@ -1,7 +1,8 @@
 //! Chooses what to request from a device: a pure function of the device's capabilities and the requested mode.
 //!
-//! JPEG images come first, because they are passed on unchanged; then the raw format with the fewest bytes. The nearest
-//! capability replaces what the device lacks, with a [`Lack`] to warn of; if the URL is strict, the lack is an error.
+//! JPEG images come first, because they are passed on unchanged; then the raw format with the fewest bytes. If the
+//! device does not have what was requested, the nearest capability replaces it, with a [`Lack`] to warn of; if the URL
+//! is strict, that is an error.
 
 use std::fmt;
 
@@ -27,19 +28,19 @@ pub(super) struct Choice {
     pub(super) size: (u32, u32),
 }
 
-/// A requested capability that the device lacks.
+/// A request that the device cannot fulfil.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lack {
     /// The requested capability: "size 800x600 in mjpeg".
     pub(super) wanted: String,
-    /// What the device offers instead.
+    /// The capabilities that the device has instead.
     pub(super) known: Vec<String>,
     /// What was chosen.
     pub(super) taken: String,
 }
 
 impl Lack {
-    /// What the device offers, as a short text.
+    /// The capabilities of the device, as a short text.
     pub(super) fn has(&self) -> String {
         let mut listed = self.known.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
         if self.known.len() > MAX_LISTED {
@@ -114,7 +115,7 @@ fn candidates(offer: &Offer, coding: Coding, wish: &Wish, fixed: Option<(u32, u3
     offer.sizes.iter().map(|extent| candidate(extent.nearest(wanted), Some(&extent.rates))).collect()
 }
 
-/// The lack of a size, with the sizes of the chosen format.
+/// The unmet request for a size, with the sizes of the chosen format.
 pub(super) fn no_size(offers: &[Offer], size: (u32, u32), choice: &Choice) -> Lack {
     let shown = |(width, height): (u32, u32)| format!("{width}x{height}");
     let of_choice = offers.iter().filter(|offer| offer.fourcc == choice.fourcc);
@@ -166,10 +167,10 @@ pub(super) fn choose_rate(rates: &Rates, asked: Option<f64>) -> Option<f64> {
     }
 }
 
-/// The lack of a rate, if the device set another one than requested.
+/// The unmet request for a rate, if the device set another one.
 pub(super) fn no_rate(rates: &Rates, asked: Option<f64>, given: Option<f64>, at: &str) -> Option<Lack> {
     let (asked, given) = asked.zip(given)?;
-    // 29.97 instead of 30 is no lack.
+    // 29.97 instead of 30 is close enough.
     if (asked - given).abs() <= asked * 0.01 {
         return None;
     }

@@ -46,8 +46,8 @@ pub(super) fn check_kind(device: &Device, path: &Path) -> Result<(), Error> {
 /// Sets the device up as requested.
 ///
 /// # Errors
-/// What the device lacks if the request is strict, that Framecast can show none of its formats, that there is no
-/// signal, or the kernel's error.
+/// Which request the device cannot fulfil if the URL is strict, that Framecast can show none of its formats, that there
+/// is no signal, or the kernel's error.
 pub(super) fn set_up(device: &Device, path: &Path, wish: &Wish) -> Result<Setup, Error> {
     let refused = |error| trouble::refused(path, error);
     check_kind(device, path)?;
@@ -129,7 +129,7 @@ fn lacking(path: &Path, lack: &Lack) -> Error {
     Error::Lacking { device: path.display().to_string(), wanted: lack.wanted.clone(), has: lack.has() }
 }
 
-/// Warns of a lack, or returns it as an error.
+/// Warns of an unmet request, or returns it as an error.
 fn tell(path: &Path, lack: Lack, wish: &Wish) -> Result<(), Error> {
     if wish.is_strict {
         return Err(lacking(path, &lack));

@@ -33,7 +33,7 @@ pub(super) struct Wish {
     pub(super) range: Option<Range>,
     /// The input of a capture card.
     pub(super) input: Option<u32>,
-    /// Whether a lack of the device is an error; otherwise the nearest capability replaces it.
+    /// Whether an unmet request is an error; otherwise the nearest capability replaces it.
     pub(super) is_strict: bool,
 }
 

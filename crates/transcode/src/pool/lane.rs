@@ -15,7 +15,7 @@ use crate::wish::Wish;
 
 pub(super) type Deliver = Box<dyn FnOnce(Result<Frame, Error>) + Send>;
 
-/// What a lane has done so far.
+/// What an output queue has done so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Frames that became JPEG frames.
@@ -24,14 +24,14 @@ pub struct Counts {
     pub dropped: u64,
     /// Frames that could not be coded.
     pub errors: u64,
-    /// Time that threads spent on this lane's frames: only coding, without waiting and delivery.
+    /// Time that threads spent on the frames of this output queue: only coding, without waiting and delivery.
     pub spent: Duration,
 }
 
 /// One output channel's path through a [`Pool`](super::Pool).
 ///
 /// Dropping it discards the waiting frame. The drop waits for a running delivery, and no delivery follows: so a
-/// delivery must not wait for a thread that drops its lane. It may drop the lane itself.
+/// delivery must not wait for a thread that drops its output queue. It may drop the output queue itself.
 #[derive(Debug)]
 pub struct Lane {
     shared: Arc<Shared>,
@@ -57,7 +57,7 @@ impl Lane {
         self.shared.get_ready(state, &self.queue);
     }
 
-    /// The lane's counts so far.
+    /// The counts of this output queue so far.
     pub fn counts(&self) -> Counts {
         self.shared.lock().counts
     }
@@ -82,7 +82,7 @@ impl Drop for Lane {
     }
 }
 
-/// The part of a lane that threads see.
+/// The part of an output queue that threads see.
 pub(super) struct Shared {
     wish: Wish,
     state: Mutex<State>,
@@ -93,7 +93,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Option<(Frame, Deliver)>,
-    /// Whether the lane is in the ready queue.
+    /// Whether this output queue is in the ready queue.
     is_ready: bool,
     is_closed: bool,
     /// Frames taken by threads so far, which is the next one's ticket.
@@ -144,7 +144,7 @@ impl Shared {
         self.get_ready(state, queue);
     }
 
-    /// Delivers results in order, until one is missing or the lane is closed.
+    /// Delivers results in order, until one is missing or the output queue is closed.
     fn hand_over<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.delivering = Some(thread::current().id());
         while !state.is_closed {
@@ -164,7 +164,7 @@ impl Shared {
         state
     }
 
-    /// Enqueues the lane if a frame waits and another thread may work on the lane.
+    /// Puts the output queue into the ready queue if a frame waits and another thread may work on it.
     fn get_ready(self: &Arc<Self>, mut state: MutexGuard<'_, State>, queue: &Queue) {
         let on_threads = state.taken - state.handed_over;
         let may = state.waiting.is_some() && !state.is_ready && !state.is_closed;

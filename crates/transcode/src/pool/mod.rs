@@ -1,8 +1,9 @@
-//! Encoder threads that all cameras share, and one lane through them for each output channel.
+//! Encoder threads that all cameras share, with an output queue for each output channel.
 //!
-//! A frame is offered to a [`Lane`] and waits there until a thread is free; a newer one replaces it, so a lane never
-//! holds more than one waiting frame. Lanes take turns. All threads may work on frames of the same lane; their results
-//! are delivered in the order of the offers. When to offer does not belong here.
+//! The caller offers a frame to the output queue ([`Lane`]), where it waits until a thread is free; a newer frame
+//! replaces it, so at most one frame waits in each output queue. The output queues take turns. All threads may work on
+//! frames of the same one; the pool delivers their results in the order of the offers. When to offer does not belong
+//! here.
 
 mod lane;
 mod queue;
@@ -71,7 +72,7 @@ impl Pool {
         self.backend
     }
 
-    /// A lane that transcodes frames to `wish`.
+    /// An output queue that transcodes frames to `wish`.
     pub fn lane(&self, wish: Wish) -> Lane {
         Lane::new(self.queue.clone(), wish)
     }
@@ -89,7 +90,7 @@ impl Drop for Pool {
     }
 }
 
-/// A thread's loop: takes the next frame of the next lane until the pool ends.
+/// A thread's loop: takes the next frame of the next output queue until the pool ends.
 fn run(queue: &Queue, make: &dyn Fn() -> Result<Work, Error>) {
     let mut work = None;
     while let Some(Taken { lane, ticket, frame, deliver }) = queue.take() {

@@ -1,4 +1,4 @@
-//! The ready queue: the lanes that have a waiting frame, in the order in which they got it.
+//! The ready queue: the output queues that have a waiting frame, in the order in which they got it.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -11,13 +11,13 @@ use super::lane::{Deliver, Shared};
 /// A frame for a thread.
 pub(super) struct Taken {
     pub(super) lane: Arc<Shared>,
-    /// Its position in the lane's order.
+    /// Its position in the order of its output queue.
     pub(super) ticket: u64,
     pub(super) frame: Frame,
     pub(super) deliver: Deliver,
 }
 
-/// The queue on which threads wait. A lane is in it at most once, so that all lanes take turns.
+/// The ready queue, on which threads wait. An output queue is in it at most once, so that all of them take turns.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -36,12 +36,12 @@ impl Queue {
         Self { state: Mutex::default(), changed: Condvar::new(), threads: threads.get() }
     }
 
-    /// How many frames of one lane may be on threads at the same time.
+    /// How many frames of one output queue may be on threads at the same time.
     pub(super) fn threads(&self) -> usize {
         self.threads
     }
 
-    /// Appends a lane that has a frame; does nothing after the pool's end.
+    /// Appends an output queue that has a frame; does nothing after the pool's end.
     pub(super) fn push(&self, lane: Arc<Shared>) {
         let mut state = self.lock();
         if !state.has_ended {
@@ -69,11 +69,11 @@ impl Queue {
         }
     }
 
-    /// Wakes all threads for the last time, and releases all lanes.
+    /// Wakes all threads for the last time, and releases all output queues.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.has_ended = true;
-        // A lane's callback may refer to the queue's owner, so the lanes are dropped outside the lock.
+        // The callback of an output queue may refer to the owner of this queue, so the drop happens outside the lock.
         let ready = std::mem::take(&mut state.ready);
         drop(state);
         drop(ready);

@@ -56,7 +56,7 @@ impl Gated {
         self.taken.recv().unwrap()
     }
 
-    /// A lane that reports each delivery: the frame's number, or none for an error.
+    /// An output queue that reports each delivery: the frame's number, or none for an error.
     fn lane(&self) -> (Offers, Receiver<Option<i64>>) {
         let (sender, results) = channel();
         let sender = Mutex::new(sender);
@@ -67,13 +67,13 @@ impl Gated {
         (lane, results)
     }
 
-    /// A lane that passes all results to `deliver`.
+    /// An output queue that passes all results to `deliver`.
     fn lane_to(&self, deliver: impl Fn(Result<Frame, Error>) + Send + Sync + 'static) -> Offers {
         Offers { lane: self.pool.lane(Wish::default()), deliver: Arc::new(deliver) }
     }
 }
 
-/// A lane, and the receiver of its results.
+/// An output queue, and the receiver of its results.
 struct Offers {
     lane: Lane,
     deliver: Arc<dyn Fn(Result<Frame, Error>) + Send + Sync>,
@@ -124,7 +124,7 @@ fn results_come_in_the_order_of_the_offers_whichever_is_ready_first() {
             gated.next().1
         })
         .collect();
-    // A fourth waits: only as many frames of a lane are on threads as there are threads.
+    // A fourth waits: only as many frames of an output queue are on threads as there are threads.
     lane.offer(frame(3));
     open(&gates[2]);
     open(&gates[1]);

@@ -42,8 +42,8 @@ pub enum PartEnd {
     #[default]
     AtBoundary,
     /// At the end of the JPEG image in it, whatever its `Content-Length` says; like other parts if it contains none.
-    /// Many cameras send the boundary only before the next picture; this yields a picture a whole frame earlier. Line
-    /// ends before the picture are skipped; other bytes before it stay in the body.
+    /// Many cameras send the boundary only before the next picture; this yields a picture a whole frame earlier. CR and
+    /// LF before the picture are skipped; other bytes before it stay in the body.
     AtJpegEoi,
 }
 

@@ -185,7 +185,7 @@ impl Writer {
     }
 }
 
-/// `room` without its content, or new room of exactly `len` bytes if it is too small.
+/// Empties `room` for reuse; returns new memory of exactly `len` bytes if it is too small.
 fn emptied(mut room: BytesMut, len: usize) -> BytesMut {
     if room.capacity() < len {
         return BytesMut::with_capacity(len);

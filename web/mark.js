@@ -43,7 +43,9 @@ export class Marker {
   // Whether the server accepts marks, as far as is known.
   #isOffered = false;
 
-  /** `button` opens the dialog; `news` is the page's; `camera`, if given, is what is marked, otherwise the server. */
+  /**
+   * `button` opens the dialog; `news` is that of the page; `camera`, if given, is what is marked, otherwise the server.
+   */
   constructor({ button, news, camera = null }) {
     this.#button = button;
     this.#word = button.textContent;

@@ -203,7 +203,7 @@ async fn a_transport_that_the_url_names_is_the_only_one_that_is_tried() {
     let mut source = stage.open("rtsp://cam/1#transport=udp").await.unwrap();
     source.next_frame().await.unwrap().unwrap();
     assert_eq!(stage.probes(), 2);
-    // The memory of UDP does not help a source that requires TCP.
+    // The saved probe result for UDP does not help a source that requires TCP.
     let failure = stage.failure("rtsp://cam/1#transport=tcp").await;
     assert!(failure.contains("will not send over TCP"), "{failure}");
 }

@@ -51,7 +51,7 @@ pub(crate) struct Options {
     /// Frames a second.
     #[arg(long, default_value_t = 30)]
     fps: u32,
-    /// Stops after so many seconds.
+    /// Stops after this many seconds.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
 }

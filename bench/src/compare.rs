@@ -1,6 +1,7 @@
 //! The main command: compares our server with the ceiling, in turns, and prints tables.
 //!
-//! Each measurement starts its server anew (so that memory is that run's own) on one CPU and loads it from another.
+//! Each measurement starts a new process of its server (so that its memory is that run's own) on one CPU and loads it
+//! from another.
 
 use std::time::Duration;
 

@@ -152,7 +152,7 @@ impl Setup {
         order
     }
 
-    /// Starts a server anew.
+    /// Starts a new process of a server.
     ///
     /// # Errors
     ///

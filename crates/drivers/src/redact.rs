@@ -218,7 +218,7 @@ fn cut_urls(text: &str) -> String {
         let cut = match shown::server(scheme, behind) {
             Some(Server { host, port: Some(port) }) => format!("{scheme}://{host}:{port}"),
             Some(Server { host, port: None }) => format!("{scheme}://{host}"),
-            // A scheme alone, as in a hint.
+            // Only a scheme, as in a hint.
             None if behind == "//" => url.to_owned(),
             None => format!("{scheme}:"),
         };

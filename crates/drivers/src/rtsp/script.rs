@@ -128,8 +128,8 @@ fn is_due(time: &str, fps: f64) -> String {
     )
 }
 
-/// An expression that holds if `condition` holds and a keyframe has come, or so many other frames that none will come.
-/// Variable 1 is whether one has come.
+/// An expression that is true if `condition` is and a keyframe has come, or after so many other frames that no keyframe
+/// will come. Variable 1 is whether one has come.
 fn after_keyframe(condition: &str) -> String {
     format!("if(st(1,max(ld(1),key))+gt(n,300),{condition},0)")
 }

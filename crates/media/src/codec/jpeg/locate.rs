@@ -13,7 +13,7 @@ use super::scan::Header;
 use super::{PICTURE_START, Problem};
 use crate::Error;
 
-/// After how many false starts the search stops going back, each of which costs a pass over the bytes.
+/// How often the search goes back after a false start; each time costs a pass over the bytes.
 const MAX_FALSE_STARTS: usize = 16;
 
 /// A whole picture.

@@ -16,7 +16,7 @@ pub(super) const HEADER_START: &[u8] = b"content-";
 pub(super) struct Delimiter {
     /// A line feed and the text. The carriage return before it is optional, so it is not part of the needle.
     finder: memmem::Finder<'static>,
-    /// The text alone.
+    /// The text without the line feed.
     text_finder: memmem::Finder<'static>,
 }
 

@@ -22,13 +22,13 @@ export function address(path) {
   return new URL(path.replace(/^\/+/, ""), ROOT).href;
 }
 
-class Missing extends Error {}
+class NotFound extends Error {}
 
 async function fetchJson(path, signal) {
   const response = await fetch(address(path), { cache: "no-store", signal });
   if (response.status === 404) {
     const body = await response.json().catch(() => ({}));
-    throw new Missing(body.error ?? "not found");
+    throw new NotFound(body.error ?? "not found");
   }
   if (!response.ok) throw new Error(`the server answered ${response.status}`);
   return response.json();
@@ -118,7 +118,7 @@ export function poll(path, { onAnswer, onFailure, onMissing, onWait }) {
   }
 
   function failed(error, hasTimedOut) {
-    if (error instanceof Missing) {
+    if (error instanceof NotFound) {
       isReachable = true;
       failures = 0;
       onMissing?.(error.message);

@@ -5,9 +5,9 @@ import { poll } from "./api.js";
 import { Events } from "./events.js";
 import { Live } from "./live.js";
 import { Marker } from "./mark.js";
-import { News } from "./news.js";
-import { States } from "./states.js";
-import { Streams } from "./streams.js";
+import { Announcer } from "./announcer.js";
+import { CameraStates } from "./states.js";
+import { StreamScheduler } from "./streams.js";
 import { setText } from "./tile.js";
 import { Tiles } from "./tiles.js";
 
@@ -16,10 +16,10 @@ const OFTEN_MS = 1000;
 const SELDOM_MS = 5000;
 
 const summary = document.getElementById("summary");
-const news = new News(document.getElementById("news"));
+const announcer = new Announcer(document.getElementById("news"));
 const live = new Live();
-const streams = new Streams(live);
-const states = new States();
+const streams = new StreamScheduler(live);
+const states = new CameraStates();
 const tiles = new Tiles(document.getElementById("cameras"), streams, live);
 
 function sumUp(cameras) {
@@ -35,25 +35,25 @@ function sumUp(cameras) {
 function show(camera, present) {
   const tile = tiles.get(camera.name);
   present(tile);
-  news.tell(camera.name, camera.state);
+  announcer.report(camera.name, camera.state);
 }
 
 /** When a picture stands still, the page polls more often what the server knows of it. */
 function pace() {
-  const isStanding = tiles.all().some((tile) => tile.isStanding);
-  polling.every(events.isOpen && streams.arePainted && !isStanding ? SELDOM_MS : OFTEN_MS);
+  const isStale = tiles.all().some((tile) => tile.isStale);
+  polling.every(events.isOpen && streams.arePainted && !isStale ? SELDOM_MS : OFTEN_MS);
 }
 
 const polling = poll("api/cameras", {
   onAnswer({ server, cameras, now }, isFresh, askedAt) {
     const nowMs = Date.parse(now);
-    states.answer(cameras, nowMs, askedAt);
-    marker.offer(server.marks);
+    states.applyAnswer(cameras, nowMs, askedAt);
+    marker.setOffered(server.marks);
     tiles.keep(cameras);
     sumUp(states.all);
     if (isFresh) events.refresh();
     streams.up(isFresh);
-    news.tell("Server", "answers again");
+    announcer.report("Server", "answers again");
     for (const camera of states.all) show(camera, (tile) => tile.update(camera, nowMs));
     pace();
   },
@@ -66,18 +66,18 @@ const polling = poll("api/cameras", {
     for (const tile of tiles.all()) tile.down();
     summary.dataset.state = "unreachable";
     setText(summary, "Server unreachable. Trying again.");
-    news.tell("Server", "unreachable");
+    announcer.report("Server", "unreachable");
   },
 });
 
 const events = new Events({ kind: "started,opened,live,lost,stalled,closed" }, {
   onEvent(event) {
-    const camera = states.hear(event, performance.now());
+    const camera = states.applyEvent(event, performance.now());
     // The next answer contains what else has changed with the state.
     polling.hurry();
     if (!camera) return;
     sumUp(states.all);
-    show(camera, (tile) => tile.become(camera, Date.parse(event.at)));
+    show(camera, (tile) => tile.setCamera(camera, Date.parse(event.at)));
   },
   onOpen: () => polling.hurry(),
   onClose() {
@@ -87,4 +87,4 @@ const events = new Events({ kind: "started,opened,live,lost,stalled,closed" }, {
   onMissed: () => polling.hurry(),
 });
 
-const marker = new Marker({ button: document.getElementById("mark"), news });
+const marker = new Marker({ button: document.getElementById("mark"), announcer });

@@ -5,25 +5,25 @@
 import { address, poll } from "./api.js";
 import { Controls } from "./controls.js";
 import { Events } from "./events.js";
-import { Feed } from "./feed.js";
+import { MjpegImage } from "./mjpeg_image.js";
 import { Marker } from "./mark.js";
-import { News } from "./news.js";
-import { States } from "./states.js";
-import { Streams } from "./streams.js";
+import { Announcer } from "./announcer.js";
+import { CameraStates } from "./states.js";
+import { StreamScheduler } from "./streams.js";
 import { make, setState, setText, waiting } from "./tile.js";
 import { Timeline } from "./timeline.js";
-import { age, rate, span, stateWord, trouble } from "./words.js";
+import { age, rate, formatSpan, stateLabel, reasonText } from "./format.js";
 
 const at = (id) => document.getElementById(id);
 const name = decodeURIComponent(location.pathname.replace(/\/+$/, "").split("/").pop());
 const path = `cameras/${encodeURIComponent(name)}`;
-const news = new News(at("news"));
-const streams = new Streams();
+const announcer = new Announcer(at("news"));
+const streams = new StreamScheduler();
 const stage = at("stage");
 const veil = make("p", "veil");
 const controls = new Controls(at("controls"), `api/${path}/controls`);
-const feed = new Feed(stage, address(`${path}/stream.mjpg`), `Picture of ${name}`);
-const states = new States();
+const mjpegImage = new MjpegImage(stage, address(`${path}/stream.mjpg`), `Picture of ${name}`);
+const states = new CameraStates();
 const day = new Timeline(at("day"), name);
 
 // The camera's data in the last answer.
@@ -31,13 +31,13 @@ let last = null;
 // Why the server refuses this page the pictures.
 let refusal = "";
 
-feed.onRefused = (message) => {
+mjpegImage.onRefused = (message) => {
   refusal = message ? `${message} · trying again` : "";
   setReason(refusal);
   if (refusal) setText(at("figures"), "");
-  news.tell("Picture", message || "comes again");
+  announcer.report("Picture", message || "comes again");
 };
-news.tell("Picture", "comes again");
+announcer.report("Picture", "comes again");
 at("name").textContent = name;
 document.title = `${name} · Framecast`;
 veil.hidden = true;
@@ -46,8 +46,8 @@ stage.append(veil, waiting());
 streams.add({
   element: stage,
   setMode(mode) {
-    if (mode === "stream") feed.start();
-    else if (mode !== "held") feed.stop();
+    if (mode === "stream") mjpegImage.start();
+    else if (mode !== "held") mjpegImage.stop();
   },
 });
 
@@ -74,7 +74,7 @@ function addressRow(label, value) {
     const [short, long] = (await copy(input)) ? ["Copied", `${label} copied`] : ["Press Ctrl+C", "Press Ctrl+C to copy"];
     setText(verb, short);
     // Screen readers do not announce a button whose text changes, nor a status that stays the same.
-    news.say(long);
+    announcer.announce(long);
     setTimeout(() => setText(verb, "Copy"), 2000);
   };
   const caption = make("label", "", label);
@@ -137,8 +137,8 @@ function mode(of) {
 }
 
 function showDetails(camera, nowMs) {
-  const since = span(Math.max(1000, nowMs - Date.parse(camera.since)));
-  detail("State", `${stateWord(camera.state)} for ${since}`);
+  const since = formatSpan(Math.max(1000, nowMs - Date.parse(camera.since)));
+  detail("State", `${stateLabel(camera.state)} for ${since}`);
   detail("Source", camera.driver);
   detail("Device", camera.capture?.device);
   detail("Gives", mode(camera.capture?.given));
@@ -159,10 +159,10 @@ function show(camera, nowMs) {
   last = camera;
   setState(at("state"), camera.state);
   showFigures(0);
-  setReason(trouble(camera, nowMs) || refusal);
+  setReason(reasonText(camera, nowMs) || refusal);
   showDetails(camera, nowMs);
   controls.look(camera.state);
-  news.tell(name, camera.state);
+  announcer.report(name, camera.state);
 }
 
 function setReason(text) {
@@ -182,20 +182,20 @@ showAddresses();
 prepareSnapshot();
 prepareFullScreen();
 at("history").href = `${address("history")}?${new URLSearchParams({ camera: name })}`;
-const marker = new Marker({ button: at("mark"), news, camera: name });
+const marker = new Marker({ button: at("mark"), announcer, camera: name });
 
 const polling = poll(`api/${path}`, {
   onAnswer(answer, isFresh, askedAt) {
     const nowMs = Date.parse(answer.now);
-    states.answer([answer], nowMs, askedAt);
+    states.applyAnswer([answer], nowMs, askedAt);
     veil.hidden = true;
-    marker.offer(answer.server.marks);
+    marker.setOffered(answer.server.marks);
     at("actions").hidden = at("side").hidden = at("state").hidden = false;
     if (isFresh) events.refresh();
     streams.up(isFresh);
-    feed.check(answer.frames, answer.viewers);
+    mjpegImage.check(answer.frames, answer.viewers);
     if (answer.width) stage.style.setProperty("--shape", `${answer.width} / ${answer.height}`);
-    news.tell("Server", "answers again");
+    announcer.report("Server", "answers again");
     show(states.all[0], nowMs);
     day.tick(nowMs, events.isOpen);
   },
@@ -207,11 +207,11 @@ const polling = poll(`api/${path}`, {
     setReason("");
     setText(veil, "Server unreachable. Trying again.");
     veil.hidden = false;
-    news.tell("Server", "unreachable");
+    announcer.report("Server", "unreachable");
   },
   onMissing(message) {
     streams.down(false);
-    feed.stop();
+    mjpegImage.stop();
     last = null;
     at("actions").hidden = at("side").hidden = at("state").hidden = true;
     setText(at("figures"), "");
@@ -224,8 +224,8 @@ const polling = poll(`api/${path}`, {
 // Events of all cameras, because they include the server's own events.
 const events = new Events({ kind: "started,stopped,opened,live,lost,stalled,closed,mark" }, {
   onEvent(event) {
-    day.hear(event);
-    const camera = states.hear(event, performance.now());
+    day.addEvent(event);
+    const camera = states.applyEvent(event, performance.now());
     if (camera) show(camera, Date.parse(event.at));
     // The next answer contains what else has changed with the state.
     if (event.camera === name || event.kind === "started") polling.hurry();

@@ -3,7 +3,7 @@
 
 import { Problem } from "./problem.js";
 import { make, setText } from "./tile.js";
-import { visible } from "./words.js";
+import { visible } from "./format.js";
 
 const INACTIVE = "Cannot be set now: it depends on another control, or on the stream.";
 
@@ -122,7 +122,7 @@ export class ControlRow {
     const { name, default: initial } = this.#control;
     this.#reset = make("button", "reset", "Reset", make("span", "visually-hidden", ` ${name}`));
     this.#reset.type = "button";
-    this.#reset.title = visible(`Reset to ${wordOf(this.#control, initial)}`);
+    this.#reset.title = visible(`Reset to ${valueText(this.#control, initial)}`);
     this.#reset.onclick = () => {
       // The button disappears once the default is reached; the focus of a keyboard user stays on this control.
       this.#input.focus();
@@ -140,10 +140,10 @@ export class ControlRow {
   update(control, isPending = false) {
     this.#control = control;
     this.#problem.settle();
-    if (this.#output && (!this.#input || !(isPending || this.#isHeld))) setText(this.#output, wordOf(control, control.value));
+    if (this.#output && (!this.#input || !(isPending || this.#isHeld))) setText(this.#output, valueText(control, control.value));
     if (!this.#input) return;
     this.#input.disabled = control.inactive;
-    setText(this.#hint, [control.inactive ? INACTIVE : "", isKeptElse(control) ? returning(control) : ""].join(" ").trim());
+    setText(this.#hint, [control.inactive ? INACTIVE : "", differsFromSaved(control) ? returning(control) : ""].join(" ").trim());
     if (this.#reset) this.#reset.disabled = !canReset(control);
     if (!isPending && !this.#isHeld) this.#show(control.value);
   }
@@ -151,7 +151,7 @@ export class ControlRow {
   #show(value) {
     const { type } = this.#control;
     if (type === "boolean") this.#input.checked = value === true || value === 1;
-    else if (type === "bitmask") this.#input.value = wordOf(this.#control, value);
+    else if (type === "bitmask") this.#input.value = valueText(this.#control, value);
     else if (type !== "button") this.#input.value = value ?? "";
   }
 
@@ -167,7 +167,7 @@ export class ControlRow {
 }
 
 /** The display text of a control's value. */
-function wordOf({ type, menu }, value) {
+function valueText({ type, menu }, value) {
   if (value === null || value === undefined) return "";
   if (type === "boolean") return value === true || value === 1 ? "on" : "off";
   if (type === "menu") return menu.find((entry) => entry.value === value)?.name ?? String(value);
@@ -176,15 +176,15 @@ function wordOf({ type, menu }, value) {
 }
 
 /** The display text of its saved value. */
-const keptWord = (control) => wordOf(control, control.kept ?? control.default);
-const returning = (control) => `A kept value of ${keptWord(control)} returns at the next start.`;
+const savedText = (control) => valueText(control, control.kept ?? control.default);
+const returning = (control) => `A kept value of ${savedText(control)} returns at the next start.`;
 
-function isKeptElse(control) {
-  return control.kept !== undefined && keptWord(control) !== wordOf(control, control.value);
+function differsFromSaved(control) {
+  return control.kept !== undefined && savedText(control) !== valueText(control, control.value);
 }
 
 /** Whether a reset would change anything; with `isKept`, also the saved value. */
 export function canReset(control, isKept = false) {
   const { default: initial, value, read_only: isReadOnly, inactive } = control;
-  return !isReadOnly && !inactive && initial !== null && (value !== initial || (isKept && isKeptElse(control)));
+  return !isReadOnly && !inactive && initial !== null && (value !== initial || (isKept && differsFromSaved(control)));
 }

@@ -3,7 +3,7 @@
 
 import { address, poll } from "./api.js";
 import { Live } from "./live.js";
-import { Streams } from "./streams.js";
+import { StreamScheduler } from "./streams.js";
 import { make, setText } from "./tile.js";
 import { Tiles } from "./tiles.js";
 
@@ -13,7 +13,7 @@ const CAMERAS = "cameras/";
 const place = location.pathname.slice(new URL(address("")).pathname.length);
 const name = place.startsWith(CAMERAS) ? decodeURIComponent(place.slice(CAMERAS.length)) : null;
 const live = new Live();
-const streams = new Streams(live);
+const streams = new StreamScheduler(live);
 const grid = document.getElementById("cameras");
 const tiles = new Tiles(grid, streams, live, { isBare: true });
 const missing = make("p", "none");

@@ -7,13 +7,13 @@ import { address } from "./api.js";
 
 const VERSION = 1;
 const HEADER_BYTES = 16;
-const NOTICE = 1;
-const NUMBERS = 65536;
+const SLATE_FLAG = 1;
+const TILE_NUMBERS = 65536;
 const OPEN_LIMIT_MS = 4000;
 const RETRY_FIRST_MS = 300;
 const RETRY_LAST_MS = 120000;
 // After a working connection is lost, the page waits about four seconds before it opens others in its place.
-const PATIENCE = 4;
+const MAX_FAILURES = 4;
 const REFUSED_PAUSE_MS = 10000;
 // If a camera delivers and no picture comes for this long, the connection is dead, even if it is still open.
 const SILENT_MS = 8000;
@@ -28,23 +28,23 @@ export class Live {
   #isOpen = false;
   #isWanted = false;
   // Each canvas to serve, with its request and its number at the server.
-  #asks = new Map();
+  #subscriptions = new Map();
   #canvases = new Map();
   #lastNumber = 0;
-  #mostTiles = 0;
+  #maxTiles = 0;
   #failures = 0;
   #hasWorked = false;
-  #hasTold = false;
+  #hasWarned = false;
   #timer = 0;
   #limit = 0;
-  #heardAt = 0;
+  #lastMessageAt = 0;
 
   /** Called when `isUsable` may have changed. */
   onChange = () => {};
 
   /** Whether pictures come this way, or soon will. */
   get isUsable() {
-    return this.#failures < (this.#hasWorked ? PATIENCE : 1);
+    return this.#failures < (this.#hasWorked ? MAX_FAILURES : 1);
   }
 
   /** Opens the connection, or ends it so that the server sends nothing more to this page. */
@@ -57,19 +57,19 @@ export class Live {
 
   /** `ask` contains the camera and the wanted width, height, fps and priority. */
   show(canvas, ask) {
-    const known = this.#asks.get(canvas);
+    const known = this.#subscriptions.get(canvas);
     const text = JSON.stringify(ask);
     if (known?.text === text) return;
     if (known) Object.assign(known, { ask, text });
-    else this.#asks.set(canvas, { ask, text, number: null, timer: 0, hasCome: true, owedSince: null });
+    else this.#subscriptions.set(canvas, { ask, text, number: null, timer: 0, hasCome: true, owedSince: null });
     this.#subscribe(canvas);
   }
 
   hide(canvas) {
-    const known = this.#asks.get(canvas);
+    const known = this.#subscriptions.get(canvas);
     if (!known) return;
     clearTimeout(known.timer);
-    this.#asks.delete(canvas);
+    this.#subscriptions.delete(canvas);
     if (known.number === null) return;
     this.#canvases.delete(known.number);
     if (this.#isOpen) this.#send({ type: "unsubscribe", tile: known.number });
@@ -77,7 +77,7 @@ export class Live {
 
   /** Reconnects after the server came back or was restarted, or this computer slept. */
   refresh() {
-    if (!this.#isWanted || (this.#isOpen && Date.now() - this.#heardAt < TRUSTED_MS)) return;
+    if (!this.#isWanted || (this.#isOpen && Date.now() - this.#lastMessageAt < TRUSTED_MS)) return;
     this.#failures = 0;
     this.#drop();
     this.#open();
@@ -85,13 +85,13 @@ export class Live {
 
   /** Call this whenever the camera of `canvas` has delivered more: its picture has arrived by now, or is overdue. */
   check(canvas) {
-    const known = this.#asks.get(canvas);
+    const known = this.#subscriptions.get(canvas);
     if (!this.#isOpen || !known || known.number === null) return;
     const now = Date.now();
     if (known.hasCome) known.owedSince = null;
     else known.owedSince ??= now;
     known.hasCome = false;
-    if (known.owedSince === null || now - Math.max(known.owedSince, this.#heardAt) < SILENT_MS) return;
+    if (known.owedSince === null || now - Math.max(known.owedSince, this.#lastMessageAt) < SILENT_MS) return;
     this.#end("nothing comes, although cameras deliver");
   }
 
@@ -119,7 +119,7 @@ export class Live {
     this.#socket = null;
     this.#isOpen = false;
     this.#canvases.clear();
-    for (const known of this.#asks.values()) {
+    for (const known of this.#subscriptions.values()) {
       clearTimeout(known.timer);
       known.number = null;
     }
@@ -132,8 +132,8 @@ export class Live {
   #end(reason) {
     this.#drop();
     this.#failures += 1;
-    if (!this.isUsable && !this.#hasTold) {
-      this.#hasTold = true;
+    if (!this.isUsable && !this.#hasWarned) {
+      this.#hasWarned = true;
       console.warn(`No WebSocket to ${LIVE} (${reason}): showing streams and single pictures. Trying again later.`);
     }
     const wait = Math.min(RETRY_FIRST_MS * 2 ** (this.#failures - 1), RETRY_LAST_MS);
@@ -153,19 +153,19 @@ export class Live {
       return;
     }
     this.#isOpen = this.#hasWorked = true;
-    this.#mostTiles = max_tiles;
-    this.#heardAt = Date.now();
-    for (const canvas of this.#asks.keys()) this.#subscribe(canvas);
+    this.#maxTiles = max_tiles;
+    this.#lastMessageAt = Date.now();
+    for (const canvas of this.#subscriptions.keys()) this.#subscribe(canvas);
     if (this.#failures === 0) return;
     this.#failures = 0;
     this.onChange();
   }
 
   #subscribe(canvas) {
-    const known = this.#asks.get(canvas);
+    const known = this.#subscriptions.get(canvas);
     if (!this.#isOpen || !known) return;
     if (known.number === null) {
-      if (this.#canvases.size >= this.#mostTiles) return;
+      if (this.#canvases.size >= this.#maxTiles) return;
       known.number = this.#freeNumber();
       known.hasCome = true;
       this.#canvases.set(known.number, canvas);
@@ -175,7 +175,7 @@ export class Live {
 
   /** A number that was not used recently: pictures on their way are not mistaken for those of another tile. */
   #freeNumber() {
-    do this.#lastNumber = (this.#lastNumber + 1) % NUMBERS;
+    do this.#lastNumber = (this.#lastNumber + 1) % TILE_NUMBERS;
     while (this.#canvases.has(this.#lastNumber));
     return this.#lastNumber;
   }
@@ -184,7 +184,7 @@ export class Live {
     const canvas = this.#canvases.get(tile);
     if (!canvas) return;
     this.#canvases.delete(tile);
-    const known = this.#asks.get(canvas);
+    const known = this.#subscriptions.get(canvas);
     known.number = null;
     known.timer = setTimeout(() => this.#subscribe(canvas), REFUSED_PAUSE_MS);
     canvas.refuse(message);
@@ -194,16 +194,16 @@ export class Live {
     const receivedAt = performance.now();
     const header = new DataView(data);
     if (data.byteLength <= HEADER_BYTES || header.getUint8(0) !== VERSION) return;
-    this.#heardAt = Date.now();
+    this.#lastMessageAt = Date.now();
     const number = header.getUint16(2);
     const sequence = header.getUint32(4);
     const microseconds = header.getUint32(8) * 2 ** 32 + header.getUint32(12);
     const canvas = this.#canvases.get(number);
     if (!canvas) return;
-    this.#asks.get(canvas).hasCome = true;
+    this.#subscriptions.get(canvas).hasCome = true;
     canvas.take({
       blob: new Blob([new Uint8Array(data, HEADER_BYTES)], { type: "image/jpeg" }),
-      isNotice: (header.getUint8(1) & NOTICE) !== 0,
+      isSlate: (header.getUint8(1) & SLATE_FLAG) !== 0,
       takenAtMs: microseconds / 1000,
       onPainted: () => this.#acknowledge(number, sequence, receivedAt),
     });

@@ -6,11 +6,11 @@ import { Problem } from "./problem.js";
 import { make, setText } from "./tile.js";
 
 const KEY = "m";
-const MOST_LETTERS = 1000;
+const MAX_LABEL_LENGTH = 1000;
 const TIMEOUT_MS = 8000;
-const TOLD_MS = 2500;
+const CONFIRMATION_MS = 2500;
 // Elements that accept letters.
-const WRITING = "input:not([type=checkbox], [type=range], [type=button]), textarea, select, [contenteditable]";
+const TEXT_INPUTS = "input:not([type=checkbox], [type=range], [type=button]), textarea, select, [contenteditable]";
 
 /** Sends the mark; returns whether it is saved already. Fails with the message to show. */
 async function send(mark) {
@@ -33,9 +33,9 @@ async function send(mark) {
 export class Marker {
   #button;
   #word;
-  #news;
+  #announcer;
   #camera;
-  #input = Object.assign(make("input", "text"), { type: "text", maxLength: MOST_LETTERS, required: true, autocomplete: "off" });
+  #input = Object.assign(make("input", "text"), { type: "text", maxLength: MAX_LABEL_LENGTH, required: true, autocomplete: "off" });
   #problem = new Problem();
   #save = Object.assign(make("button", "button", "Mark"), { type: "submit" });
   #dialog;
@@ -44,12 +44,12 @@ export class Marker {
   #isOffered = false;
 
   /**
-   * `button` opens the dialog; `news` is that of the page; `camera`, if given, is what is marked, otherwise the server.
+   * `button` opens the dialog; `announcer` is that of the page; `camera`, if given, is what is marked, otherwise the server.
    */
-  constructor({ button, news, camera = null }) {
+  constructor({ button, announcer, camera = null }) {
     this.#button = button;
     this.#word = button.textContent;
-    this.#news = news;
+    this.#announcer = announcer;
     this.#camera = camera;
     this.#build();
     button.onclick = () => this.#open();
@@ -57,7 +57,7 @@ export class Marker {
   }
 
   /** Shows the button, or hides it if the server accepts no marks. */
-  offer(isOffered) {
+  setOffered(isOffered) {
     this.#isOffered = isOffered;
     this.#button.hidden = !isOffered;
   }
@@ -83,7 +83,7 @@ export class Marker {
   #onKey(event) {
     const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
     if (!this.#isOffered || !isPlain || event.key.toLowerCase() !== KEY || this.#dialog.open) return;
-    if (event.target instanceof Element && event.target.matches(WRITING)) return;
+    if (event.target instanceof Element && event.target.matches(TEXT_INPUTS)) return;
     // The pressed letter must not become the first one of the label.
     event.preventDefault();
     this.#open();
@@ -105,20 +105,20 @@ export class Marker {
     try {
       const isKept = await send(this.#camera === null ? { label } : { label, camera: this.#camera });
       this.#dialog.close();
-      this.#tell(isKept ? "Marked" : "Marked. It is kept once the database can be reached.");
+      this.#confirm(isKept ? "Marked" : "Marked. It is kept once the database can be reached.");
     } catch (error) {
       // The label stays, so that the person can retry.
       if (this.#dialog.open) this.#problem.say(error.message);
-      else this.#news.say(error.message);
+      else this.#announcer.announce(error.message);
     } finally {
       this.#save.disabled = false;
     }
   }
 
-  #tell(sentence) {
-    this.#news.say(sentence);
+  #confirm(sentence) {
+    this.#announcer.announce(sentence);
     setText(this.#button, "Marked");
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => setText(this.#button, this.#word), TOLD_MS);
+    this.#timer = setTimeout(() => setText(this.#button, this.#word), CONFIRMATION_MS);
   }
 }

@@ -6,7 +6,7 @@ const PAUSE_MS = 250;
 // The server answers for a lost camera with an error, which browsers log each time.
 const LOST_PAUSE_MS = 5000;
 
-export class Snapshots {
+export class SnapshotLoader {
   #turns = [];
   // When the server last answered that a tile's camera is lost.
   #lostAt = new WeakMap();

@@ -2,17 +2,17 @@
 // network, no clock of its own; `timeline.js` draws it.
 
 import { stateAfter } from "./states.js";
-import { lasting, times } from "./words.js";
+import { formatDuration, formatCount } from "./format.js";
 
 /** Events that change the state of a camera, and of the server. */
 export const CAMERA_KINDS = ["opened", "live", "lost", "stalled", "closed"];
 export const SERVER_KINDS = ["started", "stopped"];
 const SERVER_STATE = { started: "idle", stopped: "off" };
 // In the order of the summary.
-const WORDS = { live: "live", lost: "lost", opening: "opening", idle: "idle", off: "server off", unknown: "not known" };
+const LABELS = { live: "live", lost: "lost", opening: "opening", idle: "idle", off: "server off", unknown: "not known" };
 // States that a column shows however short they were.
-const GRAVE = ["lost", "off"];
-const LEAST_MS = 1000;
+const FAILURE_STATES = ["lost", "off"];
+const MIN_MS = 1000;
 const HOUR_MS = 3600000;
 
 export const timeOf = (event) => Date.parse(event.at);
@@ -54,16 +54,16 @@ export function trim(events, fromMs, initial) {
 
 /** A summary of the spans, one entry for each state that occurred: `{ state, text }`. */
 export function sumUp(spans) {
-  return Object.keys(WORDS).flatMap((state) => {
+  return Object.keys(LABELS).flatMap((state) => {
     const those = spans.filter((span) => span.state === state);
     if (those.length === 0) return [];
     const totalMs = those.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0);
-    const total = lasting(totalMs);
+    const total = formatDuration(totalMs);
     // A moment of opening is not worth mentioning.
-    if (totalMs < LEAST_MS && !GRAVE.includes(state)) return [];
-    if (!GRAVE.includes(state)) return [{ state, text: `${WORDS[state]} ${total}` }];
+    if (totalMs < MIN_MS && !FAILURE_STATES.includes(state)) return [];
+    if (!FAILURE_STATES.includes(state)) return [{ state, text: `${LABELS[state]} ${total}` }];
     const all = those.length > 1 ? " in all" : "";
-    return [{ state, text: `${WORDS[state]} ${times(those.length)}, ${total}${all}` }];
+    return [{ state, text: `${LABELS[state]} ${formatCount(those.length)}, ${total}${all}` }];
   });
 }
 
@@ -86,7 +86,7 @@ export function columns(spans, count) {
       shares.set(spans[n].state, (shares.get(spans[n].state) ?? 0) + share);
     }
     const longest = [...shares].sort((one, other) => other[1] - one[1])[0]?.[0] ?? "unknown";
-    const state = GRAVE.find((grave) => shares.has(grave)) ?? longest;
+    const state = FAILURE_STATES.find((grave) => shares.has(grave)) ?? longest;
     if (runs.at(-1)?.state === state) runs.at(-1).to = column + 1;
     else runs.push({ state, from: column, to: column + 1 });
   }

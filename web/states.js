@@ -11,7 +11,7 @@ export function stateAfter(kind, state) {
 }
 
 /** `camera`, as the API describes it, after `event`. */
-export function after(camera, event) {
+export function cameraAfter(camera, event) {
   const state = stateAfter(event.kind, camera.state);
   const isLost = state === "lost";
   const reason = isLost ? (event.text ?? camera.reason) : null;
@@ -21,7 +21,7 @@ export function after(camera, event) {
   return { ...camera, ...figures, state, reason, since, next_try: isLost ? camera.next_try : null };
 }
 
-export class States {
+export class CameraStates {
   #cameras = new Map();
   // The server's clock at its last answer.
   #answeredMs = -Infinity;
@@ -33,8 +33,8 @@ export class States {
     return [...this.#cameras.values()];
   }
 
-  /** The API has answered: its cameras, its clock, and when the page sent the request, by the clock of `hear`. */
-  answer(cameras, nowMs, askedAt) {
+  /** The API has answered: its cameras, its clock, and when the page sent the request, by the clock of `applyEvent`. */
+  applyAnswer(cameras, nowMs, askedAt) {
     this.#answeredMs = nowMs;
     this.#recent = this.#recent.filter(({ heardAt }) => heardAt >= askedAt);
     this.#cameras = new Map(cameras.map((camera) => [camera.name, camera]));
@@ -42,7 +42,7 @@ export class States {
   }
 
   /** An event has arrived; returns the camera's new data if it has changed, else null. */
-  hear(event, heardAt) {
+  applyEvent(event, heardAt) {
     if (!(event.kind in STATE_AFTER)) return null;
     this.#recent.push({ event, heardAt });
     return this.#apply(event);
@@ -52,7 +52,7 @@ export class States {
     const camera = this.#cameras.get(event.camera);
     // The answer is newer than the event.
     if (!camera || Date.parse(event.at) < this.#answeredMs) return null;
-    const changed = after(camera, event);
+    const changed = cameraAfter(camera, event);
     this.#cameras.set(camera.name, changed);
     return changed;
   }

@@ -3,28 +3,28 @@
 // stream and the others get snapshots in turn: browsers allow six HTTP/1.1 connections per host, of which one is
 // reserved for the API and one for snapshots.
 
-import { Snapshots } from "./snapshots.js";
+import { SnapshotLoader } from "./snapshots.js";
 
-const MOST = 4;
+const MAX_STREAMS = 4;
 // The useful rate in pictures a second, by the number of visible tiles.
 const RATES = [[4, 30], [9, 20], [40, 15]];
-const MOST_PER_SECOND = 600;
+const MAX_FPS_TOTAL = 600;
 // Priorities if the link cannot carry all: first the tile under the pointer, then those in full view.
 const POINTED_AT = 3;
-const MOSTLY_IN_SIGHT = 2;
-const PARTLY_IN_SIGHT = 1;
+const MOSTLY_VISIBLE = 2;
+const PARTLY_VISIBLE = 1;
 // During fast scrolling, tiles appear and disappear: wait until that settles.
 const SETTLE_MS = 150;
 
-export class Streams {
+export class StreamScheduler {
   #tiles = new Map();
-  #snapshots = new Snapshots();
-  #most = MOST;
+  #snapshots = new SnapshotLoader();
+  #most = MAX_STREAMS;
   #isUp = true;
   #isAway = false;
   #timer = 0;
   #live;
-  #observer = new IntersectionObserver((entries) => this.#onSight(entries), { threshold: [0, 0.5] });
+  #observer = new IntersectionObserver((entries) => this.#onIntersection(entries), { threshold: [0, 0.5] });
   #sizes = new ResizeObserver(() => this.#settle());
 
   /** `live`, if given, serves all tiles when there are several. */
@@ -34,7 +34,7 @@ export class Streams {
     // On another screen, or at another zoom, perhaps only the size in pixels differs.
     addEventListener("resize", () => this.#settle());
     document.addEventListener("visibilitychange", () => {
-      this.#most = MOST;
+      this.#most = MAX_STREAMS;
       this.#assign();
     });
     // A page that goes into the back-forward cache must not keep its connections.
@@ -50,7 +50,7 @@ export class Streams {
 
   /** Takes charge of `tile` (an `element`, and `setMode`). */
   add(tile) {
-    this.#tiles.set(tile.element, { tile, isInSight: false, isMostly: false });
+    this.#tiles.set(tile.element, { tile, isVisible: false, isMostlyVisible: false });
     this.#observer.observe(tile.element);
     if (!this.#live) return;
     this.#sizes.observe(tile.element);
@@ -88,10 +88,10 @@ export class Streams {
     this.#assign();
   }
 
-  #onSight(entries) {
+  #onIntersection(entries) {
     for (const { target, isIntersecting, intersectionRatio } of entries) {
       const known = this.#tiles.get(target);
-      if (known) Object.assign(known, { isInSight: isIntersecting, isMostly: intersectionRatio >= 0.5 });
+      if (known) Object.assign(known, { isVisible: isIntersecting, isMostlyVisible: intersectionRatio >= 0.5 });
     }
     this.#settle();
   }
@@ -123,12 +123,12 @@ export class Streams {
 
   #assignLive() {
     this.#snapshots.serve([]);
-    const shown = [...this.#tiles.values()].filter(({ isInSight }) => isInSight);
+    const shown = [...this.#tiles.values()].filter(({ isVisible }) => isVisible);
     const fps = rateFor(shown.length);
-    for (const { tile, isInSight } of this.#tiles.values()) if (!isInSight) tile.setMode("paused");
-    for (const { tile, isMostly } of shown) {
+    for (const { tile, isVisible } of this.#tiles.values()) if (!isVisible) tile.setMode("paused");
+    for (const { tile, isMostlyVisible } of shown) {
       const isPointedAt = tile.element.matches(":hover, :focus-within");
-      const priority = isPointedAt ? POINTED_AT : isMostly ? MOSTLY_IN_SIGHT : PARTLY_IN_SIGHT;
+      const priority = isPointedAt ? POINTED_AT : isMostlyVisible ? MOSTLY_VISIBLE : PARTLY_VISIBLE;
       if (this.#isUp) tile.setMode("live", { fps, priority });
       else tile.setMode("held");
     }
@@ -140,8 +140,8 @@ export class Streams {
     // Map order is the order of insertion, which is the order on the page. All tiles that stop do so before any starts,
     // so the budget holds at each moment.
     const modes = new Map();
-    for (const { tile, isInSight } of this.#tiles.values()) {
-      if (isStopped || !isInSight) modes.set(tile, "off");
+    for (const { tile, isVisible } of this.#tiles.values()) {
+      if (isStopped || !isVisible) modes.set(tile, "off");
       else if (!this.#isUp) modes.set(tile, "held");
       else if (free > 0) modes.set(tile, (free -= 1, "stream"));
       else modes.set(tile, "snapshots");
@@ -158,5 +158,5 @@ export class Streams {
 /** The rate in pictures a second for `count` visible tiles. */
 function rateFor(count) {
   const known = RATES.find(([most]) => count <= most);
-  return known ? known[1] : Math.max(1, Math.floor(MOST_PER_SECOND / count));
+  return known ? known[1] : Math.max(1, Math.floor(MAX_FPS_TOTAL / count));
 }

@@ -3,11 +3,11 @@
 
 import { address } from "./api.js";
 import { Canvas } from "./canvas.js";
-import { Feed } from "./feed.js";
-import { age, rate, slowRate, stateWord, trouble, visible } from "./words.js";
+import { MjpegImage } from "./mjpeg_image.js";
+import { age, rate, formatSlowRate, stateLabel, reasonText, visible } from "./format.js";
 
 // On a wall, a sharper picture looks hardly different, and costs at least four times as much.
-const MOST_PIXEL_RATIO = 2;
+const MAX_PIXEL_RATIO = 2;
 // If a picture has to be stretched by less than this, the next size is not worth it.
 const STRETCH = 1.06;
 // Below this share of the camera's rate, a tile shows its own rate instead of the camera's.
@@ -50,7 +50,7 @@ export function setText(element, text) {
 /** Shows `state` as a colour (by `data-state`) and a word. */
 export function setState(element, state) {
   if (element.dataset.state !== state) element.dataset.state = state;
-  setText(element, stateWord(state));
+  setText(element, stateLabel(state));
 }
 
 export class Tile {
@@ -63,7 +63,7 @@ export class Tile {
   #reason = make("p", "reason");
   #veil = make("p", "veil");
   #waiting = waiting();
-  #feed;
+  #mjpegImage;
   #live;
   #canvas = new Canvas(this.#picture);
   #mode = "off";
@@ -96,9 +96,9 @@ export class Tile {
     this.element = make("div", "tile", this.#picture, ...(isBare ? [] : [caption]));
     const label = `Picture of ${camera.name}`;
     this.#canvas.label = label;
-    this.#feed = new Feed(this.#picture, address(camera.stream), label);
+    this.#mjpegImage = new MjpegImage(this.#picture, address(camera.stream), label);
     this.#canvas.onShown = () => this.#dropImages();
-    this.#canvas.onRefused = this.#feed.onRefused = (message) => this.#refuse(message);
+    this.#canvas.onRefused = this.#mjpegImage.onRefused = (message) => this.#refuse(message);
   }
 
   /**
@@ -125,9 +125,9 @@ export class Tile {
     this.#refuse("");
     if (mode === "stream") {
       this.#dropStill();
-      this.#feed.start();
+      this.#mjpegImage.start();
     } else {
-      this.#feed.stop();
+      this.#mjpegImage.stop();
       if (mode === "off") this.#dropStill();
     }
   }
@@ -138,7 +138,7 @@ export class Tile {
    */
   #size() {
     const { clientWidth, clientHeight } = this.#picture;
-    const scale = Math.min(devicePixelRatio, MOST_PIXEL_RATIO) / STRETCH;
+    const scale = Math.min(devicePixelRatio, MAX_PIXEL_RATIO) / STRETCH;
     // In a space that is too wide, the height limits the width of the picture.
     const shape = this.#own ? this.#own.width / this.#own.height : Infinity;
     const needed = Math.min(clientWidth, clientHeight * shape) * scale;
@@ -148,18 +148,18 @@ export class Tile {
 
   /** Shows the API's data of the camera; `nowMs` is the server's clock. */
   update(camera, nowMs) {
-    if (this.#mode === "stream") this.#feed.check(camera.frames, camera.viewers);
+    if (this.#mode === "stream") this.#mjpegImage.check(camera.frames, camera.viewers);
     if (this.#mode === "live" && camera.frames > this.#frames) this.#live.check(this.#canvas);
     // Some of an answer's pictures may have been painted before it came, but none of the next answer's.
     if (camera.frames > this.#frames) this.#owedAt = this.#answeredAt;
     this.#answeredAt = performance.now();
     this.#frames = camera.frames;
     this.#own = camera.width ? { width: camera.width, height: camera.height } : null;
-    this.become(camera, nowMs);
+    this.setCamera(camera, nowMs);
   }
 
   /** The state of the camera has changed, and its figures have not. */
-  become(camera, nowMs) {
+  setCamera(camera, nowMs) {
     this.#veil.hidden = true;
     this.#said = { camera, nowMs, saidAt: performance.now() };
     this.#tell(camera, nowMs, this.#owedAt > this.#canvas.paintedAt);
@@ -173,7 +173,7 @@ export class Tile {
   }
 
   /** Whether a live camera's picture has not changed for longer than usual, so that the page should poll the server. */
-  get isStanding() {
+  get isStale() {
     return this.#said?.camera.state === "live" && this.#isStalled(this.#said.camera);
   }
 
@@ -183,12 +183,12 @@ export class Tile {
     const state = isStalled ? "stalled" : camera.state;
     setState(this.#state, state);
     this.#picture.classList.toggle("stalled", isStalled);
-    const spoken = [stateWord(state), camera.reason, this.#refusal].filter(Boolean).join(". ");
+    const spoken = [stateLabel(state), camera.reason, this.#refusal].filter(Boolean).join(". ");
     setText(this.#spoken, spoken);
     this.#canvas.label = visible(`Picture of ${camera.name}: ${spoken}`);
     const figures = camera.state === "live" ? this.#measured(camera, nowMs, isStalled) : [];
     setText(this.#figures, figures.filter(Boolean).join(" · "));
-    const reason = trouble(camera, nowMs);
+    const reason = reasonText(camera, nowMs);
     this.#reason.hidden = reason === "";
     setText(this.#reason, reason);
     const shown = visible(reason);
@@ -208,8 +208,8 @@ export class Tile {
     this.#said = null;
     this.#picture.classList.remove("stalled");
     setState(this.#state, "unreachable");
-    setText(this.#spoken, stateWord("unreachable"));
-    this.#canvas.label = `Picture of ${this.name}: ${stateWord("unreachable")}`;
+    setText(this.#spoken, stateLabel("unreachable"));
+    this.#canvas.label = `Picture of ${this.name}: ${stateLabel("unreachable")}`;
     setText(this.#figures, "");
     this.#reason.hidden = true;
     setText(this.#veil, "Server unreachable. Trying again.");
@@ -247,7 +247,7 @@ export class Tile {
     if (!this.#still) return [];
     const { gotAt, takenAtMs, gapMs } = this.#still;
     const ageMs = takenAtMs === null ? Date.now() - gotAt : nowMs - takenAtMs;
-    return [gapMs === null ? "" : slowRate(gapMs), age(ageMs)];
+    return [gapMs === null ? "" : formatSlowRate(gapMs), age(ageMs)];
   }
 
   /** Shows `message` instead of a picture, permanently. */
@@ -258,7 +258,7 @@ export class Tile {
 
   #dropImages() {
     this.#refuse("");
-    this.#feed.stop();
+    this.#mjpegImage.stop();
     this.#dropStill();
   }
 

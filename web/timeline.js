@@ -4,10 +4,10 @@
 import { address } from "./api.js";
 import { CAMERA_KINDS, columns, groupMarks, hours, SERVER_KINDS, spansOf, sumUp, timeOf, trim } from "./spans.js";
 import { make, setText } from "./tile.js";
-import { times, visible } from "./words.js";
+import { formatCount, visible } from "./format.js";
 
 const WINDOW_MS = 24 * 3600000;
-const MOST_PAGES = 20;
+const MAX_PAGES = 20;
 const PER_PAGE = 1000;
 const TIMEOUT_MS = 15000;
 // One column for two minutes; on a phone a column is narrower than a pixel.
@@ -34,7 +34,7 @@ async function ask(parameters) {
 async function askAll(parameters) {
   const found = [];
   let cursor = {};
-  for (let page = 0; page < MOST_PAGES; page += 1) {
+  for (let page = 0; page < MAX_PAGES; page += 1) {
     const { events, next } = await ask({ ...parameters, limit: PER_PAGE, ...cursor });
     found.push(...events);
     if (!next) return { events: found, isWhole: true };
@@ -144,7 +144,7 @@ export class Timeline {
   }
 
   /** An event has arrived. */
-  hear(event) {
+  addEvent(event) {
     this.#keep(event);
     if (this.#isLoaded) this.#drawSoon();
   }
@@ -187,7 +187,7 @@ export class Timeline {
     this.#bar.replaceChildren(...runs);
     const sums = sumUp(spans);
     const cuts = spans.filter(({ isCut }) => isCut).length;
-    const cut = cuts === 0 ? [] : [`the server ended without a word ${times(cuts)}`];
+    const cut = cuts === 0 ? [] : [`the server ended without a word ${formatCount(cuts)}`];
     const summary = [...sums.map(({ text }) => text), ...cut].join(", ");
     if (this.#bar.getAttribute("aria-label") !== summary) this.#bar.setAttribute("aria-label", summary);
     // Set only now: screen readers cannot use an image without a name.

@@ -13,7 +13,7 @@ use serde_json::Value;
 const ANSWER_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How long the server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The JSON that `server` answers for `path`.
 ///
@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A server that does not answer within 10 s, or with something else than 200 and JSON.
 pub(crate) fn get(server: SocketAddr, path: &str) -> Result<Value> {
     let context = || format!("cannot ask {server} for {path}");
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE).with_context(context)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&server, TIMEOUT).with_context(context)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n");
     stream.write_all(request.as_bytes()).with_context(context)?;
     let mut answer = Vec::new();

@@ -18,16 +18,16 @@ use crate::{
     api,
     proc::Sample,
     server::Candidate,
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
     stats::Spread,
 };
 
 /// The share of frames that each camera must deliver: 29 of 30. One frame fewer is allowed, because a window begins and
 /// ends between two of them.
-const LEAST: f64 = 29.0 / 30.0;
+const MIN_SHARE: f64 = 29.0 / 30.0;
 
 /// How long all cameras may take to deliver their first picture.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -49,7 +49,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    about: About,
+    about: RunContext,
     cameras: u32,
     runs: Vec<Run>,
 }
@@ -81,7 +81,7 @@ impl Run {
 
     /// Whether the slowest camera delivered enough frames, if cameras send `fps` a second.
     fn is_at_pace(&self, fps: f64) -> bool {
-        self.fps_min() * self.seconds + 1.0 >= LEAST * fps * self.seconds
+        self.fps_min() * self.seconds + 1.0 >= MIN_SHARE * fps * self.seconds
     }
 }
 
@@ -128,23 +128,23 @@ fn ensure_whole(outcome: &Outcome) -> Result<()> {
             run.is_at_pace(sent),
             "pass {pass}, {server}: a camera gave {:.1} frames a second, not {:.1}: the run is void",
             run.fps_min(),
-            LEAST * sent
+            MIN_SHARE * sent
         );
     }
     Ok(())
 }
 
 fn measure(options: &Options, setup: &Setup, candidate: &Candidate, pass: u32) -> Result<Run> {
-    let source = setup.start_beside(&Candidate::ceiling(setup::CEILING)?)?;
+    let source = setup.start_on_load_cpu(&Candidate::ceiling(setup::CEILING)?)?;
     let streams = (1..=options.cameras).map(|number| format!("{}camera-{number}", source.url())).collect();
     let server = setup.start(&candidate.reading(streams))?;
     await_pictures(server.address(), options.cameras as usize)?;
     std::thread::sleep(WARM_UP);
-    let first = Look::at(server.address())?;
+    let first = CameraCounts::at(server.address())?;
     let (started, before) = (Instant::now(), Sample::of(server.pid())?);
     std::thread::sleep(Duration::from_secs(options.passes.seconds));
     let (elapsed, after) = (started.elapsed().as_secs_f64(), Sample::of(server.pid())?);
-    let last = Look::at(server.address())?;
+    let last = CameraCounts::at(server.address())?;
     let mut fps = last.fps_since(&first);
     fps.sort_by(f64::total_cmp);
     let cpu_share = after.cpu_seconds_since(&before) / elapsed;
@@ -163,9 +163,9 @@ fn measure(options: &Options, setup: &Setup, candidate: &Candidate, pass: u32) -
 
 /// Waits until each of `count` cameras has delivered a picture.
 fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + TIMEOUT;
     loop {
-        let Look { frames, .. } = Look::at(server)?;
+        let CameraCounts { frames, .. } = CameraCounts::at(server)?;
         ensure!(frames.len() == count, "it has {} cameras, not {count}", frames.len());
         let without = frames.iter().filter(|frames| **frames == 0).count();
         if without == 0 {
@@ -178,14 +178,14 @@ fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
 
 /// A server's counts of its cameras at one moment.
 #[derive(Debug)]
-struct Look {
+struct CameraCounts {
     at: Instant,
     /// Pictures of each camera since the server started.
     frames: Vec<u64>,
     faults: u64,
 }
 
-impl Look {
+impl CameraCounts {
     fn at(server: SocketAddr) -> Result<Self> {
         let answer = api::get(server, "/api/cameras")?;
         let at = Instant::now();
@@ -253,8 +253,8 @@ mod tests {
     #[test]
     fn the_slowest_camera_decides_and_each_has_its_own_rate() {
         let at = Instant::now();
-        let first = Look { at, frames: vec![10, 100, 7], faults: 0 };
-        let last = Look { at: at + Duration::from_secs(2), frames: vec![70, 160, 65], faults: 0 };
+        let first = CameraCounts { at, frames: vec![10, 100, 7], faults: 0 };
+        let last = CameraCounts { at: at + Duration::from_secs(2), frames: vec![70, 160, 65], faults: 0 };
         assert_eq!(last.fps_since(&first), [30.0, 30.0, 29.0]);
     }
 

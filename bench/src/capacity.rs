@@ -12,7 +12,7 @@ use crate::{
     load,
     report::{self, Report},
     server::Candidate,
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
     stats::Spread,
 };
 
@@ -20,7 +20,7 @@ use crate::{
 const FULL_RATE: f64 = 0.99;
 
 /// The share of frames that the slowest viewer must get: 29 of 30.
-const SLOWEST: f64 = 29.0 / 30.0;
+const MIN_SLOWEST_SHARE: f64 = 29.0 / 30.0;
 
 /// Where to search.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,7 +43,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    about: About,
+    about: RunContext,
     runs: Vec<Run>,
 }
 
@@ -92,7 +92,7 @@ fn attempt(options: &Options, setup: &Setup, candidate: &Candidate, viewers: u32
     let load = load::Options::full(server.url(), viewers as usize, options.passes.seconds, server.pid());
     let report = load::run(&load).with_context(|| format!("{viewers} viewers"))?;
     let rate = f64::from(options.setup.fps);
-    let holds = report.full.fps_median >= rate * FULL_RATE && report.full.fps_min >= rate * SLOWEST;
+    let holds = report.full.fps_median >= rate * FULL_RATE && report.full.fps_min >= rate * MIN_SLOWEST_SHARE;
     eprintln!(
         "{} {} {viewers}: fps {:.1} (min {:.1})",
         candidate.name,
@@ -181,7 +181,7 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
         options.passes.runs,
         options.passes.seconds,
         100.0 * FULL_RATE,
-        100.0 * SLOWEST,
+        100.0 * MIN_SLOWEST_SHARE,
     )
     .expect("a string takes all text");
     let ceiling = &outcome.about.servers[0];

@@ -85,12 +85,12 @@ fn read_pictures(dir: &Path) -> Result<Vec<Vec<u8>>> {
 
 /// One frame in the form that every viewer receives.
 #[derive(Debug)]
-struct Shot {
+struct PackedFrame {
     number: u64,
     bytes: Vec<u8>,
 }
 
-impl Shot {
+impl PackedFrame {
     fn build(number: u64, jpeg: &[u8]) -> Self {
         let now_us = proc::now_us();
         let head = format!(
@@ -117,7 +117,7 @@ enum Phase {
     /// It has received the frame of this number completely.
     Idle(u64),
     /// It has received this much of a frame; its socket is polled for room.
-    Torn(Rc<Shot>, usize),
+    Torn(Rc<PackedFrame>, usize),
 }
 
 struct Ceiling {
@@ -127,7 +127,7 @@ struct Ceiling {
     viewers: Vec<Option<Viewer>>,
     free: Vec<usize>,
     pictures: Vec<Vec<u8>>,
-    newest: Rc<Shot>,
+    newest: Rc<PackedFrame>,
 }
 
 impl Ceiling {
@@ -145,7 +145,7 @@ impl Ceiling {
         let watch = EventFlags::IN;
         epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), watch)?;
         epoll::add(&epoll, &timer, EventData::new_u64(TIMER), watch)?;
-        let newest = Rc::new(Shot::build(0, &pictures[0]));
+        let newest = Rc::new(PackedFrame::build(0, &pictures[0]));
         Ok(Self { epoll, listener, timer, viewers: Vec::new(), free: Vec::new(), pictures, newest })
     }
 
@@ -195,7 +195,7 @@ impl Ceiling {
         }
         let number = self.newest.number + 1;
         let jpeg = &self.pictures[(number % self.pictures.len() as u64) as usize];
-        self.newest = Rc::new(Shot::build(number, jpeg));
+        self.newest = Rc::new(PackedFrame::build(number, jpeg));
         for slot in 0..self.viewers.len() {
             let is_idle = |viewer: &Viewer| matches!(viewer.phase, Phase::Idle(_));
             if self.viewers[slot].as_ref().is_some_and(is_idle) {
@@ -214,7 +214,7 @@ impl Ceiling {
         match &mut viewer.phase {
             Phase::Asking(request) => match read_request(&viewer.stream, request) {
                 Ok(false) => {}
-                Ok(true) => self.welcome(slot),
+                Ok(true) => self.accept_viewer(slot),
                 Err(_) => self.drop_viewer(slot),
             },
             Phase::Torn(..) => self.advance(slot, true),
@@ -223,7 +223,7 @@ impl Ceiling {
     }
 
     /// Answers a viewer's request and sends it the current frame.
-    fn welcome(&mut self, slot: usize) {
+    fn accept_viewer(&mut self, slot: usize) {
         let Some(viewer) = &mut self.viewers[slot] else {
             return;
         };

@@ -25,7 +25,7 @@ use crate::{
     proc::{self, Sample},
     report::{self, Report},
     server::Server,
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
     stats::{Spread, percentile},
 };
 
@@ -33,7 +33,7 @@ use crate::{
 const STEADY: u64 = u64::MAX;
 
 /// A viewer without a picture after this time has failed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 const SCRATCH_BYTES: usize = 256 * 1024;
 
@@ -55,7 +55,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    about: About,
+    about: RunContext,
     connects_per_second: u32,
     runs: Vec<Run>,
 }
@@ -68,12 +68,12 @@ struct Run {
     alone: Report,
     /// The same viewers during the short visits.
     beside: Report,
-    guests: Guests,
+    guests: ShortViewers,
 }
 
 /// The short visits.
 #[derive(Debug, Serialize)]
-struct Guests {
+struct ShortViewers {
     /// Visits that got a picture.
     served: usize,
     /// Visits that could not connect, were closed or got no picture in 5 s.
@@ -120,7 +120,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn measure(options: &Options, server: &Server) -> Result<(Report, Report, Guests)> {
+fn measure(options: &Options, server: &Server) -> Result<(Report, Report, ShortViewers)> {
     let time = Duration::from_secs(options.passes.seconds);
     let idle = Some(Sample::of(server.pid())?);
     let load = load::Options::full(server.url(), options.viewers, options.passes.seconds, server.pid());
@@ -134,7 +134,7 @@ fn measure(options: &Options, server: &Server) -> Result<(Report, Report, Guests
     let window = Window::open(&mut churn.steady, Some(server.pid()), idle)?;
     churn.run(options.connects, time)?;
     let beside = window.close(&churn.steady)?;
-    churn.let_the_last_finish()?;
+    churn.finish_pending()?;
     Ok((alone, beside, churn.guests()))
 }
 
@@ -177,7 +177,7 @@ impl Churn {
         let mut next = started;
         while started.elapsed() < time {
             if Instant::now() >= next {
-                self.welcome()?;
+                self.accept_viewer()?;
                 next += interval;
             }
             self.turn(next.saturating_duration_since(Instant::now()))?;
@@ -186,8 +186,8 @@ impl Churn {
     }
 
     /// Waits for the remaining visits; those that take too long have failed.
-    fn let_the_last_finish(&mut self) -> Result<()> {
-        let give_up = Instant::now() + PATIENCE;
+    fn finish_pending(&mut self) -> Result<()> {
+        let give_up = Instant::now() + TIMEOUT;
         while !self.here.is_empty() && Instant::now() < give_up {
             self.turn(Duration::from_millis(10))?;
         }
@@ -195,7 +195,7 @@ impl Churn {
         Ok(())
     }
 
-    fn welcome(&mut self) -> Result<()> {
+    fn accept_viewer(&mut self) -> Result<()> {
         let began = Instant::now();
         self.came += 1;
         let Ok(viewer) = Viewer::connect(self.address, &self.path, None) else {
@@ -217,33 +217,33 @@ impl Churn {
         for event in events {
             match event.data.u64() {
                 STEADY => self.steady.turn(Duration::ZERO)?,
-                guest => self.read(guest)?,
+                short_viewer => self.read(short_viewer)?,
             }
         }
         Ok(())
     }
 
     /// Reads the bytes that have come for a visit, which ends with its first picture.
-    fn read(&mut self, guest: u64) -> Result<()> {
-        let Some((viewer, began)) = self.here.get_mut(&guest) else {
+    fn read(&mut self, short_viewer: u64) -> Result<()> {
+        let Some((viewer, began)) = self.here.get_mut(&short_viewer) else {
             return Ok(());
         };
         let outcome = viewer.read(Bodies::Drop, usize::MAX, &mut self.scratch)?;
         if viewer.seen.frames > 0 {
             self.first_ms.push(began.elapsed().as_secs_f64() * 1000.0);
             self.torn += viewer.seen.corrupt;
-        } else if outcome == Read::Closed || began.elapsed() > PATIENCE {
+        } else if outcome == Read::Closed || began.elapsed() > TIMEOUT {
             self.failed += 1;
         } else {
             return Ok(());
         }
-        self.here.remove(&guest);
+        self.here.remove(&short_viewer);
         Ok(())
     }
 
-    fn guests(mut self) -> Guests {
+    fn guests(mut self) -> ShortViewers {
         self.first_ms.sort_by(f64::total_cmp);
-        Guests {
+        ShortViewers {
             served: self.first_ms.len(),
             failed: self.failed,
             torn: self.torn,
@@ -272,7 +272,7 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
     .expect("a string takes all text");
     for server in &outcome.about.servers {
         let runs = || outcome.runs.iter().filter(|run| run.server == *server);
-        let guests = |decimals, figure: fn(&Guests) -> f64| {
+        let guests = |decimals, figure: fn(&ShortViewers) -> f64| {
             Spread::of(runs().map(|run| figure(&run.guests))).show(decimals)
         };
         let both = |figure: fn(&Report) -> f64| {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     load,
     report::{self, Report},
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
     table,
 };
 
@@ -48,7 +48,7 @@ impl Options {
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     #[serde(flatten)]
-    pub(crate) about: About,
+    pub(crate) about: RunContext,
     /// The options of the comparison.
     pub(crate) method: Method,
     /// Each run of each server.
@@ -86,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn compare(options: &Options) -> Result<Comparison> {
-    let candidates = setup::line_up(&options.setup.server, options.has_ceiling_again())?;
+    let candidates = setup::candidates_in_order(&options.setup.server, options.has_ceiling_again())?;
     let setup = Setup::with(&options.setup, candidates)?;
     let mut runs = Vec::new();
     for pass in 0..options.runs {

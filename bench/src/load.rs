@@ -150,7 +150,7 @@ impl Window {
     pub(crate) fn close(self, load: &Load) -> Result<Report> {
         let (own, elapsed) = (ThreadTime::own().seconds_since(self.own), self.started.elapsed());
         let server = match self.server {
-            Some((pid, idle, before)) => Some(report::Looks { idle, before, after: Sample::of(pid)? }),
+            Some((pid, idle, before)) => Some(report::Samples { idle, before, after: Sample::of(pid)? }),
             None => None,
         };
         Ok(report::sum_up(

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     load,
     report::{self, Report},
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
     stats::Spread,
 };
 
@@ -30,7 +30,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    about: About,
+    about: RunContext,
     runs: Vec<Run>,
 }
 

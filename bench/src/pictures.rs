@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use framecast_media::codec::{Picture, jpeg};
+use framecast_media::codec::{RgbImage, jpeg};
 
 const QUALITY: u8 = 75;
 
@@ -99,12 +99,12 @@ fn draw(options: &Options, number: u32, noise: f32) -> Result<Vec<u8>> {
 /// # Errors
 ///
 /// A size that this scene cannot have.
-pub(crate) fn middle(options: &Options) -> Result<Picture> {
+pub(crate) fn middle(options: &Options) -> Result<RgbImage> {
     Ok(paint(options, options.count / 2, find_noise(options)?))
 }
 
 /// A gradient that drifts, a bright bar and a dark disc that move, and noise over all of it.
-fn paint(options: &Options, number: u32, noise: f32) -> Picture {
+fn paint(options: &Options, number: u32, noise: f32) -> RgbImage {
     let (width, height) = (options.width, options.height);
     let mut random = Random(u64::from(number) + 1);
     let bar = number * width / options.count;
@@ -125,7 +125,7 @@ fn paint(options: &Options, number: u32, noise: f32) -> Picture {
             data.extend(base.map(|level| (level + grain).clamp(0.0, 255.0) as u8));
         }
     }
-    Picture::from_rgb(width, height, data).expect("three bytes for each pixel")
+    RgbImage::from_rgb(width, height, data).expect("three bytes for each pixel")
 }
 
 fn is_inside((centre_x, centre_y, radius): (u32, u32, u32), x: u32, y: u32) -> bool {

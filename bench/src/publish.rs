@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long all subscribers may take to see a frame; a longer wait means that some were not woken.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How many subscribers, and how often.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,7 +50,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    when: setup::When,
+    when: setup::RunTime,
     frames: u64,
     runs: Vec<Run>,
 }
@@ -73,7 +73,7 @@ struct Run {
 ///
 /// A frame that not all subscribers see, or a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let when = setup::When::now(options.note.clone());
+    let when = setup::RunTime::now(options.note.clone());
     let mut runs = Vec::new();
     for pass in 0..options.runs {
         for &subscribers in &options.subscribers {
@@ -105,7 +105,7 @@ fn measure(pass: u32, subscribers: u64, frames: u64) -> Result<Run> {
         let published = started.elapsed();
         let wanted = subscribers * (number + 1);
         while seen.load(Ordering::Relaxed) < wanted {
-            ensure!(started.elapsed() < PATIENCE, "{} of {wanted} were seen", seen.load(Ordering::Relaxed));
+            ensure!(started.elapsed() < TIMEOUT, "{} of {wanted} were seen", seen.load(Ordering::Relaxed));
             std::thread::sleep(Duration::from_micros(100));
         }
         if number >= frames / 10 {

@@ -156,7 +156,7 @@ pub(crate) struct Group<'a> {
 
 /// The server's process before the viewers came, at the window's start and at its end.
 #[derive(Debug)]
-pub(crate) struct Looks {
+pub(crate) struct Samples {
     /// Before the viewers came.
     pub(crate) idle: Sample,
     /// At the window's start.
@@ -168,7 +168,7 @@ pub(crate) struct Looks {
 /// Sums up a window of load by full, slow and stalled viewers.
 pub(crate) fn sum_up(
     groups: [Group<'_>; 3],
-    server: Option<&Looks>,
+    server: Option<&Samples>,
     load: Load,
     elapsed: Duration,
 ) -> Report {
@@ -227,7 +227,7 @@ fn sorted_ages_ms(ages_us: &[(u64, u64)]) -> Vec<f64> {
     sorted(ages_us.iter().map(|&(_, age_us)| age_us as f64 / 1000.0))
 }
 
-fn cost(looks: &Looks, seconds: f64, bytes: u64, frames: u64) -> Server {
+fn cost(looks: &Samples, seconds: f64, bytes: u64, frames: u64) -> Server {
     let cpu_seconds = looks.after.cpu_seconds_since(&looks.before);
     let per = |count: f64| if count > 0.0 { cpu_seconds / count } else { 0.0 };
     Server {

@@ -72,12 +72,12 @@ pub(crate) struct Setup {
     address: IpAddr,
     fps: u32,
     /// When, where and with what, for the report.
-    pub(crate) about: About,
+    pub(crate) about: RunContext,
 }
 
 /// When and where something was measured.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct When {
+pub(crate) struct RunTime {
     /// When, in UTC.
     pub(crate) started: String,
     /// A note of the person who ran it.
@@ -88,9 +88,9 @@ pub(crate) struct When {
 
 /// When, where and with what servers were measured.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct About {
+pub(crate) struct RunContext {
     #[serde(flatten)]
-    pub(crate) when: When,
+    pub(crate) when: RunTime,
     /// Frames a second offered.
     pub(crate) fps: u32,
     /// The mean size of a picture.
@@ -106,7 +106,7 @@ impl Setup {
     ///
     /// A program that is missing, a namespace that cannot be created, a folder that cannot be written.
     pub(crate) fn new(options: &Options) -> Result<Self> {
-        Self::with(options, line_up(&options.server, options.server.is_empty())?)
+        Self::with(options, candidates_in_order(&options.server, options.server.is_empty())?)
     }
 
     /// Like [`new`](Self::new), for servers of the caller's choice.
@@ -127,8 +127,8 @@ impl Setup {
                 dir
             }
         };
-        let about = About {
-            when: When::now(options.note.clone()),
+        let about = RunContext {
+            when: RunTime::now(options.note.clone()),
             fps: options.fps,
             mean_picture_bytes: mean_size(&pictures)?,
             servers: candidates.iter().map(|candidate| candidate.name.clone()).collect(),
@@ -166,7 +166,7 @@ impl Setup {
     /// # Errors
     ///
     /// When it does not start.
-    pub(crate) fn start_beside(&self, candidate: &Candidate) -> Result<Server> {
+    pub(crate) fn start_on_load_cpu(&self, candidate: &Candidate) -> Result<Server> {
         Server::start_on(LOAD_CPU, candidate, self.address, &self.pictures, self.fps, self.work.path())
     }
 }
@@ -176,7 +176,7 @@ impl Setup {
 /// # Errors
 ///
 /// A program that is missing.
-pub(crate) fn line_up(servers: &[String], has_ceiling_again: bool) -> Result<Vec<Candidate>> {
+pub(crate) fn candidates_in_order(servers: &[String], has_ceiling_again: bool) -> Result<Vec<Candidate>> {
     let mut candidates = vec![Candidate::ceiling(CEILING)?];
     candidates.extend(Candidate::framecasts(servers)?);
     if has_ceiling_again {
@@ -185,7 +185,7 @@ pub(crate) fn line_up(servers: &[String], has_ceiling_again: bool) -> Result<Vec
     Ok(candidates)
 }
 
-impl When {
+impl RunTime {
     /// This moment, on this machine.
     pub(crate) fn now(note: Option<String>) -> Self {
         let started = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
@@ -199,7 +199,7 @@ impl When {
     }
 }
 
-impl About {
+impl RunContext {
     /// The head of a report: when, where, with what.
     pub(crate) fn head(&self, title: &str) -> String {
         let method = format!(
@@ -221,7 +221,7 @@ impl About {
 /// A folder that cannot be written.
 pub(crate) fn publish(
     out: Option<&Path>,
-    when: &When,
+    when: &RunTime,
     what: &str,
     markdown: &str,
     figures: &impl Serialize,
@@ -239,7 +239,7 @@ pub(crate) fn publish(
 }
 
 /// Names for the two files that do not exist yet.
-fn free_paths(dir: &Path, when: &When, what: &str) -> Result<(PathBuf, PathBuf)> {
+fn free_paths(dir: &Path, when: &RunTime, what: &str) -> Result<(PathBuf, PathBuf)> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let date = when.started.split('T').next().unwrap_or_default();
     let dash = if what.is_empty() { "" } else { "-" };

@@ -11,7 +11,7 @@ use crate::{
     api, load,
     report::{self, Report},
     server::Candidate,
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
     stats::Spread,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    about: About,
+    about: RunContext,
     runs: Vec<Run>,
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::{
     load,
     report::{self, Report, Viewers},
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
     stats::Spread,
 };
 
@@ -43,7 +43,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    about: About,
+    about: RunContext,
     slow: u16,
     rate_bytes_per_second: u32,
     runs: Vec<Run>,

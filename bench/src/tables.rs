@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, path::PathBuf, time::Instant};
 
 use anyhow::Result;
-use framecast_history::table::{Cells, Coding, Format, Plain, Record, Writer};
+use framecast_history::table::{CellWriter, ContentEncoding, PlainPage, Record, TableFormat, Writer};
 use serde::Serialize;
 
 use crate::{
@@ -14,7 +14,8 @@ use crate::{
     stats::Spread,
 };
 
-const CODINGS: [Coding; 3] = [Coding::Identity, Coding::Gzip, Coding::Zstd];
+const CONTENT_ENCODINGS: [ContentEncoding; 3] =
+    [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd];
 
 /// Tables that wait at the same time.
 const HELD: usize = 50;
@@ -42,7 +43,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    when: setup::When,
+    when: setup::RunTime,
     rows: i64,
     runs: Vec<Run>,
     held: Vec<Held>,
@@ -76,11 +77,11 @@ struct Event<'a> {
 impl Record for Event<'_> {
     const COLUMNS: &'static [&'static str] = &["id", "camera", "kind", "area", "seconds", "seen"];
 
-    fn tell<C: Cells>(&self, cells: &mut C) {
+    fn write_cells<C: CellWriter>(&self, cells: &mut C) {
         cells.integer(self.id);
         cells.text(self.camera);
         cells.text(self.kind);
-        cells.real(self.area);
+        cells.float(self.area);
         cells.integer(self.seconds);
         cells.boolean(self.is_seen);
     }
@@ -104,12 +105,12 @@ fn event(id: i64) -> Event<'static> {
 /// A CPU that cannot be used, or a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     pin_to_cpu(LOAD_CPU)?;
-    let when = setup::When::now(options.note.clone());
-    let held = CODINGS.map(hold).into_iter().collect::<Result<_>>()?;
+    let when = setup::RunTime::now(options.note.clone());
+    let held = CONTENT_ENCODINGS.map(hold).into_iter().collect::<Result<_>>()?;
     let mut runs = Vec::new();
     for pass in 0..options.runs {
-        for coding in CODINGS {
-            runs.extend(Format::ALL.map(|format| measure(pass, options.rows, format, coding)));
+        for coding in CONTENT_ENCODINGS {
+            runs.extend(TableFormat::ALL.map(|format| measure(pass, options.rows, format, coding)));
         }
     }
     let outcome = Outcome { when, rows: options.rows, runs, held };
@@ -118,7 +119,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Renders `rows` rows; returns the number of bytes.
-fn render(writer: &mut Writer<Plain>, rows: i64) -> usize {
+fn render(writer: &mut Writer<PlainPage>, rows: i64) -> usize {
     let mut bytes = 0;
     for id in 0..rows {
         writer.row(&event(id));
@@ -129,25 +130,25 @@ fn render(writer: &mut Writer<Plain>, rows: i64) -> usize {
     bytes
 }
 
-fn measure(pass: u32, rows: i64, format: Format, coding: Coding) -> Run {
+fn measure(pass: u32, rows: i64, format: TableFormat, coding: ContentEncoding) -> Run {
     let begun = Instant::now();
-    let mut writer = Writer::new(format, coding, Plain::new("Events"));
+    let mut writer = Writer::new(format, coding, PlainPage::new("Events"));
     let bytes = render(&mut writer, rows) + writer.end::<Event<'_>>().len();
     let million_rows_per_second = rows as f64 / begun.elapsed().as_secs_f64() / 1e6;
     Run { pass, format: format.extension(), coding: name(coding), million_rows_per_second, bytes }
 }
 
-fn name(coding: Coding) -> &'static str {
-    coding.content_encoding().unwrap_or("none")
+fn name(coding: ContentEncoding) -> &'static str {
+    coding.header_value().unwrap_or("none")
 }
 
 /// The memory that a table holds in the middle of its rows.
-fn hold(coding: Coding) -> Result<Held> {
+fn hold(coding: ContentEncoding) -> Result<Held> {
     let pid = std::process::id();
     let before = Sample::of(pid)?.rss_kib;
     let writers: Vec<_> = (0..HELD)
         .map(|_| {
-            let mut writer = Writer::new(Format::Csv, coding, Plain::new("Events"));
+            let mut writer = Writer::new(TableFormat::Csv, coding, PlainPage::new("Events"));
             render(&mut writer, HELD_ROWS);
             writer
         })
@@ -160,9 +161,9 @@ fn markdown(outcome: &Outcome) -> String {
     let method = format!("- Rendered: {} rows of six short cells, on CPU {LOAD_CPU} alone.\n", outcome.rows);
     let mut out = outcome.when.head("Rendering tables", &method);
     out.push_str("| coding | format | million rows a second | MB | a table that waits, as CSV, KiB |\n|---|---|---|---|---|\n");
-    for coding in CODINGS.map(name) {
+    for coding in CONTENT_ENCODINGS.map(name) {
         let held = outcome.held.iter().find(|held| held.coding == coding).map_or(0.0, |held| held.kib);
-        for format in Format::ALL.map(Format::extension) {
+        for format in TableFormat::ALL.map(TableFormat::extension) {
             let of = || outcome.runs.iter().filter(move |run| run.coding == coding && run.format == format);
             let Spread { median, min, max } = Spread::of(of().map(|run| run.million_rows_per_second));
             let megabytes = Spread::of(of().map(|run| run.bytes as f64 / 1e6)).median;

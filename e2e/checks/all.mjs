@@ -7,14 +7,14 @@ import { checks as accesses } from "./access.mjs";
 import { checks as brokens } from "./broken.mjs";
 import { checks as clients } from "./client.mjs";
 import { checks as days } from "./day.mjs";
-import { checks as dropIns } from "./drop_in.mjs";
+import { checks as compat } from "./compat.mjs";
 import { checks as elsewhere } from "./elsewhere.mjs";
 import { checks as events } from "./events.mjs";
 import { checks as examples } from "./example.mjs";
 import { checks as films } from "./film.mjs";
 import { checks as fronts } from "./front.mjs";
 import { checks as full } from "./full.mjs";
-import { checks as guesses } from "./guesses.mjs";
+import { checks as loginThrottle } from "./login_throttle.mjs";
 import { checks as histories } from "./history.mjs";
 import { checks as pages } from "./page.mjs";
 import { checks as panels } from "./panel.mjs";
@@ -29,7 +29,7 @@ import { checks as words } from "./words.mjs";
 import { checks as guests } from "./vm/all.mjs";
 
 /** The checks on this machine. */
-export const here = [...dropIns, ...fronts, ...slow, ...accesses, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...guesses, ...examples, ...rtsp, ...waysOut];
+export const here = [...compat, ...fronts, ...slow, ...accesses, ...pages, ...elsewhere, ...walls, ...words, ...events, ...days, ...histories, ...brokens, ...sizes, ...panels, ...films, ...stills, ...stocks, ...full, ...clients, ...loginThrottle, ...examples, ...rtsp, ...waysOut];
 
 /** The checks in the virtual machine. There is one machine, and it is slow, so only one check uses it at a time. */
 export const inVm = guests.map(alone);

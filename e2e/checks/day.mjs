@@ -1,7 +1,7 @@
 // The last day of a camera: how it is computed from events, and how it is drawn.
 
 import { isQuiet, open } from "../lib/browser.mjs";
-import { lookAt } from "../lib/look.mjs";
+import { saveScreenshots } from "../lib/screenshot.mjs";
 import { tabTo } from "../lib/panel.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
@@ -71,7 +71,7 @@ async function drawsTheDay(stage) {
   await sleep(500);
   ensure(await page.evaluate(() => document.activeElement.matches(".ticks a")), "the tick loses the focus when the day is drawn anew");
   await page.screenshot({ path: stage.out("day-tick.png") });
-  await lookAt(stage, page, "day", "chromium");
+  await saveScreenshots(stage, page, "day", "chromium");
   const isWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   ensure(!isWide, "the page is wider than the window");
   isQuiet(page);
@@ -88,16 +88,16 @@ async function computes(stage) {
 /** The newer one of an answer and an event counts, in whatever order they arrive. */
 async function computesStates(page) {
   const found = await page.evaluate(async () => {
-    const { States } = await import(new URL("static/states.js", location.href));
+    const { CameraStates } = await import(new URL("static/states.js", location.href));
     const camera = (state, reason = null) => ({ name: "front", state, reason, since: "–", next_try: null, fps: 5, age_ms: 1 });
     const event = (ms, kind, text = null) => ({ at: new Date(ms).toISOString(), kind, camera: "front", text });
     const told = (...steps) => {
-      const states = new States();
+      const states = new CameraStates();
       for (const step of steps) step(states);
       return states.all.map(({ state, reason }) => [state, reason].filter(Boolean).join(": ")).join();
     };
-    const answer = (state, nowMs, askedAt, reason) => (states) => states.answer([camera(state, reason)], nowMs, askedAt);
-    const hear = (heardAt, ...all) => (states) => states.hear(event(...all), heardAt);
+    const answer = (state, nowMs, askedAt, reason) => (states) => states.applyAnswer([camera(state, reason)], nowMs, askedAt);
+    const hear = (heardAt, ...all) => (states) => states.applyEvent(event(...all), heardAt);
     return {
       newer: told(answer("live", 1000, 0), hear(1, 1500, "lost", "gone")),
       older: told(answer("live", 1000, 0), hear(1, 900, "lost", "gone")),
@@ -107,7 +107,7 @@ async function computesStates(page) {
       triedAgain: told(answer("lost", 1000, 0, "gone"), hear(1, 1500, "opened")),
       first: told(answer("idle", 1000, 0), hear(1, 1500, "opened")),
       closed: told(answer("lost", 1000, 0, "gone"), hear(1, 1500, "closed")),
-      another: told(answer("live", 1000, 0), (states) => states.hear({ ...event(1500, "lost"), camera: "yard" }, 1)),
+      another: told(answer("live", 1000, 0), (states) => states.applyEvent({ ...event(1500, "lost"), camera: "yard" }, 1)),
       mark: told(answer("live", 1000, 0), hear(1, 1500, "mark", "a fox")),
     };
   });

@@ -15,10 +15,10 @@ import { find } from "../lib/tool.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const SIZE = { width: 320, height: 240 };
-const DOCUMENT = fileURLToPath(new URL("../../docs/drop-in.md", import.meta.url));
+const DOCUMENT = fileURLToPath(new URL("../../docs/compat.md", import.meta.url));
 const CAMERA = `front=test:?size=${SIZE.width}x${SIZE.height}&fps=10`;
 
-/** The lines that `docs/drop-in.md` requires for `proxy` to serve the page, in front of the server at `back`. */
+/** The lines that `docs/compat.md` requires for `proxy` to serve the page, in front of the server at `back`. */
 function documented(proxy, back) {
   const [, text] = new RegExp("```" + proxy + "\n([^`]*)```").exec(readFileSync(DOCUMENT, "utf8"));
   return text.replace("5000", String(back));

@@ -1,7 +1,7 @@
 // Marks and the history, with only the keyboard.
 
 import { inBoth, isQuiet, moves, open } from "../lib/browser.mjs";
-import { DESKTOP, lookAt, PHONE } from "../lib/look.mjs";
+import { DESKTOP, saveScreenshots, PHONE } from "../lib/screenshot.mjs";
 import { tabBackTo, tabTo } from "../lib/panel.mjs";
 import { ensure, sleep, until } from "../lib/wait.mjs";
 
@@ -103,7 +103,7 @@ async function showsHistory(stage, name) {
   const top = await page.$eval(".events th", (head) => head.getBoundingClientRect().top);
   ensure(Math.abs(top) < 2, `the head is at ${top} px when the end is in sight`);
   await page.evaluate(() => scrollTo(0, 0));
-  await lookAt(stage, page, "history", name);
+  await saveScreenshots(stage, page, "history", name);
   for (const viewport of [PHONE, DESKTOP]) {
     await page.setViewport(viewport);
     ensure(!(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth)), `the page is wider than ${viewport.width} px`);

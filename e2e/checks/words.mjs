@@ -2,7 +2,7 @@
 
 import { alone } from "../lib/alone.mjs";
 import { inBoth, moves, open } from "../lib/browser.mjs";
-import { lookAt } from "../lib/look.mjs";
+import { saveScreenshots } from "../lib/screenshot.mjs";
 import { ensure, until } from "../lib/wait.mjs";
 
 const MOVING = "emulated:?size=640x360&fps=10";
@@ -45,7 +45,7 @@ async function counts(stage, name) {
   const summary = () => page.$eval("#summary", (element) => element.textContent);
   await until("one is lost", async () => (await summary()) === "3 cameras · 2 live · 1 lost");
   await moves(page, ".picture");
-  await lookAt(stage, page, "lost", name);
+  await saveScreenshots(stage, page, "lost", name);
 }
 
 /** An unknown address, and the way from there to the start page. */
@@ -58,7 +58,7 @@ async function findsTheWay(stage, name) {
     ensure(ground === "flex", `/${path} has no style`);
     const sentence = await page.$eval("main p", (element) => element.textContent);
     ensure(/^(there is nothing at|no camera)/.test(sentence), `/${path} says: ${sentence}`);
-    if (path === "cameras/none") await lookAt(stage, page, "wrong-address", name);
+    if (path === "cameras/none") await saveScreenshots(stage, page, "wrong-address", name);
     await page.click("main a");
     await until("the start", () => page.evaluate(() => location.pathname === "/"));
     await moves(page, ".picture");

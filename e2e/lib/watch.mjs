@@ -4,7 +4,7 @@ import { jpegSize, readStream } from "./multipart.mjs";
 import { until } from "./wait.mjs";
 
 /**
- * One viewer of the stream at `url`. `parts` keeps `{ at, isNotice, data }` of the last `kept` parts; `headers` are
+ * One viewer of the stream at `url`. `parts` keeps `{ at, isSlate, data }` of the last `kept` parts; `headers` are
  * those of its request.
  */
 export class Viewer {
@@ -22,15 +22,15 @@ export class Viewer {
   constructor(stage, url, kept = 50, headers = {}) {
     this.#reader = readStream(url, ({ headers, data }) => {
       const at = Date.now();
-      const isNotice = "x-framecast-notice" in headers;
-      if (isNotice) {
+      const isSlate = "x-framecast-notice" in headers;
+      if (isSlate) {
         this.notices += 1;
         this.noticeAt = at;
       } else {
         this.pictures += 1;
         this.pictureAt = at;
       }
-      this.parts.push({ at, isNotice, data });
+      this.parts.push({ at, isSlate, data });
       if (this.parts.length > kept) this.parts.shift();
     }, headers);
     this.#reader.done.then(
@@ -46,7 +46,7 @@ export class Viewer {
 
   /** The newest picture of the camera. */
   get picture() {
-    return this.parts.findLast(({ isNotice }) => !isNotice)?.data;
+    return this.parts.findLast(({ isSlate }) => !isSlate)?.data;
   }
 
   /** Width and height of the newest picture of the camera, as "640x480". */

@@ -1,7 +1,7 @@
 //! Any query of the history: it is parsed, or rejected with a short sentence, and a cursor made for it is accepted.
 #![no_main]
 
-use framecast_history::{Key, Request};
+use framecast_history::{Key, EventRequest};
 use libfuzzer_sys::fuzz_target;
 
 const KNOWN: [&str; 11] =
@@ -9,7 +9,7 @@ const KNOWN: [&str; 11] =
 
 fuzz_target!(|query: &str| {
     let cameras = ["front", "yard", "n\u{e4}h"].map(str::to_owned);
-    let parse = |query: &str| Request::parse(query, &KNOWN, 1_795_442_400_000, &cameras);
+    let parse = |query: &str| EventRequest::parse(query, &KNOWN, 1_795_442_400_000, &cameras);
     match parse(query) {
         Ok(request) => {
             let key = Key { at_ms: 1_795_442_400_000, id: i64::try_from(query.len()).unwrap_or_default() };

@@ -2,15 +2,15 @@
 #![no_main]
 
 use framecast_media::Bytes;
-use framecast_media::codec::jpeg::{Admitted, Finder, Problem, admit, admit_complete, decode, scan};
+use framecast_media::codec::jpeg::{Normalized, EndFinder, Problem, normalize, normalize_complete, decode, parse_markers};
 use libfuzzer_sys::fuzz_target;
 
 /// Small enough that a decoded picture costs the fuzzer little.
 const MAX_PIXELS: usize = 1 << 16;
 
 fuzz_target!(|data: &[u8]| {
-    let scanned = scan(data);
-    let mut finder = Finder::new();
+    let scanned = parse_markers(data);
+    let mut finder = EndFinder::new();
     let found =
         (0..=data.len()).map(|len| finder.advance(&data[..len])).find(|found| !matches!(found, Ok(None)));
     match (&scanned, found) {
@@ -20,19 +20,19 @@ fuzz_target!(|data: &[u8]| {
         (scanned, found) => panic!("scan: {scanned:?}, finder: {found:?}"),
     }
     let whole = Bytes::copy_from_slice(data);
-    let (found, completed) = (admit(whole.clone()), admit_complete(whole));
+    let (found, completed) = (normalize(whole.clone()), normalize_complete(whole));
     match (&scanned, &found) {
         (Ok(_), Err(error)) => panic!("the scanner takes what the door refuses: {error}"),
         (_, Ok(found)) => assert_eq!(completed.as_ref(), Ok(found)),
         (Err(_), Err(_)) => {}
     }
-    if let Ok(Admitted { data: admitted, header, is_repaired }) = completed {
+    if let Ok(Normalized { data: normalized, header, is_repaired }) = completed {
         assert!(is_repaired || found.is_ok());
-        let again = scan(&admitted).expect("what was admitted is whole");
+        let again = parse_markers(&normalized).expect("what was admitted is whole");
         assert!(again.has_huffman_tables);
-        assert_eq!(again.len_bytes, admitted.len());
+        assert_eq!(again.len_bytes, normalized.len());
         assert_eq!((again.width_px, again.height_px), (header.width_px, header.height_px));
-        if let Ok(picture) = decode(&admitted, MAX_PIXELS) {
+        if let Ok(picture) = decode(&normalized, MAX_PIXELS) {
             assert_eq!((picture.width_px(), picture.height_px()), (header.width_px, header.height_px));
         }
     }

@@ -4,7 +4,7 @@
 
 use framecast_fuzz::pieces;
 use framecast_media::Error;
-use framecast_media::codec::jpeg::scan;
+use framecast_media::codec::jpeg::parse_markers;
 use framecast_media::container::{Picture, jpeg_stream::Splitter};
 use libfuzzer_sys::fuzz_target;
 
@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     for picture in whole.0.iter().flatten() {
         assert!(picture.data.len() <= MAX_PICTURE_BYTES);
         assert_eq!(stream[picture.offset as usize..][..picture.data.len()], picture.data);
-        assert_eq!(scan(&picture.data).expect("only whole pictures come out").len_bytes, picture.data.len());
+        assert_eq!(parse_markers(&picture.data).expect("only whole pictures come out").len_bytes, picture.data.len());
         accounted += picture.data.len() as u64;
     }
     let held = stream.len() as u64 - accounted;

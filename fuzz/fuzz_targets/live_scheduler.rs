@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use framecast_outputs::live::scheduler::{MAX_TILES, NotSent, Pace, Scheduler, WINDOW};
+use framecast_outputs::live::scheduler::{MAX_TILES, NotSent, TilePace, Scheduler, WINDOW};
 use libfuzzer_sys::fuzz_target;
 use tokio::time::Instant;
 
@@ -48,7 +48,7 @@ impl Run {
     fn subscribe(&mut self, tile: u16, more: u8) {
         let priority = more % 101;
         let interval = Duration::from_millis(u64::from(more >> 4) * 10);
-        let pace = Pace { interval, priority, freshness: Duration::from_millis(10 + u64::from(more)) };
+        let pace = TilePace { interval, priority, latency_budget: Duration::from_millis(10 + u64::from(more)) };
         let has_place = self.tiles.len() < MAX_TILES || self.tiles.contains_key(&tile);
         assert_eq!(self.scheduler.subscribe(tile, pace).is_ok(), has_place);
         if has_place {
@@ -57,7 +57,7 @@ impl Run {
     }
 
     fn send(&mut self, bytes: u64) {
-        let Some(tile) = self.scheduler.turn(self.now) else { return };
+        let Some(tile) = self.scheduler.next_tile(self.now) else { return };
         assert!(self.tiles[&tile] > 0, "it is paused");
         let (budget, before) = (self.scheduler.budget_bytes(), self.scheduler.in_flight_bytes());
         let is_alone = self.accounts.values().all(|account| account.on_way.is_empty());
@@ -69,7 +69,7 @@ impl Run {
         assert_eq!(sequence, account.sent);
         account.on_way.push((sequence, bytes));
         assert!(account.on_way.len() <= WINDOW);
-        self.scheduler.left(self.now);
+        self.scheduler.on_flushed(self.now);
     }
 
     fn acknowledge(&mut self, tile: u16, sequence: u32) {
@@ -88,7 +88,7 @@ impl Run {
         let on_way = self.accounts.values().flat_map(|account| &account.on_way);
         let (count, bytes) = on_way.fold((0, 0), |(count, sum), (_, bytes)| (count + 1, sum + bytes));
         assert_eq!(self.scheduler.in_flight_bytes(), bytes);
-        assert_eq!(self.scheduler.patience_ends().is_some(), count > 0);
+        assert_eq!(self.scheduler.ack_deadline().is_some(), count > 0);
         assert_eq!(self.scheduler.tiles(), self.tiles.len());
         assert!(self.scheduler.next_due(self.now).is_none_or(|due| due > self.now));
     }

@@ -5,15 +5,15 @@
 
 use framecast_fuzz::pieces;
 use framecast_media::Error;
-use framecast_media::codec::jpeg::scan;
+use framecast_media::codec::jpeg::parse_markers;
 use framecast_media::container::multipart::{
-    Event, Limits, Parser, PartEnd, Problem, Writer, boundary_from_content_type,
+    ParserEvent, Limits, Parser, PartEnd, Problem, Writer, boundary_from_content_type,
 };
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: Limits = Limits { max_body_bytes: 3000, max_header_bytes: 300, max_headers: 8 };
 
-fn parse<'a>(mut parser: Parser, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Result<Event, Error>> {
+fn parse<'a>(mut parser: Parser, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Result<ParserEvent, Error>> {
     let mut found = Vec::new();
     'stream: for piece in pieces {
         parser.push(piece);
@@ -25,7 +25,7 @@ fn parse<'a>(mut parser: Parser, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<
             }
         }
     }
-    found.extend(parser.finish().map(|part| Ok(Event::Part(part))));
+    found.extend(parser.finish().map(|part| Ok(ParserEvent::Part(part))));
     found
 }
 
@@ -39,7 +39,7 @@ fn any_stream(choice: u8, seed: u8, stream: &[u8]) {
     let whole = parse(parser(), std::iter::once(stream));
     assert_eq!(parse(parser(), pieces(stream, seed)), whole);
     for event in whole.iter().flatten() {
-        let Event::Part(part) = event else { continue };
+        let ParserEvent::Part(part) = event else { continue };
         assert!(part.body.len() <= LIMITS.max_body_bytes);
         assert!(part.headers.len() <= LIMITS.max_headers);
         let written = part.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
@@ -48,7 +48,7 @@ fn any_stream(choice: u8, seed: u8, stream: &[u8]) {
         assert_eq!(stream[part.offset as usize..][..part.body.len()], part.body);
         // A part that begins with a picture ends with it.
         if part_end == PartEnd::AtJpegEoi
-            && let Ok(header) = scan(&part.body)
+            && let Ok(header) = parse_markers(&part.body)
         {
             assert_eq!(header.len_bytes, part.body.len());
         }
@@ -79,7 +79,7 @@ fn odd_parts(choice: u8, seed: u8, around: &[u8]) {
     let found = parse(parser, pieces(&stream, seed));
     assert_eq!(found.len(), 3);
     for event in found {
-        let Ok(Event::Part(part)) = event else { panic!("{event:?}") };
+        let Ok(ParserEvent::Part(part)) = event else { panic!("{event:?}") };
         assert!(part.body.ends_with(PICTURE));
     }
 }
@@ -111,10 +111,10 @@ fn round_trip(seed: u8, stream: &[u8]) {
 fn assert_comes_back(written: &[u8], seed: u8, bodies: &[&[u8]]) {
     let found = parse(Parser::new(Some("frame")), pieces(written, seed));
     let (end, parts) = found.split_last().expect("a stream that was closed has an end");
-    assert_eq!(*end, Ok(Event::End));
+    assert_eq!(*end, Ok(ParserEvent::End));
     assert_eq!(parts.len(), bodies.len());
     for (part, body) in parts.iter().zip(bodies) {
-        let Ok(Event::Part(part)) = part else { panic!("{part:?}") };
+        let Ok(ParserEvent::Part(part)) = part else { panic!("{part:?}") };
         assert_eq!(part.body, *body);
         assert_eq!(part.header("content-type"), Some("text/plain"));
     }

@@ -2,27 +2,27 @@
 //! chosen, and neither is one that the client has not named.
 #![no_main]
 
-use framecast_history::table::{Coding, Format};
+use framecast_history::table::{ContentEncoding, TableFormat};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let lower = text.to_ascii_lowercase();
 
-    match Format::choose(None, None, Some(text)) {
-        Ok(Format::Html) => {}
+    match TableFormat::choose(None, None, Some(text)) {
+        Ok(TableFormat::Html) => {}
         Ok(format) => {
-            let sub = if format == Format::Ndjson { "json" } else { format.extension() };
+            let sub = if format == TableFormat::Ndjson { "json" } else { format.extension() };
             assert!(lower.contains(sub) || lower.contains('*'), "{format:?}");
         }
         Err(unknown) => assert_eq!(unknown.value, text),
     }
-    if let Ok(format) = Format::choose(Some(text), None, None) {
-        assert_eq!(Format::choose(None, Some(text), Some("image/png")), Ok(format));
-        assert_eq!(Format::from_extension(format.extension()), Some(format));
+    if let Ok(format) = TableFormat::choose(Some(text), None, None) {
+        assert_eq!(TableFormat::choose(None, Some(text), Some("image/png")), Ok(format));
+        assert_eq!(TableFormat::from_extension(format.extension()), Some(format));
     }
 
-    if let Some(name) = Coding::choose(Some(text)).content_encoding() {
+    if let Some(name) = ContentEncoding::choose(Some(text)).header_value() {
         assert!(lower.contains(name) || lower.contains('*'), "{name}");
     }
     // A coding that is refused at the end of the list is never chosen, whatever comes before; unless that end is within
@@ -30,6 +30,6 @@ fuzz_target!(|data: &[u8]| {
     if !text.contains('"') {
         let refusing = format!("{text},gzip;q=0,x-gzip;q=0,zstd;q=0");
         let takes = |name: &str| lower.contains(name);
-        assert!(Coding::choose(Some(&refusing)) == Coding::Identity || takes("gzip") || takes("zstd"));
+        assert!(ContentEncoding::choose(Some(&refusing)) == ContentEncoding::Identity || takes("gzip") || takes("zstd"));
     }
 });

@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use framecast_media::codec::jpeg::{Admitted, admit, scan};
+use framecast_media::codec::jpeg::{Normalized, normalize, parse_markers};
 use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
-use framecast_transcode::{Backend, Decoder, Transcoder, Wish};
+use framecast_transcode::{Backend, Decoder, Transcoder, TargetFormat};
 use libfuzzer_sys::fuzz_target;
 
 /// Small enough that a decoded picture costs the fuzzer little.
@@ -26,31 +26,31 @@ fuzz_target!(|data: &[u8]| {
     // The first two bytes are the target; the rest is the picture, tried unchanged and after the frame check.
     let Some((target, data)) = data.split_first_chunk::<2>() else { return };
     let target = (u32::from(target[0]), u32::from(target[1]));
-    let admitted = admit(Bytes::copy_from_slice(data));
+    let normalized = normalize(Bytes::copy_from_slice(data));
     CODECS.with_borrow_mut(|codecs| {
         for (decoder, transcoder) in codecs {
-            for jpeg in [data].into_iter().chain(admitted.as_ref().ok().map(|admitted| &admitted.data[..])) {
+            for jpeg in [data].into_iter().chain(normalized.as_ref().ok().map(|normalized| &normalized.data[..])) {
                 if let Ok(planar) = decoder.decode_scaled(jpeg, MAX_PIXELS, target) {
                     assert!(planar.width() * planar.height() <= MAX_PIXELS);
                 }
-                let _ = decoder.luma_scaled(jpeg, MAX_PIXELS, target);
+                let _ = decoder.decode_luma_scaled(jpeg, MAX_PIXELS, target);
             }
-            let Ok(Admitted { data: admitted, header, .. }) = &admitted else { continue };
+            let Ok(Normalized { data: normalized, header, .. }) = &normalized else { continue };
             if header.width_px as usize * header.height_px as usize > MAX_PIXELS {
                 continue;
             }
             let (width_px, height_px) = (header.width_px, header.height_px);
             let frame = Frame {
-                data: admitted.clone(),
+                data: normalized.clone(),
                 pts: Timestamp::default(),
                 captured_at: SystemTime::UNIX_EPOCH,
                 is_keyframe: true,
                 format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
             };
-            let wish = Wish { width_px: Some(target.0.max(1)), quality: Some(50), ..Wish::default() };
-            if let Ok(output) = transcoder.transcode(&frame, &wish) {
-                let header = scan(&output.data).expect("what came out is whole");
-                assert_eq!((header.width_px, header.height_px), wish.fit(width_px, height_px));
+            let target_format = TargetFormat { width_px: Some(target.0.max(1)), quality: Some(50), ..TargetFormat::default() };
+            if let Ok(output) = transcoder.transcode(&frame, &target_format) {
+                let header = parse_markers(&output.data).expect("what came out is whole");
+                assert_eq!((header.width_px, header.height_px), target_format.fit(width_px, height_px));
             }
         }
     });

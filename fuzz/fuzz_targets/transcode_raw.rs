@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use framecast_media::codec::jpeg::scan;
-use framecast_media::codec::raw::{PixelFormat, Range};
+use framecast_media::codec::jpeg::parse_markers;
+use framecast_media::codec::raw::{PixelFormat, ColorRange};
 use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
-use framecast_transcode::{Backend, Transcoder, Wish};
+use framecast_transcode::{Backend, Transcoder, TargetFormat};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
@@ -20,7 +20,7 @@ thread_local! {
 fuzz_target!(|data: &[u8]| {
     let Some(([kind, width, height, wish], data)) = data.split_first_chunk::<4>() else { return };
     let format = PixelFormat::ALL[usize::from(*kind) % PixelFormat::ALL.len()];
-    let range = if kind & 0x80 == 0 { Range::Full } else { Range::Limited };
+    let range = if kind & 0x80 == 0 { ColorRange::Full } else { ColorRange::Limited };
     let (width_px, height_px) = (u32::from(*width), u32::from(*height));
     // Some inputs get the right length; others stay as they are.
     let mut data = data.to_vec();
@@ -36,13 +36,13 @@ fuzz_target!(|data: &[u8]| {
         format: Arc::new(Format { codec: Codec::Raw(format, range), width_px, height_px }),
     };
     let may = width_px * height_px > 0 && frame.data.len() == expected;
-    let wish = Wish { width_px: Some(u32::from(*wish)), quality: Some(*wish), ..Wish::default() };
+    let target_format = TargetFormat { width_px: Some(u32::from(*wish)), quality: Some(*wish), ..TargetFormat::default() };
     CODECS.with_borrow_mut(|codecs| {
         for transcoder in codecs {
             let output = transcoder.transcode(&frame, &wish);
             assert_eq!(output.is_ok(), may, "{output:?}");
             if let Ok(output) = output {
-                let header = scan(&output.data).expect("what came out is whole");
+                let header = parse_markers(&output.data).expect("what came out is whole");
                 assert_eq!((header.width_px, header.height_px), wish.fit(width_px, height_px));
             }
         }

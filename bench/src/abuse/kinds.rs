@@ -8,7 +8,7 @@ use std::{
 };
 
 /// How long a client waits for an answer before it disconnects.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many guesses are sent on one connection before an answer is read.
 const PIPELINED: usize = 8;
@@ -17,7 +17,7 @@ const PIPELINED: usize = 8;
 const ADDRESSES: usize = 50;
 
 /// How many bytes of an answer contain its status.
-const STATUS_LINE: usize = "HTTP/1.1 200".len();
+const STATUS_LINE_BYTES: usize = "HTTP/1.1 200".len();
 
 /// The key of a WebSocket handshake; any value works.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -33,7 +33,7 @@ pub(super) struct Client {
 }
 
 /// One kind of abuse.
-pub(super) struct Kind {
+pub(super) struct AbuseKind {
     pub(super) name: &'static str,
     /// The number of clients of this kind.
     pub(super) clients: usize,
@@ -41,12 +41,12 @@ pub(super) struct Kind {
     pub(super) pause: Duration,
     /// Attacks once and returns the status of the first answer, if one came.
     pub(super) act: fn(&Client) -> io::Result<Option<u16>>,
-    pub(super) expects: Expects,
+    pub(super) expects: Expectation,
 }
 
 /// How the server should answer the attacks of a kind: if it refused all of them, the run would prove nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expects {
+pub(super) enum Expectation {
     /// The attack makes no request.
     Nothing,
     /// The server serves most of them.
@@ -62,28 +62,28 @@ const fn kind(
     clients: usize,
     pause_ms: u64,
     act: fn(&Client) -> io::Result<Option<u16>>,
-    expects: Expects,
-) -> Kind {
-    Kind { name, clients, pause: Duration::from_millis(pause_ms), act, expects }
+    expects: Expectation,
+) -> AbuseKind {
+    AbuseKind { name, clients, pause: Duration::from_millis(pause_ms), act, expects }
 }
 
 /// All kinds.
-pub(super) const KINDS: [Kind; 8] = [
-    kind("connects", 4, 20, connect, Expects::Nothing),
-    kind("renditions", 8, 100, rendition, Expects::Service),
-    kind("tiles", 4, 200, tiles, Expects::Service),
-    kind("marks", 2, 50, mark, Expects::Service),
-    kind("forwarded marks", 2, 50, forwarded_mark, Expects::SomeService),
-    kind("listeners", 20, 500, listen, Expects::Service),
-    kind("tables", 4, 200, table, Expects::Service),
-    kind("guesses", 4, 20, guess, Expects::Refusal),
+pub(super) const KINDS: [AbuseKind; 8] = [
+    kind("connects", 4, 20, connect, Expectation::Nothing),
+    kind("renditions", 8, 100, rendition, Expectation::Service),
+    kind("tiles", 4, 200, tiles, Expectation::Service),
+    kind("marks", 2, 50, mark, Expectation::Service),
+    kind("forwarded marks", 2, 50, forwarded_mark, Expectation::SomeService),
+    kind("listeners", 20, 500, listen, Expectation::Service),
+    kind("tables", 4, 200, table, Expectation::Service),
+    kind("guesses", 4, 20, guess, Expectation::Refusal),
 ];
 
 impl Client {
     fn connect(&self) -> io::Result<TcpStream> {
-        let stream = TcpStream::connect_timeout(&self.server, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = TcpStream::connect_timeout(&self.server, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(stream)
     }
 
@@ -178,7 +178,7 @@ fn listen(client: &Client) -> io::Result<Option<u16>> {
     stream.write_all(client.head("GET /api/events/live?after=0", "").as_bytes())?;
     let mut first = [0; 64];
     let count = stream.read(&mut first)?;
-    thread::sleep(PATIENCE);
+    thread::sleep(TIMEOUT);
     Ok(status(&first[..count]))
 }
 
@@ -221,7 +221,7 @@ fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
             Ok(0) => break,
             Ok(count) => {
                 taken += count;
-                head.extend(buffer[..count].iter().take(STATUS_LINE - head.len()));
+                head.extend(buffer[..count].iter().take(STATUS_LINE_BYTES - head.len()));
             }
             // A stream, or a refusal that has been sent whole.
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
@@ -235,7 +235,7 @@ fn read(stream: &mut TcpStream, limit: usize) -> io::Result<Option<u16>> {
 
 /// The status in the first bytes of an answer: `HTTP/1.1 200`.
 fn status(head: &[u8]) -> Option<u16> {
-    std::str::from_utf8(head.get(9..STATUS_LINE)?).ok()?.parse().ok()
+    std::str::from_utf8(head.get(9..STATUS_LINE_BYTES)?).ok()?.parse().ok()
 }
 
 /// A client's text frame (RFC 6455 §5.2), masked with zeros.

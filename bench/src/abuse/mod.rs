@@ -24,9 +24,9 @@ use crate::{
     proc::{self, Sample},
     report::{self, Report},
     server::{Candidate, Server},
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
 };
-use kinds::{Client, Expects, KINDS, Kind};
+use kinds::{AbuseKind, Client, Expectation, KINDS};
 
 /// The account, and the header with which its owner logs in: `owner:correct horse`.
 const USER: &str = "owner";
@@ -37,13 +37,13 @@ const LOGIN: &str = "Authorization: Basic b3duZXI6Y29ycmVjdCBob3JzZQ==\r\n";
 const VIEWERS: usize = 20;
 
 /// The rate that each of them must receive, of 30 frames a second.
-const LEAST_FPS: f64 = 29.0;
+const MIN_FPS: f64 = 29.0;
 
 /// The pause between the end of the abuse and the last measurement of the server.
-const REST: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(60);
 
 /// How much more memory than before the server may then hold, in KiB.
-const MOST_KIB: u64 = 8 * 1024;
+const MAX_GROWTH_KIB: u64 = 8 * 1024;
 
 /// The pause before the first measurement of the server.
 const SETTLE: Duration = Duration::from_secs(12);
@@ -61,18 +61,18 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    about: About,
+    about: RunContext,
     seconds: u64,
     /// What the viewers received meanwhile.
     viewers: Report,
     /// The results of each kind.
-    kinds: Vec<Tally>,
-    before: Held,
-    after: Held,
+    kinds: Vec<KindResult>,
+    before: ProcessState,
+    after: ProcessState,
 }
 
 #[derive(Debug, Serialize)]
-struct Tally {
+struct KindResult {
     kind: &'static str,
     turns: u64,
     /// Attacks whose first answer was 101 or 2xx.
@@ -85,7 +85,7 @@ struct Tally {
 
 /// The resources that the server's process holds.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Held {
+struct ProcessState {
     rss_kib: u64,
     descriptors: usize,
     children: usize,
@@ -121,10 +121,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         &markdown(&outcome),
         &outcome,
     )?;
-    hold(&outcome)
+    check_limits(&outcome)
 }
 
-fn measure(options: &Options, about: About, server: &Server) -> Result<Outcome> {
+fn measure(options: &Options, about: RunContext, server: &Server) -> Result<Outcome> {
     let watch = |seconds| load::Options {
         header: Some(LOGIN.trim_end().to_owned()),
         ..load::Options::full(server.url(), VIEWERS, seconds, server.pid())
@@ -132,7 +132,7 @@ fn measure(options: &Options, about: About, server: &Server) -> Result<Outcome> 
     // Viewers' own needs are allocated before the measurement, and stay.
     load::run(&watch(5))?;
     thread::sleep(SETTLE);
-    let before = Held::of(server.pid())?;
+    let before = ProcessState::of(server.pid())?;
     kinds::log_in(server.address(), LOGIN)?;
     let is_over = Arc::new(AtomicBool::new(false));
     let counts: Arc<Vec<Counts>> = Arc::new(KINDS.iter().map(|_| Counts::default()).collect());
@@ -143,10 +143,10 @@ fn measure(options: &Options, about: About, server: &Server) -> Result<Outcome> 
         client.join().map_err(|_| anyhow!("a client panicked"))?;
     }
     let viewers = viewers?;
-    eprintln!("the abuse is over; the server rests for {} s", REST.as_secs());
-    thread::sleep(REST);
-    let after = Held::of(server.pid())?;
-    let tally = |(kind, counts): (&Kind, &Counts)| Tally {
+    eprintln!("the abuse is over; the server rests for {} s", RECOVERY.as_secs());
+    thread::sleep(RECOVERY);
+    let after = ProcessState::of(server.pid())?;
+    let tally = |(kind, counts): (&AbuseKind, &Counts)| KindResult {
         kind: kind.name,
         turns: counts.turns.load(Ordering::Relaxed),
         served: counts.served.load(Ordering::Relaxed),
@@ -174,7 +174,7 @@ fn start(
     counts: &Arc<Vec<Counts>>,
 ) -> Result<Vec<JoinHandle<()>>> {
     let mut clients = Vec::new();
-    for (kind, Kind { name, clients: number, pause, act, .. }) in KINDS.into_iter().enumerate() {
+    for (kind, AbuseKind { name, clients: number, pause, act, .. }) in KINDS.into_iter().enumerate() {
         for first in 0..number {
             let (is_over, counts) = (Arc::clone(is_over), Arc::clone(counts));
             let mut client = Client { server: server.address(), login: LOGIN.to_owned(), turn: first * 1000 };
@@ -202,7 +202,7 @@ fn start(
     Ok(clients)
 }
 
-impl Held {
+impl ProcessState {
     fn of(pid: u32) -> Result<Self> {
         let sample = Sample::of(pid)?;
         let mut children = 0;
@@ -214,20 +214,20 @@ impl Held {
     }
 }
 
-fn is_as_expected(expects: Expects, tally: &Tally) -> bool {
-    let Tally { turns, served, refused, failed, .. } = *tally;
+fn is_as_expected(expects: Expectation, tally: &KindResult) -> bool {
+    let KindResult { turns, served, refused, failed, .. } = *tally;
     let went_through = turns > 0 && failed < turns;
     went_through
         && match expects {
-            Expects::Nothing => true,
-            Expects::Service => served * 2 > turns,
-            Expects::SomeService => served > 0 && (served + refused) * 2 > turns,
-            Expects::Refusal => served == 0 && refused > 0,
+            Expectation::Nothing => true,
+            Expectation::Service => served * 2 > turns,
+            Expectation::SomeService => served > 0 && (served + refused) * 2 > turns,
+            Expectation::Refusal => served == 0 && refused > 0,
         }
 }
 
 /// Checks the limits.
-fn hold(outcome: &Outcome) -> Result<()> {
+fn check_limits(outcome: &Outcome) -> Result<()> {
     report::ensure_intact([&outcome.viewers])?;
     for (kind, tally) in KINDS.iter().zip(&outcome.kinds) {
         ensure!(
@@ -238,10 +238,10 @@ fn hold(outcome: &Outcome) -> Result<()> {
         );
     }
     let slowest = outcome.viewers.full.fps_min;
-    ensure!(slowest >= LEAST_FPS, "a viewer was sent {slowest:.2} frames a second, and not {LEAST_FPS}");
+    ensure!(slowest >= MIN_FPS, "a viewer was sent {slowest:.2} frames a second, and not {MIN_FPS}");
     let (before, after) = (outcome.before, outcome.after);
     let more = after.rss_kib.saturating_sub(before.rss_kib);
-    ensure!(more <= MOST_KIB, "the server keeps {more} KiB more than before, and not {MOST_KIB}");
+    ensure!(more <= MAX_GROWTH_KIB, "the server keeps {more} KiB more than before, and not {MAX_GROWTH_KIB}");
     ensure!(
         after.descriptors == before.descriptors,
         "descriptors: {} before, {} after",
@@ -259,7 +259,7 @@ fn hold(outcome: &Outcome) -> Result<()> {
 
 fn markdown(outcome: &Outcome) -> String {
     let mut out = outcome.about.head("Hostile clients of all kinds beside viewers");
-    let (full, Held { rss_kib, descriptors, children }) = (&outcome.viewers.full, outcome.before);
+    let (full, ProcessState { rss_kib, descriptors, children }) = (&outcome.viewers.full, outcome.before);
     let after = outcome.after;
     write!(
         out,
@@ -269,7 +269,7 @@ fn markdown(outcome: &Outcome) -> String {
          | {:.2} | {:.2} | {:.0} | {:.0} | {:.1} | {:.1} | {descriptors} | {} | {children} | {} |\n\n\
          | kind | turns | served | refused | ended with an error |\n|---|---|---|---|---|\n",
         outcome.seconds,
-        REST.as_secs(),
+        RECOVERY.as_secs(),
         full.fps_median,
         full.fps_min,
         full.age_p99_ms,
@@ -280,7 +280,7 @@ fn markdown(outcome: &Outcome) -> String {
         after.children,
     )
     .expect("a string takes all text");
-    for Tally { kind, turns, served, refused, failed } in &outcome.kinds {
+    for KindResult { kind, turns, served, refused, failed } in &outcome.kinds {
         writeln!(out, "| {kind} | {turns} | {served} | {refused} | {failed} |")
             .expect("a string takes all text");
     }
@@ -293,14 +293,14 @@ mod tests {
 
     #[test]
     fn abuse_that_is_refused_as_a_whole_shows_nothing() {
-        let tally = |served, refused| Tally { kind: "tables", turns: 100, served, refused, failed: 0 };
-        assert!(is_as_expected(Expects::Service, &tally(60, 40)));
-        assert!(!is_as_expected(Expects::Service, &tally(1, 99)));
-        assert!(is_as_expected(Expects::SomeService, &tally(1, 99)));
-        assert!(!is_as_expected(Expects::SomeService, &tally(0, 100)));
-        assert!(is_as_expected(Expects::Refusal, &tally(0, 100)));
-        assert!(!is_as_expected(Expects::Refusal, &tally(1, 99)), "a guess that is right is none");
-        let failed = Tally { failed: 100, ..tally(0, 0) };
-        assert!(!is_as_expected(Expects::Nothing, &failed));
+        let tally = |served, refused| KindResult { kind: "tables", turns: 100, served, refused, failed: 0 };
+        assert!(is_as_expected(Expectation::Service, &tally(60, 40)));
+        assert!(!is_as_expected(Expectation::Service, &tally(1, 99)));
+        assert!(is_as_expected(Expectation::SomeService, &tally(1, 99)));
+        assert!(!is_as_expected(Expectation::SomeService, &tally(0, 100)));
+        assert!(is_as_expected(Expectation::Refusal, &tally(0, 100)));
+        assert!(!is_as_expected(Expectation::Refusal, &tally(1, 99)), "a guess that is right is none");
+        let failed = KindResult { failed: 100, ..tally(0, 0) };
+        assert!(!is_as_expected(Expectation::Nothing, &failed));
     }
 }

@@ -6,13 +6,13 @@ use anyhow::{Result, bail};
 use framecast_media::{
     Bytes, Codec, Format, Frame, Timestamp,
     codec::{
-        Picture, jpeg,
-        raw::{PixelFormat, Range, pack},
+        RgbImage, jpeg,
+        raw::{ColorRange, PixelFormat, pack},
     },
 };
-use framecast_transcode::{Backend, Decoder, Encoder, Transcoder, Wish};
+use framecast_transcode::{Backend, Decoder, Encoder, TargetFormat, Transcoder};
 use framecast_turbojpeg::{
-    Compressor, Decompressor, Library, PixelFormat as Packed, Plane, PlaneMut, Subsampling, Yuv,
+    Compressor, Decompressor, Library, PackedFormat as Packed, Plane, PlaneMut, Subsampling, Yuv,
 };
 
 /// The row that shows the library's share of the time.
@@ -44,27 +44,27 @@ impl Case {
 /// # Errors
 ///
 /// A codec that cannot create a handle.
-pub(super) fn all(best: Backend, hd: &Picture, full_hd: &Picture, quality: u8) -> Result<Vec<Case>> {
+pub(super) fn all(best: Backend, hd: &RgbImage, full_hd: &RgbImage, quality: u8) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     if let Backend::Turbo(library) = best {
         cases.push(library_alone(library, hd, quality)?);
     }
     for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv, PixelFormat::Rgb24] {
-        for range in [Range::Full, Range::Limited] {
-            if format.is_yuv() || range == Range::Full {
+        for range in [ColorRange::Full, ColorRange::Limited] {
+            if format.is_yuv() || range == ColorRange::Full {
                 cases.push(encode(best, raw(hd, format, range), quality)?);
             }
         }
     }
-    cases.push(encode(best, raw(full_hd, PixelFormat::Yuyv, Range::Full), quality)?);
+    cases.push(encode(best, raw(full_hd, PixelFormat::Yuyv, ColorRange::Full), quality)?);
     if let Backend::Turbo(library) = best {
         for format in [PixelFormat::I420, PixelFormat::Yuyv] {
-            cases.push(detour(library, raw(hd, format, Range::Full), quality)?);
+            cases.push(detour(library, raw(hd, format, ColorRange::Full), quality)?);
         }
     }
     let pure = Backend::pure_rust();
     for format in [PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv] {
-        cases.push(encode(pure, raw(hd, format, Range::Full), quality)?);
+        cases.push(encode(pure, raw(hd, format, ColorRange::Full), quality)?);
     }
     let coded = frame(hd, Codec::Jpeg, jpeg::encode(hd, quality)?);
     for backend in [best, pure] {
@@ -74,7 +74,7 @@ pub(super) fn all(best: Backend, hd: &Picture, full_hd: &Picture, quality: u8) -
     Ok(cases)
 }
 
-fn frame(picture: &Picture, codec: Codec, data: impl Into<Bytes>) -> Frame {
+fn frame(picture: &RgbImage, codec: Codec, data: impl Into<Bytes>) -> Frame {
     let format = Format { codec, width_px: picture.width_px(), height_px: picture.height_px() };
     Frame {
         data: data.into(),
@@ -85,7 +85,7 @@ fn frame(picture: &Picture, codec: Codec, data: impl Into<Bytes>) -> Frame {
     }
 }
 
-fn raw(picture: &Picture, format: PixelFormat, range: Range) -> Frame {
+fn raw(picture: &RgbImage, format: PixelFormat, range: ColorRange) -> Frame {
     frame(picture, Codec::Raw(format, range), pack(picture, format, range))
 }
 
@@ -93,7 +93,7 @@ fn encode(backend: Backend, frame: Frame, quality: u8) -> Result<Case> {
     let mut encoder = Encoder::new(backend)?;
     let Codec::Raw(format, range) = frame.format.codec else { bail!("not a raw picture") };
     let size = if frame.format.height_px == 1080 { " 1920x1080" } else { "" };
-    let range = if range == Range::Limited { ", limited range" } else { "" };
+    let range = if range == ColorRange::Limited { ", limited range" } else { "" };
     let name = format!("{}: {format}{size}{range}", backend.name());
     Ok(Case::new(name, move || Ok(encoder.encode(&frame, quality)?.len())))
 }
@@ -115,8 +115,8 @@ fn yuv<'a>(frame: &Frame, planes: &'a [Plane<'a>]) -> Yuv<'a> {
     Yuv { planes, width, height, subsampling: Subsampling::S420 }
 }
 
-fn library_alone(library: &'static Library, picture: &Picture, quality: u8) -> Result<Case> {
-    let frame = raw(picture, PixelFormat::I420, Range::Full);
+fn library_alone(library: &'static Library, picture: &RgbImage, quality: u8) -> Result<Case> {
+    let frame = raw(picture, PixelFormat::I420, ColorRange::Full);
     let mut compressor = Compressor::new(library)?;
     let mut out = vec![0; worst_case(library, &frame)?];
     Ok(Case::new(LIBRARY_ALONE, move || {
@@ -143,7 +143,7 @@ fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> 
         if format == PixelFormat::I420 {
             decompressor.convert(&yuv(&frame, &planes(&frame)), Packed::Rgb, target)?;
         } else {
-            pulp::Arch::new().dispatch(TakeApart(&frame.data, &mut apart));
+            pulp::Arch::new().dispatch(SplitYuyv(&frame.data, &mut apart));
             let [luma, cb, cr] = &apart;
             let planes = [
                 Plane { data: luma, stride: width },
@@ -160,9 +160,9 @@ fn detour(library: &'static Library, frame: Frame, quality: u8) -> Result<Case> 
 }
 
 /// Splits YUYV into planes of 4:2:2.
-struct TakeApart<'a>(&'a [u8], &'a mut [Vec<u8>; 3]);
+struct SplitYuyv<'a>(&'a [u8], &'a mut [Vec<u8>; 3]);
 
-impl pulp::NullaryFnOnce for TakeApart<'_> {
+impl pulp::NullaryFnOnce for SplitYuyv<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -180,16 +180,16 @@ impl pulp::NullaryFnOnce for TakeApart<'_> {
 
 fn rendition(backend: Backend, coded: Frame) -> Result<Case> {
     let mut transcoder = Transcoder::new(backend)?;
-    let wish = Wish { width_px: Some(320), ..Wish::default() };
+    let target_format = TargetFormat { width_px: Some(320), ..TargetFormat::default() };
     let name = format!("{}: JPEG to a rendition 320 wide", backend.name());
-    Ok(Case::new(name, move || Ok(transcoder.transcode(&coded, &wish)?.data.len())))
+    Ok(Case::new(name, move || Ok(transcoder.transcode(&coded, &target_format)?.data.len())))
 }
 
 fn luma(backend: Backend, coded: Frame) -> Result<Case> {
     let mut decoder = Decoder::new(backend)?;
     let name = format!("{}: JPEG to luma 320 wide", backend.name());
     Ok(Case::new(name, move || {
-        let planar = decoder.luma_scaled(&coded.data, 1 << 24, (320, 180))?;
+        let planar = decoder.decode_luma_scaled(&coded.data, 1 << 24, (320, 180))?;
         Ok(planar.planes().map(|plane| plane.data.len()).sum())
     }))
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use framecast_media::codec::Picture;
+use framecast_media::codec::RgbImage;
 
 use crate::stats::Spread;
 
@@ -32,7 +32,7 @@ type Figure = Result<(f64, usize)>;
 /// # Errors
 ///
 /// A folder that cannot be written.
-pub(super) fn write_ppm(dir: &Path, picture: &Picture) -> Result<PathBuf> {
+pub(super) fn write_ppm(dir: &Path, picture: &RgbImage) -> Result<PathBuf> {
     let path = dir.join("picture.ppm");
     let mut ppm = format!("P6\n{} {}\n255\n", picture.width_px(), picture.height_px()).into_bytes();
     ppm.extend(picture.data());

@@ -33,7 +33,7 @@ const MARK_EVERY: Duration = Duration::from_millis(100);
 
 /// Many simultaneous downloads.
 #[derive(Debug, Serialize)]
-pub(crate) struct Crowd {
+pub(crate) struct DownloadLoad {
     database: String,
     downloads: usize,
     seconds: u64,
@@ -54,7 +54,7 @@ pub(crate) fn measure(
     downloads: usize,
     seconds: u64,
     start: &dyn Fn() -> Result<Server>,
-) -> Result<Crowd> {
+) -> Result<DownloadLoad> {
     let server = start()?;
     let address = server.address();
     // The measurement of the tables must exclude what viewers need.
@@ -84,7 +84,7 @@ pub(crate) fn measure(
     let mut times = marking.join().map_err(|_| anyhow!("the marks panicked"))??;
     times.sort_by(f64::total_cmp);
     let peak = Sample::of(server.pid())?.rss_peak_kib;
-    Ok(Crowd {
+    Ok(DownloadLoad {
         database: store.name.clone(),
         downloads,
         seconds,
@@ -149,7 +149,7 @@ pub(crate) fn post(address: SocketAddr, label: &str) -> Result<String> {
 }
 
 /// Adds the table of all crowds to a report.
-pub(crate) fn write(out: &mut String, crowds: &[Crowd]) {
+pub(crate) fn write(out: &mut String, crowds: &[DownloadLoad]) {
     if crowds.is_empty() {
         return;
     }

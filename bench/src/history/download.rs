@@ -21,7 +21,7 @@ use crate::{
 pub(crate) const PEER: &str = "its own program";
 
 /// The downloads, in their order.
-pub(crate) const WHATS: [&str; 4] = [PEER, "csv", "ndjson", "html"];
+pub(crate) const VARIANTS: [&str; 4] = [PEER, "csv", "ndjson", "html"];
 
 /// One whole table.
 #[derive(Debug, Serialize)]
@@ -101,18 +101,18 @@ pub(crate) fn quiet(pid: u32) -> Result<u64> {
     Ok(Sample::of(pid)?.rss_kib)
 }
 
-struct Counted {
+struct DownloadCount {
     found: u64,
     bytes: u64,
     first_byte_ms: f64,
 }
 
-fn count(command: &mut Command, needle: &[u8], begun: Instant) -> Result<Counted> {
+fn count(command: &mut Command, needle: &[u8], begun: Instant) -> Result<DownloadCount> {
     let shown = format!("{command:?}");
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {shown}"))?;
     let mut out = child.stdout.take().expect("it is piped");
     let finder = memmem::Finder::new(needle);
-    let mut counted = Counted { found: 0, bytes: 0, first_byte_ms: 0.0 };
+    let mut counted = DownloadCount { found: 0, bytes: 0, first_byte_ms: 0.0 };
     let mut buffer = vec![0; 256 << 10];
     let mut kept = 0;
     loop {

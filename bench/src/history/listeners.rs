@@ -22,7 +22,7 @@ use crate::{proc, server::Server, stats::percentile};
 const EVENTS: usize = 20;
 
 /// How long an event may take to reach all listeners.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How soon events reached all listeners.
 #[derive(Debug, Serialize)]
@@ -41,7 +41,7 @@ pub(crate) fn measure(store: &Store, count: usize, start: &dyn Fn() -> Result<Se
     proc::raise_descriptor_limit();
     let server = start()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut times = runtime.block_on(tell(server.address(), count))?;
+    let mut times = runtime.block_on(measure_delays(server.address(), count))?;
     times.sort_by(f64::total_cmp);
     Ok(Listeners {
         database: store.name.clone(),
@@ -53,12 +53,12 @@ pub(crate) fn measure(store: &Store, count: usize, start: &dyn Fn() -> Result<Se
     })
 }
 
-async fn tell(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
-    let (heard, mut hearing) = mpsc::unbounded_channel();
+async fn measure_delays(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
+    let (arrivals, mut arrived) = mpsc::unbounded_channel();
     let mut tasks = Vec::new();
     for _ in 0..count {
         let lines = listen(address).await?;
-        tasks.push(tokio::spawn(hear(lines, heard.clone())));
+        tasks.push(tokio::spawn(record_arrivals(lines, arrivals.clone())));
     }
     let mut times = Vec::with_capacity(count * EVENTS);
     for n in 0..EVENTS {
@@ -66,7 +66,7 @@ async fn tell(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
         let label = format!("bench {n}");
         let posting = tokio::task::spawn_blocking(move || post(address, &label));
         for _ in 0..count {
-            let at: Instant = timeout(PATIENCE, hearing.recv())
+            let at: Instant = timeout(TIMEOUT, arrived.recv())
                 .await
                 .context("an event has not come to all listeners")?
                 .context("a listener has ended")?;
@@ -90,16 +90,16 @@ async fn listen(address: SocketAddr) -> Result<BufReader<TcpStream>> {
     while !line.starts_with("retry:") {
         line.clear();
         let read =
-            timeout(PATIENCE, lines.read_line(&mut line)).await.context("a listener is not answered")??;
+            timeout(TIMEOUT, lines.read_line(&mut line)).await.context("a listener is not answered")??;
         ensure!(read > 0, "a listener was refused");
     }
     Ok(lines)
 }
 
-async fn hear(mut lines: BufReader<TcpStream>, heard: mpsc::UnboundedSender<Instant>) {
+async fn record_arrivals(mut lines: BufReader<TcpStream>, arrivals: mpsc::UnboundedSender<Instant>) {
     let mut line = String::new();
     while lines.read_line(&mut line).await.is_ok_and(|read| read > 0) {
-        if line.starts_with("data:") && heard.send(Instant::now()).is_err() {
+        if line.starts_with("data:") && arrivals.send(Instant::now()).is_err() {
             return;
         }
         line.clear();

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::{
     pictures::{self, Options as PictureOptions},
     server::{Candidate, Server},
-    setup::{self, When},
+    setup::{self, RunTime},
     stats::Spread,
 };
 use download::Download;
@@ -60,10 +60,10 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    when: When,
+    when: RunTime,
     rows: u64,
     downloads: Vec<Download>,
-    crowds: Vec<crowd::Crowd>,
+    crowds: Vec<crowd::DownloadLoad>,
     listeners: Vec<listeners::Listeners>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let pictures = work.path().join("pictures");
     pictures::run(&PictureOptions::standard(pictures.clone()))?;
     let mut outcome = Outcome {
-        when: When::now(options.note.clone()),
+        when: RunTime::now(options.note.clone()),
         rows: options.rows,
         downloads: Vec::new(),
         crowds: Vec::new(),
@@ -98,7 +98,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         eprintln!("{database}: filling {} rows", options.rows);
         store.fill(options.rows)?;
         for pass in 0..options.runs {
-            for what in download::WHATS {
+            for what in download::VARIANTS {
                 let measured = download::measure(pass, what, &store, options.rows, &start)?;
                 eprintln!("{measured:?}");
                 outcome.downloads.push(measured);
@@ -137,7 +137,7 @@ fn markdown(outcome: &Outcome, options: &Options) -> String {
          |---|---|---|---|---|---|---|\n",
     );
     for database in &options.databases {
-        for what in download::WHATS {
+        for what in download::VARIANTS {
             row(&mut out, outcome, database, what);
         }
     }

@@ -65,13 +65,13 @@ impl Store {
         );
         match &self.postgres {
             Some(postgres) => {
-                postgres.ask(&format!(
+                postgres.query(&format!(
                     "SET search_path TO framecast; DELETE FROM events;
                      INSERT INTO events WITH numbers AS (SELECT generate_series(1, {rows}::bigint) AS n) {select};
                      {state}"
                 ));
                 // Outside a transaction; otherwise this clean-up would run during a measurement.
-                postgres.ask("VACUUM ANALYZE framecast.events");
+                postgres.query("VACUUM ANALYZE framecast.events");
             }
             None => self.sqlite(&format!(
                 "PRAGMA cache_size = -1000000; PRAGMA synchronous = OFF; DELETE FROM events;
@@ -98,7 +98,7 @@ impl Store {
                 let mut command = Command::new("psql");
                 let query = format!("SELECT {COLUMNS} FROM framecast.events {order}");
                 command.args(["-U", "framecast", "-d", "postgres", "--csv", "-c", &query, "-h"]);
-                command.arg(postgres.socket());
+                command.arg(postgres.socket_dir());
                 command
             }
             None => {

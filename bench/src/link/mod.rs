@@ -13,12 +13,12 @@ use serde::Serialize;
 
 use self::{
     pipe::Shape,
-    relay::{Carried, Relay},
+    relay::{PacketCounts, Relay},
 };
 use crate::{
     load,
     report::{self, Report},
-    setup::{self, About, Setup},
+    setup::{self, RunContext, Setup},
     stats::Spread,
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct Options {
 #[derive(Debug, Serialize)]
 struct Outcome {
     #[serde(flatten)]
-    about: About,
+    about: RunContext,
     bits_per_second: u64,
     delay_ms: u64,
     queue_bytes: usize,
@@ -65,7 +65,7 @@ struct Run {
     pass: u32,
     server: String,
     query: String,
-    to_the_viewer: Carried,
+    to_the_viewer: PacketCounts,
     report: Report,
 }
 

@@ -49,7 +49,7 @@ impl Pipe {
     }
 
     /// Accepts a packet at `now`; false if the queue is full and drops it.
-    pub(crate) fn offer(&mut self, now: Instant, packet: &[u8]) -> bool {
+    pub(crate) fn enqueue(&mut self, now: Instant, packet: &[u8]) -> bool {
         let waiting = self.free_at.saturating_duration_since(now);
         let time = self.shape.time_for(packet.len());
         if waiting + time > self.shape.time_for(self.shape.queue_bytes) {
@@ -88,7 +88,7 @@ mod tests {
     fn a_packet_arrives_after_its_time_on_the_link_and_the_delay() {
         let start = Instant::now();
         let mut pipe = Pipe::new(SHAPE, start);
-        assert!(pipe.offer(start, &[1; 1000]));
+        assert!(pipe.enqueue(start, &[1; 1000]));
         assert_eq!(pipe.next(), Some(start + ms(24)));
         assert_eq!(pipe.take(start + ms(23)), None);
         assert_eq!(pipe.take(start + ms(24)), Some(vec![1; 1000]));
@@ -100,14 +100,14 @@ mod tests {
         let start = Instant::now();
         let mut pipe = Pipe::new(SHAPE, start);
         for number in 0..5 {
-            assert!(pipe.offer(start, &[number; 1000]));
+            assert!(pipe.enqueue(start, &[number; 1000]));
         }
         for number in 0..5 {
             let arrives = start + ms(24 + 4 * u64::from(number));
             assert_eq!(pipe.next(), Some(arrives));
             assert_eq!(pipe.take(arrives), Some(vec![number; 1000]));
         }
-        assert!(pipe.offer(start + ms(500), &[9; 1000]));
+        assert!(pipe.enqueue(start + ms(500), &[9; 1000]));
         assert_eq!(pipe.next(), Some(start + ms(524)), "an idle link does not save its time");
     }
 
@@ -115,9 +115,9 @@ mod tests {
     fn what_finds_the_queue_full_is_dropped_and_there_is_room_again_later() {
         let start = Instant::now();
         let mut pipe = Pipe::new(SHAPE, start);
-        let taken = (0..15).filter(|_| pipe.offer(start, &[0; 1000])).count();
+        let taken = (0..15).filter(|_| pipe.enqueue(start, &[0; 1000])).count();
         assert_eq!(taken, 10);
-        assert!(pipe.offer(start + ms(4), &[0; 1000]));
-        assert!(!pipe.offer(start + ms(4), &[0; 1000]));
+        assert!(pipe.enqueue(start + ms(4), &[0; 1000]));
+        assert!(!pipe.enqueue(start + ms(4), &[0; 1000]));
     }
 }

@@ -41,16 +41,16 @@ const MTU: usize = 1500;
 const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// How long the child may take to enter its namespace.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Packets that one direction carried and dropped.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize)]
-pub(crate) struct Carried {
+pub(crate) struct PacketCounts {
     pub(crate) packets: u64,
     pub(crate) dropped: u64,
 }
 
-impl Carried {
+impl PacketCounts {
     /// The difference to `earlier`.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self { packets: self.packets - earlier.packets, dropped: self.dropped - earlier.dropped }
@@ -102,7 +102,7 @@ impl Relay {
             [(&near, &far, Arc::clone(&relay.to_the_far_side)), (&far, &near, Arc::default())]
         {
             let (from, to, stop) = (Arc::clone(from), Arc::clone(to), Arc::clone(&relay.stop));
-            thread::spawn(move || carry(&from, &to, Pipe::new(shape, Instant::now()), &counts, &stop));
+            thread::spawn(move || forward(&from, &to, Pipe::new(shape, Instant::now()), &counts, &stop));
         }
         Ok(relay)
     }
@@ -124,9 +124,9 @@ impl Relay {
     }
 
     /// The packets carried to the far side so far.
-    pub(crate) fn to_the_far_side(&self) -> Carried {
+    pub(crate) fn to_the_far_side(&self) -> PacketCounts {
         let Counts { packets, dropped } = &*self.to_the_far_side;
-        Carried { packets: packets.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed) }
+        PacketCounts { packets: packets.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed) }
     }
 }
 
@@ -161,7 +161,7 @@ fn namespace_of(pid: u32) -> Result<File> {
 /// Waits until the child has left our namespace.
 fn await_namespace(holder: &mut Child) -> Result<File> {
     let ours = fs::read_link("/proc/self/ns/net")?;
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + TIMEOUT;
     loop {
         if let Some(status) = holder.try_wait()? {
             bail!("unshare ended with {status}");
@@ -197,7 +197,7 @@ fn device(name: &str, address: &str, peer: &str) -> Result<Tun> {
 }
 
 /// Carries packets one way until it is told to stop.
-fn carry(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &Counts, stop: &AtomicBool) {
+fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &Counts, stop: &AtomicBool) {
     let mut packet = [0; MTU];
     while !stop.load(Ordering::Relaxed) {
         let now = Instant::now();
@@ -207,7 +207,7 @@ fn carry(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &Counts, stop: &AtomicBoo
         }
         match from.recv(&mut packet) {
             Ok(length) => {
-                let taken = pipe.offer(Instant::now(), &packet[..length]);
+                let taken = pipe.enqueue(Instant::now(), &packet[..length]);
                 let count = if taken { &counts.packets } else { &counts.dropped };
                 count.fetch_add(1, Ordering::Relaxed);
             }

@@ -19,7 +19,7 @@ use crate::{BoxFuture, Error, Source};
 /// How long a dropped source waits for its thread before it logs a warning. It goes on waiting after that: the code
 /// that drops sources must tolerate this. The log then shows hanging threads, which would otherwise pile up with each
 /// opening.
-const PATIENCE: Duration = Duration::from_secs(1);
+const JOIN_WARN_AFTER: Duration = Duration::from_secs(1);
 
 /// The thread's end of the channel, into which it puts frames.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Sink {
     }
 
     /// Sets how many frames so far were made of repaired pictures, for [`Source::repaired_frames`].
-    pub fn tell_repaired(&self, repaired: u64) {
+    pub fn set_repaired_frames(&self, repaired: u64) {
         self.repaired.store(repaired, Ordering::Relaxed);
     }
 
@@ -72,7 +72,7 @@ impl Sink {
 /// A source whose frames come from a thread of its own. Dropping it closes the channel and waits until the thread has
 /// returned, even if its work blocks for long.
 #[derive(Debug)]
-pub struct Blocking {
+pub struct BlockingSource {
     frames: mpsc::Receiver<Result<Frame, Error>>,
     repaired: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
@@ -84,7 +84,7 @@ pub struct Blocking {
 ///
 /// # Errors
 /// [`Error::CannotRun`] when the system cannot start another thread.
-pub fn spawn(name: &str, work: impl FnOnce(&Sink) + Send + 'static) -> Result<Blocking, Error> {
+pub fn spawn(name: &str, work: impl FnOnce(&Sink) + Send + 'static) -> Result<BlockingSource, Error> {
     let (sender, frames) = mpsc::channel(1);
     let (running, returned) = sync_mpsc::channel();
     let span = Span::current();
@@ -102,10 +102,10 @@ pub fn spawn(name: &str, work: impl FnOnce(&Sink) + Send + 'static) -> Result<Bl
             }
         })
         .map_err(|source| Error::CannotRun { program: format!("thread {name}"), source })?;
-    Ok(Blocking { frames, repaired, thread: Some(thread), returned })
+    Ok(BlockingSource { frames, repaired, thread: Some(thread), returned })
 }
 
-impl Source for Blocking {
+impl Source for BlockingSource {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(async move { self.frames.recv().await.transpose() })
     }
@@ -115,14 +115,14 @@ impl Source for Blocking {
     }
 }
 
-impl Drop for Blocking {
+impl Drop for BlockingSource {
     fn drop(&mut self) {
         self.frames.close();
         // A frame that waits in the channel may hold a buffer that the thread needs.
         while self.frames.try_recv().is_ok() {}
         let Some(thread) = self.thread.take() else { return };
         thread.thread().unpark();
-        if self.returned.recv_timeout(PATIENCE) == Err(sync_mpsc::RecvTimeoutError::Timeout) {
+        if self.returned.recv_timeout(JOIN_WARN_AFTER) == Err(sync_mpsc::RecvTimeoutError::Timeout) {
             let name = thread.thread().name().unwrap_or_default();
             warn!("the thread `{name}` does not stop; waiting for it");
         }

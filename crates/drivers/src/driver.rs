@@ -28,7 +28,7 @@ pub trait Driver: Send + Sync {
     ///
     /// # Errors
     /// What is missing and what to do. It may appear later.
-    fn look(&self, url: &SourceUrl) -> Result<(), Error> {
+    fn check_available(&self, url: &SourceUrl) -> Result<(), Error> {
         let _ = url;
         Ok(())
     }
@@ -72,7 +72,7 @@ pub trait Driver: Send + Sync {
 
     /// Resolves when the device of a lost camera appears (again), so that the supervisor retries at once instead of
     /// waiting for its next attempt. Cancel safe.
-    fn until_back<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
+    fn wait_for_device<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, ()> {
         let _ = url;
         Box::pin(pending())
     }
@@ -85,20 +85,20 @@ pub trait Source: Send {
     /// failure. Cancel safe.
     ///
     /// # Errors
-    /// An error whose [`is_picture`](Error::is_picture) is true concerns a single picture: call again. After any other
+    /// An error whose [`is_picture_error`](Error::is_picture_error) is true concerns a single picture: call again. After any other
     /// error the source is unusable.
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>>;
 
     /// The longest normal time between two frames of this source; its supervisor starts its stall timer only after
     /// that. It is the frame interval of a slow source, and [`Duration::MAX`] if only outside events decide (a watched
     /// folder).
-    fn longest_pause(&self) -> Duration {
+    fn max_frame_gap(&self) -> Duration {
         Duration::ZERO
     }
 
     /// What this source waits for, as a sentence for viewers, if it was opened without a picture and outside events
     /// decide when one comes. The supervisor asks once, before the first frame.
-    fn awaited(&self) -> Option<String> {
+    fn waiting_for(&self) -> Option<String> {
         None
     }
 
@@ -109,12 +109,12 @@ pub trait Source: Send {
     }
 
     /// How many frames the device lost since it was opened: gaps in its own frame counter.
-    fn lost_frames(&self) -> u64 {
+    fn dropped_frames(&self) -> u64 {
         0
     }
 
     /// How many frames since the opening came from pictures that lacked their end or had stray bytes around them; see
-    /// [`Door::repaired`](crate::Door::repaired).
+    /// [`FrameBuilder::repaired_frames`](crate::FrameBuilder::repaired_frames).
     fn repaired_frames(&self) -> u64 {
         0
     }

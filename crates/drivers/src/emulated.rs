@@ -6,7 +6,7 @@ use framecast_media::codec::jpeg;
 use framecast_media::{Bytes, Frame, draw};
 use tokio::task::spawn_blocking;
 
-use crate::{BoxFuture, Door, Driver, Error, Source, SourceUrl};
+use crate::{BoxFuture, Driver, Error, FrameBuilder, Source, SourceUrl};
 
 /// `emulated:?fps=1`: pictures of the digits 1, 2 and 3. The digit is the number of the current second modulo 3, plus
 /// 1; at more than one frame a second, the number of the current frame counts instead.
@@ -38,7 +38,8 @@ impl Driver for Emulated {
             let pictures = spawn_blocking(move || cards(width_px, height_px))
                 .await
                 .map_err(|error| Error::Panicked { message: error.to_string() })??;
-            let source = EmulatedSource { pictures, interval, last_tick: None, door: Door::new(url) };
+            let source =
+                EmulatedSource { pictures, interval, last_tick: None, builder: FrameBuilder::new(url) };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }
@@ -46,7 +47,7 @@ impl Driver for Emulated {
 
 /// The three pictures. Drawing large ones takes a while.
 fn cards(width_px: u32, height_px: u32) -> Result<Vec<Bytes>, framecast_media::Error> {
-    (1..=3).map(|digit| jpeg::encode(&draw::emulated(digit, width_px, height_px), QUALITY)).collect()
+    (1..=3).map(|digit| jpeg::encode(&draw::numbered_card(digit, width_px, height_px), QUALITY)).collect()
 }
 
 /// Which of `count` pictures belongs to a tick.
@@ -59,7 +60,7 @@ struct EmulatedSource {
     interval: Duration,
     /// Number of the interval, counted from the unix epoch, whose picture was shown last.
     last_tick: Option<u128>,
-    door: Door,
+    builder: FrameBuilder,
 }
 
 impl Source for EmulatedSource {
@@ -79,11 +80,11 @@ impl Source for EmulatedSource {
             };
             self.last_tick = Some(tick);
             let picture = &self.pictures[index(tick, self.pictures.len())];
-            self.door.admit(picture.clone(), SystemTime::now()).map(Some)
+            self.builder.jpeg_frame(picture.clone(), SystemTime::now()).map(Some)
         })
     }
 
-    fn longest_pause(&self) -> Duration {
+    fn max_frame_gap(&self) -> Duration {
         self.interval
     }
 }
@@ -106,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_picture_comes_at_once_and_is_that_of_the_second() {
         let mut source = open("emulated").await.unwrap();
-        assert_eq!(source.longest_pause(), Duration::from_secs(1));
+        assert_eq!(source.max_frame_gap(), Duration::from_secs(1));
         let before = second_now();
         let frame = source.next_frame().await.unwrap().unwrap();
         let cards = cards(DEFAULT_SIZE_PX.0, DEFAULT_SIZE_PX.1).unwrap();

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::meant::nearest;
-use crate::shown;
+use crate::masking;
+use crate::suggest::nearest;
 
 /// Why a source could not be opened or read. Messages name the device and what to do, and viewers see them. So a
 /// message shows a source only as its `Display` does, and never repeats a program's output.
@@ -63,7 +63,7 @@ pub enum Error {
     #[error("{0}")]
     Stream(#[from] framecast_media::Error),
     /// A file or device failed.
-    #[error("cannot {doing} {}: {source}", shown::file(path))]
+    #[error("cannot {doing} {}: {source}", masking::file(path))]
     File {
         /// What was tried: "read", "watch".
         doing: &'static str,
@@ -74,7 +74,7 @@ pub enum Error {
     },
     /// There is nothing to show.
     #[error("{what}: {problem}")]
-    Nothing {
+    Unusable {
         /// The place where the driver looked for pictures.
         what: String,
         /// What the driver found instead, and what to do.
@@ -97,14 +97,14 @@ pub enum Error {
         advice: &'static str,
     },
     /// A program ended.
-    #[error("`{program}` ended: {status}{}{}", advice(status), if *has_last_words { "; its last words are in the log" } else { "" })]
+    #[error("`{program}` ended: {status}{}{}", advice(status), if *has_stderr { "; its last words are in the log" } else { "" })]
     Exited {
         /// The program's name as given.
         program: String,
         /// Its exit status or the signal that ended it.
         status: ExitStatus,
         /// Whether it wrote to standard error; that text is in the log.
-        has_last_words: bool,
+        has_stderr: bool,
     },
     /// Reading from a pipe failed.
     #[error("cannot read {what}: {source}")]
@@ -133,7 +133,7 @@ pub enum Error {
     },
     /// A server answered with something other than pictures.
     #[error("{url}: answered {answer}; {advice}")]
-    Answer {
+    UnexpectedAnswer {
         /// The source, as its `Display` shows it.
         url: String,
         /// The status, or the content type of the answer.
@@ -183,7 +183,7 @@ pub enum Error {
     },
     /// A device lacks a capability that the URL strictly requires.
     #[error("{device} has no {wanted}; {has}")]
-    Lacking {
+    Unsupported {
         /// The device: its path.
         device: String,
         /// The required capability: "size 800x600 in mjpeg".
@@ -229,31 +229,31 @@ fn advice(status: &ExitStatus) -> &'static str {
 }
 
 /// Whether `status` means that the server is busy and may answer otherwise in a moment.
-pub(crate) fn is_of_the_busy(status: u16) -> bool {
+pub(crate) fn is_busy_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..600)
 }
 
 impl Error {
     /// Whether only one picture was broken, so that the source can be read on.
-    pub fn is_picture(&self) -> bool {
+    pub fn is_picture_error(&self) -> bool {
         matches!(self, Self::Picture { .. })
     }
 
     /// Whether a camera that delivered pictures so far may recover in a moment: it ended a stream early, was busy (a
     /// status of 408, 429 or 5xx), or slow. False if it refuses or cannot be reached.
-    pub fn may_pass(&self) -> bool {
+    pub fn may_recover_soon(&self) -> bool {
         match self {
             Self::EndedEarly { .. } | Self::TimedOut { .. } => true,
-            Self::Answer { answer, .. } => {
+            Self::UnexpectedAnswer { answer, .. } => {
                 let status = answer.split(' ').next().and_then(|status| status.parse::<u16>().ok());
-                status.is_some_and(is_of_the_busy)
+                status.is_some_and(is_busy_status)
             }
             _ => false,
         }
     }
 
     /// Whether a connection failed; it may have broken unnoticed while idle.
-    pub fn is_of_connection(&self) -> bool {
+    pub fn is_connection_failure(&self) -> bool {
         matches!(
             self,
             Self::Connection { .. } | Self::EndedEarly { .. } | Self::TimedOut { .. } | Self::Stream(_)
@@ -268,7 +268,7 @@ impl Error {
                 | Self::BadUrl { .. }
                 | Self::UnknownOption { .. }
                 | Self::BadOption { .. }
-                | Self::Lacking { .. }
+                | Self::Unsupported { .. }
                 | Self::NoSuchControl { .. }
                 | Self::BadControl { .. }
         )
@@ -281,18 +281,21 @@ mod tests {
 
     #[test]
     fn a_busy_camera_may_have_pictures_in_a_moment_and_one_that_refuses_has_none() {
-        let answered =
-            |answer: &str| Error::Answer { url: "http://cam".into(), answer: answer.into(), advice: "wait" };
+        let answered = |answer: &str| Error::UnexpectedAnswer {
+            url: "http://cam".into(),
+            answer: answer.into(),
+            advice: "wait",
+        };
         let (url, problem) = (String::from("http://cam"), String::from("it is over"));
-        assert!(Error::EndedEarly { url: url.clone(), problem: problem.clone() }.may_pass());
+        assert!(Error::EndedEarly { url: url.clone(), problem: problem.clone() }.may_recover_soon());
         for busy in ["503 Service Unavailable", "599", "408 Request Timeout", "429 Too Many Requests"] {
-            assert!(answered(busy).may_pass(), "{busy}");
+            assert!(answered(busy).may_recover_soon(), "{busy}");
         }
         for refused in ["401 Unauthorized", "404 Not Found", "text/html", "", "5", "600 Odd"] {
-            assert!(!answered(refused).may_pass(), "{refused}");
+            assert!(!answered(refused).may_recover_soon(), "{refused}");
         }
         let refused = Error::Connection { url, problem };
-        assert!(!refused.may_pass() && refused.is_of_connection());
-        assert!(!answered("503 Service Unavailable").is_of_connection());
+        assert!(!refused.may_recover_soon() && refused.is_connection_failure());
+        assert!(!answered("503 Service Unavailable").is_connection_failure());
     }
 }

@@ -16,27 +16,27 @@ impl Driver for Exec {
     }
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
-        words(url).map(drop)
+        split_command(url).map(drop)
     }
 
-    fn look(&self, url: &SourceUrl) -> Result<(), Error> {
-        let (program, arguments) = words(url)?;
+    fn check_available(&self, url: &SourceUrl) -> Result<(), Error> {
+        let (program, arguments) = split_command(url)?;
         let launch = Launch::new(program, arguments);
-        launch.look().map_err(|source| launch.cannot_run(source))
+        launch.check_executable().map_err(|source| launch.spawn_error(source))
     }
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let (program, arguments) = words(url)?;
+            let (program, arguments) = split_command(url)?;
             let launch = Launch::new(program, arguments);
-            let program = Program::start(url, &launch).await.map_err(|source| launch.cannot_run(source))?;
+            let program = Program::start(url, &launch).await.map_err(|source| launch.spawn_error(source))?;
             Ok(Box::new(program) as Box<dyn Source>)
         })
     }
 }
 
 /// The program and its arguments.
-fn words(url: &SourceUrl) -> Result<(String, Vec<String>), Error> {
+fn split_command(url: &SourceUrl) -> Result<(String, Vec<String>), Error> {
     let bad = |problem: String| Error::BadUrl { url: url.to_string(), problem };
     let mut words = shell_words::split(url.rest())
         .map_err(|error| bad(format!("cannot be split into words: {error}")))?
@@ -56,6 +56,6 @@ impl Source for Program {
     }
 
     fn repaired_frames(&self) -> u64 {
-        self.count_repaired()
+        self.repaired_pictures()
     }
 }

@@ -8,8 +8,8 @@ use framecast_media::{Bytes, Frame};
 use futures_core::Stream;
 use futures_util::StreamExt;
 
-use crate::blocking::{self, Blocking};
-use crate::{BoxFuture, Door, Driver, Error, Source, SourceUrl};
+use crate::blocking::{self, BlockingSource};
+use crate::{BoxFuture, Driver, Error, FrameBuilder, Source, SourceUrl};
 
 /// A JPEG image, or the reason why there is none.
 pub trait IntoPicture {
@@ -61,14 +61,14 @@ where
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let (open, mut door) = (Arc::clone(&self.open), Door::new(url));
-            let source: Blocking = blocking::spawn(self.scheme, move |sink| {
+            let (open, mut builder) = (Arc::clone(&self.open), FrameBuilder::new(url));
+            let source: BlockingSource = blocking::spawn(self.scheme, move |sink| {
                 for item in open() {
                     let frame = item
                         .into_picture()
                         .map_err(Error::Custom)
-                        .and_then(|data| door.admit(data, SystemTime::now()));
-                    sink.tell_repaired(door.repaired());
+                        .and_then(|data| builder.jpeg_frame(data, SystemTime::now()));
+                    sink.set_repaired_frames(builder.repaired_frames());
                     if sink.send(frame).is_err() {
                         break;
                     }
@@ -103,7 +103,7 @@ where
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let source = StreamSource { pictures: Box::pin((self.open)()), door: Door::new(url) };
+            let source = StreamSource { pictures: Box::pin((self.open)()), builder: FrameBuilder::new(url) };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }
@@ -111,7 +111,7 @@ where
 
 struct StreamSource<S> {
     pictures: Pin<Box<S>>,
-    door: Door,
+    builder: FrameBuilder,
 }
 
 impl<S> Source for StreamSource<S>
@@ -121,18 +121,20 @@ where
 {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         // The future borrows only the pinned box, so items need not be `Send`.
-        let Self { pictures, door } = self;
+        let Self { pictures, builder } = self;
         Box::pin(async move {
             let next = pictures.next().await.map(IntoPicture::into_picture);
             match next {
-                Some(picture) => door.admit(picture.map_err(Error::Custom)?, SystemTime::now()).map(Some),
+                Some(picture) => {
+                    builder.jpeg_frame(picture.map_err(Error::Custom)?, SystemTime::now()).map(Some)
+                }
                 None => Ok(None),
             }
         })
     }
 
     fn repaired_frames(&self) -> u64 {
-        self.door.repaired()
+        self.builder.repaired_frames()
     }
 }
 
@@ -209,7 +211,7 @@ mod tests {
         let mut source = open(Drivers::default().with_frames("mine", items)).await;
         source.next_frame().await.unwrap().unwrap();
         let error = source.next_frame().await.unwrap_err();
-        assert!(!error.is_picture());
+        assert!(!error.is_picture_error());
         assert_eq!(error.to_string(), "the lens cap is on");
     }
 
@@ -217,7 +219,7 @@ mod tests {
     async fn a_broken_picture_is_an_error_of_its_own() {
         let items = || [&PICTURE[..100], PICTURE];
         let mut source = open(Drivers::default().with_frames("mine", items)).await;
-        assert!(source.next_frame().await.unwrap_err().is_picture());
+        assert!(source.next_frame().await.unwrap_err().is_picture_error());
         assert_eq!(count(&mut source).await, 1);
         assert_eq!(source.repaired_frames(), 0);
     }
@@ -247,7 +249,7 @@ mod tests {
         let items = || stream::iter([Ok(PICTURE), Ok(&PICTURE[..100]), Ok(PICTURE), Err("unplugged")]);
         let mut source = open(Drivers::default().with_frame_stream("mine", items)).await;
         assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
-        assert!(source.next_frame().await.unwrap_err().is_picture());
+        assert!(source.next_frame().await.unwrap_err().is_picture_error());
         assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
         assert_eq!(source.next_frame().await.unwrap_err().to_string(), "unplugged");
         assert!(source.next_frame().await.unwrap().is_none());

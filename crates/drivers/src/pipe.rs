@@ -16,27 +16,27 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::blocking::{self, Blocking, Sink};
-use crate::stream::{PictureStream, is_final};
+use crate::blocking::{self, BlockingSource, Sink};
+use crate::frame_parser::{FrameParser, is_fatal};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
 /// `pipe:-`. There is only one standard input, so only one camera can be open at a time.
 pub(crate) struct Pipe {
     /// Where the bytes come from.
     input: Box<dyn Fn() -> io::Result<OwnedFd> + Send + Sync>,
-    place: Arc<Mutex<Place>>,
+    state: Arc<Mutex<InputState>>,
 }
 
 /// The state of the input between and during openings.
 #[derive(Debug)]
-enum Place {
+enum InputState {
     Start,
     /// A camera is open and owns the reader.
-    Taken,
+    Open,
     /// The camera was closed and left this reader; the input is a file.
-    Left(PictureReader),
+    Paused(PictureReader),
     /// The camera was closed; a thread discards pictures until the next opening.
-    Drained(Drain),
+    Draining(Drain),
 }
 
 const READ_BYTES: usize = 64 * 1024;
@@ -46,18 +46,18 @@ const NAME: &str = "standard input";
 
 impl Pipe {
     pub(crate) fn standard_input() -> Self {
-        Self::over(|| io::stdin().as_fd().try_clone_to_owned())
+        Self::from_input(|| io::stdin().as_fd().try_clone_to_owned())
     }
 
-    fn over(input: impl Fn() -> io::Result<OwnedFd> + Send + Sync + 'static) -> Self {
-        Self { input: Box::new(input), place: Arc::new(Mutex::new(Place::Start)) }
+    fn from_input(input: impl Fn() -> io::Result<OwnedFd> + Send + Sync + 'static) -> Self {
+        Self { input: Box::new(input), state: Arc::new(Mutex::new(InputState::Start)) }
     }
 
     /// The input, unless it is a terminal, into which somebody would have to type pictures.
     fn input(&self) -> Result<OwnedFd, Error> {
         let input = (self.input)().map_err(cannot_read)?;
         if input.is_terminal() {
-            return Err(nothing(
+            return Err(input_error(
                 "is a terminal; pipe pictures into it: `ffmpeg … -f mjpeg - | framecast pipe:-`",
             ));
         }
@@ -82,7 +82,7 @@ impl Driver for Pipe {
         }
     }
 
-    fn look(&self, _url: &SourceUrl) -> Result<(), Error> {
+    fn check_available(&self, _url: &SourceUrl) -> Result<(), Error> {
         self.input().map(drop)
     }
 
@@ -90,7 +90,7 @@ impl Driver for Pipe {
         Box::pin(async move {
             self.check(url)?;
             let input = self.input()?;
-            Ok(Box::new(PipeSource::spawn(url, input, &self.place)?) as Box<dyn Source>)
+            Ok(Box::new(PipeSource::spawn(url, input, &self.state)?) as Box<dyn Source>)
         })
     }
 }
@@ -102,20 +102,20 @@ fn cannot_read(source: io::Error) -> Error {
 const ENDED: &str = "has ended; start Framecast again together with the program that writes the pictures, or have \
                      Framecast run that program: `exec:PROGRAM ARGUMENTS`";
 
-fn nothing(problem: &str) -> Error {
-    Error::Nothing { what: NAME.to_owned(), problem: problem.to_owned() }
+fn input_error(problem: &str) -> Error {
+    Error::Unusable { what: NAME.to_owned(), problem: problem.to_owned() }
 }
 
 /// Drop order matters: first `wake` closes, which the waiting thread sees, then that thread is joined.
 struct PipeSource {
     _wake: PipeWriter,
-    frames: Blocking,
+    frames: BlockingSource,
 }
 
 impl PipeSource {
-    fn spawn(url: &SourceUrl, input: OwnedFd, place: &Arc<Mutex<Place>>) -> Result<Self, Error> {
+    fn spawn(url: &SourceUrl, input: OwnedFd, state: &Arc<Mutex<InputState>>) -> Result<Self, Error> {
         let (is_dropped, wake) = io::pipe().map_err(cannot_read)?;
-        let mut taken = Taken::take(place, url, input)?;
+        let mut taken = OpenInput::acquire(state, url, input)?;
         let frames = blocking::spawn(NAME, move |sink| {
             if let Err(error) = taken.run(&is_dropped, sink) {
                 // If the source was dropped meanwhile, nobody needs this error.
@@ -137,26 +137,28 @@ impl Source for PipeSource {
 }
 
 /// The input while one camera reads it; dropping it releases the input for the next camera.
-struct Taken {
-    place: Arc<Mutex<Place>>,
+struct OpenInput {
+    state: Arc<Mutex<InputState>>,
     /// `None` only during drop.
-    held: Option<(OwnedFd, PictureStream)>,
+    held: Option<(OwnedFd, FrameParser)>,
 }
 
-impl Taken {
-    fn take(place: &Arc<Mutex<Place>>, url: &SourceUrl, input: OwnedFd) -> Result<Self, Error> {
-        let before = std::mem::replace(&mut *lock(place), Place::Taken);
+impl OpenInput {
+    fn acquire(state: &Arc<Mutex<InputState>>, url: &SourceUrl, input: OwnedFd) -> Result<Self, Error> {
+        let before = std::mem::replace(&mut *lock(state), InputState::Open);
         let reader = match before {
-            Place::Start => None,
-            Place::Left(reader) => Some(reader),
-            Place::Drained(drain) => drain.end(),
-            Place::Taken => return Err(nothing("is read by another camera; there can be one `pipe:-`")),
+            InputState::Start => None,
+            InputState::Paused(reader) => Some(reader),
+            InputState::Draining(drain) => drain.stop(),
+            InputState::Open => {
+                return Err(input_error("is read by another camera; there can be one `pipe:-`"));
+            }
         };
         let stream = match reader {
-            Some(reader) => PictureStream::resume(url, reader),
-            None => PictureStream::new(url),
+            Some(reader) => FrameParser::resume(url, reader),
+            None => FrameParser::new(url),
         };
-        Ok(Self { place: Arc::clone(place), held: Some((input, stream)) })
+        Ok(Self { state: Arc::clone(state), held: Some((input, stream)) })
     }
 
     /// Reads until the input ends or the source is dropped.
@@ -168,26 +170,26 @@ impl Taken {
                 stream.finish();
             }
             stream.push(&buffer[..len]);
-            if !hand_over(stream, sink)? {
+            if !send_frames(stream, sink)? {
                 return Ok(());
             }
             if len == 0 {
-                return if stream.has_yielded() { Ok(()) } else { Err(nothing(ENDED)) };
+                return if stream.has_yielded() { Ok(()) } else { Err(input_error(ENDED)) };
             }
         }
         Ok(())
     }
 }
 
-impl Drop for Taken {
+impl Drop for OpenInput {
     fn drop(&mut self) {
         let Some((input, stream)) = self.held.take() else { return };
         let reader = stream.into_reader();
-        *lock(&self.place) = if is_live(&input) {
+        *lock(&self.state) = if is_pipe_or_socket(&input) {
             // If the system cannot start a thread, a cut picture is the smaller problem.
-            Drain::spawn(input, reader).map_or(Place::Start, Place::Drained)
+            Drain::spawn(input, reader).map_or(InputState::Start, InputState::Draining)
         } else {
-            Place::Left(reader)
+            InputState::Paused(reader)
         };
     }
 }
@@ -204,11 +206,11 @@ impl Drain {
         let (is_ended, wake) = io::pipe()?;
         let thread = thread::Builder::new().name(NAME.to_owned()).spawn(move || {
             let mut buffer = vec![0; READ_BYTES];
-            throw_away(&mut reader);
+            discard_pictures(&mut reader);
             // An error here repeats for the next camera, which then reports it.
             while let Ok(Some(len @ 1..)) = read(&input, &is_ended, &mut buffer) {
                 reader.push(&buffer[..len]);
-                throw_away(&mut reader);
+                discard_pictures(&mut reader);
             }
             reader
         })?;
@@ -216,36 +218,36 @@ impl Drain {
     }
 
     /// Stops the thread. This takes little time, because the thread waits only for bytes.
-    fn end(self) -> Option<PictureReader> {
+    fn stop(self) -> Option<PictureReader> {
         drop(self.wake);
         self.thread.join().ok()
     }
 }
 
 /// Drops the whole pictures in `reader`, and the broken ones.
-fn throw_away(reader: &mut PictureReader) {
+fn discard_pictures(reader: &mut PictureReader) {
     loop {
         match reader.next_picture() {
             Ok(None) => return,
-            Err(error) if is_final(&error) => return,
+            Err(error) if is_fatal(&error) => return,
             Ok(Some(_)) | Err(_) => {}
         }
     }
 }
 
-fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
-    place.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<InputState>) -> MutexGuard<'_, InputState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends the whole pictures in `stream`. False when the source was dropped.
-fn hand_over(stream: &mut PictureStream, sink: &Sink) -> Result<bool, Error> {
+fn send_frames(stream: &mut FrameParser, sink: &Sink) -> Result<bool, Error> {
     loop {
         match stream.next_frame() {
             Ok(None) => return Ok(true),
-            Err(error) if !error.is_picture() => return Err(error),
+            Err(error) if !error.is_picture_error() => return Err(error),
             next => {
                 let Some(next) = next.transpose() else { return Ok(true) };
-                sink.tell_repaired(stream.repaired_frames());
+                sink.set_repaired_frames(stream.repaired_frames());
                 if sink.send(next).is_err() {
                     return Ok(false);
                 }
@@ -256,7 +258,7 @@ fn hand_over(stream: &mut PictureStream, sink: &Sink) -> Result<bool, Error> {
 
 /// Waits for bytes and reads them; zero at the end of the input, `None` when the other side closes `is_ended`.
 fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Option<usize>, Error> {
-    while wait(input.as_fd(), is_ended.as_fd())? {
+    while wait_readable(input.as_fd(), is_ended.as_fd())? {
         match rustix::io::read(input, &mut *buffer) {
             Ok(len) => return Ok(Some(len)),
             Err(Errno::INTR | Errno::AGAIN) => {}
@@ -267,7 +269,7 @@ fn read(input: &OwnedFd, is_ended: &PipeReader, buffer: &mut [u8]) -> Result<Opt
 }
 
 /// Waits for bytes or the end of the input; false when the source was dropped.
-fn wait(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bool, Error> {
+fn wait_readable(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bool, Error> {
     let mut waited_for =
         [PollFd::from_borrowed_fd(input, PollFlags::IN), PollFd::from_borrowed_fd(is_dropped, PollFlags::IN)];
     loop {
@@ -280,7 +282,7 @@ fn wait(input: BorrowedFd<'_>, is_dropped: BorrowedFd<'_>) -> Result<bool, Error
 }
 
 /// Whether a program writes to the input meanwhile (a pipe or socket). A file can wait.
-fn is_live(input: &OwnedFd) -> bool {
+fn is_pipe_or_socket(input: &OwnedFd) -> bool {
     rustix::fs::fstat(input)
         .is_ok_and(|stat| matches!(FileType::from_raw_mode(stat.st_mode), FileType::Fifo | FileType::Socket))
 }
@@ -295,18 +297,18 @@ mod tests {
     const OTHER: &[u8] = include_bytes!("../../../testdata/ffmpeg-exif-thumbnail.jpg");
 
     /// A driver over a pipe, and both ends of that pipe.
-    struct Line {
+    struct TestPipe {
         driver: Pipe,
         input: Arc<PipeReader>,
         writer: PipeWriter,
     }
 
-    impl Line {
+    impl TestPipe {
         fn new() -> Self {
             let (input, writer) = io::pipe().unwrap();
             let input = Arc::new(input);
             let shared = Arc::clone(&input);
-            let driver = Pipe::over(move || shared.as_fd().try_clone_to_owned());
+            let driver = Pipe::from_input(move || shared.as_fd().try_clone_to_owned());
             Self { driver, input, writer }
         }
 
@@ -334,81 +336,84 @@ mod tests {
 
     #[tokio::test]
     async fn pictures_come_as_they_are_written_until_the_input_ends() {
-        let mut line = Line::new();
-        let mut source = line.open().await.unwrap();
-        line.writer.write_all(PICTURE).unwrap();
+        let mut pipe = TestPipe::new();
+        let mut source = pipe.open().await.unwrap();
+        pipe.writer.write_all(PICTURE).unwrap();
         assert_eq!(next(&mut source).await.data, PICTURE);
-        line.writer.write_all(OTHER).unwrap();
+        pipe.writer.write_all(OTHER).unwrap();
         assert_eq!(next(&mut source).await.data, OTHER);
-        drop(line.writer);
+        drop(pipe.writer);
         assert!(source.next_frame().await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn an_input_that_ended_before_a_picture_is_an_error_each_time() {
-        let line = Line::new();
-        drop(line.writer);
+        let pipe = TestPipe::new();
+        drop(pipe.writer);
         for _ in 0..2 {
-            let error = open(&line.driver).await.unwrap().next_frame().await.unwrap_err();
+            let error = open(&pipe.driver).await.unwrap().next_frame().await.unwrap_err();
             assert_eq!(error.to_string(), format!("standard input: {ENDED}"));
         }
     }
 
     #[tokio::test]
     async fn a_second_camera_is_told_that_there_is_one_standard_input() {
-        let line = Line::new();
-        let first = line.open().await.unwrap();
-        let error = line.open().await.err().unwrap();
+        let pipe = TestPipe::new();
+        let first = pipe.open().await.unwrap();
+        let error = pipe.open().await.err().unwrap();
         assert!(error.to_string().contains("read by another camera"), "{error}");
         drop(first);
-        assert!(line.open().await.is_ok());
+        assert!(pipe.open().await.is_ok());
     }
 
     #[tokio::test]
     async fn closing_ends_the_thread_that_waits_for_bytes() {
-        let line = Line::new();
-        let source = line.open().await.unwrap();
+        let pipe = TestPipe::new();
+        let source = pipe.open().await.unwrap();
         drop(source);
-        assert!(matches!(*lock(&line.driver.place), Place::Drained(_)), "the thread gave its place back");
+        assert!(
+            matches!(*lock(&pipe.driver.state), InputState::Draining(_)),
+            "the thread gave its place back"
+        );
     }
 
     #[tokio::test]
     async fn a_camera_that_opens_again_goes_on_in_the_middle_of_a_picture() {
-        let mut line = Line::new();
-        let mut source = line.open().await.unwrap();
+        let mut pipe = TestPipe::new();
+        let mut source = pipe.open().await.unwrap();
         let (half, rest) = PICTURE.split_at(PICTURE.len() / 2);
-        line.write_and_wait(&[OTHER, half].concat());
+        pipe.write_and_wait(&[OTHER, half].concat());
         assert_eq!(next(&mut source).await.data, OTHER);
         drop(source);
-        let mut source = line.open().await.unwrap();
-        line.writer.write_all(rest).unwrap();
+        let mut source = pipe.open().await.unwrap();
+        pipe.writer.write_all(rest).unwrap();
         assert_eq!(next(&mut source).await.data, PICTURE);
     }
 
     #[tokio::test]
     async fn what_was_written_while_nobody_watched_is_not_shown_late() {
-        let mut line = Line::new();
-        let mut source = line.open().await.unwrap();
-        line.write_and_wait(PICTURE);
+        let mut pipe = TestPipe::new();
+        let mut source = pipe.open().await.unwrap();
+        pipe.write_and_wait(PICTURE);
         next(&mut source).await;
         drop(source);
         // Far more than a pipe buffers, and half a picture.
         let (half, rest) = OTHER.split_at(OTHER.len() / 2);
-        line.write_and_wait(&[&PICTURE.repeat(200)[..], half].concat());
-        let mut source = line.open().await.unwrap();
-        line.writer.write_all(rest).unwrap();
+        pipe.write_and_wait(&[&PICTURE.repeat(200)[..], half].concat());
+        let mut source = pipe.open().await.unwrap();
+        pipe.writer.write_all(rest).unwrap();
         assert_eq!(next(&mut source).await.data, OTHER);
     }
 
     #[tokio::test]
     async fn pictures_that_were_read_but_not_handed_over_are_not_shown_late() {
-        let mut line = Line::new();
-        let mut source = line.open().await.unwrap();
-        line.write_and_wait(&PICTURE.repeat(5));
+        let mut pipe = TestPipe::new();
+        let mut source = pipe.open().await.unwrap();
+        pipe.write_and_wait(&PICTURE.repeat(5));
         next(&mut source).await;
         drop(source);
-        let mut source = line.open().await.unwrap();
-        line.writer.write_all(OTHER).unwrap();
+        let mut source = pipe.open().await.unwrap();
+        pipe.writer.write_all(OTHER).unwrap();
         assert_eq!(next(&mut source).await.data, OTHER);
     }
 
@@ -418,7 +423,7 @@ mod tests {
         // More than one read returns.
         file.write_all(&PICTURE.repeat(100)).unwrap();
         std::io::Seek::rewind(&mut file).unwrap();
-        let driver = Pipe::over(move || file.as_fd().try_clone_to_owned());
+        let driver = Pipe::from_input(move || file.as_fd().try_clone_to_owned());
         let mut source = open(&driver).await.unwrap();
         next(&mut source).await;
         drop(source);
@@ -428,7 +433,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_read_as_well_as_a_pipe() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/ffmpeg-mjpeg.jpg");
-        let driver = Pipe::over(move || Ok(std::fs::File::open(path)?.into()));
+        let driver = Pipe::from_input(move || Ok(std::fs::File::open(path)?.into()));
         let mut source = open(&driver).await.unwrap();
         assert_eq!(next(&mut source).await.data, PICTURE);
         assert!(source.next_frame().await.unwrap().is_none());
@@ -436,9 +441,9 @@ mod tests {
 
     #[tokio::test]
     async fn input_that_is_no_picture_is_named() {
-        let mut line = Line::new();
-        let mut source = line.open().await.unwrap();
-        line.writer.write_all(&b"nothing to see here\n".repeat(500)).unwrap();
+        let mut pipe = TestPipe::new();
+        let mut source = pipe.open().await.unwrap();
+        pipe.writer.write_all(&b"nothing to see here\n".repeat(500)).unwrap();
         assert!(matches!(source.next_frame().await, Err(Error::Stream(_))));
     }
 
@@ -446,7 +451,7 @@ mod tests {
     async fn a_terminal_is_refused_with_what_to_do() {
         // The master side of a terminal is a terminal too; some sandboxes have none.
         let Ok(terminal) = std::fs::File::open("/dev/ptmx") else { return };
-        let driver = Pipe::over(move || terminal.as_fd().try_clone_to_owned());
+        let driver = Pipe::from_input(move || terminal.as_fd().try_clone_to_owned());
         let error = open(&driver).await.err().unwrap();
         assert!(error.to_string().contains("| framecast pipe:-"), "{error}");
     }

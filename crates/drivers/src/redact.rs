@@ -6,15 +6,15 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use crate::SourceUrl;
-use crate::shown::{self, MASK, Server};
+use crate::masking::{self, HostPort, MASK};
 
 /// Secrets of at least this length are masked within longer words too.
-const LONG_CHARS: usize = 6;
+const MIN_EMBEDDED_CHARS: usize = 6;
 
 /// Words shorter than this, or numbers with fewer digits, count as secrets only in a user or password: masking them
 /// everywhere would make every log line unreadable.
-const LEAST_CHARS: usize = 3;
-const LEAST_DIGITS: usize = 4;
+const MIN_SECRET_CHARS: usize = 3;
+const MIN_SECRET_DIGITS: usize = 4;
 
 /// Words that most programs print in most lines and that reveal nothing of a source.
 const COMMON_WORDS: [&str; 12] = [
@@ -41,7 +41,7 @@ pub(crate) struct Redactor {
 
 impl Redactor {
     /// Masks the secrets of `url`.
-    pub(crate) fn of(url: &SourceUrl) -> Self {
+    pub(crate) fn for_source(url: &SourceUrl) -> Self {
         let mut redactor = Self::default();
         if url.rest().starts_with("//") {
             redactor.add_url(url.scheme(), url.rest());
@@ -54,7 +54,7 @@ impl Redactor {
     }
 
     /// Masks the secrets of the URLs in `text`.
-    pub(crate) fn of_urls(text: &str) -> Self {
+    pub(crate) fn for_urls(text: &str) -> Self {
         let mut redactor = Self::default();
         redactor.add_urls(text);
         redactor.sorted()
@@ -89,7 +89,7 @@ impl Redactor {
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             let before = text[..text.len() - rest.len()].chars().next_back();
-            let found = self.secrets.iter().find(|secret| stands_at_start(rest, secret, before));
+            let found = self.secrets.iter().find(|secret| starts_with_secret(rest, secret, before));
             let len = match found {
                 Some(secret) => {
                     shown.push_str(MASK);
@@ -116,7 +116,7 @@ impl Redactor {
     fn add_url(&mut self, scheme: &str, rest: &str) {
         let address = rest.trim_start_matches('/');
         // If the parts cannot be told apart, each of them counts as a secret.
-        if shown::server(scheme, rest).is_none() {
+        if masking::host_port(scheme, rest).is_none() {
             address.split(|c: char| "/?#&=:@\\".contains(c)).for_each(|part| self.add_login(part));
         }
         let (authority, behind) = address.split_at(address.find(['/', '?', '#']).unwrap_or(address.len()));
@@ -144,7 +144,7 @@ impl Redactor {
 
     /// Adds `login`, as in `user:password`, and its encoded form in an HTTP header.
     fn add_credentials(&mut self, login: &str) {
-        for login in [login.to_owned(), shown::decode(login)] {
+        for login in [login.to_owned(), masking::percent_decode(login)] {
             self.add_login(&STANDARD.encode(&login));
             let (user, password) = login.split_once(':').unwrap_or((&login, ""));
             self.add_login(user);
@@ -157,7 +157,7 @@ impl Redactor {
             if !word.starts_with('-') {
                 self.add(word);
             } else if let Some(glued) = word.get(2..).filter(|_| !word.starts_with("--")) {
-                self.add_whole(glued);
+                self.add_option_value(glued);
             }
             for (_, value) in [word.split_once('='), word.split_once(':')].into_iter().flatten() {
                 self.add(value.trim());
@@ -174,7 +174,7 @@ impl Redactor {
 
     /// Adds a part of a user or password, of any length.
     fn add_login(&mut self, part: &str) {
-        for part in [part.to_owned(), part.replace('\'', "%27"), shown::decode(part)] {
+        for part in [part.to_owned(), part.replace('\'', "%27"), masking::percent_decode(part)] {
             if !part.is_empty() {
                 self.secrets.push(part);
             }
@@ -184,7 +184,7 @@ impl Redactor {
     /// Adds `part` if it is long enough to be a secret.
     fn add(&mut self, part: &str) {
         let is_number = part.bytes().all(|b| b.is_ascii_digit());
-        let least = if is_number { LEAST_DIGITS } else { LEAST_CHARS };
+        let least = if is_number { MIN_SECRET_DIGITS } else { MIN_SECRET_CHARS };
         let is_word = part.contains(char::is_alphanumeric);
         if is_word && part.chars().count() >= least && !COMMON_WORDS.contains(&part) {
             self.add_login(part);
@@ -192,18 +192,18 @@ impl Redactor {
     }
 
     /// Adds what may be the value in `-pVALUE`, unless it is the rest of an option's name.
-    fn add_whole(&mut self, glued: &str) {
-        if !glued.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') || glued.len() >= LONG_CHARS {
+    fn add_option_value(&mut self, glued: &str) {
+        if !glued.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') || glued.len() >= MIN_EMBEDDED_CHARS {
             self.add(glued);
         }
     }
 }
 
 /// Whether `rest` begins with `secret`. A short secret must be a whole word; `before` is the character before it.
-fn stands_at_start(rest: &str, secret: &str, before: Option<char>) -> bool {
+fn starts_with_secret(rest: &str, secret: &str, before: Option<char>) -> bool {
     let Some(behind) = rest.strip_prefix(secret) else { return false };
     let goes_on = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    secret.chars().count() >= LONG_CHARS || !(goes_on(before) || goes_on(behind.chars().next()))
+    secret.chars().count() >= MIN_EMBEDDED_CHARS || !(goes_on(before) || goes_on(behind.chars().next()))
 }
 
 /// `text` with each URL in it cut down to scheme, host and port.
@@ -215,9 +215,9 @@ fn cut_urls(text: &str) -> String {
         shown.push_str(&rest[..at]);
         rest = &rest[at + url.len()..];
         let (scheme, behind) = url.split_once(':').unwrap_or((url, ""));
-        let cut = match shown::server(scheme, behind) {
-            Some(Server { host, port: Some(port) }) => format!("{scheme}://{host}:{port}"),
-            Some(Server { host, port: None }) => format!("{scheme}://{host}"),
+        let cut = match masking::host_port(scheme, behind) {
+            Some(HostPort { host, port: Some(port) }) => format!("{scheme}://{host}:{port}"),
+            Some(HostPort { host, port: None }) => format!("{scheme}://{host}"),
             // Only a scheme, as in a hint.
             None if behind == "//" => url.to_owned(),
             None => format!("{scheme}:"),
@@ -261,7 +261,7 @@ mod tests {
     use super::*;
 
     fn redact(source: &str, text: &str) -> String {
-        Redactor::of(&SourceUrl::parse(source).unwrap()).redact(text)
+        Redactor::for_source(&SourceUrl::parse(source).unwrap()).redact(text)
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_cut_through_is_not_shown() {
-        let redactor = Redactor::of(&SourceUrl::parse("http://me:hunter2hunter2@cam/").unwrap());
+        let redactor = Redactor::for_source(&SourceUrl::parse("http://me:hunter2hunter2@cam/").unwrap());
         let shown = redactor.redact_beginning("a line that ends within hunter2hunt");
         assert!(shown.starts_with("a line") && !shown.contains("hunter"), "{shown}");
     }

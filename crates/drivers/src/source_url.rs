@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Drivers, Error, meant, shown};
+use crate::{Drivers, Error, masking, suggest};
 
 /// The default bound on one picture: above the pictures of any camera, and small enough for a Pi.
 const DEFAULT_MAX_PICTURE_BYTES: usize = 16 * 1024 * 1024;
@@ -58,13 +58,13 @@ impl SourceUrl {
 
     /// The form for the log: the same as `Display`, and the port of a server.
     pub fn for_log(&self) -> String {
-        shown::for_log(&self.scheme, &self.rest)
+        masking::for_log(&self.scheme, &self.rest)
     }
 
     /// The form for the log at level debug: also paths and the names of parameters. Each value, and each part of a path
     /// that may be a token, appears as `***`.
     pub fn for_debug(&self) -> String {
-        shown::for_debug(&self.scheme, &self.rest)
+        masking::for_debug(&self.scheme, &self.rest)
     }
 
     /// The options of a driver that accepts only options; it knows `known`.
@@ -127,11 +127,11 @@ impl<'a> Options<'a> {
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             // A word without `=` that resembles no option may be a part of a secret.
-            let is_name = pair.contains('=') || meant::nearest(name, known).is_some();
+            let is_name = pair.contains('=') || suggest::nearest(name, known).is_some();
             if !known.contains(&name) {
                 return Err(Error::UnknownOption {
                     scheme: scheme.to_owned(),
-                    option: if is_name { shown::option(name) } else { shown::MASK }.to_owned(),
+                    option: if is_name { masking::option(name) } else { masking::MASK }.to_owned(),
                     known: known.to_vec(),
                 });
             }
@@ -210,7 +210,7 @@ impl<'a> Options<'a> {
 
 impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown::public(&self.scheme, &self.rest))
+        f.write_str(&masking::public(&self.scheme, &self.rest))
     }
 }
 
@@ -253,8 +253,8 @@ fn no_source(text: &str) -> Error {
         let problem = format!("lacks the colon behind `{scheme}`; write `{scheme}://ADDRESS`");
         return bad(format!("{scheme}//…"), problem);
     }
-    if meant::is_server(text) {
-        let server = shown::for_log("http", &format!("//{text}"));
+    if suggest::looks_like_server(text) {
+        let server = masking::for_log("http", &format!("//{text}"));
         let server = server.trim_start_matches("http://").to_owned();
         let problem = "is not a source; did you mean `http://ADDRESS`? A file or folder begins with `./`";
         return bad(server, problem.to_owned());
@@ -262,16 +262,16 @@ fn no_source(text: &str) -> Error {
     if let Some((scheme, _)) = text.split_once('?').filter(|(scheme, _)| schemes.contains(scheme)) {
         return bad(format!("{scheme}?…"), format!("is not a source; did you mean `{scheme}:?…`?"));
     }
-    if let Some(hint) = meant::device(text) {
+    if let Some(hint) = suggest::for_device(text) {
         return bad(text.to_owned(), format!("is not a source. {hint}"));
     }
-    if meant::is_film(text) && !text.contains(['@', ':']) {
-        let problem = format!("is not a source; a film is played by ffmpeg: `{}`", meant::FILM_LINE);
-        return bad(shown::path(text), problem);
+    if suggest::is_film(text) && !text.contains(['@', ':']) {
+        let problem = format!("is not a source; a film is played by ffmpeg: `{}`", suggest::FILM_COMMAND);
+        return bad(masking::path(text), problem);
     }
     // In any other text, secrets cannot be told from the rest.
     let is_path = !text.contains(|c: char| c.is_whitespace() || "@:?#=&".contains(c));
-    let shown = if is_path { shown::path(text) } else { shown::MASK.to_owned() };
+    let shown = if is_path { masking::path(text) } else { masking::MASK.to_owned() };
     let drivers = schemes.join(", ");
     let problem = format!(
         "is not a source. A file or folder: `./PATH`; a camera on the network: `http://ADDRESS`; drivers: {drivers}"

@@ -14,7 +14,7 @@ use crate::http::Http;
 use crate::libcamera::Libcamera;
 use crate::rtsp::Rtsp;
 use crate::{
-    Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, meant, pipe, shown,
+    Device, Driver, Error, IntoPicture, Source, SourceUrl, emulated, exec, images, masking, pipe, suggest,
     test_pattern, v4l2,
 };
 
@@ -22,7 +22,7 @@ use crate::{
 const DEVICES_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How long the availability check may take.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+const AVAILABILITY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The drivers that a program has, by scheme. Cheap to clone.
 #[derive(Clone, Default)]
@@ -103,10 +103,10 @@ impl Drivers {
     ///
     /// # Errors
     /// What is missing and what to do; after two seconds, that the system does not respond.
-    pub async fn look(&self, url: &SourceUrl) -> Result<(), Error> {
+    pub async fn check_available(&self, url: &SourceUrl) -> Result<(), Error> {
         let (driver, looked_at) = (self.find(url)?, url.clone());
-        let looking = tokio::task::spawn_blocking(move || driver.look(&looked_at));
-        match timeout(LOOK_TIMEOUT, looking).await {
+        let looking = tokio::task::spawn_blocking(move || driver.check_available(&looked_at));
+        match timeout(AVAILABILITY_TIMEOUT, looking).await {
             Ok(Ok(result)) => result,
             Ok(Err(failed)) => match failed.try_into_panic() {
                 Ok(panic) => Err(Error::Panicked { message: panic_message(panic.as_ref()) }),
@@ -115,7 +115,7 @@ impl Drivers {
             },
             Err(_) => {
                 let problem = "the system does not say whether it is there; a disk or a network share hangs";
-                Err(Error::Nothing { what: url.to_string(), problem: problem.to_owned() })
+                Err(Error::Unusable { what: url.to_string(), problem: problem.to_owned() })
             }
         }
     }
@@ -145,7 +145,7 @@ impl Drivers {
 /// The error for a scheme that is not in the table.
 fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
     let shown = url.to_string();
-    if shown.starts_with(shown::MASK) {
+    if shown.starts_with(masking::MASK) {
         // Probably a user name in the scheme's position.
         let problem = "does not begin with the name of a driver; a camera on the network is `http://ADDRESS`, with a \
                        login `http://USER:PASSWORD@HOST/…`";
@@ -158,12 +158,14 @@ fn unknown(url: &SourceUrl, known: Vec<&'static str>) -> Error {
 /// The suggestion for a scheme that is not in this build.
 fn hint(url: &SourceUrl, known: &[&str]) -> Option<String> {
     match url.scheme() {
-        "file" => Some(format!("Write a file or folder by its path; for a film: {}", meant::FILM_LINE)),
-        scheme if url.rest().is_empty() && meant::device(scheme).is_some() => meant::device(scheme),
-        scheme => meant::stream(scheme).or_else(|| {
-            let server = meant::is_server(&url.expose()).then(|| "http://ADDRESS".to_owned());
+        "file" => Some(format!("Write a file or folder by its path; for a film: {}", suggest::FILM_COMMAND)),
+        scheme if url.rest().is_empty() && suggest::for_device(scheme).is_some() => {
+            suggest::for_device(scheme)
+        }
+        scheme => suggest::for_stream(scheme).or_else(|| {
+            let server = suggest::looks_like_server(&url.expose()).then(|| "http://ADDRESS".to_owned());
             server
-                .or_else(|| meant::nearest(scheme, known).map(|name| format!("{name}:")))
+                .or_else(|| suggest::nearest(scheme, known).map(|name| format!("{name}:")))
                 .map(|meant| format!("Did you mean `{meant}`?"))
         }),
     }

@@ -8,13 +8,13 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use framecast_media::codec::{Picture, jpeg, raw};
+use framecast_media::codec::{RgbImage, jpeg, raw};
 use framecast_media::draw::{TestFrame, TestPattern};
-use framecast_media::{Frame, PixelFormat, Range};
+use framecast_media::{ColorRange, Frame, PixelFormat};
 use jiff::tz::TimeZone;
 
-use crate::blocking::{self, Blocking, Closed, Sink};
-use crate::{BoxFuture, Door, Driver, Error, Options, Source, SourceUrl};
+use crate::blocking::{self, BlockingSource, Closed, Sink};
+use crate::{BoxFuture, Driver, Error, FrameBuilder, Options, Source, SourceUrl};
 
 /// `test:?size=1280x720&fps=30`.
 pub(crate) struct Test;
@@ -30,15 +30,15 @@ const QUALITY: u8 = 80;
 
 /// The parsed options.
 #[derive(Debug, Clone, Copy)]
-struct Shape {
+struct PatternOptions {
     size_px: (u32, u32),
     interval: Duration,
     /// `None` for JPEG.
     raw: Option<PixelFormat>,
 }
 
-impl Shape {
-    fn read(options: &Options<'_>) -> Result<Self, Error> {
+impl PatternOptions {
+    fn parse(options: &Options<'_>) -> Result<Self, Error> {
         let interval = options.frame_interval(DEFAULT_FPS)?;
         if interval < Duration::from_secs_f64(1.0 / MAX_FPS) {
             return Err(options.refuse("fps", &format!("must be at most {MAX_FPS}")));
@@ -62,17 +62,17 @@ impl Driver for Test {
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
         let options = url.options(OPTIONS)?;
-        Shape::read(&options).map(drop)
+        PatternOptions::parse(&options).map(drop)
     }
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
             let options = url.options(OPTIONS)?;
-            let shape = Shape::read(&options)?;
-            let door = Door::new(url);
+            let shape = PatternOptions::parse(&options)?;
+            let builder = FrameBuilder::new(url);
             let frames = blocking::spawn("test pattern", move |sink| {
                 // Only a dropped source ends it, and then nobody needs the error.
-                run(shape, door, sink).ok();
+                run(shape, builder, sink).ok();
             })?;
             Ok(Box::new(TestSource { frames, interval: shape.interval }) as Box<dyn Source>)
         })
@@ -80,7 +80,7 @@ impl Driver for Test {
 }
 
 struct TestSource {
-    frames: Blocking,
+    frames: BlockingSource,
     interval: Duration,
 }
 
@@ -89,12 +89,12 @@ impl Source for TestSource {
         self.frames.next_frame()
     }
 
-    fn longest_pause(&self) -> Duration {
+    fn max_frame_gap(&self) -> Duration {
         self.interval
     }
 }
 
-fn run(shape: Shape, mut door: Door, sink: &Sink) -> Result<(), Closed> {
+fn run(shape: PatternOptions, mut builder: FrameBuilder, sink: &Sink) -> Result<(), Closed> {
     let mut pattern = TestPattern::new(shape.size_px.0, shape.size_px.1);
     let fps = (1000.0 / shape.interval.as_secs_f64()).round() / 1000.0;
     let zone = TimeZone::system();
@@ -108,11 +108,11 @@ fn run(shape: Shape, mut door: Door, sink: &Sink) -> Result<(), Closed> {
         let frame = match shape.raw {
             None => {
                 let coded = jpeg::encode(picture, QUALITY).map_err(Error::Stream);
-                coded.and_then(|coded| door.admit(coded, now))
+                coded.and_then(|coded| builder.jpeg_frame(coded, now))
             }
             Some(format) => {
-                let samples = raw::pack(picture, format, Range::Full).into();
-                door.admit_raw(samples, (format, Range::Full), shape.size_px, now)
+                let samples = raw::pack(picture, format, ColorRange::Full).into();
+                builder.raw_frame(samples, (format, ColorRange::Full), shape.size_px, now)
             }
         };
         sink.send(frame)?;
@@ -126,7 +126,7 @@ fn draw<'a>(
     fps: f64,
     now: SystemTime,
     zone: &TimeZone,
-) -> &'a Picture {
+) -> &'a RgbImage {
     // Fails only for a clock beyond the year 9999.
     let local = zone.to_datetime(jiff::Timestamp::try_from(now).unwrap_or_default());
     let date = local.strftime("%Y-%m-%d").to_string();
@@ -194,7 +194,7 @@ mod tests {
         for format in PixelFormat::ALL {
             let mut source = open(&format!("test:?size=34x18&fps=100&format={format}")).await.unwrap();
             let frame = source.next_frame().await.unwrap().unwrap();
-            assert_eq!(frame.format.codec, Codec::Raw(format, Range::Full));
+            assert_eq!(frame.format.codec, Codec::Raw(format, ColorRange::Full));
             assert_eq!(frame.data.len(), format.len_bytes(34, 18));
         }
         let refusal = open("test:?format=h264").await.err().unwrap().to_string();
@@ -213,7 +213,7 @@ mod tests {
     async fn a_slow_camera_closes_at_once_and_says_how_long_it_pauses() {
         let mut source = open("test:?size=64x64&fps=0.001").await.unwrap();
         source.next_frame().await.unwrap().unwrap();
-        assert_eq!(source.longest_pause(), Duration::from_secs(1000));
+        assert_eq!(source.max_frame_gap(), Duration::from_secs(1000));
         // This would take a quarter of an hour if dropping waited for the next frame.
         drop(source);
     }

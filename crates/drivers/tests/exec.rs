@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use framecast_drivers::{Drivers, Error, Source, SourceUrl};
-use framecast_media::container::multipart::write_unix_seconds;
+use framecast_media::container::multipart::format_unix_seconds;
 use tempfile::TempDir;
 use tracing::Instrument;
 
 const PICTURE: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
 
 /// A folder with a picture in it, for scripts that run there.
-struct Stage(TempDir);
+struct ScriptFolder(TempDir);
 
-impl Stage {
+impl ScriptFolder {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("picture.jpg"), PICTURE).unwrap();
@@ -65,8 +65,8 @@ fn exists(pid: &str) -> bool {
 
 #[tokio::test]
 async fn pictures_back_to_back_are_yielded_and_then_the_source_ends() {
-    let stage = Stage::new();
-    let mut source = stage.open("cat picture.jpg picture.jpg").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("cat picture.jpg picture.jpg").await;
     picture(&mut source).await;
     picture(&mut source).await;
     assert!(source.next_frame().await.unwrap().is_none());
@@ -74,42 +74,42 @@ async fn pictures_back_to_back_are_yielded_and_then_the_source_ends() {
 
 #[tokio::test]
 async fn the_picture_that_was_written_last_does_not_wait_for_the_next() {
-    let stage = Stage::new();
-    let mut source = stage.open("cat picture.jpg; sleep 1000").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("cat picture.jpg; sleep 1000").await;
     picture(&mut source).await;
 }
 
 #[tokio::test]
 async fn a_multipart_stream_keeps_its_times_of_capture() {
-    let stage = Stage::new();
-    let told = write_unix_seconds(SystemTime::now() - Duration::from_secs(30));
+    let scripts = ScriptFolder::new();
+    let told = format_unix_seconds(SystemTime::now() - Duration::from_secs(30));
     let mut body = format!("--x\r\nContent-Type: image/jpeg\r\nX-Timestamp: {told}\r\n\r\n").into_bytes();
     body.extend_from_slice(PICTURE);
     body.extend_from_slice(b"\r\n--x--\r\n");
-    std::fs::write(stage.path("body"), body).unwrap();
-    let mut source = stage.open("cat body").await;
+    std::fs::write(scripts.path("body"), body).unwrap();
+    let mut source = scripts.open("cat body").await;
     let frame = source.next_frame().await.unwrap().unwrap();
     assert_eq!(frame.data, PICTURE);
-    assert_eq!(write_unix_seconds(frame.captured_at), told);
+    assert_eq!(format_unix_seconds(frame.captured_at), told);
     assert!(source.next_frame().await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_broken_picture_is_an_error_of_its_own_and_the_next_one_comes() {
-    let stage = Stage::new();
-    let mut source = stage.open("cat picture.jpg; head -c 2000 picture.jpg; cat picture.jpg").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("cat picture.jpg; head -c 2000 picture.jpg; cat picture.jpg").await;
     picture(&mut source).await;
     let error = source.next_frame().await.unwrap_err();
-    assert!(error.is_picture(), "{error}");
+    assert!(error.is_picture_error(), "{error}");
     picture(&mut source).await;
     assert!(source.next_frame().await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn all_pictures_of_a_flood_come_through() {
-    let stage = Stage::new();
+    let scripts = ScriptFolder::new();
     let mut source =
-        stage.open("for i in 1 2 3 4 5 6 7 8 9 10; do cat $(yes picture.jpg | head -n 100); done").await;
+        scripts.open("for i in 1 2 3 4 5 6 7 8 9 10; do cat $(yes picture.jpg | head -n 100); done").await;
     for _ in 0..1000 {
         picture(&mut source).await;
     }
@@ -118,8 +118,8 @@ async fn all_pictures_of_a_flood_come_through() {
 
 #[tokio::test]
 async fn a_program_that_fails_is_reported_with_its_status_and_its_words_are_in_the_log() {
-    let stage = Stage::new();
-    let mut source = stage
+    let scripts = ScriptFolder::new();
+    let mut source = scripts
         .open("cat picture.jpg; echo starting >&2; echo no lens at rtsp://me:s3cret@cam/1 >&2; echo >&2; exit 3")
         .await;
     picture(&mut source).await;
@@ -137,8 +137,8 @@ async fn a_program_that_ends_without_a_picture_has_failed_whatever_it_says() {
 
 #[tokio::test]
 async fn a_signal_that_ended_the_program_is_named() {
-    let stage = Stage::new();
-    let mut source = stage.open("cat picture.jpg; kill -9 $$").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("cat picture.jpg; kill -9 $$").await;
     picture(&mut source).await;
     let error = source.next_frame().await.unwrap_err().to_string();
     assert!(error.contains("signal: 9"), "{error}");
@@ -168,10 +168,10 @@ async fn words_that_cannot_be_split_and_no_word_at_all_are_refused_before_runnin
 
 #[tokio::test]
 async fn dropping_the_source_ends_the_program_and_reaps_it() {
-    let stage = Stage::new();
-    let mut source = stage.open("echo $$ >pid; cat picture.jpg; exec sleep 1000").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("echo $$ >pid; cat picture.jpg; exec sleep 1000").await;
     picture(&mut source).await;
-    let pid = stage.pid("pid").await;
+    let pid = scripts.pid("pid").await;
     assert!(runs(&pid));
     drop(source);
     assert!(!exists(&pid), "neither running nor a zombie");
@@ -179,58 +179,58 @@ async fn dropping_the_source_ends_the_program_and_reaps_it() {
 
 #[tokio::test]
 async fn dropping_the_source_ends_children_and_grandchildren() {
-    let stage = Stage::new();
+    let scripts = ScriptFolder::new();
     let script = "(sleep 1000 & echo $! >grandchild; wait) & echo $! >child; cat picture.jpg; wait";
-    let mut source = stage.open(script).await;
+    let mut source = scripts.open(script).await;
     picture(&mut source).await;
-    let (child, grandchild) = (stage.pid("child").await, stage.pid("grandchild").await);
+    let (child, grandchild) = (scripts.pid("child").await, scripts.pid("grandchild").await);
     drop(source);
     assert!(!runs(&child) && !runs(&grandchild));
 }
 
 #[tokio::test]
 async fn a_program_that_ignores_its_termination_is_killed_with_its_children() {
-    let stage = Stage::new();
+    let scripts = ScriptFolder::new();
     let script =
         "trap \"\" TERM; sleep 1000 & echo $! >child; echo $$ >pid; cat picture.jpg; while :; do wait; done";
-    let mut source = stage.open(script).await;
+    let mut source = scripts.open(script).await;
     picture(&mut source).await;
-    let (pid, child) = (stage.pid("pid").await, stage.pid("child").await);
+    let (pid, child) = (scripts.pid("pid").await, scripts.pid("child").await);
     drop(source);
     assert!(!exists(&pid) && !runs(&child));
 }
 
 #[tokio::test]
 async fn a_program_that_has_much_to_say_at_its_end_is_heard_out() {
-    let stage = Stage::new();
+    let scripts = ScriptFolder::new();
     // More than a pipe holds; the script starts no process for it, so this is quick.
     let script =
         "trap \"printf %0300000d 7 >&2; echo >ended; exit\" TERM; cat picture.jpg; sleep 1000 & wait";
-    let mut source = stage.open(script).await;
+    let mut source = scripts.open(script).await;
     picture(&mut source).await;
     drop(source);
-    assert!(stage.path("ended").exists());
+    assert!(scripts.path("ended").exists());
 }
 
 #[tokio::test]
 async fn a_program_that_floods_us_ends_when_the_source_is_dropped() {
-    let stage = Stage::new();
-    let mut source = stage.open("echo $$ >pid; while :; do cat picture.jpg; done").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("echo $$ >pid; while :; do cat picture.jpg; done").await;
     picture(&mut source).await;
-    let pid = stage.pid("pid").await;
+    let pid = scripts.pid("pid").await;
     drop(source);
     assert!(!exists(&pid));
 }
 
 #[tokio::test]
 async fn the_end_of_the_program_counts_even_while_a_child_holds_its_output() {
-    let stage = Stage::new();
+    let scripts = ScriptFolder::new();
     // The child ignores SIGTERM, so that it still holds the pipe when the driver reads the exit status.
     let script = "(trap \"\" TERM; echo ready >ready; exec sleep 1000) & echo $! >child; \
                   until [ -e ready ]; do sleep 0.01; done; cat picture.jpg; exit 7";
-    let mut source = stage.open(script).await;
+    let mut source = scripts.open(script).await;
     picture(&mut source).await;
-    let child = stage.pid("child").await;
+    let child = scripts.pid("child").await;
     let error = source.next_frame().await.unwrap_err().to_string();
     assert!(error.contains("exit status: 7"), "{error}");
     assert!(runs(&child));
@@ -240,8 +240,8 @@ async fn the_end_of_the_program_counts_even_while_a_child_holds_its_output() {
 
 #[tokio::test]
 async fn a_program_that_closes_its_output_and_runs_on_is_told_so() {
-    let stage = Stage::new();
-    let mut source = stage.open("cat picture.jpg; exec >/dev/null; exec sleep 1000").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("cat picture.jpg; exec >/dev/null; exec sleep 1000").await;
     picture(&mut source).await;
     let error = source.next_frame().await.unwrap_err().to_string();
     assert!(error.contains("closed its standard output"), "{error}");
@@ -249,9 +249,9 @@ async fn a_program_that_closes_its_output_and_runs_on_is_told_so() {
 
 /// The log of a test.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Log {
+impl io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -264,13 +264,13 @@ impl io::Write for Log {
 
 #[tokio::test]
 async fn standard_error_is_logged_with_the_name_of_the_camera_and_a_flood_of_it_is_counted() {
-    let log = Log::default();
+    let log = LogBuffer::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let stage = Stage::new();
+    let scripts = ScriptFolder::new();
     let script = "echo warming up >&2; yes complaint | head -n 200 >&2; cat picture.jpg; exit 1";
-    let mut source = stage.open(script).instrument(tracing::info_span!("camera", name = "front")).await;
+    let mut source = scripts.open(script).instrument(tracing::info_span!("camera", name = "front")).await;
     picture(&mut source).await;
     source.next_frame().await.unwrap_err();
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
@@ -281,8 +281,9 @@ async fn standard_error_is_logged_with_the_name_of_the_camera_and_a_flood_of_it_
 
 #[tokio::test]
 async fn a_flood_on_standard_error_does_not_hold_up_the_pictures() {
-    let stage = Stage::new();
-    let mut source = stage.open("yes complaint | head -n 30000 >&2; cat picture.jpg; exec sleep 1000").await;
+    let scripts = ScriptFolder::new();
+    let mut source =
+        scripts.open("yes complaint | head -n 30000 >&2; cat picture.jpg; exec sleep 1000").await;
     picture(&mut source).await;
 }
 
@@ -300,17 +301,17 @@ async fn the_servers_own_variables_are_not_handed_on() {
         assert!(status.unwrap().success());
         return;
     }
-    let stage = Stage::new();
-    let mut source = stage.open("env >environment; cat picture.jpg").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("env >environment; cat picture.jpg").await;
     picture(&mut source).await;
-    let environment = std::fs::read_to_string(stage.path("environment")).unwrap();
+    let environment = std::fs::read_to_string(scripts.path("environment")).unwrap();
     assert!(environment.contains("PATH=") && !environment.contains("FRAMECAST_"), "{environment}");
 }
 
 #[tokio::test]
 async fn next_frame_can_be_cancelled_at_any_time() {
-    let stage = Stage::new();
-    let mut source = stage.open("for i in 1 2 3 4 5; do cat picture.jpg; sleep 0.02; done").await;
+    let scripts = ScriptFolder::new();
+    let mut source = scripts.open("for i in 1 2 3 4 5; do cat picture.jpg; sleep 0.02; done").await;
     let mut pictures = 0;
     loop {
         match tokio::time::timeout(Duration::from_millis(1), source.next_frame()).await {

@@ -9,7 +9,7 @@ use std::error::Error;
 use std::thread::sleep;
 use std::time::Duration;
 
-use framecast::codec::{Picture, jpeg};
+use framecast::codec::{RgbImage, jpeg};
 use framecast::{App, Drivers, IntoPicture, Settings, shutdown_signal};
 
 /// A moving blue gradient, 25 times a second. The iterator may block: it has its own thread, which ends when no viewer
@@ -17,7 +17,7 @@ use framecast::{App, Drivers, IntoPicture, Settings, shutdown_signal};
 fn slope() -> impl Iterator<Item = impl IntoPicture> {
     (0_u32..).map(|number| {
         sleep(Duration::from_millis(40));
-        let mut picture = Picture::new(320, 240);
+        let mut picture = RgbImage::new(320, 240);
         for (column, pixel) in (0_u32..).zip(picture.data_mut().chunks_exact_mut(3)) {
             pixel[2] = (column % 320 + number * 4) as u8;
         }

@@ -11,10 +11,10 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use framecast::codec::{Picture, jpeg};
+use framecast::codec::{RgbImage, jpeg};
 use framecast::{
-    App, BoxFuture, Control, ControlKind, ControlValue, Door, Driver, DriverError, Drivers, Frame, MenuEntry,
-    Settings, Source, SourceUrl, shutdown_signal,
+    App, BoxFuture, Control, ControlKind, ControlValue, Driver, DriverError, Drivers, Frame, FrameBuilder,
+    MenuEntry, Settings, Source, SourceUrl, shutdown_signal,
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -120,8 +120,14 @@ impl Driver for Bars {
             let mut ticks = interval(pause);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             println!("opened");
-            let source =
-                OpenBars { ticks, pause, size_px, moved: 0, door: Door::new(url), dials: self.dials.clone() };
+            let source = OpenBars {
+                ticks,
+                pause,
+                size_px,
+                moved: 0,
+                builder: FrameBuilder::new(url),
+                dials: self.dials.clone(),
+            };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }
@@ -148,7 +154,7 @@ struct OpenBars {
     moved: u32,
     dials: Dials,
     /// Each picture passes through this builder, which checks the JPEG and makes a frame of it.
-    door: Door,
+    builder: FrameBuilder,
 }
 
 impl Source for OpenBars {
@@ -163,18 +169,18 @@ impl Source for OpenBars {
             self.moved =
                 if self.dials.number(3) == 0 { self.moved + step } else { self.moved + 64 - step } % 64;
             let bright = u8::try_from(self.dials.number(0)).unwrap_or(u8::MAX);
-            let mut picture = Picture::new(width_px, height_px);
+            let mut picture = RgbImage::new(width_px, height_px);
             for (at, pixel) in (0_u32..).zip(picture.data_mut().chunks_exact_mut(3)) {
                 let stripe = (at % width_px + self.moved) / 32 % 2;
                 pixel.fill(if stripe == 0 { 40 } else { bright });
             }
             // Viewers see the error's message, and the supervisor opens the camera again after a while.
             let data = jpeg::encode(&picture, 80).map_err(|error| DriverError::Custom(error.into()))?;
-            self.door.admit(data, captured_at).map(Some)
+            self.builder.jpeg_frame(data, captured_at).map(Some)
         })
     }
 
-    fn longest_pause(&self) -> Duration {
+    fn max_frame_gap(&self) -> Duration {
         self.pause
     }
 }

@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let bench = cameras.hub().get("bench").ok_or("there is no bench")?;
     let router = Router::new()
         .route("/", get(|| async { Html(PAGE) }))
-        .route("/viewers", get(async move || bench.channel().subscribers().to_string()))
+        .route("/viewers", get(async move || bench.main_channel().subscriber_count().to_string()))
         // This program is responsible for accounts and the check of host names: it can add layers around this service.
         .nest_service("/cams", cameras.router());
 

@@ -23,7 +23,9 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use framecast::table::{Cells, Chunk, Coding, End, Format, Page, Record, Table, Writer};
+use framecast::table::{
+    CellWriter, Chunk, ContentEncoding, HtmlPage, Record, Table, TableEnd, TableFormat, Writer,
+};
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use rusqlite::{Connection, OpenFlags, Row, params};
 use tokio::net::TcpListener;
@@ -72,14 +74,14 @@ impl Record for Stock {
     const COLUMNS: &'static [&'static str] =
         &["id", "day", "symbol", "open", "high", "low", "close", "volume"];
 
-    fn tell<C: Cells>(&self, cells: &mut C) {
+    fn write_cells<C: CellWriter>(&self, cells: &mut C) {
         cells.integer(self.id);
         cells.text(&self.day);
         cells.text(&self.symbol);
-        cells.real(self.open);
-        cells.real(self.high);
-        cells.real(self.low);
-        cells.real(self.close);
+        cells.float(self.open);
+        cells.float(self.high);
+        cells.float(self.low);
+        cells.float(self.close);
         cells.integer(self.volume);
     }
 }
@@ -124,20 +126,20 @@ struct StockRow<'a> {
 #[template(
     ext = "html",
     source = r#"{% match end %}
-{%- when End::Whole with { rows } -%}
+{%- when TableEnd::Whole with { rows } -%}
 </tbody>
 </table>
 <p>{{ rows }} rows
-{%- when End::BrokenOff with { rows, reason } -%}
+{%- when TableEnd::BrokenOff with { rows, reason } -%}
 <tr><td colspan="8">The table breaks off here, after {{ rows }} rows: {{ reason }}</td></tr>
 {%- endmatch %}
 "#
 )]
 struct Footer<'a> {
-    end: &'a End<'a>,
+    end: &'a TableEnd<'a>,
 }
 
-impl Page<Stock> for StockPage {
+impl HtmlPage<Stock> for StockPage {
     fn header(&mut self, out: &mut Chunk) -> fmt::Result {
         Ok(Header { columns: Stock::COLUMNS }.render_into(out)?)
     }
@@ -147,7 +149,7 @@ impl Page<Stock> for StockPage {
         Ok(StockRow { stock, prices }.render_into(out)?)
     }
 
-    fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result {
+    fn footer(&mut self, end: &TableEnd<'_>, out: &mut Chunk) -> fmt::Result {
         Ok(Footer { end }.render_into(out)?)
     }
 }
@@ -243,18 +245,19 @@ type Parameters = Query<HashMap<String, String>>;
 
 fn answer(
     file: Arc<PathBuf>,
-    extension: Option<Format>,
+    extension: Option<TableFormat>,
     query: &Parameters,
     headers: &HeaderMap,
 ) -> Response {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let parameter = query.get("format").map(String::as_str);
-    let format = match Format::choose(extension.map(Format::extension), parameter, text(header::ACCEPT)) {
-        Ok(format) => format,
-        Err(unknown) => return (StatusCode::NOT_ACCEPTABLE, format!("{unknown}\n")).into_response(),
-    };
-    let coding = Coding::choose(text(header::ACCEPT_ENCODING));
-    Table::new(stocks(file), Writer::new(format, coding, StockPage)).respond().map(Body::new)
+    let format =
+        match TableFormat::choose(extension.map(TableFormat::extension), parameter, text(header::ACCEPT)) {
+            Ok(format) => format,
+            Err(unknown) => return (StatusCode::NOT_ACCEPTABLE, format!("{unknown}\n")).into_response(),
+        };
+    let content_encoding = ContentEncoding::choose(text(header::ACCEPT_ENCODING));
+    Table::new(stocks(file), Writer::new(format, content_encoding, StockPage)).respond().map(Body::new)
 }
 
 #[tokio::main]
@@ -273,7 +276,7 @@ async fn main() -> Result<(), BoxError> {
     let mut router = Router::new()
         .route("/", get(async || Redirect::to("/stock-table")))
         .route("/stock-table", table(None));
-    for format in Format::ALL {
+    for format in TableFormat::ALL {
         router = router.route(&format!("/stock-table.{}", format.extension()), table(Some(format)));
     }
     let listener = TcpListener::bind(address).await?;

@@ -16,7 +16,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use framecast::Bytes;
-use framecast::multipart::{Event, Parser, Writer, boundary_from_content_type};
+use framecast::multipart::{Parser, ParserEvent, Writer, boundary_from_content_type};
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -73,8 +73,8 @@ async fn read(address: &str) -> Result<(), Box<dyn Error>> {
         }
         while let Some(event) = parser.next_event()? {
             match event {
-                Event::Part(part) => println!("{}", String::from_utf8_lossy(&part.body)),
-                Event::End => return Ok(()),
+                ParserEvent::Part(part) => println!("{}", String::from_utf8_lossy(&part.body)),
+                ParserEvent::End => return Ok(()),
             }
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use framecast_drivers::Drivers;
-use framecast_hub::{Bounds, Event, EventKind, Hub};
+use framecast_hub::{Event, EventKind, Hub, ViewerLimits};
 use framecast_outputs::{Limits, Viewers, live};
 use framecast_transcode::{Backend, Pool};
 use tokio::time::timeout;
@@ -18,13 +18,13 @@ use tracing::{info, warn};
 
 use crate::camera::Camera;
 use crate::config::{CameraSettings, ConfigError, Listen, Secret, Settings};
-use crate::controls::{Kept, StateFile};
+use crate::controls::{SavedControls, StateFile};
 use crate::encoding;
 use crate::history;
-use crate::http::{self, Context, Listener, Server};
+use crate::http::{self, ConnectionListener, Context, Server};
 use crate::lost_lines::LostLines;
 use crate::supervisor::Supervisor;
-use crate::wake::Wake;
+use crate::suspend::SuspendMonitor;
 use crate::webhook;
 
 /// The name and version that the server logs when it starts.
@@ -114,25 +114,26 @@ fn cameras(
     settings: &Settings,
     hub: &Hub,
     drivers: &Drivers,
-    kept: &Kept,
+    saved: &SavedControls,
     now: SystemTime,
 ) -> Result<Vec<Arc<Camera>>, ConfigError> {
     let add = |camera: &CameraSettings| {
         let freshness = camera.freshness.unwrap_or(settings.freshness);
-        let bounds = Bounds { freshness, max_viewers: camera.max_viewers };
-        let feed =
-            hub.add_with(&camera.name, bounds, now).map_err(|error| ConfigError::new(error.to_string()))?;
-        Ok(Arc::new(Camera::new(feed, drivers.clone(), camera.clone(), &kept.of(&camera.name))))
+        let bounds = ViewerLimits { latency_budget: freshness, max_viewers: camera.max_viewers };
+        let feed = hub
+            .add_with_limits(&camera.name, bounds, now)
+            .map_err(|error| ConfigError::new(error.to_string()))?;
+        Ok(Arc::new(Camera::new(feed, drivers.clone(), camera.clone(), &saved.of_camera(&camera.name))))
     };
     settings.cameras.iter().map(add).collect()
 }
 
 /// Starts each camera's supervisor and encoders, and one suspend monitor for the whole program.
 fn supervise(cameras: &[Arc<Camera>], pool: &Arc<Pool>, tasks: &TaskTracker, shutdown: &CancellationToken) {
-    let wake = Wake::new();
-    tasks.spawn(wake.clone().run(shutdown.clone()));
+    let suspend_monitor = SuspendMonitor::new();
+    tasks.spawn(suspend_monitor.clone().run(shutdown.clone()));
     for camera in cameras {
-        tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone(), wake.clone()).run());
+        tasks.spawn(Supervisor::new(Arc::clone(camera), shutdown.clone(), suspend_monitor.clone()).run());
         tasks.spawn(encoding::run(Arc::clone(camera), Arc::clone(pool), shutdown.clone()));
     }
 }
@@ -159,12 +160,12 @@ impl Cameras {
         let shutdown = CancellationToken::new();
         let tasks = TaskTracker::new();
         let now = SystemTime::now();
-        let (state, kept) = settings.state_dir.as_deref().map(StateFile::open).unzip();
-        let cameras = cameras(&settings, &hub, &drivers, &kept.unwrap_or_default(), now)?;
+        let (state, saved) = settings.state_dir.as_deref().map(StateFile::open).unzip();
+        let cameras = cameras(&settings, &hub, &drivers, &saved.unwrap_or_default(), now)?;
         let pool = encoder_pool()?;
         let secret = settings.webhook_secret.as_ref().map(Secret::expose);
         webhook::start(&settings.webhooks, secret, &history.history, &tasks, &shutdown)?;
-        hub.events().tell(Event::new(EventKind::Started, SystemTime::now()).saying(VERSION));
+        hub.events().send(Event::new(EventKind::Started, SystemTime::now()).with_text(VERSION));
         supervise(&cameras, &pool, &tasks, &shutdown);
         let (settings, codec) = (Arc::new(settings), pool.backend());
         tasks.spawn(warn_of_missing(Arc::clone(&settings), drivers.clone(), shutdown.clone()));
@@ -178,13 +179,13 @@ impl Cameras {
             drivers,
             settings,
             viewers,
-            connections: http::Counts::default(),
-            guesses: Arc::default(),
-            marks: Arc::default(),
-            live_counts: live::Counts::default(),
+            connections: http::ConnectionCounts::default(),
+            login_throttle: Arc::default(),
+            mark_limiter: Arc::default(),
+            live_counts: live::CloseCounts::default(),
             codec,
             state,
-            listing: Arc::default(),
+            device_cache: Arc::default(),
             lost_lines: Arc::default(),
             started_at: now,
         };
@@ -216,7 +217,7 @@ impl Cameras {
     pub async fn close(&self) {
         self.shutdown.cancel();
         self.tasks.close();
-        self.context.hub.events().tell(Event::new(EventKind::Stopped, SystemTime::now()));
+        self.context.hub.events().send(Event::new(EventKind::Stopped, SystemTime::now()));
         let cameras = async {
             if timeout(SHUTDOWN_TIMEOUT, self.tasks.wait()).await.is_err() {
                 warn!("a camera did not close in time");
@@ -248,11 +249,11 @@ impl App {
     pub async fn start(settings: Settings, drivers: Drivers) -> Result<Self, StartError> {
         settings.validate(&drivers)?;
         let failed = |source| StartError::Listen { address: settings.listen.clone(), source };
-        let listener = Listener::bind(&settings.listen).await.map_err(failed)?;
+        let listener = ConnectionListener::bind(&settings.listen).await.map_err(failed)?;
         let listens_on = listener.listens_on().map_err(failed)?;
         let cameras = Cameras::start(settings, drivers).await?;
-        let guesses = Arc::clone(&cameras.context.guesses);
-        cameras.tasks.spawn(guesses.run(cameras.hub().events().clone(), cameras.shutdown.clone()));
+        let login_throttle = Arc::clone(&cameras.context.login_throttle);
+        cameras.tasks.spawn(login_throttle.run(cameras.hub().events().clone(), cameras.shutdown.clone()));
         let router = http::guarded(&cameras.context, &cameras.shutdown);
         let server = Server::new(listener, router, &cameras.context);
         Ok(Self { cameras, server, listens_on })

@@ -21,8 +21,8 @@ pub(crate) struct Camera {
 
 impl Camera {
     /// A camera with the controls of its settings. The saved values override those.
-    pub(crate) fn new(feed: Arc<Feed>, drivers: Drivers, settings: CameraSettings, kept: &Changes) -> Self {
-        let controls = Controls::new(&settings.controls, kept);
+    pub(crate) fn new(feed: Arc<Feed>, drivers: Drivers, settings: CameraSettings, saved: &Changes) -> Self {
+        let controls = Controls::new(&settings.controls, saved);
         Self { feed, drivers, settings, controls, capture: Mutex::default() }
     }
 

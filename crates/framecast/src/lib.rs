@@ -42,7 +42,7 @@
 //! let settings = Settings::with_cameras([("front", "emulated:?fps=50&size=64x64")])?;
 //! let cameras = Cameras::start(settings, Drivers::builtin()).await?;
 //! let front = cameras.hub().get("front").ok_or("no such camera")?;
-//! let mut subscriber = front.channel().subscribe(Delivery::Latest);
+//! let mut subscriber = front.main_channel().subscribe(Delivery::Latest);
 //! let frame = subscriber.next().await.ok_or("the camera has ended")?;
 //! assert_eq!(frame.format.width_px, 64);
 //! # Ok(())
@@ -69,36 +69,36 @@ mod camera;
 pub mod config;
 mod controls;
 mod encoding;
+mod error_chain;
 mod history;
 mod http;
 mod lost_lines;
 mod memory;
-mod reason;
 mod signal;
 mod supervisor;
-mod wake;
+mod suspend;
 mod webhook;
 
 pub use app::{App, Cameras, StartError};
 #[doc(inline)]
 pub use config::{
-    Account, CameraSettings, ConfigError, HistoryPlace, HistorySettings, Listen, Secret, Settings,
+    Account, CameraSettings, ConfigError, HistorySettings, HistoryStorage, Listen, Secret, Settings,
     TrustedProxies, WebhookSettings,
 };
 pub use framecast_drivers::{
-    BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Door, Driver,
-    Drivers, Error as DriverError, IntoPicture, MenuEntry, Mode, Options as SourceOptions, Source, SourceUrl,
-    blocking, film_source,
+    BoxFuture, Capture, Control, ControlKind, ControlValue, Device, DeviceFormat, DeviceSize, Driver,
+    Drivers, Error as DriverError, FrameBuilder, IntoPicture, MenuEntry, Mode, Options as SourceOptions,
+    Source, SourceUrl, blocking, film_source,
 };
 pub use framecast_history::{History, table};
 pub use framecast_hub::{
-    Channel, Delivery, Event, EventKind, EventReader, Events, Feed, Hub, Rendition, State, Stats, Status,
-    Subscriber, Told, TooManyRenditions, Update,
+    CameraState, CameraStatus, Channel, Delivery, Event, EventKind, EventReader, Events, Feed, Hub, Received,
+    Rendition, Stats, Subscriber, TooManyRenditions, Update,
 };
 pub use framecast_media::container::multipart;
 pub use framecast_media::{
-    Bytes, Codec, Error as MediaError, Format, Frame, PixelFormat, Range, Timestamp, codec, draw, is_hidden,
-    visible, visible_json, visible_lines,
+    Bytes, Codec, ColorRange, Error as MediaError, Format, Frame, PixelFormat, Timestamp, codec, draw,
+    escape_hidden, escape_hidden_json, escape_hidden_multiline, is_hidden,
 };
 pub use lost_lines::LostLines;
 pub use signal::shutdown_signal;

@@ -7,6 +7,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Before the first thread starts, because each thread's arena takes this setting when it is made.
-    framecast_sys::return_large_blocks();
+    framecast_sys::fix_malloc_thresholds();
     cli::Cli::read().run()
 }

@@ -8,19 +8,19 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 /// How long freed memory stays in the heap, so that one call returns all that is freed at about the same time.
-const DELAY: Duration = Duration::from_secs(1);
+const RETURN_DELAY: Duration = Duration::from_secs(1);
 
 /// How many connections must end, beyond those that opened, before their memory goes back: each may have used about 50
 /// KiB.
-const MANY: usize = 64;
+const MIN_ENDED: usize = 64;
 
 /// Returns the freed memory of all threads' heaps to the system. Callers at about the same time share one return,
 /// because it blocks each thread that allocates meanwhile.
-pub(crate) fn return_soon(runtime: &Handle) {
+pub(crate) fn schedule_return(runtime: &Handle) {
     static IS_DUE: AtomicBool = AtomicBool::new(false);
     /// Clears the flag when the return begins, or when the runtime ends before.
-    struct Due;
-    impl Drop for Due {
+    struct ResetOnDrop;
+    impl Drop for ResetOnDrop {
         fn drop(&mut self) {
             IS_DUE.store(false, Ordering::Release);
         }
@@ -28,72 +28,72 @@ pub(crate) fn return_soon(runtime: &Handle) {
     if IS_DUE.swap(true, Ordering::AcqRel) {
         return;
     }
-    let due = Due;
+    let due = ResetOnDrop;
     runtime.spawn(async move {
-        sleep(DELAY).await;
+        sleep(RETURN_DELAY).await;
         // Memory that is freed from now on needs a new call.
         drop(due);
-        tokio::task::spawn_blocking(framecast_sys::return_free_memory);
+        tokio::task::spawn_blocking(framecast_sys::trim_heap);
     });
 }
 
 /// Counts the open connections. When many have ended, it returns their memory to the system.
 #[derive(Debug, Clone)]
-pub(crate) struct Crowd {
-    counts: Arc<Mutex<Counts>>,
+pub(crate) struct ConnectionTracker {
+    counts: Arc<Mutex<OpenConnections>>,
     runtime: Handle,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct OpenConnections {
     open: usize,
     /// The peak of open connections since the last return of memory.
-    most: usize,
+    peak: usize,
 }
 
-impl Counts {
+impl OpenConnections {
     fn enter(&mut self) {
         self.open += 1;
-        self.most = self.most.max(self.open);
+        self.peak = self.peak.max(self.open);
     }
 
     /// Whether enough connections have ended since the last return of memory.
     fn leave(&mut self) -> bool {
         self.open -= 1;
-        let is_many = self.most - self.open >= MANY;
-        if is_many {
-            self.most = self.open;
+        let is_enough = self.peak - self.open >= MIN_ENDED;
+        if is_enough {
+            self.peak = self.open;
         }
-        is_many
+        is_enough
     }
 }
 
-/// One connection of a [`Crowd`], until its owner drops it.
+/// One connection of a [`ConnectionTracker`], until its owner drops it.
 #[derive(Debug)]
-pub(crate) struct Member(Crowd);
+pub(crate) struct ConnectionGuard(ConnectionTracker);
 
-impl Crowd {
+impl ConnectionTracker {
     /// A tracker without connections. The caller must be within the runtime that returns the memory, because
     /// connections end on other threads, too.
     pub(crate) fn new() -> Self {
         Self { counts: Arc::default(), runtime: Handle::current() }
     }
 
-    pub(crate) fn enter(&self) -> Member {
+    pub(crate) fn enter(&self) -> ConnectionGuard {
         self.lock().enter();
-        Member(self.clone())
+        ConnectionGuard(self.clone())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Counts> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Member {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let is_many = self.0.lock().leave();
-        if is_many {
-            return_soon(&self.0.runtime);
+        let is_enough = self.0.lock().leave();
+        if is_enough {
+            schedule_return(&self.0.runtime);
         }
     }
 }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn memory_goes_back_when_many_more_have_ended_than_came() {
-        let mut counts = Counts::default();
+        let mut counts = OpenConnections::default();
         for _ in 0..200 {
             counts.enter();
         }
@@ -114,6 +114,6 @@ mod tests {
             counts.enter();
         }
         let returned = (0..200).filter(|_| counts.leave()).count();
-        assert_eq!((returned, counts.open), (200 / MANY, 0));
+        assert_eq!((returned, counts.open), (200 / MIN_ENDED, 0));
     }
 }

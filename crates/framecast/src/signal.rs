@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use framecast_outputs::Seldom;
+use framecast_outputs::RateLimitedLog;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -61,10 +61,10 @@ fn listen(kind: SignalKind) -> Option<Signal> {
 /// With a terminal, SIGHUP means that the terminal closed. A shell may send a second SIGHUP, which does not end the
 /// process at once either.
 async fn hang_up(mut hangups: Signal, has_terminal: bool, token: CancellationToken) {
-    let seldom = Seldom::default();
+    let refused_log = RateLimitedLog::default();
     while hangups.recv().await.is_some() {
         if !has_terminal {
-            if seldom.occurs().is_some() {
+            if refused_log.should_log().is_some() {
                 warn!("SIGHUP is ignored: to read the configuration again, restart; to end, send SIGTERM");
             }
         } else if !token.is_cancelled() {

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use framecast_drivers::tls_of_system;
-use framecast_history::{Filter, Heard, History, Kept, Listener};
+use framecast_drivers::system_tls;
+use framecast_history::{Filter, History, Listener, Notification, StoredEvent};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, StatusCode, redirect};
 use sha2::Sha256;
@@ -19,19 +19,19 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use crate::config::{ConfigError, WebhookSettings};
-use crate::reason::one_line;
+use crate::error_chain::one_line;
 
 /// How long a receiver may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The first and the longest wait before the webhook sends an event again.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// After this long the webhook gives up an event and goes on with the next one.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
 
 /// How long the webhook sends the remaining events at shutdown, including the one about the server's end.
-const LAST_WORDS: Duration = Duration::from_millis(700);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// One webhook, with the HTTP client that sends its events.
 struct Webhook {
@@ -43,8 +43,8 @@ struct Webhook {
 }
 
 /// The result of one attempt.
-enum Sent {
-    Taken,
+enum DeliveryOutcome {
+    Accepted,
     /// The receiver refused the event for good; a repeat cannot help.
     Refused(StatusCode),
     Failed(String),
@@ -65,7 +65,7 @@ pub(crate) fn start(
         return Ok(());
     }
     let client = Client::builder()
-        .tls_backend_preconfigured(tls_of_system())
+        .tls_backend_preconfigured(system_tls())
         .user_agent(concat!("framecast/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
         .timeout(TIMEOUT)
@@ -80,7 +80,7 @@ pub(crate) fn start(
         tasks.spawn(async move {
             tokio::select! {
                 () = webhook.run(listener) => {}
-                () = ends(&shutdown) => {}
+                () = shutdown_elapsed(&shutdown) => {}
             }
         });
     }
@@ -88,17 +88,17 @@ pub(crate) fn start(
 }
 
 /// Waits for the shutdown, and then for the time that the last events may take.
-async fn ends(shutdown: &CancellationToken) {
+async fn shutdown_elapsed(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
-    sleep(LAST_WORDS).await;
+    sleep(FLUSH_TIMEOUT).await;
 }
 
 impl Webhook {
     async fn run(self, mut listener: Listener) {
         while let Some(heard) = listener.next().await {
             match heard {
-                Heard::Event(kept) => self.send(&kept).await,
-                Heard::Missed => {
+                Notification::Event(stored) => self.send(&stored).await,
+                Notification::Missed => {
                     warn!(host = self.host(), "events that a webhook has not taken are not kept any more")
                 }
             }
@@ -106,17 +106,17 @@ impl Webhook {
     }
 
     /// Sends one event until the receiver accepts it, or the time for it is over.
-    async fn send(&self, kept: &Kept) {
-        let (begun, mut pause, mut is_told) = (Instant::now(), PAUSES.0, false);
-        let (host, id) = (self.host(), kept.entry.id);
+    async fn send(&self, stored: &StoredEvent) {
+        let (begun, mut pause, mut has_warned) = (Instant::now(), RETRY_DELAYS.0, false);
+        let (host, id) = (self.host(), stored.entry.id);
         loop {
-            let problem = match self.send_once(kept).await {
-                Sent::Taken if is_told => return info!(host, "the webhook is back"),
-                Sent::Taken => return debug!(host, id, "sent"),
-                Sent::Refused(status) => {
+            let problem = match self.send_once(stored).await {
+                DeliveryOutcome::Accepted if has_warned => return info!(host, "the webhook is back"),
+                DeliveryOutcome::Accepted => return debug!(host, id, "sent"),
+                DeliveryOutcome::Refused(status) => {
                     return warn!(host, id, %status, "the webhook refuses an event; it is not sent again");
                 }
-                Sent::Failed(problem) => problem,
+                DeliveryOutcome::Failed(problem) => problem,
             };
             if begun.elapsed() >= GIVE_UP_AFTER {
                 return warn!(
@@ -124,28 +124,28 @@ impl Webhook {
                     id, problem, "the webhook has not taken an event for an hour; it is given up"
                 );
             }
-            if !is_told {
+            if !has_warned {
                 warn!(host, problem, "the webhook does not answer; each event is sent again, for an hour");
-                is_told = true;
+                has_warned = true;
             }
             // Random jitter, so that not all clients of a host retry at the same moment.
             sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(PAUSES.1);
+            pause = (pause * 2).min(RETRY_DELAYS.1);
         }
     }
 
-    async fn send_once(&self, kept: &Kept) -> Sent {
-        let request = self.client.post(self.url.clone()).body(kept.json().clone());
+    async fn send_once(&self, stored: &StoredEvent) -> DeliveryOutcome {
+        let request = self.client.post(self.url.clone()).body(stored.json().clone());
         let mut request = request
             .header("Content-Type", "application/json")
-            .header("X-Framecast-Event", kept.entry.kind.as_str())
-            .header("X-Framecast-Delivery", kept.entry.id);
+            .header("X-Framecast-Event", stored.entry.kind.as_str())
+            .header("X-Framecast-Delivery", stored.entry.id);
         if let Some(secret) = &self.secret {
-            request = request.header("X-Framecast-Signature", signature(secret, kept.json()));
+            request = request.header("X-Framecast-Signature", signature(secret, stored.json()));
         }
         match request.send().await {
-            Ok(response) => judge(response.status()),
-            Err(error) => Sent::Failed(one_line(&error.without_url())),
+            Ok(response) => classify(response.status()),
+            Err(error) => DeliveryOutcome::Failed(one_line(&error.without_url())),
         }
     }
 
@@ -156,13 +156,13 @@ impl Webhook {
     }
 }
 
-fn judge(status: StatusCode) -> Sent {
+fn classify(status: StatusCode) -> DeliveryOutcome {
     let is_busy =
         matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
     match status {
-        status if status.is_success() => Sent::Taken,
-        status if status.is_client_error() && !is_busy => Sent::Refused(status),
-        status => Sent::Failed(format!("it answers {status}")),
+        status if status.is_success() => DeliveryOutcome::Accepted,
+        status if status.is_client_error() && !is_busy => DeliveryOutcome::Refused(status),
+        status => DeliveryOutcome::Failed(format!("it answers {status}")),
     }
 }
 
@@ -191,8 +191,8 @@ mod tests {
         for (status, again) in
             [(200, false), (204, false), (404, false), (301, true), (408, true), (429, true), (503, true)]
         {
-            let sent = judge(StatusCode::from_u16(status).unwrap());
-            assert_eq!(matches!(sent, Sent::Failed(_)), again, "{status}");
+            let sent = classify(StatusCode::from_u16(status).unwrap());
+            assert_eq!(matches!(sent, DeliveryOutcome::Failed(_)), again, "{status}");
         }
     }
 }

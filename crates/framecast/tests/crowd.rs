@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framecast::State;
-use framecast_testkit::{Viewer, soon, until};
+use framecast::CameraState;
+use framecast_testkit::{TestViewer, soon, until};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -31,13 +31,13 @@ const LONGEST_STAY: Duration = Duration::from_millis(300);
 
 /// The resources of a process that can leak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
+struct ProcessUsage {
     tasks: usize,
     descriptors: usize,
     camera_threads: usize,
 }
 
-impl Held {
+impl ProcessUsage {
     fn now() -> Self {
         let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
         let threads = std::fs::read_dir("/proc/self/task").unwrap();
@@ -68,12 +68,12 @@ async fn two_hundred_viewers_at_once_open_the_camera_once_and_leave_nothing_behi
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     // The first round creates what is created once and stays, such as the runtime's own descriptors.
     run_round(&server, &camera, 1).await;
-    let before = Held::settled().await;
+    let before = ProcessUsage::settled().await;
     let started = Instant::now();
     let mut pictures = 0;
     for round in 2..=rounds + 1 {
         pictures += run_round(&server, &camera, round).await;
-        until("nothing is left of the round", || Held::now() == before).await;
+        until("nothing is left of the round", || ProcessUsage::now() == before).await;
     }
     let feed = server.feed("door").stats();
     println!(
@@ -82,12 +82,12 @@ async fn two_hundred_viewers_at_once_open_the_camera_once_and_leave_nothing_behi
         started.elapsed(),
         feed.opened - 1,
         feed.closed - 1,
-        Held::now(),
+        ProcessUsage::now(),
     );
     assert_eq!((feed.opened, feed.closed), (rounds + 1, rounds + 1));
     server.stop().await;
     until("no task of the server is left", || {
-        let after = Held::now();
+        let after = ProcessUsage::now();
         (after.tasks, after.camera_threads) == (0, 0)
     })
     .await;
@@ -101,7 +101,7 @@ async fn run_round(server: &Server, camera: &Camera, round: u64) -> u64 {
     let mut viewers = JoinSet::new();
     for _ in 0..VIEWERS {
         let stream = soon("the system accepts", TcpStream::connect(server.address)).await.unwrap();
-        let guest = Guest {
+        let guest = ConnectedViewer {
             stream,
             address: server.address,
             go: go.subscribe(),
@@ -117,13 +117,13 @@ async fn run_round(server: &Server, camera: &Camera, round: u64) -> u64 {
     let seen = soon("all have seen pictures and left", viewers.join_all()).await;
     assert!(seen.iter().all(|pictures| *pictures > 0), "one got no picture");
     camera.wait_closed(round).await;
-    server.wait_state("door", State::Idle).await;
+    server.wait_state("door", CameraState::Idle).await;
     assert_eq!((camera.opened(), camera.closed()), (round, round));
     seen.into_iter().sum()
 }
 
 /// A connected viewer that waits for the start signal.
-struct Guest {
+struct ConnectedViewer {
     stream: TcpStream,
     address: SocketAddr,
     go: watch::Receiver<bool>,
@@ -132,11 +132,11 @@ struct Guest {
     stay: Duration,
 }
 
-impl Guest {
+impl ConnectedViewer {
     /// Watches until it leaves, and returns how many pictures of the camera it saw.
     async fn watch(mut self) -> u64 {
         self.go.wait_for(|go| *go).await.unwrap();
-        let mut viewer = Viewer::ask(self.stream, self.address, "/video_feed").await.unwrap();
+        let mut viewer = TestViewer::open_on(self.stream, self.address, "/video_feed").await.unwrap();
         viewer.next_number().await.unwrap();
         let mut pictures = 1;
         self.here.send_modify(|here| *here += 1);

@@ -19,6 +19,6 @@ use framecast_testkit::Postgres;
 async fn what_was_acknowledged_outlives_kills_and_nothing_is_there_twice() {
     let (database, folder) = (Postgres::start(), tempfile::tempdir().unwrap());
     kill::kill_while_writing(&kill::config(folder.path(), &database.url())).await;
-    let rows = database.ask("SELECT count(*) FROM framecast.events");
-    assert_eq!(database.ask("SELECT value FROM framecast.state WHERE key = 'rows'"), rows);
+    let rows = database.query("SELECT count(*) FROM framecast.events");
+    assert_eq!(database.query("SELECT value FROM framecast.state WHERE key = 'rows'"), rows);
 }

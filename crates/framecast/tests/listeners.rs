@@ -15,7 +15,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use framecast_testkit::client::{get, read_head, send};
+use framecast_testkit::blocking::{get, read_head, send};
 use serde_json::Value;
 
 use process::Usage;

@@ -7,15 +7,15 @@
 //! ```
 #![allow(clippy::unwrap_used)]
 
-#[path = "history/ear.rs"]
-mod ear;
+#[path = "history/event_client.rs"]
+mod event_client;
 #[path = "history/server.rs"]
 mod server;
 
 use std::time::{Duration, SystemTime};
 
-use ear::Ear;
-use framecast::{Event, EventKind, HistoryPlace, Settings};
+use event_client::EventClient;
+use framecast::{Event, EventKind, HistoryStorage, Settings};
 use framecast_history::Address;
 use framecast_testkit::{Postgres, soon};
 use server::{Server, labelled};
@@ -29,7 +29,7 @@ const QUEUE: u64 = 10_000;
 
 async fn server(database: &Postgres) -> Server {
     let address = Address::parse(&database.url(), None).unwrap();
-    Server::with(|settings: &mut Settings| settings.history.place = HistoryPlace::Postgres(address)).await
+    Server::with(|settings: &mut Settings| settings.history.storage = HistoryStorage::Postgres(address)).await
 }
 
 /// Sends `count` events, numbered from `first`, one each [`EVERY`].
@@ -38,8 +38,8 @@ async fn tell(server: &Server, first: u64, count: u64) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for n in first..first + count {
         ticks.tick().await;
-        let event = Event::new(EventKind::Controls, SystemTime::now()).of("front");
-        server.events.tell(event.counting(n));
+        let event = Event::new(EventKind::Controls, SystemTime::now()).with_camera("front");
+        server.events.send(event.with_count(n));
     }
 }
 
@@ -58,7 +58,8 @@ async fn two_hundred_events_a_second_outlive_an_outage_in_their_order() {
     let seconds = std::env::var("FRAMECAST_OUTAGE_SECONDS").map_or(3, |text| text.parse().unwrap());
     let mut database = Postgres::start();
     let server = server(&database).await;
-    let mut ear = Ear::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
+    let mut event_client =
+        EventClient::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
     tell(&server, 0, 200).await;
     database.stop();
     let away = seconds * 200;
@@ -68,17 +69,17 @@ async fn two_hundred_events_a_second_outlive_an_outage_in_their_order() {
     assert_eq!(server.get("/api/events").await.status, 503);
     // A listener also gets the events that wait.
     for n in 0..200 + away {
-        assert_eq!(ear.next().await.unwrap()["count"], n);
+        assert_eq!(event_client.next().await.unwrap()["count"], n);
     }
-    database.resume();
+    database.restart();
     tell(&server, 200 + away, 200).await;
     written(&server).await;
     assert_eq!(server.metric("framecast_history_up").await, 1.0);
     assert_eq!(server.metric("framecast_history_dropped_events_total").await, 0.0);
-    let counts = database.ask("SELECT count FROM framecast.events WHERE kind = 'controls' ORDER BY id");
+    let counts = database.query("SELECT count FROM framecast.events WHERE kind = 'controls' ORDER BY id");
     let expected: Vec<String> = (0..400 + away).map(|n| n.to_string()).collect();
     assert_eq!(counts.lines().collect::<Vec<_>>(), expected);
-    let mark = database.ask("SELECT id, text FROM framecast.events WHERE kind = 'mark'");
+    let mark = database.query("SELECT id, text FROM framecast.events WHERE kind = 'mark'");
     assert_eq!(mark, format!("{}|while it is away", marked.json()["id"]));
     server.stop().await;
 }
@@ -89,14 +90,15 @@ async fn what_finds_no_place_during_an_outage_is_counted_and_told_where_it_is_mi
     let server = server(&database).await;
     written(&server).await;
     database.stop();
-    let mut ear = Ear::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
+    let mut event_client =
+        EventClient::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
     let more = QUEUE + 2_000;
     for n in 0..more {
-        let event = Event::new(EventKind::Controls, SystemTime::now()).of("front");
-        server.events.tell(event.counting(n));
+        let event = Event::new(EventKind::Controls, SystemTime::now()).with_camera("front");
+        server.events.send(event.with_count(n));
         // Sends no more at once than the listener can read meanwhile.
         if n % 100 == 99 && n < QUEUE {
-            while ear.next().await.unwrap()["count"] != n {}
+            while event_client.next().await.unwrap()["count"] != n {}
         } else if n % 100 == 99 {
             while server.metric("framecast_history_dropped_events_total").await < (n + 1 - QUEUE) as f64 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -108,16 +110,16 @@ async fn what_finds_no_place_during_an_outage_is_counted_and_told_where_it_is_mi
     assert!(refused.error().starts_with("not marked: the history's database is away"), "{}", refused.error());
     let dropped = server.metric("framecast_history_dropped_events_total").await;
     assert_eq!(dropped, (more - QUEUE) as f64, "and not the mark, of which was told");
-    database.resume();
+    database.restart();
     written(&server).await;
     let last = server.post(labelled("and on")).await;
     assert_eq!(last.status, 201, "{}", last.text());
-    let told = database.ask("SELECT sum(count) FROM framecast.events WHERE kind = 'dropped'");
+    let told = database.query("SELECT sum(count) FROM framecast.events WHERE kind = 'dropped'");
     assert_eq!(told, dropped.to_string());
     let kept = "SELECT count(*), min(count), max(count) FROM framecast.events WHERE kind = 'controls'";
-    assert_eq!(database.ask(kept), format!("{QUEUE}|0|{}", QUEUE - 1));
+    assert_eq!(database.query(kept), format!("{QUEUE}|0|{}", QUEUE - 1));
     let order = "SELECT string_agg(kind, ' ') FROM
         (SELECT kind FROM framecast.events WHERE kind IN ('dropped', 'mark') ORDER BY id) AS told";
-    assert_eq!(database.ask(order), "dropped mark", "it stands where they are missing");
+    assert_eq!(database.query(order), "dropped mark", "it stands where they are missing");
     server.stop().await;
 }

@@ -3,7 +3,7 @@
 //!
 //! A history asks a [`Clock`] when events happened, how old they are and when something is due, so that tests drive
 //! both clocks through days in milliseconds. Two things always use the machine's clocks: the ids that a history claims
-//! at its start (`Claim::now`), and the pauses after a failed attempt to write.
+//! at its start (`IdClaim::now`), and the pauses after a failed attempt to write.
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,14 +27,14 @@ const COUNTING: ClockId = ClockId::Monotonic;
 
 /// One moment by both clocks, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
+pub struct ClockReading {
     /// By the wall clock: since 1970, UTC.
     pub wall_ms: i64,
     /// By the boot clock: since the machine started, its sleep included. Never goes back, and nobody sets it.
     pub boot_ms: i64,
 }
 
-impl Now {
+impl ClockReading {
     /// How far the wall clock is ahead of the boot clock. Constant, unless somebody sets the wall clock.
     pub(crate) fn offset_ms(self) -> i64 {
         self.wall_ms.saturating_sub(self.boot_ms)
@@ -44,7 +44,7 @@ impl Now {
 /// The source of time for a history, and of its waits.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The current time by both clocks.
-    fn now(&self) -> Now;
+    fn now(&self) -> ClockReading;
 
     /// Waits until the boot clock shows about `boot_ms`. Cancel safe.
     fn sleep_until(&self, boot_ms: i64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
@@ -55,14 +55,14 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    fn now(&self) -> Now {
+    fn now(&self) -> ClockReading {
         let mut before = boot_ms();
         loop {
             let wall_ms = millis(SystemTime::now());
             let after = boot_ms();
             // A process that was suspended between the two readings would look like a clock that was set.
             if after - before < ONE_MOMENT_MS {
-                return Now { wall_ms, boot_ms: after };
+                return ClockReading { wall_ms, boot_ms: after };
             }
             before = after;
         }

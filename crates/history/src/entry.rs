@@ -7,7 +7,7 @@ use framecast_media::is_hidden;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use crate::moment::Stamp;
+use crate::timestamp::TimestampWriter;
 
 /// The most characters of a text; longer texts of cameras and drivers are cut.
 pub const TEXT_CHARS: usize = 1000;
@@ -63,11 +63,11 @@ impl Entry {
     pub(crate) fn new(id: i64, event: Event) -> Self {
         let Event { at, kind, camera, text, count } = event;
         let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-        Self { id, at_ms: millis(at), kind, camera, text: text.map(keepable), count }
+        Self { id, at_ms: millis(at), kind, camera, text: text.map(sanitized), count }
     }
 
     /// An upper bound of its memory with its JSON, in bytes; below 12 KiB plus the camera's name.
-    pub(crate) fn weight_bytes(&self) -> usize {
+    pub(crate) fn size_bytes(&self) -> usize {
         let text = self.text.as_deref().unwrap_or_default();
         let camera = self.camera.as_deref().unwrap_or_default();
         FIXED_BYTES + 2 * camera.len() + text.len() + text.chars().map(escaped_len).sum::<usize>()
@@ -99,7 +99,7 @@ impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Event", 6)?;
         fields.serialize_field("id", &self.id)?;
-        fields.serialize_field("at", Stamp::utc().text(self.at_ms))?;
+        fields.serialize_field("at", TimestampWriter::utc().text(self.at_ms))?;
         fields.serialize_field("kind", self.kind.as_str())?;
         fields.serialize_field("camera", &self.camera)?;
         fields.serialize_field("text", &self.text)?;
@@ -125,7 +125,7 @@ fn escaped_len(c: char) -> usize {
 
 /// PostgreSQL allows no NUL in a text. The text of a driver may be long, such as all the output of a program that
 /// failed.
-fn keepable(text: String) -> String {
+fn sanitized(text: String) -> String {
     let is_fine = text.len() <= TEXT_CHARS && !text.contains('\0');
     if is_fine {
         return text;
@@ -136,13 +136,15 @@ fn keepable(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Kept;
+    use crate::StoredEvent;
 
     #[test]
     fn what_a_database_cannot_hold_is_replaced_and_what_is_too_long_is_cut() {
         let event = Event::new(EventKind::Lost, UNIX_EPOCH + Duration::from_millis(1_500));
-        let entry =
-            Entry::new(7, event.of("yard").saying(format!("a\0b{}", "é".repeat(2000))).counting(u64::MAX));
+        let entry = Entry::new(
+            7,
+            event.with_camera("yard").with_text(format!("a\0b{}", "é".repeat(2000))).with_count(u64::MAX),
+        );
         let text = entry.text.as_deref().unwrap();
         assert!(text.starts_with("a\u{fffd}bé"));
         assert_eq!(text.chars().count(), TEXT_CHARS);
@@ -154,9 +156,10 @@ mod tests {
     fn the_weight_of_an_entry_is_no_less_than_its_text_and_its_json() {
         let longest = ["🦀", "\u{1}", "\"", "x", "é", "\u{202e}", "\u{85}"].map(|c| c.repeat(TEXT_CHARS));
         for text in longest.into_iter().chain(["a \"fox\"\n".to_owned(), String::new()]) {
-            let entry = Entry::new(1, Event::new(EventKind::Mark, UNIX_EPOCH).of("yard").saying(text));
-            let json = Kept::new(entry.clone()).json().clone();
-            let weight = entry.weight_bytes();
+            let entry =
+                Entry::new(1, Event::new(EventKind::Mark, UNIX_EPOCH).with_camera("yard").with_text(text));
+            let json = StoredEvent::new(entry.clone()).json().clone();
+            let weight = entry.size_bytes();
             let real = size_of::<Entry>() + entry.text.as_ref().unwrap().len() + json.len();
             assert!((real..12 << 10).contains(&weight), "{weight} for {json:?}");
         }
@@ -165,7 +168,7 @@ mod tests {
     #[test]
     fn an_entry_is_written_as_the_api_has_it() {
         let event = Event::new(EventKind::Mark, UNIX_EPOCH + Duration::from_millis(1_795_000_000_042));
-        let json = serde_json::to_string(&Entry::new(3, event.saying("a <fox>"))).unwrap();
+        let json = serde_json::to_string(&Entry::new(3, event.with_text("a <fox>"))).unwrap();
         let expected = r#"{"id":3,"at":"2026-11-18T11:06:40.042Z","kind":"mark","camera":null,"text":"a <fox>","count":null}"#;
         assert_eq!(json, expected);
     }

@@ -29,7 +29,7 @@ pub enum Error {
     },
     /// The file is a database of another program.
     #[error("history: {} is a database of another program; name another file", path.display())]
-    Foreign {
+    NotOurs {
         /// The file.
         path: PathBuf,
     },
@@ -84,7 +84,7 @@ pub enum Error {
     },
     /// PostgreSQL did not answer in time.
     #[error("history: {place} has not answered within {seconds} s")]
-    Silent {
+    Timeout {
         /// The database's address, without a password.
         place: String,
         /// How long the call waited, in seconds.
@@ -138,7 +138,7 @@ impl Error {
                 Some(code) => ["08", "53", "57"].iter().any(|class| code.code().starts_with(class)),
                 None => source.is_closed() || is_of_system(source),
             },
-            Self::Silent { .. } => true,
+            Self::Timeout { .. } => true,
             _ => false,
         }
     }

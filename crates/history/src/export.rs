@@ -13,11 +13,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::edition::{Edition, Editions};
 use crate::entry::{EntryRef, Key};
-use crate::index::{Filled, Index, Sink};
-use crate::moment::Stamp;
-use crate::table::{Cells, Departure, Page, Record, Writer};
+use crate::index::{EntrySink, Index, PageEnd};
+use crate::revision::{Revision, Revisions};
+use crate::table::{CellWriter, DrainWait, HtmlPage, Record, Writer};
+use crate::timestamp::TimestampWriter;
 use crate::{Error, Query};
 
 /// The number of rows of the first page: few, so that they arrive soon.
@@ -41,7 +41,7 @@ pub struct Row<'a> {
 impl Record for Row<'_> {
     const COLUMNS: &'static [&'static str] = &["id", "at", "kind", "camera", "text", "count"];
 
-    fn tell<C: Cells>(&self, cells: &mut C) {
+    fn write_cells<C: CellWriter>(&self, cells: &mut C) {
         let EntryRef { id, kind, camera, text, count, .. } = self.entry;
         cells.integer(id);
         cells.text(self.at);
@@ -49,29 +49,29 @@ impl Record for Row<'_> {
         for text in [camera, text] {
             match text {
                 Some(text) => cells.text(text),
-                None => cells.nothing(),
+                None => cells.null(),
             }
         }
         match count {
             Some(count) => cells.integer(count),
-            None => cells.nothing(),
+            None => cells.null(),
         }
     }
 }
 
 /// Writes rows into pieces.
-struct Pieces<P> {
+struct PieceSink<P> {
     writer: Writer<P>,
-    stamp: Stamp,
+    timestamp_writer: TimestampWriter,
     pieces: VecDeque<Bytes>,
 }
 
-impl<P> Sink for Pieces<P>
+impl<P> EntrySink for PieceSink<P>
 where
-    P: for<'a> Page<Row<'a>> + Send + 'static,
+    P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
 {
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()> {
-        self.writer.row(&Row { entry: *entry, at: self.stamp.text(entry.at_ms) });
+        self.writer.row(&Row { entry: *entry, at: self.timestamp_writer.text(entry.at_ms) });
         if self.writer.failure().is_some() {
             return ControlFlow::Break(());
         }
@@ -88,18 +88,18 @@ where
 }
 
 /// The result of reading one page. All pages must be of one revision, or the table is not whole.
-type Read<P> = (Edition, Option<Pieces<P>>, Result<Filled, Error>);
+type PageRead<P> = (Revision, Option<PieceSink<P>>, Result<PageEnd, Error>);
 
-type Reading<P> = Pin<Box<dyn Future<Output = Read<P>> + Send>>;
+type PageReading<P> = Pin<Box<dyn Future<Output = PageRead<P>> + Send>>;
 
 /// All events of a query as a stream of pieces. The stream ends with an error if the table is not whole.
 pub struct Export<P> {
     index: Index,
     query: Query,
     ready: VecDeque<Bytes>,
-    reading: Option<Reading<P>>,
+    reading: Option<PageReading<P>>,
     /// The error to return once the client has taken the last piece.
-    failed: Option<(Error, Departure)>,
+    failed: Option<(Error, DrainWait)>,
     rows: usize,
 }
 
@@ -111,9 +111,9 @@ impl<P> fmt::Debug for Export<P> {
 
 impl<P> Export<P>
 where
-    P: for<'a> Page<Row<'a>> + Send + 'static,
+    P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
 {
-    pub(crate) fn new(index: Index, editions: Editions, query: Query, mut writer: Writer<P>) -> Self {
+    pub(crate) fn new(index: Index, revisions: Revisions, query: Query, mut writer: Writer<P>) -> Self {
         writer.begin::<Row<'_>>();
         let head = writer.take();
         let mut export = Self {
@@ -124,41 +124,41 @@ where
             failed: None,
             rows: FIRST_ROWS,
         };
-        let pieces = Pieces { writer, stamp: Stamp::utc(), pieces: VecDeque::new() };
+        let pieces = PieceSink { writer, timestamp_writer: TimestampWriter::utc(), pieces: VecDeque::new() };
         // An export that begins while times are being corrected waits until that is done.
-        export.read(pieces, None, async move { editions.current().await });
+        export.read(pieces, None, async move { revisions.current().await });
         export
     }
 
     fn read(
         &mut self,
-        pieces: Pieces<P>,
+        pieces: PieceSink<P>,
         after: Option<Key>,
-        edition: impl Future<Output = Edition> + Send + 'static,
+        revision: impl Future<Output = Revision> + Send + 'static,
     ) {
         let (index, query, rows) = (self.index.clone(), self.query.clone(), self.rows);
         self.reading = Some(Box::pin(async move {
-            let edition = edition.await;
-            let (pieces, filled) = index.fill(&query, after, rows, pieces).await;
-            (edition, pieces, filled)
+            let revision = revision.await;
+            let (pieces, page_end) = index.fill(&query, after, rows, pieces).await;
+            (revision, pieces, page_end)
         }));
     }
 
     /// Handles a page that was read, and starts to read the next one.
-    fn take(&mut self, read: Read<P>) {
-        let (edition, pieces, filled) = read;
+    fn take(&mut self, read: PageRead<P>) {
+        let (revision, pieces, page_end) = read;
         let Some(mut pieces) = pieces else {
-            self.fail(Bytes::new(), filled.err().unwrap_or(Error::Closed));
+            self.fail(Bytes::new(), page_end.err().unwrap_or(Error::Closed));
             return;
         };
-        match filled.and_then(|filled| edition.check().map(|()| filled)) {
-            Ok(Filled { last: Some(last), is_end: false }) if pieces.writer.failure().is_none() => {
+        match page_end.and_then(|page_end| revision.check().map(|()| page_end)) {
+            Ok(PageEnd { last: Some(last), is_end: false }) if pieces.writer.failure().is_none() => {
                 if !pieces.writer.is_empty() {
                     pieces.pieces.push_back(pieces.writer.take());
                 }
                 self.ready.append(&mut pieces.pieces);
-                self.fit();
-                self.read(pieces, Some(last), std::future::ready(edition));
+                self.resize_page();
+                self.read(pieces, Some(last), std::future::ready(revision));
             }
             Ok(_) => {
                 self.ready.append(&mut pieces.pieces);
@@ -177,13 +177,13 @@ where
 
     /// Ends the stream with `last` and then with `error`.
     fn fail(&mut self, last: Bytes, error: Error) {
-        let (last, departure) = Departure::of(last);
+        let (last, drain_wait) = DrainWait::track(last);
         self.ready.push_back(last);
-        self.failed = Some((error, departure));
+        self.failed = Some((error, drain_wait));
     }
 
     /// Sets the rows of the next page by the size of the last one.
-    fn fit(&mut self) {
+    fn resize_page(&mut self) {
         let bytes: usize = self.ready.iter().map(Bytes::len).sum();
         let wanted = self.rows.saturating_mul(PAGE_BYTES) / bytes.max(1);
         // The compressed size may mislead: no page has more than four times the rows of the one before.
@@ -193,7 +193,7 @@ where
 
 impl<P> Stream for Export<P>
 where
-    P: for<'a> Page<Row<'a>> + Send + 'static,
+    P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
 {
     type Item = Result<Bytes, Error>;
 
@@ -203,7 +203,7 @@ where
             if let Some(piece) = this.ready.pop_front() {
                 // Read the next page while the client takes this piece.
                 if this.ready.is_empty() {
-                    this.look(cx);
+                    this.poll_reading(cx);
                 }
                 if piece.is_empty() {
                     continue;
@@ -217,8 +217,8 @@ where
                     this.take(read);
                 }
                 None => {
-                    if let Some((_, departure)) = &mut this.failed {
-                        ready!(departure.poll(cx));
+                    if let Some((_, drain_wait)) = &mut this.failed {
+                        ready!(drain_wait.poll(cx));
                     }
                     return Poll::Ready(this.failed.take().map(|(error, _)| Err(error)));
                 }
@@ -229,10 +229,10 @@ where
 
 impl<P> Export<P>
 where
-    P: for<'a> Page<Row<'a>> + Send + 'static,
+    P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
 {
     /// Polls the read of the next page, and handles the page if it is complete.
-    fn look(&mut self, cx: &mut Context<'_>) {
+    fn poll_reading(&mut self, cx: &mut Context<'_>) {
         let Some(reading) = &mut self.reading else { return };
         if let Poll::Ready(read) = reading.as_mut().poll(cx) {
             self.reading = None;

@@ -6,23 +6,23 @@
 //! The history knows a camera only by its name.
 
 mod clock;
-mod edition;
 mod entry;
 mod error;
 mod export;
 mod history;
 mod index;
 mod listener;
-mod moment;
 pub mod query;
+mod revision;
 pub mod table;
+mod timestamp;
 
-pub use clock::{Clock, Now, SystemClock};
+pub use clock::{Clock, ClockReading, SystemClock};
 pub use entry::{Entry, EntryRef, Key, TEXT_CHARS};
 pub use error::Error;
 pub use export::{Export, Row};
-pub use history::{Figures, History, Kept, NotKept, Recorded, Settings, Tasks};
+pub use history::{Config, History, HistoryStats, RecordError, RecordedEvent, StoredEvent, Tasks};
 pub use index::{Address, Location};
-pub use listener::{Heard, Listener};
-pub use moment::Stamp;
-pub use query::{BadParameter, Filter, Order, Query, Request};
+pub use listener::{Listener, Notification};
+pub use query::{BadParameter, EventRequest, Filter, Order, Query};
+pub use timestamp::TimestampWriter;

@@ -11,7 +11,7 @@ use framecast_hub::EventKind;
 use tokio::sync::watch;
 use tracing::debug;
 
-use crate::history::Kept;
+use crate::history::StoredEvent;
 use crate::index::Index;
 use crate::query::Filter;
 use crate::{Error, History};
@@ -28,9 +28,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// What a listener receives.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Notification {
     /// An event.
-    Event(Arc<Kept>),
+    Event(Arc<StoredEvent>),
     /// Events before the next one were deleted; their number is not known.
     Missed,
 }
@@ -41,29 +41,29 @@ pub(crate) struct Position {
     /// The id of the last event that the listener has looked at.
     pub(crate) after: i64,
     /// The listener knows about deleted events up to this id. `None` if it asked for everything that is stored.
-    told: Option<i64>,
+    reported: Option<i64>,
     /// The offset between current ids and those given at first, at the last look.
-    shift: i64,
+    id_offset: i64,
 }
 
 impl Position {
-    pub(crate) fn new(after: i64, shift: i64) -> Self {
+    pub(crate) fn new(after: i64, id_offset: i64) -> Self {
         // A listener that starts at the beginning asks for what is stored, and cannot miss anything.
-        Self { after, told: (after > 0).then_some(after), shift }
+        Self { after, reported: (after > 0).then_some(after), id_offset }
     }
 
-    /// Keeps the same position after the ids have been raised by `shift` in all.
-    pub(crate) fn follow(&mut self, shift: i64) {
-        let by = shift - std::mem::replace(&mut self.shift, shift);
+    /// Keeps the same position after the ids have been raised by `id_offset` in all.
+    pub(crate) fn follow(&mut self, id_offset: i64) {
+        let by = id_offset - std::mem::replace(&mut self.id_offset, id_offset);
         self.after += by;
-        self.told = self.told.map(|told| told + by);
+        self.reported = self.reported.map(|reported| reported + by);
     }
 }
 
 /// Where to get the events after a position.
-pub(crate) enum Place {
+pub(crate) enum PageSource {
     /// From memory.
-    AtHand(Vec<Arc<Kept>>),
+    Memory(Vec<Arc<StoredEvent>>),
     /// From the index, which alone has the events up to the id `until`.
     Index { index: Index, until: i64 },
 }
@@ -75,7 +75,7 @@ pub struct Listener {
     filter: Filter,
     position: Position,
     newest: watch::Receiver<i64>,
-    ready: VecDeque<Arc<Kept>>,
+    ready: VecDeque<Arc<StoredEvent>>,
 }
 
 impl Listener {
@@ -91,26 +91,26 @@ impl Listener {
     /// The id of the last event that the listener has looked at, even if the filter dropped it. A client that
     /// reconnects may start from there.
     pub fn position(&self) -> i64 {
-        self.ready.front().map_or(self.position.after, |kept| kept.entry.id - 1)
+        self.ready.front().map_or(self.position.after, |stored| stored.entry.id - 1)
     }
 
     /// The next event. Cancel safe. `None` when the history is dropped.
-    pub async fn next(&mut self) -> Option<Heard> {
+    pub async fn next(&mut self) -> Option<Notification> {
         loop {
-            if let Some(kept) = self.ready.pop_front() {
-                return Some(Heard::Event(kept));
+            if let Some(stored) = self.ready.pop_front() {
+                return Some(Notification::Event(stored));
             }
             // Mark updates as seen before looking, so that a later one causes another look.
             self.newest.mark_unchanged();
             match self.history.find(&mut self.position, PAGE, PAGE_BYTES) {
-                Place::AtHand(page) if page.is_empty() => self.newest.changed().await.ok()?,
-                Place::AtHand(page) => {
-                    let last = page.last().map(|kept| kept.entry.id);
+                PageSource::Memory(page) if page.is_empty() => self.newest.changed().await.ok()?,
+                PageSource::Memory(page) => {
+                    let last = page.last().map(|stored| stored.entry.id);
                     self.take(page, last);
                 }
-                Place::Index { .. } if self.has_missed() => return Some(Heard::Missed),
-                Place::Index { index, until } => {
-                    if let Err(error) = self.look_back(&index, until).await {
+                PageSource::Index { .. } if self.has_missed() => return Some(Notification::Missed),
+                PageSource::Index { index, until } => {
+                    if let Err(error) = self.read_back(&index, until).await {
                         debug!("events cannot be read again: {error}");
                         tokio::time::sleep(RETRY).await;
                     }
@@ -122,30 +122,31 @@ impl Listener {
     /// Whether the next events were deleted; true only once for each gap.
     fn has_missed(&mut self) -> bool {
         let pruned = self.history.pruned();
-        let Position { after, told, .. } = &mut self.position;
-        let has_missed = told.is_some_and(|told| told.max(*after) < pruned);
+        let Position { after, reported, .. } = &mut self.position;
+        let has_missed = reported.is_some_and(|reported| reported.max(*after) < pruned);
         if has_missed {
-            *told = Some(pruned);
+            *reported = Some(pruned);
         }
         has_missed
     }
 
     /// Reads events after this position from `index`. If there are none, continues in memory after the id `until`.
-    async fn look_back(&mut self, index: &Index, until: i64) -> Result<(), Error> {
+    async fn read_back(&mut self, index: &Index, until: i64) -> Result<(), Error> {
         let (entries, last) = index.after_id(self.position.after, PAGE, PAGE_BYTES).await?;
-        let page = entries.into_iter().map(|entry| Arc::new(Kept::new(entry))).collect();
+        let page = entries.into_iter().map(|entry| Arc::new(StoredEvent::new(entry))).collect();
         self.take(page, last.or(Some(until)));
         Ok(())
     }
 
     /// Takes a page that ends with the id `last`. Every listener gets the events about dropped events, whatever its
     /// filter.
-    fn take(&mut self, page: Vec<Arc<Kept>>, last: Option<i64>) {
+    fn take(&mut self, page: Vec<Arc<StoredEvent>>, last: Option<i64>) {
         let after = &mut self.position.after;
         *after = last.unwrap_or(*after).max(*after);
         let filter = &self.filter;
-        let is_wanted =
-            |kept: &Arc<Kept>| kept.entry.kind == EventKind::Dropped || filter.wants(&kept.entry.by_ref());
+        let is_wanted = |stored: &Arc<StoredEvent>| {
+            stored.entry.kind == EventKind::Dropped || filter.wants(&stored.entry.by_ref())
+        };
         self.ready.extend(page.into_iter().filter(is_wanted));
     }
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use framecast_hub::EventKind;
-use framecast_media::visible;
+use framecast_media::escape_hidden;
 use jiff::tz::TimeZone;
 use url::form_urlencoded;
 
 use crate::entry::{EntryRef, Key};
-use crate::moment;
+use crate::timestamp;
 
 /// The most cameras of a filter: each is one more branch of the database query.
 pub const MAX_CAMERAS: usize = 16;
@@ -79,7 +79,7 @@ pub struct Query {
 
 /// The parameters of a URL.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub struct EventRequest {
     /// The events.
     pub query: Query,
     /// How far to look back from now, instead of `from`; the query contains the result too.
@@ -112,12 +112,12 @@ pub struct BadParameter {
 
 fn shown(value: &str) -> String {
     match value.char_indices().nth(100) {
-        Some((end, _)) => format!("{}…", visible(&value[..end])),
-        None => visible(value).into_owned(),
+        Some((end, _)) => format!("{}…", escape_hidden(&value[..end])),
+        None => escape_hidden(value).into_owned(),
     }
 }
 
-impl Request {
+impl EventRequest {
     /// Parses `query`, the part of a URL after `?`. Only the parameters in `known` are allowed. `cameras` has the names
     /// of all cameras that are or were there.
     ///
@@ -160,7 +160,7 @@ impl Request {
     fn take(&mut self, name: &str, value: &str, known: &[String]) -> Result<(), BadParameter> {
         let wrong = |problem: &str| bad(name, value, problem);
         let time = |value: &str, zone: Option<&TimeZone>| {
-            moment::parse(value, zone).map(Some).map_err(|problem| wrong(&problem))
+            timestamp::parse(value, zone).map(Some).map_err(|problem| wrong(&problem))
         };
         match name {
             "camera" => self.take_cameras(value, known)?,
@@ -328,8 +328,8 @@ mod tests {
         "camera", "kind", "from", "to", "since", "order", "limit", "cursor", "after", "zone", "format", "bom",
     ];
 
-    fn parse(query: &str) -> Result<Request, BadParameter> {
-        Request::parse(query, &KNOWN, NOW_MS, &["front", "yard", "näh"].map(str::to_owned))
+    fn parse(query: &str) -> Result<EventRequest, BadParameter> {
+        EventRequest::parse(query, &KNOWN, NOW_MS, &["front", "yard", "näh"].map(str::to_owned))
     }
 
     #[test]
@@ -417,7 +417,7 @@ mod tests {
         let request = parse("camera=front,yard&since=24h").unwrap();
         let cursor = request.cursor(key);
         let cameras = ["front", "yard"].map(str::to_owned);
-        let later = Request::parse(
+        let later = EventRequest::parse(
             &format!("cursor={cursor}&since=24h&camera=yard,front"),
             &KNOWN,
             NOW_MS + 5,
@@ -445,7 +445,7 @@ mod tests {
             count: None,
         };
         let wants = |query: &str| {
-            Request::parse(query, &KNOWN, 0, &["front", "yard"].map(str::to_owned))
+            EventRequest::parse(query, &KNOWN, 0, &["front", "yard"].map(str::to_owned))
                 .unwrap()
                 .query
                 .filter

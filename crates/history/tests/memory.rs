@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use behaviour::driven::{DAY_MS, Driven, HOUR_MS, MAX_AGE, MINUTE_MS, START_MS, YEAR_MS, at};
 use behaviour::{Place, all, event, open_and_close, open_at, query, texts_and_times, told};
-use framecast_history::{Clock, Entry, Filter, Heard, History, Location, Order, Query, Settings, Tasks};
+use framecast_history::{Clock, Config, Entry, Filter, History, Location, Notification, Order, Query, Tasks};
 use framecast_hub::{EventKind, Events};
 use framecast_testkit::soon;
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ behaviour::tests!(Memory;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_clock_stamped_that_was_ahead_for_a_second_has_the_time_of_now() {
     let (clock, events) = (Driven::new(START_MS), Events::default());
-    let settings = Settings { location: Location::Memory, max_age: None, max_rows: None };
+    let settings = Config { location: Location::Memory, max_age: None, max_rows: None };
     let opening = History::open_with_clock(settings, events.subscribe(), Arc::new(clock));
     let (history, _tasks) = opening.await.unwrap();
     let mut listener = history.listen(Filter::default(), None);
@@ -47,9 +47,11 @@ async fn what_a_clock_stamped_that_was_ahead_for_a_second_has_the_time_of_now() 
         // The machine slept before the event was read.
         (START_MS - HOUR_MS, START_MS - HOUR_MS),
     ] {
-        events.tell(at(told_ms, EventKind::Lost));
-        let Some(Heard::Event(kept)) = soon("it is heard", listener.next()).await else { panic!("no event") };
-        assert_eq!(kept.entry.at_ms, kept_ms);
+        events.send(at(told_ms, EventKind::Lost));
+        let Some(Notification::Event(stored)) = soon("it is heard", listener.next()).await else {
+            panic!("no event")
+        };
+        assert_eq!(stored.entry.at_ms, kept_ms);
     }
 }
 
@@ -98,7 +100,7 @@ impl Blocked {
         let location = self.location();
         let error = open_at(location.clone()).await.map(drop).unwrap_err();
         assert!(error.is_unwritable(), "{error}");
-        let settings = Settings { location, max_age: None, max_rows: None };
+        let settings = Config { location, max_age: None, max_rows: None };
         History::open_in_memory(settings, Events::default().subscribe()).await.unwrap()
     }
 
@@ -113,7 +115,7 @@ impl Blocked {
     }
 
     /// The events in the file after it was closed.
-    async fn kept(&self) -> Vec<Entry> {
+    async fn stored(&self) -> Vec<Entry> {
         let (history, _tasks) = open_at(self.location()).await.unwrap();
         all(&history, &oldest(), 1000).await
     }
@@ -125,7 +127,7 @@ fn oldest() -> Query {
 
 async fn is_home(history: &History) {
     let waits = async {
-        while history.is_homeless() {
+        while history.is_in_memory() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -134,7 +136,7 @@ async fn is_home(history: &History) {
 
 /// Records a mark of a thousand characters of four bytes.
 fn mark(history: &History, ms: u64) {
-    let mark = event(ms, EventKind::Mark).saying("🦀".repeat(1000)).counting(ms);
+    let mark = event(ms, EventKind::Mark).with_text("🦀".repeat(1000)).with_count(ms);
     history.record(mark).unwrap();
 }
 
@@ -146,19 +148,21 @@ async fn in_memory_the_oldest_events_make_room_and_a_listener_is_told() {
     for ms in 1..6_000 {
         mark(&history, ms);
         if ms % 100 == 0 {
-            history.written().await;
+            history.flushed().await;
         }
     }
-    history.written().await;
-    let kept = all(&history, &oldest(), 1000).await;
-    assert_eq!(kept.last().unwrap().count, Some(5_999));
-    let bytes: usize = kept.iter().map(|entry| entry.text.as_ref().unwrap().len()).sum();
+    history.flushed().await;
+    let stored = all(&history, &oldest(), 1000).await;
+    assert_eq!(stored.last().unwrap().count, Some(5_999));
+    let bytes: usize = stored.iter().map(|entry| entry.text.as_ref().unwrap().len()).sum();
     assert!((4 << 20..=16 << 20).contains(&bytes), "{bytes}");
     let mut first = first;
-    assert!(matches!(soon("it is told", first.next()).await, Some(Heard::Missed)));
-    let Some(Heard::Event(next)) = soon("what is next", first.next()).await else { panic!("no event") };
-    assert_eq!(next.entry.count, kept[0].count);
-    assert_eq!(history.figures().dropped, 0, "it is all that was asked for");
+    assert!(matches!(soon("it is told", first.next()).await, Some(Notification::Missed)));
+    let Some(Notification::Event(next)) = soon("what is next", first.next()).await else {
+        panic!("no event")
+    };
+    assert_eq!(next.entry.count, stored[0].count);
+    assert_eq!(history.stats().dropped, 0, "it is all that was asked for");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,23 +171,25 @@ async fn what_is_in_memory_goes_to_the_file_once_it_can_be_written() {
     let (history, tasks) = place.open().await;
     let mut listener = history.listen(Filter::default(), None);
     behaviour::fill(&history, 3_000).await;
-    assert!(history.is_homeless() && history.figures().is_away);
-    assert_eq!((history.figures().waiting, history.figures().written), (3_000, 0));
+    assert!(history.is_in_memory() && history.stats().is_unavailable);
+    assert_eq!((history.stats().waiting, history.stats().written), (3_000, 0));
     let in_memory = all(&history, &oldest(), 1000).await;
     assert_eq!(in_memory.len(), 3_000);
     place.lift();
     is_home(&history).await;
     assert_eq!(all(&history, &oldest(), 1000).await, in_memory, "with their ids, in their order");
-    let figures = history.figures();
-    assert_eq!((figures.waiting, figures.written, figures.is_away), (0, 3_000, false));
+    let stats = history.stats();
+    assert_eq!((stats.waiting, stats.written, stats.is_unavailable), (0, 3_000, false));
     behaviour::fill(&history, 10).await;
     for n in (0..3_000).chain(0..10) {
-        let Some(Heard::Event(kept)) = soon("it is heard", listener.next()).await else { panic!("no event") };
-        assert_eq!(kept.entry.text.as_deref(), Some(format!("number {n}").as_str()));
+        let Some(Notification::Event(stored)) = soon("it is heard", listener.next()).await else {
+            panic!("no event")
+        };
+        assert_eq!(stored.entry.text.as_deref(), Some(format!("number {n}").as_str()));
     }
     tasks.close().await;
     drop((listener, history));
-    assert_eq!(place.kept().await.len(), 3_010);
+    assert_eq!(place.stored().await.len(), 3_010);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,22 +210,26 @@ async fn where_the_file_has_given_ids_as_high_events_get_higher_ones() {
     // A client that returns remembers the id in memory, and gets only the later events.
     for (after, next) in [(in_memory[1_989].id, 1_990), (in_memory[5].id, 6)] {
         let mut back = history.listen(Filter::default(), Some(after));
-        let Some(Heard::Event(kept)) = soon("it is heard", back.next()).await else { panic!("no event") };
-        assert_eq!(kept.entry.text, Some(format!("number {next}")));
+        let Some(Notification::Event(stored)) = soon("it is heard", back.next()).await else {
+            panic!("no event")
+        };
+        assert_eq!(stored.entry.text, Some(format!("number {next}")));
     }
     behaviour::fill(&history, 10).await;
     let mut before = 0;
     for n in (0..2_000).chain(0..10) {
-        let Some(Heard::Event(kept)) = soon("it is heard", listener.next()).await else { panic!("no event") };
-        assert_eq!(kept.entry.text.as_deref(), Some(format!("number {n}").as_str()), "each once");
-        assert!(kept.entry.id > before);
-        before = kept.entry.id;
+        let Some(Notification::Event(stored)) = soon("it is heard", listener.next()).await else {
+            panic!("no event")
+        };
+        assert_eq!(stored.entry.text.as_deref(), Some(format!("number {n}").as_str()), "each once");
+        assert!(stored.entry.id > before);
+        before = stored.entry.id;
     }
     tasks.close().await;
     drop((listener, history));
-    let kept = place.kept().await;
-    assert_eq!(kept.len(), 2_011);
-    assert!(kept[1..].iter().all(|entry| entry.id > GIVEN));
+    let stored = place.stored().await;
+    assert_eq!(stored.len(), 2_011);
+    assert!(stored[1..].iter().all(|entry| entry.id > GIVEN));
 }
 
 /// Records more events than fit into the memory; returns how many were evicted.
@@ -227,21 +237,21 @@ async fn overfill(history: &History) -> u64 {
     for ms in 0..5_000 {
         mark(history, ms);
         if ms % 100 == 0 {
-            history.written().await;
+            history.flushed().await;
         }
     }
-    history.written().await;
-    let dropped = history.figures().dropped;
+    history.flushed().await;
+    let dropped = history.stats().dropped;
     assert!((1_000..5_000).contains(&dropped), "{dropped}");
     dropped
 }
 
 /// One event in the file reports the `dropped` ones, and the others of [`overfill`] are there.
-fn assert_dropped(kept: &[Entry], dropped: u64) {
-    let told: Vec<&Entry> = kept.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
+fn assert_dropped(stored: &[Entry], dropped: u64) {
+    let told: Vec<&Entry> = stored.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].count, Some(i64::try_from(dropped).unwrap()));
-    assert_eq!(kept.len() as u64, 5_000 - dropped + 1);
+    assert_eq!(stored.len() as u64, 5_000 - dropped + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,7 +263,7 @@ async fn what_made_room_in_memory_is_told_in_the_file() {
     is_home(&history).await;
     tasks.close().await;
     drop(history);
-    assert_dropped(&place.kept().await, dropped);
+    assert_dropped(&place.stored().await, dropped);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,7 +274,7 @@ async fn what_made_room_in_memory_is_told_where_the_file_can_be_written_only_at_
     place.lift();
     tasks.close().await;
     drop(history);
-    assert_dropped(&place.kept().await, dropped);
+    assert_dropped(&place.stored().await, dropped);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +285,7 @@ async fn what_is_in_memory_at_the_end_is_written_where_it_can_be() {
     place.lift();
     tasks.close().await;
     drop(history);
-    assert_eq!(place.kept().await.len(), 5);
+    assert_eq!(place.stored().await.len(), 5);
 }
 
 /// The first event of a run by the right clock: its text and time.
@@ -286,12 +296,12 @@ async fn a_run_that_starts_behind(place: &Blocked) -> (Driven, History, Tasks, F
     let clock = Driven::new(START_MS - 100 * DAY_MS);
     let (history, tasks) = clock.open_in_memory(place.location(), MAX_AGE).await;
     for n in 0..3_000 {
-        let event = at(clock.now().wall_ms, EventKind::Lost).of("front").counting(n);
+        let event = at(clock.now().wall_ms, EventKind::Lost).with_camera("front").with_count(n);
         history.record(event).unwrap();
     }
     clock.tell(&history, "behind").await;
     clock.pass(10 * MINUTE_MS).await;
-    assert!(history.is_homeless());
+    assert!(history.is_in_memory());
     clock.set_by(100 * DAY_MS);
     clock.tell(&history, "set").await;
     let set = ("set", clock.now().wall_ms);
@@ -299,13 +309,13 @@ async fn a_run_that_starts_behind(place: &Blocked) -> (Driven, History, Tasks, F
 }
 
 /// Checks that the file has each event of such a run once, with its right time.
-fn assert_right(kept: &[Entry], texts: &[(&str, i64)]) {
-    let lost: Vec<&Entry> = kept.iter().filter(|entry| entry.kind == EventKind::Lost).collect();
+fn assert_right(stored: &[Entry], texts: &[(&str, i64)]) {
+    let lost: Vec<&Entry> = stored.iter().filter(|entry| entry.kind == EventKind::Lost).collect();
     let counts: Vec<Option<i64>> = lost.iter().map(|entry| entry.count).collect();
     assert_eq!(counts, (0..3_000).map(Some).collect::<Vec<_>>());
     let at_ms = lost[0].at_ms;
-    assert!(lost.iter().all(|entry| entry.at_ms == START_MS), "{at_ms} and so on in {kept:?}");
-    let live = kept.iter().filter(|entry| entry.kind == EventKind::Live);
+    assert!(lost.iter().all(|entry| entry.at_ms == START_MS), "{at_ms} and so on in {stored:?}");
+    let live = stored.iter().filter(|entry| entry.kind == EventKind::Live);
     let live: Vec<_> = live.map(|entry| (entry.text.clone().unwrap(), entry.at_ms)).collect();
     assert_eq!(live, told(texts));
 }
@@ -339,7 +349,7 @@ async fn a_clock_that_was_set_while_events_were_in_memory_puts_them_right_in_the
         drop(history);
         let texts =
             [("earlier", START_MS - 10 * DAY_MS), ("behind", START_MS), set, ("in the file", told_ms)];
-        assert_right(&place.kept().await, if has_earlier { &texts } else { &texts[1..] });
+        assert_right(&place.stored().await, if has_earlier { &texts } else { &texts[1..] });
     }
 }
 
@@ -348,14 +358,14 @@ async fn times_that_were_put_right_in_memory_are_right_in_the_file() {
     let place = Blocked::new();
     let (clock, history, tasks, set) = a_run_that_starts_behind(&place).await;
     clock.pass(HOUR_MS + 2 * MINUTE_MS).await;
-    assert!(history.is_homeless());
+    assert!(history.is_in_memory());
     assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS), set]));
     place.lift();
     clock.pass(2 * HOUR_MS).await;
     is_home(&history).await;
     tasks.close().await;
     drop(history);
-    assert_right(&place.kept().await, &[("behind", START_MS), set]);
+    assert_right(&place.stored().await, &[("behind", START_MS), set]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -371,7 +381,7 @@ async fn what_was_not_put_right_in_memory_is_put_right_by_the_next_run() {
     clock.pass(HOUR_MS + 2 * MINUTE_MS).await;
     tasks.close().await;
     drop(history);
-    assert_right(&place.kept().await, &[("behind", START_MS), set]);
+    assert_right(&place.stored().await, &[("behind", START_MS), set]);
 }
 
 /// A run that starts behind, and whose disk fills up when 2,500 of its events are there.
@@ -389,7 +399,7 @@ async fn a_run_that_is_broken_off_midway() -> (Blocked, Driven, History, Tasks, 
     place.lift();
     clock.pass(5 * MINUTE_MS).await;
     let count = place.ask("SELECT count(*) FROM events");
-    assert!(history.is_homeless() && (1..3_000).contains(&count), "{count}");
+    assert!(history.is_in_memory() && (1..3_000).contains(&count), "{count}");
     (place, clock, history, tasks, set)
 }
 
@@ -398,14 +408,14 @@ async fn a_disk_that_becomes_full_midway_leaves_no_time_wrong() {
     let (place, clock, history, tasks, set) = a_run_that_is_broken_off_midway().await;
     // The hour ends while some events are in memory and some in the file.
     clock.pass(2 * HOUR_MS).await;
-    assert!(history.is_homeless());
+    assert!(history.is_in_memory());
     place.free();
     clock.pass(5 * MINUTE_MS).await;
     is_home(&history).await;
     assert_eq!(texts_and_times(&history).await, told(&[("behind", START_MS), set]));
     tasks.close().await;
     drop(history);
-    assert_right(&place.kept().await, &[("behind", START_MS), set]);
+    assert_right(&place.stored().await, &[("behind", START_MS), set]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -413,25 +423,25 @@ async fn what_makes_room_in_memory_but_is_in_the_file_already_is_not_dropped() {
     let (place, clock, history, tasks, _) = a_run_that_is_broken_off_midway().await;
     let brought = place.ask("SELECT count(*) FROM events").unsigned_abs();
     for n in 0..5_000 {
-        let long = at(clock.now().wall_ms, EventKind::Controls).saying("🦀".repeat(1000));
+        let long = at(clock.now().wall_ms, EventKind::Controls).with_text("🦀".repeat(1000));
         history.record(long).unwrap();
         if n % 100 == 0 {
-            history.written().await;
+            history.flushed().await;
         }
     }
-    history.written().await;
-    let dropped = history.figures().dropped;
+    history.flushed().await;
+    let dropped = history.stats().dropped;
     assert!(dropped > 3_000 - brought, "{dropped}");
     place.free();
     clock.pass(5 * MINUTE_MS).await;
     is_home(&history).await;
     tasks.close().await;
     drop(history);
-    let kept = place.kept().await;
-    let told: Vec<_> = kept.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
+    let stored = place.stored().await;
+    let told: Vec<_> = stored.iter().filter(|entry| entry.kind == EventKind::Dropped).collect();
     assert_eq!((told.len(), told[0].count), (1, Some(i64::try_from(dropped).unwrap())));
     // 3,000 lost events, two events about the clock, 5,000 long ones, and the one that reports the loss.
-    assert_eq!(kept.len() as u64, 8_003 - dropped);
+    assert_eq!(stored.len() as u64, 8_003 - dropped);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -444,8 +454,8 @@ async fn a_run_that_ends_midway_has_the_next_one_put_right_what_it_brought() {
     clock.pass(HOUR_MS + 20 * MINUTE_MS).await;
     tasks.close().await;
     drop(history);
-    let kept = place.kept().await;
-    assert!(kept.len() >= 1_000 && kept.iter().all(|entry| entry.at_ms == START_MS), "{}", kept.len());
+    let stored = place.stored().await;
+    assert!(stored.len() >= 1_000 && stored.iter().all(|entry| entry.at_ms == START_MS), "{}", stored.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -463,11 +473,11 @@ async fn what_goes_for_its_age_in_memory_is_told_in_the_file() {
     place.lift();
     clock.pass(5 * MINUTE_MS).await;
     is_home(&history).await;
-    history.written().await;
+    history.flushed().await;
     tasks.close().await;
     drop(history);
-    let kept = place.kept().await;
-    let told: Vec<_> = kept.iter().map(|entry| (entry.kind, entry.count)).collect();
+    let stored = place.stored().await;
+    let told: Vec<_> = stored.iter().map(|entry| (entry.kind, entry.count)).collect();
     assert_eq!(told, [(EventKind::Live, None), (EventKind::Pruned, Some(10))]);
     assert_eq!(place.ask("SELECT value FROM state WHERE key = 'untold'"), 0);
 }

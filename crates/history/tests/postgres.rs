@@ -32,7 +32,7 @@ behaviour::tests!(database());
 async fn a_database_that_cannot_be_used_is_refused_with_its_address() {
     let database = database();
     open_and_close(database.location()).await;
-    database.0.ask("UPDATE framecast.version SET number = 9");
+    database.0.query("UPDATE framecast.version SET number = 9");
     let told = open_at(database.location()).await.map(drop).unwrap_err();
     assert!(
         matches!(&told, Error::Newer { place, found: 9, .. } if place.starts_with("postgres:/") && !place.contains("framecast@")),
@@ -53,11 +53,11 @@ async fn a_database_that_cannot_be_used_is_refused_with_its_address() {
 async fn a_database_of_version_1_is_brought_up_to_date() {
     let database = database();
     let tables = behaviour::version_1::tables("");
-    database.0.ask(&format!(
+    database.0.query(&format!(
         "CREATE SCHEMA framecast; SET search_path TO framecast; CREATE TABLE version (number bigint NOT NULL);
          INSERT INTO version VALUES (1); {tables}"
     ));
-    let ask = |text: &str| database.0.ask(&format!("SET search_path TO framecast; {text}"));
+    let ask = |text: &str| database.0.query(&format!("SET search_path TO framecast; {text}"));
     behaviour::version_1::is_brought_up_to_date(database.location(), ask).await;
     assert_eq!(ask("SELECT number FROM version"), "3");
 }
@@ -70,20 +70,20 @@ async fn what_happens_while_the_database_is_away_is_written_when_it_is_back_in_i
     database.0.stop();
     let mut ids = Vec::new();
     for n in 0..300 {
-        let event = Event::new(EventKind::Mark, SystemTime::now()).counting(n);
-        ids.push(history.record(event).unwrap().kept.entry.id);
+        let event = Event::new(EventKind::Mark, SystemTime::now()).with_count(n);
+        ids.push(history.record(event).unwrap().stored.entry.id);
     }
-    while !history.figures().is_away {
+    while !history.stats().is_unavailable {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let figures = history.figures();
-    assert_eq!((figures.waiting, figures.dropped), (300, 0));
-    database.0.resume();
-    history.written().await;
-    let counts = database.0.ask("SELECT count FROM framecast.events WHERE count IS NOT NULL ORDER BY id");
+    let stats = history.stats();
+    assert_eq!((stats.waiting, stats.dropped), (300, 0));
+    database.0.restart();
+    history.flushed().await;
+    let counts = database.0.query("SELECT count FROM framecast.events WHERE count IS NOT NULL ORDER BY id");
     let expected: Vec<String> = (0..300).map(|n| n.to_string()).collect();
     assert_eq!(counts.lines().collect::<Vec<_>>(), expected);
-    assert_eq!(database.0.ask("SELECT value FROM framecast.state WHERE key = 'rows'"), "310");
+    assert_eq!(database.0.query("SELECT value FROM framecast.state WHERE key = 'rows'"), "310");
 }
 
 #[tokio::test]
@@ -91,22 +91,22 @@ async fn what_finds_no_place_while_the_database_is_away_is_counted_and_told() {
     let mut database = database();
     let (history, _tasks) = open_at(database.location()).await.unwrap();
     database.0.stop();
-    let told = |n| Event::new(EventKind::Controls, SystemTime::now()).counting(n);
-    let kept = (0..10_500).filter(|n| history.record(told(*n)).is_ok()).count();
-    let figures = history.figures();
-    assert_eq!((kept as u64 + figures.dropped, figures.waiting), (10_500, 10_000));
-    database.0.resume();
-    history.written().await;
+    let told = |n| Event::new(EventKind::Controls, SystemTime::now()).with_count(n);
+    let stored = (0..10_500).filter(|n| history.record(told(*n)).is_ok()).count();
+    let stats = history.stats();
+    assert_eq!((stored as u64 + stats.dropped, stats.waiting), (10_500, 10_000));
+    database.0.restart();
+    history.flushed().await;
     // The event that reports the loss waits for room, and may not be written yet.
-    while database.0.ask("SELECT count(*) FROM framecast.events WHERE kind = 'dropped'") == "0" {
+    while database.0.query("SELECT count(*) FROM framecast.events WHERE kind = 'dropped'") == "0" {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let dropped = database.0.ask("SELECT count FROM framecast.events ORDER BY id DESC LIMIT 1");
-    assert_eq!(dropped, figures.dropped.to_string());
+    let dropped = database.0.query("SELECT count FROM framecast.events ORDER BY id DESC LIMIT 1");
+    assert_eq!(dropped, stats.dropped.to_string());
     let marks = database
         .0
-        .ask("SELECT count(*), min(count), max(count) FROM framecast.events WHERE kind = 'controls'");
-    assert_eq!(marks, format!("{kept}|0|{}", kept - 1));
+        .query("SELECT count(*), min(count), max(count) FROM framecast.events WHERE kind = 'controls'");
+    assert_eq!(marks, format!("{stored}|0|{}", stored - 1));
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_reader_that_leaves_ends_its_query() {
     drop(export);
     let active = "SELECT count(*) FROM pg_stat_activity
         WHERE application_name = 'framecast' AND state <> 'idle' AND query LIKE 'SELECT%'";
-    while database.0.ask(active) != "0" {
+    while database.0.query(active) != "0" {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

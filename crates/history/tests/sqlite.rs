@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use behaviour::{Place, open_and_close, open_at};
-use framecast_history::{Error, Location, NotKept};
+use framecast_history::{Error, Location, RecordError};
 use framecast_hub::EventKind;
 use tempfile::TempDir;
 
@@ -107,13 +107,13 @@ async fn a_mark_finds_no_place_where_what_happens_still_does() {
     let blocking = rusqlite::Connection::open(folder.file()).unwrap();
     blocking.execute_batch("BEGIN IMMEDIATE").unwrap();
     while mark().is_ok() {}
-    assert_eq!(mark().unwrap_err(), NotKept::Full);
-    let before = history.figures();
+    assert_eq!(mark().unwrap_err(), RecordError::Full);
+    let before = history.stats();
     assert!(other().is_ok());
-    let figures = history.figures();
-    assert_eq!((figures.dropped, before.dropped), (0, 0), "whoever marks is told, and it is not counted");
+    let stats = history.stats();
+    assert_eq!((stats.dropped, before.dropped), (0, 0), "whoever marks is told, and it is not counted");
     blocking.execute_batch("ROLLBACK").unwrap();
-    history.written().await;
+    history.flushed().await;
     assert!(mark().is_ok());
 }
 
@@ -124,12 +124,12 @@ async fn what_waits_is_bounded_in_bytes() {
     // Another program holds a write lock, so nothing is written.
     let blocking = rusqlite::Connection::open(folder.file()).unwrap();
     blocking.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let long = || behaviour::event(0, EventKind::Lost).saying("🦀".repeat(1000));
+    let long = || behaviour::event(0, EventKind::Lost).with_text("🦀".repeat(1000));
     let found_place = (0..10_000).take_while(|_| history.record(long()).is_ok()).count();
     // Each event has four thousand bytes of text, and as much of JSON.
     assert!((900..1_100).contains(&found_place), "{found_place}");
     blocking.execute_batch("ROLLBACK").unwrap();
-    history.written().await;
+    history.flushed().await;
     assert!(history.record(long()).is_ok());
 }
 

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use framecast_media::Frame;
 use tokio::sync::watch;
 
-use crate::bell::{Bells, Hammer, Hammers};
-use crate::holder::Holder;
 use crate::notifier::Notifier;
+use crate::ready_set::{ReadySet, WakeHandle, WakeHandles};
+use crate::rendition_limiter::RenditionPermit;
 use crate::ring::{Cursor, Ring};
 
 /// How many bytes an in-order subscriber may fall behind before it loses frames.
-const IN_ORDER_BYTES: usize = 16 * 1024 * 1024;
+const IN_ORDER_BACKLOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// What a subscriber receives when it is slower than the publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Update {
     /// The picture.
     pub frame: Frame,
     /// Whether the picture is a slate: a drawn picture that says why there is none of the camera.
-    pub is_notice: bool,
+    pub is_slate: bool,
     /// Grows with each update of the channel. All subscribers get the same number with the same update.
     pub sequence: u64,
 }
@@ -41,14 +41,14 @@ pub struct Update {
 pub struct Channel {
     shared: Arc<Shared>,
     /// Only publishers hold this: when the last clone is dropped, the channel ends.
-    _publishers: Arc<Publishers>,
+    _end_guard: Arc<EndGuard>,
 }
 
 /// Ends the channel when it is dropped.
 #[derive(Debug)]
-struct Publishers(Arc<Shared>);
+struct EndGuard(Arc<Shared>);
 
-impl Drop for Publishers {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -58,11 +58,11 @@ impl Drop for Publishers {
 struct Shared {
     ring: Mutex<Ring>,
     notifier: Notifier,
-    hammers: Hammers,
-    subscribers: watch::Sender<usize>,
+    wake_handles: WakeHandles,
+    subscriber_count: watch::Sender<usize>,
     /// The demand for the whole camera, which counts this channel's subscribers too.
     demand: Option<Arc<watch::Sender<usize>>>,
-    in_order: Mutex<usize>,
+    in_order_subscribers: Mutex<usize>,
 }
 
 impl Shared {
@@ -72,12 +72,12 @@ impl Shared {
     }
 
     fn notify(&self) {
-        self.hammers.ring();
+        self.wake_handles.wake_all();
         self.notifier.notify();
     }
 
     fn count(&self, change: impl Fn(&mut usize)) {
-        self.subscribers.send_modify(&change);
+        self.subscriber_count.send_modify(&change);
         if let Some(demand) = &self.demand {
             demand.send_modify(change);
         }
@@ -98,47 +98,49 @@ impl Channel {
 
     /// An empty channel. `demand` counts its subscribers too.
     pub(crate) fn with_demand(demand: Option<Arc<watch::Sender<usize>>>) -> Self {
-        let subscribers = watch::Sender::new(0);
+        let subscriber_count = watch::Sender::new(0);
         let shared = Arc::new(Shared {
             ring: Mutex::default(),
             notifier: Notifier::default(),
-            hammers: Hammers::default(),
-            subscribers,
+            wake_handles: WakeHandles::default(),
+            subscriber_count,
             demand,
-            in_order: Mutex::new(0),
+            in_order_subscribers: Mutex::new(0),
         });
-        Self { _publishers: Arc::new(Publishers(Arc::clone(&shared))), shared }
+        Self { _end_guard: Arc::new(EndGuard(Arc::clone(&shared))), shared }
     }
 
     /// Publishes `frame` as the newest. Never waits. Costs one wake-up for each waiting subscriber of the first few
     /// hundred; the subscribers beyond them add no cost.
     pub fn publish(&self, frame: Frame) {
-        let keep_bytes = if *lock(&self.shared.in_order) > 0 { IN_ORDER_BYTES } else { 0 };
+        let keep_bytes =
+            if *lock(&self.shared.in_order_subscribers) > 0 { IN_ORDER_BACKLOG_BYTES } else { 0 };
         lock(&self.shared.ring).push(frame, keep_bytes);
         self.shared.notify();
     }
 
-    /// How often the channel was suspended: what was begun for one life of the camera must not come out in the next.
-    pub fn life(&self) -> u64 {
-        lock(&self.shared.ring).life()
+    /// How often the channel was suspended: what was begun in one generation must not be published in the next.
+    pub fn generation(&self) -> u64 {
+        lock(&self.shared.ring).generation()
     }
 
-    /// As [`publish`](Self::publish), unless the channel was suspended since its [`life`](Self::life) was `life`; whether
-    /// it was published.
-    pub fn publish_in(&self, life: u64, frame: Frame) -> bool {
-        self.update_in(life, |ring, keep_bytes| ring.push(frame, keep_bytes))
+    /// As [`publish`](Self::publish), unless the channel was suspended since its [`generation`](Self::generation) was
+    /// `generation`; whether it was published.
+    pub fn publish_if_current(&self, generation: u64, frame: Frame) -> bool {
+        self.update_if_current(generation, |ring, keep_bytes| ring.push(frame, keep_bytes))
     }
 
-    /// As [`publish_notice`](Self::publish_notice), unless the channel was suspended since its life was `life`.
-    pub fn publish_notice_in(&self, life: u64, notice: Frame) -> bool {
-        self.update_in(life, |ring, _| ring.put_notice(notice))
+    /// As [`publish_slate`](Self::publish_slate), unless the channel was suspended since then.
+    pub fn publish_slate_if_current(&self, generation: u64, slate: Frame) -> bool {
+        self.update_if_current(generation, |ring, _| ring.put_slate(slate))
     }
 
-    fn update_in(&self, life: u64, update: impl FnOnce(&mut Ring, usize)) -> bool {
-        let keep_bytes = if *lock(&self.shared.in_order) > 0 { IN_ORDER_BYTES } else { 0 };
+    fn update_if_current(&self, generation: u64, update: impl FnOnce(&mut Ring, usize)) -> bool {
+        let keep_bytes =
+            if *lock(&self.shared.in_order_subscribers) > 0 { IN_ORDER_BACKLOG_BYTES } else { 0 };
         {
             let mut ring = lock(&self.shared.ring);
-            if ring.life() != life {
+            if ring.generation() != generation {
                 return false;
             }
             update(&mut ring, keep_bytes);
@@ -147,10 +149,10 @@ impl Channel {
         true
     }
 
-    /// Shows `notice` to subscribers with [`Delivery::Latest`] until the next frame. A slate says why there is no
+    /// Shows `slate` to subscribers with [`Delivery::Latest`] until the next frame. A slate says why there is no
     /// picture. The newest frame stays in the ring, so that the channel can show it when the camera is back.
-    pub fn publish_notice(&self, notice: Frame) {
-        lock(&self.shared.ring).put_notice(notice);
+    pub fn publish_slate(&self, slate: Frame) {
+        lock(&self.shared.ring).put_slate(slate);
         self.shared.notify();
     }
 
@@ -180,27 +182,27 @@ impl Channel {
     pub fn subscribe(&self, delivery: Delivery) -> Subscriber {
         let is_in_order = delivery == Delivery::InOrder;
         if is_in_order {
-            *lock(&self.shared.in_order) += 1;
+            *lock(&self.shared.in_order_subscribers) += 1;
         }
-        let cursor = lock(&self.shared.ring).start(is_in_order);
+        let cursor = lock(&self.shared.ring).start_cursor(is_in_order);
         self.shared.count(|count| *count += 1);
         let shared = Arc::clone(&self.shared);
-        Subscriber { shared, changed: None, cursor, delivery, started: false, skipped: 0, _holder: None }
+        Subscriber { shared, changed: None, cursor, delivery, has_started: false, skipped: 0, _permit: None }
     }
 
     /// Whether this is a clone of `other`.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same_channel(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// How many subscribers there are now.
-    pub fn subscribers(&self) -> usize {
-        *self.shared.subscribers.borrow()
+    pub fn subscriber_count(&self) -> usize {
+        *self.shared.subscriber_count.borrow()
     }
 
     /// The number of subscribers as it changes.
     pub fn demand(&self) -> watch::Receiver<usize> {
-        self.shared.subscribers.subscribe()
+        self.shared.subscriber_count.subscribe()
     }
 }
 
@@ -214,16 +216,16 @@ pub struct Subscriber {
     cursor: Cursor,
     delivery: Delivery,
     /// Whether the subscriber has taken a frame. `skipped` does not count the frames before the first one.
-    started: bool,
+    has_started: bool,
     skipped: u64,
     /// The address's claim on the rendition, if the subscriber counts for an address.
-    _holder: Option<Holder>,
+    _permit: Option<RenditionPermit>,
 }
 
 impl Subscriber {
     /// This subscriber, counted for the address of the holder.
-    pub(crate) fn held_by(mut self, holder: Option<Holder>) -> Self {
-        self._holder = holder;
+    pub(crate) fn with_permit(mut self, permit: Option<RenditionPermit>) -> Self {
+        self._permit = permit;
         self
     }
 
@@ -261,13 +263,13 @@ impl Subscriber {
                 Delivery::InOrder => ring.next_after(self.cursor),
             }
         };
-        let (frame, is_notice, cursor) = next?;
-        if self.started {
+        let (frame, is_slate, cursor) = next?;
+        if self.has_started {
             self.skipped += (cursor.frame - self.cursor.frame).saturating_sub(1);
         }
-        self.started = true;
+        self.has_started = true;
         self.cursor = cursor;
-        Some(Update { frame, is_notice, sequence: cursor.sequence })
+        Some(Update { frame, is_slate, sequence: cursor.sequence })
     }
 
     /// Whether [`try_next`](Self::try_next) would return a frame.
@@ -279,19 +281,19 @@ impl Subscriber {
         }
     }
 
-    /// This subscriber in place of `before`, which read another channel of the same camera: what that one skipped counts on.
+    /// This subscriber in place of `previous`, which read another channel of the same camera: adds what that one skipped.
     #[must_use]
-    pub fn after(mut self, before: &Self) -> Self {
-        self.skipped += before.skipped;
+    pub fn with_skipped_of(mut self, previous: &Self) -> Self {
+        self.skipped += previous.skipped;
         self
     }
 
     /// The frame or slate that the channel shows now, even if the subscriber has seen it; for a viewer that gets the
     /// same picture again.
     pub fn current(&mut self) -> Option<Update> {
-        let (frame, is_notice, cursor) = lock(&self.shared.ring).latest_after(Cursor::default())?;
+        let (frame, is_slate, cursor) = lock(&self.shared.ring).latest_after(Cursor::default())?;
         self.cursor = cursor;
-        Some(Update { frame, is_notice, sequence: cursor.sequence })
+        Some(Update { frame, is_slate, sequence: cursor.sequence })
     }
 
     /// Whether the channel has ended. If so, and [`try_next`](Self::try_next) returns `None`, no more frames will come.
@@ -300,16 +302,16 @@ impl Subscriber {
     }
 
     /// The updates of the channel, for a task that waits in place of this subscriber.
-    pub fn changes(&self) -> Changes {
-        Changes { changed: self.shared.notifier.listen(), _shared: Arc::clone(&self.shared) }
+    pub fn change_listener(&self) -> ChangeListener {
+        ChangeListener { changed: self.shared.notifier.listen(), _shared: Arc::clone(&self.shared) }
     }
 
-    /// A bell that rings in `bells`, as `number`, whenever something is published to its channel and when that ends: for
-    /// one who waits in place of many subscribers.
-    pub fn bell(&self, bells: &Bells, number: usize) -> Bell {
-        let hammer = bells.bell(number);
-        self.shared.hammers.add(&hammer);
-        Bell { shared: Arc::clone(&self.shared), _hammer: hammer }
+    /// Makes `token` ready in `ready_set` whenever something is published to the channel, and when it ends: for a task that
+    /// waits in place of many subscribers.
+    pub fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
+        let handle = ready_set.handle(token);
+        self.shared.wake_handles.add(&handle);
+        WakeRegistration { shared: Arc::clone(&self.shared), _handle: handle }
     }
 
     /// How many frames this subscriber did not see because newer ones replaced them.
@@ -320,13 +322,13 @@ impl Subscriber {
 
 /// Waits for a channel's updates without being one of its subscribers.
 #[derive(Debug)]
-pub struct Changes {
+pub struct ChangeListener {
     changed: watch::Receiver<()>,
     /// Keeps the notifier alive.
     _shared: Arc<Shared>,
 }
 
-impl Changes {
+impl ChangeListener {
     /// Waits until the channel publishes something or ends. Counts from the last return, or from when this was made.
     /// Cancel safe.
     pub async fn changed(&mut self) {
@@ -334,16 +336,16 @@ impl Changes {
     }
 }
 
-/// A bell at a channel; it does not ring any more once this is dropped.
+/// A registration of a [`ReadySet`] at a channel, until it is dropped.
 #[derive(Debug)]
-pub struct Bell {
+pub struct WakeRegistration {
     shared: Arc<Shared>,
-    _hammer: Arc<Hammer>,
+    _handle: Arc<WakeHandle>,
 }
 
-impl Bell {
+impl WakeRegistration {
     /// Whether the registration is at the channel that `subscriber` reads.
-    pub fn is_of(&self, subscriber: &Subscriber) -> bool {
+    pub fn is_same_channel(&self, subscriber: &Subscriber) -> bool {
         Arc::ptr_eq(&self.shared, &subscriber.shared)
     }
 }
@@ -351,7 +353,7 @@ impl Bell {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         if self.delivery == Delivery::InOrder {
-            *lock(&self.shared.in_order) -= 1;
+            *lock(&self.shared.in_order_subscribers) -= 1;
         }
         self.shared.count(|count| *count -= 1);
     }
@@ -425,7 +427,7 @@ mod tests {
     async fn one_can_wait_for_many() {
         let channel = Channel::new();
         let mut subscribers = [0; 3].map(|_| channel.subscribe(Delivery::Latest));
-        let mut changes = subscribers[0].changes();
+        let mut changes = subscribers[0].change_listener();
         for n in 1..=3 {
             channel.publish(frame(n));
             soon("the change", changes.changed()).await;
@@ -488,27 +490,30 @@ mod tests {
         assert!(subscriber.try_next().is_none());
         assert!(subscriber.current().is_none());
         assert_eq!(number_of(&channel.newest().unwrap().data), Some(1), "it is kept");
-        channel.publish_notice(frame(50));
-        let notice = subscriber.next_update().await.unwrap();
-        assert!(notice.is_notice && number(&notice) == 50);
+        channel.publish_slate(frame(50));
+        let slate = subscriber.next_update().await.unwrap();
+        assert!(slate.is_slate && number(&slate) == 50);
         channel.suspend();
         channel.publish(frame(2));
         let live = subscriber.next_update().await.unwrap();
-        assert!(!live.is_notice && number(&live) == 2);
+        assert!(!live.is_slate && number(&live) == 2);
     }
 
     #[test]
     fn what_was_begun_before_the_channel_was_suspended_does_not_come_out_after() {
         let channel = Channel::new();
         let mut subscriber = channel.subscribe(Delivery::Latest);
-        let life = channel.life();
-        assert!(channel.publish_in(life, frame(1)));
+        let generation = channel.generation();
+        assert!(channel.publish_if_current(generation, frame(1)));
         assert_eq!(number(&subscriber.try_next().unwrap()), 1);
         channel.suspend();
-        assert!(!channel.publish_in(life, frame(2)) && !channel.publish_notice_in(life, frame(3)));
+        assert!(
+            !channel.publish_if_current(generation, frame(2))
+                && !channel.publish_slate_if_current(generation, frame(3))
+        );
         assert!(subscriber.try_next().is_none());
-        assert!(channel.publish_notice_in(channel.life(), frame(4)));
-        assert!(subscriber.try_next().unwrap().is_notice);
+        assert!(channel.publish_slate_if_current(channel.generation(), frame(4)));
+        assert!(subscriber.try_next().unwrap().is_slate);
     }
 
     #[tokio::test]
@@ -546,7 +551,7 @@ mod tests {
         drop(first);
         drop(second);
         assert_eq!(*soon("none", demand.wait_for(|viewers| *viewers == 0)).await.unwrap(), 0);
-        assert_eq!(channel.subscribers(), 0);
+        assert_eq!(channel.subscriber_count(), 0);
     }
 
     #[tokio::test]
@@ -580,7 +585,7 @@ mod tests {
             }
             scope.spawn(|| (1..5000).for_each(|n| channel.publish(frame(n))));
         });
-        assert_eq!(channel.subscribers(), 0);
+        assert_eq!(channel.subscriber_count(), 0);
         assert_eq!(number_of(&channel.newest().unwrap().data), Some(4999));
     }
 }

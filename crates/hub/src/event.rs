@@ -115,21 +115,21 @@ impl Event {
 
     /// The same event, for the camera `name`.
     #[must_use]
-    pub fn of(mut self, name: impl Into<String>) -> Self {
+    pub fn with_camera(mut self, name: impl Into<String>) -> Self {
         self.camera = Some(name.into());
         self
     }
 
     /// The same event, with a text.
     #[must_use]
-    pub fn saying(mut self, text: impl Into<String>) -> Self {
+    pub fn with_text(mut self, text: impl Into<String>) -> Self {
         self.text = Some(text.into());
         self
     }
 
     /// The same event, with a number.
     #[must_use]
-    pub fn counting(mut self, count: u64) -> Self {
+    pub fn with_count(mut self, count: u64) -> Self {
         self.count = Some(count);
         self
     }
@@ -147,7 +147,7 @@ impl Default for Events {
 
 impl Events {
     /// Sends `event` to all readers; without a reader the event is dropped.
-    pub fn tell(&self, event: Event) {
+    pub fn send(&self, event: Event) {
         // Fails only if there is no reader.
         self.0.send(event).ok();
     }
@@ -164,7 +164,7 @@ pub struct EventReader(broadcast::Receiver<Event>);
 
 /// What an [`EventReader`] returns next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum Received {
     /// An event.
     Event(Event),
     /// The number of events that this reader was too slow for; they are gone.
@@ -173,10 +173,10 @@ pub enum Told {
 
 impl EventReader {
     /// The next event; `None` when all senders are dropped. Cancel safe.
-    pub async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<Received> {
         match self.0.recv().await {
-            Ok(event) => Some(Told::Event(event)),
-            Err(broadcast::error::RecvError::Lagged(count)) => Some(Told::Missed(count)),
+            Ok(event) => Some(Received::Event(event)),
+            Err(broadcast::error::RecvError::Lagged(count)) => Some(Received::Missed(count)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
@@ -187,19 +187,22 @@ mod tests {
     use super::*;
 
     fn event(count: u64) -> Event {
-        Event::new(EventKind::Mark, SystemTime::UNIX_EPOCH).of("yard").saying("a fox").counting(count)
+        Event::new(EventKind::Mark, SystemTime::UNIX_EPOCH)
+            .with_camera("yard")
+            .with_text("a fox")
+            .with_count(count)
     }
 
     #[tokio::test]
     async fn events_come_in_their_order_and_end_with_the_last_teller() {
         let events = Events::default();
-        events.tell(event(0));
+        events.send(event(0));
         let mut reader = events.subscribe();
-        events.tell(event(1));
-        events.clone().tell(event(2));
-        assert_eq!(reader.next().await, Some(Told::Event(event(1))));
+        events.send(event(1));
+        events.clone().send(event(2));
+        assert_eq!(reader.next().await, Some(Received::Event(event(1))));
         drop(events);
-        assert_eq!(reader.next().await, Some(Told::Event(event(2))));
+        assert_eq!(reader.next().await, Some(Received::Event(event(2))));
         assert_eq!(reader.next().await, None);
     }
 
@@ -208,9 +211,9 @@ mod tests {
         let events = Events::default();
         let mut reader = events.subscribe();
         let more = 7;
-        (0..CAPACITY as u64 + more).for_each(|count| events.tell(event(count)));
-        assert_eq!(reader.next().await, Some(Told::Missed(more)));
-        assert_eq!(reader.next().await, Some(Told::Event(event(more))));
+        (0..CAPACITY as u64 + more).for_each(|count| events.send(event(count)));
+        assert_eq!(reader.next().await, Some(Received::Missed(more)));
+        assert_eq!(reader.next().await, Some(Received::Event(event(more))));
     }
 
     #[test]

@@ -14,29 +14,29 @@ use framecast_media::{Codec, Frame};
 use tokio::sync::watch;
 
 use crate::channel::lock;
-use crate::holder::Holders;
-use crate::rate::Rate;
-use crate::{Channel, Delivery, Event, Events, Rendition, State, Status, Subscriber};
+use crate::frame_rate::FrameRate;
+use crate::rendition_limiter::RenditionLimiter;
+use crate::{CameraState, CameraStatus, Channel, Delivery, Event, Events, Rendition, Subscriber};
 
 /// The most renditions of one camera at once: each costs the work of an encoder.
 const MAX_RENDITIONS: usize = 8;
 
 /// The most of them that one address may watch.
-const MAX_OF_ADDRESS: usize = MAX_RENDITIONS / 2;
+const MAX_RENDITIONS_PER_ADDRESS: usize = MAX_RENDITIONS / 2;
 
 /// The latency budget and the viewer limit of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct ViewerLimits {
     /// The latency budget. A viewer gets a new frame only when its link needs less than this time for the bytes still
     /// on their way.
-    pub freshness: Duration,
+    pub latency_budget: Duration,
     /// The most viewers at once; `None` for no limit.
     pub max_viewers: Option<usize>,
 }
 
-impl Default for Bounds {
+impl Default for ViewerLimits {
     fn default() -> Self {
-        Self { freshness: Duration::from_millis(250), max_viewers: None }
+        Self { latency_budget: Duration::from_millis(250), max_viewers: None }
     }
 }
 
@@ -71,27 +71,27 @@ impl fmt::Display for TooManyRenditions {
 #[derive(Debug)]
 pub struct Feed {
     name: String,
-    bounds: Bounds,
+    viewer_limits: ViewerLimits,
     events: Events,
     source: Channel,
     main: Channel,
     renditions: watch::Sender<Vec<(Rendition, Channel)>>,
-    holders: Holders,
+    rendition_limiter: RenditionLimiter,
     /// Viewers of the main channel and of all renditions.
     demand: Arc<watch::Sender<usize>>,
-    status: watch::Sender<Status>,
-    rate: Mutex<Rate>,
-    counts: Counts,
+    status: watch::Sender<CameraStatus>,
+    rate: Mutex<FrameRate>,
+    counters: Counters,
     last_broken: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct Counters {
     frames: AtomicU64,
     broken: AtomicU64,
     repaired: AtomicU64,
     over_rate: AtomicU64,
-    lost: AtomicU64,
+    dropped_by_device: AtomicU64,
     encoded: AtomicU64,
     encode_skipped: AtomicU64,
     encode_nanos: AtomicU64,
@@ -114,7 +114,7 @@ pub struct Stats {
     /// Pictures dropped because they came faster than the camera's `max_fps`.
     pub over_rate: u64,
     /// Frames that the device itself lost: gaps in its sequence numbers.
-    pub lost: u64,
+    pub dropped_by_device: u64,
     /// Encoded pictures, of the main channel and all renditions together.
     pub encoded: u64,
     /// Frames that an encoder skipped because a newer one was there.
@@ -130,20 +130,20 @@ pub struct Stats {
 }
 
 impl Feed {
-    pub(crate) fn new(name: String, bounds: Bounds, events: Events, now: SystemTime) -> Self {
+    pub(crate) fn new(name: String, viewer_limits: ViewerLimits, events: Events, now: SystemTime) -> Self {
         let demand = Arc::new(watch::Sender::new(0));
         Self {
             name,
-            bounds,
+            viewer_limits,
             events,
             source: Channel::new(),
             main: Channel::with_demand(Some(Arc::clone(&demand))),
             renditions: watch::Sender::new(Vec::new()),
-            holders: Holders::default(),
+            rendition_limiter: RenditionLimiter::default(),
             demand,
-            status: watch::Sender::new(Status::new(State::Idle, now)),
+            status: watch::Sender::new(CameraStatus::new(CameraState::Idle, now)),
             rate: Mutex::default(),
-            counts: Counts::default(),
+            counters: Counters::default(),
             last_broken: Mutex::default(),
         }
     }
@@ -154,22 +154,22 @@ impl Feed {
     }
 
     /// The latency budget and the viewer limit.
-    pub fn bounds(&self) -> Bounds {
-        self.bounds
+    pub fn viewer_limits(&self) -> ViewerLimits {
+        self.viewer_limits
     }
 
     /// The latency budget: how long a viewer's link may need for the bytes still on their way.
-    pub fn freshness(&self) -> Duration {
-        self.bounds.freshness
+    pub fn latency_budget(&self) -> Duration {
+        self.viewer_limits.latency_budget
     }
 
     /// The camera's main channel: JPEG.
-    pub fn channel(&self) -> &Channel {
+    pub fn main_channel(&self) -> &Channel {
         &self.main
     }
 
     /// The frames as the device gives them, raw or coded. Its subscribers do not keep the camera open.
-    pub fn source(&self) -> &Channel {
+    pub fn source_channel(&self) -> &Channel {
         &self.source
     }
 
@@ -195,16 +195,20 @@ impl Feed {
         if rendition.is_original() {
             return Ok(self.main.subscribe(delivery));
         }
-        let holder = address.map(|address| {
-            let held = self.holders.hold(address, rendition, MAX_OF_ADDRESS);
-            held.map_err(|watched| TooManyRenditions { watched, address: Some(address) })
+        let permit = address.map(|address| {
+            let permit = self.rendition_limiter.acquire(address, rendition, MAX_RENDITIONS_PER_ADDRESS);
+            permit.map_err(|watched| TooManyRenditions { watched, address: Some(address) })
         });
-        let holder = holder.transpose()?;
-        self.begin(rendition, delivery).map(|subscriber| subscriber.held_by(holder))
+        let permit = permit.transpose()?;
+        self.subscribe_to_rendition(rendition, delivery).map(|subscriber| subscriber.with_permit(permit))
     }
 
     /// A viewer of a rendition that is not the original.
-    fn begin(&self, rendition: Rendition, delivery: Delivery) -> Result<Subscriber, TooManyRenditions> {
+    fn subscribe_to_rendition(
+        &self,
+        rendition: Rendition,
+        delivery: Delivery,
+    ) -> Result<Subscriber, TooManyRenditions> {
         let mut subscriber = Err(TooManyRenditions { watched: Vec::new(), address: None });
         self.renditions.send_if_modified(|renditions| {
             if let Some((_, channel)) = renditions.iter().find(|(known, _)| *known == rendition) {
@@ -234,7 +238,7 @@ impl Feed {
         let mut is_watched = false;
         self.renditions.send_if_modified(|renditions| {
             let at = renditions.iter().position(|(known, _)| *known == rendition);
-            is_watched = at.is_some_and(|at| renditions[at].1.subscribers() > 0);
+            is_watched = at.is_some_and(|at| renditions[at].1.subscriber_count() > 0);
             match at {
                 Some(at) if !is_watched => {
                     renditions.remove(at);
@@ -247,7 +251,7 @@ impl Feed {
     }
 
     /// How many viewers there are: of the main channel and of all renditions.
-    pub fn viewers(&self) -> usize {
+    pub fn viewer_count(&self) -> usize {
         *self.demand.borrow()
     }
 
@@ -257,32 +261,32 @@ impl Feed {
     }
 
     /// What the camera is doing now.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> CameraStatus {
         self.status.borrow().clone()
     }
 
     /// What the camera is doing, as it changes.
-    pub fn watch_status(&self) -> watch::Receiver<Status> {
+    pub fn watch_status(&self) -> watch::Receiver<CameraStatus> {
         self.status.subscribe()
     }
 
     /// Sets what the camera is doing from now on.
-    pub fn set_status(&self, status: Status) {
-        if status.state != State::Live {
+    pub fn set_status(&self, status: CameraStatus) {
+        if status.state != CameraState::Live {
             lock(&self.rate).reset();
         }
         self.status.send_replace(status);
     }
 
     /// Sends `event` as an event of this camera.
-    pub fn tell(&self, event: Event) {
-        self.events.tell(event.of(&self.name));
+    pub fn send(&self, event: Event) {
+        self.events.send(event.with_camera(&self.name));
     }
 
     /// Publishes a frame of the camera and counts it. A raw frame goes to the source channel only: an encoder makes
     /// JPEG of it while someone watches.
     pub fn publish(&self, frame: Frame) {
-        self.counts.frames.fetch_add(1, Ordering::Relaxed);
+        self.counters.frames.fetch_add(1, Ordering::Relaxed);
         lock(&self.rate).record(frame.pts);
         if frame.format.codec == Codec::Jpeg {
             self.main.publish(frame.clone());
@@ -290,16 +294,16 @@ impl Feed {
         self.source.publish(frame);
     }
 
-    /// Shows `notice`, a drawn JPEG, to all viewers until the next frame.
-    pub fn publish_notice(&self, notice: Frame) {
-        self.main.publish_notice(notice.clone());
-        self.source.publish_notice(notice);
+    /// Shows `slate`, a drawn JPEG, to all viewers until the next frame.
+    pub fn publish_slate(&self, slate: Frame) {
+        self.main.publish_slate(slate.clone());
+        self.source.publish_slate(slate);
     }
 
     /// Shows nothing to viewers until the next frame or slate. Frames that an encoder is working on are not shown
     /// either.
     pub fn suspend(&self) {
-        // Suspend the source first: an encoder that reads a channel's life after this finds nothing to encode.
+        // Suspend the source first: an encoder that reads a channel's generation after this finds nothing to encode.
         self.source.suspend();
         self.main.suspend();
         for (_, channel) in self.renditions.borrow().iter() {
@@ -328,45 +332,45 @@ impl Feed {
 
     /// Counts a broken picture; `problem` says what is wrong with it.
     pub fn count_broken(&self, problem: String) {
-        self.counts.broken.fetch_add(1, Ordering::Relaxed);
+        self.counters.broken.fetch_add(1, Ordering::Relaxed);
         *lock(&self.last_broken) = Some(problem);
     }
 
     /// Counts pictures that were repaired.
     pub fn count_repaired(&self, pictures: u64) {
-        self.counts.repaired.fetch_add(pictures, Ordering::Relaxed);
+        self.counters.repaired.fetch_add(pictures, Ordering::Relaxed);
     }
 
     /// Counts a picture dropped because it came too early for the camera's `max_fps`.
     pub fn count_over_rate(&self) {
-        self.counts.over_rate.fetch_add(1, Ordering::Relaxed);
+        self.counters.over_rate.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts frames that the device lost.
-    pub fn count_lost(&self, frames: u64) {
-        self.counts.lost.fetch_add(frames, Ordering::Relaxed);
+    pub fn count_dropped_by_device(&self, frames: u64) {
+        self.counters.dropped_by_device.fetch_add(frames, Ordering::Relaxed);
     }
 
     /// Counts a picture that was encoded.
     pub fn count_encoded(&self) {
-        self.counts.encoded.fetch_add(1, Ordering::Relaxed);
+        self.counters.encoded.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Adds the time of an encoding on all threads, and the frames that the encoder skipped for a newer one.
     pub fn count_encoding(&self, took: Duration, skipped: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.counts.encode_nanos.fetch_add(nanos, Ordering::Relaxed);
-        self.counts.encode_skipped.fetch_add(skipped, Ordering::Relaxed);
+        self.counters.encode_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.counters.encode_skipped.fetch_add(skipped, Ordering::Relaxed);
     }
 
     /// Counts an opening of the camera.
     pub fn count_opened(&self) {
-        self.counts.opened.fetch_add(1, Ordering::Relaxed);
+        self.counters.opened.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a closing of the camera.
     pub fn count_closed(&self) {
-        self.counts.closed.fetch_add(1, Ordering::Relaxed);
+        self.counters.closed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Frames per second now, of a live camera.
@@ -377,17 +381,17 @@ impl Feed {
     /// The counts so far.
     pub fn stats(&self) -> Stats {
         Stats {
-            frames: self.counts.frames.load(Ordering::Relaxed),
-            broken: self.counts.broken.load(Ordering::Relaxed),
+            frames: self.counters.frames.load(Ordering::Relaxed),
+            broken: self.counters.broken.load(Ordering::Relaxed),
             last_broken: lock(&self.last_broken).clone(),
-            repaired: self.counts.repaired.load(Ordering::Relaxed),
-            over_rate: self.counts.over_rate.load(Ordering::Relaxed),
-            lost: self.counts.lost.load(Ordering::Relaxed),
-            encoded: self.counts.encoded.load(Ordering::Relaxed),
-            encode_skipped: self.counts.encode_skipped.load(Ordering::Relaxed),
-            encode_time: Duration::from_nanos(self.counts.encode_nanos.load(Ordering::Relaxed)),
-            opened: self.counts.opened.load(Ordering::Relaxed),
-            closed: self.counts.closed.load(Ordering::Relaxed),
+            repaired: self.counters.repaired.load(Ordering::Relaxed),
+            over_rate: self.counters.over_rate.load(Ordering::Relaxed),
+            dropped_by_device: self.counters.dropped_by_device.load(Ordering::Relaxed),
+            encoded: self.counters.encoded.load(Ordering::Relaxed),
+            encode_skipped: self.counters.encode_skipped.load(Ordering::Relaxed),
+            encode_time: Duration::from_nanos(self.counters.encode_nanos.load(Ordering::Relaxed)),
+            opened: self.counters.opened.load(Ordering::Relaxed),
+            closed: self.counters.closed.load(Ordering::Relaxed),
             frames_per_second: self.frames_per_second(),
         }
     }
@@ -397,17 +401,17 @@ impl Feed {
 mod tests {
     use std::sync::Arc;
 
-    use framecast_media::{Format, PixelFormat, Range};
+    use framecast_media::{ColorRange, Format, PixelFormat};
     use framecast_testkit::{frame, number_of};
 
     use super::*;
 
     fn feed() -> Feed {
-        Feed::new("yard".to_owned(), Bounds::default(), Events::default(), SystemTime::UNIX_EPOCH)
+        Feed::new("yard".to_owned(), ViewerLimits::default(), Events::default(), SystemTime::UNIX_EPOCH)
     }
 
     fn raw(n: u64) -> Frame {
-        let codec = Codec::Raw(PixelFormat::Grey, Range::Full);
+        let codec = Codec::Raw(PixelFormat::Grey, ColorRange::Full);
         Frame { format: Arc::new(Format { codec, width_px: 1, height_px: 1 }), ..frame(n) }
     }
 
@@ -419,7 +423,7 @@ mod tests {
     fn a_raw_frame_is_for_encoders_and_a_coded_one_for_viewers_too() {
         let feed = feed();
         let mut viewer = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
-        let mut encoder = feed.source().subscribe(Delivery::Latest);
+        let mut encoder = feed.source_channel().subscribe(Delivery::Latest);
         feed.publish(raw(1));
         assert!(viewer.try_next().is_none() && encoder.try_next().is_some());
         feed.publish(frame(2));
@@ -432,12 +436,12 @@ mod tests {
     fn viewers_of_all_renditions_are_the_demand_and_encoders_are_none() {
         let feed = feed();
         let demand = feed.demand();
-        let _encoder = feed.source().subscribe(Delivery::Latest);
+        let _encoder = feed.source_channel().subscribe(Delivery::Latest);
         assert_eq!(*demand.borrow(), 0);
         let main = feed.watch(Rendition::default(), Delivery::Latest).unwrap();
         let first = feed.watch(small(), Delivery::Latest).unwrap();
         let second = feed.watch(small(), Delivery::Latest).unwrap();
-        assert_eq!((feed.viewers(), feed.channel().subscribers()), (3, 1));
+        assert_eq!((feed.viewer_count(), feed.main_channel().subscriber_count()), (3, 1));
         assert_eq!(feed.renditions().borrow().len(), 1, "one channel, however many ask");
         drop((main, first));
         assert!(!feed.close_rendition(small()), "someone watches");
@@ -481,7 +485,7 @@ mod tests {
         viewers.pop();
         assert!(watch(1, 70).is_ok());
         drop((others, viewers));
-        assert_eq!(feed.holders.len(), 0, "nothing is kept of who has gone");
+        assert_eq!(feed.rendition_limiter.len(), 0, "nothing is kept of who has gone");
     }
 
     #[test]
@@ -490,15 +494,15 @@ mod tests {
         let mut small = feed.watch(small(), Delivery::Latest).unwrap();
         let channel = feed.renditions().borrow()[0].1.clone();
         channel.publish(frame(1));
-        let life = channel.life();
+        let generation = channel.generation();
         feed.publish(frame(1));
         feed.suspend();
         assert!(small.try_next().is_none());
-        assert!(!channel.publish_in(life, frame(2)), "what was being encoded is out of date");
-        feed.publish_notice(frame(3));
-        let mut encoder = feed.source().subscribe(Delivery::Latest);
-        assert!(encoder.try_next().unwrap().is_notice);
-        assert!(feed.channel().subscribe(Delivery::Latest).try_next().unwrap().is_notice);
+        assert!(!channel.publish_if_current(generation, frame(2)), "what was being encoded is out of date");
+        feed.publish_slate(frame(3));
+        let mut encoder = feed.source_channel().subscribe(Delivery::Latest);
+        assert!(encoder.try_next().unwrap().is_slate);
+        assert!(feed.main_channel().subscribe(Delivery::Latest).try_next().unwrap().is_slate);
     }
 
     #[test]
@@ -507,11 +511,11 @@ mod tests {
         feed.publish(frame(1));
         feed.suspend();
         feed.resume();
-        assert!(feed.channel().subscribe(Delivery::Latest).try_next().is_some());
+        assert!(feed.main_channel().subscribe(Delivery::Latest).try_next().is_some());
         feed.publish(raw(2));
         feed.suspend();
         feed.resume();
-        assert!(feed.channel().subscribe(Delivery::Latest).try_next().is_none(), "it holds frame 1");
-        assert!(feed.source().subscribe(Delivery::Latest).try_next().is_some());
+        assert!(feed.main_channel().subscribe(Delivery::Latest).try_next().is_none(), "it holds frame 1");
+        assert!(feed.source_channel().subscribe(Delivery::Latest).try_next().is_some());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::SystemTime;
 
-use crate::{Bounds, Events, Feed};
+use crate::{Events, Feed, ViewerLimits};
 
 /// All cameras of a server by name, in the order in which they were added. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -23,24 +23,29 @@ impl Hub {
         Self::default()
     }
 
-    /// Adds a camera that is idle at `now`, with the default bounds.
+    /// Adds a camera that is idle at `now`, with the default limits.
     ///
     /// # Errors
     /// [`NameTaken`] if there is a camera of this name.
     pub fn add(&self, name: &str, now: SystemTime) -> Result<Arc<Feed>, NameTaken> {
-        self.add_with(name, Bounds::default(), now)
+        self.add_with_limits(name, ViewerLimits::default(), now)
     }
 
-    /// As [`add`](Self::add), with `bounds` for its viewers.
+    /// As [`add`](Self::add), with `viewer_limits`.
     ///
     /// # Errors
     /// [`NameTaken`] if there is a camera of this name.
-    pub fn add_with(&self, name: &str, bounds: Bounds, now: SystemTime) -> Result<Arc<Feed>, NameTaken> {
+    pub fn add_with_limits(
+        &self,
+        name: &str,
+        viewer_limits: ViewerLimits,
+        now: SystemTime,
+    ) -> Result<Arc<Feed>, NameTaken> {
         let mut feeds = self.feeds.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         if feeds.iter().any(|feed| feed.name() == name) {
             return Err(NameTaken(name.to_owned()));
         }
-        let feed = Arc::new(Feed::new(name.to_owned(), bounds, self.events.clone(), now));
+        let feed = Arc::new(Feed::new(name.to_owned(), viewer_limits, self.events.clone(), now));
         feeds.push(Arc::clone(&feed));
         Ok(feed)
     }
@@ -71,7 +76,7 @@ mod tests {
     use framecast_testkit::frame;
 
     use super::*;
-    use crate::{Delivery, State, Status};
+    use crate::{CameraState, CameraStatus, Delivery};
 
     #[test]
     fn cameras_are_found_by_name_and_keep_their_order() {
@@ -101,14 +106,14 @@ mod tests {
         let hub = Hub::new();
         let yard = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
         let front = hub.add("front", SystemTime::UNIX_EPOCH).unwrap();
-        let _viewer = yard.channel().subscribe(Delivery::Latest);
-        yard.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
+        let _viewer = yard.main_channel().subscribe(Delivery::Latest);
+        yard.set_status(CameraStatus::new(CameraState::Live, SystemTime::UNIX_EPOCH));
         yard.publish(frame(1));
         yard.count_broken("byte 7: no end".to_owned());
         yard.count_repaired(2);
-        assert_eq!((front.channel().subscribers(), front.status().state), (0, State::Idle));
+        assert_eq!((front.main_channel().subscriber_count(), front.status().state), (0, CameraState::Idle));
         assert_eq!((front.stats().frames, front.stats().broken), (0, 0));
-        assert!(front.channel().newest().is_none());
+        assert!(front.main_channel().newest().is_none());
         let stats = yard.stats();
         assert_eq!((stats.frames, stats.broken, stats.repaired), (1, 1, 2));
         assert_eq!(stats.last_broken.as_deref(), Some("byte 7: no end"));
@@ -118,10 +123,10 @@ mod tests {
     fn a_camera_that_is_not_live_has_no_rate() {
         let hub = Hub::new();
         let feed = hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
-        feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
+        feed.set_status(CameraStatus::new(CameraState::Live, SystemTime::UNIX_EPOCH));
         (0..60).for_each(|n| feed.publish(frame(n)));
         assert!((feed.stats().frames_per_second.unwrap() - 30.0).abs() < 0.1);
-        feed.set_status(Status::new(State::Lost, SystemTime::UNIX_EPOCH));
+        feed.set_status(CameraStatus::new(CameraState::Lost, SystemTime::UNIX_EPOCH));
         assert_eq!(feed.stats().frames_per_second, None);
     }
 }

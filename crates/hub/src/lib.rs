@@ -4,22 +4,22 @@
 //! A publisher never waits for a subscriber, and a subscriber never waits for another. Sources and outputs do not
 //! belong here, nor do devices, sockets and clocks: times are arguments.
 
-mod bell;
 mod channel;
 mod event;
 mod feed;
-mod holder;
+mod frame_rate;
 mod hub;
 mod notifier;
-mod rate;
+mod ready_set;
 mod rendition;
+mod rendition_limiter;
 mod ring;
 mod status;
 
-pub use bell::Bells;
-pub use channel::{Bell, Changes, Channel, Delivery, Subscriber, Update};
-pub use event::{Event, EventKind, EventReader, Events, Told};
-pub use feed::{Bounds, Feed, Stats, TooManyRenditions};
+pub use channel::{ChangeListener, Channel, Delivery, Subscriber, Update, WakeRegistration};
+pub use event::{Event, EventKind, EventReader, Events, Received};
+pub use feed::{Feed, Stats, TooManyRenditions, ViewerLimits};
 pub use hub::{Hub, NameTaken};
-pub use rendition::{QUALITY, Rendition, SIDE_PX};
-pub use status::{State, Status};
+pub use ready_set::ReadySet;
+pub use rendition::{QUALITY_RANGE, Rendition, SIDE_RANGE_PX};
+pub use status::{CameraState, CameraStatus};

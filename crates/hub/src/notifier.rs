@@ -12,24 +12,24 @@ use crate::channel::lock;
 
 /// Subscribers of a group. Waking so many takes some tens of microseconds. Only channels with more subscribers start a
 /// thread.
-const GROUP: usize = 256;
+const GROUP_SIZE: usize = 256;
 
 /// The subscribers that wait for the next update of one channel.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
     first: watch::Sender<()>,
-    others: Arc<Others>,
+    overflow: Arc<OverflowGroups>,
 }
 
 /// The groups beyond the first.
 #[derive(Debug, Default)]
-struct Others {
-    state: Mutex<State>,
+struct OverflowGroups {
+    state: Mutex<OverflowState>,
     due: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OverflowState {
     groups: Vec<Arc<watch::Sender<()>>>,
     /// Whether there was an update since the thread began its last round.
     is_due: bool,
@@ -41,56 +41,56 @@ impl Notifier {
     /// A receiver in the first group that has room. Every later [`notify`](Self::notify) wakes it.
     pub(crate) fn listen(&self) -> watch::Receiver<()> {
         // Two concurrent calls may both take the last place of a group: the bound is not a hard one.
-        if self.first.receiver_count() < GROUP {
+        if self.first.receiver_count() < GROUP_SIZE {
             return self.first.subscribe();
         }
-        let mut state = lock(&self.others.state);
-        if let Some(group) = state.groups.iter().find(|group| group.receiver_count() < GROUP) {
+        let mut state = lock(&self.overflow.state);
+        if let Some(group) = state.groups.iter().find(|group| group.receiver_count() < GROUP_SIZE) {
             return group.subscribe();
         }
-        let (group, place) = watch::channel(());
+        let (group, receiver) = watch::channel(());
         state.groups.push(Arc::new(group));
         if !state.has_thread {
-            let others = Arc::clone(&self.others);
-            let started = thread::Builder::new().name("notifier".to_owned()).spawn(move || others.run());
+            let overflow = Arc::clone(&self.overflow);
+            let started = thread::Builder::new().name("notifier".to_owned()).spawn(move || overflow.run());
             state.has_thread = started.is_ok();
         }
-        place
+        receiver
     }
 
     /// Wakes all receivers: the first group before this returns, the others soon after.
     pub(crate) fn notify(&self) {
         self.first.send_replace(());
-        let mut state = lock(&self.others.state);
+        let mut state = lock(&self.overflow.state);
         if state.groups.is_empty() {
             return;
         }
         if state.has_thread {
             state.is_due = true;
             drop(state);
-            self.others.due.notify_one();
+            self.overflow.due.notify_one();
         } else {
             // The thread could not be started: wake all groups from here, which is slow but misses nobody.
             let groups = state.groups.clone();
             drop(state);
-            wake(&groups);
+            wake_groups(&groups);
         }
     }
 }
 
 impl Drop for Notifier {
     fn drop(&mut self) {
-        lock(&self.others.state).has_ended = true;
-        self.others.due.notify_one();
+        lock(&self.overflow.state).has_ended = true;
+        self.overflow.due.notify_one();
     }
 }
 
-impl Others {
+impl OverflowGroups {
     /// Wakes the groups after each update, until only the first is left or the channel is dropped.
     fn run(&self) {
         let mut groups = Vec::new();
         while self.next_round(&mut groups) {
-            wake(&groups);
+            wake_groups(&groups);
         }
     }
 
@@ -116,7 +116,7 @@ impl Others {
     }
 }
 
-fn wake(groups: &[Arc<watch::Sender<()>>]) {
+fn wake_groups(groups: &[Arc<watch::Sender<()>>]) {
     for group in groups {
         group.send_replace(());
     }
@@ -146,7 +146,7 @@ mod tests {
         });
     }
 
-    async fn all(viewers: &mut JoinSet<()>) {
+    async fn join_all(viewers: &mut JoinSet<()>) {
         while let Some(viewer) = soon("a viewer sees the last frame", viewers.join_next()).await {
             viewer.unwrap();
         }
@@ -163,7 +163,7 @@ mod tests {
             channel.publish(frame(number));
             until("all have seen it", || seen.load(Ordering::Relaxed) == 10_000 * number as usize).await;
         }
-        all(&mut viewers).await;
+        join_all(&mut viewers).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,7 +174,7 @@ mod tests {
             watch_until(&mut viewers, &channel, 1000, &seen);
         }
         (1..=1000).for_each(|number| channel.publish(frame(number)));
-        all(&mut viewers).await;
+        join_all(&mut viewers).await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -193,24 +193,24 @@ mod tests {
                 passers_by.shutdown().await;
             }
         }
-        all(&mut viewers).await;
-        assert_eq!(channel.subscribers(), 0);
+        join_all(&mut viewers).await;
+        assert_eq!(channel.subscriber_count(), 0);
     }
 
     #[tokio::test]
     async fn the_thread_is_there_only_while_more_than_one_group_listens() {
         let notifier = Notifier::default();
-        let has_thread = || lock(&notifier.others.state).has_thread;
+        let has_thread = || lock(&notifier.overflow.state).has_thread;
         for _ in 0..3 {
-            let places: Vec<_> = (0..GROUP).map(|_| notifier.listen()).collect();
+            let receivers: Vec<_> = (0..GROUP_SIZE).map(|_| notifier.listen()).collect();
             assert!(!has_thread());
             let mut beyond = notifier.listen();
             assert!(has_thread());
             notifier.notify();
             soon("it is woken", beyond.changed()).await.unwrap();
-            drop((places, beyond));
+            drop((receivers, beyond));
             notifier.notify();
-            until("the thread ends", || Arc::strong_count(&notifier.others) == 1).await;
+            until("the thread ends", || Arc::strong_count(&notifier.overflow) == 1).await;
             assert!(!has_thread());
         }
     }
@@ -218,19 +218,19 @@ mod tests {
     #[tokio::test]
     async fn a_place_that_is_free_again_is_given_again() {
         let notifier = Notifier::default();
-        let places: Vec<_> = (0..4 * GROUP).map(|_| notifier.listen()).collect();
-        drop(places);
-        let _places: Vec<_> = (0..4 * GROUP).map(|_| notifier.listen()).collect();
-        assert_eq!(lock(&notifier.others.state).groups.len(), 3);
+        let receivers: Vec<_> = (0..4 * GROUP_SIZE).map(|_| notifier.listen()).collect();
+        drop(receivers);
+        let _receivers: Vec<_> = (0..4 * GROUP_SIZE).map(|_| notifier.listen()).collect();
+        assert_eq!(lock(&notifier.overflow.state).groups.len(), 3);
     }
 
     #[tokio::test]
     async fn without_a_thread_the_publisher_wakes_all() {
         let notifier = Notifier::default();
-        let _places: Vec<_> = (0..GROUP).map(|_| notifier.listen()).collect();
-        lock(&notifier.others.state).has_thread = true;
+        let _receivers: Vec<_> = (0..GROUP_SIZE).map(|_| notifier.listen()).collect();
+        lock(&notifier.overflow.state).has_thread = true;
         let mut beyond = notifier.listen();
-        lock(&notifier.others.state).has_thread = false;
+        lock(&notifier.overflow.state).has_thread = false;
         notifier.notify();
         soon("it is woken", beyond.changed()).await.unwrap();
     }

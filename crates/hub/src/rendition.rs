@@ -7,15 +7,15 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 /// The range of a requested side, in pixels.
-pub const SIDE_PX: RangeInclusive<u32> = 16..=8192;
+pub const SIDE_RANGE_PX: RangeInclusive<u32> = 16..=8192;
 
 /// The range of a requested JPEG quality.
-pub const QUALITY: RangeInclusive<u8> = 1..=100;
+pub const QUALITY_RANGE: RangeInclusive<u8> = 1..=100;
 
 const WIDTHS_PX: &[u32] = &[160, 240, 320, 480, 640, 800, 960, 1280, 1600, 1920, 2560, 3840];
 const HEIGHTS_PX: &[u32] = &[120, 180, 240, 360, 480, 600, 720, 900, 1080, 1440, 2160];
 const QUALITIES: &[u8] = &[30, 40, 50, 60, 70, 80, 90, 95];
-const RATES: &[u32] = &[1, 2, 5, 10, 15, 20, 25, 30, 60];
+const FRAME_RATES: &[u32] = &[1, 2, 5, 10, 15, 20, 25, 30, 60];
 
 /// What a rendition changes about a camera's pictures; `None` leaves the camera's own value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -31,13 +31,13 @@ impl Rendition {
     /// fits within both. The proportions stay, and nothing is enlarged.
     #[must_use]
     pub fn with_width(self, width_px: u32) -> Self {
-        Self { width_px: Some(next(WIDTHS_PX, width_px)), ..self }
+        Self { width_px: Some(round_up(WIDTHS_PX, width_px)), ..self }
     }
 
     /// At most this high, rounded up to the next height of the list.
     #[must_use]
     pub fn with_height(self, height_px: u32) -> Self {
-        Self { height_px: Some(next(HEIGHTS_PX, height_px)), ..self }
+        Self { height_px: Some(round_up(HEIGHTS_PX, height_px)), ..self }
     }
 
     /// Coded at this JPEG quality, 1 to 100, rounded to the nearest of the list.
@@ -50,7 +50,7 @@ impl Rendition {
     /// At most this many pictures a second, rounded up to the next rate of the list; no limit above the highest.
     #[must_use]
     pub fn with_fps(self, fps: f64) -> Self {
-        Self { fps: RATES.iter().copied().find(|rate| f64::from(*rate) >= fps), ..self }
+        Self { fps: FRAME_RATES.iter().copied().find(|rate| f64::from(*rate) >= fps), ..self }
     }
 
     /// The greatest width in pixels.
@@ -85,7 +85,7 @@ impl Rendition {
 }
 
 /// The least value of `list` that is at least `wanted`, or the last one.
-fn next(list: &[u32], wanted: u32) -> u32 {
+fn round_up(list: &[u32], wanted: u32) -> u32 {
     list.iter().copied().find(|known| *known >= wanted).unwrap_or(list[list.len() - 1])
 }
 

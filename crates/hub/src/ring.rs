@@ -11,20 +11,20 @@ const MAX_GOP_BYTES: usize = 32 * 1024 * 1024;
 /// Frames numbered from 1, oldest first, without gaps; and what the channel shows instead while the camera is not live.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
-    frames: VecDeque<Held>,
+    frames: VecDeque<SequencedFrame>,
     held_bytes: usize,
     /// Number of the newest frame; 0 before the first.
-    newest: u64,
-    standing: Standing,
+    newest_number: u64,
+    shown: Shown,
     has_ended: bool,
     /// The number of frames and slates so far.
-    updates: u64,
+    update_count: u64,
     /// How often the channel was suspended.
-    life: u64,
+    generation: u64,
 }
 
 #[derive(Debug, Clone)]
-struct Held {
+struct SequencedFrame {
     /// Number of this update among all frames and slates of the channel.
     sequence: u64,
     frame: Frame,
@@ -32,14 +32,14 @@ struct Held {
 
 /// What a reader of the newest sees.
 #[derive(Debug, Default)]
-enum Standing {
+enum Shown {
     /// The newest frame.
     #[default]
     Newest,
     /// Nothing: the newest frame is too old to pass for live.
     Nothing,
     /// A slate that says why there is no picture.
-    Notice(Held),
+    Slate(SequencedFrame),
 }
 
 /// The position of a reader: the number of the last frame, and of the last update, that it has seen.
@@ -52,28 +52,28 @@ pub(crate) struct Cursor {
 impl Ring {
     /// Adds a frame. Older frames up to `keep_bytes` stay for in-order readers; 0 keeps none.
     pub(crate) fn push(&mut self, frame: Frame, keep_bytes: usize) {
-        self.newest += 1;
-        self.updates += 1;
+        self.newest_number += 1;
+        self.update_count += 1;
         self.held_bytes += frame.data.len();
-        self.frames.push_back(Held { sequence: self.updates, frame });
-        self.standing = Standing::Newest;
+        self.frames.push_back(SequencedFrame { sequence: self.update_count, frame });
+        self.shown = Shown::Newest;
         self.trim(keep_bytes);
     }
 
     /// Shows a slate until the next frame.
-    pub(crate) fn put_notice(&mut self, frame: Frame) {
-        self.updates += 1;
-        self.standing = Standing::Notice(Held { sequence: self.updates, frame });
+    pub(crate) fn put_slate(&mut self, frame: Frame) {
+        self.update_count += 1;
+        self.shown = Shown::Slate(SequencedFrame { sequence: self.update_count, frame });
     }
 
     /// Shows nothing to readers of the newest until the next frame or slate.
     pub(crate) fn suspend(&mut self) {
-        self.standing = Standing::Nothing;
-        self.life += 1;
+        self.shown = Shown::Nothing;
+        self.generation += 1;
     }
 
-    pub(crate) fn life(&self) -> u64 {
-        self.life
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// No update comes after this.
@@ -87,7 +87,7 @@ impl Ring {
 
     /// Shows the newest frame again.
     pub(crate) fn resume(&mut self) {
-        self.standing = Standing::Newest;
+        self.shown = Shown::Newest;
     }
 
     pub(crate) fn newest_frame(&self) -> Option<&Frame> {
@@ -96,19 +96,19 @@ impl Ring {
 
     /// What a reader of the newest sees next, with its new cursor: the slate that is shown, else the newest frame.
     pub(crate) fn latest_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
-        let (held, is_notice) = match &self.standing {
-            Standing::Newest => (self.frames.back()?, false),
-            Standing::Nothing => return None,
-            Standing::Notice(notice) => (notice, true),
+        let (held, is_slate) = match &self.shown {
+            Shown::Newest => (self.frames.back()?, false),
+            Shown::Nothing => return None,
+            Shown::Slate(slate) => (slate, true),
         };
-        let at = Cursor { frame: self.newest, sequence: held.sequence };
-        (held.sequence > cursor.sequence).then(|| (held.frame.clone(), is_notice, at))
+        let at = Cursor { frame: self.newest_number, sequence: held.sequence };
+        (held.sequence > cursor.sequence).then(|| (held.frame.clone(), is_slate, at))
     }
 
     /// The frame after `cursor` for an in-order reader. At its start, and after an overrun, the oldest keyframe in the
     /// ring.
     pub(crate) fn next_after(&self, cursor: Cursor) -> Option<(Frame, bool, Cursor)> {
-        let oldest = self.oldest();
+        let oldest = self.oldest_number();
         let wanted = cursor.frame + 1;
         let has_predecessors = wanted >= oldest && cursor.sequence > 0;
         let number = if has_predecessors { wanted } else { self.first_keyframe(wanted.max(oldest))? };
@@ -117,11 +117,11 @@ impl Ring {
     }
 
     /// The cursor from which a new reader sees what the ring holds.
-    pub(crate) fn start(&self, is_in_order: bool) -> Cursor {
+    pub(crate) fn start_cursor(&self, is_in_order: bool) -> Cursor {
         let newest_before = if is_in_order {
             // An in-order reader starts at the newest keyframe.
             let back = self.frames.iter().rev().position(|held| held.frame.is_keyframe);
-            self.newest.saturating_sub(back.map_or(0, |back| back as u64 + 1))
+            self.newest_number.saturating_sub(back.map_or(0, |back| back as u64 + 1))
         } else {
             0
         };
@@ -129,13 +129,13 @@ impl Ring {
     }
 
     /// Number of the oldest frame in the ring; the number of the next frame if the ring is empty.
-    fn oldest(&self) -> u64 {
-        self.newest + 1 - self.frames.len() as u64
+    fn oldest_number(&self) -> u64 {
+        self.newest_number + 1 - self.frames.len() as u64
     }
 
     /// Number of the first keyframe at `from` or after it.
     fn first_keyframe(&self, from: u64) -> Option<u64> {
-        let numbered = (self.oldest()..).zip(&self.frames);
+        let numbered = (self.oldest_number()..).zip(&self.frames);
         numbered
             .skip_while(|(number, _)| *number < from)
             .find(|(_, held)| held.frame.is_keyframe)
@@ -252,7 +252,7 @@ mod tests {
         for number in 0..8 {
             ring.push(keyframe(number, 3, 1024), 1 << 20);
         }
-        let mut cursor = ring.start(true);
+        let mut cursor = ring.start_cursor(true);
         assert_eq!(read(&ring, &mut cursor), [6, 7]);
         ring.push(keyframe(8, 3, 1024), 1 << 20);
         assert_eq!(read(&ring, &mut cursor), [8]);
@@ -261,11 +261,11 @@ mod tests {
     #[test]
     fn a_reader_in_order_waits_for_a_keyframe_where_none_is_held() {
         let mut ring = Ring::default();
-        let mut early = ring.start(true);
+        let mut early = ring.start_cursor(true);
         for number in 1..4 {
             ring.push(keyframe(number, 4, 1024), 1 << 20);
         }
-        let mut late = ring.start(true);
+        let mut late = ring.start_cursor(true);
         assert_eq!(read(&ring, &mut early), [0; 0]);
         for number in 4..6 {
             ring.push(keyframe(number, 4, 1024), 1 << 20);
@@ -278,7 +278,7 @@ mod tests {
     fn a_reader_in_order_that_was_overrun_resumes_at_a_keyframe() {
         let mut ring = Ring::default();
         ring.push(keyframe(0, 4, 2000), 16_000);
-        let mut cursor = ring.start(true);
+        let mut cursor = ring.start_cursor(true);
         assert_eq!(read(&ring, &mut cursor), [0]);
         for number in 1..16 {
             ring.push(keyframe(number, 4, 2000), 12_000);
@@ -291,14 +291,14 @@ mod tests {
     fn a_notice_stands_until_the_next_frame_and_is_not_for_readers_in_order() {
         let mut ring = Ring::default();
         ring.push(frame(1), 0);
-        ring.put_notice(frame(99));
-        let (shown, is_notice, cursor) = ring.latest_after(Cursor::default()).unwrap();
-        assert_eq!((number_of(&shown.data), is_notice), (Some(99), true));
+        ring.put_slate(frame(99));
+        let (shown, is_slate, cursor) = ring.latest_after(Cursor::default()).unwrap();
+        assert_eq!((number_of(&shown.data), is_slate), (Some(99), true));
         assert!(ring.latest_after(cursor).is_none());
         assert_eq!(number_of(&ring.newest_frame().unwrap().data), Some(1));
-        assert_eq!(read(&ring, &mut ring.start(true)), [1]);
+        assert_eq!(read(&ring, &mut ring.start_cursor(true)), [1]);
         ring.push(frame(2), 0);
-        let (shown, is_notice, _) = ring.latest_after(cursor).unwrap();
-        assert_eq!((number_of(&shown.data), is_notice), (Some(2), false));
+        let (shown, is_slate, _) = ring.latest_after(cursor).unwrap();
+        assert_eq!((number_of(&shown.data), is_slate), (Some(2), false));
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 /// The states of a camera.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum CameraState {
     /// Closed, because nobody watches.
     Idle,
     /// A viewer came and the camera is being opened; no frame yet.
@@ -16,7 +16,7 @@ pub enum State {
     Lost,
 }
 
-impl State {
+impl CameraState {
     /// The state as one lower-case word, the same in API, page and log.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for CameraState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -36,21 +36,21 @@ impl fmt::Display for State {
 
 /// A camera's state and its details.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct CameraStatus {
     /// The state of the camera.
-    pub state: State,
+    pub state: CameraState,
     /// Since when, by the wall clock.
     pub since: SystemTime,
     /// Why the camera is lost, or what it waits for while it is being opened, with secrets masked; `None` in other
     /// states.
     pub reason: Option<String>,
     /// When the supervisor tries again, by the wall clock; `None` unless lost.
-    pub next_try: Option<SystemTime>,
+    pub retry_at: Option<SystemTime>,
 }
 
-impl Status {
+impl CameraStatus {
     /// A status without reason or next attempt.
-    pub fn new(state: State, since: SystemTime) -> Self {
-        Self { state, since, reason: None, next_try: None }
+    pub fn new(state: CameraState, since: SystemTime) -> Self {
+        Self { state, since, reason: None, retry_at: None }
     }
 }

@@ -2,17 +2,17 @@
 
 use std::error::Error;
 
-use framecast_media::codec::{Picture, jpeg};
-use framecast_media::draw::{self, Notice, TestFrame, TestPattern};
+use framecast_media::codec::{RgbImage, jpeg};
+use framecast_media::draw::{self, Slate, TestFrame, TestPattern};
 
-fn save(name: &str, picture: &Picture) -> Result<(), Box<dyn Error>> {
+fn save(name: &str, picture: &RgbImage) -> Result<(), Box<dyn Error>> {
     std::fs::write(name, jpeg::encode(picture, 85)?)?;
     Ok(())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     for number in 1..=3 {
-        save(&format!("emulated-{number}.jpg"), &draw::emulated(number, 640, 480))?;
+        save(&format!("emulated-{number}.jpg"), &draw::numbered_card(number, 640, 480))?;
     }
     for (width_px, height_px) in [(320, 180), (1280, 720)] {
         let mut pattern = TestPattern::new(width_px, height_px);
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let picture = pattern.draw(&frame);
         save(&format!("test-{width_px}.jpg"), picture)?;
         let lines = ["connect to 192.0.2.7:554: connection refused", "since 13:02:11", "next try in 8 s"];
-        let lost = Notice {
+        let lost = Slate {
             camera: "Front door",
             headline: "Lost",
             lines: &lines,
@@ -28,10 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             width_px,
             height_px,
         };
-        save(&format!("lost-{width_px}.jpg"), &draw::notice(&lost))?;
+        save(&format!("lost-{width_px}.jpg"), &draw::slate(&lost))?;
         let opening =
-            Notice { headline: "Opening…", lines: &["v4l2:/dev/video0"], background: None, ..lost };
-        save(&format!("opening-{width_px}.jpg"), &draw::notice(&opening))?;
+            Slate { headline: "Opening…", lines: &["v4l2:/dev/video0"], background: None, ..lost };
+        save(&format!("opening-{width_px}.jpg"), &draw::slate(&opening))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::io::Write;
 
-use framecast_media::container::multipart::{Event, Parser, Writer, boundary_from_content_type};
+use framecast_media::container::multipart::{Parser, ParserEvent, Writer, boundary_from_content_type};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // The server's side: the opening once, then a part each time the text changes.
@@ -28,8 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         parser.push(&bytes);
         while let Some(event) = parser.next_event()? {
             match event {
-                Event::Part(part) => writeln!(out, "{}", String::from_utf8_lossy(&part.body))?,
-                Event::End => writeln!(out, "the stream ended")?,
+                ParserEvent::Part(part) => writeln!(out, "{}", String::from_utf8_lossy(&part.body))?,
+                ParserEvent::End => writeln!(out, "the stream ended")?,
             }
         }
     }

@@ -75,5 +75,5 @@ pub enum Error {
     },
     /// A picture that its device marked as broken.
     #[error("the device marked it as broken")]
-    Marked,
+    FlaggedByDevice,
 }

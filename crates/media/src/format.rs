@@ -1,6 +1,6 @@
 //! What a decoder must know before the first frame.
 
-use crate::codec::raw::{PixelFormat, Range};
+use crate::codec::raw::{ColorRange, PixelFormat};
 
 /// How the bytes of a frame are coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,7 +9,7 @@ pub enum Codec {
     /// One complete JPEG image (ITU-T T.81): SOI to EOI, Huffman tables included.
     Jpeg,
     /// Uncoded samples, packed without padding. Viewers never get these: they are encoded first.
-    Raw(PixelFormat, Range),
+    Raw(PixelFormat, ColorRange),
 }
 
 /// What a decoder must know first: codec and size. All frames share it until it changes.

@@ -8,15 +8,15 @@ pub mod codec;
 pub mod container;
 pub mod draw;
 mod error;
+mod escape;
 mod format;
 mod frame;
 mod timestamp;
-mod visible;
 
 pub use bytes::Bytes;
-pub use codec::raw::{PixelFormat, Range};
+pub use codec::raw::{ColorRange, PixelFormat};
 pub use error::Error;
+pub use escape::{escape_hidden, escape_hidden_json, escape_hidden_multiline, is_hidden};
 pub use format::{Codec, Format};
 pub use frame::Frame;
 pub use timestamp::Timestamp;
-pub use visible::{is_hidden, visible, visible_json, visible_lines};

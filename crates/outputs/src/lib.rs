@@ -4,14 +4,14 @@
 //! output does not know what kind of camera the pictures come from. Configuration files, accounts and listeners do not
 //! belong here either.
 
-pub mod drawn;
-mod handover;
+pub mod error_picture;
+mod hijack;
+mod http_error;
 pub mod live;
 pub mod mjpeg;
 mod peer;
-mod refusal;
+mod rate_limited_log;
 mod rendition;
-mod seldom;
 pub mod snapshot;
 mod viewers;
 pub mod websocket;
@@ -26,11 +26,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
-pub use handover::{Handover, Place, Socket, Taken, Taker};
+pub use hijack::{ConnectionPermit, Hijack, HijackHandler, HijackedConnection, Socket};
+pub use http_error::HttpError;
 pub use peer::{Peer, client_key, client_network};
-pub use refusal::Refusal;
-pub use seldom::Seldom;
-pub use viewers::{Ending, Figures, Full, Limit, Limits, Record, Via, Viewer, Viewers};
+pub use rate_limited_log::RateLimitedLog;
+pub use viewers::{
+    CameraTotals, EndReason, Limit, LimitReached, Limits, Transport, ViewerGuard, ViewerStats, Viewers,
+};
 
 /// The methods that a camera's picture paths allow.
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -39,7 +41,7 @@ const METHODS: &str = "GET, HEAD, OPTIONS";
 const NO_STORE: &str = "no-store, no-cache, must-revalidate";
 
 /// When a refused client should ask again, in seconds.
-const RETRY_AFTER: &str = "5";
+const RETRY_AFTER_SECONDS: &str = "5";
 
 /// Answers OPTIONS.
 async fn options() -> Response {
@@ -47,7 +49,7 @@ async fn options() -> Response {
 }
 
 /// `text` percent-encoded for a path segment or a header parameter; RFC 3986 §2.3 lists the characters that stay.
-pub fn percent_encoded(text: &str) -> String {
+pub fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -60,7 +62,7 @@ pub fn percent_encoded(text: &str) -> String {
 }
 
 /// The value of the last parameter of `query` called `name`; our parameters need no percent-decoding.
-fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query.split('&').rev().find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (key == name).then_some(value)
@@ -68,11 +70,11 @@ fn parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
 }
 
 /// The body of an answer to HEAD whose length is known only with the picture: the answer has no `Content-Length`.
-fn unknown_length() -> Body {
+fn unknown_length_body() -> Body {
     Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
 }
 
 /// `time` in the format of `X-Timestamp`: unix seconds with six decimals.
-fn x_timestamp(time: SystemTime) -> String {
-    framecast_media::container::multipart::write_unix_seconds(time)
+fn format_x_timestamp(time: SystemTime) -> String {
+    framecast_media::container::multipart::format_unix_seconds(time)
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use axum::http::Extensions;
 
 /// The prefix of an IPv6 address that a provider gives to one client, in bits; the client chooses the rest.
-const CLIENT_BITS: u32 = 64;
+const CLIENT_PREFIX_BITS: u32 = 64;
 
 /// The client's address, in the extensions of its requests; `None` over a UNIX socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Peer(pub Option<IpAddr>);
 
 impl Peer {
     /// The address of the client whose request has these extensions; `None` if the server did not set it.
-    pub fn of(extensions: &Extensions) -> Option<IpAddr> {
+    pub fn from_extensions(extensions: &Extensions) -> Option<IpAddr> {
         extensions.get::<Self>().and_then(|peer| peer.0)
     }
 }
@@ -24,7 +24,7 @@ impl Peer {
 pub fn client_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - CLIENT_BITS))))
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - CLIENT_PREFIX_BITS))))
         }
         address => address,
     }
@@ -34,7 +34,7 @@ pub fn client_key(address: IpAddr) -> IpAddr {
 pub fn client_network(address: IpAddr) -> Option<String> {
     match address.to_canonical() {
         IpAddr::V6(address) if !address.is_unicast_link_local() && !address.is_loopback() => {
-            Some(format!("{}/{CLIENT_BITS}", client_key(address.into())))
+            Some(format!("{}/{CLIENT_PREFIX_BITS}", client_key(address.into())))
         }
         _ => None,
     }

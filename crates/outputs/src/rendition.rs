@@ -7,10 +7,10 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use framecast_hub::{Feed, QUALITY, Rendition, SIDE_PX};
+use framecast_hub::{Feed, QUALITY_RANGE, Rendition, SIDE_RANGE_PX};
 use framecast_media::Codec;
 
-use crate::{Refusal, parameter};
+use crate::{HttpError, query_parameter};
 
 /// The range of a requested rate, in pictures a second.
 pub(crate) const FPS: RangeInclusive<f64> = 0.01..=1000.0;
@@ -19,15 +19,15 @@ pub(crate) const FPS: RangeInclusive<f64> = 0.01..=1000.0;
 ///
 /// # Errors
 /// If a parameter is no number, or out of its range.
-pub(crate) fn pictures(query: &str) -> Result<Rendition, Refusal> {
+pub(crate) fn parse(query: &str) -> Result<Rendition, HttpError> {
     let mut rendition = Rendition::default();
-    if let Some(width) = number(query, "width", SIDE_PX, "pixels")? {
+    if let Some(width) = number(query, "width", SIDE_RANGE_PX, "pixels")? {
         rendition = rendition.with_width(width);
     }
-    if let Some(height) = number(query, "height", SIDE_PX, "pixels")? {
+    if let Some(height) = number(query, "height", SIDE_RANGE_PX, "pixels")? {
         rendition = rendition.with_height(height);
     }
-    if let Some(quality) = number(query, "quality", QUALITY, "a whole number")? {
+    if let Some(quality) = number(query, "quality", QUALITY_RANGE, "a whole number")? {
         rendition = rendition.with_quality(quality);
     }
     Ok(rendition)
@@ -37,14 +37,14 @@ pub(crate) fn pictures(query: &str) -> Result<Rendition, Refusal> {
 ///
 /// # Errors
 /// If a parameter is no number, or out of its range.
-pub(crate) fn stream(query: &str, feed: &Feed) -> Result<(Rendition, Option<f64>), Refusal> {
-    let rendition = pictures(query)?;
+pub(crate) fn parse_with_fps(query: &str, feed: &Feed) -> Result<(Rendition, Option<f64>), HttpError> {
+    let rendition = parse(query)?;
     let fps = number(query, "fps", FPS, "a number")?;
-    Ok((at_rate(rendition, fps, feed), fps))
+    Ok((limit_fps(rendition, fps, feed), fps))
 }
 
 /// `rendition` of `feed` for a viewer that takes at most `fps` pictures a second.
-pub(crate) fn at_rate(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Rendition {
+pub(crate) fn limit_fps(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Rendition {
     // A stream can drop coded pictures for each viewer. But if each picture costs an encoder's work, the encoder should
     // make only those that someone sees.
     let is_encoded = rendition.changes_pictures() || is_raw(feed);
@@ -56,18 +56,18 @@ pub(crate) fn at_rate(rendition: Rendition, fps: Option<f64>, feed: &Feed) -> Re
 
 /// Whether the camera gives raw pictures; false while that is unknown.
 fn is_raw(feed: &Feed) -> bool {
-    feed.source().newest().is_some_and(|frame| frame.format.codec != Codec::Jpeg)
+    feed.source_channel().newest().is_some_and(|frame| frame.format.codec != Codec::Jpeg)
 }
 
-/// The smallest of the renditions `made` that is no smaller than `wished` and at least half as fast. If there is none,
+/// The smallest of the renditions `made` that is no smaller than `requested` and at least half as fast. If there is none,
 /// the camera's own pictures, which are always there.
-pub(crate) fn nearest(made: &[Rendition], wished: Rendition) -> Rendition {
+pub(crate) fn nearest(made: &[Rendition], requested: Rendition) -> Rendition {
     // What a rendition leaves open is the camera's own value, which is the largest.
     let bounds = |rendition: Rendition| {
         let [width, height, fps] = [rendition.width_px(), rendition.height_px(), rendition.fps()];
         [width, height, fps].map(|bound| bound.unwrap_or(u32::MAX))
     };
-    let [width, height, fps] = bounds(wished);
+    let [width, height, fps] = bounds(requested);
     let key = |rendition: &Rendition| {
         let [made_width, made_height, made_fps] = bounds(*rendition);
         let is_enough = made_width >= width && made_height >= height && made_fps >= fps / 2;
@@ -82,16 +82,16 @@ fn number<T>(
     name: &'static str,
     range: RangeInclusive<T>,
     what: &str,
-) -> Result<Option<T>, Refusal>
+) -> Result<Option<T>, HttpError>
 where
     T: FromStr + PartialOrd + Display,
 {
-    let Some(text) = parameter(query, name) else { return Ok(None) };
+    let Some(text) = query_parameter(query, name) else { return Ok(None) };
     match text.parse::<T>() {
         Ok(value) if range.contains(&value) => Ok(Some(value)),
         _ => {
             let expected = format!("must be {what} from {} to {}", range.start(), range.end());
-            Err(Refusal::bad_parameter(name, text, &expected))
+            Err(HttpError::bad_parameter(name, text, &expected))
         }
     }
 }
@@ -102,7 +102,7 @@ mod tests {
     use std::time::SystemTime;
 
     use framecast_hub::Hub;
-    use framecast_media::{Format, Frame, PixelFormat, Range};
+    use framecast_media::{ColorRange, Format, Frame, PixelFormat};
     use framecast_testkit::frame;
 
     use super::*;
@@ -121,7 +121,7 @@ mod tests {
             ("quality=101", "quality=101: must be a whole number from 1 to 100"),
             ("fps=nan", "fps=nan: must be a number from 0.01 to 1000"),
         ] {
-            let refusal = stream(query, &feed()).unwrap_err();
+            let refusal = parse_with_fps(query, &feed()).unwrap_err();
             assert_eq!((refusal.status.as_u16(), refusal.message.as_str()), (400, told));
         }
     }
@@ -130,12 +130,15 @@ mod tests {
     fn a_rate_alone_needs_no_rendition_of_coded_pictures_but_one_of_raw_ones() {
         let feed = feed();
         feed.publish(frame(1));
-        assert_eq!(stream("fps=5", &feed).unwrap(), (Rendition::default(), Some(5.0)));
-        assert_eq!(stream("fps=5&width=320", &feed).unwrap().0.to_string(), "width=320&fps=5");
-        let codec = Codec::Raw(PixelFormat::Grey, Range::Full);
+        assert_eq!(parse_with_fps("fps=5", &feed).unwrap(), (Rendition::default(), Some(5.0)));
+        assert_eq!(parse_with_fps("fps=5&width=320", &feed).unwrap().0.to_string(), "width=320&fps=5");
+        let codec = Codec::Raw(PixelFormat::Grey, ColorRange::Full);
         let format = Arc::new(Format { codec, width_px: 1, height_px: 1 });
         feed.publish(Frame { format, ..frame(2) });
-        assert_eq!(stream("fps=4.5", &feed).unwrap(), (Rendition::default().with_fps(5.0), Some(4.5)));
+        assert_eq!(
+            parse_with_fps("fps=4.5", &feed).unwrap(),
+            (Rendition::default().with_fps(5.0), Some(4.5))
+        );
     }
 
     #[test]

@@ -10,10 +10,12 @@ use axum::extract::{Path, RawQuery, Request, State as Extract};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_hub::{Delivery, Feed, Hub, Rendition, State, Subscriber, Update};
+use framecast_hub::{CameraState, Delivery, Feed, Hub, Rendition, Subscriber, Update};
 use tokio::time::timeout;
 
-use crate::{NO_STORE, Peer, Refusal, client_key, parameter, percent_encoded, rendition, x_timestamp};
+use crate::{
+    HttpError, NO_STORE, Peer, client_key, format_x_timestamp, percent_encode, query_parameter, rendition,
+};
 
 /// How snapshots are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,7 @@ impl Default for Config {
 
 /// Which picture is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Wish {
+pub struct SnapshotRequest {
     /// The greatest age of a picture in memory. Zero asks for one that is captured after the request. `None` asks for
     /// the newest of a live camera, and for the first of any other.
     pub max_age: Option<Duration>,
@@ -66,9 +68,11 @@ async fn default_camera(
     Extract(snapshots): Extract<Snapshots>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Result<Response, Refusal> {
-    let feed = snapshots.hub.first().ok_or_else(Refusal::no_camera)?;
-    snapshots.respond(&feed, query.as_deref(), request.method(), Peer::of(request.extensions())).await
+) -> Result<Response, HttpError> {
+    let feed = snapshots.hub.first().ok_or_else(HttpError::no_camera)?;
+    snapshots
+        .respond(&feed, query.as_deref(), request.method(), Peer::from_extensions(request.extensions()))
+        .await
 }
 
 async fn named_camera(
@@ -76,10 +80,12 @@ async fn named_camera(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, HttpError> {
     let hub = &snapshots.hub;
-    let feed = hub.get(&name).ok_or_else(|| Refusal::no_such_camera(&name, hub))?;
-    snapshots.respond(&feed, query.as_deref(), request.method(), Peer::of(request.extensions())).await
+    let feed = hub.get(&name).ok_or_else(|| HttpError::no_such_camera(&name, hub))?;
+    snapshots
+        .respond(&feed, query.as_deref(), request.method(), Peer::from_extensions(request.extensions()))
+        .await
 }
 
 impl Snapshots {
@@ -89,53 +95,57 @@ impl Snapshots {
         query: Option<&str>,
         method: &Method,
         peer: Option<IpAddr>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, HttpError> {
         let query = query.unwrap_or_default();
-        let (max_age, rendition) = (max_age(query)?, rendition::pictures(query)?);
+        let (max_age, rendition) = (max_age(query)?, rendition::parse(query)?);
         if method == Method::HEAD {
             // The size is known only with the picture, and a HEAD request must not open the camera.
-            return Ok(response(StatusCode::OK, crate::unknown_length()));
+            return Ok(response(StatusCode::OK, crate::unknown_length_body()));
         }
-        let update = take(feed, Wish { max_age, rendition, peer }, self.config.wait).await?;
-        let status = if update.is_notice { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        let update = take(feed, SnapshotRequest { max_age, rendition, peer }, self.config.wait).await?;
+        let status = if update.is_slate { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
         let mut response = response(status, Body::from(update.frame.data.clone()));
         let headers = response.headers_mut();
-        let timestamp = HeaderValue::try_from(x_timestamp(update.frame.captured_at));
+        let timestamp = HeaderValue::try_from(format_x_timestamp(update.frame.captured_at));
         headers.insert(
             HeaderName::from_static("x-timestamp"),
             timestamp.expect("digits and a point are a header value"),
         );
-        headers.insert(header::CONTENT_DISPOSITION, disposition(feed.name()));
+        headers.insert(header::CONTENT_DISPOSITION, content_disposition(feed.name()));
         Ok(response)
     }
 }
 
-/// The picture that `wish` asks for. Waits at most `wait` for a camera that must be opened or has no picture that is
+/// The picture that `request` asks for. Waits at most `wait` for a camera that must be opened or has no picture that is
 /// new enough. A lost camera answers with its slate. Cancel safe.
 ///
 /// # Errors
 /// 503: there was neither a picture nor a slate, or the limit on renditions is reached.
-pub async fn take(feed: &Arc<Feed>, wish: Wish, wait: Duration) -> Result<Update, Refusal> {
-    let held = if wish.rendition.is_original() { held(feed, wish.max_age) } else { None };
-    let Some(update) = held else { return fresh(feed, wish, wait).await };
-    if feed.status().state == State::Live {
+pub async fn take(feed: &Arc<Feed>, request: SnapshotRequest, wait: Duration) -> Result<Update, HttpError> {
+    let held = if request.rendition.is_original() { held_picture(feed, request.max_age) } else { None };
+    let Some(update) = held else { return wait_for_picture(feed, request, wait).await };
+    if feed.status().state == CameraState::Live {
         // A short subscription: a client that asks again and again keeps the camera open.
-        drop(feed.channel().subscribe(Delivery::Latest));
+        drop(feed.main_channel().subscribe(Delivery::Latest));
     }
     Ok(update)
 }
 
 /// Opens the camera if needed, and waits for a picture that may be shown.
-async fn fresh(feed: &Feed, wish: Wish, wait: Duration) -> Result<Update, Refusal> {
-    let subscriber = feed.watch_from(wish.peer.map(client_key), wish.rendition, Delivery::Latest);
-    let mut subscriber = subscriber.map_err(Refusal::too_many_renditions)?;
-    let oldest = wish.max_age.and_then(|age| SystemTime::now().checked_sub(age));
+async fn wait_for_picture(
+    feed: &Feed,
+    request: SnapshotRequest,
+    wait: Duration,
+) -> Result<Update, HttpError> {
+    let subscriber = feed.watch_from(request.peer.map(client_key), request.rendition, Delivery::Latest);
+    let mut subscriber = subscriber.map_err(HttpError::too_many_renditions)?;
+    let oldest = request.max_age.and_then(|age| SystemTime::now().checked_sub(age));
     match timeout(wait, next_picture(feed, &mut subscriber, oldest)).await {
         Ok(Some(update)) => Ok(update),
         // The slate that is shown now says why there is no picture.
-        Ok(None) | Err(_) => subscriber.current().filter(|update| update.is_notice).ok_or_else(|| {
+        Ok(None) | Err(_) => subscriber.current().filter(|update| update.is_slate).ok_or_else(|| {
             let message = format!("{}: no picture within {wait:?}", feed.name());
-            Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message }
+            HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message }
         }),
     }
 }
@@ -149,49 +159,49 @@ async fn next_picture(
 ) -> Option<Update> {
     loop {
         let update = subscriber.next_update().await?;
-        let is_taken = if update.is_notice {
-            feed.status().state == State::Lost
+        let is_acceptable = if update.is_slate {
+            feed.status().state == CameraState::Lost
         } else {
             oldest.is_none_or(|oldest| update.frame.captured_at >= oldest)
         };
-        if is_taken {
+        if is_acceptable {
             return Some(update);
         }
     }
 }
 
 /// The newest picture in memory, if the request accepts its age.
-fn held(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
-    let frame = feed.channel().newest()?;
-    let is_taken = match max_age {
+fn held_picture(feed: &Feed, max_age: Option<Duration>) -> Option<Update> {
+    let frame = feed.main_channel().newest()?;
+    let is_acceptable = match max_age {
         Some(max_age) => {
             let age = SystemTime::now().duration_since(frame.captured_at).unwrap_or_default();
             age <= max_age && !max_age.is_zero()
         }
         // A picture that was encoded of a raw camera while someone watched is not the newest any more.
         None => {
-            let newest = feed.source().newest()?;
-            feed.status().state == State::Live && newest.data.as_ptr() == frame.data.as_ptr()
+            let newest = feed.source_channel().newest()?;
+            feed.status().state == CameraState::Live && newest.data.as_ptr() == frame.data.as_ptr()
         }
     };
-    is_taken.then_some(Update { frame, is_notice: false, sequence: 0 })
+    is_acceptable.then_some(Update { frame, is_slate: false, sequence: 0 })
 }
 
 /// The file name for saving: the camera's name, in the form for names beyond ASCII (RFC 8187 §3.2).
-fn disposition(camera: &str) -> HeaderValue {
-    let value = format!("inline; filename*=UTF-8''{}.jpg", percent_encoded(camera));
+fn content_disposition(camera: &str) -> HeaderValue {
+    let value = format!("inline; filename*=UTF-8''{}.jpg", percent_encode(camera));
     HeaderValue::try_from(value).expect("percent-encoded text is a header value")
 }
 
-fn max_age(query: &str) -> Result<Option<Duration>, Refusal> {
-    let Some(value) = parameter(query, "max_age") else { return Ok(None) };
+fn max_age(query: &str) -> Result<Option<Duration>, HttpError> {
+    let Some(value) = query_parameter(query, "max_age") else { return Ok(None) };
     match value.parse::<f64>() {
         Ok(seconds) if (0.0..=MAX_AGE_SECONDS).contains(&seconds) => {
             Ok(Some(Duration::from_secs_f64(seconds)))
         }
         _ => {
             let expected = "must be seconds from 0 to 86400, as in max_age=0.5";
-            Err(Refusal::bad_parameter("max_age", value, expected))
+            Err(HttpError::bad_parameter("max_age", value, expected))
         }
     }
 }
@@ -208,7 +218,7 @@ fn response(status: StatusCode, body: Body) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use framecast_hub::Status;
+    use framecast_hub::CameraStatus;
     use framecast_media::Frame;
     use framecast_testkit::{frame, number_of};
     use http_body_util::BodyExt;
@@ -224,10 +234,10 @@ mod tests {
     }
 
     impl Server {
-        fn new(state: State) -> Self {
+        fn new(state: CameraState) -> Self {
             let hub = Hub::new();
             let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
-            feed.set_status(Status::new(state, SystemTime::UNIX_EPOCH));
+            feed.set_status(CameraStatus::new(state, SystemTime::UNIX_EPOCH));
             Self { routes: routes(hub, Config { wait: WAIT }), feed }
         }
 
@@ -243,7 +253,7 @@ mod tests {
         /// A snapshot that has to wait, while `happens` runs.
         async fn take_while(&self, query: &str, happens: impl FnOnce(&Feed)) -> (u16, u64) {
             let waits = async {
-                let mut demand = self.feed.channel().demand();
+                let mut demand = self.feed.main_channel().demand();
                 demand.wait_for(|viewers| *viewers == 1).await.unwrap();
                 happens(&self.feed);
             };
@@ -257,13 +267,13 @@ mod tests {
 
     #[test]
     fn a_picture_is_saved_under_its_cameras_name() {
-        assert_eq!(disposition("front-door"), "inline; filename*=UTF-8''front-door.jpg");
-        assert_eq!(disposition("küche"), "inline; filename*=UTF-8''k%C3%BCche.jpg");
+        assert_eq!(content_disposition("front-door"), "inline; filename*=UTF-8''front-door.jpg");
+        assert_eq!(content_disposition("küche"), "inline; filename*=UTF-8''k%C3%BCche.jpg");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_live_camera_answers_with_its_newest_picture_at_once() {
-        let server = Server::new(State::Live);
+        let server = Server::new(CameraState::Live);
         server.feed.publish(frame(1));
         server.feed.publish(frame(2));
         assert_eq!(server.take("").await, (200, 2));
@@ -271,21 +281,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_camera_is_opened_by_the_request_and_answers_with_its_first_picture() {
-        let server = Server::new(State::Idle);
+        let server = Server::new(CameraState::Idle);
         server.feed.publish(frame(1));
         server.feed.suspend();
         let taken = server.take_while("", |feed| feed.publish(frame(2))).await;
         assert_eq!(taken, (200, 2));
-        assert_eq!(server.feed.channel().subscribers(), 0);
+        assert_eq!(server.feed.main_channel().subscriber_count(), 0);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_notice_of_the_opening_is_not_taken_for_a_picture() {
-        let server = Server::new(State::Opening);
+        let server = Server::new(CameraState::Opening);
         let taken = server
             .take_while("", |feed| {
-                feed.publish_notice(frame(99));
-                let channel = feed.channel().clone();
+                feed.publish_slate(frame(99));
+                let channel = feed.main_channel().clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(WAIT / 2).await;
                     channel.publish(frame(1));
@@ -297,7 +307,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_held_picture_that_is_young_enough_opens_nothing() {
-        let server = Server::new(State::Idle);
+        let server = Server::new(CameraState::Idle);
         server.feed.publish(captured(1, Duration::from_secs(30)));
         server.feed.suspend();
         assert_eq!(server.take("?max_age=3600").await, (200, 1));
@@ -307,7 +317,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_age_at_all_means_a_picture_captured_after_the_request() {
-        let server = Server::new(State::Live);
+        let server = Server::new(CameraState::Live);
         server.feed.publish(captured(1, Duration::ZERO));
         let taken = server
             .take_while("?max_age=0", |feed| {
@@ -321,21 +331,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_camera_answers_503_with_the_picture_that_says_why() {
-        let server = Server::new(State::Lost);
+        let server = Server::new(CameraState::Lost);
         server.feed.publish(frame(1));
-        server.feed.publish_notice(frame(99));
+        server.feed.publish_slate(frame(99));
         assert_eq!(server.take("").await, (503, 99));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_camera_that_is_lost_while_it_opens_answers_as_soon_as_that_is_known() {
-        let server = Server::new(State::Idle);
+        let server = Server::new(CameraState::Idle);
         let start = tokio::time::Instant::now();
         let taken = server
             .take_while("", |feed| {
-                feed.publish_notice(frame(98));
-                feed.set_status(Status::new(State::Lost, SystemTime::UNIX_EPOCH));
-                feed.publish_notice(frame(99));
+                feed.publish_slate(frame(98));
+                feed.set_status(CameraStatus::new(CameraState::Lost, SystemTime::UNIX_EPOCH));
+                feed.publish_slate(frame(99));
             })
             .await;
         assert_eq!(taken, (503, 99));
@@ -344,17 +354,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_camera_that_yields_nothing_is_given_up_after_the_wait() {
-        let server = Server::new(State::Opening);
+        let server = Server::new(CameraState::Opening);
         let start = tokio::time::Instant::now();
         assert_eq!(server.take("").await, (503, 0));
         assert_eq!(start.elapsed(), WAIT);
-        let notice = |feed: &Feed| feed.publish_notice(frame(99));
-        assert_eq!(server.take_while("", notice).await, (503, 99));
+        let slate = |feed: &Feed| feed.publish_slate(frame(99));
+        assert_eq!(server.take_while("", slate).await, (503, 99));
     }
 
     #[tokio::test]
     async fn an_age_that_makes_no_sense_is_refused() {
-        let server = Server::new(State::Live);
+        let server = Server::new(CameraState::Live);
         for query in ["?max_age=", "?max_age=-1", "?max_age=nan", "?max_age=1e9"] {
             assert_eq!(server.take(query).await.0, 400, "{query}");
         }

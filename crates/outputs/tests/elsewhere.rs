@@ -10,11 +10,11 @@ use std::time::SystemTime;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use framecast_hub::{Feed, Hub, State, Status};
+use framecast_hub::{CameraState, CameraStatus, Feed, Hub};
 use framecast_media::Frame;
-use framecast_media::container::multipart::{Event, Parser};
+use framecast_media::container::multipart::{Parser, ParserEvent};
 use framecast_outputs::{Viewers, mjpeg};
-use framecast_testkit::{frame, jpeg_of, number_of, soon};
+use framecast_testkit::{frame, jpeg_of_len, number_of, soon};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -40,14 +40,14 @@ impl Server {
     fn new() -> Self {
         let hub = Hub::new();
         let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
-        feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
+        feed.set_status(CameraStatus::new(CameraState::Live, SystemTime::UNIX_EPOCH));
         let shutdown = CancellationToken::new();
-        let output = mjpeg::Output::new(mjpeg::Config::default(), Viewers::default(), shutdown.clone());
-        Self { routes: mjpeg::routes(hub, output), feed, shutdown }
+        let streamer = mjpeg::Streamer::new(mjpeg::Config::default(), Viewers::default(), shutdown.clone());
+        Self { routes: mjpeg::routes(hub, streamer), feed, shutdown }
     }
 
     fn publish(&self, number: u64) {
-        self.feed.publish(Frame { data: jpeg_of(PICTURE_BYTES, number), ..frame(number) });
+        self.feed.publish(Frame { data: jpeg_of_len(PICTURE_BYTES, number), ..frame(number) });
     }
 
     /// Serves one connection in its own task, as HTTP/2 or as HTTP/1.1.
@@ -104,11 +104,11 @@ async fn next<F: Future<Output = Option<Vec<u8>>>>(
 ) -> Option<u64> {
     loop {
         match parser.next_event().unwrap() {
-            Some(Event::Part(part)) => {
+            Some(ParserEvent::Part(part)) => {
                 assert_eq!(part.body.len(), PICTURE_BYTES);
                 return number_of(&part.body);
             }
-            Some(Event::End) => return None,
+            Some(ParserEvent::End) => return None,
             None => parser.push(&soon("more", more()).await.expect("the stream says that it ends")),
         }
     }

@@ -1,6 +1,6 @@
 //! Safe access to what the kernel knows of a connected socket: how many written bytes are still on their way, and how
 //! fast it sends. Also a cache prefetch for the outputs ([`prefetch`]), and for the program the allocator's return of
-//! memory ([`return_large_blocks`], [`return_free_memory`]) and whether the process ignores a signal ([`is_ignored`]).
+//! memory ([`fix_malloc_thresholds`], [`trim_heap`]) and whether the process ignores a signal ([`is_ignored`]).
 //!
 //! Each query of a socket is one system call. It returns `None` if the kernel, or this kind of socket, has no answer;
 //! on systems other than Linux always. A value that an older kernel does not provide is absent, not zero.
@@ -18,7 +18,7 @@ mod tcp_info;
 use std::os::fd::BorrowedFd;
 
 pub use cache::prefetch;
-pub use heap::{return_free_memory, return_large_blocks};
+pub use heap::{fix_malloc_thresholds, trim_heap};
 pub use signal::is_ignored;
 pub use tcp_info::TcpInfo;
 
@@ -26,20 +26,20 @@ pub use tcp_info::TcpInfo;
 /// UNIX socket: bytes that the other end has not read, with the kernel's overhead.
 pub fn unacknowledged_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
-    return linux::ask(socket, libc::TIOCOUTQ);
+    return linux::query_int(socket, libc::TIOCOUTQ);
     #[cfg(not(target_os = "linux"))]
-    return nothing(socket);
+    return unsupported(socket);
 }
 
 /// Bytes that were written to `socket` and have not left this machine yet (`SIOCOUTQNSD`). TCP only.
 pub fn unsent_bytes(socket: BorrowedFd<'_>) -> Option<u64> {
     #[cfg(target_os = "linux")]
-    return linux::ask(socket, linux::SIOCOUTQNSD);
+    return linux::query_int(socket, linux::SIOCOUTQNSD);
     #[cfg(not(target_os = "linux"))]
-    return nothing(socket);
+    return unsupported(socket);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn nothing<T>(_socket: BorrowedFd<'_>) -> Option<T> {
+fn unsupported<T>(_socket: BorrowedFd<'_>) -> Option<T> {
     None
 }

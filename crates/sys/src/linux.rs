@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub(crate) const SIOCOUTQNSD: libc::Ioctl = 0x894b;
 
 /// The result of an `ioctl` that returns one `int`.
-pub(crate) fn ask(socket: BorrowedFd<'_>, request: libc::Ioctl) -> Option<u64> {
+pub(crate) fn query_int(socket: BorrowedFd<'_>, request: libc::Ioctl) -> Option<u64> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: both requests used here write one int, for which there is room, and keep no pointer.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), request, &raw mut bytes) };

@@ -28,7 +28,7 @@ pub struct TcpInfo {
 
 impl TcpInfo {
     /// Queries the connection of `socket`; `None` if it is not a TCP connection, or this is not Linux.
-    pub fn of(socket: BorrowedFd<'_>) -> Option<Self> {
+    pub fn query(socket: BorrowedFd<'_>) -> Option<Self> {
         #[cfg(target_os = "linux")]
         {
             // More than any kernel returns so far; fields that a later one appends are cut off.
@@ -37,7 +37,7 @@ impl TcpInfo {
             Some(Self::parse(&bytes[..len]))
         }
         #[cfg(not(target_os = "linux"))]
-        return crate::nothing(socket);
+        return crate::unsupported(socket);
     }
 
     /// Parses `struct tcp_info` (`include/uapi/linux/tcp.h`), which only ever grows at its end.

@@ -27,7 +27,7 @@ fn what_a_reader_leaves_lying_is_known_to_the_sender() {
     let (on_its_way, unsent) =
         (unacknowledged_bytes(server.as_fd()).unwrap(), unsent_bytes(server.as_fd()).unwrap());
     assert!(unsent > 0 && unsent <= on_its_way && on_its_way <= written as u64, "{unsent} of {on_its_way}");
-    let full = TcpInfo::of(server.as_fd()).unwrap();
+    let full = TcpInfo::query(server.as_fd()).unwrap();
     assert!(full.mss.unwrap() > 0 && full.cwnd.unwrap() > 0 && full.bytes_acked.is_some());
     assert!(u64::from(full.notsent_bytes.unwrap()) <= on_its_way && full.snd_wnd.is_some());
 
@@ -42,7 +42,7 @@ fn other_sockets_say_what_they_can() {
     let (mut ours, _theirs) = UnixStream::pair().unwrap();
     ours.write_all(&[7; 1000]).unwrap();
     assert!(unacknowledged_bytes(ours.as_fd()).unwrap() >= 1000);
-    assert_eq!((unsent_bytes(ours.as_fd()), TcpInfo::of(ours.as_fd())), (None, None));
+    assert_eq!((unsent_bytes(ours.as_fd()), TcpInfo::query(ours.as_fd())), (None, None));
     let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert_eq!(TcpInfo::of(datagrams.as_fd()), None);
+    assert_eq!(TcpInfo::query(datagrams.as_fd()), None);
 }

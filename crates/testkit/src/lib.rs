@@ -4,7 +4,7 @@
 //! [`number_of`]. So it can check which picture came, not only that one came. Fake cameras do not belong here: they
 //! need the drivers' traits, and this crate depends on no crate of Framecast but `media`.
 
-pub mod client;
+pub mod blocking;
 mod picture;
 mod postgres;
 mod request;
@@ -13,20 +13,20 @@ mod viewer;
 use std::future::Future;
 use std::time::Duration;
 
-pub use picture::{frame, jpeg, jpeg_of, keyframe, number_of};
+pub use picture::{frame, jpeg, jpeg_of_len, keyframe, number_of};
 pub use postgres::Postgres;
-pub use request::{Answer, ask, get};
-pub use viewer::{Seen, Viewer};
+pub use request::{Response, get, send_request};
+pub use viewer::{ReceivedPicture, TestViewer};
 
 /// How long a test waits: far longer than anything takes, so that only a hang fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Waits for `future`, which should end because `what` happens.
 ///
 /// # Panics
 /// When that takes a minute.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
+    match tokio::time::timeout(TIMEOUT, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited in vain: {what}"),
     }

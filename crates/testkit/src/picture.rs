@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use framecast_media::codec::{Picture, jpeg as coder};
+use framecast_media::codec::{RgbImage, jpeg as coder};
 use framecast_media::{Codec, Format, Frame, Timestamp};
 
 /// The text before the number in the comment.
@@ -17,22 +17,22 @@ const DIGITS: usize = 20;
 /// The maximum size of a comment segment without its length field.
 const MAX_COMMENT_BYTES: usize = 65_533;
 
-static ENCODED: Mutex<BTreeMap<(u32, u32), Bytes>> = Mutex::new(BTreeMap::new());
+static JPEG_CACHE: Mutex<BTreeMap<(u32, u32), Bytes>> = Mutex::new(BTreeMap::new());
 
 /// A JPEG image of this size in pixels that carries `number`.
 pub fn jpeg(width_px: u32, height_px: u32, number: u64) -> Bytes {
-    numbered(&plain(width_px, height_px), 0, number)
+    with_number(&encoded_jpeg(width_px, height_px), 0, number)
 }
 
 /// A JPEG image of exactly `len_bytes` that carries `number`.
 ///
 /// # Panics
 /// When `len_bytes` is below 1024.
-pub fn jpeg_of(len_bytes: usize, number: u64) -> Bytes {
+pub fn jpeg_of_len(len_bytes: usize, number: u64) -> Bytes {
     assert!(len_bytes >= 1024, "no picture is so small");
-    let picture = plain(16, 16);
-    let bare = numbered(&picture, 0, number).len();
-    numbered(&picture, len_bytes - bare, number)
+    let picture = encoded_jpeg(16, 16);
+    let bare = with_number(&picture, 0, number).len();
+    with_number(&picture, len_bytes - bare, number)
 }
 
 /// The number in a picture of [`jpeg`]; `None` for other pictures.
@@ -59,13 +59,17 @@ pub fn frame(number: u64) -> Frame {
 /// Like [`frame`], of `len_bytes`, and a keyframe only if `number` is a multiple of `interval`: like a coding whose
 /// pictures depend on earlier ones.
 pub fn keyframe(number: u64, interval: u64, len_bytes: usize) -> Frame {
-    Frame { data: jpeg_of(len_bytes, number), is_keyframe: number.is_multiple_of(interval), ..frame(number) }
+    Frame {
+        data: jpeg_of_len(len_bytes, number),
+        is_keyframe: number.is_multiple_of(interval),
+        ..frame(number)
+    }
 }
 
-fn plain(width_px: u32, height_px: u32) -> Bytes {
-    let mut encoded = ENCODED.lock().unwrap_or_else(PoisonError::into_inner);
+fn encoded_jpeg(width_px: u32, height_px: u32) -> Bytes {
+    let mut encoded = JPEG_CACHE.lock().unwrap_or_else(PoisonError::into_inner);
     let picture = encoded.entry((width_px, height_px)).or_insert_with(|| {
-        let mut picture = Picture::new(width_px, height_px);
+        let mut picture = RgbImage::new(width_px, height_px);
         for (at, byte) in picture.data_mut().iter_mut().enumerate() {
             *byte = (at % 251) as u8;
         }
@@ -75,7 +79,7 @@ fn plain(width_px: u32, height_px: u32) -> Bytes {
 }
 
 /// `picture` with its number after the start marker, and `padding_bytes` more in further comments.
-fn numbered(picture: &[u8], padding_bytes: usize, number: u64) -> Bytes {
+fn with_number(picture: &[u8], padding_bytes: usize, number: u64) -> Bytes {
     let mut data = Vec::with_capacity(picture.len() + padding_bytes + 64);
     data.extend_from_slice(&picture[..2]);
     let mut text = TAG.to_vec();
@@ -85,17 +89,17 @@ fn numbered(picture: &[u8], padding_bytes: usize, number: u64) -> Bytes {
     let own = left % (MAX_COMMENT_BYTES + 4);
     text.resize(text.len() + if own < 4 { own } else { 0 }, b' ');
     left -= if own < 4 { own } else { 0 };
-    comment(&mut data, &text);
+    push_comment(&mut data, &text);
     while left > 0 {
         let taken = left.min(MAX_COMMENT_BYTES + 4);
-        comment(&mut data, &vec![0; taken - 4]);
+        push_comment(&mut data, &vec![0; taken - 4]);
         left -= taken;
     }
     data.extend_from_slice(&picture[2..]);
     data.into()
 }
 
-fn comment(data: &mut Vec<u8>, text: &[u8]) {
+fn push_comment(data: &mut Vec<u8>, text: &[u8]) {
     let len = u16::try_from(text.len() + 2).expect("a comment is cut to what its segment holds");
     data.extend_from_slice(&[0xFF, 0xFE]);
     data.extend_from_slice(&len.to_be_bytes());
@@ -110,7 +114,7 @@ mod tests {
     fn a_picture_is_whole_and_carries_its_number() {
         for number in [0, 7, u64::MAX] {
             let data = jpeg(40, 30, number);
-            let header = coder::scan(&data).unwrap();
+            let header = coder::parse_markers(&data).unwrap();
             assert_eq!((header.width_px, header.height_px, header.len_bytes), (40, 30, data.len()));
             assert_eq!(number_of(&data), Some(number));
         }
@@ -120,9 +124,9 @@ mod tests {
     #[test]
     fn a_picture_has_the_length_that_is_asked_for() {
         for len_bytes in [1024, 1025, 4096, 65_536, 66_562, 66_563, 66_564, 200_001] {
-            let data = jpeg_of(len_bytes, 5);
+            let data = jpeg_of_len(len_bytes, 5);
             assert_eq!(data.len(), len_bytes);
-            assert_eq!(coder::scan(&data).unwrap().len_bytes, len_bytes);
+            assert_eq!(coder::parse_markers(&data).unwrap().len_bytes, len_bytes);
             assert_eq!(number_of(&data), Some(5));
         }
     }

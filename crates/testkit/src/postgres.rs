@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long it may take to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The account for the server if the test runs as root, as which PostgreSQL refuses to run. Debian's package creates
 /// the account.
-const ACCOUNT: &str = "postgres";
+const SYSTEM_USER: &str = "postgres";
 
 /// A PostgreSQL server that runs, or was stopped and may run again.
 #[derive(Debug)]
 pub struct Postgres {
     folder: TempDir,
-    programs: PathBuf,
+    bin_dir: PathBuf,
     server: Option<Child>,
 }
 
@@ -31,23 +31,23 @@ impl Postgres {
     /// # Panics
     /// If Debian's package `postgresql`, or one that it needs, is missing.
     pub fn start() -> Self {
-        let programs = programs().unwrap_or_else(|| {
+        let bin_dir = bin_dir().unwrap_or_else(|| {
             panic!(
                 "this test needs PostgreSQL's server: Debian's package `postgresql`, in /usr/lib/postgresql"
             )
         });
         let folder = tempfile::Builder::new().prefix("framecast-pg-").tempdir().expect("a folder");
         if is_root() {
-            let owner = format!("{ACCOUNT}:");
+            let owner = format!("{SYSTEM_USER}:");
             run(Command::new("chown").arg(owner).arg(folder.path()));
         }
-        let mut server = Self { folder, programs, server: None };
-        let data = server.data();
+        let mut server = Self { folder, bin_dir, server: None };
+        let data = server.data_dir();
         run(server
-            .program("initdb")
+            .command("initdb")
             .args(["--auth=trust", "--no-sync", "--username=framecast", "-D"])
             .arg(data));
-        server.resume();
+        server.restart();
         server
     }
 
@@ -57,24 +57,24 @@ impl Postgres {
     }
 
     /// The folder of its socket.
-    pub fn socket(&self) -> &Path {
+    pub fn socket_dir(&self) -> &Path {
         self.folder.path()
     }
 
     /// Starts the server again after it was stopped or killed.
-    pub fn resume(&mut self) {
-        let mut command = self.program("postgres");
+    pub fn restart(&mut self) {
+        let mut command = self.command("postgres");
         let socket = format!("unix_socket_directories={}", self.folder.path().display());
         command
             .arg("-D")
-            .arg(self.data())
+            .arg(self.data_dir())
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c"])
             .arg(socket);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("postgres starts");
         self.server = Some(child);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + TIMEOUT;
         while !self
-            .program("pg_isready")
+            .command("pg_isready")
             .arg("-qh")
             .arg(self.folder.path())
             .status()
@@ -87,39 +87,39 @@ impl Postgres {
 
     /// Stops the server, which closes its connections.
     pub fn stop(&mut self) {
-        self.signal("-INT");
+        self.send_signal("-INT");
     }
 
     /// Kills the server, which breaks its connections.
     pub fn kill(&mut self) {
         // Its children end after it.
-        self.signal("-KILL");
-        let pid = self.data().join("postmaster.pid");
+        self.send_signal("-KILL");
+        let pid = self.data_dir().join("postmaster.pid");
         fs::remove_file(pid).ok();
     }
 
-    fn signal(&mut self, signal: &str) {
+    fn send_signal(&mut self, signal: &str) {
         let Some(mut server) = self.server.take() else { return };
         run(Command::new("kill").arg(signal).arg(server.id().to_string()));
         server.wait().expect("its end can be waited for");
     }
 
     /// The result of `sql`, one row a line.
-    pub fn ask(&self, sql: &str) -> String {
-        let mut command = self.program("psql");
+    pub fn query(&self, sql: &str) -> String {
+        let mut command = self.command("psql");
         command.args(["-U", "framecast", "-d", "postgres", "-qAtc", sql, "-h"]).arg(self.folder.path());
         let output = command.output().expect("psql runs");
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 
-    fn data(&self) -> PathBuf {
+    fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    fn program(&self, name: &str) -> Command {
-        let program = self.programs.join(name);
-        let mut command = if is_root() { as_account(&program) } else { Command::new(program) };
+    fn command(&self, name: &str) -> Command {
+        let program = self.bin_dir.join(name);
+        let mut command = if is_root() { as_system_user(&program) } else { Command::new(program) };
         command.current_dir("/");
         command
     }
@@ -131,9 +131,9 @@ impl Drop for Postgres {
     }
 }
 
-fn as_account(program: &Path) -> Command {
+fn as_system_user(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", ACCOUNT, "--regid", ACCOUNT, "--clear-groups", "--"]).arg(program);
+    command.args(["--reuid", SYSTEM_USER, "--regid", SYSTEM_USER, "--clear-groups", "--"]).arg(program);
     command
 }
 
@@ -143,7 +143,7 @@ fn is_root() -> bool {
 }
 
 /// The folder of the newest version's programs.
-fn programs() -> Option<PathBuf> {
+fn bin_dir() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
     let folders = versions.filter_map(io::Result::ok).map(|entry| entry.path().join("bin"));
     let number = |folder: &PathBuf| -> u32 {

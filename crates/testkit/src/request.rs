@@ -7,11 +7,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The maximum size of an answer; a larger one is a fault of the server.
-const MAX_ANSWER_BYTES: u64 = 64 << 20;
+const MAX_RESPONSE_BYTES: u64 = 64 << 20;
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status code.
     pub status: u16,
     /// The head as text: status line and headers.
@@ -20,7 +20,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// The value of the first header called `name`, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.head, name)
@@ -36,28 +36,28 @@ impl Answer {
 ///
 /// # Errors
 /// Those of the socket, or that the answer has no head.
-pub async fn get(address: SocketAddr, target: &str) -> io::Result<Answer> {
+pub async fn get(address: SocketAddr, target: &str) -> io::Result<Response> {
     let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    ask(address, request.as_bytes()).await
+    send_request(address, request.as_bytes()).await
 }
 
 /// The answer to the bytes in `request`, up to the end of the connection.
 ///
 /// # Errors
 /// Those of the socket, or that the answer has no head.
-pub async fn ask(address: SocketAddr, request: &[u8]) -> io::Result<Answer> {
+pub async fn send_request(address: SocketAddr, request: &[u8]) -> io::Result<Response> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request).await?;
     let mut bytes = Vec::new();
     // A server that closes before it has read the whole request resets the connection after its answer.
-    let read = (&mut stream).take(MAX_ANSWER_BYTES).read_to_end(&mut bytes).await;
-    match Answer::parse(&bytes) {
+    let read = (&mut stream).take(MAX_RESPONSE_BYTES).read_to_end(&mut bytes).await;
+    match Response::parse(&bytes) {
         Some(answer) => Ok(answer),
         None => read.and(Err(io::ErrorKind::UnexpectedEof.into())),
     }
 }
 
-impl Answer {
+impl Response {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let end = head_end(bytes)?;
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();

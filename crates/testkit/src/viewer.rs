@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use framecast_media::container::multipart::{
-    Event, Parser, Part, boundary_from_content_type, parse_unix_seconds,
+    Parser, ParserEvent, Part, boundary_from_content_type, parse_unix_seconds,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -14,29 +14,29 @@ use tokio::net::{TcpSocket, TcpStream};
 use crate::{number_of, request};
 
 /// About the smallest receive buffer of any system: the sender soon notices that the viewer does not read.
-const NARROW_BYTES: u32 = 4096;
+const SMALL_RECEIVE_BUFFER_BYTES: u32 = 4096;
 
 /// One client of a stream. It reads only on request; dropping it closes the connection at once.
 #[derive(Debug)]
-pub struct Viewer {
+pub struct TestViewer {
     stream: TcpStream,
     head: String,
     parser: Parser,
-    has_end: bool,
+    has_ended_cleanly: bool,
 }
 
 /// A picture as a viewer received it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct ReceivedPicture {
     /// The part's headers and body.
     pub part: Part,
     /// The number in the picture; `None` for a drawn one.
     pub number: Option<u64>,
 }
 
-impl Seen {
+impl ReceivedPicture {
     /// Whether the server marks this picture as a slate.
-    pub fn is_notice(&self) -> bool {
+    pub fn is_slate(&self) -> bool {
         self.part.header("x-framecast-notice").is_some()
     }
 
@@ -56,13 +56,13 @@ impl Seen {
     }
 }
 
-impl Viewer {
+impl TestViewer {
     /// Connects and requests `target`; returns when the head of the answer has arrived.
     ///
     /// # Errors
     /// Those of the socket, or [`io::ErrorKind::UnexpectedEof`] for an answer without a head.
     pub async fn open(address: SocketAddr, target: &str) -> io::Result<Self> {
-        Self::ask(TcpStream::connect(address).await?, address, target).await
+        Self::open_on(TcpStream::connect(address).await?, address, target).await
     }
 
     /// Like [`open`](Self::open), from another address of this machine.
@@ -72,24 +72,24 @@ impl Viewer {
     pub async fn open_from(from: IpAddr, address: SocketAddr, target: &str) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind((from, 0).into())?;
-        Self::ask(socket.connect(address).await?, address, target).await
+        Self::open_on(socket.connect(address).await?, address, target).await
     }
 
     /// Like [`open`](Self::open), with the smallest receive buffer: for a slow viewer.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_narrow(address: SocketAddr, target: &str) -> io::Result<Self> {
+    pub async fn open_with_small_buffer(address: SocketAddr, target: &str) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        socket.set_recv_buffer_size(NARROW_BYTES)?;
-        Self::ask(socket.connect(address).await?, address, target).await
+        socket.set_recv_buffer_size(SMALL_RECEIVE_BUFFER_BYTES)?;
+        Self::open_on(socket.connect(address).await?, address, target).await
     }
 
     /// Requests `target` on an open connection.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn ask(mut stream: TcpStream, address: SocketAddr, target: &str) -> io::Result<Self> {
+    pub async fn open_on(mut stream: TcpStream, address: SocketAddr, target: &str) -> io::Result<Self> {
         let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut bytes = Vec::new();
@@ -105,7 +105,7 @@ impl Viewer {
         let boundary = request::header(&head, "content-type").and_then(boundary_from_content_type);
         let mut parser = Parser::new(boundary.as_deref());
         parser.push(&bytes[end..]);
-        Ok(Self { stream, head, parser, has_end: false })
+        Ok(Self { stream, head, parser, has_ended_cleanly: false })
     }
 
     /// The status code of the answer.
@@ -122,15 +122,15 @@ impl Viewer {
     ///
     /// # Panics
     /// When the stream is malformed.
-    pub async fn next(&mut self) -> Option<Seen> {
+    pub async fn next(&mut self) -> Option<ReceivedPicture> {
         let mut bytes = [0; 16 * 1024];
         loop {
             match self.parser.next_event().expect("the stream is well formed") {
-                Some(Event::Part(part)) => {
+                Some(ParserEvent::Part(part)) => {
                     let number = number_of(&part.body);
-                    return Some(Seen { part, number });
+                    return Some(ReceivedPicture { part, number });
                 }
-                Some(Event::End) => self.has_end = true,
+                Some(ParserEvent::End) => self.has_ended_cleanly = true,
                 None => match self.stream.read(&mut bytes).await {
                     Ok(0) | Err(_) => return None,
                     Ok(len) => self.parser.push(&bytes[..len]),
@@ -140,7 +140,10 @@ impl Viewer {
     }
 
     /// The next picture that satisfies `wanted`; `None` when the stream ends before.
-    pub async fn next_where(&mut self, mut wanted: impl FnMut(&Seen) -> bool) -> Option<Seen> {
+    pub async fn next_where(
+        &mut self,
+        mut wanted: impl FnMut(&ReceivedPicture) -> bool,
+    ) -> Option<ReceivedPicture> {
         loop {
             let seen = self.next().await?;
             if wanted(&seen) {
@@ -155,7 +158,7 @@ impl Viewer {
     }
 
     /// Whether the stream announced its end, instead of breaking off.
-    pub fn has_end(&self) -> bool {
-        self.has_end
+    pub fn has_ended_cleanly(&self) -> bool {
+        self.has_ended_cleanly
     }
 }

@@ -1,14 +1,14 @@
 //! Decodes a JPEG image to planes, at a smaller size if fewer pixels suffice.
 
-use framecast_media::Error as Bad;
-use framecast_media::codec::jpeg::{Header, Problem, Process, scan};
+use framecast_media::Error as MediaError;
+use framecast_media::codec::jpeg::{Header, Problem, Process, parse_markers};
 use framecast_turbojpeg::{
-    ColorSpace, Decompressor, Error as TurboError, PixelFormat, PlaneMut, Scale, Subsampling,
+    ColorSpace, Decompressor, Error as TurboError, PackedFormat, PlaneMut, Scale, Subsampling,
 };
 
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::pure::{self, MAX_SCANS, Wanted};
+use crate::pure::{self, DecodedPlanes, MAX_SCANS};
 use crate::yuv::Planar;
 
 /// Decodes JPEG images. One for each thread: it keeps the planes of the last picture.
@@ -55,7 +55,7 @@ impl Decoder {
         max_pixels: usize,
         target: (u32, u32),
     ) -> Result<&Planar, Error> {
-        self.decode(jpeg, max_pixels, target, Wanted::All)
+        self.decode(jpeg, max_pixels, target, DecodedPlanes::All)
     }
 
     /// Like [`decode_scaled`](Self::decode_scaled), for luma only: chroma is not decoded.
@@ -63,13 +63,13 @@ impl Decoder {
     /// # Errors
     ///
     /// As for [`decode_scaled`](Self::decode_scaled).
-    pub fn luma_scaled(
+    pub fn decode_luma_scaled(
         &mut self,
         jpeg: &[u8],
         max_pixels: usize,
         target: (u32, u32),
     ) -> Result<&Planar, Error> {
-        self.decode(jpeg, max_pixels, target, Wanted::Luma)
+        self.decode(jpeg, max_pixels, target, DecodedPlanes::Luma)
     }
 
     fn decode(
@@ -77,9 +77,9 @@ impl Decoder {
         jpeg: &[u8],
         max_pixels: usize,
         target: (u32, u32),
-        wanted: Wanted,
+        wanted: DecodedPlanes,
     ) -> Result<&Planar, Error> {
-        let header = checked(jpeg, max_pixels)?;
+        let header = checked_header(jpeg, max_pixels)?;
         let jpeg = &jpeg[..header.len_bytes];
         if let Some(turbo) = &mut self.turbo
             && decode_turbo(turbo, jpeg, target, wanted, &mut self.planar)?
@@ -93,23 +93,27 @@ impl Decoder {
 }
 
 /// The header of a whole image, if its limits allow decoding.
-fn checked(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
-    let header = scan(jpeg)?;
+fn checked_header(jpeg: &[u8], max_pixels: usize) -> Result<Header, Error> {
+    let header = parse_markers(jpeg)?;
     let pixels = u64::from(header.width_px) * u64::from(header.height_px);
     if pixels > max_pixels as u64 {
         let pixels = usize::try_from(pixels).unwrap_or(usize::MAX);
-        return Err(Bad::Jpeg { offset: 0, problem: Problem::TooManyPixels { pixels, max_pixels } }.into());
+        return Err(
+            MediaError::Jpeg { offset: 0, problem: Problem::TooManyPixels { pixels, max_pixels } }.into()
+        );
     }
     let has_many_scans =
-        header.process == Process::Progressive && scans(&jpeg[..header.len_bytes]) > MAX_SCANS;
+        header.process == Process::Progressive && count_scans(&jpeg[..header.len_bytes]) > MAX_SCANS;
     if !header.has_huffman_tables || has_many_scans {
-        return Err(Bad::Jpeg { offset: header.first_scan_offset, problem: Problem::Undecodable }.into());
+        return Err(
+            MediaError::Jpeg { offset: header.first_scan_offset, problem: Problem::Undecodable }.into()
+        );
     }
     Ok(header)
 }
 
 /// The number of SOS markers, including those of a thumbnail. Coded data cannot contain one.
-fn scans(jpeg: &[u8]) -> usize {
+fn count_scans(jpeg: &[u8]) -> usize {
     jpeg.array_windows().filter(|marker| **marker == [0xFF, 0xDA]).count()
 }
 
@@ -119,7 +123,7 @@ fn decode_turbo(
     turbo: &mut Decompressor,
     jpeg: &[u8],
     target: (u32, u32),
-    wanted: Wanted,
+    wanted: DecodedPlanes,
     out: &mut Planar,
 ) -> Result<bool, Error> {
     let header = match turbo.header(jpeg) {
@@ -135,19 +139,19 @@ fn decode_turbo(
     };
     let scale = (1..=8)
         .filter_map(Scale::from_eighths)
-        .filter(|scale| wanted == Wanted::Luma || header.is_planar_at(*scale))
+        .filter(|scale| wanted == DecodedPlanes::Luma || header.is_planar_at(*scale))
         .find(covers)
         .unwrap_or(Scale::FULL);
     let (width, height) = (scale.apply(header.width), scale.apply(header.height));
-    if wanted == Wanted::Luma {
+    if wanted == DecodedPlanes::Luma {
         out.reshape(width, height, Subsampling::Grey);
-        make_grey(out);
+        fill_grey(out);
         let luma = PlaneMut { data: &mut out.planes_mut()[0], stride: width };
-        turbo.pixels(jpeg, scale, PixelFormat::Grey, luma)?;
+        turbo.pixels(jpeg, scale, PackedFormat::Grey, luma)?;
         return Ok(true);
     }
     out.reshape(width, height, header.subsampling);
-    make_grey(out);
+    fill_grey(out);
     let strides = [0, 1, 2].map(|component| out.plane_size(component).0);
     let planes = out.planes_mut().iter_mut().zip(strides);
     let mut planes: Vec<_> = planes.map(|(data, stride)| PlaneMut { data, stride }).collect();
@@ -158,6 +162,6 @@ fn decode_turbo(
 
 /// Removes the previous picture, maybe of another camera, from the buffer. If an image is damaged twice, the library
 /// (2.1) reports the first fault as a warning, and writes nothing from the second one on.
-fn make_grey(out: &mut Planar) {
+fn fill_grey(out: &mut Planar) {
     out.planes_mut().iter_mut().for_each(|plane| plane.fill(128));
 }

@@ -1,15 +1,15 @@
 //! Encodes a raw frame, or planes, to a JPEG image.
 
 use framecast_media::codec::raw::PixelFormat;
-use framecast_media::{Bytes, Codec, Error as Bad, Frame};
+use framecast_media::{Bytes, Codec, Error as MediaError, Frame};
 use framecast_turbojpeg::{self as turbo, Compressor, Library, Plane, Subsampling, Yuv};
 
 use crate::MAX_PIXELS;
 use crate::backend::Backend;
+use crate::buffer::is_oversized;
 use crate::error::Error;
-use crate::memory::is_wasteful;
 use crate::pure;
-use crate::unpack::Raw;
+use crate::unpack::RawPicture;
 use crate::yuv::Planar;
 
 /// Encodes raw frames. One for each thread: it keeps its buffers, about five bytes a pixel, and frees those that are
@@ -17,7 +17,7 @@ use crate::yuv::Planar;
 #[derive(Debug)]
 pub struct Encoder {
     scratch: Planar,
-    sink: Sink,
+    writer: JpegWriter,
 }
 
 impl Encoder {
@@ -31,7 +31,7 @@ impl Encoder {
             Backend::Turbo(library) => Engine::Turbo(library, Compressor::new(library)?),
             Backend::PureRust(_) => Engine::Pure,
         };
-        Ok(Self { scratch: Planar::default(), sink: Sink { engine, out: Vec::new() } })
+        Ok(Self { scratch: Planar::default(), writer: JpegWriter { engine, out: Vec::new() } })
     }
 
     /// Encodes a raw frame at its own size: 4:2:0 in full range with Huffman tables, grey pictures as grey. `quality`
@@ -42,13 +42,13 @@ impl Encoder {
     /// [`Error::Codec`] for a frame that is not raw, [`Error::Picture`] for one whose length does not fit its size or
     /// that has more than [`MAX_PIXELS`], and the errors of the codec.
     pub fn encode(&mut self, frame: &Frame, quality: u8) -> Result<Bytes, Error> {
-        let raw = raw_of(frame)?;
+        let raw = checked_raw(frame)?;
         let quality = quality.clamp(1, 100);
-        let Self { scratch, sink } = self;
-        match packed_of(raw.format) {
-            Some(format) => sink.pixels(raw.data, (raw.width, raw.height, format), quality),
+        let Self { scratch, writer } = self;
+        match packed_format(raw.format) {
+            Some(format) => writer.pixels(raw.data, (raw.width, raw.height, format), quality),
             None => raw
-                .with_yuv(scratch, |yuv| sink.yuv(yuv, quality))
+                .with_yuv(scratch, |yuv| writer.yuv(yuv, quality))
                 .unwrap_or(Err(Error::Codec { codec: frame.format.codec })),
         }
     }
@@ -59,56 +59,56 @@ impl Encoder {
     ///
     /// Those of the codec.
     pub fn encode_planar(&mut self, picture: &Planar, quality: u8) -> Result<Bytes, Error> {
-        picture.with_yuv(|yuv| self.sink.yuv(yuv, quality.clamp(1, 100)))
+        picture.with_yuv(|yuv| self.writer.yuv(yuv, quality.clamp(1, 100)))
     }
 
     /// Bytes of memory that it holds.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
-        self.scratch.capacity() + self.sink.out.capacity()
+        self.scratch.capacity() + self.writer.out.capacity()
     }
 
     /// Encodes red, green and blue.
     pub(crate) fn encode_pixels(
         &mut self,
         pixels: &[u8],
-        size: (usize, usize, turbo::PixelFormat),
+        size: (usize, usize, turbo::PackedFormat),
         quality: u8,
     ) -> Result<Bytes, Error> {
-        self.sink.pixels(pixels, size, quality)
+        self.writer.pixels(pixels, size, quality)
     }
 }
 
 /// The order of samples of a packed format; `None` for formats with planes.
-pub(crate) fn packed_of(format: PixelFormat) -> Option<turbo::PixelFormat> {
+pub(crate) fn packed_format(format: PixelFormat) -> Option<turbo::PackedFormat> {
     match format {
-        PixelFormat::Rgb24 => Some(turbo::PixelFormat::Rgb),
-        PixelFormat::Bgr24 => Some(turbo::PixelFormat::Bgr),
+        PixelFormat::Rgb24 => Some(turbo::PackedFormat::Rgb),
+        PixelFormat::Bgr24 => Some(turbo::PackedFormat::Bgr),
         _ => None,
     }
 }
 
 /// The raw picture of a frame, after a check of its size and length.
-pub(crate) fn raw_of(frame: &Frame) -> Result<Raw<'_>, Error> {
+pub(crate) fn checked_raw(frame: &Frame) -> Result<RawPicture<'_>, Error> {
     let Codec::Raw(format, range) = frame.format.codec else {
         return Err(Error::Codec { codec: frame.format.codec });
     };
     let (width_px, height_px) = (frame.format.width_px, frame.format.height_px);
     let pixels = u64::from(width_px) * u64::from(height_px);
     if pixels == 0 || pixels > MAX_PIXELS as u64 {
-        return Err(Bad::PictureSize { width_px, height_px }.into());
+        return Err(MediaError::PictureSize { width_px, height_px }.into());
     }
     let expected_bytes = format.len_bytes(width_px, height_px);
     let len_bytes = frame.data.len();
     if len_bytes != expected_bytes {
-        return Err(Bad::RawLength { format, width_px, height_px, expected_bytes, len_bytes }.into());
+        return Err(MediaError::RawLength { format, width_px, height_px, expected_bytes, len_bytes }.into());
     }
-    Ok(Raw { data: &frame.data, format, range, width: width_px as usize, height: height_px as usize })
+    Ok(RawPicture { data: &frame.data, format, range, width: width_px as usize, height: height_px as usize })
 }
 
 /// The codec, and the buffer to which it writes.
 #[derive(Debug)]
-struct Sink {
+struct JpegWriter {
     engine: Engine,
     out: Vec<u8>,
 }
@@ -119,7 +119,7 @@ enum Engine {
     Pure,
 }
 
-impl Sink {
+impl JpegWriter {
     fn yuv(&mut self, yuv: &Yuv<'_>, quality: u8) -> Result<Bytes, Error> {
         let out = &mut self.out;
         match &mut self.engine {
@@ -131,7 +131,7 @@ impl Sink {
             Engine::Pure => {
                 out.clear();
                 pure::encode_yuv(yuv, quality, out)?;
-                Ok(taken(out))
+                Ok(copy_out(out))
             }
         }
     }
@@ -139,7 +139,7 @@ impl Sink {
     fn pixels(
         &mut self,
         pixels: &[u8],
-        size: (usize, usize, turbo::PixelFormat),
+        size: (usize, usize, turbo::PackedFormat),
         quality: u8,
     ) -> Result<Bytes, Error> {
         let out = &mut self.out;
@@ -153,16 +153,16 @@ impl Sink {
             Engine::Pure => {
                 out.clear();
                 pure::encode_pixels(pixels, size, quality, out)?;
-                Ok(taken(out))
+                Ok(copy_out(out))
             }
         }
     }
 }
 
 /// A copy of the image; the buffer stays for the next one unless it is far larger.
-fn taken(out: &mut Vec<u8>) -> Bytes {
+fn copy_out(out: &mut Vec<u8>) -> Bytes {
     let image = Bytes::copy_from_slice(out);
-    if is_wasteful(out.capacity(), image.len()) {
+    if is_oversized(out.capacity(), image.len()) {
         *out = Vec::new();
     }
     image
@@ -175,7 +175,7 @@ fn reserve(
     (width, height, subsampling): (usize, usize, Subsampling),
 ) -> Result<(), Error> {
     let want = library.max_jpeg_bytes(width, height, subsampling)?;
-    if out.len() < want || is_wasteful(out.capacity(), want) {
+    if out.len() < want || is_oversized(out.capacity(), want) {
         *out = vec![0; want];
     }
     Ok(())

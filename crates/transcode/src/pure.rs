@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use framecast_turbojpeg::{PixelFormat, Subsampling, Yuv};
+use framecast_turbojpeg::{PackedFormat, Subsampling, Yuv};
 use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder, ImageBuffer, JpegColorType, SamplingFactor};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -35,15 +35,15 @@ pub(crate) fn encode_yuv(yuv: &Yuv<'_>, quality: u8, out: &mut Vec<u8>) -> Resul
 /// Encodes red, green and blue in 4:2:0, appended to `out`.
 pub(crate) fn encode_pixels(
     pixels: &[u8],
-    (width, height, format): (usize, usize, PixelFormat),
+    (width, height, format): (usize, usize, PackedFormat),
     quality: u8,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let side = |side: usize| u16::try_from(side).map_err(|_| too_large(width, height));
     let color = match format {
-        PixelFormat::Rgb => ColorType::Rgb,
-        PixelFormat::Bgr => ColorType::Bgr,
-        PixelFormat::Grey => ColorType::Luma,
+        PackedFormat::Rgb => ColorType::Rgb,
+        PackedFormat::Bgr => ColorType::Bgr,
+        PackedFormat::Grey => ColorType::Luma,
     };
     let mut encoder = Encoder::new(out, quality);
     encoder.set_sampling_factor(SamplingFactor::F_2_2);
@@ -95,7 +95,7 @@ impl ImageBuffer for Rows<'_> {
 
 /// Which planes a decoder should return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum DecodedPlanes {
     /// All planes that the picture has.
     All,
     /// Only luma.
@@ -109,10 +109,10 @@ pub(crate) fn decode(
     jpeg: &[u8],
     (width, height): (usize, usize),
     components: u8,
-    wanted: Wanted,
+    wanted: DecodedPlanes,
     out: &mut Planar,
 ) -> Result<(), Error> {
-    let is_grey = components == 1 || wanted == Wanted::Luma;
+    let is_grey = components == 1 || wanted == DecodedPlanes::Luma;
     let space = if is_grey { ColorSpace::Luma } else { ColorSpace::YCbCr };
     let options = DecoderOptions::default()
         .jpeg_set_out_colorspace(space)

@@ -5,24 +5,24 @@
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer as PlaneResizer};
 use framecast_turbojpeg::{Subsampling, Yuv};
 
-use crate::memory::{fit, is_wasteful};
+use crate::buffer::{is_oversized, resize_buffer};
 use crate::yuv::Planar;
 
 /// Makes pictures smaller. Keeps its buffers from picture to picture, up to four times what one needs.
 #[derive(Debug, Default)]
-pub(crate) struct Shrinker {
-    resizer: Resizer,
+pub(crate) struct Resizer {
+    resizer: PlaneResizer,
     out: Planar,
-    tight: Vec<u8>,
+    packed: Vec<u8>,
 }
 
-impl Shrinker {
+impl Resizer {
     /// The picture in `width` by `height` pixels: 4:2:0, or grey if the input is grey.
     pub(crate) fn planes(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) -> &Planar {
-        self.give_back((yuv.width, yuv.height), (width, height), 1);
+        self.release_excess((yuv.width, yuv.height), (width, height), 1);
         let is_grey = yuv.subsampling == Subsampling::Grey;
         self.out.reshape(width, height, if is_grey { Subsampling::Grey } else { Subsampling::S420 });
         self.luma(yuv, (width, height));
@@ -34,12 +34,12 @@ impl Shrinker {
             let reach = |samples: usize, side: usize, factor: usize, old: usize| {
                 (samples * 2 * old) as f64 / (side * factor) as f64
             };
-            let seen = (
+            let crop = (
                 reach(size.0, width, across, yuv.width).min(source.0 as f64),
                 reach(size.1, height, down, yuv.height).min(source.1 as f64),
             );
             let out = &mut self.out.planes_mut()[component];
-            shrink::<U8>(&mut self.resizer, (plane.data, source), seen, (out, size));
+            resize_plane::<U8>(&mut self.resizer, (plane.data, source), crop, (out, size));
         }
         &self.out
     }
@@ -47,18 +47,18 @@ impl Shrinker {
     /// Resizes luma; doubles the last column and row if the new size is odd.
     fn luma(&mut self, yuv: &Yuv<'_>, (width, height): (usize, usize)) {
         let source = framecast_turbojpeg::plane_size(yuv.subsampling, 0, yuv.width, yuv.height);
-        let seen = (yuv.width as f64, yuv.height as f64);
+        let crop = (yuv.width as f64, yuv.height as f64);
         let (stride, rows) = self.out.plane_size(0);
         let out = &mut self.out.planes_mut()[0];
         let data = yuv.planes[0].data;
         if (stride, rows) == (width, height) {
-            shrink::<U8>(&mut self.resizer, (data, source), seen, (out, (width, height)));
+            resize_plane::<U8>(&mut self.resizer, (data, source), crop, (out, (width, height)));
             return;
         }
-        fit(&mut self.tight, width * height);
-        shrink::<U8>(&mut self.resizer, (data, source), seen, (&mut self.tight, (width, height)));
+        resize_buffer(&mut self.packed, width * height);
+        resize_plane::<U8>(&mut self.resizer, (data, source), crop, (&mut self.packed, (width, height)));
         for (y, row) in out.chunks_exact_mut(stride).enumerate() {
-            let from = &self.tight[y.min(height - 1) * width..][..width];
+            let from = &self.packed[y.min(height - 1) * width..][..width];
             row[..width].copy_from_slice(from);
             row[width..].fill(from[width - 1]);
         }
@@ -66,37 +66,37 @@ impl Shrinker {
 
     /// Resizes packed pixels of three bytes.
     pub(crate) fn pixels(&mut self, pixels: &[u8], from: (usize, usize), to: (usize, usize)) -> &[u8] {
-        self.give_back(from, to, 3);
-        fit(&mut self.tight, to.0 * to.1 * 3);
-        let seen = (from.0 as f64, from.1 as f64);
-        shrink::<U8x3>(&mut self.resizer, (pixels, from), seen, (&mut self.tight, to));
-        &self.tight
+        self.release_excess(from, to, 3);
+        resize_buffer(&mut self.packed, to.0 * to.1 * 3);
+        let crop = (from.0 as f64, from.1 as f64);
+        resize_plane::<U8x3>(&mut self.resizer, (pixels, from), crop, (&mut self.packed, to));
+        &self.packed
     }
 
     /// Frees buffers of a far larger picture. Between its two passes the resizer keeps samples as wide as one picture
     /// and as high as the other.
-    fn give_back(&mut self, from: (usize, usize), to: (usize, usize), bytes: usize) {
+    fn release_excess(&mut self, from: (usize, usize), to: (usize, usize), bytes: usize) {
         let between = (from.0 * to.1).max(to.0 * from.1) * bytes;
-        if is_wasteful(self.resizer.size_of_internal_buffers(), between) {
+        if is_oversized(self.resizer.size_of_internal_buffers(), between) {
             self.resizer.reset_internal_buffers();
         }
-        if is_wasteful(self.tight.capacity(), to.0 * to.1 * bytes) {
-            self.tight = Vec::new();
+        if is_oversized(self.packed.capacity(), to.0 * to.1 * bytes) {
+            self.packed = Vec::new();
         }
     }
 
     /// Bytes of memory that it holds.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
-        self.resizer.size_of_internal_buffers() + self.out.capacity() + self.tight.capacity()
+        self.resizer.size_of_internal_buffers() + self.out.capacity() + self.packed.capacity()
     }
 }
 
 /// Shrinks `from` (samples, columns and rows), of which `seen` columns and rows are visible, into `to`.
-fn shrink<P: PixelTrait>(
-    resizer: &mut Resizer,
+fn resize_plane<P: PixelTrait>(
+    resizer: &mut PlaneResizer,
     (from, from_size): (&[u8], (usize, usize)),
-    seen: (f64, f64),
+    crop: (f64, f64),
     (to, to_size): (&mut [u8], (usize, usize)),
 ) {
     let from = TypedImageRef::<P>::from_buffer(from_size.0 as u32, from_size.1 as u32, from)
@@ -106,6 +106,6 @@ fn shrink<P: PixelTrait>(
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .use_alpha(false)
-        .crop(0.0, 0.0, seen.0, seen.1);
+        .crop(0.0, 0.0, crop.0, crop.1);
     resizer.resize_typed(&from, &mut to, &options).expect("the crop lies within the plane");
 }

@@ -4,22 +4,22 @@
 //! callers for AVX2 and selects that version if the processor supports it. A caller is a type whose `call` is always
 //! inlined: the compiler may leave a closure outside, compiled for the baseline. What a plane is does not belong here.
 
-pub(crate) use pulp::NullaryFnOnce as Work;
+pub(crate) use pulp::NullaryFnOnce as VectorLoop;
 
 /// Runs `work` compiled for the widest vectors that this processor has.
 #[inline]
-pub(crate) fn vectorized<W: Work>(work: W) -> W::Output {
+pub(crate) fn vectorized<W: VectorLoop>(work: W) -> W::Output {
     pulp::Arch::new().dispatch(work)
 }
 
 /// How a sample is converted.
-pub(crate) trait Map {
+pub(crate) trait SampleMap {
     /// The sample in full range.
     fn map(sample: u8) -> u8;
 }
 
 /// Keeps samples that are in full range.
-pub(crate) struct Keep;
+pub(crate) struct Identity;
 
 /// Widens luma of limited range: 16 to 235 become 0 to 255.
 pub(crate) struct WidenLuma;
@@ -27,14 +27,14 @@ pub(crate) struct WidenLuma;
 /// Widens chroma of limited range: 16 to 240 become 1 to 255, 128 stays.
 pub(crate) struct WidenChroma;
 
-impl Map for Keep {
+impl SampleMap for Identity {
     #[inline(always)]
     fn map(sample: u8) -> u8 {
         sample
     }
 }
 
-impl Map for WidenLuma {
+impl SampleMap for WidenLuma {
     /// `(y - 16) * 255 / 219` within 0 to 255. The factor is 298 / 256, the finest that fits 16 bits: it needs one
     /// product of 16-bit lanes for each sample, where an exact one would need 32. Half of its deficit is added before
     /// rounding.
@@ -45,7 +45,7 @@ impl Map for WidenLuma {
     }
 }
 
-impl Map for WidenChroma {
+impl SampleMap for WidenChroma {
     /// `(c - 128) * 255 / 224 + 128` within 0 to 255, in the same way (291 / 256), counted from 16 to stay positive:
     /// half a step by which the lower end lies above zero, and half a step for rounding.
     #[inline(always)]
@@ -57,7 +57,7 @@ impl Map for WidenChroma {
 
 /// Converts each sample.
 #[inline(always)]
-pub(crate) fn all<M: Map>(from: &[u8], to: &mut [u8]) {
+pub(crate) fn all<M: SampleMap>(from: &[u8], to: &mut [u8]) {
     for (to, from) in to.iter_mut().zip(from) {
         *to = M::map(*from);
     }
@@ -65,7 +65,7 @@ pub(crate) fn all<M: Map>(from: &[u8], to: &mut [u8]) {
 
 /// Converts the first of each pair.
 #[inline(always)]
-pub(crate) fn firsts<M: Map>(pairs: &[u8], out: &mut [u8]) {
+pub(crate) fn firsts<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
         *sample = M::map(pair[0]);
     }
@@ -73,7 +73,7 @@ pub(crate) fn firsts<M: Map>(pairs: &[u8], out: &mut [u8]) {
 
 /// Converts the second of each pair.
 #[inline(always)]
-pub(crate) fn seconds<M: Map>(pairs: &[u8], out: &mut [u8]) {
+pub(crate) fn seconds<M: SampleMap>(pairs: &[u8], out: &mut [u8]) {
     for (sample, pair) in out.iter_mut().zip(pairs.as_chunks::<2>().0) {
         *sample = M::map(pair[1]);
     }
@@ -127,19 +127,19 @@ mod tests {
 
     struct Apart<'a>(&'a [u8], &'a mut [u8], &'a mut [u8]);
 
-    impl Work for Apart<'_> {
+    impl VectorLoop for Apart<'_> {
         type Output = ();
 
         #[inline(always)]
         fn call(self) {
-            firsts::<Keep>(self.0, self.1);
-            seconds::<Keep>(self.0, self.2);
+            firsts::<Identity>(self.0, self.1);
+            seconds::<Identity>(self.0, self.2);
         }
     }
 
     struct Mean<'a>(&'a [u8], &'a [u8], &'a mut [u8]);
 
-    impl Work for Mean<'_> {
+    impl VectorLoop for Mean<'_> {
         type Output = ();
 
         #[inline(always)]

@@ -3,30 +3,31 @@
 //! Planes that need no change are used in place. Planes to deinterleave, widen or pad go to the scratch buffer, one row
 //! pair at a time, so that a row stays in the fastest cache for all steps.
 
-use framecast_media::codec::raw::{PixelFormat, Range};
+use framecast_media::codec::raw::{ColorRange, PixelFormat};
 use framecast_turbojpeg::{Plane, Subsampling, Yuv};
 
 use crate::samples::{
-    Keep, Map, WidenChroma, WidenLuma, Work, all, firsts, mean_firsts, mean_seconds, seconds, vectorized,
+    Identity, SampleMap, VectorLoop, WidenChroma, WidenLuma, all, firsts, mean_firsts, mean_seconds, seconds,
+    vectorized,
 };
 use crate::yuv::Planar;
 
 /// A raw picture whose length was checked; no side is zero.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Raw<'a> {
+pub(crate) struct RawPicture<'a> {
     pub(crate) data: &'a [u8],
     pub(crate) format: PixelFormat,
-    pub(crate) range: Range,
+    pub(crate) range: ColorRange,
     pub(crate) width: usize,
     pub(crate) height: usize,
 }
 
-impl Raw<'_> {
+impl RawPicture<'_> {
     /// Runs `encode` on the picture's planes; `None` for red, green and blue, which are not planes.
     pub(crate) fn with_yuv<T>(&self, scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> Option<T> {
         match self.format {
-            PixelFormat::Yuyv => self.packed(scratch, Order::LumaFirst),
-            PixelFormat::Uyvy => self.packed(scratch, Order::ChromaFirst),
+            PixelFormat::Yuyv => self.packed(scratch, PackedOrder::LumaFirst),
+            PixelFormat::Uyvy => self.packed(scratch, PackedOrder::ChromaFirst),
             PixelFormat::Nv12 => return Some(self.semiplanar(scratch, [1, 2], encode)),
             PixelFormat::Nv21 => return Some(self.semiplanar(scratch, [2, 1], encode)),
             PixelFormat::I420 => return Some(self.planar(scratch, [1, 2], encode)),
@@ -38,20 +39,20 @@ impl Raw<'_> {
     }
 
     /// Whether the luma plane of 4:2:0 can be used in place: nothing to widen, nothing to pad.
-    fn luma_is_ready(&self) -> bool {
-        self.range == Range::Full && self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
+    fn is_luma_usable(&self) -> bool {
+        self.range == ColorRange::Full && self.width.is_multiple_of(2) && self.height.is_multiple_of(2)
     }
 
-    fn half(&self) -> (usize, usize) {
+    fn chroma_size(&self) -> (usize, usize) {
         (self.width.div_ceil(2), self.height.div_ceil(2))
     }
 
     /// YUYV and UYVY: all three planes go to the scratch.
-    fn packed(&self, scratch: &mut Planar, order: Order) {
+    fn packed(&self, scratch: &mut Planar, order: PackedOrder) {
         scratch.reshape(self.width, self.height, Subsampling::S420);
-        let mut mixed = vec![0; self.half().0 * 2];
+        let mut chroma_row = vec![0; self.chroma_size().0 * 2];
         let planes = scratch.planes_mut();
-        vectorized(TakeApart { raw: self, order, planes, mixed: &mut mixed });
+        vectorized(UnpackPacked { raw: self, order, planes, chroma_row: &mut chroma_row });
     }
 
     /// NV12 and NV21: luma in place if possible, chroma deinterleaved.
@@ -63,25 +64,25 @@ impl Raw<'_> {
     ) -> T {
         scratch.reshape(self.width, self.height, Subsampling::S420);
         let (luma, pairs) = self.data.split_at(self.width * self.height);
-        let half = self.half().0;
-        let (first, second) = two(scratch.planes_mut(), order);
-        vectorized(Split { pairs, half, range: self.range, first, second });
+        let half = self.chroma_size().0;
+        let (first, second) = chroma_planes(scratch.planes_mut(), order);
+        vectorized(DeinterleaveChroma { pairs, half, range: self.range, first, second });
         self.with_luma(luma, scratch, encode)
     }
 
     /// I420 and YV12: all planes in place if possible.
     fn planar<T>(&self, scratch: &mut Planar, order: [usize; 2], encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
         let (luma, chroma) = self.data.split_at(self.width * self.height);
-        let (half_width, half_height) = self.half();
+        let (half_width, half_height) = self.chroma_size();
         let (first, second) = chroma.split_at(half_width * half_height);
-        if self.luma_is_ready() {
+        if self.is_luma_usable() {
             let mut planes = [Plane { data: luma, stride: self.width }; 3];
             planes[order[0]] = Plane { data: first, stride: half_width };
             planes[order[1]] = Plane { data: second, stride: half_width };
             return encode(&self.yuv(&planes, Subsampling::S420));
         }
         scratch.reshape(self.width, self.height, Subsampling::S420);
-        let (first_out, second_out) = two(scratch.planes_mut(), order);
+        let (first_out, second_out) = chroma_planes(scratch.planes_mut(), order);
         vectorized(CopyChroma { range: self.range, from: first, to: first_out });
         vectorized(CopyChroma { range: self.range, from: second, to: second_out });
         self.with_luma(luma, scratch, encode)
@@ -89,7 +90,7 @@ impl Raw<'_> {
 
     /// The chroma planes of the scratch, with luma in place or padded and widened.
     fn with_luma<T>(&self, luma: &[u8], scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
-        if !self.luma_is_ready() {
+        if !self.is_luma_usable() {
             self.pad(luma, scratch);
             return scratch.with_yuv(encode);
         }
@@ -103,20 +104,26 @@ impl Raw<'_> {
     fn pad(&self, luma: &[u8], scratch: &mut Planar) {
         let stride = scratch.plane_size(0).0;
         let out = &mut scratch.planes_mut()[0];
-        vectorized(Pad { range: self.range, luma, width: self.width, out, stride });
+        vectorized(PadLuma { range: self.range, luma, width: self.width, out, stride });
         if !self.height.is_multiple_of(2) {
             out.copy_within((self.height - 1) * stride..self.height * stride, self.height * stride);
         }
     }
 
     fn grey<T>(&self, scratch: &mut Planar, encode: impl FnOnce(&Yuv<'_>) -> T) -> T {
-        if self.range == Range::Full {
+        if self.range == ColorRange::Full {
             let planes = [Plane { data: self.data, stride: self.width }];
             return encode(&self.yuv(&planes, Subsampling::Grey));
         }
         scratch.reshape(self.width, self.height, Subsampling::Grey);
         let out = &mut scratch.planes_mut()[0];
-        vectorized(Pad { range: self.range, luma: self.data, width: self.width, out, stride: self.width });
+        vectorized(PadLuma {
+            range: self.range,
+            luma: self.data,
+            width: self.width,
+            out,
+            stride: self.width,
+        });
         scratch.with_yuv(encode)
     }
 
@@ -127,37 +134,37 @@ impl Raw<'_> {
 
 /// Which sample comes first in a pair of a packed picture.
 #[derive(Debug, Clone, Copy)]
-enum Order {
+enum PackedOrder {
     LumaFirst,
     ChromaFirst,
 }
 
 /// Splits packed pairs of luma and chroma into planes of 4:2:0: two rows at a time, whose chroma is averaged.
-struct TakeApart<'a> {
-    raw: &'a Raw<'a>,
-    order: Order,
+struct UnpackPacked<'a> {
+    raw: &'a RawPicture<'a>,
+    order: PackedOrder,
     planes: &'a mut [Vec<u8>; 3],
     /// A row of Cb and Cr, interleaved.
-    mixed: &'a mut [u8],
+    chroma_row: &'a mut [u8],
 }
 
-impl Work for TakeApart<'_> {
+impl VectorLoop for UnpackPacked<'_> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         match self.raw.range {
-            Range::Full => self.run::<Keep, Keep>(),
-            Range::Limited => self.run::<WidenLuma, WidenChroma>(),
+            ColorRange::Full => self.run::<Identity, Identity>(),
+            ColorRange::Limited => self.run::<WidenLuma, WidenChroma>(),
         }
     }
 }
 
-impl TakeApart<'_> {
+impl UnpackPacked<'_> {
     #[inline(always)]
-    fn run<L: Map, C: Map>(self) {
-        let Self { raw, order, planes: [luma, cb, cr], mixed } = self;
-        let half = raw.half().0;
+    fn run<L: SampleMap, C: SampleMap>(self) {
+        let Self { raw, order, planes: [luma, cb, cr], chroma_row } = self;
+        let half = raw.chroma_size().0;
         let pairs = raw.data.chunks(half * 8).zip(luma.chunks_exact_mut(half * 4));
         let chroma = cb.chunks_exact_mut(half).zip(cr.chunks_exact_mut(half));
         for ((pair, luma), (cb, cr)) in pairs.zip(chroma) {
@@ -166,47 +173,47 @@ impl TakeApart<'_> {
             let below = pair.get(half * 4..).filter(|row| !row.is_empty()).unwrap_or(above);
             let (luma_above, luma_below) = luma.split_at_mut(half * 2);
             match order {
-                Order::LumaFirst => {
+                PackedOrder::LumaFirst => {
                     firsts::<L>(above, luma_above);
                     firsts::<L>(below, luma_below);
-                    mean_seconds(above, below, mixed);
+                    mean_seconds(above, below, chroma_row);
                 }
-                Order::ChromaFirst => {
+                PackedOrder::ChromaFirst => {
                     seconds::<L>(above, luma_above);
                     seconds::<L>(below, luma_below);
-                    mean_firsts(above, below, mixed);
+                    mean_firsts(above, below, chroma_row);
                 }
             }
-            firsts::<C>(mixed, cb);
-            seconds::<C>(mixed, cr);
+            firsts::<C>(chroma_row, cb);
+            seconds::<C>(chroma_row, cr);
         }
     }
 }
 
 /// Splits interleaved chroma into two planes.
-struct Split<'a> {
+struct DeinterleaveChroma<'a> {
     pairs: &'a [u8],
     half: usize,
-    range: Range,
+    range: ColorRange,
     first: &'a mut [u8],
     second: &'a mut [u8],
 }
 
-impl Work for Split<'_> {
+impl VectorLoop for DeinterleaveChroma<'_> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         match self.range {
-            Range::Full => self.run::<Keep>(),
-            Range::Limited => self.run::<WidenChroma>(),
+            ColorRange::Full => self.run::<Identity>(),
+            ColorRange::Limited => self.run::<WidenChroma>(),
         }
     }
 }
 
-impl Split<'_> {
+impl DeinterleaveChroma<'_> {
     #[inline(always)]
-    fn run<C: Map>(self) {
+    fn run<C: SampleMap>(self) {
         let Self { pairs, half, first, second, .. } = self;
         let out = first.chunks_exact_mut(half).zip(second.chunks_exact_mut(half));
         for (pairs, (first, second)) in pairs.chunks_exact(half * 2).zip(out) {
@@ -218,34 +225,34 @@ impl Split<'_> {
 
 /// Copies a chroma plane to another one in full range.
 struct CopyChroma<'a> {
-    range: Range,
+    range: ColorRange,
     from: &'a [u8],
     to: &'a mut [u8],
 }
 
-impl Work for CopyChroma<'_> {
+impl VectorLoop for CopyChroma<'_> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
         match self.range {
-            Range::Full => self.to.copy_from_slice(self.from),
-            Range::Limited => all::<WidenChroma>(self.from, self.to),
+            ColorRange::Full => self.to.copy_from_slice(self.from),
+            ColorRange::Limited => all::<WidenChroma>(self.from, self.to),
         }
     }
 }
 
 /// Copies a luma plane to another one in full range. The rows of that one may be a column longer: the last column is
 /// doubled.
-struct Pad<'a> {
-    range: Range,
+struct PadLuma<'a> {
+    range: ColorRange,
     luma: &'a [u8],
     width: usize,
     out: &'a mut [u8],
     stride: usize,
 }
 
-impl Work for Pad<'_> {
+impl VectorLoop for PadLuma<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -254,8 +261,8 @@ impl Work for Pad<'_> {
         // `out` may have one row more, which the caller fills.
         for (row, out) in luma.chunks_exact(width).zip(out.chunks_exact_mut(stride)) {
             match range {
-                Range::Full => out[..width].copy_from_slice(row),
-                Range::Limited => all::<WidenLuma>(row, &mut out[..width]),
+                ColorRange::Full => out[..width].copy_from_slice(row),
+                ColorRange::Limited => all::<WidenLuma>(row, &mut out[..width]),
             }
             let last = out[width - 1];
             out[width..].fill(last);
@@ -264,7 +271,7 @@ impl Work for Pad<'_> {
 }
 
 /// The chroma planes in the order of the picture: 1 is Cb.
-fn two(planes: &mut [Vec<u8>; 3], order: [usize; 2]) -> (&mut [u8], &mut [u8]) {
+fn chroma_planes(planes: &mut [Vec<u8>; 3], order: [usize; 2]) -> (&mut [u8], &mut [u8]) {
     let [_, cb, cr] = planes;
     if order == [1, 2] { (cb, cr) } else { (cr, cb) }
 }

@@ -4,7 +4,7 @@ use framecast_turbojpeg::{Subsampling, Yuv, plane_size};
 
 pub use framecast_turbojpeg::Plane;
 
-use crate::memory::is_wasteful;
+use crate::buffer::is_oversized;
 
 /// A planar picture that owns its samples and keeps their memory from picture to picture, up to four times what the
 /// last one needs.
@@ -59,7 +59,7 @@ impl Planar {
             if component < subsampling.planes() { columns * rows } else { 0 }
         });
         // All three count together: a grey picture between two in colour keeps the memory of their chroma.
-        if is_wasteful(self.capacity(), need.iter().sum()) {
+        if is_oversized(self.capacity(), need.iter().sum()) {
             self.planes = Default::default();
         }
         for (plane, len) in self.planes.iter_mut().zip(need) {

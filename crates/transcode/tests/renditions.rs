@@ -5,17 +5,17 @@
 mod pictures;
 
 use framecast_media::codec::jpeg::{self, Problem};
-use framecast_media::codec::raw::{PixelFormat, Range};
+use framecast_media::codec::raw::{ColorRange, PixelFormat};
 use framecast_media::{Codec, Error as Bad, Frame};
-use framecast_transcode::{Decoder, Error, Planar, Subsampling, Transcoder, Wish};
+use framecast_transcode::{Decoder, Error, Planar, Subsampling, TargetFormat, Transcoder};
 use pictures::{BARS, backends, bars, decoded, frame, ramp, raw};
 
 fn jpeg_frame(width: u32, height: u32) -> Frame {
     frame(Codec::Jpeg, width, height, jpeg::encode(&bars(width, height), 92).unwrap())
 }
 
-fn width(width: u32) -> Wish {
-    Wish { width_px: Some(width), ..Wish::default() }
+fn width(width: u32) -> TargetFormat {
+    TargetFormat { width_px: Some(width), ..TargetFormat::default() }
 }
 
 /// Checks the bars at their centres.
@@ -46,7 +46,7 @@ fn a_rendition_has_the_size_asked_and_the_colours_it_had() {
         ] {
             let mut inputs = vec![jpeg_frame(from.0, from.1)];
             let formats = PixelFormat::ALL.into_iter().filter(|format| *format != PixelFormat::Grey);
-            inputs.extend(formats.map(|format| raw(&bars(from.0, from.1), format, Range::Limited)));
+            inputs.extend(formats.map(|format| raw(&bars(from.0, from.1), format, ColorRange::Limited)));
             for input in inputs {
                 let what = format!("{backend}: {:?} {from:?} to {to:?}", input.format.codec);
                 let output = transcoder.transcode(&input, &width(to.0)).expect(&what);
@@ -66,13 +66,13 @@ fn any_size_can_become_any_smaller_one() {
         for (wide, high) in [(1, 1), (2, 3), (9, 7), (16, 16), (33, 31), (67, 35)] {
             let picture = ramp(wide, high);
             let coded = frame(Codec::Jpeg, wide, high, jpeg::encode(&picture, 90).unwrap());
-            let inputs = PixelFormat::ALL.map(|format| raw(&picture, format, Range::Full));
+            let inputs = PixelFormat::ALL.map(|format| raw(&picture, format, ColorRange::Full));
             for input in inputs.iter().chain([&coded]) {
                 for to in 1..=wide {
-                    let wish = Wish { quality: Some(90), ..width(to) };
-                    let output = transcoder.transcode(input, &wish).unwrap();
-                    let header = jpeg::scan(&output.data).unwrap();
-                    assert_eq!((header.width_px, header.height_px), wish.fit(wide, high));
+                    let target_format = TargetFormat { quality: Some(90), ..width(to) };
+                    let output = transcoder.transcode(input, &target_format).unwrap();
+                    let header = jpeg::parse_markers(&output.data).unwrap();
+                    assert_eq!((header.width_px, header.height_px), target_format.fit(wide, high));
                 }
             }
         }
@@ -84,12 +84,12 @@ fn a_jpeg_frame_that_needs_nothing_passes_untouched() {
     for backend in backends() {
         let mut transcoder = Transcoder::new(backend).unwrap();
         let input = jpeg_frame(64, 48);
-        for wish in [Wish::default(), width(64), width(1000)] {
-            let output = transcoder.transcode(&input, &wish).unwrap();
+        for target_format in [TargetFormat::default(), width(64), width(1000)] {
+            let output = transcoder.transcode(&input, &target_format).unwrap();
             assert_eq!(output.data.as_ptr(), input.data.as_ptr());
         }
-        let wish = Wish { quality: Some(20), ..Wish::default() };
-        assert!(transcoder.transcode(&input, &wish).unwrap().data.len() < input.data.len());
+        let target_format = TargetFormat { quality: Some(20), ..TargetFormat::default() };
+        assert!(transcoder.transcode(&input, &target_format).unwrap().data.len() < input.data.len());
     }
 }
 
@@ -118,7 +118,7 @@ fn a_picture_of_many_scans_is_refused_before_it_costs_them() {
     let last = good.windows(2).rposition(|marker| marker == [0xFF, 0xDA]).unwrap();
     let (scan, end) = good[last..].split_at(good.len() - last - 2);
     let many = [&good[..last], &scan.repeat(40), end].concat();
-    assert!(jpeg::scan(&many).is_ok());
+    assert!(jpeg::parse_markers(&many).is_ok());
     for backend in backends() {
         let mut decoder = Decoder::new(backend).unwrap();
         assert!(decoder.decode_scaled(good, 1 << 20, (48, 32)).is_ok());
@@ -140,7 +140,7 @@ fn a_decoded_picture_covers_its_target() {
             let covers =
                 |side: usize, target: u32, own: usize| side >= (target as usize).min(own) && side <= own;
             assert!(covers(planar.width(), target.0, 640) && covers(planar.height(), target.1, 360));
-            let luma = decoder.luma_scaled(&coded, 1 << 20, target).unwrap();
+            let luma = decoder.decode_luma_scaled(&coded, 1 << 20, target).unwrap();
             assert_eq!((luma.subsampling(), luma.planes().count()), (Subsampling::Grey, 1));
             assert!(covers(luma.width(), target.0, 640));
         }
@@ -167,7 +167,7 @@ fn what_could_not_be_decoded_is_grey_and_not_the_picture_before() {
     let whole = jpeg_frame(64, 48).data;
     // Stray bytes, which cause a warning, and then a scan that refers to missing Huffman tables.
     let mut damaged = [&whole[..2], &[1, 2, 3], &whole[2..]].concat();
-    let scan = jpeg::scan(&damaged).unwrap().first_scan_offset;
+    let scan = jpeg::parse_markers(&damaged).unwrap().first_scan_offset;
     damaged[scan + 6] = 0x33;
     // Version 3 reports the second fault, as an error.
     let is_grey = |decoded: Result<&Planar, Error>| match decoded {
@@ -178,7 +178,7 @@ fn what_could_not_be_decoded_is_grey_and_not_the_picture_before() {
         let shown = decoder.decode_scaled(&whole, 1 << 20, (64, 48)).unwrap();
         assert!(shown.planes().any(|plane| plane.data.iter().any(|sample| *sample != 128)));
         assert!(is_grey(decoder.decode_scaled(&damaged, 1 << 20, (64, 48))));
-        decoder.luma_scaled(&whole, 1 << 20, (64, 48)).unwrap();
-        assert!(is_grey(decoder.luma_scaled(&damaged, 1 << 20, (64, 48))));
+        decoder.decode_luma_scaled(&whole, 1 << 20, (64, 48)).unwrap();
+        assert!(is_grey(decoder.decode_luma_scaled(&damaged, 1 << 20, (64, 48))));
     }
 }

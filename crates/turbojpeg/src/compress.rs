@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use crate::error::Error;
 use crate::library::{Handle, Library, NO_REALLOC};
-use crate::plane::{PixelFormat, Plane, Subsampling, Yuv, checked_plane, checked_size};
+use crate::plane::{PackedFormat, Plane, Subsampling, Yuv, checked_plane, checked_size};
 
 /// A handle that compresses, for one thread at a time. It keeps its working memory from picture to picture.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Compressor {
     pub fn planes(&mut self, yuv: &Yuv<'_>, quality: u8, out: &mut [u8]) -> Result<usize, Error> {
         let input = yuv.checked()?;
         let quality = checked_quality(quality)?;
-        let mut output = self.checked_output(yuv.width, yuv.height, yuv.subsampling, out)?;
+        let mut output = self.checked_buffer(yuv.width, yuv.height, yuv.subsampling, out)?;
         // SAFETY: `input` was checked to hold every row and column that the library reads of a picture of this size and
         // subsampling, and borrows from `yuv`, which is alive until the end; `out` holds the worst case, and with this
         // flag the library writes nowhere else.
@@ -71,7 +71,7 @@ impl Compressor {
     pub fn pixels(
         &mut self,
         pixels: Plane<'_>,
-        (width, height, format): (usize, usize, PixelFormat),
+        (width, height, format): (usize, usize, PackedFormat),
         subsampling: Subsampling,
         quality: u8,
         out: &mut [u8],
@@ -79,7 +79,7 @@ impl Compressor {
         let size = checked_size(width, height)?;
         let stride = checked_plane(0, pixels.data.len(), pixels.stride, (width * format.bytes(), height))?;
         let quality = checked_quality(quality)?;
-        let mut output = self.checked_output(width, height, subsampling, out)?;
+        let mut output = self.checked_buffer(width, height, subsampling, out)?;
         // SAFETY: `pixels` was checked to hold `height` rows of `width` pixels at this stride; `out` holds the worst
         // case, and with this flag the library writes nowhere else.
         let status = unsafe {
@@ -101,22 +101,22 @@ impl Compressor {
     }
 
     /// The library does not check the length of the buffer: it must hold the worst case, or this returns an error.
-    fn checked_output(
+    fn checked_buffer(
         &self,
         width: usize,
         height: usize,
         subsampling: Subsampling,
         out: &mut [u8],
-    ) -> Result<Output, Error> {
+    ) -> Result<OutputBuffer, Error> {
         let want = self.library.max_jpeg_bytes(width, height, subsampling)?;
         if out.len() < want {
             return Err(Error::Output { got: out.len(), want });
         }
         let len = c_ulong::try_from(want).map_err(|_| Error::Size { width_px: width, height_px: height })?;
-        Ok(Output { start: out.as_mut_ptr(), len })
+        Ok(OutputBuffer { start: out.as_mut_ptr(), len })
     }
 
-    fn finish(&self, status: c_int, output: &Output, room: usize) -> Result<usize, Error> {
+    fn finish(&self, status: c_int, output: &OutputBuffer, room: usize) -> Result<usize, Error> {
         if status != 0 {
             return Err(Error::Codec { message: self.library.message(self.handle.as_ptr()) });
         }
@@ -135,7 +135,7 @@ impl Drop for Compressor {
 }
 
 /// The output buffer and its length; the library sets the length to that of the image.
-struct Output {
+struct OutputBuffer {
     start: *mut u8,
     len: c_ulong,
 }

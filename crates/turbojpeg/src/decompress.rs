@@ -5,7 +5,9 @@ use std::ptr::NonNull;
 
 use crate::error::Error;
 use crate::library::{Handle, LIMIT_SCANS, Library, WARNING};
-use crate::plane::{PixelFormat, PlaneMut, Scale, Subsampling, Yuv, checked_plane, checked_size, plane_size};
+use crate::plane::{
+    PackedFormat, PlaneMut, Scale, Subsampling, Yuv, checked_plane, checked_size, plane_size,
+};
 
 /// The type of the samples of a JPEG image. The numbers are the library's (`TJCS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +84,7 @@ impl Decompressor {
     /// [`Error::Codec`] for data that is no image, or for a subsampling that the library has no number for.
     pub fn header(&mut self, jpeg: &[u8]) -> Result<Header, Error> {
         let (mut width, mut height, mut subsampling, mut color_space) = (0, 0, 0, 0);
-        let (start, len) = input(jpeg);
+        let (start, len) = as_c_input(jpeg);
         // SAFETY: `start` and `len` are those of a live slice, which the library only reads; the rest are live
         // integers of ours.
         let status = unsafe {
@@ -139,7 +141,7 @@ impl Decompressor {
             strides[component] = checked_plane(component, plane.data.len(), plane.stride, size)?;
             pointers[component] = plane.data.as_mut_ptr();
         }
-        let (start, len) = input(jpeg);
+        let (start, len) = as_c_input(jpeg);
         // SAFETY: the header was read from the same bytes, so the library decodes a picture of that size and
         // subsampling at the largest of its scales whose result fits `width` and `height`. These are the result of
         // `scale`; so the library uses `scale`, or a larger scale with the same result, which is as planar. Each plane
@@ -159,7 +161,7 @@ impl Decompressor {
         self.finish(status)
     }
 
-    /// Decodes `jpeg` at `scale` to packed pixels; [`PixelFormat::Grey`] leaves the colour planes undecoded.
+    /// Decodes `jpeg` at `scale` to packed pixels; [`PackedFormat::Grey`] leaves the colour planes undecoded.
     ///
     /// # Errors
     ///
@@ -168,14 +170,14 @@ impl Decompressor {
         &mut self,
         jpeg: &[u8],
         scale: Scale,
-        format: PixelFormat,
+        format: PackedFormat,
         out: PlaneMut<'_>,
     ) -> Result<Option<String>, Error> {
         let header = self.header(jpeg)?;
         let (columns, rows) = (scale.apply(header.width), scale.apply(header.height));
         let (width, height) = checked_size(columns, rows)?;
         let stride = checked_plane(0, out.data.len(), out.stride, (columns * format.bytes(), rows))?;
-        let (start, len) = input(jpeg);
+        let (start, len) = as_c_input(jpeg);
         // SAFETY: as in `planes`: the picture has the size that `out` was checked to hold.
         let status = unsafe {
             (self.library.functions.decompress_pixels)(
@@ -198,7 +200,7 @@ impl Decompressor {
     /// # Errors
     ///
     /// [`Error`] for an invalid plane, size or buffer.
-    pub fn convert(&mut self, yuv: &Yuv<'_>, format: PixelFormat, out: PlaneMut<'_>) -> Result<(), Error> {
+    pub fn convert(&mut self, yuv: &Yuv<'_>, format: PackedFormat, out: PlaneMut<'_>) -> Result<(), Error> {
         let input = yuv.checked()?;
         let row_bytes = yuv.width * format.bytes();
         let stride = checked_plane(0, out.data.len(), out.stride, (row_bytes, yuv.height))?;
@@ -248,6 +250,6 @@ impl ColorSpace {
 }
 
 /// Start and length of an image in the library's types; on systems with a 32-bit `long`, a longer image is cut.
-fn input(jpeg: &[u8]) -> (*const u8, c_ulong) {
+fn as_c_input(jpeg: &[u8]) -> (*const u8, c_ulong) {
     (jpeg.as_ptr(), c_ulong::try_from(jpeg.len()).unwrap_or(c_ulong::MAX))
 }

@@ -12,7 +12,7 @@ pub enum LoadError {
     },
     /// A library of that name lacks a function that this crate calls: it is older, or another library.
     #[error("{name} lacks {symbol}: libjpeg-turbo 2.1 or later is needed")]
-    Lacks {
+    MissingSymbol {
         /// The name under which it was loaded.
         name: &'static str,
         /// The missing function or feature.

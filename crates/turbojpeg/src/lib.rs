@@ -20,7 +20,7 @@ pub use compress::Compressor;
 pub use decompress::{ColorSpace, Decompressor, Header};
 pub use error::{Error, LoadError};
 pub use library::{Library, Version};
-pub use plane::{PixelFormat, Plane, PlaneMut, Scale, Subsampling, Yuv, plane_size};
+pub use plane::{PackedFormat, Plane, PlaneMut, Scale, Subsampling, Yuv, plane_size};
 
 /// The longest side that libjpeg codes, in pixels (`JPEG_MAX_DIMENSION`).
 pub const MAX_SIDE_PX: usize = 65_500;

@@ -123,9 +123,9 @@ impl Library {
     }
 
     fn of(name: &'static str, loaded: libloading::Library) -> Result<Self, LoadError> {
-        let functions = Functions::of(&loaded).map_err(|symbol| LoadError::Lacks { name, symbol })?;
+        let functions = Functions::of(&loaded).map_err(|symbol| LoadError::MissingSymbol { name, symbol })?;
         if !functions.scales_by_eighths() {
-            return Err(LoadError::Lacks { name, symbol: "scaling by eighths" });
+            return Err(LoadError::MissingSymbol { name, symbol: "scaling by eighths" });
         }
         if let Some(fault) = functions.fault() {
             return Err(LoadError::TooOld { name, fault });

@@ -60,7 +60,7 @@ pub const fn plane_size(
 
 /// The order of packed samples in a pixel. The numbers are the library's (`TJPF`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PixelFormat {
+pub enum PackedFormat {
     /// Red, green, blue.
     Rgb = 0,
     /// Blue, green, red.
@@ -69,7 +69,7 @@ pub enum PixelFormat {
     Grey = 6,
 }
 
-impl PixelFormat {
+impl PackedFormat {
     /// Bytes of one pixel.
     pub const fn bytes(self) -> usize {
         if matches!(self, Self::Grey) { 1 } else { 3 }
@@ -158,13 +158,13 @@ pub(crate) fn checked_plane(
 impl Yuv<'_> {
     /// Size, pointers and strides for the library, after a check that each plane has all rows and columns that it
     /// reads.
-    pub(crate) fn checked(&self) -> Result<Checked, Error> {
+    pub(crate) fn checked(&self) -> Result<CheckedPlanes, Error> {
         let size = checked_size(self.width, self.height)?;
         let want = self.subsampling.planes();
         if self.planes.len() != want {
             return Err(Error::Planes { got: self.planes.len(), want });
         }
-        let mut checked = Checked { size, pointers: [std::ptr::null(); 3], strides: [0; 3] };
+        let mut checked = CheckedPlanes { size, pointers: [std::ptr::null(); 3], strides: [0; 3] };
         for (component, plane) in self.planes.iter().enumerate() {
             let size = plane_size(self.subsampling, component, self.width, self.height);
             checked.strides[component] = checked_plane(component, plane.data.len(), plane.stride, size)?;
@@ -175,7 +175,7 @@ impl Yuv<'_> {
 }
 
 /// The library's arguments for a [`Yuv`].
-pub(crate) struct Checked {
+pub(crate) struct CheckedPlanes {
     pub(crate) size: (i32, i32),
     pub(crate) pointers: [*const u8; 3],
     pub(crate) strides: [i32; 3],

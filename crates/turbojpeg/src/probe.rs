@@ -43,7 +43,7 @@ impl Functions {
                 return false;
             }
             let (start, len) = (jpeg.as_ptr(), jpeg.len() as c_ulong);
-            let (out, rgb) = (pixel.as_mut_ptr(), crate::PixelFormat::Rgb as c_int);
+            let (out, rgb) = (pixel.as_mut_ptr(), crate::PackedFormat::Rgb as c_int);
             let status = (self.decompress_pixels)(handle, start, len, out, 1, 3, 1, rgb, LIMIT_SCANS);
             let is_decoded = status == 0 || (self.error_code)(handle) == WARNING;
             (self.destroy)(handle);

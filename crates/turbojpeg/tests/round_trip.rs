@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use framecast_turbojpeg::{
-    ColorSpace, Compressor, Decompressor, Error, Header, Library, PixelFormat, Plane, PlaneMut, Scale,
+    ColorSpace, Compressor, Decompressor, Error, Header, Library, PackedFormat, Plane, PlaneMut, Scale,
     Subsampling, Yuv, plane_size,
 };
 
@@ -131,12 +131,12 @@ fn pixels_come_back_in_their_order() {
     let mut out = vec![0; library.max_jpeg_bytes(width, height, Subsampling::S420).unwrap()];
     let plane = Plane { data: &rgb, stride: width * 3 };
     let mut compressor = Compressor::new(library).unwrap();
-    let size = (width, height, PixelFormat::Rgb);
+    let size = (width, height, PackedFormat::Rgb);
     let len = compressor.pixels(plane, size, Subsampling::S420, 90, &mut out).unwrap();
     let mut back = vec![0; rgb.len()];
     let target = PlaneMut { data: &mut back, stride: width * 3 };
     let warning =
-        Decompressor::new(library).unwrap().pixels(&out[..len], Scale::FULL, PixelFormat::Bgr, target);
+        Decompressor::new(library).unwrap().pixels(&out[..len], Scale::FULL, PackedFormat::Bgr, target);
     assert_eq!(warning, Ok(None));
     for pixel in back.chunks(3) {
         assert!(
@@ -158,7 +158,7 @@ fn planes_become_pixels() {
     let yuv = Yuv { planes: &planes, width: 4, height: 4, subsampling: Subsampling::S420 };
     let mut rgb = [0; 48];
     let out = PlaneMut { data: &mut rgb, stride: 12 };
-    Decompressor::new(library).unwrap().convert(&yuv, PixelFormat::Rgb, out).unwrap();
+    Decompressor::new(library).unwrap().convert(&yuv, PackedFormat::Rgb, out).unwrap();
     assert_eq!(rgb, [180; 48]);
 }
 
@@ -193,7 +193,7 @@ fn a_picture_that_breaks_off_is_a_warning_and_noise_an_error() {
     let mut luma = vec![0; 64 * 64];
     let mut decode = |data: &[u8]| {
         let out = PlaneMut { data: &mut luma, stride: 64 };
-        decompressor.pixels(data, Scale::FULL, PixelFormat::Grey, out)
+        decompressor.pixels(data, Scale::FULL, PackedFormat::Grey, out)
     };
     assert_eq!(decode(&jpeg), Ok(None));
     assert!(matches!(decode(&jpeg[..jpeg.len() - 20]), Ok(Some(_))));

@@ -34,7 +34,7 @@ pub struct Capability {
 
 /// The memory layout of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Planes {
+pub enum PlanarApi {
     /// In one memory area.
     Single,
     /// In one or more memory areas, each mapped separately.
@@ -42,7 +42,7 @@ pub enum Planes {
 }
 
 impl Capability {
-    pub(crate) fn read(answer: &sys::Capability) -> Self {
+    pub(crate) fn read(answer: &sys::V4l2Capability) -> Self {
         let is_per_node = answer.capabilities & DEVICE_CAPS != 0;
         Self {
             driver: text(&answer.driver),
@@ -54,14 +54,14 @@ impl Capability {
 
     /// How to capture pictures from it; `None` for nodes that are not cameras. A converter captures too, but is not a
     /// camera.
-    pub fn planes(&self) -> Option<Planes> {
+    pub fn planar_api(&self) -> Option<PlanarApi> {
         let has = |bits| self.bits & bits != 0;
         if has(VIDEO_M2M | VIDEO_M2M_MPLANE) || !has(STREAMING) {
             None
         } else if has(VIDEO_CAPTURE) && !has(TOUCH) {
-            Some(Planes::Single)
+            Some(PlanarApi::Single)
         } else if has(VIDEO_CAPTURE_MPLANE) && !has(TOUCH) {
-            Some(Planes::Multi)
+            Some(PlanarApi::Multi)
         } else {
             None
         }
@@ -74,11 +74,11 @@ impl Capability {
     }
 
     /// The kind of node, as the end of "it is …".
-    pub fn what(&self) -> &'static str {
+    pub fn kind_name(&self) -> &'static str {
         let has = |bits| self.bits & bits != 0;
         match () {
             () if has(VIDEO_M2M | VIDEO_M2M_MPLANE) => "a codec or converter from memory to memory",
-            () if self.planes().is_some() => "a capture device",
+            () if self.planar_api().is_some() => "a capture device",
             () if has(TOUCH) => "a touch sensor",
             () if has(VIDEO_CAPTURE | VIDEO_CAPTURE_MPLANE) => "a capture device that cannot stream",
             () if has(META) => "a node for metadata, which a webcam has beside the one for pictures",
@@ -102,9 +102,9 @@ mod tests {
 
     #[test]
     fn cameras_are_told_from_what_else_has_a_video_node() {
-        for (bits, planes, what) in [
-            (0x0520_0001, Some(Planes::Single), "a capture device"),
-            (0x0420_1000, Some(Planes::Multi), "a capture device"),
+        for (bits, planar_api, what) in [
+            (0x0520_0001, Some(PlanarApi::Single), "a capture device"),
+            (0x0420_1000, Some(PlanarApi::Multi), "a capture device"),
             (0x04a0_0000, None, "a node for metadata"),
             (0x0420_8000, None, "a codec or converter"),
             (0x0420_4000, None, "a codec or converter"),
@@ -115,22 +115,22 @@ mod tests {
             (0x0530_0000, None, "a software-defined radio"),
             (0, None, "of no kind"),
         ] {
-            assert_eq!(node(bits).planes(), planes, "{bits:x}");
-            assert!(node(bits).what().starts_with(what), "{bits:x}: {}", node(bits).what());
+            assert_eq!(node(bits).planar_api(), planar_api, "{bits:x}");
+            assert!(node(bits).kind_name().starts_with(what), "{bits:x}: {}", node(bits).kind_name());
         }
     }
 
     #[test]
     fn the_bits_of_the_node_count_and_not_those_of_the_whole_device() {
         use crate::sys::Plain;
-        let mut answer = sys::Capability::zeroed();
+        let mut answer = sys::V4l2Capability::zeroed();
         answer.capabilities = DEVICE_CAPS | VIDEO_CAPTURE | META;
         answer.device_caps = META | STREAMING;
         answer.card[..4].copy_from_slice(b"Cam ");
         let capability = Capability::read(&answer);
-        assert_eq!(capability.planes(), None);
+        assert_eq!(capability.planar_api(), None);
         assert_eq!(capability.card, "Cam");
         answer.capabilities = VIDEO_CAPTURE | STREAMING;
-        assert_eq!(Capability::read(&answer).planes(), Some(Planes::Single));
+        assert_eq!(Capability::read(&answer).planar_api(), Some(PlanarApi::Single));
     }
 }

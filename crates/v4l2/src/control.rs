@@ -79,7 +79,7 @@ pub enum Value {
 
 /// The content of a menu entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MenuEntry {
+pub enum MenuItem {
     /// In a menu.
     Name(String),
     /// In an integer menu.
@@ -172,7 +172,7 @@ impl Device {
     }
 
     /// The entries of a menu by their numbers, which may have gaps.
-    pub fn menu(&self, control: &ControlInfo) -> Vec<(u32, MenuEntry)> {
+    pub fn menu(&self, control: &ControlInfo) -> Vec<(u32, MenuItem)> {
         let number = |value: i64| u32::try_from(value).ok();
         let (Some(min), Some(max)) = (number(control.min), number(control.max)) else { return Vec::new() };
         let numbers = min..=max.min(min.saturating_add(MAX_MENU_ENTRIES));
@@ -184,9 +184,9 @@ impl Device {
             let entry = match control.kind {
                 ControlType::IntegerMenu => {
                     let number = bytes.first_chunk().expect("a menu's name has 32 bytes");
-                    MenuEntry::Number(i64::from_ne_bytes(*number))
+                    MenuItem::Number(i64::from_ne_bytes(*number))
                 }
-                _ => MenuEntry::Name(text(&bytes)),
+                _ => MenuItem::Name(text(&bytes)),
             };
             Some((index, entry))
         };
@@ -200,17 +200,17 @@ impl Device {
     pub fn control(&self, control: &ControlInfo) -> Result<Value, Error> {
         if control.kind == ControlType::Text {
             let mut bytes = vec![0; control.elem_size.clamp(1, MAX_TEXT_BYTES) as usize];
-            self.text_call(G_EXT_CTRLS, control.id, &mut bytes)?;
+            self.text_control_call(G_EXT_CTRLS, control.id, &mut bytes)?;
             bytes.truncate(bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len()));
             return Ok(Value::Text(String::from_utf8_lossy(&bytes).into_owned()));
         }
         if matches!(control.kind, ControlType::Other(_) | ControlType::Class) {
-            return Err(Error::odd(G_EXT_CTRLS.name(), "this is no control with a single value"));
+            return Err(Error::invalid(G_EXT_CTRLS.name(), "this is no control with a single value"));
         }
         let mut one = ExtControl::zeroed();
         one.id = control.id;
         // SAFETY: its size is 0, so whatever the control is, the kernel has no memory for a payload.
-        unsafe { self.one_call(G_EXT_CTRLS, &mut one)? };
+        unsafe { self.single_control_call(G_EXT_CTRLS, &mut one)? };
         let value = one.value;
         // SAFETY: all bytes are initialised and any bits are a number; the kernel fills the member by the type.
         Ok(Value::Integer(unsafe {
@@ -232,15 +232,15 @@ impl Device {
         match value {
             Value::Text(new) => {
                 if control.kind != ControlType::Text {
-                    return Err(Error::odd(S_EXT_CTRLS.name(), "text for a control that has numbers"));
+                    return Err(Error::invalid(S_EXT_CTRLS.name(), "text for a control that has numbers"));
                 }
                 let mut bytes: Vec<u8> = new.bytes().take(MAX_TEXT_BYTES as usize - 1).collect();
                 bytes.push(0);
-                self.text_call(S_EXT_CTRLS, control.id, &mut bytes)
+                self.text_control_call(S_EXT_CTRLS, control.id, &mut bytes)
             }
             Value::Integer(new) => {
                 if matches!(control.kind, ControlType::Text | ControlType::Other(_) | ControlType::Class) {
-                    return Err(Error::odd(S_EXT_CTRLS.name(), "a number for a control that has none"));
+                    return Err(Error::invalid(S_EXT_CTRLS.name(), "a number for a control that has none"));
                 }
                 let mut one = ExtControl::zeroed();
                 one.id = control.id;
@@ -250,7 +250,7 @@ impl Device {
                     _ => ControlUnion { value: *new as i32 },
                 };
                 // SAFETY: its size is 0, so whatever the control is, the kernel has no memory for a payload.
-                unsafe { self.one_call(S_EXT_CTRLS, &mut one) }
+                unsafe { self.single_control_call(S_EXT_CTRLS, &mut one) }
             }
         }
     }
@@ -259,7 +259,7 @@ impl Device {
     ///
     /// # Safety
     /// When the control has a payload, the pointer and size in `one` are those of memory that the kernel may use.
-    unsafe fn one_call(
+    unsafe fn single_control_call(
         &self,
         number: crate::ioctl::Call<ExtControls>,
         one: &mut ExtControl,
@@ -272,7 +272,7 @@ impl Device {
     }
 
     /// A call with the bytes of a text.
-    fn text_call(
+    fn text_control_call(
         &self,
         number: crate::ioctl::Call<ExtControls>,
         id: u32,
@@ -283,6 +283,6 @@ impl Device {
         one.size = u32::try_from(bytes.len()).expect("bounded by MAX_TEXT_BYTES");
         one.value = ControlUnion { string: bytes.as_mut_ptr() };
         // SAFETY: pointer and size are those of `bytes`, which outlives the call.
-        unsafe { self.one_call(number, &mut one) }
+        unsafe { self.single_control_call(number, &mut one) }
     }
 }

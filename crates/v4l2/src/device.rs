@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::ioctl::{QUERYCAP, call_flat};
 use crate::sys::{self, Plain};
-use crate::{Capability, Error, Planes};
+use crate::{Capability, Error, PlanarApi};
 
 /// An open video node. Dropping it closes it.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Device {
             .write(true)
             .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
             .open(path)?;
-        let mut answer = sys::Capability::zeroed();
+        let mut answer = sys::V4l2Capability::zeroed();
         call_flat(file.as_fd(), QUERYCAP, &mut answer).map_err(|error| {
             if error.is_unsupported() {
                 io::Error::new(io::ErrorKind::Unsupported, "it is no video device")
@@ -49,19 +49,19 @@ impl Device {
     /// # Errors
     /// [`Error::is_gone`] when it does not.
     pub fn ping(&self) -> Result<(), Error> {
-        call_flat(self.as_fd(), QUERYCAP, &mut sys::Capability::zeroed())
+        call_flat(self.as_fd(), QUERYCAP, &mut sys::V4l2Capability::zeroed())
     }
 
     /// The type of the queue for capture; that of single-planar capture if the node does not capture.
     pub(crate) fn buffer_type(&self) -> u32 {
-        match self.capability.planes() {
-            Some(Planes::Multi) => sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE,
+        match self.capability.planar_api() {
+            Some(PlanarApi::Multi) => sys::BUF_TYPE_VIDEO_CAPTURE_MPLANE,
             _ => sys::BUF_TYPE_VIDEO_CAPTURE,
         }
     }
 
     pub(crate) fn is_multi_planar(&self) -> bool {
-        self.capability.planes() == Some(Planes::Multi)
+        self.capability.planar_api() == Some(PlanarApi::Multi)
     }
 }
 

@@ -10,11 +10,11 @@ pub struct Error {
 }
 
 impl Error {
-    pub(crate) fn last(call: &'static str) -> Self {
+    pub(crate) fn last_os_error(call: &'static str) -> Self {
         Self { call, source: io::Error::last_os_error() }
     }
 
-    pub(crate) fn odd(call: &'static str, what: &'static str) -> Self {
+    pub(crate) fn invalid(call: &'static str, what: &'static str) -> Self {
         Self { call, source: io::Error::new(io::ErrorKind::InvalidData, what) }
     }
 
@@ -53,12 +53,12 @@ impl Error {
     }
 
     /// There is no event.
-    pub(crate) fn is_none_left(&self) -> bool {
-        self.is(libc::ENOENT) || self.is_empty()
+    pub(crate) fn is_no_event(&self) -> bool {
+        self.is(libc::ENOENT) || self.is_would_block()
     }
 
     /// The queue is empty now.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(crate) fn is_would_block(&self) -> bool {
         self.is(libc::EAGAIN)
     }
 }

@@ -11,7 +11,7 @@ const SOURCE_CHANGE: u32 = 5;
 /// An event of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event {
+pub enum DeviceEvent {
     /// The input signal has changed: another size, or no signal any more.
     SourceChange,
     /// An event without a subscription.
@@ -24,7 +24,7 @@ impl Device {
     ///
     /// # Errors
     /// The kernel's error.
-    pub fn watch_source(&self, input: u32) -> Result<bool, Error> {
+    pub fn subscribe_source_changes(&self, input: u32) -> Result<bool, Error> {
         let mut subscription = EventSubscription::zeroed();
         (subscription.kind, subscription.id) = (SOURCE_CHANGE, input);
         match call_flat(self.as_fd(), SUBSCRIBE_EVENT, &mut subscription) {
@@ -38,13 +38,13 @@ impl Device {
     ///
     /// # Errors
     /// The kernel's error.
-    pub fn next_event(&self) -> Result<Option<Event>, Error> {
-        let mut event = sys::Event::zeroed();
+    pub fn next_event(&self) -> Result<Option<DeviceEvent>, Error> {
+        let mut event = sys::V4l2Event::zeroed();
         match call_flat(self.as_fd(), DQEVENT, &mut event) {
-            Ok(()) if event.kind == SOURCE_CHANGE => Ok(Some(Event::SourceChange)),
-            Ok(()) => Ok(Some(Event::Other)),
+            Ok(()) if event.kind == SOURCE_CHANGE => Ok(Some(DeviceEvent::SourceChange)),
+            Ok(()) => Ok(Some(DeviceEvent::Other)),
             // ENOENT means that there is no event.
-            Err(error) if error.is_none_left() || error.is_unsupported() => Ok(None),
+            Err(error) if error.is_no_event() || error.is_unsupported() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::AsFd;
 
 use crate::ioctl::{ENUM_FMT, ENUM_FRAMESIZES, G_FMT, S_FMT, TRY_FMT, call, enumerate, text};
-use crate::sys::{FmtDesc, Format, FrmSizeEnum, MAX_PLANES, Plain};
+use crate::sys::{FmtDesc, FrmSizeEnum, MAX_PLANES, Plain, V4l2Format};
 use crate::{Device, Error};
 
 /// More than any driver has; vivid, which has them all, has about 90 formats.
@@ -145,7 +145,7 @@ impl Device {
     /// # Errors
     /// The kernel's error.
     pub fn format(&self) -> Result<PictureFormat, Error> {
-        let mut format = Format::zeroed();
+        let mut format = V4l2Format::zeroed();
         format.buf_type = self.buffer_type();
         self.format_call(G_FMT, format)
     }
@@ -166,8 +166,8 @@ impl Device {
         self.format_call(S_FMT, self.asked(fourcc, width_px, height_px))
     }
 
-    fn asked(&self, fourcc: FourCc, width_px: u32, height_px: u32) -> Format {
-        let mut format = Format::zeroed();
+    fn asked(&self, fourcc: FourCc, width_px: u32, height_px: u32) -> V4l2Format {
+        let mut format = V4l2Format::zeroed();
         format.buf_type = self.buffer_type();
         if self.is_multi_planar() {
             // SAFETY: all bytes of the union are initialised, and any bits are a valid value of this member.
@@ -183,20 +183,20 @@ impl Device {
 
     fn format_call(
         &self,
-        number: crate::ioctl::Call<Format>,
-        mut format: Format,
+        number: crate::ioctl::Call<V4l2Format>,
+        mut format: V4l2Format,
     ) -> Result<PictureFormat, Error> {
         // SAFETY: the members of the union for capturing hold no pointer.
         unsafe { call(self.as_fd(), number, &mut format)? };
         let read = if self.is_multi_planar() { read_multi(&format) } else { read_single(&format) };
         if read.width_px == 0 || read.height_px == 0 || read.planes.is_empty() {
-            return Err(Error::odd(number.name(), "the driver answered with an empty picture"));
+            return Err(Error::invalid(number.name(), "the driver answered with an empty picture"));
         }
         Ok(read)
     }
 }
 
-fn read_single(format: &Format) -> PictureFormat {
+fn read_single(format: &V4l2Format) -> PictureFormat {
     // SAFETY: all bytes of the union are initialised, and any bits are a valid value of this member.
     let pix = unsafe { format.fmt.pix };
     PictureFormat {
@@ -213,7 +213,7 @@ fn read_single(format: &Format) -> PictureFormat {
     }
 }
 
-fn read_multi(format: &Format) -> PictureFormat {
+fn read_multi(format: &V4l2Format) -> PictureFormat {
     // SAFETY: all bytes of the union are initialised, and any bits are a valid value of this member.
     let pix = unsafe { format.fmt.pix_mp };
     let planes = pix.planes;
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_plane_count_beyond_the_structure_is_cut() {
-        let mut format = Format::zeroed();
+        let mut format = V4l2Format::zeroed();
         format.fmt.pix_mp.plane_count = 255;
         assert_eq!(read_multi(&format).planes.len(), MAX_PLANES);
     }

@@ -43,7 +43,7 @@ impl Device {
     /// # Errors
     /// The kernel's error.
     pub fn inputs(&self) -> Result<Vec<Input>, Error> {
-        let ask = |index| sys::Input { index, ..sys::Input::zeroed() };
+        let ask = |index| sys::V4l2Input { index, ..sys::V4l2Input::zeroed() };
         enumerate(self.as_fd(), ENUMINPUT, MAX_INPUTS, ask, read)
     }
 
@@ -59,7 +59,7 @@ impl Device {
             Err(error) => return Err(error),
         }
         let mut answer =
-            sys::Input { index: u32::try_from(index).unwrap_or_default(), ..sys::Input::zeroed() };
+            sys::V4l2Input { index: u32::try_from(index).unwrap_or_default(), ..sys::V4l2Input::zeroed() };
         match call_flat(self.as_fd(), ENUMINPUT, &mut answer) {
             Ok(()) => Ok(Some(read(&answer))),
             Err(error) if error.is_unsupported() => Ok(None),
@@ -77,7 +77,7 @@ impl Device {
     }
 }
 
-fn read(answer: &sys::Input) -> Input {
+fn read(answer: &sys::V4l2Input) -> Input {
     Input {
         index: answer.index,
         name: text(&answer.name),

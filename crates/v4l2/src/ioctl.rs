@@ -7,8 +7,8 @@ use libc::{_IOR, _IOW, _IOWR, Ioctl};
 
 use crate::Error;
 use crate::sys::{
-    Buffer, Capability, DvTimings, Event, EventSubscription, ExtControls, FmtDesc, Format, FrmIvalEnum,
-    FrmSizeEnum, Input, Plain, QueryExtCtrl, QueryMenu, RequestBuffers, StreamParm,
+    DvTimings, EventSubscription, ExtControls, FmtDesc, FrmIvalEnum, FrmSizeEnum, Plain, QueryExtCtrl,
+    QueryMenu, RequestBuffers, StreamParm, V4l2Buffer, V4l2Capability, V4l2Event, V4l2Format, V4l2Input,
 };
 
 /// A call's number and name. The type says what the kernel reads and writes.
@@ -38,29 +38,29 @@ macro_rules! calls {
 }
 
 calls! {
-    QUERYCAP, "VIDIOC_QUERYCAP": _IOR(0, Capability);
+    QUERYCAP, "VIDIOC_QUERYCAP": _IOR(0, V4l2Capability);
     ENUM_FMT, "VIDIOC_ENUM_FMT": _IOWR(2, FmtDesc);
-    G_FMT, "VIDIOC_G_FMT": _IOWR(4, Format);
-    S_FMT, "VIDIOC_S_FMT": _IOWR(5, Format);
+    G_FMT, "VIDIOC_G_FMT": _IOWR(4, V4l2Format);
+    S_FMT, "VIDIOC_S_FMT": _IOWR(5, V4l2Format);
     REQBUFS, "VIDIOC_REQBUFS": _IOWR(8, RequestBuffers);
-    QUERYBUF, "VIDIOC_QUERYBUF": _IOWR(9, Buffer);
-    QBUF, "VIDIOC_QBUF": _IOWR(15, Buffer);
-    DQBUF, "VIDIOC_DQBUF": _IOWR(17, Buffer);
+    QUERYBUF, "VIDIOC_QUERYBUF": _IOWR(9, V4l2Buffer);
+    QBUF, "VIDIOC_QBUF": _IOWR(15, V4l2Buffer);
+    DQBUF, "VIDIOC_DQBUF": _IOWR(17, V4l2Buffer);
     STREAMON, "VIDIOC_STREAMON": _IOW(18, i32);
     STREAMOFF, "VIDIOC_STREAMOFF": _IOW(19, i32);
     G_PARM, "VIDIOC_G_PARM": _IOWR(21, StreamParm);
     S_PARM, "VIDIOC_S_PARM": _IOWR(22, StreamParm);
-    ENUMINPUT, "VIDIOC_ENUMINPUT": _IOWR(26, Input);
+    ENUMINPUT, "VIDIOC_ENUMINPUT": _IOWR(26, V4l2Input);
     QUERYMENU, "VIDIOC_QUERYMENU": _IOWR(37, QueryMenu);
     G_INPUT, "VIDIOC_G_INPUT": _IOR(38, i32);
     S_INPUT, "VIDIOC_S_INPUT": _IOWR(39, i32);
-    TRY_FMT, "VIDIOC_TRY_FMT": _IOWR(64, Format);
+    TRY_FMT, "VIDIOC_TRY_FMT": _IOWR(64, V4l2Format);
     G_EXT_CTRLS, "VIDIOC_G_EXT_CTRLS": _IOWR(71, ExtControls);
     S_EXT_CTRLS, "VIDIOC_S_EXT_CTRLS": _IOWR(72, ExtControls);
     ENUM_FRAMESIZES, "VIDIOC_ENUM_FRAMESIZES": _IOWR(74, FrmSizeEnum);
     ENUM_FRAMEINTERVALS, "VIDIOC_ENUM_FRAMEINTERVALS": _IOWR(75, FrmIvalEnum);
     S_DV_TIMINGS, "VIDIOC_S_DV_TIMINGS": _IOWR(87, DvTimings);
-    DQEVENT, "VIDIOC_DQEVENT": _IOR(89, Event);
+    DQEVENT, "VIDIOC_DQEVENT": _IOR(89, V4l2Event);
     SUBSCRIBE_EVENT, "VIDIOC_SUBSCRIBE_EVENT": _IOW(90, EventSubscription);
     QUERY_DV_TIMINGS, "VIDIOC_QUERY_DV_TIMINGS": _IOR(99, DvTimings);
     QUERY_EXT_CTRL, "VIDIOC_QUERY_EXT_CTRL": _IOWR(103, QueryExtCtrl);
@@ -78,7 +78,7 @@ pub(crate) unsafe fn call<T>(fd: BorrowedFd<'_>, call: Call<T>, argument: &mut T
         if result >= 0 {
             return Ok(());
         }
-        let error = Error::last(call.name);
+        let error = Error::last_os_error(call.name);
         if error.io().kind() != std::io::ErrorKind::Interrupted {
             return Err(error);
         }
@@ -101,17 +101,17 @@ macro_rules! flat {
 }
 
 flat!(
-    Capability,
+    V4l2Capability,
     FmtDesc,
     FrmSizeEnum,
     FrmIvalEnum,
     RequestBuffers,
     StreamParm,
     i32,
-    Input,
+    V4l2Input,
     DvTimings,
     EventSubscription,
-    Event,
+    V4l2Event,
     QueryExtCtrl,
     QueryMenu
 );

@@ -1,7 +1,7 @@
 //! Video4Linux2, the kernel's interface to cameras and capture cards, made safe.
 //!
 //! A [`Device`] is an open node: callers query its capabilities, formats and controls, and set its format.
-//! [`Device::start`] makes a [`Stream`] of it, whose memory-mapped buffers are lent one at a time ([`Lent`]) and return
+//! [`Device::start`] makes a [`CaptureStream`] of it, whose memory-mapped buffers are lent one at a time ([`FilledBuffer`]) and return
 //! to the device when dropped. Nothing blocks: an empty queue is `None`, and [`AsFd`](std::os::fd::AsFd) is for
 //! waiting.
 //!
@@ -27,13 +27,13 @@ mod sys;
 mod sys_size;
 mod timing;
 
-pub use capability::{Capability, Planes};
-pub use control::{ControlInfo, ControlType, MenuEntry, Value};
+pub use capability::{Capability, PlanarApi};
+pub use control::{ControlInfo, ControlType, MenuItem, Value};
 pub use device::Device;
 pub use error::Error;
-pub use event::Event;
+pub use event::DeviceEvent;
 pub use format::{Colour, FormatInfo, FourCc, PictureFormat, PlaneFormat, Sizes};
 pub use input::Input;
 pub use rate::{Fraction, Intervals};
-pub use stream::{BufferInfo, Lent, Stream};
+pub use stream::{BufferInfo, CaptureStream, FilledBuffer};
 pub use timing::Timings;

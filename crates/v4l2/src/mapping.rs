@@ -23,7 +23,7 @@ impl Mapping {
     /// Maps `len` bytes at the device's `offset`, for reading.
     pub(crate) fn new(fd: BorrowedFd<'_>, offset: u32, len: u32) -> Result<Self, Error> {
         let len = usize::try_from(len).expect("usize has at least 32 bits where there is Linux");
-        let odd = |what| Error::odd("mmap", what);
+        let odd = |what| Error::invalid("mmap", what);
         #[allow(clippy::unnecessary_fallible_conversions, reason = "it is narrower on 32-bit targets")]
         let offset = libc::off_t::try_from(offset).map_err(|_| odd("the driver's offset is too large"))?;
         // SAFETY: a new mapping at an address that the kernel chooses changes no memory that is in use. Shared and
@@ -39,7 +39,7 @@ impl Mapping {
             )
         };
         if start == libc::MAP_FAILED {
-            return Err(Error::last("mmap"));
+            return Err(Error::last_os_error("mmap"));
         }
         let start = NonNull::new(start).ok_or_else(|| odd("mapped at address zero"))?;
         Ok(Self { start, len })

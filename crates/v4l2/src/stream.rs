@@ -17,7 +17,7 @@ const TIMESTAMP_MONOTONIC: u32 = 0x2000;
 
 /// A device that captures. Dropping it unmaps its buffers and closes it, which stops the capture.
 #[derive(Debug)]
-pub struct Stream {
+pub struct CaptureStream {
     /// Each buffer's planes. Declared before the device, so that they are unmapped before it is closed.
     buffers: Vec<Vec<Mapping>>,
     device: Device,
@@ -39,8 +39,8 @@ pub struct BufferInfo {
 
 /// A filled buffer, lent by the device. Dropping it returns it to be filled again.
 #[derive(Debug)]
-pub struct Lent<'a> {
-    stream: &'a mut Stream,
+pub struct FilledBuffer<'a> {
+    stream: &'a mut CaptureStream,
     index: u32,
     info: BufferInfo,
     /// The first byte and the end of each plane's content.
@@ -52,8 +52,8 @@ impl Device {
     ///
     /// # Errors
     /// The device is returned with the kernel's error: [`Error::is_busy`] when another program captures.
-    pub fn start(self, count: u32) -> Result<Stream, (Self, Error)> {
-        let mut stream = Stream { device: self, buffers: Vec::new(), is_on: false, failed: None };
+    pub fn start(self, count: u32) -> Result<CaptureStream, (Self, Error)> {
+        let mut stream = CaptureStream { device: self, buffers: Vec::new(), is_on: false, failed: None };
         match stream.begin(count) {
             Ok(()) => Ok(stream),
             Err(error) => Err((stream.stop(), error)),
@@ -61,11 +61,11 @@ impl Device {
     }
 }
 
-impl Stream {
+impl CaptureStream {
     fn begin(&mut self, count: u32) -> Result<(), Error> {
         let given = self.request_buffers(count.clamp(2, MAX_BUFFERS))?;
         if given == 0 || given > MAX_BUFFERS {
-            return Err(Error::odd(REQBUFS.name(), "the driver gave no usable number of buffers"));
+            return Err(Error::invalid(REQBUFS.name(), "the driver gave no usable number of buffers"));
         }
         for index in 0..given {
             let planes = self.map(index)?;
@@ -95,21 +95,21 @@ impl Stream {
     ///
     /// # Errors
     /// [`Error::is_gone`] after unplugging; after others, like `EIO`, the stream mostly has to be stopped.
-    pub fn dequeue(&mut self) -> Result<Option<Lent<'_>>, Error> {
+    pub fn dequeue(&mut self) -> Result<Option<FilledBuffer<'_>>, Error> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
+        let mut planes = [sys::V4l2Plane::zeroed(); MAX_PLANES];
         let mut buffer = self.buffer(0, &mut planes);
         // SAFETY: `planes` outlives the call and has the length that the buffer declares.
         match unsafe { call(self.as_fd(), DQBUF, &mut buffer) } {
             Ok(()) => {}
-            Err(error) if error.is_empty() => return Ok(None),
+            Err(error) if error.is_would_block() => return Ok(None),
             Err(error) => return Err(error),
         }
         let mapped = usize::try_from(buffer.index).ok().and_then(|index| self.buffers.get(index));
         let Some(mapped) = mapped else {
-            return Err(Error::odd(DQBUF.name(), "the driver named a buffer that it never gave"));
+            return Err(Error::invalid(DQBUF.name(), "the driver named a buffer that it never gave"));
         };
         let mut filled = [(0, 0); MAX_PLANES];
         for (number, (mapping, range)) in mapped.iter().zip(&mut filled).enumerate() {
@@ -122,7 +122,7 @@ impl Stream {
             *range = (usize::try_from(start).unwrap_or(usize::MAX).min(end), end);
         }
         let info = read_info(&buffer);
-        Ok(Some(Lent { stream: self, index: buffer.index, info, filled }))
+        Ok(Some(FilledBuffer { stream: self, index: buffer.index, info, filled }))
     }
 
     /// Stops the capture, takes all buffers back and leaves the device ready for a new setup.
@@ -152,8 +152,8 @@ impl Stream {
     }
 
     /// A request about buffer `index`. `planes` must live while the request is in use.
-    fn buffer(&self, index: u32, planes: &mut [sys::Plane; MAX_PLANES]) -> sys::Buffer {
-        let mut buffer = sys::Buffer::zeroed();
+    fn buffer(&self, index: u32, planes: &mut [sys::V4l2Plane; MAX_PLANES]) -> sys::V4l2Buffer {
+        let mut buffer = sys::V4l2Buffer::zeroed();
         buffer.index = index;
         buffer.buf_type = self.device.buffer_type();
         buffer.memory = MEMORY_MMAP;
@@ -165,7 +165,7 @@ impl Stream {
     }
 
     fn map(&self, index: u32) -> Result<Vec<Mapping>, Error> {
-        let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
+        let mut planes = [sys::V4l2Plane::zeroed(); MAX_PLANES];
         let mut buffer = self.buffer(index, &mut planes);
         // SAFETY: `planes` outlives the call and has the length that the buffer declares.
         unsafe { call(self.as_fd(), QUERYBUF, &mut buffer)? };
@@ -175,7 +175,7 @@ impl Stream {
             return Ok(vec![Mapping::new(self.as_fd(), offset, buffer.length)?]);
         }
         let count = usize::try_from(buffer.length).unwrap_or(MAX_PLANES).min(MAX_PLANES);
-        let map = |plane: &sys::Plane| {
+        let map = |plane: &sys::V4l2Plane| {
             // SAFETY: for memory-mapped planes the kernel fills this member; any bits are a number.
             let offset = unsafe { plane.memory.offset };
             Mapping::new(self.as_fd(), offset, plane.length)
@@ -185,7 +185,7 @@ impl Stream {
 
     /// Queues buffer `index` at the device.
     fn queue(&self, index: u32) -> Result<(), Error> {
-        let mut planes = [sys::Plane::zeroed(); MAX_PLANES];
+        let mut planes = [sys::V4l2Plane::zeroed(); MAX_PLANES];
         let mut buffer = self.buffer(index, &mut planes);
         if self.device.is_multi_planar() {
             let count = self.buffers.get(index as usize).map_or(0, Vec::len);
@@ -196,19 +196,19 @@ impl Stream {
     }
 }
 
-impl AsFd for Stream {
+impl AsFd for CaptureStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.device.as_fd()
     }
 }
 
-impl AsRawFd for Stream {
+impl AsRawFd for CaptureStream {
     fn as_raw_fd(&self) -> RawFd {
         self.device.as_raw_fd()
     }
 }
 
-impl Lent<'_> {
+impl FilledBuffer<'_> {
     /// The driver's data on it.
     pub fn info(&self) -> BufferInfo {
         self.info
@@ -228,7 +228,7 @@ impl Lent<'_> {
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for FilledBuffer<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.stream.queue(self.index) {
             self.stream.failed = Some(error);
@@ -236,7 +236,7 @@ impl Drop for Lent<'_> {
     }
 }
 
-fn read_info(buffer: &sys::Buffer) -> BufferInfo {
+fn read_info(buffer: &sys::V4l2Buffer) -> BufferInfo {
     let is_monotonic = buffer.flags & TIMESTAMP_MASK == TIMESTAMP_MONOTONIC;
     let sys::TimeVal { seconds, microseconds } = buffer.timestamp;
     let captured_at = u64::try_from(seconds)
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn only_a_monotonic_time_that_is_one_is_believed() {
-        let mut buffer = sys::Buffer::zeroed();
+        let mut buffer = sys::V4l2Buffer::zeroed();
         buffer.timestamp = sys::TimeVal { seconds: 5, microseconds: 250_000 };
         assert_eq!(read_info(&buffer).captured_at, None);
         buffer.flags = TIMESTAMP_MONOTONIC | FLAG_ERROR;

@@ -27,19 +27,19 @@ macro_rules! plain {
 }
 
 plain!(
-    Capability,
+    V4l2Capability,
     FmtDesc,
     FrmSizeEnum,
     FrmIvalEnum,
-    Format,
+    V4l2Format,
     RequestBuffers,
-    Plane,
-    Buffer,
+    V4l2Plane,
+    V4l2Buffer,
     StreamParm,
-    Input,
+    V4l2Input,
     DvTimings,
     EventSubscription,
-    Event,
+    V4l2Event,
     QueryExtCtrl,
     QueryMenu,
     ExtControl,
@@ -55,7 +55,7 @@ pub(crate) const MEMORY_MMAP: u32 = 1;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Capability {
+pub(crate) struct V4l2Capability {
     pub(crate) driver: [u8; 16],
     pub(crate) card: [u8; 32],
     pub(crate) bus_info: [u8; 32],
@@ -155,7 +155,7 @@ pub(crate) union FormatUnion {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Format {
+pub(crate) struct V4l2Format {
     pub(crate) buf_type: u32,
     pub(crate) fmt: FormatUnion,
 }
@@ -180,7 +180,7 @@ pub(crate) union PlaneMemory {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Plane {
+pub(crate) struct V4l2Plane {
     pub(crate) bytes_used: u32,
     pub(crate) length: u32,
     pub(crate) memory: PlaneMemory,
@@ -210,12 +210,12 @@ pub(crate) struct TimeCode {
 pub(crate) union BufferMemory {
     pub(crate) offset: u32,
     pub(crate) userptr: libc::c_ulong,
-    pub(crate) planes: *mut Plane,
+    pub(crate) planes: *mut V4l2Plane,
 }
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Buffer {
+pub(crate) struct V4l2Buffer {
     pub(crate) index: u32,
     pub(crate) buf_type: u32,
     pub(crate) bytes_used: u32,
@@ -248,7 +248,7 @@ pub(crate) struct StreamParm {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Input {
+pub(crate) struct V4l2Input {
     pub(crate) index: u32,
     pub(crate) name: [u8; 32],
     pub(crate) kind: u32,
@@ -299,7 +299,7 @@ pub(crate) union EventPayload {
 
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub(crate) struct Event {
+pub(crate) struct V4l2Event {
     pub(crate) kind: u32,
     pub(crate) payload: EventPayload,
     pub(crate) pending: u32,

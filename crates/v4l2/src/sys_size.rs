@@ -6,13 +6,13 @@
 use std::mem::{offset_of, size_of};
 
 use crate::sys::{
-    Buffer, Capability, DvTimings, Event, EventSubscription, ExtControl, ExtControls, FmtDesc, Format,
-    FrmIvalEnum, FrmSizeEnum, Input, PixFormat, PixFormatMplane, Plane, PlanePixFormat, QueryExtCtrl,
-    QueryMenu, RequestBuffers, StreamParm,
+    DvTimings, EventSubscription, ExtControl, ExtControls, FmtDesc, FrmIvalEnum, FrmSizeEnum, PixFormat,
+    PixFormatMplane, PlanePixFormat, QueryExtCtrl, QueryMenu, RequestBuffers, StreamParm, V4l2Buffer,
+    V4l2Capability, V4l2Event, V4l2Format, V4l2Input, V4l2Plane,
 };
 
 const _: () = {
-    assert!(size_of::<Capability>() == 104);
+    assert!(size_of::<V4l2Capability>() == 104);
     assert!(size_of::<FmtDesc>() == 64);
     assert!(size_of::<FrmSizeEnum>() == 44);
     assert!(size_of::<FrmIvalEnum>() == 52);
@@ -30,12 +30,12 @@ const _: () = {
 
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    assert!(size_of::<Format>() == 208 && offset_of!(Format, fmt) == 8);
-    assert!(size_of::<Plane>() == 64);
-    assert!(size_of::<Buffer>() == 88);
-    assert!(offset_of!(Buffer, timestamp) == 24 && offset_of!(Buffer, m) == 64);
-    assert!(size_of::<Input>() == 80 && offset_of!(Input, status) == 56);
-    assert!(size_of::<Event>() == 136 && offset_of!(Event, pending) == 72);
+    assert!(size_of::<V4l2Format>() == 208 && offset_of!(V4l2Format, fmt) == 8);
+    assert!(size_of::<V4l2Plane>() == 64);
+    assert!(size_of::<V4l2Buffer>() == 88);
+    assert!(offset_of!(V4l2Buffer, timestamp) == 24 && offset_of!(V4l2Buffer, m) == 64);
+    assert!(size_of::<V4l2Input>() == 80 && offset_of!(V4l2Input, status) == 56);
+    assert!(size_of::<V4l2Event>() == 136 && offset_of!(V4l2Event, pending) == 72);
     assert!(size_of::<ExtControls>() == 32 && offset_of!(ExtControls, controls) == 24);
 };
 
@@ -43,19 +43,19 @@ const _: () = {
 const _: () = {
     let has_wide_time = size_of::<libc::time_t>() == 8;
     let has_wide_alignment = align_of::<i64>() == 8;
-    assert!(size_of::<Format>() == 204 && offset_of!(Format, fmt) == 4);
-    assert!(size_of::<Plane>() == 60);
+    assert!(size_of::<V4l2Format>() == 204 && offset_of!(V4l2Format, fmt) == 4);
+    assert!(size_of::<V4l2Plane>() == 60);
     assert!(
-        size_of::<Buffer>()
+        size_of::<V4l2Buffer>()
             == match (has_wide_time, has_wide_alignment) {
                 (false, _) => 68,
                 (true, false) => 76,
                 (true, true) => 80,
             }
     );
-    assert!(size_of::<Input>() == if has_wide_alignment { 80 } else { 76 });
+    assert!(size_of::<V4l2Input>() == if has_wide_alignment { 80 } else { 76 });
     assert!(
-        size_of::<Event>()
+        size_of::<V4l2Event>()
             == match (has_wide_time, has_wide_alignment) {
                 (false, false) => 120,
                 (false, true) => 128,

@@ -9,7 +9,7 @@ const ROUNDS = 5;
 const ROUND_HELD = 3;
 const LINK = "usb-vivid-vm_Fake_Webcam_0001-video-index0";
 const VIEWERS = 3;
-const NOTICE_MS = 1000;
+const SLATE_MS = 1000;
 // Two seconds on a real machine.
 const LIVE_MS = 5000;
 
@@ -67,8 +67,8 @@ async function pullAndPlug({ vm, viewers, events, framecast }) {
   for (const viewer of viewers) {
     await viewer.until("the notice", () => viewer.noticeAt > askedAt && viewer.noticeAt > viewer.pictureAt);
   }
-  const firstNotice = ({ parts }) => parts.find(({ at, isNotice }) => isNotice && at > askedAt).at;
-  const noticeMs = Math.max(...viewers.map(firstNotice)) - askedAt;
+  const firstSlate = ({ parts }) => parts.find(({ at, isSlate }) => isSlate && at > askedAt).at;
+  const noticeMs = Math.max(...viewers.map(firstSlate)) - askedAt;
   const { state, reason } = await framecast.camera("cam");
   ensure(state === "lost" && reason, `the API tells ${state}, ${reason}`);
   events.length = 0;
@@ -79,11 +79,11 @@ async function pullAndPlug({ vm, viewers, events, framecast }) {
   for (const viewer of viewers) {
     await viewer.until("pictures again", () => viewer.pictureAt > added.at && viewer.pictureAt > viewer.noticeAt);
   }
-  const firstPicture = ({ parts }) => parts.find(({ at, isNotice }) => !isNotice && at > pluggedAt).at;
+  const firstPicture = ({ parts }) => parts.find(({ at, isSlate }) => !isSlate && at > pluggedAt).at;
   const liveAt = Math.max(...viewers.map(firstPicture));
   // The event for the node arrives a little late, so the time counts from the plug, which is before the node.
   const liveMs = liveAt - pluggedAt;
-  ensure(noticeMs <= NOTICE_MS, `the notice came ${noticeMs} ms after the command to pull the cable`);
+  ensure(noticeMs <= SLATE_MS, `the notice came ${noticeMs} ms after the command to pull the cable`);
   ensure(liveMs <= LIVE_MS, `pictures came ${liveMs} ms after the plug, ${liveAt - added.at} ms after ${added.node}`);
   return { node: added.node, noticeMs, liveMs };
 }

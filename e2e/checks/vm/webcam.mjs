@@ -22,7 +22,7 @@ async function passThrough(stage) {
 
   const sums = await vm.exec("sha256sum /usr/share/cam-frames/1280x720/*.jpg");
   const sent = new Set(sums.trim().split("\n").map((line) => line.split(" ")[0]));
-  const changed = viewer.parts.filter(({ isNotice, data }) => !isNotice && !sent.has(digest(data))).length;
+  const changed = viewer.parts.filter(({ isSlate, data }) => !isSlate && !sent.has(digest(data))).length;
   ensure(changed === 0, `${changed} of ${viewer.parts.length} pictures are not the bytes that the webcam sent`);
 
   const camera = await framecast.camera("cam");

@@ -43,10 +43,10 @@ pub(super) struct Login {
     credentials: Credentials,
     method: Option<Method>,
     /// Whether the server asked over TLS; the login then never goes over a plain connection.
-    is_protected: bool,
+    is_tls: bool,
     /// Whether the server has refused a nonce that it accepted before, without sending a new one. Each request then
     /// starts without a login.
-    is_nonce_used_once: bool,
+    is_nonce_single_use: bool,
 }
 
 #[derive(Debug)]
@@ -57,29 +57,29 @@ enum Method {
 
 /// What the client learned from a server's 401.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lesson {
+pub(super) enum AuthOutcome {
     /// The server asks for no method that we support.
-    Nothing,
+    Unsupported,
     /// The method to use.
-    Method,
+    Challenged,
     /// The password was right but the nonce was too old.
-    Stale,
+    StaleNonce,
 }
 
 impl Login {
     pub(super) fn new(credentials: Credentials) -> Self {
-        Self { credentials, method: None, is_protected: false, is_nonce_used_once: false }
+        Self { credentials, method: None, is_tls: false, is_nonce_single_use: false }
     }
 
     /// Forgets the method, so that the next request is challenged again.
     pub(super) fn forget(&mut self) {
-        self.is_nonce_used_once |= matches!(self.method, Some(Method::Digest(_)));
+        self.is_nonce_single_use |= matches!(self.method, Some(Method::Digest(_)));
         self.method = None;
     }
 
     /// Records that a request has succeeded.
     pub(super) fn succeeded(&mut self) {
-        if self.is_nonce_used_once {
+        if self.is_nonce_single_use {
             self.method = None;
         }
     }
@@ -87,52 +87,53 @@ impl Login {
     /// The `Authorization` header for a GET of `url`; `None` before the server has asked, and on a plain connection if
     /// it asked over TLS.
     pub(super) fn authorization(&mut self, url: &Url) -> Option<String> {
-        if self.is_protected && url.scheme() != "https" {
+        if self.is_tls && url.scheme() != "https" {
             return None;
         }
         let Credentials { user, password } = &self.credentials;
         match self.method.as_mut()? {
             Method::Basic => Some(format!("Basic {}", BASE64.encode(format!("{user}:{password}")))),
-            Method::Digest(prompt) => {
+            Method::Digest(digest_challenge) => {
                 let mut context = AuthContext::new(user, password, request_target(url));
-                let has_auth = prompt.qop.as_ref().is_none_or(|qop| qop.contains(&Qop::AUTH));
+                let has_auth = digest_challenge.qop.as_ref().is_none_or(|qop| qop.contains(&Qop::AUTH));
                 if !has_auth {
                     context.body = Some(Cow::Borrowed(b""));
                 }
-                prompt.respond(&context).ok().map(|answer| answer.to_string())
+                digest_challenge.respond(&context).ok().map(|answer| answer.to_string())
             }
         }
     }
 
     /// Reads the challenges of an answer 401 from `url`: takes a Digest challenge that we support, else Basic. If there
     /// is neither, nothing changes.
-    pub(super) fn learn(&mut self, url: &Url, head: &Head) -> Lesson {
+    pub(super) fn handle_challenge(&mut self, url: &Url, head: &Head) -> AuthOutcome {
         let challenges: Vec<Challenge> =
             head.get_all("WWW-Authenticate").flat_map(parse_challenges).collect();
-        let digest = challenges.iter().filter(|c| c.scheme == "digest").find_map(prompt);
-        let is_protected = url.scheme() == "https";
-        if let Some(prompt) = digest {
-            self.is_protected = is_protected;
-            let lesson = if prompt.stale { Lesson::Stale } else { Lesson::Method };
-            self.method = Some(Method::Digest(Box::new(prompt)));
-            lesson
+        let digest = challenges.iter().filter(|c| c.scheme == "digest").find_map(digest_challenge);
+        let is_tls = url.scheme() == "https";
+        if let Some(digest_challenge) = digest {
+            self.is_tls = is_tls;
+            let outcome =
+                if digest_challenge.stale { AuthOutcome::StaleNonce } else { AuthOutcome::Challenged };
+            self.method = Some(Method::Digest(Box::new(digest_challenge)));
+            outcome
         } else if challenges.iter().any(|c| c.scheme == "basic") {
-            self.is_protected = is_protected;
+            self.is_tls = is_tls;
             self.method = Some(Method::Basic);
-            Lesson::Method
+            AuthOutcome::Challenged
         } else {
-            Lesson::Nothing
+            AuthOutcome::Unsupported
         }
     }
 }
 
 /// Whether a challenge contains bytes that are not UTF-8. Decoding loses them, so its Digest cannot be computed.
-pub(super) fn is_unreadable(head: &Head) -> bool {
+pub(super) fn has_invalid_utf8(head: &Head) -> bool {
     head.get_all("WWW-Authenticate").any(|challenge| challenge.contains(char::REPLACEMENT_CHARACTER))
 }
 
 /// The parsed Digest challenge; `None` if its hash is not supported.
-fn prompt(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
+fn digest_challenge(challenge: &Challenge) -> Option<WwwAuthenticateHeader> {
     let algorithm = match challenge.get("algorithm") {
         None => Default::default(),
         // Cameras write the name in any case; the session variants end in lower case.
@@ -218,7 +219,7 @@ mod tests {
         ] {
             let mut login = login();
             let url = Url::parse("http://cam/v?x=1").unwrap();
-            assert_eq!(login.learn(&url, &head(values)), Lesson::Method);
+            assert_eq!(login.handle_challenge(&url, &head(values)), AuthOutcome::Challenged);
             for count in ["nc=00000001", "nc=00000002"] {
                 let text = login.authorization(&url).unwrap();
                 assert!(text.starts_with("Digest "), "{text}");
@@ -234,7 +235,7 @@ mod tests {
         let mut login = login();
         let odd = head(&[r#"Digest realm="a", nonce="n", algorithm=TOKEN, Basic realm="a""#]);
         let url = Url::parse("http://cam/").unwrap();
-        assert_eq!(login.learn(&url, &odd), Lesson::Method);
+        assert_eq!(login.handle_challenge(&url, &odd), AuthOutcome::Challenged);
         let value = login.authorization(&url).unwrap();
         assert_eq!(value, format!("Basic {}", BASE64.encode("me:p@ß")));
     }
@@ -244,7 +245,7 @@ mod tests {
         let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
         assert_eq!(login.authorization(&url), None);
         for odd in ["Negotiate", "Bearer realm=\"x\"", "Digest realm=\"x\"", ""] {
-            assert_eq!(login.learn(&url, &head(&[odd])), Lesson::Nothing, "{odd}");
+            assert_eq!(login.handle_challenge(&url, &head(&[odd])), AuthOutcome::Unsupported, "{odd}");
             assert_eq!(login.authorization(&url), None);
         }
     }
@@ -253,12 +254,12 @@ mod tests {
     fn a_nonce_that_was_good_once_is_not_tried_again() {
         let (mut login, url) = (login(), Url::parse("http://cam/").unwrap());
         let challenge = head(&[r#"Digest realm="a", nonce="n", qop="auth""#]);
-        login.learn(&url, &challenge);
+        login.handle_challenge(&url, &challenge);
         login.succeeded();
         assert!(login.authorization(&url).is_some());
         login.forget();
         assert_eq!(login.authorization(&url), None);
-        login.learn(&url, &challenge);
+        login.handle_challenge(&url, &challenge);
         assert!(login.authorization(&url).is_some());
         login.succeeded();
         assert_eq!(login.authorization(&url), None, "the next request is challenged");
@@ -268,10 +269,10 @@ mod tests {
     fn what_was_asked_for_over_tls_is_not_sent_in_the_clear() {
         let mut login = login();
         let (open, protected) = (Url::parse("http://cam/").unwrap(), Url::parse("https://cam/").unwrap());
-        login.learn(&protected, &head(&["Basic realm=\"a\""]));
+        login.handle_challenge(&protected, &head(&["Basic realm=\"a\""]));
         assert_eq!(login.authorization(&open), None);
         assert!(login.authorization(&protected).is_some());
-        login.learn(&open, &head(&["Basic realm=\"a\""]));
+        login.handle_challenge(&open, &head(&["Basic realm=\"a\""]));
         assert!(login.authorization(&open).is_some(), "it asked in the clear, as its URL says");
     }
 

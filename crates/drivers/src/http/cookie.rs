@@ -21,13 +21,13 @@ pub(super) struct Cookies(Vec<Cookie>);
 struct Cookie {
     name: String,
     value: String,
-    is_protected: bool,
+    is_tls: bool,
 }
 
 impl Cookies {
-    /// Stores the value of one `Set-Cookie` header, which came over TLS if `is_protected`. Returns whether this changes
+    /// Stores the value of one `Set-Cookie` header, which came over TLS if `is_tls`. Returns whether this changes
     /// the `Cookie` header.
-    pub(super) fn set(&mut self, header: &str, is_protected: bool) -> bool {
+    pub(super) fn set(&mut self, header: &str, is_tls: bool) -> bool {
         let mut attributes = header.split(';').map(str::trim);
         let Some((name, value)) = attributes.next().and_then(|pair| pair.split_once('=')) else {
             return false;
@@ -38,7 +38,7 @@ impl Cookies {
         {
             return false;
         }
-        if attributes.any(deletes) {
+        if attributes.any(is_deletion) {
             let before = self.0.len();
             self.0.retain(|cookie| cookie.name != name);
             return self.0.len() < before;
@@ -46,21 +46,20 @@ impl Cookies {
         if let Some(cookie) = self.0.iter_mut().find(|cookie| cookie.name == name) {
             let is_other = cookie.value != value;
             value.clone_into(&mut cookie.value);
-            cookie.is_protected = is_protected;
+            cookie.is_tls = is_tls;
             return is_other;
         }
         if self.0.len() == MAX_COOKIES {
             self.0.remove(0);
         }
-        self.0.push(Cookie { name: name.to_owned(), value: value.to_owned(), is_protected });
+        self.0.push(Cookie { name: name.to_owned(), value: value.to_owned(), is_tls });
         true
     }
 
-    /// The value of the header `Cookie` for a request, which goes over TLS if `is_protected`; `None` without cookies.
-    pub(super) fn header(&self, is_protected: bool) -> Option<String> {
+    /// The value of the header `Cookie` for a request, which goes over TLS if `is_tls`; `None` without cookies.
+    pub(super) fn header(&self, is_tls: bool) -> Option<String> {
         let mut header = String::new();
-        for Cookie { name, value, .. } in self.0.iter().filter(|cookie| is_protected || !cookie.is_protected)
-        {
+        for Cookie { name, value, .. } in self.0.iter().filter(|cookie| is_tls || !cookie.is_tls) {
             if header.len() + name.len() + value.len() > MAX_HEADER_BYTES {
                 break;
             }
@@ -75,7 +74,7 @@ impl Cookies {
 }
 
 /// Whether an attribute removes its cookie: a maximum age of zero or less, or a date of the last century.
-fn deletes(attribute: &str) -> bool {
+fn is_deletion(attribute: &str) -> bool {
     let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
     let is_old = |word: &str| {
         // Among numbers of two digits, those that RFC 6265 reads as a year and that are no day, hour, minute or second.

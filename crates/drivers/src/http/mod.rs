@@ -6,37 +6,37 @@
 //! `fps=`), `#redirect=same` (no redirect to another server) and `#insecure` (accept any TLS certificate).
 //!
 //! [`Session`] sends requests, with login, cookies and redirects, through a [`client`] that reads HTTP/1 as cameras
-//! write it; [`answer`] classifies each answer for [`stream`] and [`still`]. Proxies from the environment are not used:
+//! write it; [`body_kind`] classifies each answer for [`stream`] and [`snapshot_poller`]. Proxies from the environment are not used:
 //! cameras are on the local network, which a proxy does not reach.
 
-mod answer;
+mod address_policy;
 mod auth;
+mod body_kind;
 mod client;
 mod cookie;
-mod place;
 mod redirect;
 mod session;
-mod still;
+mod snapshot_poller;
 mod stream;
 mod target;
 mod tls;
 
-pub use tls::tls_of_system;
+pub use tls::system_tls;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::answer::Kind;
+use self::body_kind::BodyKind;
 use self::client::Response;
 use self::session::Session;
-use self::still::Still;
-use self::stream::{Reader, Stream};
-use self::target::Target;
+use self::snapshot_poller::SnapshotPoller;
+use self::stream::{HttpStream, Reader};
+use self::target::HttpTarget;
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
 /// After a pause, a camera may have no picture for the first request, and one a moment later.
-const FIRST_ASKED: usize = 4;
-const FIRST_ASKED_AGAIN_AFTER: Duration = Duration::from_millis(300);
+const MAX_FIRST_REQUESTS: usize = 4;
+const FIRST_RETRY_DELAY: Duration = Duration::from_millis(300);
 
 /// The driver for `http:`; a second instance serves `https:`.
 pub(crate) struct Http(pub(crate) &'static str);
@@ -47,29 +47,32 @@ impl Driver for Http {
     }
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
-        Target::parse(url).map(drop)
+        HttpTarget::parse(url).map(drop)
     }
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let mut session = Session::new(Target::parse(url)?);
+            let mut session = Session::new(HttpTarget::parse(url)?);
             let (response, kind) = first_answer(&mut session).await?;
             let target = Arc::clone(session.target());
             Ok(match kind {
-                Kind::Multipart { boundary, head } => {
+                BodyKind::Multipart { boundary, head } => {
                     tracing::debug!(has_boundary = boundary.is_some(), "a multipart stream");
                     let reader = Reader::multipart(&target, boundary.as_deref(), &head);
-                    Box::new(Stream::new(url, target, response, reader)) as Box<dyn Source>
+                    Box::new(HttpStream::new(url, target, response, reader)) as Box<dyn Source>
                 }
-                Kind::Pictures { head, is_endless } => {
+                BodyKind::Pictures { head, is_endless } => {
                     tracing::debug!(every = ?target.interval, "a still picture, or pictures without boundaries");
-                    Box::new(Still::new(url, session, response, head, is_endless))
+                    Box::new(SnapshotPoller::new(url, session, response, head, is_endless))
                 }
                 // A later request may get a picture.
-                Kind::Nothing { error: Error::Answer { answer, advice, .. }, is_hiccup: true } => {
-                    return Err(target.ended_early(format!("answered {answer}; {advice}")));
+                BodyKind::NoPicture {
+                    error: Error::UnexpectedAnswer { answer, advice, .. },
+                    is_temporary: true,
+                } => {
+                    return Err(target.ended_early_error(format!("answered {answer}; {advice}")));
                 }
-                Kind::Nothing { error, .. } => return Err(error),
+                BodyKind::NoPicture { error, .. } => return Err(error),
             })
         })
     }
@@ -77,21 +80,21 @@ impl Driver for Http {
 
 /// The first answer. Repeats the request a few times if the answer is empty in place of a picture, or is a page that
 /// set a cookie.
-async fn first_answer(session: &mut Session) -> Result<(Response, Kind), Error> {
+async fn first_answer(session: &mut Session) -> Result<(Response, BodyKind), Error> {
     let mut asked = 0;
     loop {
         let mut response = session.get().await?;
-        let kind = answer::sort(session.target(), &mut response).await?;
+        let kind = body_kind::sniff(session.target(), &mut response).await?;
         asked += 1;
         let pause = match kind {
-            Kind::Nothing { .. } if session.has_new_cookie() => Duration::ZERO,
-            Kind::Nothing { is_hiccup: true, .. } => FIRST_ASKED_AGAIN_AFTER,
+            BodyKind::NoPicture { .. } if session.has_new_cookie() => Duration::ZERO,
+            BodyKind::NoPicture { is_temporary: true, .. } => FIRST_RETRY_DELAY,
             kind => return Ok((response, kind)),
         };
-        if asked == FIRST_ASKED {
+        if asked == MAX_FIRST_REQUESTS {
             return Ok((response, kind));
         }
-        session.give_back(response);
+        session.recycle(response);
         tokio::time::sleep(pause).await;
     }
 }

@@ -2,20 +2,20 @@
 
 use url::Url;
 
-use super::target::Target;
+use super::target::HttpTarget;
 use crate::Error;
 use crate::http1::Head;
 
 /// The target to which `head`, the answer to a request for `from`, redirects; `None` for other answers.
 ///
 /// # Errors
-/// [`Error::Answer`] when the target is missing or not a web address.
-pub(super) fn location(target: &Target, head: &Head, from: &Url) -> Result<Option<Url>, Error> {
+/// [`Error::UnexpectedAnswer`] when the target is missing or not a web address.
+pub(super) fn location(target: &HttpTarget, head: &Head, from: &Url) -> Result<Option<Url>, Error> {
     if !matches!(head.status(), 301 | 302 | 303 | 307 | 308) {
         return Ok(None);
     }
     let Some(text) = head.get("Location") else {
-        return Err(target.answered(
+        return Err(target.unexpected_answer(
             format!("{} without saying where to", head.status_line()),
             "open the address in a browser and use the one that it ends up at",
         ));
@@ -23,8 +23,8 @@ pub(super) fn location(target: &Target, head: &Head, from: &Url) -> Result<Optio
     let next = from.join(text).ok();
     let is_web = |url: &&Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
     let Some(mut next) = next.as_ref().filter(is_web).cloned() else {
-        let place = next.map_or("an address that cannot be read".to_owned(), |url| place(&url));
-        return Err(target.answered(
+        let place = next.map_or("an address that cannot be read".to_owned(), |url| shown_origin(&url));
+        return Err(target.unexpected_answer(
             format!("{} to {place}", head.status_line()),
             "only http: and https: addresses are followed; use the camera's own address",
         ));
@@ -37,16 +37,16 @@ pub(super) fn location(target: &Target, head: &Head, from: &Url) -> Result<Optio
 }
 
 /// The part of a URL that viewers may see: scheme and host.
-pub(super) fn place(url: &Url) -> String {
+pub(super) fn shown_origin(url: &Url) -> String {
     const MAX_SHOWN_CHARS: usize = 100;
     let host: String = url.host_str().unwrap_or_default().chars().take(MAX_SHOWN_CHARS).collect();
     format!("{}://{host}", url.scheme())
 }
 
 /// The same for a redirect from `from`. On the same host only the port differs, which viewers do not see.
-pub(super) fn place_from(from: &Url, to: &Url) -> String {
+pub(super) fn shown_origin_from(from: &Url, to: &Url) -> String {
     if from.host() != to.host() {
-        return place(to);
+        return shown_origin(to);
     }
     if from.scheme() != to.scheme() {
         return format!("{} on the same host", to.scheme());
@@ -55,9 +55,9 @@ pub(super) fn place_from(from: &Url, to: &Url) -> String {
 }
 
 /// The part of a URL that the log may show: scheme, host and port.
-pub(super) fn server(url: &Url) -> String {
+pub(super) fn origin_with_port(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    place(url) + &port
+    shown_origin(url) + &port
 }
 
 /// Whether `to` may get the login and cookies of `from`: it is the same server, or the same host over TLS.
@@ -95,8 +95,8 @@ mod tests {
     #[test]
     fn of_a_place_scheme_and_host_are_told() {
         let url = Url::parse("https://me:s3cret@other.lan:8443/token/abc?k=v#f").unwrap();
-        assert_eq!(place(&url), "https://other.lan");
-        assert_eq!(server(&url), "https://other.lan:8443");
+        assert_eq!(shown_origin(&url), "https://other.lan");
+        assert_eq!(origin_with_port(&url), "https://other.lan:8443");
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
             ("http://cam.lan:8080/token", "http://cam.lan"),
         ] {
             let (from, to) = (Url::parse("http://cam/").unwrap(), Url::parse(to).unwrap());
-            assert_eq!(place_from(&from, &to), told);
+            assert_eq!(shown_origin_from(&from, &to), told);
         }
     }
 }

@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::auth::{Lesson, Login, is_unreadable};
-use super::client::{Client, Fault, Request, Response};
+use super::address_policy::AddressPolicy;
+use super::auth::{AuthOutcome, Login, has_invalid_utf8};
+use super::client::{HttpClient, Request, RequestError, Response};
 use super::cookie::Cookies;
-use super::place::Reach;
-use super::target::{Redirects, Target};
+use super::target::{HttpTarget, RedirectPolicy};
 use super::{redirect, tls};
 use crate::Error;
-use crate::error::is_of_the_busy;
+use crate::error::is_busy_status;
 
 const MAX_REDIRECTS: usize = 5;
 
 /// How many challenges one request answers: the first, and another if the nonce was too old by then.
-const MAX_ANSWERED: usize = 2;
+const MAX_LOGIN_ATTEMPTS: usize = 2;
 
 /// Sends repeated requests to the target's server. Dropping it closes the connection.
 pub(super) struct Session {
-    target: Arc<Target>,
-    client: Client,
+    target: Arc<HttpTarget>,
+    client: HttpClient,
     login: Option<Login>,
     cookies: Cookies,
     /// Whether the last answer set a cookie that its request had not sent.
@@ -35,7 +35,7 @@ pub(super) struct Session {
 }
 
 /// The result of a request for one address, with the login if the server asked for it.
-struct Answer {
+struct AuthResponse {
     response: Response,
     /// Whether the camera has refused the login that answered its own challenge.
     is_login_wrong: bool,
@@ -43,9 +43,9 @@ struct Answer {
 
 impl Session {
     /// A session that has not connected yet.
-    pub(super) fn new(target: Target) -> Self {
+    pub(super) fn new(target: HttpTarget) -> Self {
         Self {
-            client: Client::new(target.connect_timeout()),
+            client: HttpClient::new(target.connect_timeout()),
             login: target.credentials.clone().map(Login::new),
             cookies: Cookies::default(),
             has_new_cookie: false,
@@ -56,23 +56,23 @@ impl Session {
     }
 
     /// What the session requests.
-    pub(super) fn target(&self) -> &Arc<Target> {
+    pub(super) fn target(&self) -> &Arc<HttpTarget> {
         &self.target
     }
 
     /// Sends one request and returns the last answer, after redirects; its status is a success.
     ///
     /// # Errors
-    /// [`Error::Connection`], [`Error::EndedEarly`], [`Error::TimedOut`], or [`Error::Answer`] for any status but
+    /// [`Error::Connection`], [`Error::EndedEarly`], [`Error::TimedOut`], or [`Error::UnexpectedAnswer`] for any status but
     /// success.
     pub(super) async fn get(&mut self) -> Result<Response, Error> {
         let target = Arc::clone(&self.target);
         let limit = target.answer_timeout();
         self.status = None;
         self.has_new_cookie = false;
-        let answer = tokio::time::timeout(limit, self.follow())
+        let answer = tokio::time::timeout(limit, self.follow_redirects())
             .await
-            .map_err(|_| target.timed_out("an answer", limit))??;
+            .map_err(|_| target.timeout_error("an answer", limit))??;
         let status = answer.response.head().status();
         self.status = Some(status);
         if matches!(status, 200..300) {
@@ -81,12 +81,12 @@ impl Session {
             }
             return Ok(answer.response);
         }
-        Err(self.refusal(&answer))
+        Err(self.status_error(&answer))
     }
 
     /// Returns an answer that was read, so that the next request can reuse its connection.
-    pub(super) fn give_back(&mut self, response: Response) {
-        self.client.give_back(response);
+    pub(super) fn recycle(&mut self, response: Response) {
+        self.client.recycle(response);
     }
 
     /// Whether a repeated request may get another answer, because it sends the new cookie.
@@ -96,27 +96,27 @@ impl Session {
 
     /// Whether the next request may succeed after `error`, with which the last one ended: a connection broke, or a
     /// server was busy or sent no picture; not if the server refuses.
-    pub(super) fn may_pass(&self, error: &Error) -> bool {
+    pub(super) fn may_recover_soon(&self, error: &Error) -> bool {
         match error {
             Error::Connection { .. } | Error::EndedEarly { .. } | Error::TimedOut { .. } => true,
-            Error::Answer { .. } => {
-                self.status.is_some_and(|status| matches!(status, 200..300) || is_of_the_busy(status))
+            Error::UnexpectedAnswer { .. } => {
+                self.status.is_some_and(|status| matches!(status, 200..300) || is_busy_status(status))
             }
             _ => false,
         }
     }
 
-    async fn follow(&mut self) -> Result<Answer, Error> {
+    async fn follow_redirects(&mut self) -> Result<AuthResponse, Error> {
         let target = Arc::clone(&self.target);
         let mut url = target.url.clone();
         let mut is_trusted = true;
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.log_in(&url, is_trusted).await?;
+            let answer = self.send_with_login(&url, is_trusted).await?;
             let head = answer.response.head();
             let Some(next) = redirect::location(&target, head, &url)? else {
                 if head.status() == 401 && self.login.is_some() && !is_trusted {
-                    return Err(target.answered(
-                        format!("{} from {}, to which it redirects", head.status_line(), redirect::place(&url)),
+                    return Err(target.unexpected_answer(
+                        format!("{} from {}, to which it redirects", head.status_line(), redirect::shown_origin(&url)),
                         "the password is sent to no host but the one in the URL; write there the address that it \
                          redirects to",
                     ));
@@ -125,24 +125,24 @@ impl Session {
             };
             let is_same = redirect::is_same_server(&url, &next);
             if is_trusted && self.login.is_some() && redirect::is_downgrade(&url, &next) {
-                return Err(target.answered(
-                    format!("{} to {}", head.status_line(), redirect::place(&next)),
+                return Err(target.unexpected_answer(
+                    format!("{} to {}", head.status_line(), redirect::shown_origin(&next)),
                     "the password is not sent in the clear; use http: in the URL if that is what you want",
                 ));
             }
-            if !is_same && target.redirects == Redirects::Same {
-                return Err(target.answered(
-                    format!("{} to {}", head.status_line(), redirect::place(&next)),
+            if !is_same && target.redirects == RedirectPolicy::Same {
+                return Err(target.unexpected_answer(
+                    format!("{} to {}", head.status_line(), redirect::shown_origin(&next)),
                     "#redirect=same allows no other server; write the address that it redirects to, or #redirect=any",
                 ));
             }
-            tracing::debug!(status = head.status(), to = redirect::server(&next), "redirected");
-            self.give_back(answer.response);
+            tracing::debug!(status = head.status(), to = redirect::origin_with_port(&next), "redirected");
+            self.recycle(answer.response);
             is_trusted &= is_same;
             url = next;
         }
-        Err(target.answered(
-            format!("more than {MAX_REDIRECTS} redirects, the last one to {}", redirect::place(&url)),
+        Err(target.unexpected_answer(
+            format!("more than {MAX_REDIRECTS} redirects, the last one to {}", redirect::shown_origin(&url)),
             "the server sends us round in circles; open the address in a browser and use the one it ends up at",
         ))
     }
@@ -151,7 +151,7 @@ impl Session {
     ///
     /// A remembered login may have expired. Servers signal that in many ways: with a new challenge, without one, with
     /// 403. Only the answer to a fresh challenge shows whether the password is right.
-    async fn log_in(&mut self, url: &Url, is_trusted: bool) -> Result<Answer, Error> {
+    async fn send_with_login(&mut self, url: &Url, is_trusted: bool) -> Result<AuthResponse, Error> {
         let mut answered = 0;
         let mut was_forgotten = false;
         loop {
@@ -163,24 +163,24 @@ impl Session {
             let is_refused = status == 401 || (status == 403 && is_remembered);
             let is_login_wrong = answered > 0;
             let Some(login) = self.login.as_mut().filter(|_| is_trusted && is_refused) else {
-                return Ok(Answer { response, is_login_wrong: false });
+                return Ok(AuthResponse { response, is_login_wrong: false });
             };
-            let allowed = match login.learn(url, response.head()) {
-                Lesson::Nothing if is_remembered && !was_forgotten => {
+            let allowed = match login.handle_challenge(url, response.head()) {
+                AuthOutcome::Unsupported if is_remembered && !was_forgotten => {
                     login.forget();
                     was_forgotten = true;
-                    self.give_back(response);
+                    self.recycle(response);
                     continue;
                 }
-                Lesson::Nothing => 0,
-                Lesson::Method => 1,
-                Lesson::Stale => MAX_ANSWERED,
+                AuthOutcome::Unsupported => 0,
+                AuthOutcome::Challenged => 1,
+                AuthOutcome::StaleNonce => MAX_LOGIN_ATTEMPTS,
             };
             if answered >= allowed {
-                return Ok(Answer { response, is_login_wrong });
+                return Ok(AuthResponse { response, is_login_wrong });
             }
             answered += 1;
-            self.give_back(response);
+            self.recycle(response);
         }
     }
 
@@ -193,26 +193,25 @@ impl Session {
         self.set_up_tls(url)?;
         let mut headers = Vec::new();
         headers.extend(authorization.map(|value| ("Authorization", value)));
-        let is_protected = url.scheme() == "https";
-        headers
-            .extend(self.cookies.header(is_protected).filter(|_| is_trusted).map(|value| ("Cookie", value)));
+        let is_tls = url.scheme() == "https";
+        headers.extend(self.cookies.header(is_tls).filter(|_| is_trusted).map(|value| ("Cookie", value)));
         let is_own = url.origin() == self.target.url.origin();
-        let reach = if is_own { Reach::Anywhere } else { Reach::RedirectedBy(self.address) };
-        let response = match self.client.get(&Request { url, reach, headers: &headers }).await {
+        let policy = if is_own { AddressPolicy::Any } else { AddressPolicy::RedirectedBy(self.address) };
+        let response = match self.client.get(&Request { url, policy, headers: &headers }).await {
             Ok(response) => response,
-            Err(Fault::Forbidden) => {
-                return Err(self.target.answered(
-                    format!("a redirect to {}", redirect::place(url)),
+            Err(RequestError::Forbidden) => {
+                return Err(self.target.unexpected_answer(
+                    format!("a redirect to {}", redirect::shown_origin(url)),
                     "redirects to this machine, its link and its cloud are not followed; write that address if you mean it",
                 ));
             }
-            Err(fault) if !is_own => return Err(fault_behind_redirect(&self.target, fault, url)),
-            Err(fault) => return Err(fault_of(&self.target, fault)),
+            Err(fault) if !is_own => return Err(redirected_source_error(&self.target, fault, url)),
+            Err(fault) => return Err(source_error(&self.target, fault)),
         };
         if is_trusted {
             self.address = Some(response.address());
             for cookie in response.head().get_all("Set-Cookie") {
-                self.has_new_cookie |= self.cookies.set(cookie, is_protected);
+                self.has_new_cookie |= self.cookies.set(cookie, is_tls);
             }
         }
         Ok(response)
@@ -229,7 +228,7 @@ impl Session {
         } else {
             let roots = tls::system_roots();
             if roots.is_empty() {
-                return Err(self.target.failed(
+                return Err(self.target.connection_error(
                     "this system has no root certificates to check the server's with; install the package \
                      `ca-certificates`, or accept any certificate by #insecure at the end of the URL",
                 ));
@@ -240,13 +239,13 @@ impl Session {
         Ok(())
     }
 
-    fn refusal(&self, answer: &Answer) -> Error {
+    fn status_error(&self, answer: &AuthResponse) -> Error {
         let head = answer.response.head();
         let advice = match head.status() {
             401 if self.login.is_none() => {
                 "the camera asks for a user and a password: http://user:password@host/…"
             }
-            401 if is_unreadable(head) => {
+            401 if has_invalid_utf8(head) => {
                 "the camera names itself in another script than UTF-8, with which no Digest can be computed here; leave \
                  it to curl: `exec:curl -sSN --anyauth -u USER:PASSWORD ADDRESS`"
             }
@@ -265,39 +264,39 @@ impl Session {
             500..600 => "the server is there but has no pictures now; it may serve only one viewer at a time",
             _ => "open the address in a browser to see what it is",
         };
-        self.target.answered(head.status_line(), advice)
+        self.target.unexpected_answer(head.status_line(), advice)
     }
 }
 
 /// Makes a source's error of a failed request.
-pub(super) fn fault_of(target: &Target, fault: Fault) -> Error {
+pub(super) fn source_error(target: &HttpTarget, fault: RequestError) -> Error {
     match fault {
-        Fault::ConnectTimedOut => target.timed_out("a connection", target.connect_timeout()),
-        fault if fault.is_hang_up() => target.ended_early(fault.to_string()),
-        fault => target.failed(fault.to_string()),
+        RequestError::ConnectTimedOut => target.timeout_error("a connection", target.connect_timeout()),
+        fault if fault.is_hang_up() => target.ended_early_error(fault.to_string()),
+        fault => target.connection_error(fault.to_string()),
     }
 }
 
 /// The same for a request to `url`, to which the camera has redirected.
-fn fault_behind_redirect(target: &Target, fault: Fault, url: &Url) -> Error {
-    if matches!(fault, Fault::ConnectTimedOut) {
-        return target.timed_out("a connection to where it redirects", target.connect_timeout());
+fn redirected_source_error(target: &HttpTarget, fault: RequestError, url: &Url) -> Error {
+    if matches!(fault, RequestError::ConnectTimedOut) {
+        return target.timeout_error("a connection to where it redirects", target.connect_timeout());
     }
-    let place = redirect::place_from(&target.url, url);
-    let told = format!("redirected to {place}, where this happened: {}", fault.words_behind_redirect());
-    if fault.is_hang_up() { target.ended_early(told) } else { target.failed(told) }
+    let place = redirect::shown_origin_from(&target.url, url);
+    let told = format!("redirected to {place}, where this happened: {}", fault.redirected_message());
+    if fault.is_hang_up() { target.ended_early_error(told) } else { target.connection_error(told) }
 }
 
 /// A time limit on each part of an answer.
-pub(super) async fn within<T>(
-    target: &Target,
+pub(super) async fn with_timeout<T>(
+    target: &HttpTarget,
     limit: Duration,
     awaited: &'static str,
-    work: impl Future<Output = Result<T, Fault>>,
+    work: impl Future<Output = Result<T, RequestError>>,
 ) -> Result<T, Error> {
     match tokio::time::timeout(limit, work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(fault)) => Err(fault_of(target, fault)),
-        Err(_) => Err(target.timed_out(awaited, limit)),
+        Ok(Err(fault)) => Err(source_error(target, fault)),
+        Err(_) => Err(target.timeout_error(awaited, limit)),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::auth::Credentials;
-use crate::{Error, SourceUrl, address};
+use crate::{Error, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "insecure", "redirect", "silence", "timeout"];
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,7 +16,7 @@ const DEFAULT_FPS: f64 = 1.0;
 
 /// Which redirects the session follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Redirects {
+pub(super) enum RedirectPolicy {
     /// Only to the same server.
     Same,
     /// To other hosts too, without login and cookies.
@@ -24,7 +24,7 @@ pub(super) enum Redirects {
 }
 
 /// A parsed URL.
-pub(super) struct Target {
+pub(super) struct HttpTarget {
     /// The URL to request: without user, password and fragment.
     pub(super) url: Url,
     /// The source for messages: scheme and host.
@@ -37,7 +37,7 @@ pub(super) struct Target {
     /// is due. Without it the supervisor decides how long a stream may be silent.
     pub(super) silence: Option<Duration>,
     /// Which redirects the session follows.
-    pub(super) redirects: Redirects,
+    pub(super) redirects: RedirectPolicy,
     /// The time between two polls of a snapshot.
     pub(super) interval: Duration,
     /// Whether to accept any TLS certificate.
@@ -46,24 +46,24 @@ pub(super) struct Target {
     pub(super) max_picture_bytes: usize,
 }
 
-impl Target {
+impl HttpTarget {
     /// Parses `source` without touching the network.
     ///
     /// # Errors
     /// What is wrong with the URL or its options.
     pub(super) fn parse(source: &SourceUrl) -> Result<Self, Error> {
         let options = source.fragment_options(OPTIONS)?;
-        let mut url = address::parse(source)?;
+        let mut url = server_url::parse(source)?;
         let credentials = Credentials::take_from(&mut url);
         url.set_fragment(None);
         let interval = if options.get("fps").is_some() {
             options.frame_interval(DEFAULT_FPS)?
         } else {
-            address::frame_interval(&url).unwrap_or(Duration::from_secs_f64(1.0 / DEFAULT_FPS))
+            server_url::frame_interval(&url).unwrap_or(Duration::from_secs_f64(1.0 / DEFAULT_FPS))
         };
         let redirects = match options.get("redirect") {
-            None | Some("any") => Redirects::Any,
-            Some("same") => Redirects::Same,
+            None | Some("any") => RedirectPolicy::Any,
+            Some("same") => RedirectPolicy::Same,
             Some(_) => return Err(options.refuse("redirect", "must be `same` or `any`")),
         };
         let duration = |name: &'static str| {
@@ -98,27 +98,27 @@ impl Target {
     }
 
     /// How long polls may fail once a picture is due.
-    pub(super) fn patience(&self) -> Duration {
+    pub(super) fn failure_tolerance(&self) -> Duration {
         self.silence.unwrap_or(DEFAULT_SILENCE)
     }
 
     /// The error for an answer without pictures.
-    pub(super) fn answered(&self, answer: impl Into<String>, advice: &'static str) -> Error {
-        Error::Answer { url: self.shown.clone(), answer: answer.into(), advice }
+    pub(super) fn unexpected_answer(&self, answer: impl Into<String>, advice: &'static str) -> Error {
+        Error::UnexpectedAnswer { url: self.shown.clone(), answer: answer.into(), advice }
     }
 
     /// The error for a connection that failed.
-    pub(super) fn failed(&self, problem: impl Into<String>) -> Error {
+    pub(super) fn connection_error(&self, problem: impl Into<String>) -> Error {
         Error::Connection { url: self.shown.clone(), problem: problem.into() }
     }
 
     /// The error for a server that was there, but gave no picture this time.
-    pub(super) fn ended_early(&self, problem: impl Into<String>) -> Error {
+    pub(super) fn ended_early_error(&self, problem: impl Into<String>) -> Error {
         Error::EndedEarly { url: self.shown.clone(), problem: problem.into() }
     }
 
     /// The error for `awaited`, which did not come.
-    pub(super) fn timed_out(&self, awaited: &'static str, after: Duration) -> Error {
+    pub(super) fn timeout_error(&self, awaited: &'static str, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited, after }
     }
 }
@@ -127,8 +127,8 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn target(text: &str) -> Target {
-        Target::parse(&SourceUrl::parse(text).unwrap()).unwrap()
+    fn target(text: &str) -> HttpTarget {
+        HttpTarget::parse(&SourceUrl::parse(text).unwrap()).unwrap()
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         let target = target("http://me:s%40crét@cam:81/a/../b?action=stream&x#timeout=3s&insecure");
         assert_eq!(target.url.as_str(), "http://cam:81/b?action=stream&x");
         assert_eq!(target.connect_timeout(), Duration::from_secs(3));
-        assert_eq!(target.redirects, Redirects::Any);
+        assert_eq!(target.redirects, RedirectPolicy::Any);
         assert!(target.is_insecure);
         assert_eq!(target.credentials.unwrap(), Credentials { user: "me".into(), password: "s@crét".into() });
     }
@@ -157,7 +157,7 @@ mod tests {
     fn a_url_with_a_slip_is_told_what_was_meant() {
         let refusal = |text: &str| {
             let source = SourceUrl::parse(text).unwrap();
-            Target::parse(&source).err().unwrap().to_string()
+            HttpTarget::parse(&source).err().unwrap().to_string()
         };
         for text in ["http:/127.0.0.1/x", "http:127.0.0.1/x", "http:///127.0.0.1/x"] {
             let expected = "needs two slashes before the host; write `http://ADDRESS`";
@@ -178,7 +178,7 @@ mod tests {
             "http://cam/#redirect=never",
             "http://cam:x/",
         ] {
-            let error = Target::parse(&SourceUrl::parse(bad).unwrap()).err().unwrap().to_string();
+            let error = HttpTarget::parse(&SourceUrl::parse(bad).unwrap()).err().unwrap().to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }
     }

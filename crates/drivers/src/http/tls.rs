@@ -30,7 +30,7 @@ pub(super) fn verified_by(roots: RootCertStore) -> ClientConfig {
 }
 
 /// A TLS configuration that trusts what the system trusts, as `https:` sources do; for other parts that connect.
-pub fn tls_of_system() -> ClientConfig {
+pub fn system_tls() -> ClientConfig {
     verified_by(system_roots())
 }
 

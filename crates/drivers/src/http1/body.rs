@@ -49,13 +49,13 @@ fn is_multipart(head: &Head) -> bool {
 /// Takes the body of one answer out of a buffer that a connection fills.
 #[derive(Debug)]
 pub struct Body {
-    state: State,
+    state: BodyState,
     /// Whether bytes after the declared length belong to the body: a stream's length is often an invented number.
     is_stream: bool,
 }
 
 #[derive(Debug)]
-enum State {
+enum BodyState {
     Length {
         left: u64,
     },
@@ -69,10 +69,10 @@ impl Body {
     /// The body after `head`.
     pub fn new(head: &Head) -> Self {
         let state = match Framing::of(head) {
-            Framing::Empty => State::Length { left: 0 },
-            Framing::Length(left) => State::Length { left },
-            Framing::Chunked => State::Chunked(ChunkDecoder::default()),
-            Framing::UntilClose => State::Unknown,
+            Framing::Empty => BodyState::Length { left: 0 },
+            Framing::Length(left) => BodyState::Length { left },
+            Framing::Chunked => BodyState::Chunked(ChunkDecoder::default()),
+            Framing::UntilClose => BodyState::Unknown,
         };
         Self { state, is_stream: is_multipart(head) }
     }
@@ -84,29 +84,29 @@ impl Body {
     pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, Error> {
         loop {
             match &mut self.state {
-                State::Length { left: 0 } if self.is_stream && !buf.is_empty() => {
-                    self.state = State::UntilClose
+                BodyState::Length { left: 0 } if self.is_stream && !buf.is_empty() => {
+                    self.state = BodyState::UntilClose
                 }
-                State::Length { left } => {
+                BodyState::Length { left } => {
                     let len = usize::try_from(*left).map_or(buf.len(), |left| left.min(buf.len()));
                     *left -= len as u64;
                     return Ok((len > 0).then(|| buf.split_to(len).freeze()));
                 }
-                State::Chunked(decoder) => return decoder.decode(buf),
-                State::Unknown => match looks_chunked(buf) {
+                BodyState::Chunked(decoder) => return decoder.decode(buf),
+                BodyState::Unknown => match looks_chunked(buf) {
                     None => return Ok(None),
-                    Some(true) => self.state = State::Chunked(ChunkDecoder::default()),
-                    Some(false) => self.state = State::UntilClose,
+                    Some(true) => self.state = BodyState::Chunked(ChunkDecoder::default()),
+                    Some(false) => self.state = BodyState::UntilClose,
                 },
-                State::UntilClose => return Ok((!buf.is_empty()).then(|| buf.split().freeze())),
+                BodyState::UntilClose => return Ok((!buf.is_empty()).then(|| buf.split().freeze())),
             }
         }
     }
 
     /// The rest of the body in `buf` when the connection closes: bytes that might have been the first line of a chunk.
     pub fn close(&mut self, buf: &mut BytesMut) -> Option<Bytes> {
-        let is_open = matches!(self.state, State::Unknown);
-        self.state = State::Length { left: 0 };
+        let is_open = matches!(self.state, BodyState::Unknown);
+        self.state = BodyState::Length { left: 0 };
         self.is_stream = false;
         (is_open && !buf.is_empty()).then(|| buf.split().freeze())
     }
@@ -115,28 +115,28 @@ impl Body {
     /// length.
     pub fn is_done(&self) -> bool {
         match &self.state {
-            State::Length { left } => *left == 0 && !self.is_stream,
-            State::Chunked(decoder) => decoder.is_done(),
-            State::Unknown | State::UntilClose => false,
+            BodyState::Length { left } => *left == 0 && !self.is_stream,
+            BodyState::Chunked(decoder) => decoder.is_done(),
+            BodyState::Unknown | BodyState::UntilClose => false,
         }
     }
 
     /// Whether a stream has reached the length that its head declares. It may go on after that.
     pub fn is_at_declared_end(&self) -> bool {
-        self.is_stream && matches!(self.state, State::Length { left: 0 })
+        self.is_stream && matches!(self.state, BodyState::Length { left: 0 })
     }
 
     /// Whether its head declares its length in bytes.
     pub fn has_length(&self) -> bool {
-        matches!(self.state, State::Length { .. })
+        matches!(self.state, BodyState::Length { .. })
     }
 
     /// Whether the body would be cut off if the connection closed now.
     pub fn is_cut_by_close(&self) -> bool {
         match &self.state {
-            State::Length { left } => *left > 0,
-            State::Chunked(decoder) => decoder.is_chunked() && !decoder.is_done(),
-            State::Unknown | State::UntilClose => false,
+            BodyState::Length { left } => *left > 0,
+            BodyState::Chunked(decoder) => decoder.is_chunked() && !decoder.is_done(),
+            BodyState::Unknown | BodyState::UntilClose => false,
         }
     }
 }

@@ -15,12 +15,12 @@ const MAX_TRAILER_BYTES: usize = 16 * 1024;
 /// A body that does not begin with a chunk, although its head announces chunks, passes unchanged.
 #[derive(Debug)]
 pub(super) struct ChunkDecoder {
-    state: State,
+    state: ChunkState,
     is_first: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     Size,
     Data {
         left: u64,
@@ -37,7 +37,7 @@ enum State {
 
 impl Default for ChunkDecoder {
     fn default() -> Self {
-        Self { state: State::Size, is_first: true }
+        Self { state: ChunkState::Size, is_first: true }
     }
 }
 
@@ -49,20 +49,20 @@ impl ChunkDecoder {
     pub(super) fn decode(&mut self, buf: &mut BytesMut) -> Result<Option<Bytes>, Error> {
         loop {
             let is_read_on = match self.state {
-                State::Size => self.read_size(buf)?,
-                State::Data { left } => {
+                ChunkState::Size => self.read_size(buf)?,
+                ChunkState::Data { left } => {
                     if buf.is_empty() {
                         return Ok(None);
                     }
                     let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
                     let left = left - len as u64;
-                    self.state = if left == 0 { State::DataEnd } else { State::Data { left } };
+                    self.state = if left == 0 { ChunkState::DataEnd } else { ChunkState::Data { left } };
                     return Ok(Some(buf.split_to(len).freeze()));
                 }
-                State::DataEnd => self.read_data_end(buf),
-                State::Trailers { read_bytes } => self.read_trailers(buf, read_bytes),
-                State::Done => return Ok(None),
-                State::Plain => return Ok((!buf.is_empty()).then(|| buf.split().freeze())),
+                ChunkState::DataEnd => self.read_data_end(buf),
+                ChunkState::Trailers { read_bytes } => self.read_trailers(buf, read_bytes),
+                ChunkState::Done => return Ok(None),
+                ChunkState::Plain => return Ok((!buf.is_empty()).then(|| buf.split().freeze())),
             };
             if !is_read_on {
                 return Ok(None);
@@ -72,17 +72,17 @@ impl ChunkDecoder {
 
     /// Whether the last chunk and its trailer have come.
     pub(super) fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == ChunkState::Done
     }
 
     /// Whether the body has chunks, as far as is known.
     pub(super) fn is_chunked(&self) -> bool {
-        self.state != State::Plain
+        self.state != ChunkState::Plain
     }
 
     fn read_size(&mut self, buf: &mut BytesMut) -> Result<bool, Error> {
         if self.is_first && buf.first().is_some_and(|byte| !byte.is_ascii_hexdigit()) {
-            self.state = State::Plain;
+            self.state = ChunkState::Plain;
             return Ok(true);
         }
         let line_len = buf.iter().take(MAX_CHUNK_LINE_BYTES).position(|byte| *byte == b'\n');
@@ -94,14 +94,15 @@ impl ChunkDecoder {
         };
         let Some(size) = size(&buf[..line_len]) else {
             if self.is_first {
-                self.state = State::Plain;
+                self.state = ChunkState::Plain;
                 return Ok(true);
             }
             return Err(Error::BadChunk { line: printable(&buf[..line_len]) });
         };
         buf.advance(line_len + 1);
         self.is_first = false;
-        self.state = if size == 0 { State::Trailers { read_bytes: 0 } } else { State::Data { left: size } };
+        self.state =
+            if size == 0 { ChunkState::Trailers { read_bytes: 0 } } else { ChunkState::Data { left: size } };
         Ok(true)
     }
 
@@ -112,14 +113,14 @@ impl ChunkDecoder {
             [b'\n', ..] => buf.advance(1),
             _ => {}
         }
-        self.state = State::Size;
+        self.state = ChunkState::Size;
         true
     }
 
     fn read_trailers(&mut self, buf: &mut BytesMut, read_bytes: usize) -> bool {
         let Some(line_len) = buf.iter().position(|byte| *byte == b'\n') else {
             if read_bytes + buf.len() > MAX_TRAILER_BYTES {
-                self.state = State::Done;
+                self.state = ChunkState::Done;
             }
             return false;
         };
@@ -127,7 +128,7 @@ impl ChunkDecoder {
         let read_bytes = read_bytes + line_len + 1;
         buf.advance(line_len + 1);
         let is_done = is_last || read_bytes > MAX_TRAILER_BYTES;
-        self.state = if is_done { State::Done } else { State::Trailers { read_bytes } };
+        self.state = if is_done { ChunkState::Done } else { ChunkState::Trailers { read_bytes } };
         true
     }
 }

@@ -9,7 +9,7 @@ pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 256;
 
 /// How an answer may begin: with HTTP, or like SHOUTcast and the cameras that imitate it.
-const STARTS: [&[u8]; 2] = [b"HTTP/", b"ICY "];
+const STATUS_LINE_STARTS: [&[u8]; 2] = [b"HTTP/", b"ICY "];
 
 /// A response with more blank lines before the status line is not HTTP.
 const MAX_BLANK_BYTES: usize = 16;
@@ -31,7 +31,7 @@ impl Head {
     /// The status for display: `404 Not Found`. The reason phrase is the standard's: a server's own may repeat parts of
     /// the request.
     pub fn status_line(&self) -> String {
-        format!("{} {}", self.status, reason(self.status)).trim_end().to_owned()
+        format!("{} {}", self.status, reason_phrase(self.status)).trim_end().to_owned()
     }
 
     /// Whether the server speaks HTTP/1.0, which closes the connection after each answer unless it declares otherwise.
@@ -99,7 +99,7 @@ fn check_start(bytes: &[u8], blanks: usize) -> Result<(), Error> {
         let len = start.len().min(bytes.len());
         bytes[..len].eq_ignore_ascii_case(&start[..len])
     };
-    if blanks <= MAX_BLANK_BYTES && STARTS.into_iter().any(may_begin) {
+    if blanks <= MAX_BLANK_BYTES && STATUS_LINE_STARTS.into_iter().any(may_begin) {
         return Ok(());
     }
     Err(Error::NotHttp { start: printable(bytes) })
@@ -162,7 +162,7 @@ fn parse_status(line: &[u8]) -> Result<Head, Error> {
 }
 
 /// The standard reason phrase of a status that cameras send (RFC 9110 §15); empty for others.
-fn reason(status: u16) -> &'static str {
+fn reason_phrase(status: u16) -> &'static str {
     match status {
         200 => "OK",
         204 => "No Content",

@@ -1,12 +1,12 @@
 //! Pictures in files: a loop over a folder or pattern of JPEG images, or a folder watched for new ones, as printers and
 //! timelapse tools write them.
 
-mod folders;
-mod list;
-mod looped;
-mod tree;
-mod unfinished;
-mod watched;
+mod file_set;
+mod folder_watcher;
+mod incomplete;
+mod loop_source;
+mod pattern;
+mod watch_source;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,9 +15,9 @@ use std::time::SystemTime;
 
 use framecast_media::Bytes;
 
-use self::list::{Order, Place};
-use self::looped::Looped;
-use self::watched::Watched;
+use self::file_set::{FileSet, SortOrder};
+use self::loop_source::LoopSource;
+use self::watch_source::WatchSource;
 use crate::{BoxFuture, Driver, Error, Options, Source, SourceUrl};
 
 /// `images:PATH?fps=1&order=name` loops over a folder's `.jpg` and `.jpeg` files, over the files that a pattern with
@@ -33,7 +33,7 @@ impl Driver for Images {
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
         let (path, options) = url.path_and_options(OPTIONS)?;
-        list::check(path).map_err(|problem| Error::BadUrl { url: url.to_string(), problem })?;
+        file_set::check(path).map_err(|problem| Error::BadUrl { url: url.to_string(), problem })?;
         options.frame_interval(1.0)?;
         order(&options)?;
         if options.is_set("watch")? && (options.get("fps").is_some() || options.get("order").is_some()) {
@@ -42,9 +42,9 @@ impl Driver for Images {
         Ok(())
     }
 
-    fn look(&self, url: &SourceUrl) -> Result<(), Error> {
+    fn check_available(&self, url: &SourceUrl) -> Result<(), Error> {
         let (path, _) = url.path_and_options(OPTIONS)?;
-        let folder = Place::find(path)?.folder();
+        let folder = FileSet::resolve(path)?.folder();
         let found = std::fs::metadata(&folder).map(drop);
         found.map_err(|source| Error::File { doing: "find", path: folder, source })
     }
@@ -54,28 +54,28 @@ impl Driver for Images {
             self.check(url)?;
             let (path, options) = url.path_and_options(OPTIONS)?;
             let path_to_find = path.to_owned();
-            let place = off_thread(move || Place::find(&path_to_find)).await?;
+            let file_set = run_blocking(move || FileSet::resolve(&path_to_find)).await?;
             Ok(if options.is_set("watch")? {
-                Box::new(Watched::open(url, place).await?) as Box<dyn Source>
+                Box::new(WatchSource::open(url, file_set).await?) as Box<dyn Source>
             } else {
                 let (interval, order) = (options.frame_interval(1.0)?, order(&options)?);
-                Box::new(Looped::open(url, place, order, interval).await?)
+                Box::new(LoopSource::open(url, file_set, order, interval).await?)
             })
         })
     }
 }
 
-fn order(options: &Options<'_>) -> Result<Order, Error> {
+fn order(options: &Options<'_>) -> Result<SortOrder, Error> {
     match options.get("order") {
-        None | Some("name") => Ok(Order::Name),
-        Some("time") => Ok(Order::Time),
+        None | Some("name") => Ok(SortOrder::Name),
+        Some("time") => Ok(SortOrder::Time),
         Some(_) => Err(options.refuse("order", "must be `name` or `time`")),
     }
 }
 
 /// Runs a blocking read (a disk may be slow, a network share may hang) outside the camera's thread. If the future is
 /// dropped, the closure still runs to its end, so it must only read.
-async fn off_thread<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
+async fn run_blocking<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(read).await {
         Ok(read) => read,
         Err(failed) => match failed.try_into_panic() {
@@ -88,17 +88,17 @@ async fn off_thread<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static
 
 /// Reads the file at `path`, up to one byte more than `limit_bytes`, and the time of its last change.
 async fn read_file(path: PathBuf, limit_bytes: usize) -> io::Result<(Bytes, SystemTime)> {
-    off_thread(move || read_file_blocking(&path, limit_bytes)).await
+    run_blocking(move || read_file_blocking(&path, limit_bytes)).await
 }
 
 /// Reads the file at `path` as [`read_file`] does, unless its length in bytes (counted up to one more than
 /// `limit_bytes`) and the time of its last change equal `known`.
-async fn read_changed(
+async fn read_if_changed(
     path: PathBuf,
     limit_bytes: usize,
     known: Option<(usize, SystemTime)>,
 ) -> io::Result<Option<(Bytes, SystemTime)>> {
-    off_thread(move || {
+    run_blocking(move || {
         if let Some(known) = known {
             let metadata = std::fs::metadata(&path)?;
             let len_bytes = metadata.len().min(limit_bytes as u64 + 1) as usize;
@@ -134,15 +134,16 @@ mod tests {
         let path = folder.path().join("broken.jpg");
         std::fs::write(&path, [7; 100]).unwrap();
         for limit_bytes in [1000, 10] {
-            let (data, modified_at) = read_changed(path.clone(), limit_bytes, None).await.unwrap().unwrap();
+            let (data, modified_at) =
+                read_if_changed(path.clone(), limit_bytes, None).await.unwrap().unwrap();
             assert_eq!(data.len(), 100.min(limit_bytes + 1));
             let known = Some((data.len(), modified_at));
-            assert!(read_changed(path.clone(), limit_bytes, known).await.unwrap().is_none());
+            assert!(read_if_changed(path.clone(), limit_bytes, known).await.unwrap().is_none());
             for known in [(data.len() - 1, modified_at), (data.len(), SystemTime::UNIX_EPOCH)] {
-                assert!(read_changed(path.clone(), limit_bytes, Some(known)).await.unwrap().is_some());
+                assert!(read_if_changed(path.clone(), limit_bytes, Some(known)).await.unwrap().is_some());
             }
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(read_changed(path, 10, Some((1, SystemTime::UNIX_EPOCH))).await.is_err());
+        assert!(read_if_changed(path, 10, Some((1, SystemTime::UNIX_EPOCH))).await.is_err());
     }
 }

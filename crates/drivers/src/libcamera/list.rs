@@ -10,7 +10,7 @@ const MAX_CAMERAS: usize = 32;
 const MAX_SIZES: usize = 64;
 
 /// The cameras in the output.
-pub(super) fn devices(answer: &str) -> Vec<Device> {
+pub(super) fn parse_devices(answer: &str) -> Vec<Device> {
     let mut devices: Vec<Device> = Vec::new();
     for line in answer.lines() {
         if let Some(device) = device(line) {
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn cameras_are_listed_with_a_source_and_their_sizes() {
-        let found = devices(TODAY);
+        let found = parse_devices(TODAY);
         let sources: Vec<_> =
             found.iter().map(|device| (device.name.as_str(), device.source.as_str())).collect();
         assert_eq!(sources, [("imx708_wide", "pi:?camera=0"), ("imx585", "pi:?camera=1")]);
@@ -132,12 +132,12 @@ mod tests {
 
     #[test]
     fn the_list_of_an_older_program_has_no_rates() {
-        let found = devices(OF_2021);
+        let found = parse_devices(OF_2021);
         assert_eq!(found.len(), 1);
         let sizes: Vec<_> = sizes(&found[0]);
         assert_eq!(sizes.iter().map(|size| size.0).collect::<Vec<_>>(), [4056, 2028, 2028, 1332]);
         assert!(sizes.iter().all(|size| size.2.is_empty()));
-        assert!(devices("No cameras available!\n").is_empty());
+        assert!(parse_devices("No cameras available!\n").is_empty());
     }
 
     #[test]
@@ -145,12 +145,12 @@ mod tests {
         for text in [TODAY, OF_2021] {
             for (at, _) in text.char_indices() {
                 for damage in ["", "\n", " : ", "x", "(", "9999999999x1 [inf", "é"] {
-                    let found = devices(&format!("{}{damage}{}", &text[..at], &text[at..]));
+                    let found = parse_devices(&format!("{}{damage}{}", &text[..at], &text[at..]));
                     assert!(found.len() <= 4, "{found:?}");
                 }
-                devices(&text[..at]);
+                parse_devices(&text[..at]);
             }
         }
-        assert_eq!(devices(&"0 : x\n1x1\n".repeat(100)).len(), MAX_CAMERAS);
+        assert_eq!(parse_devices(&"0 : x\n1x1\n".repeat(100)).len(), MAX_CAMERAS);
     }
 }

@@ -2,11 +2,11 @@
 //! Raspberry Pi OS Bookworm.
 //!
 //! `libcamera:?camera=1&size=1280x720&fps=30&hflip&vflip&quality=80&options=…`, or `pi:` for short. [`request`] turns
-//! that into the program's arguments, [`complaint`] turns its messages into errors, and [`list`] turns its list into
+//! that into the program's arguments, [`diagnose`] turns its messages into errors, and [`list`] turns its list into
 //! devices. The driver does not link libcamera itself: its interface changes with each update of the system, the
 //! program's hardly does.
 
-mod complaint;
+mod diagnose;
 mod list;
 mod request;
 #[cfg(test)]
@@ -19,8 +19,8 @@ use std::time::Duration;
 use framecast_media::Frame;
 use tokio::time::timeout;
 
-use self::request::Request;
-use crate::program::{Launch, Program, ask};
+use self::request::CaptureRequest;
+use crate::program::{Launch, Program, run_to_end};
 use crate::{BoxFuture, Capture, Device, Driver, Error, Mode, Source, SourceUrl};
 
 /// The names of the program, newest first.
@@ -46,23 +46,23 @@ impl Libcamera {
     }
 
     /// Starts the newest program that is installed.
-    async fn start(&self, url: &SourceUrl, request: &Request) -> Result<Program, Error> {
+    async fn start(&self, url: &SourceUrl, request: &CaptureRequest) -> Result<Program, Error> {
         for program in PROGRAMS {
             let launch = self.launch(program, request.arguments());
             match Program::start(url, &launch).await {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                started => return started.map_err(|source| launch.cannot_run(source)),
+                started => return started.map_err(|source| launch.spawn_error(source)),
             }
         }
-        Err(complaint::not_installed(&self.launch(PROGRAMS[0], Vec::new())))
+        Err(diagnose::not_installed_error(&self.launch(PROGRAMS[0], Vec::new())))
     }
 
     async fn list(&self) -> Vec<Device> {
         for program in PROGRAMS {
-            let launch = self.launch(program, vec!["--list-cameras".to_owned()]).quiet();
-            match timeout(LIST_TIMEOUT, ask(&launch)).await {
+            let launch = self.launch(program, vec!["--list-cameras".to_owned()]).with_debug_log();
+            match timeout(LIST_TIMEOUT, run_to_end(&launch)).await {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Ok(Ok(answer)) => return list::devices(&answer.output),
+                Ok(Ok(answer)) => return list::parse_devices(&answer.output),
                 Ok(Err(error)) => tracing::debug!(%error, "{program} does not list cameras"),
                 Err(_) => {
                     tracing::warn!("{program} does not list cameras within {LIST_TIMEOUT:?}");
@@ -80,22 +80,22 @@ impl Driver for Libcamera {
     }
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
-        Request::parse(url).map(drop)
+        CaptureRequest::parse(url).map(drop)
     }
 
-    fn look(&self, _url: &SourceUrl) -> Result<(), Error> {
-        let is_there = |program| self.launch(program, Vec::new()).look().is_ok();
+    fn check_available(&self, _url: &SourceUrl) -> Result<(), Error> {
+        let is_there = |program| self.launch(program, Vec::new()).check_executable().is_ok();
         if PROGRAMS.into_iter().any(is_there) {
             return Ok(());
         }
-        Err(complaint::not_installed(&self.launch(PROGRAMS[0], Vec::new())))
+        Err(diagnose::not_installed_error(&self.launch(PROGRAMS[0], Vec::new())))
     }
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let request = Request::parse(url)?;
+            let request = CaptureRequest::parse(url)?;
             let program = self.start(url, &request).await?;
-            Ok(Box::new(Camera { program, request, given: None }) as Box<dyn Source>)
+            Ok(Box::new(LibcameraSource { program, request, given: None }) as Box<dyn Source>)
         })
     }
 
@@ -106,26 +106,26 @@ impl Driver for Libcamera {
 }
 
 /// A program that reads a camera.
-struct Camera {
+struct LibcameraSource {
     program: Program,
-    request: Request,
+    request: CaptureRequest,
     /// Width and height in pixels of the newest frame.
     given: Option<(u32, u32)>,
 }
 
-impl Camera {
+impl LibcameraSource {
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         match self.program.next().await {
             Ok(Some(frame)) => {
                 self.given = Some((frame.format.width_px, frame.format.height_px));
                 Ok(Some(frame))
             }
-            Err(Error::Exited { program, status, has_last_words }) => {
+            Err(Error::Exited { program, status, has_stderr }) => {
                 let lines = self.program.last_lines().await;
-                Err(complaint::of(&self.request, &program, &lines).unwrap_or(Error::Exited {
+                Err(diagnose::exit_error(&self.request, &program, &lines).unwrap_or(Error::Exited {
                     program,
                     status,
-                    has_last_words,
+                    has_stderr,
                 }))
             }
             result => result,
@@ -133,13 +133,13 @@ impl Camera {
     }
 }
 
-impl Source for Camera {
+impl Source for LibcameraSource {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(self.next())
     }
 
     fn repaired_frames(&self) -> u64 {
-        self.program.count_repaired()
+        self.program.repaired_pictures()
     }
 
     fn capture(&self) -> Option<Capture> {

@@ -1,6 +1,6 @@
 //! What a source's URL requests, and the program's arguments for it.
 
-use crate::shown::decode;
+use crate::masking::percent_decode;
 use crate::{Error, Mode, SourceUrl};
 
 const OPTIONS: &[&str] = &["camera", "fps", "hflip", "options", "quality", "size", "vflip"];
@@ -37,7 +37,7 @@ const RESERVED: [&str; 14] = [
 
 /// A URL's options.
 #[derive(Debug, PartialEq)]
-pub(super) struct Request {
+pub(super) struct CaptureRequest {
     /// The camera's number, as `rpicam-hello --list-cameras` shows it.
     pub(super) camera: u8,
     pub(super) size_px: (u32, u32),
@@ -52,7 +52,7 @@ pub(super) struct Request {
     rest: Vec<String>,
 }
 
-impl Request {
+impl CaptureRequest {
     /// Parses the options of `url`.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Request {
                 })
             }
         };
-        let rest = shell_words::split(&decode(options.get("options").unwrap_or_default()))
+        let rest = shell_words::split(&percent_decode(options.get("options").unwrap_or_default()))
             .map_err(|error| options.refuse("options", &format!("cannot be split into words: {error}")))?;
         if let Some(name) = rest.iter().find_map(|word| reserved(word)) {
             return Err(options.refuse("options", &format!("`{name}` is not for you to set here")));
@@ -131,8 +131,8 @@ fn reserved(word: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Request, Error> {
-        Request::parse(&SourceUrl::parse(text).unwrap())
+    fn parse(text: &str) -> Result<CaptureRequest, Error> {
+        CaptureRequest::parse(&SourceUrl::parse(text).unwrap())
     }
 
     fn arguments(text: &str) -> String {

@@ -6,22 +6,22 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::program::stand_in;
+use crate::program::fake_program;
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 
 /// A folder with a program in it, which writes its arguments to `arguments` and then does what its script says.
-struct Stage {
+struct FakeLibcamera {
     folder: TempDir,
     driver: Libcamera,
 }
 
-impl Stage {
+impl FakeLibcamera {
     fn new(program: &str, script: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("picture.jpg"), PICTURE).unwrap();
         let driver = Libcamera { folder: Some(folder.path().to_owned()), ..Libcamera::new("libcamera") };
-        stand_in::write(&folder.path().join(program), &format!("echo \"$*\" >arguments\n{script}"));
+        fake_program::write(&folder.path().join(program), &format!("echo \"$*\" >arguments\n{script}"));
         Self { folder, driver }
     }
 
@@ -51,13 +51,13 @@ exec sleep 1000";
 
 #[tokio::test]
 async fn pictures_are_read_and_what_was_given_is_told_beside_what_was_asked() {
-    let stage = Stage::new("rpicam-vid", PICTURES);
-    let mut source = stage.open("libcamera:?camera=1&size=640x480&fps=10").await.unwrap();
+    let fake = FakeLibcamera::new("rpicam-vid", PICTURES);
+    let mut source = fake.open("libcamera:?camera=1&size=640x480&fps=10").await.unwrap();
     assert_eq!(source.capture(), None);
     for _ in 0..2 {
         assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
     }
-    let arguments = stage.arguments();
+    let arguments = fake.arguments();
     assert!(arguments.contains("--camera 1 --width 640 --height 480 --framerate 10 "), "{arguments}");
     let capture = source.capture().unwrap();
     assert_eq!((capture.asked.width, capture.asked.fps), (Some(640), Some(10.0)));
@@ -67,14 +67,14 @@ async fn pictures_are_read_and_what_was_given_is_told_beside_what_was_asked() {
 
 #[tokio::test]
 async fn the_older_name_of_the_program_serves_as_well() {
-    let stage = Stage::new("libcamera-vid", PICTURES);
-    let mut source = stage.open("libcamera").await.unwrap();
+    let fake = FakeLibcamera::new("libcamera-vid", PICTURES);
+    let mut source = fake.open("libcamera").await.unwrap();
     source.next_frame().await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_missing_program_is_named_with_its_package() {
-    let failure = Stage::new("another", PICTURES).failure("libcamera").await;
+    let failure = FakeLibcamera::new("another", PICTURES).failure("libcamera").await;
     assert!(failure.starts_with("`rpicam-vid` is not installed; "), "{failure}");
     for package in ["`apt install rpicam-apps`", "`apt install libcamera-apps`"] {
         assert!(failure.contains(package), "{failure}");
@@ -115,7 +115,7 @@ async fn what_the_program_says_comes_with_what_to_do() {
         ("ERROR: *** something new ***", "`rpicam-vid` ended: exit status: 255"),
     ] {
         let script = format!("cat >&2 <<'END'\n{lines}\nEND\nexit 255");
-        let failure = Stage::new("rpicam-vid", &script).failure("libcamera").await;
+        let failure = FakeLibcamera::new("rpicam-vid", &script).failure("libcamera").await;
         assert!(
             failure.contains(advice) && failure.to_lowercase().contains("last words are in the log"),
             "{failure}"
@@ -127,10 +127,10 @@ async fn what_the_program_says_comes_with_what_to_do() {
 #[tokio::test]
 async fn cameras_are_listed_once_for_both_names_of_the_driver() {
     let list = "echo 'Available cameras'; echo '0 : imx219 [3280x2464 10-bit RGGB] (/base/x@10)'";
-    let stage = Stage::new("rpicam-vid", list);
-    let devices = stage.driver.devices().await;
+    let fake = FakeLibcamera::new("rpicam-vid", list);
+    let devices = fake.driver.devices().await;
     assert_eq!(devices.len(), 1);
-    assert_eq!(stage.arguments(), "--list-cameras\n");
-    assert!(Libcamera { scheme: "pi", ..stage.driver }.devices().await.is_empty());
-    assert!(Stage::new("another", "").driver.devices().await.is_empty());
+    assert_eq!(fake.arguments(), "--list-cameras\n");
+    assert!(Libcamera { scheme: "pi", ..fake.driver }.devices().await.is_empty());
+    assert!(FakeLibcamera::new("another", "").driver.devices().await.is_empty());
 }

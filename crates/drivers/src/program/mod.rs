@@ -1,14 +1,14 @@
 //! Runs other programs as child processes, for the drivers that leave their work to one.
 //!
-//! [`Program`] reads pictures from a program's standard output, as fast as the program writes; [`ask`] runs a program
+//! [`Program`] reads pictures from a program's standard output, as fast as the program writes; [`run_to_end`] runs a program
 //! to its end and returns its short output. Standard error goes to the log, without the secrets of the source. The
 //! program leads a process group of its own; dropping its owner ends the whole group. Each driver interprets the
 //! messages of its program.
 
-mod ask;
-mod group;
 #[cfg(test)]
-pub(crate) mod stand_in;
+pub(crate) mod fake_program;
+mod output;
+mod process_group;
 mod stderr;
 
 use std::fmt;
@@ -25,12 +25,12 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tracing::Level;
 
-pub(crate) use self::ask::ask;
-use self::group::Group;
-use self::stderr::Stderr;
+pub(crate) use self::output::run_to_end;
+use self::process_group::ProcessGroup;
+use self::stderr::StderrLog;
+use crate::frame_parser::FrameParser;
 use crate::redact::Redactor;
-use crate::stream::PictureStream;
-use crate::{Error, SourceUrl, shown};
+use crate::{Error, SourceUrl, masking};
 
 /// The size of one read: at 10,000 pictures of 4 KiB a second it takes some 640 calls instead of 10,000.
 const READ_BYTES: usize = 64 * 1024;
@@ -43,7 +43,7 @@ const PIPE_BYTES: usize = 1024 * 1024;
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The prefix of the server's own environment variables: no program needs to see their passwords.
-const OWN_VARIABLES: &str = "FRAMECAST_";
+const OWN_ENV_PREFIX: &str = "FRAMECAST_";
 
 /// A program, its arguments and its input.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Launch {
     /// `program`, by path or by name, with an empty standard input.
     pub(crate) fn new(program: impl Into<String>, arguments: Vec<String>) -> Self {
         let program = program.into();
-        let name = shown::program(&program);
+        let name = masking::program(&program);
         Self { path: PathBuf::from(program), name, arguments, input: None, level: Level::INFO }
     }
 
@@ -83,18 +83,18 @@ impl Launch {
     }
 
     /// Logs its standard error at a low level.
-    pub(crate) fn quiet(mut self) -> Self {
+    pub(crate) fn with_debug_log(mut self) -> Self {
         self.level = Level::DEBUG;
         self
     }
 
     /// The error for a program that could not be started.
-    pub(crate) fn cannot_run(&self, source: io::Error) -> Error {
+    pub(crate) fn spawn_error(&self, source: io::Error) -> Error {
         Error::CannotRun { program: self.name.clone(), source }
     }
 
     /// The error for a program that is not installed, with how to get it.
-    pub(crate) fn not_installed(&self, advice: &'static str) -> Error {
+    pub(crate) fn not_installed_error(&self, advice: &'static str) -> Error {
         Error::NotInstalled { program: self.name.clone(), advice }
     }
 
@@ -102,14 +102,14 @@ impl Launch {
     ///
     /// # Errors
     /// The error that the system would return at its start.
-    pub(crate) fn look(&self) -> io::Result<()> {
+    pub(crate) fn check_executable(&self) -> io::Result<()> {
         if self.path.components().count() > 1 || self.path.is_absolute() {
-            return look_at(&self.path);
+            return check_executable_at(&self.path);
         }
         let folders = std::env::var_os("PATH").unwrap_or_default();
         let mut result = Err(Errno::NOENT.into());
         for folder in std::env::split_paths(&folders) {
-            match look_at(&folder.join(&self.path)) {
+            match check_executable_at(&folder.join(&self.path)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Ok(()) => return Ok(()),
                 refused => result = refused,
@@ -120,14 +120,14 @@ impl Launch {
 
     /// A redactor that hides the URLs of its input in its output.
     fn redactor(&self) -> Redactor {
-        self.input.as_deref().map(Redactor::of_urls).unwrap_or_default()
+        self.input.as_deref().map(Redactor::for_urls).unwrap_or_default()
     }
 
     /// Starts the program; `redactor` cleans its standard error. Cancel safe: a dropped future ends the program.
-    async fn start(&self, redactor: Redactor) -> io::Result<Child> {
+    async fn start(&self, redactor: Redactor) -> io::Result<StartedProgram> {
         let mut command = Command::new(&self.path);
         for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(OWN_VARIABLES.as_bytes()) {
+            if name.as_encoded_bytes().starts_with(OWN_ENV_PREFIX.as_bytes()) {
                 command.env_remove(name);
             }
         }
@@ -141,15 +141,15 @@ impl Launch {
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().expect("standard output is piped");
         let stderr = child.stderr.take().expect("standard error is piped");
-        let mut group = Group::new(child);
+        let mut group = ProcessGroup::new(child);
         let stdout = stdout.into_owned_fd()?;
-        enlarge(&stdout);
+        enlarge_pipe(&stdout);
         let stderr = stderr.into_owned_fd().and_then(Receiver::from_owned_fd)?;
-        group.hear_out(stderr.as_fd().try_clone_to_owned()?);
-        let child = Child {
+        group.drain_while_ending(stderr.as_fd().try_clone_to_owned()?);
+        let child = StartedProgram {
             stdout: Receiver::from_owned_fd(stdout)?,
             group,
-            stderr: Stderr::follow(self.name.clone(), self.level, redactor, stderr),
+            stderr: StderrLog::spawn(self.name.clone(), self.level, redactor, stderr),
         };
         if let (Some(mut stdin), Some(input)) = (stdin, &self.input) {
             // A program that refuses its input ends and reports why.
@@ -160,7 +160,7 @@ impl Launch {
 }
 
 /// Checks whether `path` is a file that this account may run.
-fn look_at(path: &Path) -> io::Result<()> {
+fn check_executable_at(path: &Path) -> io::Result<()> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(Errno::ACCESS.into());
     }
@@ -175,10 +175,10 @@ impl fmt::Debug for Launch {
 }
 
 /// A program that was started.
-struct Child {
+struct StartedProgram {
     stdout: Receiver,
-    group: Group,
-    stderr: Stderr,
+    group: ProcessGroup,
+    stderr: StderrLog,
 }
 
 /// A program that writes pictures. The order of the fields is the order of their drops: our end of the pipe closes
@@ -186,11 +186,11 @@ struct Child {
 pub(crate) struct Program {
     /// `None` once it was read to its end.
     stdout: Option<Receiver>,
-    group: Group,
-    stderr: Stderr,
+    group: ProcessGroup,
+    stderr: StderrLog,
     name: String,
     buffer: Box<[u8]>,
-    pictures: PictureStream,
+    pictures: FrameParser,
 }
 
 impl Program {
@@ -199,15 +199,15 @@ impl Program {
     /// # Errors
     /// The system's error: [`NotFound`](io::ErrorKind::NotFound) if there is no such program.
     pub(crate) async fn start(url: &SourceUrl, launch: &Launch) -> io::Result<Self> {
-        let redactor = launch.redactor().with(Redactor::of(url));
-        let Child { stdout, group, stderr } = launch.start(redactor).await?;
+        let redactor = launch.redactor().with(Redactor::for_source(url));
+        let StartedProgram { stdout, group, stderr } = launch.start(redactor).await?;
         Ok(Self {
             stdout: Some(stdout),
             group,
             stderr,
             name: launch.name.clone(),
             buffer: vec![0; READ_BYTES].into(),
-            pictures: PictureStream::new(url),
+            pictures: FrameParser::new(url),
         })
     }
 
@@ -234,7 +234,7 @@ impl Program {
     }
 
     /// How many pictures so far were repaired.
-    pub(crate) fn count_repaired(&self) -> u64 {
+    pub(crate) fn repaired_pictures(&self) -> u64 {
         self.pictures.repaired_frames()
     }
 
@@ -292,14 +292,14 @@ impl Program {
     async fn end(&mut self) -> Result<Option<Frame>, Error> {
         let Ok(status) = tokio::time::timeout(EXIT_TIMEOUT, self.group.wait()).await else {
             let problem = "closed its standard output and runs on; it must write pictures there".to_owned();
-            return Err(Error::Nothing { what: format!("`{}`", self.name), problem });
+            return Err(Error::Unusable { what: format!("`{}`", self.name), problem });
         };
         let status: ExitStatus = status.map_err(|source| self.cannot_read(source))?;
         if status.success() && self.has_yielded() {
             return Ok(None);
         }
-        let has_last_words = !self.last_lines().await.is_empty();
-        Err(Error::Exited { program: self.name.clone(), status, has_last_words })
+        let has_stderr = !self.last_lines().await.is_empty();
+        Err(Error::Exited { program: self.name.clone(), status, has_stderr })
     }
 
     fn cannot_read(&self, source: io::Error) -> Error {
@@ -309,9 +309,9 @@ impl Program {
 
 /// Best effort: a smaller pipe works too, with more context switches between the two programs.
 #[cfg(target_os = "linux")]
-fn enlarge(pipe: &impl AsFd) {
+fn enlarge_pipe(pipe: &impl AsFd) {
     rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES).ok();
 }
 
 #[cfg(not(target_os = "linux"))]
-fn enlarge(_pipe: &impl AsFd) {}
+fn enlarge_pipe(_pipe: &impl AsFd) {}

@@ -18,7 +18,7 @@ const MAX_LINE_BYTES: usize = 4096;
 const MAX_LINE_CHARS: usize = 400;
 
 /// How many last lines are kept for the error: programs report the cause first, and then its consequences.
-const KEPT_LINES: usize = 16;
+const MAX_LAST_LINES: usize = 16;
 
 /// The rate limit of logged lines.
 const LINES_PER_SECOND: u32 = 20;
@@ -29,10 +29,10 @@ const READ_BYTES: usize = 8 * 1024;
 const FLOOD_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long to wait for the last lines of an exited program; a child of it may hold the pipe open.
-const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(200);
+const STDERR_FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The task that reads standard error; dropping this value ends it.
-pub(super) struct Stderr {
+pub(super) struct StderrLog {
     last_lines: LastLines,
     task: JoinHandle<()>,
 }
@@ -40,9 +40,9 @@ pub(super) struct Stderr {
 /// The last lines, oldest first.
 type LastLines = Arc<Mutex<VecDeque<String>>>;
 
-impl Stderr {
+impl StderrLog {
     /// Logs the lines of `pipe` as those of `program`, after `redactor` has cleaned them, in the caller's span.
-    pub(super) fn follow(
+    pub(super) fn spawn(
         program: String,
         level: Level,
         redactor: Redactor,
@@ -58,13 +58,13 @@ impl Stderr {
     /// program has exited.
     pub(super) async fn last_lines(&mut self) -> Vec<String> {
         if !self.task.is_finished() {
-            timeout(LAST_WORDS_TIMEOUT, &mut self.task).await.ok();
+            timeout(STDERR_FLUSH_TIMEOUT, &mut self.task).await.ok();
         }
         self.last_lines.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 
-impl Drop for Stderr {
+impl Drop for StderrLog {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -77,46 +77,46 @@ async fn run(
     mut pipe: impl AsyncRead + Unpin,
     last_lines: LastLines,
 ) {
-    let mut lines = Lines::default();
-    let mut quota = Quota::new(Instant::now());
+    let mut lines = LineSplitter::default();
+    let mut limiter = LineRateLimiter::new(Instant::now());
     let mut buffer = vec![0; READ_BYTES];
     let say = |text: String| if level == Level::DEBUG { debug!("{text}") } else { info!("{text}") };
-    let log = |text: String, end: End, quota: &mut Quota| {
+    let log = |text: String, end: LineEnd, limiter: &mut LineRateLimiter| {
         // A line that the program overwrites again and again is a progress report.
-        if end == End::CarriageReturn {
+        if end == LineEnd::CarriageReturn {
             debug!("{program}: {}", shown(&text, &redactor));
         } else {
-            if quota.take() {
+            if limiter.allow() {
                 say(format!("{program}: {}", shown(&text, &redactor)));
             }
             let mut last_lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if last_lines.len() == KEPT_LINES {
+            if last_lines.len() == MAX_LAST_LINES {
                 last_lines.pop_front();
             }
             last_lines.push_back(text);
         }
     };
     loop {
-        let is_flooding = quota.left_out > 0;
+        let is_flooding = limiter.left_out > 0;
         let read = tokio::select! {
             read = pipe.read(&mut buffer) => Some(read.unwrap_or(0)),
-            () = sleep_until(quota.ends_at()), if is_flooding => None,
+            () = sleep_until(limiter.ends_at()), if is_flooding => None,
         };
-        if let Some(left_out) = quota.renew(Instant::now()) {
+        if let Some(left_out) = limiter.start_window(Instant::now()) {
             say(format!("{program}: {left_out} lines left out"));
         }
         match read {
             Some(0) => break,
-            Some(len) => lines.push(&buffer[..len], |text, end| log(text, end, &mut quota)),
+            Some(len) => lines.push(&buffer[..len], |text, end| log(text, end, &mut limiter)),
             None => {}
         }
-        if quota.left_out > 0 || read == Some(READ_BYTES) {
+        if limiter.left_out > 0 || read == Some(READ_BYTES) {
             sleep(FLOOD_PAUSE).await;
         }
     }
-    lines.finish(|text, end| log(text, end, &mut quota));
-    if quota.left_out > 0 {
-        say(format!("{program}: {} lines left out", quota.left_out));
+    lines.finish(|text, end| log(text, end, &mut limiter));
+    if limiter.left_out > 0 {
+        say(format!("{program}: {} lines left out", limiter.left_out));
     }
 }
 
@@ -128,21 +128,21 @@ fn shown(line: &str, redactor: &Redactor) -> String {
 
 /// What ended a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum LineEnd {
     LineFeed,
     CarriageReturn,
 }
 
 /// Splits bytes into lines of bounded length; skips empty ones.
 #[derive(Default)]
-struct Lines {
+struct LineSplitter {
     line: Vec<u8>,
     /// Whether the last byte was CR, which ends the line; the next byte tells in which of two ways.
     ends_in_cr: bool,
 }
 
-impl Lines {
-    fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(String, End)) {
+impl LineSplitter {
+    fn push(&mut self, mut bytes: &[u8], mut each: impl FnMut(String, LineEnd)) {
         if self.ends_in_cr && !bytes.is_empty() {
             self.end_at_cr(bytes, &mut each);
         }
@@ -151,7 +151,7 @@ impl Lines {
             let is_cr = bytes[at] == b'\r';
             bytes = &bytes[at + 1..];
             if !is_cr {
-                self.flush(End::LineFeed, &mut each);
+                self.flush(LineEnd::LineFeed, &mut each);
             } else if bytes.is_empty() {
                 self.ends_in_cr = true;
             } else {
@@ -163,14 +163,14 @@ impl Lines {
 
     /// Ends the line at a CR before `next`: an LF makes it a normal line end, anything else a progress report. The line
     /// that the LF itself ends is empty.
-    fn end_at_cr(&mut self, next: &[u8], each: &mut impl FnMut(String, End)) {
+    fn end_at_cr(&mut self, next: &[u8], each: &mut impl FnMut(String, LineEnd)) {
         self.ends_in_cr = false;
-        self.flush(if next.starts_with(b"\n") { End::LineFeed } else { End::CarriageReturn }, each);
+        self.flush(if next.starts_with(b"\n") { LineEnd::LineFeed } else { LineEnd::CarriageReturn }, each);
     }
 
     /// The last line may have no line end.
-    fn finish(&mut self, mut each: impl FnMut(String, End)) {
-        self.flush(if self.ends_in_cr { End::CarriageReturn } else { End::LineFeed }, &mut each);
+    fn finish(&mut self, mut each: impl FnMut(String, LineEnd)) {
+        self.flush(if self.ends_in_cr { LineEnd::CarriageReturn } else { LineEnd::LineFeed }, &mut each);
     }
 
     fn extend(&mut self, bytes: &[u8]) {
@@ -178,7 +178,7 @@ impl Lines {
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    fn flush(&mut self, end: End, each: &mut impl FnMut(String, End)) {
+    fn flush(&mut self, end: LineEnd, each: &mut impl FnMut(String, LineEnd)) {
         let text = String::from_utf8_lossy(&self.line);
         // A full line may be cut, and its length marks it as such; so it is not trimmed.
         let text = if self.line.len() == MAX_LINE_BYTES { &text } else { text.trim() };
@@ -208,13 +208,13 @@ fn escape(text: &str) -> String {
 }
 
 /// How many lines may still be logged in this second.
-struct Quota {
+struct LineRateLimiter {
     began_at: Instant,
     logged: u32,
     left_out: u64,
 }
 
-impl Quota {
+impl LineRateLimiter {
     fn new(now: Instant) -> Self {
         Self { began_at: now, logged: 0, left_out: 0 }
     }
@@ -224,7 +224,7 @@ impl Quota {
     }
 
     /// Begins a new second when one has passed; returns how many lines the last second dropped, if any.
-    fn renew(&mut self, now: Instant) -> Option<u64> {
+    fn start_window(&mut self, now: Instant) -> Option<u64> {
         if now < self.ends_at() {
             return None;
         }
@@ -234,7 +234,7 @@ impl Quota {
     }
 
     /// Whether one more line may be logged.
-    fn take(&mut self) -> bool {
+    fn allow(&mut self) -> bool {
         let may = self.logged < LINES_PER_SECOND;
         if may {
             self.logged += 1;
@@ -249,8 +249,8 @@ impl Quota {
 mod tests {
     use super::*;
 
-    fn lines(pieces: &[&[u8]]) -> Vec<(String, End)> {
-        let (mut lines, mut seen) = (Lines::default(), Vec::new());
+    fn lines(pieces: &[&[u8]]) -> Vec<(String, LineEnd)> {
+        let (mut lines, mut seen) = (LineSplitter::default(), Vec::new());
         for piece in pieces {
             lines.push(piece, |text, end| seen.push((text, end)));
         }
@@ -270,16 +270,16 @@ mod tests {
     #[test]
     fn a_line_that_is_written_over_is_progress() {
         let seen = lines(&[b"frame=1\rframe=2\rdone\r\n"]);
-        let ends: Vec<End> = seen.into_iter().map(|(_, end)| end).collect();
-        assert_eq!(ends, [End::CarriageReturn, End::CarriageReturn, End::LineFeed]);
+        let ends: Vec<LineEnd> = seen.into_iter().map(|(_, end)| end).collect();
+        assert_eq!(ends, [LineEnd::CarriageReturn, LineEnd::CarriageReturn, LineEnd::LineFeed]);
     }
 
     #[test]
     fn what_a_line_is_does_not_depend_on_where_its_bytes_are_cut() {
         let text = b"frame=1\rno lens\r\n\r\nframe=2\r";
         let whole = lines(&[text]);
-        let ends: Vec<End> = whole.iter().map(|(_, end)| *end).collect();
-        assert_eq!(ends, [End::CarriageReturn, End::LineFeed, End::CarriageReturn]);
+        let ends: Vec<LineEnd> = whole.iter().map(|(_, end)| *end).collect();
+        assert_eq!(ends, [LineEnd::CarriageReturn, LineEnd::LineFeed, LineEnd::CarriageReturn]);
         for at in 0..=text.len() {
             assert_eq!(lines(&[&text[..at], b"", &text[at..]]), whole, "cut at {at}");
         }
@@ -312,11 +312,11 @@ mod tests {
     #[test]
     fn a_flood_is_counted_and_not_logged() {
         let start = Instant::now();
-        let mut quota = Quota::new(start);
-        assert_eq!((0..100).filter(|_| quota.take()).count(), LINES_PER_SECOND as usize);
-        assert_eq!(quota.renew(start + Duration::from_millis(999)), None);
-        assert_eq!(quota.renew(start + Duration::from_secs(1)), Some(80));
-        assert!(quota.take());
-        assert_eq!(quota.renew(start + Duration::from_secs(2)), None);
+        let mut limiter = LineRateLimiter::new(start);
+        assert_eq!((0..100).filter(|_| limiter.allow()).count(), LINES_PER_SECOND as usize);
+        assert_eq!(limiter.start_window(start + Duration::from_millis(999)), None);
+        assert_eq!(limiter.start_window(start + Duration::from_secs(1)), Some(80));
+        assert!(limiter.allow());
+        assert_eq!(limiter.start_window(start + Duration::from_secs(2)), None);
     }
 }

@@ -5,12 +5,12 @@
 //! the camera answers, and between its pictures).
 //!
 //! ffmpeg copies a camera's MJPEG unchanged, and decodes and re-encodes its H.264 or H.265. At the first opening,
-//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP; [`Memory`] keeps that until an
+//! ffprobe finds out the codec, and whether the camera sends over TCP or only over UDP; [`ProbeCache`] keeps that until an
 //! opening fails. [`script`] makes the input of both programs, on standard input, where no process list shows the
-//! password. [`complaint`] turns their messages into errors, [`stream`] turns ffmpeg's output into frames.
+//! password. [`diagnose`] turns their messages into errors, [`stream`] turns ffmpeg's output into frames.
 
-mod complaint;
-mod memory;
+mod diagnose;
+mod probe_cache;
 mod script;
 mod stream;
 mod target;
@@ -24,12 +24,12 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use self::complaint::Run;
-use self::memory::{Known, Memory};
+use self::diagnose::FfmpegRun;
+use self::probe_cache::{ProbeCache, ProbeResult};
 use self::script::Media;
-use self::stream::Stream;
-use self::target::{SLOW_ANSWER_TIMEOUT, Target, Transport};
-use crate::program::{Launch, Program, ask};
+use self::stream::RtspStream;
+use self::target::{RtspTarget, SLOW_ANSWER_TIMEOUT, Transport};
+use crate::program::{Launch, Program, run_to_end};
 use crate::{BoxFuture, Driver, Error, Source, SourceUrl};
 
 /// The driver for `rtsp:`; a second instance serves `rtsps:`.
@@ -37,11 +37,11 @@ pub(crate) struct Rtsp {
     scheme: &'static str,
     /// The folder of `ffmpeg` and `ffprobe`; without one, PATH applies.
     folder: Option<PathBuf>,
-    memory: Memory,
+    probe_cache: ProbeCache,
 }
 
 /// The result of a probe over one transport.
-enum Probe {
+enum ProbeOutcome {
     /// The name of the camera's codec.
     Codec(String),
     /// The camera answered, but refused this transport.
@@ -50,7 +50,7 @@ enum Probe {
 
 impl Rtsp {
     pub(crate) fn new(scheme: &'static str) -> Self {
-        Self { scheme, folder: None, memory: Memory::default() }
+        Self { scheme, folder: None, probe_cache: ProbeCache::default() }
     }
 
     fn launch(&self, program: &str, arguments: Vec<String>) -> Launch {
@@ -58,20 +58,20 @@ impl Rtsp {
     }
 
     /// Finds out how to read the camera: probes the transports in their order until the camera accepts one.
-    async fn find_out(&self, target: &Target) -> Result<Known, Error> {
+    async fn probe_transports(&self, target: &RtspTarget) -> Result<ProbeResult, Error> {
         let mut refusal = None;
         for &transport in target.transports {
-            match self.probe_patiently(target, transport).await? {
-                Probe::Codec(codec) => {
+            match self.probe_with_retry(target, transport).await? {
+                ProbeOutcome::Codec(codec) => {
                     debug!(codec, transport = transport.name(), "the camera's coding");
                     if refusal.is_some() {
                         info!("the camera will not send over TCP; it is read over UDP");
                     }
-                    let known = Known { codec, transport };
-                    self.memory.keep(target, known.clone());
+                    let known = ProbeResult { codec, transport };
+                    self.probe_cache.insert(target, known.clone());
                     return Ok(known);
                 }
-                Probe::Refused(error) => refusal = Some(error),
+                ProbeOutcome::Refused(error) => refusal = Some(error),
             }
         }
         Err(refusal.expect("a target has a transport"))
@@ -80,42 +80,51 @@ impl Rtsp {
     /// Probes the camera's codec over `transport`. If the URL sets no timeout, a camera that is there but slow gets a
     /// second probe with a longer one; a longer timeout from the start would delay cameras that answer soon and then
     /// send nothing.
-    async fn probe_patiently(&self, target: &Target, transport: Transport) -> Result<Probe, Error> {
+    async fn probe_with_retry(
+        &self,
+        target: &RtspTarget,
+        transport: Transport,
+    ) -> Result<ProbeOutcome, Error> {
         let answer = self.probe(target, transport, target.answer_timeout()).await;
         let is_late = matches!(answer, Err(Error::TimedOut { .. })) && target.timeout.is_none();
-        if is_late && takes_connections(target).await {
+        if is_late && accepts_connections(target).await {
             info!("the camera is slow to answer; it is asked again and given {SLOW_ANSWER_TIMEOUT:?}");
             return self.probe(target, transport, SLOW_ANSWER_TIMEOUT).await;
         }
         answer
     }
 
-    /// Lets ffprobe find the camera's codec over `transport`; each answer may take `patience`.
-    async fn probe(&self, target: &Target, transport: Transport, patience: Duration) -> Result<Probe, Error> {
-        let silence = Some(patience);
+    /// Lets ffprobe find the camera's codec over `transport`; each answer may take `time_limit`.
+    async fn probe(
+        &self,
+        target: &RtspTarget,
+        transport: Transport,
+        time_limit: Duration,
+    ) -> Result<ProbeOutcome, Error> {
+        let silence = Some(time_limit);
         let launch = self
             .launch("ffprobe", script::probe_arguments())
-            .with_input(script::input(target, transport, Media::All, silence))
-            .quiet();
+            .with_input(script::concat_script(target, transport, Media::All, silence))
+            .with_debug_log();
         let asked_at = Instant::now();
-        // ffprobe waits `patience` for an answer, and then as long for a packet, which need not come.
-        let answer = timeout(patience * 5 / 2, ask(&launch))
+        // ffprobe waits `time_limit` for an answer, and then as long for a packet, which need not come.
+        let answer = timeout(time_limit * 5 / 2, run_to_end(&launch))
             .await
-            .map_err(|_| target.timed_out(patience))?
-            .map_err(|source| complaint::cannot_run(&launch, source))?;
+            .map_err(|_| target.timeout_error(time_limit))?
+            .map_err(|source| diagnose::spawn_error(&launch, source))?;
         if let Some(codec) = script::video_codec(&answer.output) {
-            return Ok(Probe::Codec(codec));
+            return Ok(ProbeOutcome::Codec(codec));
         }
         let (lines, elapsed) = (&answer.last_lines, asked_at.elapsed());
-        let run = Run { target, transport, lines, elapsed, silence };
+        let run = FfmpegRun { target, transport, lines, elapsed, silence };
         let error = run.probe_error(&answer.output);
-        if run.is_transport_refused() { Ok(Probe::Refused(error)) } else { Err(error) }
+        if run.is_transport_refused() { Ok(ProbeOutcome::Refused(error)) } else { Err(error) }
     }
 }
 
 /// Whether the camera's port accepts connections.
-async fn takes_connections(target: &Target) -> bool {
-    let (host, port) = &target.place;
+async fn accepts_connections(target: &RtspTarget) -> bool {
+    let (host, port) = &target.host_and_port;
     let connecting = TcpStream::connect((host.as_str(), *port));
     matches!(timeout(target.answer_timeout(), connecting).await, Ok(Ok(_)))
 }
@@ -126,33 +135,33 @@ impl Driver for Rtsp {
     }
 
     fn check(&self, url: &SourceUrl) -> Result<(), Error> {
-        Target::parse(url).map(drop)
+        RtspTarget::parse(url).map(drop)
     }
 
-    fn look(&self, _url: &SourceUrl) -> Result<(), Error> {
+    fn check_available(&self, _url: &SourceUrl) -> Result<(), Error> {
         ["ffmpeg", "ffprobe"].into_iter().try_for_each(|program| {
             let launch = self.launch(program, Vec::new());
-            launch.look().map_err(|source| complaint::cannot_run(&launch, source))
+            launch.check_executable().map_err(|source| diagnose::spawn_error(&launch, source))
         })
     }
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, Error>> {
         Box::pin(async move {
-            let target = Target::parse(url)?;
-            let remembered = self.memory.of(&target);
-            let was_remembered = remembered.is_some();
-            let known = match remembered {
+            let target = RtspTarget::parse(url)?;
+            let cached = self.probe_cache.get(&target);
+            let was_cached = cached.is_some();
+            let known = match cached {
                 Some(known) => known,
-                None => self.find_out(&target).await?,
+                None => self.probe_transports(&target).await?,
             };
             let launch = self
                 .launch("ffmpeg", script::read_arguments(&target, &known.codec))
-                .with_input(script::input(&target, known.transport, Media::Video, target.timeout));
+                .with_input(script::concat_script(&target, known.transport, Media::Video, target.timeout));
             let program = Program::start(url, &launch)
                 .await
-                .map_err(|source| complaint::cannot_run(&launch, source))?;
-            let memory = self.memory.clone();
-            Ok(Box::new(Stream::new(program, target, known.transport, memory, was_remembered))
+                .map_err(|source| diagnose::spawn_error(&launch, source))?;
+            let probe_cache = self.probe_cache.clone();
+            Ok(Box::new(RtspStream::new(program, target, known.transport, probe_cache, was_cached))
                 as Box<dyn Source>)
         })
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::target::{Target, Transport};
+use super::target::{RtspTarget, Transport};
 
 /// Whether to request only pictures, or sound as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +29,16 @@ const LOW_DELAY: [&str; 8] =
 
 /// The longest silence that ffmpeg's option allows: it counts microseconds in 31 bits. That is longer than the
 /// supervisor waits for any camera, so the supervisor decides.
-const LONGEST_SILENCE: Duration = Duration::from_secs(2000);
+const MAX_SILENCE: Duration = Duration::from_secs(2000);
 
 /// The standard input of both programs. They give up after `silence` without a byte from the camera.
-pub(super) fn input(
-    target: &Target,
+pub(super) fn concat_script(
+    target: &RtspTarget,
     transport: Transport,
     media: Media,
     silence: Option<Duration>,
 ) -> String {
-    let timeout_us = silence.unwrap_or(LONGEST_SILENCE).min(LONGEST_SILENCE).as_micros();
+    let timeout_us = silence.unwrap_or(MAX_SILENCE).min(MAX_SILENCE).as_micros();
     let (address, transport) = (&target.address, transport.name());
     let mut script = format!(
         "ffconcat version 1.0\nfile '{address}'\noption rtsp_transport {transport}\noption timeout {timeout_us}\n\
@@ -69,7 +69,7 @@ pub(super) fn video_codec(answer: &str) -> Option<String> {
 }
 
 /// ffmpeg's arguments to read a camera with this codec: JPEG images on standard output.
-pub(super) fn read_arguments(target: &Target, codec: &str) -> Vec<String> {
+pub(super) fn read_arguments(target: &RtspTarget, codec: &str) -> Vec<String> {
     let mut arguments = vec!["-nostdin", "-hide_banner", "-v", "error"];
     arguments.extend(LOW_DELAY);
     arguments.extend(["-f", "concat", "-safe", "0", "-protocol_whitelist", PROTOCOLS, "-i", "pipe:0"]);
@@ -84,7 +84,7 @@ pub(super) fn read_arguments(target: &Target, codec: &str) -> Vec<String> {
 
 /// Copies the camera's pictures and drops those beyond the rate. Their timestamps do not matter to us, but ffmpeg
 /// complains if they do not rise.
-fn copy(target: &Target) -> Vec<String> {
+fn copy(target: &RtspTarget) -> Vec<String> {
     let count = "setts=ts=N".to_owned();
     let filters = match target.fps {
         Some(fps) => format!("noise=drop='not({})',{count}", is_due("pts*tb", fps)),
@@ -94,7 +94,7 @@ fn copy(target: &Target) -> Vec<String> {
 }
 
 /// Re-encodes the pictures in one thread: each further thread would delay the output by a frame.
-fn encode(target: &Target, codec: &str) -> Vec<String> {
+fn encode(target: &RtspTarget, codec: &str) -> Vec<String> {
     let mut filters = Vec::new();
     let is_due = target.fps.map(|fps| is_due("t", fps));
     // ffmpeg itself holds H.264 back until its first keyframe; of H.265 it makes grey pictures until then.
@@ -139,8 +139,8 @@ mod tests {
     use super::*;
     use crate::SourceUrl;
 
-    fn target(text: &str) -> Target {
-        Target::parse(&SourceUrl::parse(text).unwrap()).unwrap()
+    fn target(text: &str) -> RtspTarget {
+        RtspTarget::parse(&SourceUrl::parse(text).unwrap()).unwrap()
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
     fn only_an_explicit_time_bounds_the_silence() {
         let target = target("rtsp://cam/1");
         let timeout = |silence| {
-            let script = input(&target, Transport::Udp, Media::All, silence);
+            let script = concat_script(&target, Transport::Udp, Media::All, silence);
             assert!(script.contains("\noption rtsp_transport udp\n"), "{script}");
             let (_, rest) = script.split_once("option timeout ").unwrap();
             rest.split_whitespace().next().unwrap().parse::<u64>().unwrap()
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn the_password_is_in_the_script_and_not_among_the_arguments() {
         let target = target("rtsp://me:s3cret@cam/1#fps=5&size=640x360");
-        let script = input(&target, Transport::Tcp, Media::Video, None);
+        let script = concat_script(&target, Transport::Tcp, Media::Video, None);
         assert!(script.contains("\nfile 'rtsp://me:s3cret@cam/1'\noption "));
         for arguments in
             [probe_arguments(), read_arguments(&target, "h264"), read_arguments(&target, "mjpeg")]

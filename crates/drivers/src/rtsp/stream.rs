@@ -12,9 +12,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
-use super::complaint::{self, Run};
-use super::memory::Memory;
-use super::target::{Target, Transport};
+use super::diagnose::{self, FfmpegRun};
+use super::probe_cache::ProbeCache;
+use super::target::{RtspTarget, Transport};
 use crate::program::Program;
 use crate::{BoxFuture, Error, Source};
 
@@ -22,30 +22,30 @@ use crate::{BoxFuture, Error, Source};
 const WARN_AFTER: Duration = Duration::from_secs(25);
 
 /// An open camera.
-pub(super) struct Stream {
+pub(super) struct RtspStream {
     program: Program,
-    target: Target,
+    target: RtspTarget,
     transport: Transport,
-    memory: Memory,
+    probe_cache: ProbeCache,
     /// Whether this opening uses the result of an earlier probe; it is then unknown whether the camera answers.
-    was_remembered: bool,
+    was_cached: bool,
     has_warned: bool,
     opened_at: Instant,
     last_picture_at: Option<Instant>,
 }
 
-impl Stream {
+impl RtspStream {
     /// `program` has just begun to read `target` over `transport`.
     pub(super) fn new(
         program: Program,
-        target: Target,
+        target: RtspTarget,
         transport: Transport,
-        memory: Memory,
-        was_remembered: bool,
+        probe_cache: ProbeCache,
+        was_cached: bool,
     ) -> Self {
         let opened_at = Instant::now();
         let (has_warned, last_picture_at) = (false, None);
-        Self { program, target, transport, memory, was_remembered, has_warned, opened_at, last_picture_at }
+        Self { program, target, transport, probe_cache, was_cached, has_warned, opened_at, last_picture_at }
     }
 
     /// Cancel safe: it only reads from the program.
@@ -58,10 +58,10 @@ impl Stream {
             tokio::select! {
                 biased;
                 result = self.program.next() => break result,
-                error = no_answer(&self.target, look_at), if is_first && self.was_remembered => return Err(error),
+                error = watch_reachability(&self.target, look_at), if is_first && self.was_cached => return Err(error),
                 () = sleep_until(warn_at), if may_warn => {
                     self.has_warned = true;
-                    warn!("{}", complaint::nothing_came(&self.target, self.transport, WARN_AFTER));
+                    warn!("{}", diagnose::no_data_error(&self.target, self.transport, WARN_AFTER));
                 }
             }
         };
@@ -69,7 +69,7 @@ impl Stream {
             Ok(None) => {
                 // Recorders end a session after an hour, or for other reasons: that is no failure.
                 let lines = self.program.last_lines().await;
-                complaint::of_end(&self.target, &lines).map_or(Ok(None), Err)
+                diagnose::end_error(&self.target, &lines).map_or(Ok(None), Err)
             }
             Err(Error::Exited { .. }) => Err(self.failure().await),
             Ok(Some(frame)) => {
@@ -85,12 +85,12 @@ impl Stream {
         let lines = &self.program.last_lines().await;
         let (target, transport) = (&self.target, self.transport);
         if self.program.has_yielded() {
-            return complaint::of_end(target, lines).unwrap_or_else(|| {
-                target.failed("ffmpeg failed; its last words are in the log at level debug")
+            return diagnose::end_error(target, lines).unwrap_or_else(|| {
+                target.connection_error("ffmpeg failed; its last words are in the log at level debug")
             });
         }
         let elapsed = self.opened_at.elapsed();
-        Run { target, transport, lines, elapsed, silence: target.timeout }.start_error()
+        FfmpegRun { target, transport, lines, elapsed, silence: target.timeout }.start_error()
     }
 
     /// Whether the result of the earlier probe may be outdated: the camera was silent until the end.
@@ -100,31 +100,31 @@ impl Stream {
 }
 
 /// Checks at `look_at` whether the camera still accepts connections; resolves only if it does not.
-async fn no_answer(target: &Target, look_at: Instant) -> Error {
+async fn watch_reachability(target: &RtspTarget, look_at: Instant) -> Error {
     sleep_until(look_at).await;
-    let (host, port) = &target.place;
+    let (host, port) = &target.host_and_port;
     let connecting = TcpStream::connect((host.as_str(), *port));
     match timeout(target.answer_timeout(), connecting).await {
         Ok(Ok(_)) => pending().await,
-        Ok(Err(error)) => target.failed(format!("the camera cannot be reached any more: {error}")),
-        Err(_) => target.timed_out(target.answer_timeout()),
+        Ok(Err(error)) => target.connection_error(format!("the camera cannot be reached any more: {error}")),
+        Err(_) => target.timeout_error(target.answer_timeout()),
     }
 }
 
-impl Source for Stream {
+impl Source for RtspStream {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(self.next())
     }
 
     fn repaired_frames(&self) -> u64 {
-        self.program.count_repaired()
+        self.program.repaired_pictures()
     }
 }
 
-impl Drop for Stream {
+impl Drop for RtspStream {
     fn drop(&mut self) {
         if self.is_silent() {
-            self.memory.forget(&self.target);
+            self.probe_cache.remove(&self.target);
         }
     }
 }

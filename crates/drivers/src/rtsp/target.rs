@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use crate::{Error, Options, SourceUrl, address};
+use crate::{Error, Options, SourceUrl, server_url};
 
 const OPTIONS: &[&str] = &["fps", "size", "timeout", "transport"];
 
@@ -42,7 +42,7 @@ impl Transport {
 const SIDES_PX: (u32, u32) = (16, 8192);
 
 /// A parsed URL.
-pub(super) struct Target {
+pub(super) struct RtspTarget {
     /// The URL for ffmpeg, with the password and without the fragment. It contains neither quotes nor white space.
     pub(super) address: String,
     /// The camera for messages: scheme and host.
@@ -57,28 +57,28 @@ pub(super) struct Target {
     /// How long the camera may take to answer, and to send anything, if the URL says so.
     pub(super) timeout: Option<Duration>,
     /// Host and port to connect to.
-    pub(super) place: (String, u16),
+    pub(super) host_and_port: (String, u16),
 }
 
 /// Omits the address, which contains the password.
-impl fmt::Debug for Target {
+impl fmt::Debug for RtspTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({})", self.shown)
+        write!(f, "RtspTarget({})", self.shown)
     }
 }
 
-impl Target {
+impl RtspTarget {
     /// Parses `source` without touching the network.
     ///
     /// # Errors
     /// What is wrong with the URL or its options.
     pub(super) fn parse(source: &SourceUrl) -> Result<Self, Error> {
         let options = source.fragment_options(OPTIONS)?;
-        let mut url = address::parse(source)?;
+        let mut url = server_url::parse(source)?;
         url.set_fragment(None);
         let interval = match options.get("fps") {
             Some(_) => Some(options.frame_interval(1.0)?),
-            None => address::frame_interval(&url),
+            None => server_url::frame_interval(&url),
         };
         let size_px = match options.get("size") {
             Some(_) => Some(options.size((0, 0), SIDES_PX.0, SIDES_PX.1)?),
@@ -96,7 +96,7 @@ impl Target {
                 .get("timeout")
                 .map(|_| options.duration("timeout", ANSWER_TIMEOUT))
                 .transpose()?,
-            place: place(&url),
+            host_and_port: host_and_port(&url),
         })
     }
 
@@ -111,17 +111,17 @@ impl Target {
     }
 
     /// The error for a camera that does not answer within `after`.
-    pub(super) fn timed_out(&self, after: Duration) -> Error {
+    pub(super) fn timeout_error(&self, after: Duration) -> Error {
         Error::TimedOut { what: self.shown.clone(), awaited: "the camera's answer", after }
     }
 
     /// The error for an answer without pictures.
-    pub(super) fn answered(&self, answer: impl Into<String>, advice: &'static str) -> Error {
-        Error::Answer { url: self.shown.clone(), answer: answer.into(), advice }
+    pub(super) fn unexpected_answer(&self, answer: impl Into<String>, advice: &'static str) -> Error {
+        Error::UnexpectedAnswer { url: self.shown.clone(), answer: answer.into(), advice }
     }
 
     /// The error for a connection that failed.
-    pub(super) fn failed(&self, problem: impl Into<String>) -> Error {
+    pub(super) fn connection_error(&self, problem: impl Into<String>) -> Error {
         Error::Connection { url: self.shown.clone(), problem: problem.into() }
     }
 }
@@ -140,7 +140,7 @@ fn transports(options: &Options<'_>, is_encrypted: bool) -> Result<&'static [Tra
 }
 
 /// Host and port to connect to.
-fn place(url: &Url) -> (String, u16) {
+fn host_and_port(url: &Url) -> (String, u16) {
     let usual = if url.scheme() == "rtsps" { PORTS.1 } else { PORTS.0 };
     let host = match url.host() {
         Some(Host::Ipv6(address)) => address.to_string(),
@@ -161,8 +161,8 @@ fn size_of_query(url: &Url) -> Option<(u32, u32)> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Target, Error> {
-        Target::parse(&SourceUrl::parse(text).unwrap())
+    fn parse(text: &str) -> Result<RtspTarget, Error> {
+        RtspTarget::parse(&SourceUrl::parse(text).unwrap())
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
             ("rtsps://me:s3cret@10.0.0.5/1", "10.0.0.5", 322),
             ("rtsp://[fe80::1]:8554/1", "fe80::1", 8554),
         ] {
-            assert_eq!(parse(text).unwrap().place, (host.to_owned(), port), "{text}");
+            assert_eq!(parse(text).unwrap().host_and_port, (host.to_owned(), port), "{text}");
         }
     }
 

@@ -8,26 +8,26 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::*;
-use crate::program::stand_in;
+use crate::program::fake_program;
 
 const PICTURE: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
 const CAMERA: &str = "rtsp://me:s3cret@cam/1";
 
 /// A folder with programs. Each appends its arguments and its input to a file of its own name plus `.log`.
-struct Stage {
+struct FakeFfmpeg {
     folder: TempDir,
     driver: Rtsp,
 }
 
-impl Stage {
+impl FakeFfmpeg {
     fn new(ffprobe: &str, ffmpeg: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("picture.jpg"), PICTURE).unwrap();
         let driver = Rtsp { folder: Some(folder.path().to_owned()), ..Rtsp::new("rtsp") };
-        let stage = Self { folder, driver };
-        stage.program("ffprobe", ffprobe);
-        stage.program("ffmpeg", ffmpeg);
-        stage
+        let fake = Self { folder, driver };
+        fake.program("ffprobe", ffprobe);
+        fake.program("ffmpeg", ffmpeg);
+        fake
     }
 
     fn path(&self) -> &Path {
@@ -36,7 +36,7 @@ impl Stage {
 
     fn program(&self, name: &str, script: &str) {
         let script = format!("echo \"{name} $*\" >>{name}.log\ncat >>{name}.log\n{script}");
-        stand_in::write(&self.path().join(name), &script);
+        fake_program::write(&self.path().join(name), &script);
     }
 
     async fn open(&self, url: &str) -> Result<Box<dyn Source>, Error> {
@@ -66,23 +66,23 @@ const PICTURES: &str = "cat picture.jpg picture.jpg; exec sleep 1000";
 
 #[tokio::test]
 async fn a_camera_is_asked_for_its_codec_once_and_then_read() {
-    let stage = Stage::new(H264, PICTURES);
+    let fake = FakeFfmpeg::new(H264, PICTURES);
     for _ in 0..2 {
-        let mut source = stage.open(CAMERA).await.unwrap();
+        let mut source = fake.open(CAMERA).await.unwrap();
         assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
     }
-    assert_eq!(stage.probes(), 1);
-    let log = stage.log("ffmpeg");
+    assert_eq!(fake.probes(), 1);
+    let log = fake.log("ffmpeg");
     assert!(log.contains("-c:v mjpeg") && log.contains("\nfile 'rtsp://me:s3cret@cam/1'\n"), "{log}");
 }
 
 #[tokio::test]
 async fn no_argument_of_either_program_has_the_password() {
-    let stage = Stage::new(H264, PICTURES);
-    let mut source = stage.open(CAMERA).await.unwrap();
+    let fake = FakeFfmpeg::new(H264, PICTURES);
+    let mut source = fake.open(CAMERA).await.unwrap();
     source.next_frame().await.unwrap();
     for name in ["ffprobe", "ffmpeg"] {
-        let log = stage.log(name);
+        let log = fake.log(name);
         let arguments = log.lines().next().unwrap();
         assert!(arguments.starts_with(name) && !arguments.contains("s3cret"), "{arguments}");
     }
@@ -91,23 +91,23 @@ async fn no_argument_of_either_program_has_the_password() {
 #[tokio::test]
 async fn an_opening_that_fails_has_the_codec_asked_for_again() {
     let refused = "echo '[rtsp @ 0x1] method DESCRIBE failed: 404 Not Found' >&2; exit 1";
-    let stage = Stage::new(H264, refused);
+    let fake = FakeFfmpeg::new(H264, refused);
     for probes in 1..=2 {
-        let failure = stage.failure(CAMERA).await;
+        let failure = fake.failure(CAMERA).await;
         assert!(failure.starts_with("rtsp://cam: answered 404 Not Found; check the path"), "{failure}");
-        assert_eq!(stage.probes(), probes);
+        assert_eq!(fake.probes(), probes);
     }
 }
 
 #[tokio::test]
 async fn a_stream_that_its_server_ends_has_ended_and_the_codec_stays_known() {
-    let stage = Stage::new(H264, "cat picture.jpg");
+    let fake = FakeFfmpeg::new(H264, "cat picture.jpg");
     for _ in 0..2 {
-        let mut source = stage.open(CAMERA).await.unwrap();
+        let mut source = fake.open(CAMERA).await.unwrap();
         source.next_frame().await.unwrap().unwrap();
         assert!(source.next_frame().await.unwrap().is_none());
     }
-    assert_eq!(stage.probes(), 1);
+    assert_eq!(fake.probes(), 1);
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn a_stream_that_breaks_off_is_an_error() {
         ("echo 'pipe:0: Input/output error' >&2; exit 1", "the connection to the camera broke"),
         ("exit 1", "ffmpeg failed; its last words are in the log at level debug"),
     ] {
-        let stage = Stage::new(H264, &format!("cat picture.jpg; {end}"));
-        let mut source = stage.open(CAMERA).await.unwrap();
+        let fake = FakeFfmpeg::new(H264, &format!("cat picture.jpg; {end}"));
+        let mut source = fake.open(CAMERA).await.unwrap();
         source.next_frame().await.unwrap().unwrap();
         let error = source.next_frame().await.unwrap_err().to_string();
         assert_eq!(error, format!("rtsp://cam: {told}"));
@@ -128,8 +128,8 @@ async fn a_stream_that_breaks_off_is_an_error() {
 
 #[tokio::test]
 async fn a_camera_without_pictures_is_named() {
-    let stage = Stage::new("echo 'codec_name=pcm_alaw|codec_type=audio'", PICTURES);
-    let failure = stage.failure(CAMERA).await;
+    let fake = FakeFfmpeg::new("echo 'codec_name=pcm_alaw|codec_type=audio'", PICTURES);
+    let failure = fake.failure(CAMERA).await;
     assert!(failure.contains("there is no stream of pictures, only sound"), "{failure}");
 }
 
@@ -137,25 +137,25 @@ async fn a_camera_without_pictures_is_named() {
 async fn a_wrong_password_is_named_and_shown_nowhere() {
     let refused = "echo '[rtsp @ 0x1] method DESCRIBE failed: 401 Unauthorized' >&2
         echo \"[concat @ 0x2] Impossible to open 'rtsp://me:s3cret@cam/1'\" >&2; exit 1";
-    let failure = Stage::new(refused, PICTURES).failure(CAMERA).await;
+    let failure = FakeFfmpeg::new(refused, PICTURES).failure(CAMERA).await;
     assert!(failure.contains("401 Unauthorized; user or password is wrong"), "{failure}");
     assert!(!failure.contains("s3cret"), "{failure}");
 }
 
 #[tokio::test]
 async fn a_camera_that_does_not_answer_is_given_up() {
-    let stage = Stage::new("exec sleep 1000", PICTURES);
-    let failure = stage.failure("rtsp://cam/1#timeout=50ms").await;
+    let fake = FakeFfmpeg::new("exec sleep 1000", PICTURES);
+    let failure = fake.failure("rtsp://cam/1#timeout=50ms").await;
     assert_eq!(failure, "rtsp://cam: nothing for 50ms while waiting for the camera's answer");
 }
 
 #[tokio::test]
 async fn a_missing_ffmpeg_is_named_with_its_package() {
-    let mut stage = Stage::new(H264, PICTURES);
+    let mut fake = FakeFfmpeg::new(H264, PICTURES);
     for name in ["ffmpeg", "ffprobe"] {
-        fs::remove_file(stage.path().join(name)).unwrap();
-        stage.driver.memory = Memory::default();
-        let failure = stage.failure(CAMERA).await;
+        fs::remove_file(fake.path().join(name)).unwrap();
+        fake.driver.probe_cache = ProbeCache::default();
+        let failure = fake.failure(CAMERA).await;
         assert!(failure.starts_with(&format!("`{name}` is not installed; ")), "{failure}");
         assert!(failure.contains("`apt install ffmpeg`"), "{failure}");
     }
@@ -174,44 +174,44 @@ const OTHER: &str = "[rtsp @ 0x1] Nonmatching transport in server reply";
 #[tokio::test]
 async fn a_camera_that_refuses_tcp_is_read_over_udp_and_not_asked_for_tcp_again() {
     for words in [REFUSED, OTHER] {
-        let stage = Stage::new(&over_udp_alone(words), PICTURES);
+        let fake = FakeFfmpeg::new(&over_udp_alone(words), PICTURES);
         for _ in 0..2 {
-            let mut source = stage.open(CAMERA).await.unwrap();
+            let mut source = fake.open(CAMERA).await.unwrap();
             assert_eq!(source.next_frame().await.unwrap().unwrap().data, PICTURE);
         }
-        assert_eq!(stage.probes(), 2, "one for each transport, at the first opening");
-        let log = stage.log("ffmpeg");
+        assert_eq!(fake.probes(), 2, "one for each transport, at the first opening");
+        let log = fake.log("ffmpeg");
         assert_eq!(log.matches("rtsp_transport udp").count(), 2, "{log}");
     }
 }
 
 #[tokio::test]
 async fn a_transport_that_fails_is_forgotten() {
-    let stage = Stage::new(&over_udp_alone(REFUSED), "echo 'pipe:0: Connection timed out' >&2; exit 1");
+    let fake = FakeFfmpeg::new(&over_udp_alone(REFUSED), "echo 'pipe:0: Connection timed out' >&2; exit 1");
     for probes in [2, 4] {
-        stage.failure(CAMERA).await;
-        assert_eq!(stage.probes(), probes, "TCP is tried first again");
+        fake.failure(CAMERA).await;
+        assert_eq!(fake.probes(), probes, "TCP is tried first again");
     }
 }
 
 #[tokio::test]
 async fn a_transport_that_the_url_names_is_the_only_one_that_is_tried() {
-    let stage = Stage::new(&over_udp_alone(REFUSED), PICTURES);
-    let failure = stage.failure("rtsp://cam/1#transport=tcp").await;
+    let fake = FakeFfmpeg::new(&over_udp_alone(REFUSED), PICTURES);
+    let failure = fake.failure("rtsp://cam/1#transport=tcp").await;
     assert!(failure.ends_with("will not send over TCP; leave `#transport=tcp` out"), "{failure}");
-    assert_eq!(stage.probes(), 1);
-    let mut source = stage.open("rtsp://cam/1#transport=udp").await.unwrap();
+    assert_eq!(fake.probes(), 1);
+    let mut source = fake.open("rtsp://cam/1#transport=udp").await.unwrap();
     source.next_frame().await.unwrap().unwrap();
-    assert_eq!(stage.probes(), 2);
+    assert_eq!(fake.probes(), 2);
     // The saved probe result for UDP does not help a source that requires TCP.
-    let failure = stage.failure("rtsp://cam/1#transport=tcp").await;
+    let failure = fake.failure("rtsp://cam/1#transport=tcp").await;
     assert!(failure.contains("will not send over TCP"), "{failure}");
 }
 
 #[tokio::test]
 async fn a_camera_that_refuses_both_transports_is_told_so() {
-    let stage = Stage::new(&format!("echo '{REFUSED}' >&2; exit 1"), PICTURES);
-    let failure = stage.failure(CAMERA).await;
+    let fake = FakeFfmpeg::new(&format!("echo '{REFUSED}' >&2; exit 1"), PICTURES);
+    let failure = fake.failure(CAMERA).await;
     assert!(
         failure.contains("the camera answered, but will send neither over TCP nor over UDP"),
         "{failure}"
@@ -220,13 +220,13 @@ async fn a_camera_that_refuses_both_transports_is_told_so() {
 
 #[tokio::test]
 async fn datagrams_that_do_not_come_are_told_in_the_log_and_awaited_as_long_as_the_reader_likes() {
-    let log = Log::default();
+    let log = LogBuffer::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     for url in [CAMERA, "rtsp://cam/1#timeout=50s"] {
-        let stage = Stage::new(&over_udp_alone(REFUSED), "exec sleep 1000");
-        let mut source = stage.open(url).await.unwrap();
+        let fake = FakeFfmpeg::new(&over_udp_alone(REFUSED), "exec sleep 1000");
+        let mut source = fake.open(url).await.unwrap();
         tokio::time::pause();
         for _ in 0..2 {
             let waited = timeout(Duration::from_secs(30), source.next_frame()).await;
@@ -241,9 +241,9 @@ async fn datagrams_that_do_not_come_are_told_in_the_log_and_awaited_as_long_as_t
 
 /// The log of a test.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Log {
+impl io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend(bytes);
         Ok(bytes.len())
@@ -263,18 +263,18 @@ const SLOW: &str =
 async fn a_camera_that_is_there_and_slow_to_answer_is_asked_again_with_more_time() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("rtsp://{}/1", listener.local_addr().unwrap());
-    let stage = Stage::new(SLOW, PICTURES);
-    stage.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
-    assert_eq!(stage.probes(), 2);
-    let stage = Stage::new(SLOW, PICTURES);
-    let failure = stage.failure(&format!("{url}#timeout=3s")).await;
+    let fake = FakeFfmpeg::new(SLOW, PICTURES);
+    fake.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
+    assert_eq!(fake.probes(), 2);
+    let fake = FakeFfmpeg::new(SLOW, PICTURES);
+    let failure = fake.failure(&format!("{url}#timeout=3s")).await;
     assert!(failure.contains("nothing for 3s while"), "{failure}");
-    assert_eq!(stage.probes(), 1, "a time that is stated holds");
+    assert_eq!(fake.probes(), 1, "a time that is stated holds");
     drop(listener);
-    let stage = Stage::new(SLOW, PICTURES);
-    let failure = stage.failure(&url).await;
+    let fake = FakeFfmpeg::new(SLOW, PICTURES);
+    let failure = fake.failure(&url).await;
     assert!(failure.contains("nothing for 4s while"), "{failure}");
-    assert_eq!(stage.probes(), 1, "nobody is there");
+    assert_eq!(fake.probes(), 1, "nobody is there");
 }
 
 #[tokio::test]
@@ -285,12 +285,12 @@ async fn a_camera_that_was_there_before_and_takes_no_connection_now_is_told_befo
         listener.local_addr().unwrap().port()
     };
     let url = format!("rtsp://127.0.0.1:{port}/1#timeout=500ms");
-    let stage = Stage::new(H264, PICTURES);
-    stage.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
-    stage.program("ffmpeg", "exec sleep 1000");
-    let failure = stage.failure(&url).await;
+    let fake = FakeFfmpeg::new(H264, PICTURES);
+    fake.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
+    fake.program("ffmpeg", "exec sleep 1000");
+    let failure = fake.failure(&url).await;
     assert!(failure.contains("the camera cannot be reached any more"), "{failure}");
-    assert_eq!(stage.probes(), 1);
-    stage.open(&url).await.unwrap();
-    assert_eq!(stage.probes(), 2, "what was known is forgotten");
+    assert_eq!(fake.probes(), 1);
+    fake.open(&url).await.unwrap();
+    assert_eq!(fake.probes(), 2, "what was known is forgotten");
 }

@@ -7,7 +7,11 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 
 /// The wall-clock time of a capture at `captured` on the monotonic clock, which reads `monotonic_now` now; `now` itself
 /// if the driver's time is implausible.
-pub(super) fn wall(captured: Option<Duration>, monotonic_now: Duration, now: SystemTime) -> SystemTime {
+pub(super) fn wall_clock_time(
+    captured: Option<Duration>,
+    monotonic_now: Duration,
+    now: SystemTime,
+) -> SystemTime {
     captured
         .and_then(|captured| monotonic_now.checked_sub(captured))
         .filter(|age| *age <= MAX_AGE)
@@ -24,18 +28,18 @@ pub(super) fn monotonic_now() -> Duration {
 
 /// Counts frames that the device lost, by the gaps in its sequence numbers.
 #[derive(Debug, Default)]
-pub(super) struct Gaps {
+pub(super) struct SequenceGaps {
     last: Option<u32>,
-    pub(super) lost: u64,
+    pub(super) dropped: u64,
 }
 
-impl Gaps {
+impl SequenceGaps {
     /// Records the number of a frame. Numbers that stand still or run backwards, as with some drivers, are ignored.
-    pub(super) fn see(&mut self, sequence: u32) {
+    pub(super) fn observe(&mut self, sequence: u32) {
         if let Some(last) = self.last.replace(sequence) {
             let step = sequence.wrapping_sub(last);
             if (2..u32::MAX / 2).contains(&step) {
-                self.lost += u64::from(step - 1);
+                self.dropped += u64::from(step - 1);
             }
         }
     }
@@ -53,27 +57,28 @@ mod tests {
     #[test]
     fn a_capture_is_as_old_by_the_wall_as_by_the_monotonic_clock() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let at = |ms: u64| wall(Some(Duration::from_millis(ms)), Duration::from_millis(60_000), now);
+        let at =
+            |ms: u64| wall_clock_time(Some(Duration::from_millis(ms)), Duration::from_millis(60_000), now);
         assert_eq!(at(59_950), now - Duration::from_millis(50));
         assert_eq!(at(60_000), now);
         assert_eq!(at(60_001), now, "from the future");
         assert_eq!(at(54_000), now, "too old");
-        assert_eq!(wall(None, Duration::from_secs(60), now), now);
+        assert_eq!(wall_clock_time(None, Duration::from_secs(60), now), now);
     }
 
     #[test]
     fn gaps_in_the_numbers_are_lost_frames() {
-        let mut gaps = Gaps::default();
+        let mut gaps = SequenceGaps::default();
         for sequence in [7, 8, 11, 12] {
-            gaps.see(sequence);
+            gaps.observe(sequence);
         }
-        assert_eq!(gaps.lost, 2);
+        assert_eq!(gaps.dropped, 2);
         for sequence in [12, 3, 4, u32::MAX, 1] {
-            gaps.see(sequence);
+            gaps.observe(sequence);
         }
-        assert_eq!(gaps.lost, 2 + 1, "the count of 32 bits begins again, past one lost frame");
+        assert_eq!(gaps.dropped, 2 + 1, "the count of 32 bits begins again, past one lost frame");
         gaps.restart();
-        gaps.see(100);
-        assert_eq!(gaps.lost, 3);
+        gaps.observe(100);
+        assert_eq!(gaps.dropped, 3);
     }
 }

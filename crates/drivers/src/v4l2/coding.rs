@@ -1,6 +1,6 @@
 //! Maps the kernel's pixel formats to ours.
 
-use framecast_media::{PixelFormat, Range};
+use framecast_media::{ColorRange, PixelFormat};
 use framecast_v4l2::{Colour, FourCc};
 
 /// The codings that Framecast can show.
@@ -67,14 +67,14 @@ impl Coding {
 /// The range of the samples, as the driver reports it. If the driver leaves it open, the kernel's rule applies
 /// (`V4L2_MAP_QUANTIZATION_DEFAULT`): luma with chroma has limited range, unless the colours are those of JPEG. Luma
 /// alone counts as full range, as vivid delivers it.
-pub(super) fn range(format: PixelFormat, colour: Colour) -> Range {
+pub(super) fn range(format: PixelFormat, colour: Colour) -> ColorRange {
     const COLORSPACE_JPEG: u32 = 7;
     match colour.quantization {
-        _ if !format.is_yuv() => Range::Full,
-        1 => Range::Full,
-        2 => Range::Limited,
-        _ if colour.space == COLORSPACE_JPEG || format == PixelFormat::Grey => Range::Full,
-        _ => Range::Limited,
+        _ if !format.is_yuv() => ColorRange::Full,
+        1 => ColorRange::Full,
+        2 => ColorRange::Limited,
+        _ if colour.space == COLORSPACE_JPEG || format == PixelFormat::Grey => ColorRange::Full,
+        _ => ColorRange::Limited,
     }
 }
 
@@ -106,12 +106,12 @@ mod tests {
     #[test]
     fn the_range_is_what_the_driver_says_and_else_the_default_of_its_colours() {
         let of = |format, space, quantization| range(format, Colour { space, encoding: 0, quantization });
-        assert_eq!(of(PixelFormat::Yuyv, 8, 0), Range::Limited);
-        assert_eq!(of(PixelFormat::Yuyv, 7, 0), Range::Full);
-        assert_eq!(of(PixelFormat::Yuyv, 8, 1), Range::Full);
-        assert_eq!(of(PixelFormat::Nv12, 7, 2), Range::Limited);
-        assert_eq!(of(PixelFormat::Rgb24, 8, 2), Range::Full);
-        assert_eq!(of(PixelFormat::Grey, 8, 0), Range::Full);
-        assert_eq!(of(PixelFormat::Grey, 8, 2), Range::Limited);
+        assert_eq!(of(PixelFormat::Yuyv, 8, 0), ColorRange::Limited);
+        assert_eq!(of(PixelFormat::Yuyv, 7, 0), ColorRange::Full);
+        assert_eq!(of(PixelFormat::Yuyv, 8, 1), ColorRange::Full);
+        assert_eq!(of(PixelFormat::Nv12, 7, 2), ColorRange::Limited);
+        assert_eq!(of(PixelFormat::Rgb24, 8, 2), ColorRange::Full);
+        assert_eq!(of(PixelFormat::Grey, 8, 0), ColorRange::Full);
+        assert_eq!(of(PixelFormat::Grey, 8, 2), ColorRange::Limited);
     }
 }

@@ -1,16 +1,16 @@
 //! Chooses what to request from a device: a pure function of the device's capabilities and the requested mode.
 //!
 //! JPEG images come first, because they are passed on unchanged; then the raw format with the fewest bytes. If the
-//! device does not have what was requested, the nearest capability replaces it, with a [`Lack`] to warn of; if the URL
+//! device does not have what was requested, the nearest capability replaces it, with a [`UnmetRequest`] to warn of; if the URL
 //! is strict, that is an error.
 
 use std::fmt;
 
 use framecast_v4l2::{FourCc, Fraction};
 
+use super::capabilities::{FrameRates, SupportedFormat};
 use super::coding::Coding;
-use super::offer::{Offer, Rates};
-use super::target::Wish;
+use super::target::RequestedMode;
 
 /// The default size of JPEG images, for a live page: up to this size they are cheap to pass on.
 const JPEG_SIZE: (u32, u32) = (1280, 720);
@@ -22,7 +22,7 @@ const MAX_LISTED: usize = 24;
 
 /// What to request from the device.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Choice {
+pub(super) struct ChosenFormat {
     pub(super) fourcc: FourCc,
     pub(super) coding: Coding,
     pub(super) size: (u32, u32),
@@ -30,7 +30,7 @@ pub(super) struct Choice {
 
 /// A request that the device cannot fulfil.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lack {
+pub(super) struct UnmetRequest {
     /// The requested capability: "size 800x600 in mjpeg".
     pub(super) wanted: String,
     /// The capabilities that the device has instead.
@@ -39,7 +39,7 @@ pub(super) struct Lack {
     pub(super) taken: String,
 }
 
-impl Lack {
+impl UnmetRequest {
     /// The capabilities of the device, as a short text.
     pub(super) fn has(&self) -> String {
         let mut listed = self.known.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
@@ -50,83 +50,96 @@ impl Lack {
     }
 }
 
-impl fmt::Display for Lack {
+impl fmt::Display for UnmetRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no {}; {}; {} is taken", self.wanted, self.has(), self.taken)
     }
 }
 
-/// Chooses format and size. `fixed` is the size of the signal at a digital input: the device's own.
+/// Chooses format and size. `input_size` is the size of the signal at a digital input: the device's own.
 ///
 /// # Errors
 /// The names of the available formats, if Framecast can show none of them.
-pub(super) fn choose(
-    offers: &[Offer],
-    wish: &Wish,
-    fixed: Option<(u32, u32)>,
-) -> Result<(Choice, Vec<Lack>), Vec<String>> {
-    let mut lacks = Vec::new();
-    let usable: Vec<(&Offer, Coding)> =
-        offers.iter().filter_map(|offer| Some((offer, offer.coding()?))).collect();
-    let wished: Vec<_> =
-        usable.iter().filter(|(_, coding)| wish.coding.is_none_or(|wish| wish == *coding)).copied().collect();
-    let is_lacking = wished.is_empty();
-    let from = if is_lacking { &usable } else { &wished };
-    let best = from.iter().flat_map(|&(offer, coding)| candidates(offer, coding, wish, fixed));
+pub(super) fn choose_format(
+    formats: &[SupportedFormat],
+    requested: &RequestedMode,
+    input_size: Option<(u32, u32)>,
+) -> Result<(ChosenFormat, Vec<UnmetRequest>), Vec<String>> {
+    let mut unmet_requests = Vec::new();
+    let usable: Vec<(&SupportedFormat, Coding)> =
+        formats.iter().filter_map(|supported| Some((supported, supported.coding()?))).collect();
+    let matching: Vec<_> = usable
+        .iter()
+        .filter(|(_, coding)| requested.coding.is_none_or(|requested| requested == *coding))
+        .copied()
+        .collect();
+    let is_lacking = matching.is_empty();
+    let from = if is_lacking { &usable } else { &matching };
+    let best =
+        from.iter().flat_map(|&(supported, coding)| candidates(supported, coding, requested, input_size));
     let best = best.min_by(|a, b| a.rank.cmp(&b.rank));
     let Some(Candidate { choice, .. }) = best else {
-        return Err(offers.iter().map(Offer::name).collect());
+        return Err(formats.iter().map(SupportedFormat::name).collect());
     };
-    if let Some(wished) = wish.coding.filter(|_| is_lacking) {
-        lacks.push(Lack {
+    if let Some(wished) = requested.coding.filter(|_| is_lacking) {
+        unmet_requests.push(UnmetRequest {
             wanted: format!("format {}", wished.name()),
             known: distinct(usable.iter().map(|(_, coding)| coding.name().to_owned())),
             taken: choice.coding.name().to_owned(),
         });
     }
-    if let Some(size) = wish.size.filter(|&size| size != choice.size) {
-        lacks.push(no_size(offers, size, &choice));
+    if let Some(size) = requested.size.filter(|&size| size != choice.size) {
+        unmet_requests.push(unmet_size(formats, size, &choice));
     }
-    Ok((choice, lacks))
+    Ok((choice, unmet_requests))
 }
 
 /// A format and size with its rank: the smallest rank wins.
 struct Candidate {
     rank: (u64, usize, bool, bool, u64),
-    choice: Choice,
+    choice: ChosenFormat,
 }
 
-fn candidates(offer: &Offer, coding: Coding, wish: &Wish, fixed: Option<(u32, u32)>) -> Vec<Candidate> {
+fn candidates(
+    supported: &SupportedFormat,
+    coding: Coding,
+    requested: &RequestedMode,
+    input_size: Option<(u32, u32)>,
+) -> Vec<Candidate> {
     let usual = if coding == Coding::Jpeg { JPEG_SIZE } else { RAW_SIZE };
-    let wanted = wish.size.or(fixed).unwrap_or(usual);
-    let is_open = wish.size.is_none() && fixed.is_none();
-    let candidate = |size: (u32, u32), rates: Option<&Rates>| {
+    let wanted = requested.size.or(input_size).unwrap_or(usual);
+    let is_open = requested.size.is_none() && input_size.is_none();
+    let candidate = |size: (u32, u32), rates: Option<&FrameRates>| {
         let distance = u64::from(size.0.abs_diff(wanted.0)) + u64::from(size.1.abs_diff(wanted.1));
-        let is_too_slow = is_open && wish.fps.zip(rates).is_some_and(|(fps, rates)| !rates.reach(fps));
+        let is_too_slow = is_open && requested.fps.zip(rates).is_some_and(|(fps, rates)| !rates.reach(fps));
         let is_larger = is_open && (size.0 > wanted.0 || size.1 > wanted.1);
         let asked_distance = if is_open { 0 } else { distance };
-        let choice = Choice { fourcc: offer.fourcc, coding, size };
+        let choice = ChosenFormat { fourcc: supported.fourcc, coding, size };
         Candidate { rank: (asked_distance, coding.cost(), is_too_slow, is_larger, distance), choice }
     };
-    if offer.sizes.is_empty() {
+    if supported.sizes.is_empty() {
         // The driver does not list its sizes; the result shows when the size is set.
         return vec![candidate(wanted, None)];
     }
-    offer.sizes.iter().map(|extent| candidate(extent.nearest(wanted), Some(&extent.rates))).collect()
+    supported.sizes.iter().map(|range| candidate(range.nearest(wanted), Some(&range.rates))).collect()
 }
 
 /// The unmet request for a size, with the sizes of the chosen format.
-pub(super) fn no_size(offers: &[Offer], size: (u32, u32), choice: &Choice) -> Lack {
+pub(super) fn unmet_size(
+    formats: &[SupportedFormat],
+    size: (u32, u32),
+    choice: &ChosenFormat,
+) -> UnmetRequest {
     let shown = |(width, height): (u32, u32)| format!("{width}x{height}");
-    let of_choice = offers.iter().filter(|offer| offer.fourcc == choice.fourcc);
-    let sizes = of_choice.flat_map(|offer| &offer.sizes).map(|extent| {
-        if extent.min == extent.max {
-            shown(extent.max)
+    let of_choice = formats.iter().filter(|supported| supported.fourcc == choice.fourcc);
+    let sizes = of_choice.flat_map(|supported| &supported.sizes).map(|range| {
+        if range.min == range.max {
+            shown(range.max)
         } else {
-            format!("any from {} to {}", shown(extent.min), shown(extent.max))
+            format!("any from {} to {}", shown(range.min), shown(range.max))
         }
     });
-    Lack {
+    UnmetRequest {
         wanted: format!("size {} in {}", shown(size), choice.coding.name()),
         known: distinct(sizes),
         taken: shown(choice.size),
@@ -143,7 +156,7 @@ fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
     known
 }
 
-impl Rates {
+impl FrameRates {
     /// Whether a rate of `fps` or more is among them; true if the rates are unknown.
     fn reach(&self, fps: f64) -> bool {
         match self {
@@ -154,33 +167,38 @@ impl Rates {
 }
 
 /// Chooses the rate at a size; `None` leaves the device's own. The default is 30 or the nearest rate below.
-pub(super) fn choose_rate(rates: &Rates, asked: Option<f64>) -> Option<f64> {
+pub(super) fn choose_rate(rates: &FrameRates, asked: Option<f64>) -> Option<f64> {
     let wanted = asked.unwrap_or(FPS);
     match rates {
-        Rates::Any(rates) if rates.is_empty() => asked,
-        Rates::Any(rates) => rates.iter().copied().min_by(|a, b| {
+        FrameRates::Any(rates) if rates.is_empty() => asked,
+        FrameRates::Any(rates) => rates.iter().copied().min_by(|a, b| {
             let rank = |fps: f64| (asked.is_none() && fps > wanted * 1.01, (fps - wanted).abs());
             let ((a_over, a), (b_over, b)) = (rank(*a), rank(*b));
             a_over.cmp(&b_over).then(a.total_cmp(&b))
         }),
-        Rates::Between(lowest, highest) => Some(wanted.min(*highest).max(*lowest)),
+        FrameRates::Between(lowest, highest) => Some(wanted.min(*highest).max(*lowest)),
     }
 }
 
 /// The unmet request for a rate, if the device set another one.
-pub(super) fn no_rate(rates: &Rates, asked: Option<f64>, given: Option<f64>, at: &str) -> Option<Lack> {
+pub(super) fn unmet_rate(
+    rates: &FrameRates,
+    asked: Option<f64>,
+    given: Option<f64>,
+    at: &str,
+) -> Option<UnmetRequest> {
     let (asked, given) = asked.zip(given)?;
     // 29.97 instead of 30 is close enough.
     if (asked - given).abs() <= asked * 0.01 {
         return None;
     }
     let known = match rates {
-        Rates::Any(rates) => rates.iter().map(|fps| shown_fps(*fps)).collect(),
-        Rates::Between(lowest, highest) => {
+        FrameRates::Any(rates) => rates.iter().map(|fps| shown_fps(*fps)).collect(),
+        FrameRates::Between(lowest, highest) => {
             vec![format!("any from {} to {}", shown_fps(*lowest), shown_fps(*highest))]
         }
     };
-    Some(Lack { wanted: format!("{} fps at {at}", shown_fps(asked)), known, taken: shown_fps(given) })
+    Some(UnmetRequest { wanted: format!("{} fps at {at}", shown_fps(asked)), known, taken: shown_fps(given) })
 }
 
 /// A rate with at most two decimals.
@@ -203,22 +221,22 @@ mod tests {
     use framecast_media::PixelFormat;
 
     use super::*;
-    use crate::v4l2::offer::recorded;
+    use crate::v4l2::capabilities::recorded;
 
     const WEBCAM: &str = include_str!("../../../../testdata/v4l2-uvc-webcam-formats.txt");
     const VIVID: &str = include_str!("../../../../testdata/v4l2-vivid-webcam-formats.txt");
     const HDMI: &str = include_str!("../../../../testdata/v4l2-vivid-hdmi-formats.txt");
 
-    const AUTO: Wish =
-        Wish { coding: None, size: None, fps: None, range: None, input: None, is_strict: false };
+    const AUTO: RequestedMode =
+        RequestedMode { coding: None, size: None, fps: None, range: None, input: None, is_strict: false };
 
-    fn sized(width: u32, height: u32) -> Wish {
-        Wish { size: Some((width, height)), ..AUTO }
+    fn sized(width: u32, height: u32) -> RequestedMode {
+        RequestedMode { size: Some((width, height)), ..AUTO }
     }
 
-    fn choice(device: &str, wish: &Wish) -> (&'static str, (u32, u32), Vec<Lack>) {
-        let (choice, lacks) = choose(&recorded(device), wish, None).unwrap();
-        (choice.coding.name(), choice.size, lacks)
+    fn choice(device: &str, requested: &RequestedMode) -> (&'static str, (u32, u32), Vec<UnmetRequest>) {
+        let (choice, unmet_requests) = choose_format(&recorded(device), requested, None).unwrap();
+        (choice.coding.name(), choice.size, unmet_requests)
     }
 
     #[test]
@@ -248,46 +266,46 @@ mod tests {
 
     #[test]
     fn an_asked_format_is_taken_at_its_nearest_size() {
-        let wish = Wish { coding: Some(Coding::Raw(PixelFormat::Yuyv)), ..sized(1920, 1080) };
-        let (name, size, lacks) = choice(WEBCAM, &wish);
+        let requested = RequestedMode { coding: Some(Coding::Raw(PixelFormat::Yuyv)), ..sized(1920, 1080) };
+        let (name, size, unmet_requests) = choice(WEBCAM, &requested);
         assert_eq!((name, size), ("yuyv", (1280, 720)));
         assert_eq!(
-            lacks[0].to_string(),
+            unmet_requests[0].to_string(),
             "no size 1920x1080 in yuyv; it has 640x480, 320x240, 1280x720; 1280x720 is taken"
         );
     }
 
     #[test]
     fn a_format_that_the_device_lacks_is_told_with_those_it_has() {
-        let wish = Wish { coding: Some(Coding::Raw(PixelFormat::Nv12)), ..AUTO };
-        let (name, size, lacks) = choice(WEBCAM, &wish);
+        let requested = RequestedMode { coding: Some(Coding::Raw(PixelFormat::Nv12)), ..AUTO };
+        let (name, size, unmet_requests) = choice(WEBCAM, &requested);
         assert_eq!((name, size), ("mjpeg", (1280, 720)));
-        assert_eq!(lacks[0].to_string(), "no format nv12; it has mjpeg, yuyv; mjpeg is taken");
-        let wish = Wish { coding: Some(Coding::Jpeg), ..AUTO };
-        let known = &choice(VIVID, &wish).2[0].known;
+        assert_eq!(unmet_requests[0].to_string(), "no format nv12; it has mjpeg, yuyv; mjpeg is taken");
+        let requested = RequestedMode { coding: Some(Coding::Jpeg), ..AUTO };
+        let known = &choice(VIVID, &requested).2[0].known;
         assert_eq!(known.len(), PixelFormat::ALL.len(), "each once, though some have several layouts");
     }
 
     #[test]
     fn a_device_with_nothing_to_show_is_told_what_it_has() {
-        let names = choose(&recorded("H264 1280x720 30\nBA81 640x480 30\n"), &AUTO, None).unwrap_err();
+        let names = choose_format(&recorded("H264 1280x720 30\nBA81 640x480 30\n"), &AUTO, None).unwrap_err();
         assert_eq!(names, ["H264", "BA81"]);
-        assert!(choose(&[], &AUTO, None).unwrap_err().is_empty());
+        assert!(choose_format(&[], &AUTO, None).unwrap_err().is_empty());
     }
 
     #[test]
     fn a_range_of_sizes_is_met_in_its_steps_and_a_digital_input_has_its_own_size() {
         assert_eq!(choice(HDMI, &sized(1001, 700)).1, (1002, 700));
         assert_eq!(choice(HDMI, &sized(1, 16_384)).1, (16, 8640));
-        let (choice, lacks) = choose(&recorded(HDMI), &AUTO, Some((1920, 1080))).unwrap();
-        assert_eq!((choice.size, lacks.len()), ((1920, 1080), 0));
+        let (choice, unmet_requests) = choose_format(&recorded(HDMI), &AUTO, Some((1920, 1080))).unwrap();
+        assert_eq!((choice.size, unmet_requests.len()), ((1920, 1080), 0));
     }
 
     #[test]
     fn a_range_of_sizes_without_sense_is_borne() {
-        let offers = recorded("YUYV 1x4294967295..4294967295x1/4294967295x2\n");
-        for fixed in [(u32::MAX, u32::MAX), (0, 0), (640, 480)] {
-            assert!(choose(&offers, &AUTO, Some(fixed)).is_ok());
+        let formats = recorded("YUYV 1x4294967295..4294967295x1/4294967295x2\n");
+        for input_size in [(u32::MAX, u32::MAX), (0, 0), (640, 480)] {
+            assert!(choose_format(&formats, &AUTO, Some(input_size)).is_ok());
         }
     }
 
@@ -298,24 +316,24 @@ mod tests {
 
     #[test]
     fn without_a_size_the_one_that_reaches_the_asked_rate_is_taken() {
-        let wish = Wish { fps: Some(60.0), ..AUTO };
-        assert_eq!(choice("MJPG 1280x720 30\nMJPG 640x480 60 30\n", &wish).1, (640, 480));
-        assert_eq!(choice(VIVID, &wish).1, (320, 180));
+        let requested = RequestedMode { fps: Some(60.0), ..AUTO };
+        assert_eq!(choice("MJPG 1280x720 30\nMJPG 640x480 60 30\n", &requested).1, (640, 480));
+        assert_eq!(choice(VIVID, &requested).1, (320, 180));
     }
 
     #[test]
     fn rates_are_thirty_or_less_unless_asked_for() {
-        let any = Rates::Any(vec![60.0, 29.97, 15.0]);
+        let any = FrameRates::Any(vec![60.0, 29.97, 15.0]);
         assert_eq!(choose_rate(&any, None), Some(29.97));
         assert_eq!(choose_rate(&any, Some(60.0)), Some(60.0));
         assert_eq!(choose_rate(&any, Some(20.0)), Some(15.0));
-        assert_eq!(choose_rate(&Rates::Any(vec![120.0, 60.0]), None), Some(60.0));
-        assert_eq!(choose_rate(&Rates::Any(Vec::new()), None), None);
-        assert_eq!(choose_rate(&Rates::Between(1.0, 20.0), None), Some(20.0));
-        assert_eq!(choose_rate(&Rates::Between(5.0, 60.0), Some(2.0)), Some(5.0));
-        assert_eq!(no_rate(&any, Some(30.0), Some(29.97), "640x480"), None);
-        let lack = no_rate(&any, Some(20.0), Some(15.0), "640x480").unwrap();
-        assert_eq!(lack.to_string(), "no 20 fps at 640x480; it has 60, 29.97, 15; 15 is taken");
+        assert_eq!(choose_rate(&FrameRates::Any(vec![120.0, 60.0]), None), Some(60.0));
+        assert_eq!(choose_rate(&FrameRates::Any(Vec::new()), None), None);
+        assert_eq!(choose_rate(&FrameRates::Between(1.0, 20.0), None), Some(20.0));
+        assert_eq!(choose_rate(&FrameRates::Between(5.0, 60.0), Some(2.0)), Some(5.0));
+        assert_eq!(unmet_rate(&any, Some(30.0), Some(29.97), "640x480"), None);
+        let unmet = unmet_rate(&any, Some(20.0), Some(15.0), "640x480").unwrap();
+        assert_eq!(unmet.to_string(), "no 20 fps at 640x480; it has 60, 29.97, 15; 15 is taken");
     }
 
     #[test]

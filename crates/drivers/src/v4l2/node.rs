@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::target::Target;
+use super::target::DeviceTarget;
 
 /// The system folders that this module reads.
 #[derive(Debug, Clone)]
-pub(super) struct Places {
+pub(super) struct SystemPaths {
     dev: PathBuf,
     class: PathBuf,
 }
@@ -38,7 +38,7 @@ struct Usb {
     serial: Option<String>,
 }
 
-impl Places {
+impl SystemPaths {
     /// The real folders of the system.
     pub(super) fn system() -> Self {
         Self { dev: PathBuf::from("/dev"), class: PathBuf::from("/sys/class/video4linux") }
@@ -60,7 +60,9 @@ impl Places {
                 let (by_id, by_path) = (link(&by_id), link(&by_path));
                 path.exists().then(|| Node {
                     number,
-                    name: without_echo(&text(&entry.path().join("name")).unwrap_or_else(|| file.clone())),
+                    name: without_repetition(
+                        &text(&entry.path().join("name")).unwrap_or_else(|| file.clone()),
+                    ),
                     index: text(&entry.path().join("index")).and_then(|i| i.parse().ok()).unwrap_or(0),
                     usb: usb(&device),
                     by_id,
@@ -92,28 +94,28 @@ impl Places {
 ///
 /// # Errors
 /// Why there is none, as the text that follows the device in a sentence.
-pub(super) fn find(target: &Target, nodes: &[Node]) -> Result<Vec<PathBuf>, String> {
+pub(super) fn find(target: &DeviceTarget, nodes: &[Node]) -> Result<Vec<PathBuf>, String> {
     let paths = |nodes: &[&Node]| nodes.iter().map(|node| node.path.clone()).collect();
     let matching = match target {
-        Target::Path(path) => return Ok(vec![PathBuf::from(path)]),
-        Target::First => {
+        DeviceTarget::Path(path) => return Ok(vec![PathBuf::from(path)]),
+        DeviceTarget::First => {
             return if nodes.is_empty() {
                 Err("is plugged in".to_owned())
             } else {
                 Ok(paths(&nodes.iter().collect::<Vec<_>>()))
             };
         }
-        Target::Usb { vendor, product, serial } => {
+        DeviceTarget::Usb { vendor, product, serial } => {
             let is_meant = |usb: &Usb| {
                 (usb.vendor, usb.product) == (*vendor, *product)
                     && (serial.is_none() || usb.serial == *serial)
             };
             nodes.iter().filter(|node| node.usb.as_ref().is_some_and(is_meant)).collect::<Vec<_>>()
         }
-        Target::Name(name) => by_name(name, nodes),
+        DeviceTarget::Name(name) => by_name(name, nodes),
     };
-    match devices(&matching) {
-        0 => Err(none(nodes)),
+    match device_count(&matching) {
+        0 => Err(not_plugged_in(nodes)),
         1 => Ok(paths(&matching)),
         count => {
             let names: Vec<String> = matching
@@ -131,7 +133,7 @@ pub(super) fn find(target: &Target, nodes: &[Node]) -> Result<Vec<PathBuf>, Stri
 
 /// Nodes of this name, or of a name that contains it.
 fn by_name<'a>(name: &str, nodes: &'a [Node]) -> Vec<&'a Node> {
-    let name = without_echo(name).to_lowercase();
+    let name = without_repetition(name).to_lowercase();
     let exact: Vec<&Node> = nodes.iter().filter(|node| node.name.to_lowercase() == name).collect();
     if exact.is_empty() {
         nodes.iter().filter(|node| node.name.to_lowercase().contains(&name)).collect()
@@ -140,12 +142,12 @@ fn by_name<'a>(name: &str, nodes: &'a [Node]) -> Vec<&'a Node> {
     }
 }
 
-fn devices(nodes: &[&Node]) -> usize {
+fn device_count(nodes: &[&Node]) -> usize {
     nodes.iter().map(|node| &node.device).collect::<HashSet<_>>().len()
 }
 
 /// The available devices, for an error about a missing one.
-pub(super) fn none(nodes: &[Node]) -> String {
+pub(super) fn not_plugged_in(nodes: &[Node]) -> String {
     let firsts = nodes.iter().filter(|node| node.index == 0);
     let known: Vec<String> = firsts.map(|node| format!("{} ({})", node.path.display(), node.name)).collect();
     match known.as_slice() {
@@ -157,7 +159,7 @@ pub(super) fn none(nodes: &[Node]) -> String {
 /// The source for this node, by a name that survives a replug if there is one.
 pub(super) fn stable_source(node: &Node, nodes: &[Node]) -> String {
     let is_alone = |is_meant: &dyn Fn(&Node) -> bool| {
-        devices(&nodes.iter().filter(|other| is_meant(other)).collect::<Vec<_>>()) == 1
+        device_count(&nodes.iter().filter(|other| is_meant(other)).collect::<Vec<_>>()) == 1
     };
     if let Some(link) = &node.by_id {
         return format!("v4l2:{link}");
@@ -187,7 +189,7 @@ pub(super) fn stable_source(node: &Node, nodes: &[Node]) -> String {
 
 /// Shortens "HD Webcam: HD Webcam" to "HD Webcam": uvcvideo names devices like this if product and interface have the
 /// same name. The kernel may cut the second one short.
-pub(super) fn without_echo(name: &str) -> String {
+pub(super) fn without_repetition(name: &str) -> String {
     match name.split_once(": ") {
         Some((first, second)) if !second.is_empty() && first.starts_with(second) => first.trim().to_owned(),
         _ => name.trim().to_owned(),
@@ -223,18 +225,18 @@ mod tests {
     /// A fake system with fake devices, in a temporary folder.
     struct System {
         folder: tempfile::TempDir,
-        places: Places,
+        paths: SystemPaths,
     }
 
     impl System {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
-            let places = Places { dev: at("dev"), class: at("class") };
+            let paths = SystemPaths { dev: at("dev"), class: at("class") };
             for path in [at("dev/v4l/by-id"), at("dev/v4l/by-path"), at("class"), at("devices")] {
                 fs::create_dir_all(path).unwrap();
             }
-            Self { folder, places }
+            Self { folder, paths }
         }
 
         fn plug(
@@ -253,26 +255,26 @@ mod tests {
                     fs::write(interface.parent().unwrap().join(file), format!("{text}\n")).unwrap();
                 }
             }
-            let class = self.places.class.join(format!("video{number}"));
+            let class = self.paths.class.join(format!("video{number}"));
             fs::create_dir(&class).unwrap();
             fs::write(class.join("name"), format!("{name}\n")).unwrap();
             fs::write(class.join("index"), format!("{index}\n")).unwrap();
             symlink(&interface, class.join("device")).unwrap();
-            let node = self.places.dev.join(format!("video{number}"));
+            let node = self.paths.dev.join(format!("video{number}"));
             fs::write(&node, "").unwrap();
             node
         }
 
         fn sources(&self) -> Vec<String> {
-            let nodes = self.places.nodes();
-            let dev = self.places.dev.display().to_string();
+            let nodes = self.paths.nodes();
+            let dev = self.paths.dev.display().to_string();
             nodes.iter().map(|node| stable_source(node, &nodes).replace(&dev, "/dev")).collect()
         }
 
         fn find(&self, text: &str) -> Result<Vec<String>, String> {
             let url = crate::SourceUrl::parse(text).unwrap();
             let (target, _) = crate::v4l2::target::parse(&url).unwrap();
-            let found = find(&target, &self.places.nodes())?;
+            let found = find(&target, &self.paths.nodes())?;
             Ok(found.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect())
         }
     }
@@ -310,7 +312,7 @@ mod tests {
         let twins = System::new();
         let first = twins.plug(0, "Cam", 0, "1-1", Some(("046d", "0825", "0")));
         twins.plug(1, "Cam", 0, "1-2", Some(("046d", "0825", "0")));
-        symlink(first, twins.places.dev.join("v4l/by-path/pci-usb-1")).unwrap();
+        symlink(first, twins.paths.dev.join("v4l/by-path/pci-usb-1")).unwrap();
         assert_eq!(twins.sources(), ["v4l2:by-path/pci-usb-1", "v4l2:/dev/video1"]);
     }
 
@@ -318,7 +320,7 @@ mod tests {
     fn the_link_of_udev_is_the_best_name() {
         let system = System::new();
         let node = system.plug(3, "Cam", 0, "1-1", Some(("046d", "0825", "A1")));
-        symlink(node, system.places.dev.join("v4l/by-id/usb-Cam_A1-video-index0")).unwrap();
+        symlink(node, system.paths.dev.join("v4l/by-id/usb-Cam_A1-video-index0")).unwrap();
         assert_eq!(system.sources(), ["v4l2:by-id/usb-Cam_A1-video-index0"]);
     }
 
@@ -351,14 +353,14 @@ mod tests {
     fn a_node_that_is_not_in_dev_is_left_out() {
         let system = System::new();
         fs::remove_file(system.plug(0, "Gone", 0, "1-1", None)).unwrap();
-        assert!(system.places.nodes().is_empty());
+        assert!(system.paths.nodes().is_empty());
     }
 
     #[test]
     fn a_name_that_says_itself_twice_is_said_once() {
-        assert_eq!(without_echo("HD Webcam: HD Webcam"), "HD Webcam");
-        assert_eq!(without_echo("Integrated Camera: Integrated C"), "Integrated Camera");
-        assert_eq!(without_echo("Logi: Capture"), "Logi: Capture");
-        assert_eq!(without_echo("Odd: "), "Odd:");
+        assert_eq!(without_repetition("HD Webcam: HD Webcam"), "HD Webcam");
+        assert_eq!(without_repetition("Integrated Camera: Integrated C"), "Integrated Camera");
+        assert_eq!(without_repetition("Logi: Capture"), "Logi: Capture");
+        assert_eq!(without_repetition("Odd: "), "Odd:");
     }
 }

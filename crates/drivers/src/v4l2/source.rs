@@ -5,58 +5,58 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use framecast_media::{Bytes, Error as MediaError, Frame};
-use framecast_v4l2::{BufferInfo, Device, Event, Lent, Stream};
+use framecast_v4l2::{BufferInfo, CaptureStream, Device, DeviceEvent, FilledBuffer};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::clock::{self, Gaps};
+use super::clock::{self, SequenceGaps};
+use super::diagnose;
 use super::setup::{self, Setup};
-use super::target::Wish;
-use super::trouble;
-use crate::{BoxFuture, Capture, Door, Error, Source, SourceUrl};
+use super::target::RequestedMode;
+use crate::{BoxFuture, Capture, Error, FrameBuilder, Source, SourceUrl};
 
 /// One buffer that the device fills, one that waits, one that is copied, and one spare for a late thread.
 const BUFFERS: u32 = 4;
 
 /// How often a silent device is pinged to see whether it is still there: some drivers do not wake waiting readers.
-const PING: Duration = Duration::from_secs(1);
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A camera that captures.
-pub(super) struct Camera {
+pub(super) struct V4l2Source {
     path: PathBuf,
-    wish: Wish,
+    requested: RequestedMode,
     /// `None` after a failed restart.
-    stream: Option<AsyncFd<Stream>>,
+    stream: Option<AsyncFd<CaptureStream>>,
     /// Whether the device will deliver nothing more.
     has_failed: bool,
     setup: Setup,
-    door: Door,
-    gaps: Gaps,
+    builder: FrameBuilder,
+    gaps: SequenceGaps,
     max_picture_bytes: usize,
 }
 
 /// The content of a buffer.
-struct Taken {
+struct CapturedPicture {
     data: Result<Bytes, MediaError>,
     captured_at: SystemTime,
 }
 
-impl Camera {
+impl V4l2Source {
     /// Opens the node at `path` and starts the stream. Needs a runtime with I/O; blocks while the device sets itself
     /// up.
-    pub(super) fn open(path: &Path, wish: Wish, url: &SourceUrl) -> Result<Self, Error> {
-        let device = Device::open(path).map_err(|error| trouble::cannot_open(path, error))?;
-        let (stream, setup) = start(device, path, &wish)?;
+    pub(super) fn open(path: &Path, requested: RequestedMode, url: &SourceUrl) -> Result<Self, Error> {
+        let device = Device::open(path).map_err(|error| diagnose::open_error(path, error))?;
+        let (stream, setup) = start(device, path, &requested)?;
         Ok(Self {
             path: path.to_owned(),
-            wish,
+            requested,
             stream: Some(stream),
             has_failed: false,
             setup,
-            door: Door::new(url),
-            gaps: Gaps::default(),
+            builder: FrameBuilder::new(url),
+            gaps: SequenceGaps::default(),
             max_picture_bytes: url.max_picture_bytes(),
         })
     }
@@ -64,11 +64,11 @@ impl Camera {
     /// The next frame. Cancel safe: it holds no buffer while it waits.
     async fn next(&mut self) -> Result<Option<Frame>, Error> {
         while !self.has_failed {
-            if self.has_changed()? {
+            if self.has_source_changed()? {
                 self.restart()?;
             }
-            if let Some(taken) = self.take()? {
-                return self.admit(taken).map(Some);
+            if let Some(taken) = self.dequeue()? {
+                return self.build_frame(taken).map(Some);
             }
             self.wait().await?;
         }
@@ -79,12 +79,17 @@ impl Camera {
     async fn wait(&mut self) -> Result<(), Error> {
         let Some(stream) = &self.stream else { return Ok(()) };
         let interest = Interest::READABLE | Interest::PRIORITY | Interest::ERROR;
-        let failure = match timeout(PING, stream.ready(interest)).await {
+        let failure = match timeout(PING_INTERVAL, stream.ready(interest)).await {
             Ok(Ok(mut guard)) => {
                 let ready = guard.ready();
                 if ready.is_error() || ready.is_read_closed() {
                     // The queue was empty a moment ago, and nothing more will come; the ping tells why.
-                    stream.get_ref().device().ping().err().map(|error| trouble::refused(&self.path, error))
+                    stream
+                        .get_ref()
+                        .device()
+                        .ping()
+                        .err()
+                        .map(|error| diagnose::call_error(&self.path, error))
                 } else {
                     guard.clear_ready();
                     // The caller checks the queue again now: anything that came before `clear_ready` wakes nobody
@@ -95,23 +100,23 @@ impl Camera {
             Ok(Err(source)) => Some(Error::File { doing: "wait for", path: self.path.clone(), source }),
             Err(_) => match stream.get_ref().device().ping() {
                 Ok(()) => return Ok(()),
-                Err(error) => Some(trouble::refused(&self.path, error)),
+                Err(error) => Some(diagnose::call_error(&self.path, error)),
             },
         };
         self.has_failed = true;
-        Err(failure.unwrap_or_else(|| trouble::stopped(&self.path)))
+        Err(failure.unwrap_or_else(|| diagnose::stopped_error(&self.path)))
     }
 
     /// Whether the signal differs from the one for which the device was set up.
-    fn has_changed(&mut self) -> Result<bool, Error> {
+    fn has_source_changed(&mut self) -> Result<bool, Error> {
         let Some(stream) = &self.stream else { return Ok(false) };
         let mut has_changed = false;
         // A device queues few events, and only the newest of each kind.
         for _ in 0..64 {
             match stream.get_ref().device().next_event() {
-                Ok(Some(event)) => has_changed |= event == Event::SourceChange,
+                Ok(Some(event)) => has_changed |= event == DeviceEvent::SourceChange,
                 Ok(None) => break,
-                Err(error) => return Err(trouble::refused(&self.path, error)),
+                Err(error) => return Err(diagnose::call_error(&self.path, error)),
             }
         }
         Ok(has_changed)
@@ -122,55 +127,58 @@ impl Camera {
         let Some(stream) = self.stream.take() else { return Ok(()) };
         let device = stream.into_inner().stop();
         self.has_failed = true;
-        let (stream, setup) = start(device, &self.path, &self.wish)?;
+        let (stream, setup) = start(device, &self.path, &self.requested)?;
         self.gaps.restart();
         (self.stream, self.setup, self.has_failed) = (Some(stream), setup, false);
         Ok(())
     }
 
     /// Takes the oldest filled buffer, if there is one, and returns it to the device at once.
-    fn take(&mut self) -> Result<Option<Taken>, Error> {
+    fn dequeue(&mut self) -> Result<Option<CapturedPicture>, Error> {
         let Some(stream) = &mut self.stream else { return Ok(None) };
-        let taken = stream.get_mut().dequeue().map(|lent| {
-            let lent = lent?;
-            let BufferInfo { sequence, captured_at, is_broken } = lent.info();
-            self.gaps.see(sequence);
+        let taken = stream.get_mut().dequeue().map(|filled_buffer| {
+            let filled_buffer = filled_buffer?;
+            let BufferInfo { sequence, captured_at, is_broken } = filled_buffer.info();
+            self.gaps.observe(sequence);
             let data = if is_broken {
-                Err(MediaError::Marked)
+                Err(MediaError::FlaggedByDevice)
             } else {
-                copy(&lent, &self.setup, self.max_picture_bytes)
+                copy(&filled_buffer, &self.setup, self.max_picture_bytes)
             };
-            drop(lent);
-            let captured_at = clock::wall(captured_at, clock::monotonic_now(), SystemTime::now());
-            Some(Taken { data, captured_at })
+            drop(filled_buffer);
+            let captured_at = clock::wall_clock_time(captured_at, clock::monotonic_now(), SystemTime::now());
+            Some(CapturedPicture { data, captured_at })
         });
         taken.map_err(|error| {
             self.has_failed = true;
             // An unplugged device may report that only to another call.
             match stream.get_ref().device().ping() {
-                Ok(()) => trouble::not_taken(&self.path, error),
-                Err(gone) => trouble::refused(&self.path, gone),
+                Ok(()) => diagnose::dequeue_error(&self.path, error),
+                Err(gone) => diagnose::call_error(&self.path, gone),
             }
         })
     }
 
-    fn admit(&mut self, Taken { data, captured_at }: Taken) -> Result<Frame, Error> {
-        let data = data.map_err(|error| self.door.refuse(error))?;
+    fn build_frame(
+        &mut self,
+        CapturedPicture { data, captured_at }: CapturedPicture,
+    ) -> Result<Frame, Error> {
+        let data = data.map_err(|error| self.builder.picture_error(error))?;
         match &self.setup.raw {
-            None => self.door.admit(data, captured_at),
+            None => self.builder.jpeg_frame(data, captured_at),
             Some((layout, range)) => {
-                self.door.admit_raw(data, (layout.format, *range), layout.size, captured_at)
+                self.builder.raw_frame(data, (layout.format, *range), layout.size, captured_at)
             }
         }
     }
 }
 
-impl Source for Camera {
+impl Source for V4l2Source {
     fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
         Box::pin(self.next())
     }
 
-    fn longest_pause(&self) -> Duration {
+    fn max_frame_gap(&self) -> Duration {
         self.setup.interval
     }
 
@@ -178,23 +186,30 @@ impl Source for Camera {
         Some(self.setup.capture.clone())
     }
 
-    fn lost_frames(&self) -> u64 {
-        self.gaps.lost
+    fn dropped_frames(&self) -> u64 {
+        self.gaps.dropped
     }
 
     fn repaired_frames(&self) -> u64 {
-        self.door.repaired()
+        self.builder.repaired_frames()
     }
 }
 
 /// Sets the device up and starts the stream.
-fn start(device: Device, path: &Path, wish: &Wish) -> Result<(AsyncFd<Stream>, Setup), Error> {
-    let setup = setup::set_up(&device, path, wish)?;
+fn start(
+    device: Device,
+    path: &Path,
+    requested: &RequestedMode,
+) -> Result<(AsyncFd<CaptureStream>, Setup), Error> {
+    let setup = setup::set_up(&device, path, requested)?;
     let driver = device.capability().driver.clone();
-    let stream = device.start(BUFFERS).map_err(|(_, error)| trouble::refused(path, error))?;
+    let stream = device.start(BUFFERS).map_err(|(_, error)| diagnose::call_error(path, error))?;
     let buffers = stream.buffer_count();
-    let stream =
-        watched(stream).map_err(|source| Error::File { doing: "wait for", path: path.to_owned(), source })?;
+    let stream = register(stream).map_err(|source| Error::File {
+        doing: "wait for",
+        path: path.to_owned(),
+        source,
+    })?;
     debug!(device = %path.display(), %driver, buffers, "started");
     Ok((stream, setup))
 }
@@ -205,15 +220,19 @@ fn start(device: Device, path: &Path, wish: &Wish) -> Result<(AsyncFd<Stream>, S
     deprecated,
     reason = "what is asked of the caller now holds: a stream owns its file, and never another one"
 )]
-fn watched(stream: Stream) -> io::Result<AsyncFd<Stream>> {
+fn register(stream: CaptureStream) -> io::Result<AsyncFd<CaptureStream>> {
     AsyncFd::with_interest(stream, Interest::READABLE | Interest::PRIORITY)
 }
 
 /// Copies a picture out of the device's memory.
-fn copy(lent: &Lent<'_>, setup: &Setup, max_picture_bytes: usize) -> Result<Bytes, MediaError> {
+fn copy(
+    filled_buffer: &FilledBuffer<'_>,
+    setup: &Setup,
+    max_picture_bytes: usize,
+) -> Result<Bytes, MediaError> {
     match &setup.raw {
         None => {
-            let data = lent.plane(0);
+            let data = filled_buffer.plane(0);
             if data.len() > max_picture_bytes {
                 return Err(MediaError::TooLarge { offset: 0, limit_bytes: max_picture_bytes });
             }
@@ -221,7 +240,7 @@ fn copy(lent: &Lent<'_>, setup: &Setup, max_picture_bytes: usize) -> Result<Byte
         }
         Some((layout, _)) => {
             let (width_px, height_px) = layout.size;
-            layout.copy(|number| lent.plane(number)).map(Bytes::from).map_err(|len_bytes| {
+            layout.copy(|number| filled_buffer.plane(number)).map(Bytes::from).map_err(|len_bytes| {
                 MediaError::RawLength {
                     format: layout.format,
                     width_px,

@@ -1,6 +1,6 @@
 //! Which device a URL means, and the mode that it requests.
 
-use framecast_media::{PixelFormat, Range};
+use framecast_media::{ColorRange, PixelFormat};
 
 use super::coding::Coding;
 use crate::{Error, Mode, Options, SourceUrl};
@@ -12,7 +12,7 @@ pub(super) const MAX_SIDE_PX: u32 = 16_384;
 
 /// Which device a URL means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum DeviceTarget {
     /// The first one that captures.
     First,
     /// The node at this path.
@@ -25,19 +25,19 @@ pub(super) enum Target {
 
 /// The requested mode. `None` leaves the choice to Framecast.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Wish {
+pub(super) struct RequestedMode {
     pub(super) coding: Option<Coding>,
     pub(super) size: Option<(u32, u32)>,
     pub(super) fps: Option<f64>,
     /// The range of the samples, which overrides the driver's.
-    pub(super) range: Option<Range>,
+    pub(super) range: Option<ColorRange>,
     /// The input of a capture card.
     pub(super) input: Option<u32>,
     /// Whether an unmet request is an error; otherwise the nearest capability replaces it.
     pub(super) is_strict: bool,
 }
 
-impl Wish {
+impl RequestedMode {
     /// The request in the API's form.
     pub(super) fn mode(&self) -> Mode {
         Mode {
@@ -50,7 +50,7 @@ impl Wish {
 }
 
 /// Parses a `v4l2:` URL.
-pub(super) fn parse(url: &SourceUrl) -> Result<(Target, Wish), Error> {
+pub(super) fn parse(url: &SourceUrl) -> Result<(DeviceTarget, RequestedMode), Error> {
     let (place, options) = url.path_and_options(OPTIONS)?;
     let target = target(place).ok_or_else(|| Error::BadUrl {
         url: url.to_string(),
@@ -58,24 +58,24 @@ pub(super) fn parse(url: &SourceUrl) -> Result<(Target, Wish), Error> {
                   where two are alike) and name=HD Webcam; `framecast devices` lists what is plugged in"
             .to_owned(),
     })?;
-    Ok((target, wish(&options)?))
+    Ok((target, requested_mode(&options)?))
 }
 
-fn target(place: &str) -> Option<Target> {
+fn target(place: &str) -> Option<DeviceTarget> {
     let place = place.trim();
     if place.is_empty() {
-        return Some(Target::First);
+        return Some(DeviceTarget::First);
     }
     if place.starts_with("/dev/") {
-        return Some(Target::Path(place.to_owned()));
+        return Some(DeviceTarget::Path(place.to_owned()));
     }
     if place.bytes().all(|b| b.is_ascii_digit()) && place.len() <= 3 {
-        return Some(Target::Path(format!("/dev/video{place}")));
+        return Some(DeviceTarget::Path(format!("/dev/video{place}")));
     }
     for folder in ["by-id/", "by-path/"] {
         if let Some(link) = place.strip_prefix(folder) {
             let is_name = !link.is_empty() && link != ".." && !link.contains('/');
-            return is_name.then(|| Target::Path(format!("/dev/v4l/{place}")));
+            return is_name.then(|| DeviceTarget::Path(format!("/dev/v4l/{place}")));
         }
     }
     if let Some(numbers) = place.strip_prefix("usb=") {
@@ -84,20 +84,20 @@ fn target(place: &str) -> Option<Target> {
             || parts.next().filter(|n| n.len() == 4).and_then(|n| u16::from_str_radix(n, 16).ok());
         let (vendor, product) = (number()?, number()?);
         let serial = parts.next().filter(|serial| !serial.is_empty()).map(str::to_owned);
-        return Some(Target::Usb { vendor, product, serial });
+        return Some(DeviceTarget::Usb { vendor, product, serial });
     }
     let name = place.strip_prefix("name=")?.trim();
-    (!name.is_empty()).then(|| Target::Name(name.to_owned()))
+    (!name.is_empty()).then(|| DeviceTarget::Name(name.to_owned()))
 }
 
-fn wish(options: &Options<'_>) -> Result<Wish, Error> {
+fn requested_mode(options: &Options<'_>) -> Result<RequestedMode, Error> {
     let size = options.get("size").is_some().then(|| options.size((0, 0), 1, MAX_SIDE_PX)).transpose()?;
     options.frame_interval(30.0)?;
     let fps = options.get("fps").and_then(|fps| fps.parse().ok());
     let range = match options.get("range") {
         None | Some("auto") => None,
-        Some("full") => Some(Range::Full),
-        Some("limited") => Some(Range::Limited),
+        Some("full") => Some(ColorRange::Full),
+        Some("limited") => Some(ColorRange::Limited),
         Some(_) => return Err(options.refuse("range", "must be full, limited or auto")),
     };
     let input = options
@@ -105,7 +105,7 @@ fn wish(options: &Options<'_>) -> Result<Wish, Error> {
         .map(|input| input.parse().map_err(|_| options.refuse("input", "must be an input's number, from 0")))
         .transpose()?;
     let is_strict = options.is_set("strict")?;
-    Ok(Wish { coding: coding(options)?, size, fps, range, input, is_strict })
+    Ok(RequestedMode { coding: coding(options)?, size, fps, range, input, is_strict })
 }
 
 fn coding(options: &Options<'_>) -> Result<Option<Coding>, Error> {
@@ -122,28 +122,28 @@ fn coding(options: &Options<'_>) -> Result<Option<Coding>, Error> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<(Target, Wish), Error> {
+    fn read(text: &str) -> Result<(DeviceTarget, RequestedMode), Error> {
         parse(&SourceUrl::parse(text).unwrap())
     }
 
     #[test]
     fn devices_are_named_in_any_way_that_people_have_for_them() {
-        let usb = |serial: Option<&str>| Target::Usb {
+        let usb = |serial: Option<&str>| DeviceTarget::Usb {
             vendor: 0x046d,
             product: 0x0825,
             serial: serial.map(str::to_owned),
         };
         for (text, target) in [
-            ("v4l2", Target::First),
-            ("v4l2:?fps=5", Target::First),
-            ("/dev/video2", Target::Path("/dev/video2".into())),
-            ("/dev/v4l/by-id/usb-x", Target::Path("/dev/v4l/by-id/usb-x".into())),
-            ("v4l2:/dev/video0?size=640x480", Target::Path("/dev/video0".into())),
-            ("v4l2:1", Target::Path("/dev/video1".into())),
-            ("v4l2:by-id/usb-x-index0", Target::Path("/dev/v4l/by-id/usb-x-index0".into())),
+            ("v4l2", DeviceTarget::First),
+            ("v4l2:?fps=5", DeviceTarget::First),
+            ("/dev/video2", DeviceTarget::Path("/dev/video2".into())),
+            ("/dev/v4l/by-id/usb-x", DeviceTarget::Path("/dev/v4l/by-id/usb-x".into())),
+            ("v4l2:/dev/video0?size=640x480", DeviceTarget::Path("/dev/video0".into())),
+            ("v4l2:1", DeviceTarget::Path("/dev/video1".into())),
+            ("v4l2:by-id/usb-x-index0", DeviceTarget::Path("/dev/v4l/by-id/usb-x-index0".into())),
             ("v4l2:usb=046d:0825", usb(None)),
             ("v4l2:usb=046D:0825:AB:12?strict", usb(Some("AB:12"))),
-            ("v4l2:name=HD Webcam?fps=5", Target::Name("HD Webcam".into())),
+            ("v4l2:name=HD Webcam?fps=5", DeviceTarget::Name("HD Webcam".into())),
         ] {
             assert_eq!(read(text).unwrap().0, target, "{text}");
         }
@@ -167,11 +167,15 @@ mod tests {
 
     #[test]
     fn options_are_read_and_what_they_must_be_is_told() {
-        let (_, wish) = read("v4l2:?size=1280x720&fps=25&format=NV12&range=full&input=1&strict").unwrap();
-        assert_eq!(wish.size, Some((1280, 720)));
-        assert_eq!(wish.fps, Some(25.0));
-        assert_eq!(wish.coding, Some(Coding::Raw(PixelFormat::Nv12)));
-        assert_eq!((wish.range, wish.input, wish.is_strict), (Some(Range::Full), Some(1), true));
+        let (_, requested) =
+            read("v4l2:?size=1280x720&fps=25&format=NV12&range=full&input=1&strict").unwrap();
+        assert_eq!(requested.size, Some((1280, 720)));
+        assert_eq!(requested.fps, Some(25.0));
+        assert_eq!(requested.coding, Some(Coding::Raw(PixelFormat::Nv12)));
+        assert_eq!(
+            (requested.range, requested.input, requested.is_strict),
+            (Some(ColorRange::Full), Some(1), true)
+        );
         for (text, told) in [
             ("v4l2:?fsp=5", "known are size, fps, format, range, input, strict"),
             ("v4l2:?size=0x5", "each side from 1 to 16384"),

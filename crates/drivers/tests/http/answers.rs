@@ -52,7 +52,7 @@ async fn a_server_that_does_not_speak_http_is_an_error() {
     for bytes in [&b"SSH-2.0-dropbear\r\n"[..], b"\0\0\0", b"HTTP/1.1 999\xFF\r\n\r\n"] {
         let server = Server::start(move |_, out| {
             out.write_all(bytes).unwrap();
-            crate::server::Then::Close
+            crate::server::AfterAnswer::Close
         });
         let text = refusal(&server.url("/")).await.to_string();
         assert!(text.starts_with("http://127.0.0.1: "), "{text}");

@@ -2,7 +2,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use digest_auth::{Algorithm, AlgorithmType};
 
-use crate::server::{Request, Server, Then, answer, jpeg};
+use crate::server::{AfterAnswer, ReceivedRequest, Server, answer, jpeg};
 use crate::{ONE, open, picture, refusal};
 
 const USER: &str = "me:p%40ss%3Aw%C3%B6rd";
@@ -19,7 +19,7 @@ fn parameter<'a>(authorization: &'a str, name: &str) -> &'a str {
 }
 
 /// Whether the request proves that it knows the password (RFC 7616 §3.4.1), for this nonce.
-fn is_proven(request: &Request, kind: AlgorithmType, nonce: &str) -> bool {
+fn is_proven(request: &ReceivedRequest, kind: AlgorithmType, nonce: &str) -> bool {
     let Some(authorization) = request.header("Authorization") else { return false };
     let hash = |text: String| Algorithm::new(kind, false).hash_str(&text);
     let get = |name| parameter(authorization, name);
@@ -41,7 +41,7 @@ async fn basic_is_sent_when_asked_for_and_from_then_on_at_once() {
     let server = Server::start(move |request, out| {
         let is_known = request.header("Authorization") == Some(&wanted);
         out.write_all(&if is_known { jpeg(ONE) } else { refuse(&["Basic realm=\"cam\""]) }).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url_for(USER, "/#fps=500")).await.unwrap();
     for _ in 0..3 {
@@ -61,7 +61,7 @@ async fn digest_is_proven_with_a_new_count_for_each_poll() {
             let is_known = is_proven(request, kind, "n,1");
             let refused = refuse(&["Basic realm=\"cam\"", "Negotiate", &challenge]);
             out.write_all(&if is_known { jpeg(ONE) } else { refused }).unwrap();
-            Then::Keep
+            AfterAnswer::Keep
         });
         let mut source = open(&server.url_for(USER, "/shot?a=1#fps=500")).await.unwrap();
         for _ in 0..3 {
@@ -85,7 +85,7 @@ async fn a_nonce_that_runs_out_is_replaced() {
             let refused = format!("Digest realm=\"cam\", nonce=\"n{}\", qop=\"auth\"{stale}", request.number);
             let is_known = is_proven(request, AlgorithmType::MD5, &nonce);
             out.write_all(&if is_known { jpeg(ONE) } else { refuse(&[&refused]) }).unwrap();
-            Then::Keep
+            AfterAnswer::Keep
         });
         let mut source = open(&server.url_for(USER, "/#fps=500")).await.unwrap();
         for _ in 0..3 {
@@ -124,7 +124,7 @@ async fn a_nonce_that_is_good_for_one_request_is_asked_for_each_time() {
                 }
             };
             out.write_all(&answer).unwrap();
-            Then::Keep
+            AfterAnswer::Keep
         });
         let mut source = open(&server.url_for(USER, "/#fps=500")).await.unwrap();
         for _ in 0..4 {
@@ -140,24 +140,28 @@ async fn a_connection_that_ends_or_goes_wrong_behind_a_challenge_is_replaced() {
     const PAGE: &[u8] = b"<html>401 Unauthorized</html>";
     let head = "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"cam\"\r\n";
     for (name, lines, then) in [
-        ("closes early", format!("Content-Length: {}\r\n\r\n", PAGE.len()), Then::Close),
+        ("closes early", format!("Content-Length: {}\r\n\r\n", PAGE.len()), AfterAnswer::Close),
         (
             "says that it closes",
             format!("Connection: close\r\nContent-Length: {}\r\n\r\n", PAGE.len()),
-            Then::Close,
+            AfterAnswer::Close,
         ),
-        ("sends more than its length", format!("Content-Length: {}\r\n\r\n", PAGE.len() - 9), Then::Keep),
-        ("sends no length and stays open", "\r\n".to_owned(), Then::Keep),
-        ("announces more than it sends", "Content-Length: 5000\r\n\r\n".to_owned(), Then::Keep),
+        (
+            "sends more than its length",
+            format!("Content-Length: {}\r\n\r\n", PAGE.len() - 9),
+            AfterAnswer::Keep,
+        ),
+        ("sends no length and stays open", "\r\n".to_owned(), AfterAnswer::Keep),
+        ("announces more than it sends", "Content-Length: 5000\r\n\r\n".to_owned(), AfterAnswer::Keep),
     ] {
-        let closes = then == Then::Close;
+        let closes = then == AfterAnswer::Close;
         let server = Server::start(move |request, out| {
             if request.header("Authorization").is_some() {
                 out.write_all(&jpeg(ONE)).unwrap();
-                return Then::Keep;
+                return AfterAnswer::Keep;
             }
             out.write_all(&[head.as_bytes(), lines.as_bytes(), PAGE].concat()).unwrap();
-            if closes { Then::Close } else { Then::Keep }
+            if closes { AfterAnswer::Close } else { AfterAnswer::Keep }
         });
         let mut source = open(&server.url_for("me:pw", "/#fps=500")).await.unwrap();
         for _ in 0..2 {
@@ -172,7 +176,7 @@ async fn control_bytes_in_a_challenge_do_not_hide_it() {
         let challenge = "Digest qop=\"auth\", realm=\"cam\", nonce=\"n\", opaque=\"\u{1}\"";
         let is_known = is_proven(request, AlgorithmType::MD5, "n");
         out.write_all(&if is_known { jpeg(ONE) } else { refuse(&[challenge]) }).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url_for(USER, "/")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
@@ -196,7 +200,7 @@ async fn a_log_in_page_is_not_called_a_wrong_password() {
         let page = answer("200 OK", &["Content-Type: text/html"], page);
         let moved = answer("302 Found", &["Location: /login.html"], b"");
         out.write_all(&if request.target == "/login.html" { page } else { moved }).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let error = refusal(&server.url_for("me:pw", "/")).await.to_string();
     assert!(error.contains("a log-in page") && !error.contains("wrong"), "{error}");
@@ -209,7 +213,7 @@ async fn a_page_that_comes_with_a_cookie_is_asked_again_with_it() {
             answer("200 OK", &["Content-Type: text/html", "Set-Cookie: seen=1"], b"<html>welcome</html>");
         let has_cookie = request.header("Cookie") == Some("seen=1");
         out.write_all(&if has_cookie { jpeg(ONE) } else { page }).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url("/")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
@@ -237,7 +241,7 @@ async fn cookies_of_a_challenge_a_redirect_or_a_page_are_sent_back() {
             _ => answer("403 Forbidden", &[], b""),
         };
         out.write_all(&answer).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url_for("me:pw", "/#fps=500")).await.unwrap();
     for _ in 0..2 {

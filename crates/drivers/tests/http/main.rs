@@ -7,7 +7,7 @@ mod login;
 mod odd;
 mod redirects;
 mod server;
-mod still;
+mod snapshot_poller;
 mod stream;
 mod timeouts;
 mod tls;

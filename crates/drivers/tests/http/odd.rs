@@ -1,6 +1,6 @@
 //! Answers that break the rules of HTTP as cameras break them, and still contain a picture.
 
-use crate::server::{STREAM_HEAD, Server, Then, jpeg, part};
+use crate::server::{AfterAnswer, STREAM_HEAD, Server, jpeg, part};
 use crate::{ONE, TWO, open, picture, refusal};
 
 /// One chunk with `data`.
@@ -46,12 +46,12 @@ fn stills() -> Vec<(&'static str, Vec<u8>)> {
 #[tokio::test]
 async fn a_whole_picture_is_shown_whatever_is_wrong_with_its_answer_and_however_it_ends() {
     for (name, answer) in stills() {
-        for then in [Then::Keep, Then::Close] {
-            let (answer, closes) = (answer.clone(), then == Then::Close);
+        for then in [AfterAnswer::Keep, AfterAnswer::Close] {
+            let (answer, closes) = (answer.clone(), then == AfterAnswer::Close);
             let server = Server::start(move |_, out| {
                 out.write_all(&answer).unwrap();
                 out.flush().unwrap();
-                if closes { Then::Close } else { Then::Keep }
+                if closes { AfterAnswer::Close } else { AfterAnswer::Keep }
             });
             // A body that is declared as a stream and stays open is polled again only after a pause.
             let is_stream = !closes && name.starts_with("its type is") && !name.ends_with("length");
@@ -102,7 +102,7 @@ async fn a_stream_that_its_server_ends_or_breaks_off_has_ended_and_not_failed() 
         let answer = [head.as_bytes(), &part("", ONE), end].concat();
         let server = Server::start(move |_, out| {
             out.write_all(&answer).unwrap();
-            Then::Close
+            AfterAnswer::Close
         });
         let mut source = open(&server.url("/")).await.unwrap();
         assert!(picture(&mut source).await == ONE, "{name}");
@@ -124,7 +124,7 @@ async fn a_stream_goes_on_behind_a_length_that_is_made_up() {
         is_wanted.recv().unwrap();
         out.write_all(&part("", TWO)).unwrap();
         sent.send(()).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url("/")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
@@ -158,7 +158,7 @@ async fn what_is_not_http_is_named_and_has_a_way_out() {
     ] {
         let server = Server::start(move |_, out| {
             out.write_all(bytes).unwrap();
-            Then::Close
+            AfterAnswer::Close
         });
         let text = refusal(&server.url("/")).await.to_string();
         assert!(text.contains(advised), "{text}");

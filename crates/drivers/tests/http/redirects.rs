@@ -1,6 +1,6 @@
 use framecast_drivers::Error;
 
-use crate::server::{Request, Server, Then, answer, jpeg};
+use crate::server::{AfterAnswer, ReceivedRequest, Server, answer, jpeg};
 use crate::{ONE, open, picture, refusal};
 
 fn sent_to(location: &str) -> Vec<u8> {
@@ -8,11 +8,11 @@ fn sent_to(location: &str) -> Vec<u8> {
 }
 
 /// Accepts every request that sends a password, and challenges all others.
-fn ask(request: &Request, out: &mut dyn std::io::Write) -> Then {
+fn ask(request: &ReceivedRequest, out: &mut dyn std::io::Write) -> AfterAnswer {
     let is_known = request.header("Authorization").is_some();
     let refused = answer("401 Unauthorized", &["WWW-Authenticate: Basic realm=\"cam\""], b"");
     out.write_all(&if is_known { jpeg(ONE) } else { refused }).unwrap();
-    Then::Keep
+    AfterAnswer::Keep
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn the_same_server_is_asked_with_the_password() {
     let server = Server::start(|request, out| match request.target.as_str() {
         "/" => {
             out.write_all(&sent_to("cgi/shot?x=1")).unwrap();
-            Then::Keep
+            AfterAnswer::Keep
         }
         _ => ask(request, out),
     });
@@ -62,7 +62,7 @@ async fn a_password_is_not_sent_from_https_to_http() {
     let location = open_server.url("/");
     let server = Server::start_tls(move |_, out| {
         out.write_all(&sent_to(&location)).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let error = refusal(&server.url_for("me:s3cret", "/#insecure")).await.to_string();
     assert!(
@@ -77,12 +77,12 @@ async fn another_host_gets_no_cookies_and_may_set_none() {
     let other = Server::start(|_, out| {
         out.write_all(&answer("200 OK", &["Content-Type: image/jpeg", "Set-Cookie: planted=1"], ONE))
             .unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let location = format!("Location: {}", other.url("/"));
     let server = Server::start(move |_, out| {
         out.write_all(&answer("302 Found", &[&location, "Set-Cookie: session=s3cret"], b"")).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url("/#fps=500")).await.unwrap();
     for _ in 0..2 {
@@ -115,7 +115,7 @@ async fn no_redirect_leads_to_a_clouds_metadata() {
 
 #[tokio::test]
 async fn a_server_behind_a_redirect_that_gives_nothing_for_once_is_told_from_one_that_is_not_there() {
-    let hangs_up = Server::start(|_, _| Then::Close);
+    let hangs_up = Server::start(|_, _| AfterAnswer::Close);
     let server = Server::sending(sent_to(&hangs_up.url("/")));
     let error = refusal(&server.url("/")).await;
     assert!(matches!(error, Error::EndedEarly { .. }), "{error}");

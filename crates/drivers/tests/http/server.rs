@@ -11,7 +11,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What happens to the connection after an answer.
 #[derive(PartialEq)]
-pub(crate) enum Then {
+pub(crate) enum AfterAnswer {
     /// Waits for the next request, or for the client to close.
     Keep,
     Close,
@@ -19,7 +19,7 @@ pub(crate) enum Then {
 
 /// One request as received.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
+pub(crate) struct ReceivedRequest {
     /// The number of the connection, from 0.
     pub(crate) connection: usize,
     /// The number of the request at this server, from 0.
@@ -29,7 +29,7 @@ pub(crate) struct Request {
     head: String,
 }
 
-impl Request {
+impl ReceivedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
@@ -39,25 +39,27 @@ impl Request {
     }
 }
 
-pub(crate) trait Connection: Read + Write {}
-impl<T: Read + Write> Connection for T {}
+pub(crate) trait ByteStream: Read + Write {}
+impl<T: Read + Write> ByteStream for T {}
 
 /// Listens until the test ends.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     scheme: &'static str,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
 }
 
 impl Server {
     /// A server that answers each request by `answer`.
-    pub(crate) fn start(answer: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        answer: impl Fn(&ReceivedRequest, &mut dyn Write) -> AfterAnswer + Send + Sync + 'static,
+    ) -> Self {
         Self::listen("http", |tcp| Box::new(tcp), answer)
     }
 
     /// The same over TLS, with a self-signed certificate.
     pub(crate) fn start_tls(
-        answer: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static,
+        answer: impl Fn(&ReceivedRequest, &mut dyn Write) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
         let made =
             rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
@@ -69,7 +71,7 @@ impl Server {
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
         let config = Arc::new(config);
-        let wrap = move |tcp| -> Box<dyn Connection> {
+        let wrap = move |tcp| -> Box<dyn ByteStream> {
             Box::new(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp))
         };
         Self::listen("https", wrap, answer)
@@ -80,14 +82,14 @@ impl Server {
         let answer = answer.into();
         Self::start(move |_, out| {
             out.write_all(&answer).ok();
-            Then::Keep
+            AfterAnswer::Keep
         })
     }
 
     fn listen(
         scheme: &'static str,
-        wrap: impl Fn(std::net::TcpStream) -> Box<dyn Connection> + Send + Sync + 'static,
-        answer: impl Fn(&Request, &mut dyn Write) -> Then + Send + Sync + 'static,
+        wrap: impl Fn(std::net::TcpStream) -> Box<dyn ByteStream> + Send + Sync + 'static,
+        answer: impl Fn(&ReceivedRequest, &mut dyn Write) -> AfterAnswer + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -101,7 +103,7 @@ impl Server {
                     let (wrap, answer) = &*shared;
                     let mut wire = wrap(tcp);
                     while let Some(request) = read_request(&mut *wire, connection, &seen) {
-                        if answer(&request, &mut wire) == Then::Close {
+                        if answer(&request, &mut wire) == AfterAnswer::Close {
                             break;
                         }
                     }
@@ -122,12 +124,16 @@ impl Server {
     }
 
     /// The requests so far.
-    pub(crate) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<ReceivedRequest> {
         self.requests.lock().unwrap().clone()
     }
 }
 
-fn read_request(wire: &mut dyn Connection, connection: usize, seen: &Mutex<Vec<Request>>) -> Option<Request> {
+fn read_request(
+    wire: &mut dyn ByteStream,
+    connection: usize,
+    seen: &Mutex<Vec<ReceivedRequest>>,
+) -> Option<ReceivedRequest> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -140,7 +146,7 @@ fn read_request(wire: &mut dyn Connection, connection: usize, seen: &Mutex<Vec<R
     let head = String::from_utf8(head).unwrap();
     let target = head.strip_prefix("GET ").unwrap().split(' ').next().unwrap().to_owned();
     let mut seen = seen.lock().unwrap();
-    let request = Request { connection, number: seen.len(), target, head };
+    let request = ReceivedRequest { connection, number: seen.len(), target, head };
     seen.push(request.clone());
     Some(request)
 }

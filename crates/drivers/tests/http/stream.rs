@@ -1,9 +1,9 @@
 use std::time::{Duration, SystemTime};
 
 use framecast_drivers::Error;
-use framecast_media::container::multipart::write_unix_seconds;
+use framecast_media::container::multipart::format_unix_seconds;
 
-use crate::server::{STREAM_HEAD, Server, Then, part};
+use crate::server::{AfterAnswer, STREAM_HEAD, Server, part};
 use crate::{ONE, TWO, open, open_bounded, picture};
 
 /// The head of an answer and the text before and after each picture.
@@ -98,7 +98,7 @@ async fn every_variant_of_a_stream_yields_the_same_pictures() {
         let server = Server::start(move |_, out| {
             out.write_all(head.as_bytes()).unwrap();
             out.write_all(&body).unwrap();
-            Then::Close
+            AfterAnswer::Close
         });
         let mut source =
             open(&server.url("/")).await.unwrap_or_else(|error| panic!("{}: {error}", variant.name));
@@ -122,7 +122,7 @@ async fn pictures_back_to_back_are_shown_as_they_come_whatever_their_type() {
         }
         is_wanted.lock().unwrap().recv().unwrap();
         out.write_all(ONE).unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url("/")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
@@ -141,7 +141,7 @@ async fn chunks_need_not_follow_the_parts() {
             write!(out, "{:x}\r\n", piece.len()).unwrap();
             out.write_all(&[piece, b"\r\n"].concat()).unwrap();
         }
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url("/")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
@@ -161,13 +161,13 @@ async fn a_picture_is_there_before_anything_follows_it() {
 
 #[tokio::test]
 async fn a_capture_time_is_relayed_to_the_microsecond_unless_it_cannot_be_true() {
-    let told = write_unix_seconds(SystemTime::now() - Duration::from_micros(5_123_457));
+    let told = format_unix_seconds(SystemTime::now() - Duration::from_micros(5_123_457));
     let parts = [part(&format!("X-Timestamp: {told}\r\n"), ONE), part("X-Timestamp: 86400.5\r\n", TWO)];
     let server = Server::sending([STREAM_HEAD.as_bytes(), &parts.concat()].concat());
     let mut source = open(&server.url("/")).await.unwrap();
     let before = SystemTime::now();
     let frame = source.next_frame().await.unwrap().unwrap();
-    assert_eq!(write_unix_seconds(frame.captured_at), told);
+    assert_eq!(format_unix_seconds(frame.captured_at), told);
     let frame = source.next_frame().await.unwrap().unwrap();
     assert!(frame.captured_at >= before, "an uptime is not a time of day");
 }
@@ -180,7 +180,7 @@ async fn a_broken_or_too_large_picture_is_refused_and_the_next_one_shown() {
     let mut source = open_bounded(&server.url("/"), 4000).await.unwrap();
     for number in [1, 2] {
         let error = source.next_frame().await.err().unwrap();
-        assert!(error.is_picture(), "{error}");
+        assert!(error.is_picture_error(), "{error}");
         assert!(error.to_string().contains(&format!("picture {number}: byte ")), "{error}");
     }
     assert!(picture(&mut source).await == ONE);
@@ -191,7 +191,7 @@ async fn a_stream_without_a_boundary_ends_at_the_bound() {
     let server = Server::start(|_, out| {
         out.write_all(STREAM_HEAD.as_bytes()).unwrap();
         while out.write_all(&[b'x'; 4096]).is_ok() {}
-        Then::Close
+        AfterAnswer::Close
     });
     let mut source = open_bounded(&server.url("/"), 100_000).await.unwrap();
     let error = source.next_frame().await.err().unwrap();
@@ -204,7 +204,7 @@ async fn the_server_sees_the_query_but_not_the_options() {
     let url = server.url("/a%20b/?action=stream&x=%2F#timeout=5s&silence=7s");
     let source = open(&url).await.unwrap();
     assert_eq!(server.requests()[0].target, "/a%20b/?action=stream&x=%2F");
-    assert_eq!(source.longest_pause(), Duration::from_secs(7));
+    assert_eq!(source.max_frame_gap(), Duration::from_secs(7));
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn dropping_a_source_closes_its_connection() {
         out.write_all(STREAM_HEAD.as_bytes()).unwrap();
         while out.write_all(&part("", ONE)).is_ok() {}
         gone.lock().unwrap().take().unwrap().send(()).unwrap();
-        Then::Close
+        AfterAnswer::Close
     });
     let mut source = open(&server.url("/")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
@@ -223,16 +223,16 @@ async fn dropping_a_source_closes_its_connection() {
     is_gone.await.unwrap();
 }
 
-const NOTICE: &str = "X-Framecast-Notice: 1\r\n";
+const SLATE_HEADER: &str = "X-Framecast-Notice: 1\r\n";
 
 #[tokio::test]
 async fn what_another_framecast_drew_is_not_passed_off_as_the_cameras() {
     let server = Server::start(|_, out| {
-        let notice = part(NOTICE, TWO);
-        let stream = [STREAM_HEAD.as_bytes(), &notice, &notice, &notice, &part("", ONE), &notice].concat();
+        let slate = part(SLATE_HEADER, TWO);
+        let stream = [STREAM_HEAD.as_bytes(), &slate, &slate, &slate, &part("", ONE), &slate].concat();
         out.write_all(&[&stream, &*part("X-Framecast-Notice: 0\r\n", ONE)].concat()).unwrap();
         out.write_all(b"--frame--\r\n").unwrap();
-        Then::Close
+        AfterAnswer::Close
     });
     let mut source = open(&server.url("/video_feed")).await.unwrap();
     for _ in 0..2 {
@@ -244,9 +244,9 @@ async fn what_another_framecast_drew_is_not_passed_off_as_the_cameras() {
 #[tokio::test]
 async fn a_camera_that_another_framecast_has_lost_is_lost_here_with_that_reason() {
     let server = Server::start(|_, out| {
-        out.write_all(&[STREAM_HEAD.as_bytes(), &part("", ONE), &part(NOTICE, TWO).repeat(4)].concat())
+        out.write_all(&[STREAM_HEAD.as_bytes(), &part("", ONE), &part(SLATE_HEADER, TWO).repeat(4)].concat())
             .unwrap();
-        Then::Keep
+        AfterAnswer::Keep
     });
     let mut source = open(&server.url("/video_feed")).await.unwrap();
     assert!(picture(&mut source).await == ONE);

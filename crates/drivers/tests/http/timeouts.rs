@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream};
 
 use framecast_drivers::Error;
 
-use crate::server::{STREAM_HEAD, Server, Then, jpeg, part};
+use crate::server::{AfterAnswer, STREAM_HEAD, Server, jpeg, part};
 use crate::{ONE, open, picture, refusal};
 
 fn awaited(error: Error) -> &'static str {
@@ -57,7 +57,7 @@ async fn a_poll_that_hangs_times_out() {
         let server = Server::start(move |request, out| {
             let whole = jpeg(ONE);
             out.write_all(if request.number == 0 { &whole } else { &whole[..sent_bytes] }).unwrap();
-            Then::Keep
+            AfterAnswer::Keep
         });
         let mut source = open(&server.url("/#fps=500&timeout=1s&silence=50ms")).await.unwrap();
         assert!(picture(&mut source).await == ONE);

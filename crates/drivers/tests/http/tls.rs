@@ -1,11 +1,11 @@
 use std::io::{Read, Write};
 
-use crate::server::{Request, Server, Then, answer, jpeg};
+use crate::server::{AfterAnswer, ReceivedRequest, Server, answer, jpeg};
 use crate::{ONE, open, picture, refusal};
 
-fn shot(_: &Request, out: &mut dyn Write) -> Then {
+fn shot(_: &ReceivedRequest, out: &mut dyn Write) -> AfterAnswer {
     out.write_all(&jpeg(ONE)).unwrap();
-    Then::Keep
+    AfterAnswer::Keep
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-mod looped;
-mod watched;
+mod loop_source;
+mod watch_source;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ async fn refusal(url: &str) -> String {
 
 /// A small picture that is different for each number.
 fn picture(number: u8) -> Bytes {
-    jpeg::encode(&draw::emulated(number % 10, 64 + 8 * u32::from(number), 64), 50).unwrap()
+    jpeg::encode(&draw::numbered_card(number % 10, 64 + 8 * u32::from(number), 64), 50).unwrap()
 }
 
 /// The number of the next picture.

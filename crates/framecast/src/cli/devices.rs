@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use framecast::{Device, DeviceFormat, DeviceSize, Drivers, visible_json};
+use framecast::{Device, DeviceFormat, DeviceSize, Drivers, escape_hidden_json};
 use serde::Serialize;
 
-use super::{FAILED, OK, complain, print, say};
+use super::{FAILED, OK, print, print_error, print_visible};
 
 /// How long all devices together may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -17,9 +17,9 @@ const MAX_SIZES: usize = 6;
 const COLUMNS: usize = 80;
 
 /// The width of the left column, in characters.
-const LABEL: usize = 12;
+const LABEL_WIDTH: usize = 12;
 
-const NOTHING: &str = "\
+const NO_DEVICES: &str = "\
 No camera is plugged in, or none that this user may see.
 
 - A USB camera is in the list of `lsusb`, and has a node /dev/video0 or so.
@@ -34,7 +34,7 @@ No camera is plugged in, or none that this user may see.
 
 /// The same object as in the answer of `/api/devices`.
 #[derive(Serialize)]
-struct Listed {
+struct ListedDevice {
     devices: Vec<Device>,
 }
 
@@ -43,18 +43,18 @@ pub(super) fn list(as_json: bool) -> u8 {
     let devices = match find() {
         Ok(devices) => devices,
         Err(problem) => {
-            complain(&problem);
+            print_error(&problem);
             return FAILED;
         }
     };
     if as_json {
-        let text = serde_json::to_string_pretty(&Listed { devices });
-        print(&visible_json(&text.expect("a list of devices can be written as JSON")));
+        let text = serde_json::to_string_pretty(&ListedDevice { devices });
+        print(&escape_hidden_json(&text.expect("a list of devices can be written as JSON")));
     } else if devices.is_empty() {
-        say(NOTHING);
+        print_visible(NO_DEVICES);
     } else {
         let described: Vec<String> = devices.iter().map(describe).collect();
-        say(&described.join("\n\n"));
+        print_visible(&described.join("\n\n"));
     }
     OK
 }
@@ -72,7 +72,7 @@ fn find() -> Result<Vec<Device>, String> {
 /// One device as a few lines, its name first.
 fn describe(device: &Device) -> String {
     let mut lines = vec![device.name.clone()];
-    let mut line = |label: &str, text: &str| lines.push(format!("  {label:LABEL$}{}", wrapped(text)));
+    let mut line = |label: &str, text: &str| lines.push(format!("  {label:LABEL_WIDTH$}{}", wrap(text)));
     match &device.path {
         Some(path) => line("device", &format!("{path} ({})", device.driver)),
         None => line("device", &device.driver),
@@ -83,17 +83,17 @@ fn describe(device: &Device) -> String {
     if let Some(problem) = &device.problem {
         line("problem", problem);
     }
-    for (names, sizes) in grouped(&device.formats) {
+    for (names, sizes) in group(&device.formats) {
         line(&names, &sizes);
     }
     // One line of any length, so that a user can copy it.
-    lines.push(format!("  {:LABEL$}framecast {}", "show it", shell_words::quote(&device.source)));
+    lines.push(format!("  {:LABEL_WIDTH$}framecast {}", "show it", shell_words::quote(&device.source)));
     lines.join("\n")
 }
 
 /// `text`, wrapped to the terminal's width beside the left column.
-fn wrapped(text: &str) -> String {
-    let indent = " ".repeat(2 + LABEL);
+fn wrap(text: &str) -> String {
+    let indent = " ".repeat(2 + LABEL_WIDTH);
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines.last_mut().expect("it begins with one line");
@@ -110,7 +110,7 @@ fn wrapped(text: &str) -> String {
 }
 
 /// Groups formats with the same sizes and rates: their names, and their sizes.
-fn grouped(formats: &[DeviceFormat]) -> Vec<(String, String)> {
+fn group(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     let mut groups: Vec<(Vec<&str>, String)> = Vec::new();
     for format in formats {
         let sizes =
@@ -125,7 +125,7 @@ fn grouped(formats: &[DeviceFormat]) -> Vec<(String, String)> {
     }
     // Names that fit the left column stand there. Longer ones stand before the sizes.
     let lines = groups.into_iter().map(|(names, sizes)| match names.join(", ") {
-        names if names.len() < LABEL => (names, sizes),
+        names if names.len() < LABEL_WIDTH => (names, sizes),
         names => ("formats".to_owned(), format!("{names}: {sizes}")),
     });
     lines.collect()

@@ -1,7 +1,7 @@
 //! The command line, and its commands.
 
+mod camera_env;
 mod devices;
-mod flask;
 mod help;
 mod plan;
 mod tip;
@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
-use framecast::{App, Drivers, Listen, shutdown_signal, visible_lines};
+use framecast::{App, Drivers, Listen, escape_hidden_multiline, shutdown_signal};
 use tracing::{debug, error, info, warn};
 
-use crate::log::{self, Format, Log};
+use crate::log::{self, Log, LogFormat};
 use help::{AFTER_CHECK_HELP, AFTER_DEVICES_HELP, AFTER_HELP};
 use plan::{Environment, Plan};
 
@@ -28,13 +28,13 @@ const BAD_USAGE: u8 = 2;
 
 /// How long the shutdown may take after the signal, including the log's last lines. The process itself needs the rest
 /// of 2 s.
-const ENDING: Duration = Duration::from_millis(1950);
+const SHUTDOWN_BUDGET: Duration = Duration::from_millis(1950);
 
 /// How long the log may take to write its last lines if the server ended without a signal.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The least time for the last lines, if cameras used up nearly all of [`ENDING`].
-const LEAST_FOR_LAST_LINES: Duration = Duration::from_millis(40);
+/// The least time for the last lines, if cameras used up nearly all of [`SHUTDOWN_BUDGET`].
+const MIN_LOG_FLUSH: Duration = Duration::from_millis(40);
 
 /// Turns any camera into live pictures in any browser.
 ///
@@ -73,8 +73,8 @@ struct ServeArgs {
     #[arg(long, value_name = "FILTER", env = "FRAMECAST_LOG", default_value = "info")]
     log: String,
     /// How log lines look
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Human)]
-    log_format: Format,
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
+    log_format: LogFormat,
 }
 
 /// What to serve and to whom.
@@ -108,7 +108,7 @@ impl Cli {
 
     /// Runs the command.
     pub(crate) fn run(self) -> ExitCode {
-        let code = match self.command.unwrap_or_else(|| Command::behind_options(self.serve)) {
+        let code = match self.command.unwrap_or_else(|| Command::after_options(self.serve)) {
             Command::Serve(args) => serve(&args),
             Command::Devices { json } => devices::list(json),
             Command::Check(args) => check(&args),
@@ -119,7 +119,7 @@ impl Cli {
 
 impl Command {
     /// Finds the command among the sources of `args`: clap takes a command behind an option for a source.
-    fn behind_options(mut args: ServeArgs) -> Self {
+    fn after_options(mut args: ServeArgs) -> Self {
         let sources = &mut args.plan.sources;
         match sources.iter().position(|source| source == "serve" || source == "check") {
             Some(at) if sources.remove(at) == "check" => Self::Check(args),
@@ -135,17 +135,17 @@ fn check(args: &ServeArgs) -> u8 {
         .and_then(|env| Plan::new(&args.plan, &env, &drivers));
     match plan {
         Ok(plan) => {
-            say(&format!("nothing wrong in {}", plan.origin));
+            print_visible(&format!("nothing wrong in {}", plan.origin));
             for camera in &plan.settings.cameras {
-                say(&format!("  {}  {}", camera.name, camera.source.for_log()));
+                print_visible(&format!("  {}  {}", camera.name, camera.source.for_log()));
             }
             for warning in plan.warnings().into_iter().chain(missing(&plan, &drivers)) {
-                complain_of("33", "warning:", &warning);
+                print_labelled("33", "warning:", &warning);
             }
             OK
         }
         Err(error) => {
-            complain(&format!("{error:#}"));
+            print_error(&format!("{error:#}"));
             BAD_USAGE
         }
     }
@@ -168,39 +168,40 @@ fn serve(args: &ServeArgs) -> u8 {
     let log = match log::init(&args.log, args.log_format) {
         Ok(log) => log,
         Err(error) => {
-            complain(&format!("{error:#}"));
+            print_error(&format!("{error:#}"));
             return BAD_USAGE;
         }
     };
-    let Ended { code, told_at } = serve_with(args, &log);
+    let ServeOutcome { code, signalled_at } = serve_with(args, &log);
     let now = Instant::now();
-    let deadline = told_at.map_or(now + LAST_LINES, |told_at| told_at + ENDING);
-    log.finish(deadline.max(now + LEAST_FOR_LAST_LINES));
+    let deadline =
+        signalled_at.map_or(now + LOG_FLUSH_TIMEOUT, |signalled_at| signalled_at + SHUTDOWN_BUDGET);
+    log.finish(deadline.max(now + MIN_LOG_FLUSH));
     code
 }
 
 /// How a server ended, and when a signal ended it, if one did.
-struct Ended {
+struct ServeOutcome {
     code: u8,
-    told_at: Option<Instant>,
+    signalled_at: Option<Instant>,
 }
 
-impl From<u8> for Ended {
+impl From<u8> for ServeOutcome {
     fn from(code: u8) -> Self {
-        Self { code, told_at: None }
+        Self { code, signalled_at: None }
     }
 }
 
-fn serve_with(args: &ServeArgs, log: &Log) -> Ended {
+fn serve_with(args: &ServeArgs, log: &Log) -> ServeOutcome {
     let drivers = Drivers::builtin();
     let plan = Environment::read().and_then(|env| Plan::new(&args.plan, &env, &drivers));
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => {
             match args.log_format {
-                Format::Human => complain(&format!("{error:#}")),
+                LogFormat::Human => print_error(&format!("{error:#}")),
                 // A program that reads JSON reads the whole output.
-                Format::Json => error!("{error:#}"),
+                LogFormat::Json => error!("{error:#}"),
             }
             return BAD_USAGE.into();
         }
@@ -219,7 +220,7 @@ fn serve_with(args: &ServeArgs, log: &Log) -> Ended {
     ended
 }
 
-async fn run(plan: Plan, drivers: Drivers, log: &Log) -> Ended {
+async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
     let shutdown = shutdown_signal();
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
@@ -247,13 +248,13 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> Ended {
             "anyone who reaches this machine can watch: set FRAMECAST_PASSWORD and --user NAME to ask for a password"
         );
     }
-    let told = async {
+    let signalled = async {
         shutdown.cancelled().await;
         Instant::now()
     };
-    let (told_at, ()) = tokio::join!(told, app.run(shutdown.clone()));
+    let (signalled_at, ()) = tokio::join!(signalled, app.run(shutdown.clone()));
     info!("ended");
-    Ended { code: OK, told_at: Some(told_at) }
+    ServeOutcome { code: OK, signalled_at: Some(signalled_at) }
 }
 
 /// Logs the page's address, and how to open the server to the network.
@@ -301,8 +302,8 @@ fn raise_descriptor_limit(max_connections: usize) {
 }
 
 /// Prints a command's answer for people on standard output; hidden characters are escaped.
-fn say(text: &str) {
-    print(&visible_lines(text));
+fn print_visible(text: &str) {
+    print(&escape_hidden_multiline(text));
 }
 
 /// Prints a command's answer for programs on standard output, unchanged.
@@ -312,16 +313,16 @@ fn print(text: &str) {
 }
 
 /// Prints an error on standard error.
-fn complain(message: &str) {
-    complain_of("31", "error:", message);
+fn print_error(message: &str) {
+    print_labelled("31", "error:", message);
 }
 
 /// Prints a message with another label, in one of the terminal's colours.
-fn complain_of(colour: &str, label: &str, message: &str) {
+fn print_labelled(colour: &str, label: &str, message: &str) {
     let mut stderr = std::io::stderr();
     let label = if stderr.is_terminal() { format!("\x1b[{colour}m{label}\x1b[0m") } else { label.to_owned() };
     // If standard error is closed, there is no other place for the message.
-    writeln!(stderr, "{label} {}", visible_lines(message)).ok();
+    writeln!(stderr, "{label} {}", escape_hidden_multiline(message)).ok();
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use framecast::{Account, DriverError, Drivers, HistoryPlace, Secret, Settings, SourceUrl};
+use framecast::{Account, DriverError, Drivers, HistoryStorage, Secret, Settings, SourceUrl};
 
-use super::{PlanArgs, flask};
+use super::{PlanArgs, camera_env};
 
 /// The file that the program reads if no option names another one.
 const DEFAULT_FILE: &str = "framecast.toml";
@@ -24,7 +24,7 @@ const COMMANDS: [&str; 3] = ["serve", "devices", "check"];
 pub(super) struct Plan {
     pub(super) settings: Settings,
     pub(super) origin: String,
-    rights: Option<String>,
+    permissions_warning: Option<String>,
 }
 
 /// The values of the environment variables; an empty variable counts as absent.
@@ -86,7 +86,7 @@ impl Plan {
             Some(path) => (read_file(path, environment, drivers)?, vec![path.display().to_string()]),
             None => (Settings::default(), Vec::new()),
         };
-        let rights = file.and_then(|path| settings.rights_warning(path));
+        let permissions_warning = file.and_then(|path| settings.permissions_warning(path));
         add_sources(&mut settings, &args.sources, drivers)?;
         if !args.sources.is_empty() {
             origin.push("the command line".to_owned());
@@ -99,8 +99,8 @@ impl Plan {
             settings.state_dir.clone_from(&environment.state_dir);
         }
         settings.webhook_secret = environment.webhook_secret.clone().map(Secret::new);
-        if let (HistoryPlace::Postgres(address), Some(password)) =
-            (&mut settings.history.place, &environment.history_password)
+        if let (HistoryStorage::Postgres(address), Some(password)) =
+            (&mut settings.history.storage, &environment.history_password)
         {
             address.set_password(password);
         }
@@ -124,12 +124,12 @@ impl Plan {
             }
             (None, _) => {}
         }
-        Ok(Self { settings, origin: origin.join(", "), rights })
+        Ok(Self { settings, origin: origin.join(", "), permissions_warning })
     }
 
     /// Settings that are valid but probably not meant, one sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.settings.warnings().into_iter().chain(self.rights.clone()).collect()
+        self.settings.warnings().into_iter().chain(self.permissions_warning.clone()).collect()
     }
 }
 
@@ -228,13 +228,13 @@ fn add_default(
             "CAMERA in the environment takes a source without a name: leave out what stands before its first `=`"
         );
     }
-    let source = flask::source(camera, environment.opencv_source.as_deref());
+    let source = camera_env::source(camera, environment.opencv_source.as_deref());
     settings
         .add_camera(DEFAULT_NAME, &source)
         .and_then(|()| settings.check_sources(drivers))
         .map_err(|error| match SourceUrl::parse(&source).and_then(|url| drivers.find(&url)) {
             Err(DriverError::UnknownScheme { .. } | DriverError::BadUrl { .. }) => {
-                anyhow!("{error}; also {}", flask::NAMES)
+                anyhow!("{error}; also {}", camera_env::NAMES)
             }
             _ => error.into(),
         })

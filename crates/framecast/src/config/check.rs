@@ -2,7 +2,7 @@
 
 use axum::http::HeaderValue;
 
-use super::wording::typed;
+use super::config_messages::redacted;
 
 /// The longest name of a camera, so that it fits URLs, logs and drawn pictures.
 const MAX_NAME_CHARS: usize = 64;
@@ -39,7 +39,7 @@ pub fn check_camera_name(name: &str) -> Result<(), String> {
     }
     Err(format!(
         "`{}` is no name for a camera; use up to {MAX_NAME_CHARS} letters, digits, `-`, `_` and `.`, as in `front-door`",
-        typed(&name.chars().take(MAX_NAME_CHARS).collect::<String>())
+        redacted(&name.chars().take(MAX_NAME_CHARS).collect::<String>())
     ))
 }
 

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use super::value::{AgeValue, DurationValue, SizeValue, TimeoutValue};
 use super::webhook::WebhookFile;
-use super::{ConfigError, wording};
+use super::{ConfigError, config_messages};
 
 /// The file as written. Every key is optional; the parser refuses unknown keys.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -95,11 +95,12 @@ impl File {
     /// The first error, with line and column; for an unknown key also the nearest known one.
     pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
         toml::from_str(text).map_err(|error| {
-            let unquoted = error.span().and_then(|span| wording::unquoted(text, span.start));
-            let is_syntax = wording::is_of_syntax(error.message());
-            let message = unquoted.filter(|_| is_syntax).unwrap_or_else(|| wording::reword(error.message()));
+            let unquoted = error.span().and_then(|span| config_messages::unquoted(text, span.start));
+            let is_syntax = config_messages::is_syntax_error(error.message());
+            let message =
+                unquoted.filter(|_| is_syntax).unwrap_or_else(|| config_messages::explain(error.message()));
             let message = match error.span() {
-                Some(span) => wording::with_key(text, span, message),
+                Some(span) => config_messages::with_key(text, span, message),
                 None => message,
             };
             ConfigError::at(text, error.span(), message)

@@ -15,7 +15,8 @@ const DEFAULT_FILE: &str = "framecast.db";
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HistorySettings {
-    pub place: HistoryPlace,
+    /// The database that stores the events.
+    pub storage: HistoryStorage,
     /// How old events may become; `None` keeps them for ever.
     pub max_age: Option<Duration>,
     /// How many events the history stores at most; `None` for any number.
@@ -24,7 +25,7 @@ pub struct HistorySettings {
 
 /// Where the history stores events.
 #[derive(Debug, Clone, PartialEq)]
-pub enum HistoryPlace {
+pub enum HistoryStorage {
     /// In `framecast.db` in the state directory, and in memory until that can be written. If there is no such
     /// directory, or another server has the file, the events are gone when the server ends.
     Default,
@@ -39,11 +40,11 @@ pub enum HistoryPlace {
 impl Default for HistorySettings {
     fn default() -> Self {
         let max_age = Some(Duration::from_secs(90 * 86_400));
-        Self { place: HistoryPlace::Default, max_age, max_rows: Some(1_000_000) }
+        Self { storage: HistoryStorage::Default, max_age, max_rows: Some(1_000_000) }
     }
 }
 
-impl HistoryPlace {
+impl HistoryStorage {
     /// Parses the place in `text`.
     ///
     /// # Errors
@@ -108,11 +109,11 @@ mod tests {
     #[test]
     fn a_place_is_a_file_or_a_database() {
         let home = tempfile::tempdir().unwrap();
-        let parse = |text: &str| HistoryPlace::parse(text, Some(home.path().into()));
-        assert_eq!(parse("framecast.db"), Ok(HistoryPlace::File("framecast.db".into())));
-        assert_eq!(parse("~/events.db"), Ok(HistoryPlace::File(home.path().join("events.db"))));
-        assert_eq!(parse("temporary"), Ok(HistoryPlace::Temporary));
-        assert!(matches!(parse("postgres://cam@db/site"), Ok(HistoryPlace::Postgres(_))));
+        let parse = |text: &str| HistoryStorage::parse(text, Some(home.path().into()));
+        assert_eq!(parse("framecast.db"), Ok(HistoryStorage::File("framecast.db".into())));
+        assert_eq!(parse("~/events.db"), Ok(HistoryStorage::File(home.path().join("events.db"))));
+        assert_eq!(parse("temporary"), Ok(HistoryStorage::Temporary));
+        assert!(matches!(parse("postgres://cam@db/site"), Ok(HistoryStorage::Postgres(_))));
         for (text, told) in [
             ("", "history must name a file"),
             (
@@ -131,11 +132,11 @@ mod tests {
 
     #[test]
     fn a_relative_path_begins_in_the_state_directory() {
-        let place = HistoryPlace::File("x/events.db".into());
+        let place = HistoryStorage::File("x/events.db".into());
         let location = place.location(Some(Path::new("/state"))).unwrap();
         assert_eq!(location, Some(Location::File("/state/x/events.db".into())));
         assert!(place.location(None).unwrap_err().contains("set state_dir"));
-        let default = HistoryPlace::Default;
+        let default = HistoryStorage::Default;
         assert_eq!(default.location(None), Ok(None));
         let location = default.location(Some(Path::new("/state"))).unwrap();
         assert_eq!(location, Some(Location::File("/state/framecast.db".into())));

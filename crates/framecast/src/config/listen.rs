@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::wording::typed;
+use super::config_messages::redacted;
 
 /// The prefix of a UNIX socket's path.
 const UNIX: &str = "unix:";
@@ -121,7 +121,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         } else {
             "write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network".to_owned()
         };
-        format!("`{}` is no address to listen on; {hint}", typed(text))
+        format!("`{}` is no address to listen on; {hint}", redacted(text))
     })
 }
 

@@ -4,25 +4,25 @@
 //! reads the file; each part of the server gets its own piece of the settings.
 
 mod account;
+mod availability;
 mod check;
+mod config_messages;
 mod error;
 mod file;
+mod from_file;
 mod history;
 mod listen;
-mod look;
 mod network;
-mod read;
-mod rights;
+mod permissions;
 mod settings;
 mod state_dir;
 mod value;
 mod webhook;
-mod wording;
 
 pub use account::Account;
 pub use check::check_camera_name;
 pub use error::ConfigError;
-pub use history::{HistoryPlace, HistorySettings};
+pub use history::{HistorySettings, HistoryStorage};
 pub use listen::Listen;
 pub use network::TrustedProxies;
 pub use settings::{CameraSettings, Settings};

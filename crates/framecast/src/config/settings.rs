@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use framecast_drivers::{ControlValue, Drivers, SourceUrl};
-use framecast_hub::{Bounds, QUALITY};
+use framecast_hub::{QUALITY_RANGE, ViewerLimits};
 
 use super::check::{check_camera_name, check_control_id, parse_host};
+use super::config_messages::redacted;
 use super::file::File;
-use super::value::LONGEST;
-use super::wording::typed;
+use super::value::MAX_DURATION;
 use super::{Account, ConfigError, HistorySettings, Listen, Secret, TrustedProxies, WebhookSettings};
 
 /// The default address: only this machine can connect.
@@ -120,7 +120,7 @@ impl Default for Settings {
             marks_per_minute: 60,
             max_viewers: None,
             max_viewers_per_address: None,
-            freshness: Bounds::default().freshness,
+            freshness: ViewerLimits::default().latency_budget,
             writers: None,
             drop_in: true,
             state_dir: None,
@@ -214,7 +214,7 @@ impl Settings {
         of_server().map_err(ConfigError::new)?;
         for camera in &self.cameras {
             camera.validate().map_err(|problem| {
-                ConfigError::new(format!("camera `{}`: {problem}", typed(&camera.name)))
+                ConfigError::new(format!("camera `{}`: {problem}", redacted(&camera.name)))
             })?;
         }
         self.check_sources(drivers)
@@ -298,8 +298,8 @@ pub(super) fn check_max_fps(max_fps: f64) -> Result<f64, String> {
 }
 
 pub(super) fn check_quality(quality: u8) -> Result<u8, String> {
-    let message = || format!("quality must be from {} to {}", QUALITY.start(), QUALITY.end());
-    QUALITY.contains(&quality).then_some(quality).ok_or_else(message)
+    let message = || format!("quality must be from {} to {}", QUALITY_RANGE.start(), QUALITY_RANGE.end());
+    QUALITY_RANGE.contains(&quality).then_some(quality).ok_or_else(message)
 }
 
 pub(super) fn check_count(key: &str, count: usize) -> Result<usize, String> {
@@ -325,7 +325,7 @@ pub(super) fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, St
     if timeout.is_zero() {
         return Err(format!("{key} must be longer than nothing"));
     }
-    if timeout > LONGEST {
+    if timeout > MAX_DURATION {
         return Err(format!("{key} must be at most 366 days"));
     }
     Ok(timeout)

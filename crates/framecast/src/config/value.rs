@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::wording::typed;
+use super::config_messages::redacted;
 
 /// A duration: `"10s"`, `"200ms"`, `"1min 30s"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,10 @@ pub(super) struct DurationValue(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for DurationValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_str(Text { expected: A_DURATION, parse: |text: &str| duration(text).map(Self) })
+        deserializer.deserialize_str(Text {
+            expected: EXPECTED_DURATION,
+            parse: |text: &str| duration(text).map(Self),
+        })
     }
 }
 
@@ -29,7 +31,7 @@ impl<'de> Deserialize<'de> for TimeoutValue {
             "never" => Some(Self(None)),
             _ => duration(text).map(|duration| Self(Some(duration))),
         };
-        deserializer.deserialize_str(Text { expected: A_TIMEOUT, parse })
+        deserializer.deserialize_str(Text { expected: EXPECTED_TIMEOUT, parse })
     }
 }
 
@@ -41,9 +43,11 @@ impl<'de> Deserialize<'de> for AgeValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let parse = |text: &str| match text {
             "never" => Some(Self(None)),
-            _ => humantime::parse_duration(text).ok().filter(|age| *age <= OLDEST).map(|age| Self(Some(age))),
+            _ => {
+                humantime::parse_duration(text).ok().filter(|age| *age <= MAX_AGE).map(|age| Self(Some(age)))
+            }
         };
-        deserializer.deserialize_str(Text { expected: AN_AGE, parse })
+        deserializer.deserialize_str(Text { expected: EXPECTED_AGE, parse })
     }
 }
 
@@ -57,23 +61,23 @@ impl<'de> Deserialize<'de> for SizeValue {
             let size = text.parse::<bytesize::ByteSize>().ok()?;
             usize::try_from(size.as_u64()).ok().map(Self)
         };
-        deserializer.deserialize_str(Text { expected: A_SIZE, parse })
+        deserializer.deserialize_str(Text { expected: EXPECTED_SIZE, parse })
     }
 }
 
-const A_DURATION: &str = "a duration like \"10s\", \"200ms\" or \"5min\"";
-const A_TIMEOUT: &str = "a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"";
-const AN_AGE: &str = "an age like \"90d\" or \"2y\", or \"never\"";
-const A_SIZE: &str = "a size like \"16MiB\" or \"500kB\"";
+const EXPECTED_DURATION: &str = "a duration like \"10s\", \"200ms\" or \"5min\"";
+const EXPECTED_TIMEOUT: &str = "a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"";
+const EXPECTED_AGE: &str = "an age like \"90d\" or \"2y\", or \"never\"";
+const EXPECTED_SIZE: &str = "a size like \"16MiB\" or \"500kB\"";
 
 /// A longer time means "never", and sums with the clock must not overflow.
-pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The longest maximum age.
-const OLDEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+const MAX_AGE: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 fn duration(text: &str) -> Option<Duration> {
-    humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST)
+    humantime::parse_duration(text).ok().filter(|duration| *duration <= MAX_DURATION)
 }
 
 /// Parses a value from text. For a value of another type, the error says what was expected.
@@ -91,6 +95,7 @@ impl<T, P: FnOnce(&str) -> Option<T>> Visitor<'_> for Text<P> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
         let expected = self.expected;
-        (self.parse)(text).ok_or_else(|| E::custom(format!("found `{}`, expected {expected}", typed(text))))
+        (self.parse)(text)
+            .ok_or_else(|| E::custom(format!("found `{}`, expected {expected}", redacted(text))))
     }
 }

@@ -8,7 +8,7 @@ use toml::Spanned;
 use url::Url;
 
 use super::ConfigError;
-use super::wording::typed;
+use super::config_messages::redacted;
 
 /// One webhook as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -89,14 +89,14 @@ impl WebhookSettings {
             let name = kind.get_ref();
             let known = || EventKind::ALL.map(EventKind::as_str).join(", ");
             let found = EventKind::from_name(name).ok_or_else(|| {
-                at(kind, format!("there is no kind of event `{}`; known are {}", typed(name), known()))
+                at(kind, format!("there is no kind of event `{}`; known are {}", redacted(name), known()))
             })?;
             webhook.kinds.push(found);
         }
         for camera in file.cameras.iter().flatten() {
             let name = camera.get_ref();
             if !known.contains(&name.as_str()) {
-                return Err(at(camera, format!("there is no camera `{}` in this file", typed(name))));
+                return Err(at(camera, format!("there is no camera `{}` in this file", redacted(name))));
             }
             webhook.cameras.push(name.clone());
         }

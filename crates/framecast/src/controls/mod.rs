@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 pub(crate) use changes::Changes;
-pub(crate) use state_file::{Kept, StateError, StateFile};
+pub(crate) use state_file::{SavedControls, StateError, StateFile};
 
 /// How long the setting of controls may delay the first picture. USB devices hang; the camera then goes on without
 /// them.
@@ -28,24 +28,24 @@ pub(crate) struct Controls {
     wanted: Mutex<Changes>,
     /// The lock on the device's controls. It keeps hanging calls to one. It also keeps an opening, which has read an
     /// earlier value, from undoing a request.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    device_lock: Arc<tokio::sync::Mutex<()>>,
     /// The last errors by control, so that the log does not repeat them at each opening.
-    told: Mutex<BTreeMap<String, String>>,
+    reported: Mutex<BTreeMap<String, String>>,
 }
 
 impl Controls {
-    pub(crate) fn new(configured: &[(String, ControlValue)], kept: &Changes) -> Self {
+    pub(crate) fn new(configured: &[(String, ControlValue)], saved: &Changes) -> Self {
         let mut wanted = Changes::default();
         for (id, value) in configured {
             wanted.set(id, Some(value.clone()));
         }
-        wanted.merge(kept);
+        wanted.merge(saved);
         Self { wanted: Mutex::new(wanted), ..Self::default() }
     }
 
     /// Waits for the lock on the device's controls.
-    pub(crate) async fn turn(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.turn).lock_owned().await
+    pub(crate) async fn lock_device(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.device_lock).lock_owned().await
     }
 
     /// Remembers the values for the next openings.
@@ -64,13 +64,13 @@ impl Controls {
             return;
         }
         let setting = async {
-            let _turn = self.turn().await;
+            let _lock = self.lock_device().await;
             let wanted = self.wanted();
             let first = self.set_each(driver, source, wanted.as_slice().iter()).await;
             let second = self.set_each(driver, source, first.iter().map(|(change, _)| *change)).await;
             let of = wanted.as_slice().len();
             debug!(set = of - second.len(), of, "controls");
-            self.tell(&second);
+            self.log_failures(&second);
         };
         if timeout(APPLY_TIMEOUT, setting).await.is_err() {
             warn!("setting controls takes longer than {APPLY_TIMEOUT:?}; going on without");
@@ -94,18 +94,18 @@ impl Controls {
     }
 
     /// Logs the values that could not be set, as a warning if the error is new.
-    fn tell(&self, failed: &[(&Change, Error)]) {
+    fn log_failures(&self, failed: &[(&Change, Error)]) {
         let now: BTreeMap<String, String> =
             failed.iter().map(|((id, _), error)| (id.clone(), error.to_string())).collect();
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         for (control, error) in &now {
-            if told.get(control) == Some(error) {
+            if reported.get(control) == Some(error) {
                 debug!(%control, %error, "still cannot be set");
             } else {
                 warn!(%control, %error, "a control could not be set");
             }
         }
-        *told = now;
+        *reported = now;
     }
 }
 

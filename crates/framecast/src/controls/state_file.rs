@@ -17,27 +17,27 @@ use tracing::error;
 
 use super::Changes;
 
-const NAME: &str = "controls.json";
+const FILE_NAME: &str = "controls.json";
 
 /// The largest file: a thousand cameras with twenty controls each fit.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// How many damaged files may lie aside before the user has to look at one.
-const MAX_ASIDE: usize = 100;
+const MAX_QUARANTINED: usize = 100;
 
 /// The state file of a running server.
 #[derive(Debug)]
 pub(crate) struct StateFile {
     path: PathBuf,
     /// Why the server does not write: it could neither read the existing file nor move it aside.
-    refusal: Option<String>,
+    read_only_reason: Option<String>,
     writing: Mutex<()>,
 }
 
 /// The file's content.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Kept {
+pub(crate) struct SavedControls {
     cameras: BTreeMap<String, Changes>,
 }
 
@@ -54,9 +54,9 @@ pub(crate) enum StateError {
     Refused(String),
 }
 
-impl Kept {
+impl SavedControls {
     /// The saved values of the camera called `name`.
-    pub(crate) fn of(&self, name: &str) -> Changes {
+    pub(crate) fn of_camera(&self, name: &str) -> Changes {
         self.cameras.get(name).cloned().unwrap_or_default()
     }
 }
@@ -64,30 +64,30 @@ impl Kept {
 impl StateFile {
     /// Reads the file in `folder`; without a file there are no saved values yet. It moves a damaged file aside, and
     /// logs what is wrong with it and where it is now.
-    pub(crate) fn open(folder: &Path) -> (Self, Kept) {
-        let path = folder.join(NAME);
-        let (refusal, kept) = match read(&path) {
-            Ok(kept) => (None, kept),
-            Err(problem) => (put_aside(&path, &problem).err(), Kept::default()),
+    pub(crate) fn open(folder: &Path) -> (Self, SavedControls) {
+        let path = folder.join(FILE_NAME);
+        let (read_only_reason, saved) = match read(&path) {
+            Ok(saved) => (None, saved),
+            Err(problem) => (quarantine(&path, &problem).err(), SavedControls::default()),
         };
-        (Self { path, refusal, writing: Mutex::default() }, kept)
+        (Self { path, read_only_reason, writing: Mutex::default() }, saved)
     }
 
     /// The saved values of the camera called `name`, which the next start applies. Blocks on the disk.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(crate) fn kept_of(&self, name: &str) -> Result<Changes, StateError> {
-        read(&self.path).map(|kept| kept.of(name))
+    pub(crate) fn saved_for(&self, name: &str) -> Result<Changes, StateError> {
+        read(&self.path).map(|saved| saved.of_camera(name))
     }
 
     /// Saves `changes` of the camera called `name`. Blocks on the disk.
     ///
     /// # Errors
     /// The file cannot be read or written; it is then unchanged.
-    pub(crate) fn keep(&self, name: &str, changes: &Changes) -> Result<(), StateError> {
-        self.edit(|kept| {
-            kept.cameras.entry(name.to_owned()).or_default().merge(changes);
+    pub(crate) fn save(&self, name: &str, changes: &Changes) -> Result<(), StateError> {
+        self.edit(|saved| {
+            saved.cameras.entry(name.to_owned()).or_default().merge(changes);
             true
         })
     }
@@ -97,38 +97,38 @@ impl StateFile {
     /// # Errors
     /// The file cannot be read or written; it is then unchanged.
     pub(crate) fn forget(&self, name: &str) -> Result<(), StateError> {
-        self.edit(|kept| kept.cameras.remove(name).is_some())
+        self.edit(|saved| saved.cameras.remove(name).is_some())
     }
 
     /// Replaces the file's content by the result of `change`, unless `change` returns that nothing changed.
-    fn edit(&self, change: impl FnOnce(&mut Kept) -> bool) -> Result<(), StateError> {
-        if let Some(refusal) = &self.refusal {
+    fn edit(&self, change: impl FnOnce(&mut SavedControls) -> bool) -> Result<(), StateError> {
+        if let Some(refusal) = &self.read_only_reason {
             return Err(StateError::Refused(refusal.clone()));
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         // Read it again, because a user may have edited it.
-        let mut kept = read(&self.path)?;
-        if !change(&mut kept) {
+        let mut saved = read(&self.path)?;
+        if !change(&mut saved) {
             return Ok(());
         }
-        self.write(&kept).map_err(|(doing, source)| StateError::System {
+        self.write(&saved).map_err(|(doing, source)| StateError::System {
             doing,
             path: self.path.clone(),
             source,
         })
     }
 
-    fn write(&self, kept: &Kept) -> Result<(), (&'static str, io::Error)> {
+    fn write(&self, saved: &SavedControls) -> Result<(), (&'static str, io::Error)> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let mut make_folder = DirBuilder::new();
         make_folder.recursive(true).mode(0o700);
         make_folder.create(folder).map_err(|error| ("create the folder of", error))?;
-        let mut text = serde_json::to_string_pretty(kept).map_err(|error| ("write", error.into()))?;
+        let mut text = serde_json::to_string_pretty(saved).map_err(|error| ("write", error.into()))?;
         text.push('\n');
         if text.len() as u64 > MAX_BYTES {
             return Err(("write", io::Error::other(format!("it would have more than {MAX_BYTES} bytes"))));
         }
-        let temporary = folder.join(format!(".{NAME}.{}", std::process::id()));
+        let temporary = folder.join(format!(".{FILE_NAME}.{}", std::process::id()));
         let replaced = write_synced(&temporary, text.as_bytes()).and_then(|()| {
             if let Ok(there) = fs::metadata(&self.path) {
                 fs::set_permissions(&temporary, there.permissions())?;
@@ -152,11 +152,11 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn read(path: &Path) -> Result<Kept, StateError> {
+fn read(path: &Path) -> Result<SavedControls, StateError> {
     let system = |source| StateError::System { doing: "read", path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SavedControls::default()),
         Err(error) => return Err(system(error)),
     };
     let mut bytes = Vec::new();
@@ -169,15 +169,16 @@ fn read(path: &Path) -> Result<Kept, StateError> {
 
 /// Renames a damaged file. If that fails, or if the file could not even be read, the error says why the server saves
 /// nothing from now on.
-fn put_aside(path: &Path, problem: &StateError) -> Result<(), String> {
+fn quarantine(path: &Path, problem: &StateError) -> Result<(), String> {
     if matches!(problem, StateError::System { .. }) {
         error!("{problem}; what was kept is not applied, and nothing is kept");
         return Err(problem.to_string());
     }
-    let names = (1..=MAX_ASIDE).map(|number| path.with_file_name(format!("{NAME}.damaged-{number}")));
+    let names =
+        (1..=MAX_QUARANTINED).map(|number| path.with_file_name(format!("{FILE_NAME}.damaged-{number}")));
     let moved = match names.into_iter().find(|name| !name.exists()) {
         Some(aside) => fs::rename(path, &aside).map(|()| aside).map_err(|error| error.to_string()),
-        None => Err(format!("there are {MAX_ASIDE} damaged ones already")),
+        None => Err(format!("there are {MAX_QUARANTINED} damaged ones already")),
     };
     match moved {
         Ok(aside) => {
@@ -208,16 +209,19 @@ mod tests {
     fn what_was_kept_is_there_after_a_restart_in_its_order() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("not/yet/there");
-        let (file, kept) = StateFile::open(&state);
-        assert_eq!(kept, Kept::default());
-        file.keep("front", &changes(r#"{"zoom": 3, "auto": true}"#)).unwrap();
-        file.keep("front", &changes(r#"{"auto": false, "name": "é", "gain": null}"#)).unwrap();
-        file.keep("back", &changes(r#"{"zoom": -1}"#)).unwrap();
-        let (_, kept) = StateFile::open(&state);
+        let (file, saved) = StateFile::open(&state);
+        assert_eq!(saved, SavedControls::default());
+        file.save("front", &changes(r#"{"zoom": 3, "auto": true}"#)).unwrap();
+        file.save("front", &changes(r#"{"auto": false, "name": "é", "gain": null}"#)).unwrap();
+        file.save("back", &changes(r#"{"zoom": -1}"#)).unwrap();
+        let (_, saved) = StateFile::open(&state);
         let expected = changes(r#"{"zoom": 3, "auto": false, "name": "é", "gain": null}"#);
-        assert_eq!(kept.of("front").as_slice(), expected.as_slice());
-        assert_eq!(kept.of("back").as_slice(), [("zoom".to_owned(), Some(ControlValue::Integer(-1)))]);
-        assert!(kept.of("other").is_empty());
+        assert_eq!(saved.of_camera("front").as_slice(), expected.as_slice());
+        assert_eq!(
+            saved.of_camera("back").as_slice(),
+            [("zoom".to_owned(), Some(ControlValue::Integer(-1)))]
+        );
+        assert!(saved.of_camera("other").is_empty());
         // No temporary file remains.
         assert_eq!(fs::read_dir(&state).unwrap().count(), 1);
     }
@@ -228,16 +232,16 @@ mod tests {
         let state = folder.path().join("not/yet/there");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let (file, _) = StateFile::open(&state);
-        file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap();
-        assert_eq!(mode(&state.join(NAME)), 0o600);
+        file.save("front", &changes(r#"{"zoom": 3}"#)).unwrap();
+        assert_eq!(mode(&state.join(FILE_NAME)), 0o600);
         for made in [&state, state.parent().unwrap(), state.parent().unwrap().parent().unwrap()] {
             assert_eq!(mode(made), 0o700);
         }
         fs::set_permissions(&state, fs::Permissions::from_mode(0o750)).unwrap();
-        fs::set_permissions(state.join(NAME), fs::Permissions::from_mode(0o640)).unwrap();
-        file.keep("front", &changes(r#"{"zoom": 4}"#)).unwrap();
-        assert_eq!((mode(&state), mode(&state.join(NAME))), (0o750, 0o640));
-        fs::write(state.join(NAME), "{oops").unwrap();
+        fs::set_permissions(state.join(FILE_NAME), fs::Permissions::from_mode(0o640)).unwrap();
+        file.save("front", &changes(r#"{"zoom": 4}"#)).unwrap();
+        assert_eq!((mode(&state), mode(&state.join(FILE_NAME))), (0o750, 0o640));
+        fs::write(state.join(FILE_NAME), "{oops").unwrap();
         StateFile::open(&state);
         assert_eq!(mode(&state.join("controls.json.damaged-1")), 0o640);
     }
@@ -245,11 +249,12 @@ mod tests {
     #[test]
     fn a_camera_that_this_server_does_not_have_is_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(NAME), r#"{"cameras": {"elsewhere": {"b": 1, "a": "x"}}}"#).unwrap();
+        fs::write(folder.path().join(FILE_NAME), r#"{"cameras": {"elsewhere": {"b": 1, "a": "x"}}}"#)
+            .unwrap();
         let (file, _) = StateFile::open(folder.path());
-        file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap();
-        let (_, kept) = StateFile::open(folder.path());
-        assert_eq!(kept.of("elsewhere"), changes(r#"{"b": 1, "a": "x"}"#));
+        file.save("front", &changes(r#"{"zoom": 3}"#)).unwrap();
+        let (_, saved) = StateFile::open(folder.path());
+        assert_eq!(saved.of_camera("elsewhere"), changes(r#"{"b": 1, "a": "x"}"#));
     }
 
     #[test]
@@ -259,19 +264,19 @@ mod tests {
         // If there is nothing to delete, the server writes no file.
         file.forget("front").unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap();
-        file.keep("back", &changes(r#"{"zoom": 4}"#)).unwrap();
+        file.save("front", &changes(r#"{"zoom": 3}"#)).unwrap();
+        file.save("back", &changes(r#"{"zoom": 4}"#)).unwrap();
         file.forget("front").unwrap();
-        assert!(file.kept_of("front").unwrap().is_empty());
-        assert_eq!(file.kept_of("back").unwrap(), changes(r#"{"zoom": 4}"#));
+        assert!(file.saved_for("front").unwrap().is_empty());
+        assert_eq!(file.saved_for("back").unwrap(), changes(r#"{"zoom": 4}"#));
     }
 
     #[test]
     fn a_damaged_file_is_put_aside_and_lost_never() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(NAME);
+        let path = folder.path().join(FILE_NAME);
         let (file, _) = StateFile::open(folder.path());
-        file.keep("front", &changes(r#"{"brightness": 128, "text": "ä", "auto": true, "gain": null}"#))
+        file.save("front", &changes(r#"{"brightness": 128, "text": "ä", "auto": true, "gain": null}"#))
             .unwrap();
         let good = fs::read(&path).unwrap();
         let mut damaged = 0;
@@ -283,14 +288,14 @@ mod tests {
                 };
                 fs::write(&path, &bytes).unwrap();
                 let problem = read(&path).err().map(|problem| problem.to_string());
-                let (file, kept) = StateFile::open(folder.path());
+                let (file, saved) = StateFile::open(folder.path());
                 let Some(problem) = problem else { continue };
                 damaged += 1;
                 assert!(
                     problem.contains("controls.json is damaged: ") && problem.contains(" at line "),
                     "{problem}"
                 );
-                assert_eq!((kept, &file.refusal), (Kept::default(), &None));
+                assert_eq!((saved, &file.read_only_reason), (SavedControls::default(), &None));
                 let aside = folder.path().join("controls.json.damaged-1");
                 assert_eq!(fs::read(&aside).unwrap(), bytes);
                 fs::remove_file(aside).unwrap();
@@ -303,16 +308,16 @@ mod tests {
     fn a_file_that_was_damaged_since_the_start_is_not_written_over() {
         let folder = tempfile::tempdir().unwrap();
         let (file, _) = StateFile::open(folder.path());
-        fs::write(folder.path().join(NAME), "{oops").unwrap();
-        let problem = file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap_err().to_string();
+        fs::write(folder.path().join(FILE_NAME), "{oops").unwrap();
+        let problem = file.save("front", &changes(r#"{"zoom": 3}"#)).unwrap_err().to_string();
         assert!(problem.contains("line 1 column 2"), "{problem}");
-        assert_eq!(fs::read_to_string(folder.path().join(NAME)).unwrap(), "{oops");
+        assert_eq!(fs::read_to_string(folder.path().join(FILE_NAME)).unwrap(), "{oops");
     }
 
     #[test]
     fn a_file_that_is_far_too_large_is_not_read_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(NAME);
+        let path = folder.path().join(FILE_NAME);
         fs::write(&path, vec![b' '; 2 << 20]).unwrap();
         assert!(matches!(read(&path), Err(StateError::TooLarge { .. })));
     }
@@ -320,9 +325,9 @@ mod tests {
     #[test]
     fn a_folder_in_the_place_of_the_file_is_refused_and_left() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join(NAME)).unwrap();
+        fs::create_dir(folder.path().join(FILE_NAME)).unwrap();
         let (file, _) = StateFile::open(folder.path());
-        let problem = file.keep("front", &changes(r#"{"zoom": 3}"#)).unwrap_err().to_string();
+        let problem = file.save("front", &changes(r#"{"zoom": 3}"#)).unwrap_err().to_string();
         assert!(problem.starts_with("cannot read "), "{problem}");
     }
 }

@@ -14,7 +14,7 @@ use crate::camera::Camera;
 use crate::supervisor::DEFAULT_STALL_TIMEOUT;
 
 /// How often a slate reports the failure.
-const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+const SLATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest side of such a slate.
 const MAX_SIDE_PX: u32 = 1280;
@@ -23,24 +23,24 @@ const QUALITY: u8 = 75;
 
 /// The consecutive failures of one channel.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<Option<Row>>);
+pub(super) struct Failures(Mutex<Option<FailureStreak>>);
 
 #[derive(Debug, Clone, Copy)]
-struct Row {
+struct FailureStreak {
     since: Instant,
     /// When viewers last got a slate.
-    told_at: Option<Instant>,
+    slate_at: Option<Instant>,
 }
 
 impl Failures {
     /// Ends the streak, after a picture was encoded.
-    pub(super) fn end(&self) {
+    pub(super) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Records one more failure. The first of a streak is logged. When a streak is as long as a camera may be silent,
     /// it returns a slate for the viewers, once a second.
-    pub(super) fn add(
+    pub(super) fn record(
         &self,
         camera: &Camera,
         rendition: Rendition,
@@ -49,27 +49,27 @@ impl Failures {
     ) -> Option<Frame> {
         let now = Instant::now();
         {
-            let mut row = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let row = row.get_or_insert_with(|| {
+            let mut streak = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let streak = streak.get_or_insert_with(|| {
                 let (camera, rendition) = (camera.feed.name(), rendition.to_string());
                 warn!(camera, rendition, %error, "a picture cannot be encoded; later ones are only counted");
-                Row { since: now, told_at: None }
+                FailureStreak { since: now, slate_at: None }
             });
             let stall_timeout = camera.settings.stall_timeout.unwrap_or(DEFAULT_STALL_TIMEOUT);
-            let is_quiet = now.duration_since(row.since) >= stall_timeout / 2;
-            if !is_quiet || row.told_at.is_some_and(|told| now.duration_since(told) < NOTICE_INTERVAL) {
+            let is_quiet = now.duration_since(streak.since) >= stall_timeout / 2;
+            if !is_quiet || streak.slate_at.is_some_and(|told| now.duration_since(told) < SLATE_INTERVAL) {
                 return None;
             }
-            row.told_at = Some(now);
+            streak.slate_at = Some(now);
         }
-        notice(camera.feed.name(), format, error)
+        draw_slate(camera.feed.name(), format, error)
     }
 }
 
 /// A slate that says why the camera has no picture.
-fn notice(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
+fn draw_slate(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
     let reason = error.to_string();
-    let picture = draw::notice(&draw::Notice {
+    let picture = draw::slate(&draw::Slate {
         camera,
         headline: "Cannot be encoded",
         lines: &[&reason],

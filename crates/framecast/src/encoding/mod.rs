@@ -4,9 +4,9 @@
 //! pool of encoder threads, and publishes the result: once for all viewers, and never without a viewer. The hub decides
 //! which renditions exist, and the pool how to encode pictures.
 
+mod channel_encoder;
 mod failure;
-mod output;
-mod pace;
+mod frame_pacer;
 
 use std::sync::Arc;
 
@@ -16,23 +16,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::camera::Camera;
-use output::Output;
+use channel_encoder::ChannelEncoder;
 
 /// Serves the camera's main channel and its renditions until shutdown.
 pub(crate) async fn run(camera: Arc<Camera>, pool: Arc<Pool>, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
-    let output = |rendition, channel| Output::new(Arc::clone(&camera), Arc::clone(&pool), rendition, channel);
-    let main = output(Rendition::default(), camera.feed.channel().clone());
-    tasks.spawn(shutdown.clone().run_until_cancelled_owned(main.run_for_ever()));
+    let encoder =
+        |rendition, channel| ChannelEncoder::new(Arc::clone(&camera), Arc::clone(&pool), rendition, channel);
+    let main = encoder(Rendition::default(), camera.feed.main_channel().clone());
+    tasks.spawn(shutdown.clone().run_until_cancelled_owned(main.run_forever()));
     let mut renditions = camera.feed.renditions();
     let mut served: Vec<(Rendition, Channel)> = Vec::new();
     loop {
         let now = renditions.borrow_and_update().clone();
         for (rendition, channel) in &now {
             // A rendition that was closed and opened again has a new channel.
-            let is_served = served.iter().any(|(_, known)| known.is_same(channel));
+            let is_served = served.iter().any(|(_, known)| known.is_same_channel(channel));
             if !is_served {
-                let rendition = output(*rendition, channel.clone());
+                let rendition = encoder(*rendition, channel.clone());
                 tasks.spawn(shutdown.clone().run_until_cancelled_owned(rendition.run_while_watched()));
             }
         }

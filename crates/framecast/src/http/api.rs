@@ -11,9 +11,9 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use framecast_drivers::{Capture, Device};
-use framecast_hub::{Channel, Feed, Rendition, State as CameraState};
-use framecast_media::visible_json;
-use framecast_outputs::{Refusal, percent_encoded};
+use framecast_hub::{CameraState, Channel, Feed, Rendition};
+use framecast_media::escape_hidden_json;
+use framecast_outputs::{HttpError, percent_encode};
 use futures_util::stream;
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
@@ -39,15 +39,15 @@ pub(crate) fn routes(context: Context) -> Router {
 }
 
 #[derive(Serialize)]
-struct Devices<'a> {
+struct DeviceList<'a> {
     devices: &'a [Device],
 }
 
 /// The connected devices, as of the last probe.
 #[derive(Debug, Default)]
-pub(crate) struct Listing(Option<(Instant, Arc<Vec<Device>>)>);
+pub(crate) struct DeviceCache(Option<(Instant, Arc<Vec<Device>>)>);
 
-impl Listing {
+impl DeviceCache {
     /// The devices, if the last probe is recent: each probe opens all devices.
     fn fresh(&self, now: Instant) -> Option<Arc<Vec<Device>>> {
         let (at, devices) = self.0.as_ref()?;
@@ -57,26 +57,26 @@ impl Listing {
 
 /// The connected devices. One request at a time probes them: each probe opens all devices, and when one device hangs,
 /// further requests must not hang in it, too. If the client stops waiting, the probe goes on. HEAD probes none.
-async fn devices(State(context): State<Context>, method: Method) -> Result<Response, Refusal> {
+async fn devices(State(context): State<Context>, method: Method) -> Result<Response, HttpError> {
     if method == Method::HEAD {
-        return Ok(of_unknown_length(JSON));
+        return Ok(without_length(JSON));
     }
     let listed = async {
-        let mut listing = Arc::clone(&context.listing).lock_owned().await;
-        if let Some(devices) = listing.fresh(Instant::now()) {
+        let mut device_cache = Arc::clone(&context.device_cache).lock_owned().await;
+        if let Some(devices) = device_cache.fresh(Instant::now()) {
             return Ok(devices);
         }
         let drivers = context.drivers.clone();
         let task = tokio::spawn(async move {
             let devices = Arc::new(drivers.devices().await);
-            *listing = Listing(Some((Instant::now(), Arc::clone(&devices))));
+            *device_cache = DeviceCache(Some((Instant::now(), Arc::clone(&devices))));
             devices
         });
         task.await
     };
-    let refusal = |status, message: String| Err(Refusal { status, message });
+    let refusal = |status, message: String| Err(HttpError { status, message });
     match timeout(DEVICES_TIMEOUT, listed).await {
-        Ok(Ok(devices)) => Ok(json(Devices { devices: &devices })),
+        Ok(Ok(devices)) => Ok(json(DeviceList { devices: &devices })),
         Ok(Err(_)) => {
             refusal(StatusCode::SERVICE_UNAVAILABLE, "a driver panicked over its devices".to_owned())
         }
@@ -88,7 +88,7 @@ async fn devices(State(context): State<Context>, method: Method) -> Result<Respo
 }
 
 #[derive(Serialize)]
-struct Server {
+struct ServerView {
     version: &'static str,
     /// The codec that encodes pictures, and what another one would improve.
     codec: String,
@@ -98,23 +98,23 @@ struct Server {
 }
 
 #[derive(Serialize)]
-struct Cameras {
-    server: Server,
+struct CameraList {
+    server: ServerView,
     now: String,
-    cameras: Vec<Camera>,
+    cameras: Vec<CameraView>,
 }
 
 #[derive(Serialize)]
-struct OneCamera {
-    server: Server,
+struct SingleCamera {
+    server: ServerView,
     now: String,
     #[serde(flatten)]
-    camera: Camera,
+    camera: CameraView,
 }
 
 /// One camera, with its driver's name instead of its source's URL, which may contain secrets.
 #[derive(Serialize)]
-struct Camera {
+struct CameraView {
     name: String,
     default: bool,
     driver: String,
@@ -162,7 +162,7 @@ fn renditions(feed: &Feed) -> Vec<WatchedRendition> {
         let format = channel.newest().map(|frame| frame.format);
         WatchedRendition {
             query: rendition.to_string(),
-            viewers: channel.subscribers(),
+            viewers: channel.subscriber_count(),
             width: format.as_ref().map(|format| format.width_px),
             height: format.as_ref().map(|format| format.height_px),
         }
@@ -174,46 +174,46 @@ async fn cameras(State(context): State<Context>) -> Response {
     let now = SystemTime::now();
     let cameras = context.cameras.iter().enumerate();
     let cameras = cameras.map(|(n, camera)| describe(camera, n == 0, now)).collect();
-    json(Cameras { server: server(&context), now: rfc3339(now), cameras })
+    json(CameraList { server: server(&context), now: rfc3339(now), cameras })
 }
 
-async fn camera(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Refusal> {
+async fn camera(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, HttpError> {
     let now = SystemTime::now();
     let camera = context.camera(&name)?;
     let is_default = context.hub.first().is_some_and(|first| first.name() == name);
     let camera = describe(camera, is_default, now);
-    Ok(json(OneCamera { server: server(&context), now: rfc3339(now), camera }))
+    Ok(json(SingleCamera { server: server(&context), now: rfc3339(now), camera }))
 }
 
-fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -> Camera {
+fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -> CameraView {
     let feed = &camera.feed;
     let name = feed.name();
-    let (status, stats, newest) = (feed.status(), feed.stats(), feed.source().newest());
+    let (status, stats, newest) = (feed.status(), feed.stats(), feed.source_channel().newest());
     let age = newest.as_ref().map(|frame| now.duration_since(frame.captured_at).unwrap_or_default());
     let format = newest.as_ref().map(|frame| &frame.format);
-    let segment = percent_encoded(name);
-    Camera {
+    let segment = percent_encode(name);
+    CameraView {
         name: name.to_owned(),
         default: is_default,
         driver: camera.settings.source.scheme().to_owned(),
         state: status.state.as_str(),
         reason: status.reason,
         since: rfc3339(status.since),
-        next_try: status.next_try.map(rfc3339),
+        next_try: status.retry_at.map(rfc3339),
         fps: stats
             .frames_per_second
-            .filter(|fps| status.state == CameraState::Live && !is_out_of_date(*fps, age))
+            .filter(|fps| status.state == CameraState::Live && !is_stale(*fps, age))
             .map(|fps| (fps * 100.0).round() / 100.0),
         width: format.map(|format| format.width_px),
         height: format.map(|format| format.height_px),
         age_ms: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-        viewers: feed.viewers(),
+        viewers: feed.viewer_count(),
         frames: stats.frames,
         broken: stats.broken,
         last_broken: stats.last_broken,
         repaired: stats.repaired,
         over_rate: stats.over_rate,
-        lost: stats.lost,
+        lost: stats.dropped_by_device,
         encoded: stats.encoded,
         encode_skipped: stats.encode_skipped,
         encode_ms: u64::try_from(stats.encode_time.as_millis()).unwrap_or(u64::MAX),
@@ -228,12 +228,12 @@ fn describe(camera: &crate::camera::Camera, is_default: bool, now: SystemTime) -
 }
 
 /// Whether a rate is out of date: no picture has come for three seconds and three intervals.
-fn is_out_of_date(fps: f64, age: Option<Duration>) -> bool {
+fn is_stale(fps: f64, age: Option<Duration>) -> bool {
     age.is_some_and(|age| age.as_secs_f64() > 3.0 + 3.0 / fps)
 }
 
-fn server(context: &Context) -> Server {
-    Server {
+fn server(context: &Context) -> ServerView {
+    ServerView {
         version: env!("CARGO_PKG_VERSION"),
         codec: context.codec.to_string(),
         started_at: rfc3339(context.started_at),
@@ -245,11 +245,11 @@ fn server(context: &Context) -> Server {
 pub(super) fn json(body: impl Serialize) -> Response {
     let text = serde_json::to_string(&body).expect("plain structures have a JSON form");
     let head = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (head, visible_json(&text).into_owned()).into_response()
+    (head, escape_hidden_json(&text).into_owned()).into_response()
 }
 
 /// The answer to HEAD if the length of the answer to GET is known only after a probe of a device.
-pub(super) fn of_unknown_length(content_type: &'static str) -> Response {
+pub(super) fn without_length(content_type: &'static str) -> Response {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, content_type)];
     (headers, Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())).into_response()
 }
@@ -269,9 +269,9 @@ mod tests {
     #[test]
     fn what_devices_answered_is_told_for_ten_seconds() {
         let now = Instant::now();
-        assert!(Listing::default().fresh(now).is_none());
-        let listing = Listing(Some((now, Arc::default())));
-        assert!(listing.fresh(now + Duration::from_millis(9_999)).is_some());
-        assert!(listing.fresh(now + DEVICES_MAX_AGE).is_none());
+        assert!(DeviceCache::default().fresh(now).is_none());
+        let device_cache = DeviceCache(Some((now, Arc::default())));
+        assert!(device_cache.fresh(now + Duration::from_millis(9_999)).is_some());
+        assert!(device_cache.fresh(now + DEVICES_MAX_AGE).is_none());
     }
 }

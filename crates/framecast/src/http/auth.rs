@@ -9,12 +9,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use framecast_outputs::{Peer, Refusal};
+use framecast_outputs::{HttpError, Peer};
 
 use super::clients::Client;
 use super::credentials::Credentials;
-use super::forwarded::{IsForwarded, is_passed_on};
-use super::guesses::{Guesses, Login, Outcome};
+use super::forwarded::{ForwardedBy, is_forwarded};
+use super::login_throttle::{ConnectionLogin, LoginOutcome, LoginThrottle};
 use crate::config::Account;
 
 /// The credentials that clients need.
@@ -24,11 +24,11 @@ pub(crate) struct BasicAuth {
 
 impl BasicAuth {
     pub(crate) fn new(account: &Account) -> Self {
-        Self { expected: Credentials::of(account) }
+        Self { expected: Credentials::new(account) }
     }
 
     fn accepts(&self, given: &[u8]) -> bool {
-        self.expected.are(given)
+        self.expected.matches(given)
     }
 }
 
@@ -39,7 +39,7 @@ fn credentials(headers: &HeaderMap) -> Option<Vec<u8>> {
 
 /// Lets a request pass only with the account's name and password.
 pub(crate) async fn check(
-    State((auth, guesses)): State<(Arc<BasicAuth>, Arc<Guesses>)>,
+    State((auth, login_throttle)): State<(Arc<BasicAuth>, Arc<LoginThrottle>)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -48,24 +48,24 @@ pub(crate) async fn check(
         let has_tried = request.headers().contains_key(header::AUTHORIZATION);
         return challenge(if has_tried { "wrong user or password" } else { "user and password needed" });
     };
-    let login = request.extensions().get::<Login>().cloned().unwrap_or_default();
-    let address = Peer::of(request.extensions());
-    let is_passed_on = request.extensions().get::<IsForwarded>().is_some() || is_passed_on(request.headers());
-    let client = if is_passed_on { Client::through_proxy(address) } else { Client::new(address) };
-    match guesses.attempt(client, address, &login, Instant::now(), || auth.accepts(&given)) {
-        Outcome::Right => next.run(request).await,
-        Outcome::Wrong => challenge("wrong user or password"),
-        Outcome::Uncompared(wait) => too_many(wait),
+    let login = request.extensions().get::<ConnectionLogin>().cloned().unwrap_or_default();
+    let address = Peer::from_extensions(request.extensions());
+    let is_forwarded = request.extensions().get::<ForwardedBy>().is_some() || is_forwarded(request.headers());
+    let client = if is_forwarded { Client::through_proxy(address) } else { Client::new(address) };
+    match login_throttle.attempt(client, address, &login, Instant::now(), || auth.accepts(&given)) {
+        LoginOutcome::Accepted => next.run(request).await,
+        LoginOutcome::Rejected => challenge("wrong user or password"),
+        LoginOutcome::Throttled(wait) => too_many(wait),
     }
 }
 
 fn challenge(message: &str) -> Response {
     let headers = [(header::WWW_AUTHENTICATE, "Basic realm=\"Framecast\", charset=\"UTF-8\"")];
-    (headers, Refusal { status: StatusCode::UNAUTHORIZED, message: message.to_owned() }).into_response()
+    (headers, HttpError { status: StatusCode::UNAUTHORIZED, message: message.to_owned() }).into_response()
 }
 
 fn too_many(wait: Duration) -> Response {
     let message = "too many wrong passwords: this one was not compared; try again in a second; where all clients come \
                    through one proxy, let it set X-Forwarded-For and name it in trusted_proxies";
-    Refusal::too_many(message.to_owned(), wait)
+    HttpError::too_many_requests(message.to_owned(), wait)
 }

@@ -54,7 +54,7 @@ impl<S> Connection<S> {
     }
 
     /// Passes `poll` on. Fails when consecutive writes have waited for `write_timeout`.
-    fn bounded<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn with_deadline<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.deadline = None;
             return poll;
@@ -77,7 +77,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
-        match poll.is_ready() && self.traffic.came(&buf.filled()[before..]) {
+        match poll.is_ready() && self.traffic.record_read(&buf.filled()[before..]) {
             true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             false => poll,
         }
@@ -90,7 +90,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         if let Poll::Ready(Ok(written)) = poll {
             self.traffic.record_written(&[IoSlice::new(buf)], written);
         }
-        self.bounded(cx, poll)
+        self.with_deadline(cx, poll)
     }
 
     fn poll_write_vectored(
@@ -102,7 +102,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         if let Poll::Ready(Ok(written)) = poll {
             self.traffic.record_written(bufs, written);
         }
-        self.bounded(cx, poll)
+        self.with_deadline(cx, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -111,7 +111,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_flush(cx);
-        self.bounded(cx, poll)
+        self.with_deadline(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,13 +14,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use framecast_drivers::{Control, ControlKind, ControlValue, Driver, Error};
 use framecast_hub::{Event, EventKind};
-use framecast_outputs::Refusal;
+use framecast_outputs::HttpError;
 use serde::Serialize;
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::Context;
-use super::api::{JSON, json, of_unknown_length};
+use super::api::{JSON, json, without_length};
 use crate::camera::Camera;
 use crate::controls::{Changes, StateError, StateFile};
 
@@ -49,14 +49,14 @@ async fn options_of_kept() -> impl IntoResponse {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct ControlsAnswer {
     /// Whether the server can save changes across restarts.
     can_persist: bool,
-    controls: Vec<Listed>,
+    controls: Vec<ListedControl>,
 }
 
 #[derive(Serialize)]
-struct Listed {
+struct ListedControl {
     #[serde(flatten)]
     control: Control,
     /// The value that the control gets after a restart, `Some(None)` for the default; `None` if no value is saved.
@@ -67,14 +67,14 @@ struct Listed {
 /// Answers with the controls of the camera called `name`, each with its saved value.
 async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Response {
     let kept = match context.state.clone() {
-        Some(state) => with_file(move || state.kept_of(&name)).await.unwrap_or_else(|problem| {
+        Some(state) => run_blocking(move || state.saved_for(&name)).await.unwrap_or_else(|problem| {
             debug!("what is kept cannot be told: {problem}");
             Changes::default()
         }),
         None => Changes::default(),
     };
-    let listed = |control: Control| Listed { kept: kept.get(&control.id).cloned(), control };
-    json(Answer {
+    let listed = |control: Control| ListedControl { kept: kept.get(&control.id).cloned(), control };
+    json(ControlsAnswer {
         can_persist: context.state.is_some(),
         controls: controls.into_iter().map(listed).collect(),
     })
@@ -84,11 +84,11 @@ async fn list(
     State(context): State<Context>,
     Path(name): Path<String>,
     method: Method,
-) -> Result<Response, Refusal> {
-    let device = Device::of(context.camera(&name)?)?;
+) -> Result<Response, HttpError> {
+    let device = DeviceControls::of(context.camera(&name)?)?;
     // A list of the controls would open the device.
     if method == Method::HEAD {
-        return Ok(of_unknown_length(JSON));
+        return Ok(without_length(JSON));
     }
     let controls = device.controls().await?;
     Ok(answer(&context, name, controls).await)
@@ -99,9 +99,9 @@ async fn change(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     body: Body,
-) -> Result<Response, Refusal> {
-    let device = Device::of(context.camera(&name)?)?;
-    let state = match persists(query.as_deref().unwrap_or_default())? {
+) -> Result<Response, HttpError> {
+    let device = DeviceControls::of(context.camera(&name)?)?;
+    let state = match wants_persist(query.as_deref().unwrap_or_default())? {
         true => Some(context.state.clone().ok_or_else(cannot_persist)?),
         false => None,
     };
@@ -111,20 +111,20 @@ async fn change(
 }
 
 /// Deletes the camera's saved values. The current values stay, and the device is not asked.
-async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, Refusal> {
+async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Result<StatusCode, HttpError> {
     context.camera(&name)?;
     let state = context.state.clone().ok_or_else(cannot_persist)?;
-    match with_file(move || state.forget(&name)).await {
+    match run_blocking(move || state.forget(&name)).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(problem) => {
             let message = format!("not forgotten: {problem}");
-            Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message })
+            Err(HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message })
         }
     }
 }
 
 /// Runs `work`, which blocks on the disk, on a thread where it delays no other task.
-async fn with_file<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
@@ -134,7 +134,7 @@ async fn with_file<T: Send + 'static>(
 }
 
 /// Whether the query asks to save the changes: `persist`, `persist=1`.
-fn persists(query: &str) -> Result<bool, Refusal> {
+fn wants_persist(query: &str) -> Result<bool, HttpError> {
     let last = query.split('&').rev().find_map(|pair| match pair.split_once('=') {
         None if pair == "persist" => Some("1"),
         Some(("persist", value)) => Some(value),
@@ -143,18 +143,18 @@ fn persists(query: &str) -> Result<bool, Refusal> {
     match last {
         None | Some("0" | "false") => Ok(false),
         Some("1" | "true") => Ok(true),
-        Some(other) => Err(Refusal::bad_parameter("persist", other, "must be 1 or 0")),
+        Some(other) => Err(HttpError::bad_parameter("persist", other, "must be 1 or 0")),
     }
 }
 
-fn cannot_persist() -> Refusal {
+fn cannot_persist() -> HttpError {
     let message = "this server keeps nothing across restarts: set state_dir in its configuration".to_owned();
-    Refusal { status: StatusCode::NOT_IMPLEMENTED, message }
+    HttpError { status: StatusCode::NOT_IMPLEMENTED, message }
 }
 
 /// Parses the changes in a request's body.
-async fn read(body: Body) -> Result<Changes, Refusal> {
-    let refusal = |status, message: String| Refusal { status, message };
+async fn read(body: Body) -> Result<Changes, HttpError> {
+    let refusal = |status, message: String| HttpError { status, message };
     let bytes = match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) if is_too_long(&error) => {
@@ -180,45 +180,45 @@ fn is_too_long(error: &axum::Error) -> bool {
 }
 
 /// A camera's device, for one call.
-pub(super) struct Device {
+pub(super) struct DeviceControls {
     camera: Arc<Camera>,
     driver: Arc<dyn Driver>,
 }
 
-impl Device {
-    pub(super) fn of(camera: &Arc<Camera>) -> Result<Self, Refusal> {
-        let driver = camera.drivers.find(&camera.settings.source).map_err(|error| refused(&error))?;
+impl DeviceControls {
+    pub(super) fn of(camera: &Arc<Camera>) -> Result<Self, HttpError> {
+        let driver = camera.drivers.find(&camera.settings.source).map_err(|error| driver_error(&error))?;
         Ok(Self { camera: Arc::clone(camera), driver })
     }
 
     /// Lists the controls, after waiting for the lock on the device.
-    pub(super) async fn controls(self) -> Result<Vec<Control>, Refusal> {
+    pub(super) async fn controls(self) -> Result<Vec<Control>, HttpError> {
         self.call(|device| async move { device.list().await }).await
     }
 
     /// Sets `changes`, after waiting for the lock on the device; they last until the server ends.
-    pub(super) async fn set(self, changes: Changes) -> Result<(), Refusal> {
+    pub(super) async fn set(self, changes: Changes) -> Result<(), HttpError> {
         self.call(|device| async move { device.change(changes, None).await.map(drop) }).await
     }
 
     /// Runs `work` while it holds the lock on the device. If the caller stops waiting, the work goes on: a device that
     /// hangs keeps its lock, so that further calls do not hang in it, too.
-    async fn call<T, F>(self, work: impl FnOnce(Self) -> F) -> Result<T, Refusal>
+    async fn call<T, F>(self, work: impl FnOnce(Self) -> F) -> Result<T, HttpError>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, Refusal>> + Send + 'static,
+        F: Future<Output = Result<T, HttpError>> + Send + 'static,
     {
         let camera = Arc::clone(&self.camera);
         let work = work(self);
         let done = async {
-            let turn = camera.controls.turn().await;
+            let lock = camera.controls.lock_device().await;
             let task = tokio::spawn(async move {
-                let _turn = turn;
+                let _lock = lock;
                 work.await
             });
             task.await
         };
-        let refusal = |status, message: String| Err(Refusal { status, message });
+        let refusal = |status, message: String| Err(HttpError { status, message });
         match timeout(CALL_TIMEOUT, done).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => {
@@ -231,14 +231,18 @@ impl Device {
         }
     }
 
-    async fn list(&self) -> Result<Vec<Control>, Refusal> {
-        self.driver.controls(&self.camera.settings.source).await.map_err(|error| refused(&error))
+    async fn list(&self) -> Result<Vec<Control>, HttpError> {
+        self.driver.controls(&self.camera.settings.source).await.map_err(|error| driver_error(&error))
     }
 
     /// Sets `changes`, remembers them for the next openings and, with a state file, for the next start. Returns the
     /// controls afterwards. If the device fails half-way, the changes before the failure stay, and the error names
     /// them.
-    async fn change(&self, changes: Changes, state: Option<Arc<StateFile>>) -> Result<Vec<Control>, Refusal> {
+    async fn change(
+        &self,
+        changes: Changes,
+        state: Option<Arc<StateFile>>,
+    ) -> Result<Vec<Control>, HttpError> {
         // A single change succeeds or fails as a whole.
         let before = if changes.as_slice().len() > 1 { self.list().await? } else { Vec::new() };
         let set = self.driver.set_controls(&self.camera.settings.source, changes.as_slice()).await;
@@ -247,9 +251,9 @@ impl Device {
             self.remember(changes, &controls, state).await?;
             return Ok(controls);
         };
-        let mut refusal = refused(&error);
+        let mut refusal = driver_error(&error);
         let after = if before.is_empty() { Vec::new() } else { self.list().await.unwrap_or_default() };
-        let taken = changes.filtered(|id, value| took(&before, &after, id, value));
+        let taken = changes.filtered(|id, value| was_applied(&before, &after, id, value));
         if !taken.is_empty() {
             let ids: Vec<&str> = taken.as_slice().iter().map(|(id, _)| id.as_str()).collect();
             refusal.message = format!("{}; set before: {}", refusal.message, ids.join(", "));
@@ -263,9 +267,9 @@ impl Device {
         changes: Changes,
         controls: &[Control],
         state: Option<Arc<StateFile>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), HttpError> {
         let text = changes.to_string();
-        self.camera.feed.tell(Event::new(EventKind::Controls, SystemTime::now()).saying(text));
+        self.camera.feed.send(Event::new(EventKind::Controls, SystemTime::now()).with_text(text));
         // A button acts once, now, and not at every opening.
         let is_button =
             |id: &str| controls.iter().any(|control| control.id == id && control.kind == ControlKind::Button);
@@ -273,25 +277,25 @@ impl Device {
         self.camera.controls.remember(&changes);
         let Some(state) = state.filter(|_| !changes.is_empty()) else { return Ok(()) };
         let name = self.camera.feed.name().to_owned();
-        with_file(move || state.keep(&name, &changes)).await.map_err(|problem| {
+        run_blocking(move || state.save(&name, &changes)).await.map_err(|problem| {
             let message = format!("set, but not kept across restarts: {problem}");
-            Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message }
+            HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message }
         })
     }
 }
 
 /// Whether the control `id` changed to `value` (`None` for its default) between two lists.
-fn took(before: &[Control], after: &[Control], id: &str, value: &Option<ControlValue>) -> bool {
+fn was_applied(before: &[Control], after: &[Control], id: &str, value: &Option<ControlValue>) -> bool {
     let find = |list: &[Control]| list.iter().find(|control| control.id == id).cloned();
     let (Some(before), Some(after)) = (find(before), find(after)) else { return false };
     after.value != before.value && after.value == value.clone().or(after.default)
 }
 
 /// Maps a driver's error about controls to a status: the client's fault, or the device's.
-fn refused(error: &Error) -> Refusal {
+fn driver_error(error: &Error) -> HttpError {
     let status = match error {
         Error::NoSuchControl { .. } | Error::BadControl { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    Refusal { status, message: error.to_string() }
+    HttpError { status, message: error.to_string() }
 }

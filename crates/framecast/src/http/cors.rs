@@ -8,26 +8,26 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use framecast_outputs::Seldom;
+use framecast_outputs::RateLimitedLog;
 use tower::ServiceExt;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 const ANY: &str = "*";
 
 /// Our headers that scripts may read; the second says when a client may retry a mark.
-const EXPOSED: [HeaderName; 2] = [HeaderName::from_static("x-timestamp"), header::RETRY_AFTER];
+const EXPOSED_HEADERS: [HeaderName; 2] = [HeaderName::from_static("x-timestamp"), header::RETRY_AFTER];
 
 /// The other sites in `cors_origins`.
 #[derive(Debug)]
 pub(super) struct Origins {
     allowed: Vec<HeaderValue>,
     /// Rate-limited warnings about pages of other sites.
-    pub(super) refused: Seldom,
+    pub(super) refused: RateLimitedLog,
 }
 
 impl Origins {
     pub(super) fn new(allowed: &[HeaderValue]) -> Self {
-        Self { allowed: allowed.to_vec(), refused: Seldom::default() }
+        Self { allowed: allowed.to_vec(), refused: RateLimitedLog::default() }
     }
 
     /// Whether the page that sent these headers may read.
@@ -52,7 +52,7 @@ fn origin(headers: &HeaderMap) -> Option<&HeaderValue> {
 }
 
 /// The routes without CORS, and those with the layer for named origins.
-struct Doors {
+struct CorsRouters {
     origins: Origins,
     plain: Router,
     /// For named origins, if `*` lets others read too.
@@ -70,9 +70,10 @@ pub(super) fn allow(router: Router, origins: &[HeaderValue]) -> Router {
     let (first, named) =
         if origins.has(ANY) { (router.layer(for_all()), Some(named)) } else { (named, None) };
     // Chosen before routing, because a router behind another one's route would find the route's parameters twice.
-    Router::new()
-        .fallback_service(first)
-        .layer(middleware::from_fn_with_state(Arc::new(Doors { origins, plain, named }), choose))
+    Router::new().fallback_service(first).layer(middleware::from_fn_with_state(
+        Arc::new(CorsRouters { origins, plain, named }),
+        route_by_origin,
+    ))
 }
 
 /// A preflight asks for the headers that the page's script sets itself, such as `Last-Event-ID`; all are allowed.
@@ -81,7 +82,7 @@ fn for_named(origins: AllowOrigin) -> CorsLayer {
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers(EXPOSED)
+        .expose_headers(EXPOSED_HEADERS)
 }
 
 fn for_all() -> CorsLayer {
@@ -89,16 +90,16 @@ fn for_all() -> CorsLayer {
         .allow_origin(AllowOrigin::any())
         .allow_methods([Method::GET, Method::HEAD])
         .allow_headers([header::AUTHORIZATION])
-        .expose_headers(EXPOSED)
+        .expose_headers(EXPOSED_HEADERS)
 }
 
 /// Picks the router for a request. An OPTIONS request that is no preflight bypasses CORS, whose layer would answer it;
 /// a named origin gets its own layer.
-async fn choose(State(doors): State<Arc<Doors>>, request: Request, next: Next) -> Response {
+async fn route_by_origin(State(routers): State<Arc<CorsRouters>>, request: Request, next: Next) -> Response {
     let is_preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let router = match &doors.named {
-        _ if request.method() == Method::OPTIONS && !is_preflight => &doors.plain,
-        Some(named) if doors.origins.may_change(request.headers()) => named,
+    let router = match &routers.named {
+        _ if request.method() == Method::OPTIONS && !is_preflight => &routers.plain,
+        Some(named) if routers.origins.may_change(request.headers()) => named,
         _ => return next.run(request).await,
     };
     match router.clone().oneshot(request).await {

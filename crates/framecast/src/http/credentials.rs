@@ -14,25 +14,25 @@ pub(super) struct Credentials {
     /// `user:password`, composed (NFC), in UTF-8.
     composed: Vec<u8>,
     /// `user:password` in Latin-1 (ISO 8859-1), if Latin-1 has all its letters and the bytes differ from UTF-8.
-    latin: Option<Vec<u8>>,
+    latin_1: Option<Vec<u8>>,
 }
 
 impl Credentials {
-    pub(super) fn of(account: &Account) -> Self {
+    pub(super) fn new(account: &Account) -> Self {
         let composed: String = format!("{}:{}", account.user, account.password).nfc().collect();
-        let latin = composed.chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<_, _>>().ok();
-        Self { latin: latin.filter(|_| !composed.is_ascii()), composed: composed.into_bytes() }
+        let latin_1 = composed.chars().map(|c| u8::try_from(u32::from(c))).collect::<Result<_, _>>().ok();
+        Self { latin_1: latin_1.filter(|_| !composed.is_ascii()), composed: composed.into_bytes() }
     }
 
     /// Whether `given`, a client's `user:password`, is the account's. Takes constant time for a given length: it
     /// compares all forms, each to its end.
-    pub(super) fn are(&self, given: &[u8]) -> bool {
+    pub(super) fn matches(&self, given: &[u8]) -> bool {
         // Bytes that are no UTF-8 are compared unchanged, because they cannot be composed.
         let composed = std::str::from_utf8(given).map(|given| given.nfc().collect::<String>().into_bytes());
         let is_composed = composed.as_deref().unwrap_or(given).ct_eq(&self.composed);
         // Latin-1 bytes may happen to be valid UTF-8.
-        let is_latin = given.ct_eq(self.latin.as_deref().unwrap_or(&self.composed));
-        (is_composed | is_latin).into()
+        let is_latin_1 = given.ct_eq(self.latin_1.as_deref().unwrap_or(&self.composed));
+        (is_composed | is_latin_1).into()
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     fn credentials(user: &str, password: &str) -> Credentials {
-        Credentials::of(&Account::new(user, password).unwrap())
+        Credentials::new(&Account::new(user, password).unwrap())
     }
 
     #[test]
@@ -49,12 +49,12 @@ mod tests {
         let composed = "jürgen:schlüssel-ñ";
         let decomposed = "ju\u{308}rgen:schlu\u{308}ssel-n\u{303}";
         assert_ne!(composed, decomposed);
-        let latin = b"j\xFCrgen:schl\xFCssel-\xF1";
+        let latin_1 = b"j\xFCrgen:schl\xFCssel-\xF1";
         for account in [composed, decomposed] {
             let (user, password) = account.split_once(':').unwrap();
             let credentials = credentials(user, password);
-            for given in [composed.as_bytes(), decomposed.as_bytes(), latin] {
-                assert!(credentials.are(given), "{account}: {given:?}");
+            for given in [composed.as_bytes(), decomposed.as_bytes(), latin_1] {
+                assert!(credentials.matches(given), "{account}: {given:?}");
             }
             for wrong in [
                 &b"jurgen:schlussel-n"[..],
@@ -62,10 +62,10 @@ mod tests {
                 b"j\xFCrgen:",
                 b"",
                 "jürgen:SCHLÜSSEL-Ñ".as_bytes(),
-                &latin[..latin.len() - 1],
+                &latin_1[..latin_1.len() - 1],
                 b"j\xFCrgen:schl\xFCssel-\xF1\xFF",
             ] {
-                assert!(!credentials.are(wrong), "{account}: {wrong:?}");
+                assert!(!credentials.matches(wrong), "{account}: {wrong:?}");
             }
         }
     }
@@ -74,25 +74,26 @@ mod tests {
     fn letters_that_latin_1_lacks_come_in_utf_8_alone() {
         let credentials = credentials("me", "пароль-ć");
         assert!(
-            credentials.are("me:пароль-ć".as_bytes()) && credentials.are("me:пароль-c\u{301}".as_bytes())
+            credentials.matches("me:пароль-ć".as_bytes())
+                && credentials.matches("me:пароль-c\u{301}".as_bytes())
         );
-        assert!(!credentials.are(b"me:??????-c") && !credentials.are("me:пароль-c".as_bytes()));
+        assert!(!credentials.matches(b"me:??????-c") && !credentials.matches("me:пароль-c".as_bytes()));
     }
 
     #[test]
     fn what_is_latin_1_and_utf_8_by_chance_is_taken_as_either() {
         // `Ã¼` in Latin-1 has the bytes of `ü` in UTF-8.
         let credentials = credentials("me", "Ã¼");
-        assert!(credentials.are("me:Ã¼".as_bytes()) && credentials.are(b"me:\xC3\xBC"));
-        assert!(!credentials.are(b"me:\xFC"));
+        assert!(credentials.matches("me:Ã¼".as_bytes()) && credentials.matches(b"me:\xC3\xBC"));
+        assert!(!credentials.matches(b"me:\xFC"));
     }
 
     #[test]
     fn plain_passwords_are_what_they_were() {
         let credentials = credentials("me", "pw");
-        assert!(credentials.are(b"me:pw"));
+        assert!(credentials.matches(b"me:pw"));
         for wrong in [&b"me:pw\0"[..], b"me:p", b"ME:pw", b":", b"", b"\xFF\xFE"] {
-            assert!(!credentials.are(wrong), "{wrong:?}");
+            assert!(!credentials.matches(wrong), "{wrong:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use framecast_outputs::{Seldom, Socket};
+use framecast_outputs::{RateLimitedLog, Socket};
 use futures_util::FutureExt;
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -15,11 +15,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::listener::Listener;
-use crate::reason::cure;
+use super::listener::ConnectionListener;
+use crate::error_chain::remedy;
 
 /// The pause if even the reserve cannot accept a connection, to avoid a busy loop.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How long the listener waits for the request before it answers. A request that arrives after the answer resets the
 /// connection, and the client loses the answer.
@@ -31,32 +31,32 @@ Content-Length: 70\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
 {\"error\":\"the server has no file descriptor left; wait and try again\"}";
 
 /// Whether the process, or the system, has no descriptor left.
-pub(super) fn are_used_up(error: &io::Error) -> bool {
-    cure(error).is_some()
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    remedy(error).is_some()
 }
 
 /// The descriptor in reserve.
 #[derive(Debug)]
-pub(super) struct Spare {
+pub(super) struct SpareDescriptor {
     file: Option<File>,
-    warning: Seldom,
+    warning: RateLimitedLog,
 }
 
-impl Spare {
+impl SpareDescriptor {
     pub(super) fn new() -> Self {
-        Self { file: open(), warning: Seldom::default() }
+        Self { file: open(), warning: RateLimitedLog::default() }
     }
 
     /// Answers the next connection with 503, and logs that once a minute. Returns whether there was a connection to
     /// answer; if not, it pauses before it returns.
     pub(super) async fn refuse_one(
         &mut self,
-        listener: &Listener,
+        listener: &ConnectionListener,
         error: &io::Error,
         max_connections: usize,
     ) -> bool {
-        if let Some(times) = self.warning.occurs() {
-            warn!(times, "cannot accept connections: {}", told(error, max_connections));
+        if let Some(times) = self.warning.should_log() {
+            warn!(times, "cannot accept connections: {}", describe(error, max_connections));
         }
         self.file = None;
         let accepted = listener.accept().now_or_never();
@@ -70,7 +70,7 @@ impl Spare {
         };
         self.file = open();
         if !is_refused {
-            sleep(PAUSE).await;
+            sleep(RETRY_DELAY).await;
         }
         is_refused
     }
@@ -82,15 +82,15 @@ fn open() -> Option<File> {
 }
 
 /// The reason, and what the user can do.
-fn told(error: &io::Error, max_connections: usize) -> String {
-    let cure = cure(error).unwrap_or_default();
+fn describe(error: &io::Error, max_connections: usize) -> String {
+    let remedy = remedy(error).unwrap_or_default();
     if Errno::from_io_error(error) == Some(Errno::NFILE) {
-        return format!("this system has no file descriptor left; {cure}");
+        return format!("this system has no file descriptor left; {remedy}");
     }
     let limit = getrlimit(Resource::Nofile).current;
     let limit = limit.map(|limit| format!("all {limit} file descriptors of this process are in use"));
     let limit = limit.unwrap_or_else(|| "this process has no file descriptor left".to_owned());
-    format!("{limit}; {cure}, or lower max_connections={max_connections}")
+    format!("{limit}; {remedy}, or lower max_connections={max_connections}")
 }
 
 async fn refuse(mut socket: Socket) {
@@ -118,14 +118,14 @@ mod tests {
     #[test]
     fn the_lack_is_told_with_its_cure() {
         let lacking = |errno: Errno| io::Error::from(errno);
-        assert!(are_used_up(&lacking(Errno::MFILE)) && are_used_up(&lacking(Errno::NFILE)));
-        assert!(!are_used_up(&lacking(Errno::NOMEM)));
-        let mfile = told(&lacking(Errno::MFILE), 1024);
+        assert!(is_exhausted(&lacking(Errno::MFILE)) && is_exhausted(&lacking(Errno::NFILE)));
+        assert!(!is_exhausted(&lacking(Errno::NOMEM)));
+        let mfile = describe(&lacking(Errno::MFILE), 1024);
         assert!(
             mfile.contains("ulimit -n")
                 && mfile.contains("LimitNOFILE=")
                 && mfile.contains("max_connections=1024")
         );
-        assert!(told(&lacking(Errno::NFILE), 1024).contains("fs.file-max"));
+        assert!(describe(&lacking(Errno::NFILE), 1024).contains("fs.file-max"));
     }
 }

@@ -6,30 +6,30 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use framecast_media::visible;
-use framecast_outputs::Refusal;
+use framecast_media::escape_hidden;
+use framecast_outputs::HttpError;
 
 const PAGE: &str = include_str!("../../../../web/error.html");
 
-const WAY: &str = r#"<p><a class="button" href="{start}">All cameras</a></p>"#;
+const START_LINK: &str = r#"<p><a class="button" href="{start}">All cameras</a></p>"#;
 
 /// Turns a refusal into a page if the client asks for HTML.
 pub(super) async fn show(request: Request, next: Next) -> Response {
-    let start = wants_pages(&request).then(|| way_to_start(request.uri().path()));
+    let start = wants_html(&request).then(|| path_to_start(request.uri().path()));
     let response = next.run(request).await;
-    let Some((start, refusal)) = start.zip(response.extensions().get::<Refusal>()) else { return response };
+    let Some((start, refusal)) = start.zip(response.extensions().get::<HttpError>()) else { return response };
     let page = page(refusal, &start);
     let (mut head, _) = response.into_parts();
     head.headers.remove(header::CONTENT_LENGTH);
     super::page::set_head(&mut head.headers, super::page::HTML);
     head.headers.append(header::VARY, HeaderValue::from_static("accept"));
     // Removed, so that a second layer around this one does not make a page of it again.
-    head.extensions.remove::<Refusal>();
+    head.extensions.remove::<HttpError>();
     Response::from_parts(head, page.into())
 }
 
 /// Whether a browser opens this address. Programs accept any type, or name the types that they can read.
-fn wants_pages(request: &Request) -> bool {
+fn wants_html(request: &Request) -> bool {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     is_read && accepts_html(request.headers())
 }
@@ -41,7 +41,7 @@ fn accepts_html(headers: &HeaderMap) -> bool {
 
 /// The relative address of the start page from the page at `path`. Relative, because a proxy in front, or a router that
 /// mounts ours, may have stripped a prefix that only the browser knows.
-fn way_to_start(path: &str) -> String {
+fn path_to_start(path: &str) -> String {
     match path.matches('/').count() {
         0 | 1 => "./".to_owned(),
         // A path as long as the head of a request would make a page many times its length.
@@ -49,15 +49,15 @@ fn way_to_start(path: &str) -> String {
     }
 }
 
-fn page(refusal: &Refusal, start: &str) -> String {
+fn page(refusal: &HttpError, start: &str) -> String {
     let (status, way) = match refusal.status {
         // Under this name the start page is refused, too.
         StatusCode::MISDIRECTED_REQUEST => ("Unknown name", ""),
-        status => (status.canonical_reason().unwrap_or("Error"), WAY),
+        status => (status.canonical_reason().unwrap_or("Error"), START_LINK),
     };
     // The message goes in last, so that no part of the address in it is taken for a placeholder.
     let page = PAGE.replace("{status}", status).replace("{way}", way).replace("{start}", start);
-    page.replace("{sentence}", &escaped(&visible(&refusal.message)))
+    page.replace("{sentence}", &escaped(&escape_hidden(&refusal.message)))
 }
 
 /// `text` escaped for use between tags.
@@ -78,7 +78,7 @@ mod tests {
             ("/a/b/c", "../../"),
             ("*", "./"),
         ] {
-            assert_eq!(way_to_start(path), way, "{path}");
+            assert_eq!(path_to_start(path), way, "{path}");
         }
     }
 
@@ -98,21 +98,21 @@ mod tests {
     #[test]
     fn what_reorders_the_line_is_shown_as_a_number() {
         let message = "there is nothing at /\u{202e}gpj.exe\u{2028}".to_owned();
-        let page = page(&Refusal { status: StatusCode::NOT_FOUND, message }, "./");
+        let page = page(&HttpError { status: StatusCode::NOT_FOUND, message }, "./");
         assert!(page.contains("<p>there is nothing at /\\u{202e}gpj.exe\\u{2028}</p>"), "{page}");
     }
 
     #[test]
     fn by_an_unknown_name_no_way_leads_on() {
         let message = "host `cam.example` is not this server's".to_owned();
-        let page = page(&Refusal { status: StatusCode::MISDIRECTED_REQUEST, message }, "./");
+        let page = page(&HttpError { status: StatusCode::MISDIRECTED_REQUEST, message }, "./");
         assert!(page.contains("<h1>Unknown name</h1>") && !page.contains("All cameras"), "{page}");
     }
 
     #[test]
     fn what_an_address_says_is_text_on_the_page() {
         let message = "there is nothing at /<script>&{start}".to_owned();
-        let page = page(&Refusal { status: StatusCode::NOT_FOUND, message }, "../");
+        let page = page(&HttpError { status: StatusCode::NOT_FOUND, message }, "../");
         assert!(page.contains("<p>there is nothing at /&lt;script&gt;&amp;{start}</p>"), "{page}");
         assert!(
             page.contains("<h1>Not Found</h1>") && page.contains("href=\"../static/style.css\""),

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use framecast_outputs::{Peer, Seldom};
+use framecast_outputs::{Peer, RateLimitedLog};
 use tracing::warn;
 
 use crate::config::{Settings, TrustedProxies};
@@ -20,39 +20,39 @@ use crate::config::{Settings, TrustedProxies};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The headers that name a client.
-const NAMES: [HeaderName; 2] = [X_FORWARDED_FOR, header::FORWARDED];
+const CLIENT_HEADERS: [HeaderName; 2] = [X_FORWARDED_FOR, header::FORWARDED];
 
 /// Headers that show that a proxy forwarded a request.
-const SIGNS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const PROXY_HEADERS: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 /// Whether a request's headers show that a proxy forwarded it, trusted or not.
-pub(crate) fn is_passed_on(headers: &HeaderMap) -> bool {
-    SIGNS.iter().any(|name| headers.contains_key(*name))
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    PROXY_HEADERS.iter().any(|name| headers.contains_key(*name))
 }
 
 /// In a request's extensions: a trusted proxy has named the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IsForwarded {
+pub(crate) struct ForwardedBy {
     /// The proxy's own address; `None` over a UNIX socket.
     pub(crate) by: Option<IpAddr>,
 }
 
 /// The trusted proxies, and the rate-limited warning about others.
 #[derive(Debug)]
-pub(crate) struct Proxies {
+pub(crate) struct ProxyTrust {
     settings: Arc<Settings>,
-    warning: Seldom,
+    warning: RateLimitedLog,
 }
 
-impl Proxies {
+impl ProxyTrust {
     pub(crate) fn new(settings: Arc<Settings>) -> Self {
-        Self { settings, warning: Seldom::default() }
+        Self { settings, warning: RateLimitedLog::default() }
     }
 
     /// Warns that the server ignores the headers of `connected`. Without the warning all its clients would silently
     /// count as one.
     fn warn(&self, connected: Option<IpAddr>) {
-        let Some(times) = self.warning.occurs() else { return };
+        let Some(times) = self.warning.should_log() else { return };
         let from = connected.map_or_else(|| "unix".to_owned(), |address| address.to_canonical().to_string());
         warn!(
             times,
@@ -64,7 +64,7 @@ impl Proxies {
 
 /// Replaces the proxy's address by the client's.
 pub(crate) async fn resolve(
-    State(proxies): State<Arc<Proxies>>,
+    State(proxies): State<Arc<ProxyTrust>>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -72,8 +72,8 @@ pub(crate) async fn resolve(
         let (trusted, headers) = (&proxies.settings.trusted_proxies, request.headers());
         if let Some(client) = client(trusted, by, headers) {
             request.extensions_mut().insert(Peer(Some(client)));
-            request.extensions_mut().insert(IsForwarded { by });
-        } else if speaks_in_vain(trusted, by, headers) {
+            request.extensions_mut().insert(ForwardedBy { by });
+        } else if is_untrusted_claim(trusted, by, headers) {
             proxies.warn(by);
         }
     }
@@ -81,8 +81,8 @@ pub(crate) async fn resolve(
 }
 
 /// Whether `connected` names a client but is not trusted.
-fn speaks_in_vain(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> bool {
-    !trusted.contains(connected) && NAMES.iter().any(|name| headers.contains_key(name))
+fn is_untrusted_claim(trusted: &TrustedProxies, connected: Option<IpAddr>, headers: &HeaderMap) -> bool {
+    !trusted.contains(connected) && CLIENT_HEADERS.iter().any(|name| headers.contains_key(name))
 }
 
 /// The address for which `connected` forwarded a request: the right-most address that is not itself trusted, or the
@@ -111,13 +111,13 @@ fn addresses(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
     headers.get_all(name).iter().rev().flat_map(|value| value.as_bytes().rsplit(|&byte| byte == b',')).map(
         move |element| {
             let element = std::str::from_utf8(element).ok()?.trim();
-            parse(if is_plain { element } else { for_of(element)? })
+            parse(if is_plain { element } else { for_parameter(element)? })
         },
     )
 }
 
 /// The value of `for=` in an element of `Forwarded`.
-fn for_of(element: &str) -> Option<&str> {
+fn for_parameter(element: &str) -> Option<&str> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
@@ -196,7 +196,7 @@ mod tests {
     fn a_proxy_that_is_not_trusted_is_told_of_and_no_one_else() {
         let trusted = TrustedProxies::default();
         let is_told = |connected, name: &'static str| {
-            speaks_in_vain(
+            is_untrusted_claim(
                 &trusted,
                 connected,
                 &HeaderMap::from_iter([(HeaderName::from_static(name), "203.0.113.7".parse().unwrap())]),

@@ -18,14 +18,14 @@ pub(super) struct GaugeHistogram<'b> {
 
 impl<'b> GaugeHistogram<'b> {
     pub(super) fn new(bounds: &'b [f64], values: impl IntoIterator<Item = f64>) -> Self {
-        let mut spread = Self { bounds, counts: vec![0; bounds.len()], count: 0, sum: 0.0 };
+        let mut histogram = Self { bounds, counts: vec![0; bounds.len()], count: 0, sum: 0.0 };
         for value in values {
-            spread.count += 1;
-            spread.sum += value;
-            let within = bounds.iter().zip(&mut spread.counts).filter(|(bound, _)| value <= **bound);
+            histogram.count += 1;
+            histogram.sum += value;
+            let within = bounds.iter().zip(&mut histogram.counts).filter(|(bound, _)| value <= **bound);
             within.for_each(|(_, count)| *count += 1);
         }
-        spread
+        histogram
     }
 
     /// Writes the whole metric family called `name`.
@@ -46,8 +46,8 @@ mod tests {
     #[test]
     fn each_bound_counts_all_that_are_no_larger() {
         let mut text = String::new();
-        let spread = GaugeHistogram::new(&[0.0, 0.5], [0.0, 0.25, 0.5, 2.0]);
-        spread.write(&mut text, "cats_weight", "Cats in the house").unwrap();
+        let histogram = GaugeHistogram::new(&[0.0, 0.5], [0.0, 0.25, 0.5, 2.0]);
+        histogram.write(&mut text, "cats_weight", "Cats in the house").unwrap();
         let expected = "# HELP cats_weight Cats in the house.\n# TYPE cats_weight gaugehistogram\n\
                         cats_weight_bucket{le=\"0.0\"} 1\ncats_weight_bucket{le=\"0.5\"} 3\n\
                         cats_weight_bucket{le=\"+Inf\"} 4\ncats_weight_gcount 4\ncats_weight_gsum 2.75\n";

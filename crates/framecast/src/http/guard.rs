@@ -1,7 +1,7 @@
 //! Protects users from hostile pages in their own browser: DNS rebinding and cross-site requests.
 //!
 //! A hostile page can point a name of its own at this server's address and then read it as its own origin. The `Host`
-//! header then contains the hostile name. [`Names`] decides which names cannot be hostile. A request that changes
+//! header then contains the hostile name. [`AllowedHosts`] decides which names cannot be hostile. A request that changes
 //! something must come from our own pages.
 
 use std::sync::{Arc, Mutex, OnceLock};
@@ -12,11 +12,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, heade
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use framecast_outputs::{Refusal, drawn};
+use framecast_outputs::{HttpError, error_picture};
 use tracing::warn;
 
 use super::cors::Origins;
-use super::host::{Names, is_at, is_name, without_port};
+use super::host::{AllowedHosts, is_at_host, is_name, without_port};
 use super::lock;
 use crate::config::Settings;
 
@@ -24,8 +24,8 @@ use crate::config::Settings;
 #[derive(Debug)]
 pub(crate) struct Guard {
     /// `None` if clients need an account, because then a hostile page gains nothing by a name.
-    names: Option<Names>,
-    refused: RefusedNames,
+    hosts: Option<AllowedHosts>,
+    refused: RefusedHosts,
     /// The other sites whose pages may change something.
     origins: Origins,
     /// The picture for an `<img>` under a wrong name. It quotes nothing of the request, so it is drawn once.
@@ -33,77 +33,81 @@ pub(crate) struct Guard {
 }
 
 /// The files of the refusal's page, which any client may read.
-const OF_REFUSAL: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
+const ERROR_PAGE_FILES: [&str; 2] = ["/static/icon.svg", "/static/style.css"];
 
 /// How long the log does not repeat a refused name.
-const PAUSE: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How many different names the log reports in that time. The limit keeps the log short when a client tries many names,
 /// and leaves room for a name that the owner has set up.
-const MAX_NAMES: usize = 16;
+const MAX_HOSTS: usize = 16;
 
 /// The names that were refused recently.
 #[derive(Debug, Default)]
-struct RefusedNames(Mutex<Refused>);
+struct RefusedHosts(Mutex<RefusedHostTable>);
 
 #[derive(Debug, Default)]
-struct Refused {
-    names: Vec<RefusedName>,
+struct RefusedHostTable {
+    names: Vec<RefusedHost>,
     /// Requests under names that did not fit.
     others: u64,
 }
 
 #[derive(Debug)]
-struct RefusedName {
+struct RefusedHost {
     name: String,
-    told_at: Instant,
+    logged_at: Instant,
     /// Requests under this name since the last log line about it.
-    untold: u64,
+    unreported: u64,
 }
 
 /// The numbers for a log line about a refused name.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+struct RefusalReport {
     /// Refusals of this name since the last log line about it, this refusal included.
     times: u64,
     /// Refusals of other names that got no log line.
     others: u64,
 }
 
-impl RefusedNames {
+impl RefusedHosts {
     /// Records the refusal of `name`. Returns the numbers for the log line, if one is due.
-    fn occurs(&self, name: &str, now: Instant) -> Option<Told> {
+    fn record(&self, name: &str, now: Instant) -> Option<RefusalReport> {
         let mut refused = lock(&self.0);
-        let Refused { names, others } = &mut *refused;
-        let is_due = |told_at: Instant| now.saturating_duration_since(told_at) >= PAUSE;
+        let RefusedHostTable { names, others } = &mut *refused;
+        let is_due = |logged_at: Instant| now.saturating_duration_since(logged_at) >= LOG_INTERVAL;
         if let Some(known) = names.iter_mut().find(|known| known.name == name) {
-            known.untold += 1;
-            if !is_due(known.told_at) {
+            known.unreported += 1;
+            if !is_due(known.logged_at) {
                 return None;
             }
-            known.told_at = now;
-            return Some(Told { times: std::mem::take(&mut known.untold), others: std::mem::take(others) });
+            known.logged_at = now;
+            return Some(RefusalReport {
+                times: std::mem::take(&mut known.unreported),
+                others: std::mem::take(others),
+            });
         }
         // The next line also counts the unreported refusals of the names that expire here.
-        *others += names.extract_if(.., |known| is_due(known.told_at)).map(|known| known.untold).sum::<u64>();
-        if names.len() == MAX_NAMES {
+        *others +=
+            names.extract_if(.., |known| is_due(known.logged_at)).map(|known| known.unreported).sum::<u64>();
+        if names.len() == MAX_HOSTS {
             *others += 1;
             return None;
         }
-        names.push(RefusedName { name: name.to_owned(), told_at: now, untold: 0 });
-        Some(Told { times: 1, others: std::mem::take(others) })
+        names.push(RefusedHost { name: name.to_owned(), logged_at: now, unreported: 0 });
+        Some(RefusalReport { times: 1, others: std::mem::take(others) })
     }
 }
 
 impl Guard {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let names = settings.account.is_none().then(|| Names::new(&settings.allowed_hosts));
+        let hosts = settings.account.is_none().then(|| AllowedHosts::new(&settings.allowed_hosts));
         let origins = Origins::new(&settings.cors_origins);
-        Self { names, refused: RefusedNames::default(), origins, picture: OnceLock::new() }
+        Self { hosts, refused: RefusedHosts::default(), origins, picture: OnceLock::new() }
     }
 
     fn allows_host(&self, host: &str) -> bool {
-        self.names.as_ref().is_none_or(|names| names.contain(host))
+        self.hosts.as_ref().is_none_or(|hosts| hosts.contains(host))
     }
 
     /// The answer to a request for `host`, which is not this server's name.
@@ -112,7 +116,7 @@ impl Guard {
         // Users paste the option of this message into a shell, so the option contains only a valid name. An allowed
         // name is valid for all ports.
         let name = if is_name(host) { without_port(&shown) } else { "NAME" };
-        if let Some(Told { times, others }) = self.refused.occurs(&shown, Instant::now()) {
+        if let Some(RefusalReport { times, others }) = self.refused.record(&shown, Instant::now()) {
             warn!(
                 times,
                 others,
@@ -121,42 +125,43 @@ impl Guard {
             );
         }
         let status = StatusCode::MISDIRECTED_REQUEST;
-        if drawn::wants_pictures(headers) {
+        if error_picture::is_wanted(headers) {
             let lines = [
                 "This server was asked for by a name that it does not know.",
                 "Its log says which. Add it to allowed_hosts, or start with --allowed-host NAME.",
             ];
-            let picture = self.picture.get_or_init(|| drawn::picture("Framecast", "Unknown name", &lines));
+            let picture =
+                self.picture.get_or_init(|| error_picture::render("Framecast", "Unknown name", &lines));
             if let Some(picture) = picture {
-                return drawn::answer(status, picture.clone());
+                return error_picture::response(status, picture.clone());
             }
         }
         let message = format!(
             "host `{shown}` is not this server's; if it is, add it to allowed_hosts in the configuration, or start with \
              --allowed-host {name}"
         );
-        Refusal { status, message }.into_response()
+        HttpError { status, message }.into_response()
     }
 }
 
 /// Refuses requests for foreign hosts, and changing requests from foreign origins.
 pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if let Some(message) = bad_host(&request) {
-        return Refusal { status: StatusCode::BAD_REQUEST, message: message.to_owned() }.into_response();
+        return HttpError { status: StatusCode::BAD_REQUEST, message: message.to_owned() }.into_response();
     }
     let host = host_of(request.uri(), request.headers());
-    let is_of_refusal = OF_REFUSAL.contains(&request.uri().path());
-    if let Some(host) = host.as_deref().filter(|host| !is_of_refusal && !guard.allows_host(host)) {
+    let is_error_page_file = ERROR_PAGE_FILES.contains(&request.uri().path());
+    if let Some(host) = host.as_deref().filter(|host| !is_error_page_file && !guard.allows_host(host)) {
         return guard.refuse_host(host, request.headers());
     }
     let headers = request.headers();
-    if changes(request.method())
-        && is_from_elsewhere(headers, host.as_deref())
+    if is_change(request.method())
+        && is_cross_site(headers, host.as_deref())
         && !guard.origins.may_change(headers)
     {
-        if let Some(times) = guard.origins.refused.occurs() {
+        if let Some(times) = guard.origins.refused.should_log() {
             let origin = headers.get(header::ORIGIN).map(shown).unwrap_or_default();
-            let host = host.as_deref().map(cut).unwrap_or_default();
+            let host = host.as_deref().map(truncated).unwrap_or_default();
             warn!(
                 origin,
                 host,
@@ -167,7 +172,7 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
         }
         let message = "requests that change something are taken from this server's own pages, and from those that \
                        cors_origins names; a proxy in front has to pass on the Host that the browser sent";
-        return Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
+        return HttpError { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
 }
@@ -180,10 +185,10 @@ pub(crate) async fn check_websocket(
     next: Next,
 ) -> Response {
     let host = host_of(request.uri(), request.headers());
-    if is_from_elsewhere(request.headers(), host.as_deref()) && !origins.may_read(request.headers()) {
-        if let Some(times) = origins.refused.occurs() {
+    if is_cross_site(request.headers(), host.as_deref()) && !origins.may_read(request.headers()) {
+        if let Some(times) = origins.refused.should_log() {
             let origin = request.headers().get(header::ORIGIN).map(shown).unwrap_or_default();
-            let host = host.as_deref().map(cut).unwrap_or_default();
+            let host = host.as_deref().map(truncated).unwrap_or_default();
             warn!(
                 origin,
                 host,
@@ -194,17 +199,17 @@ pub(crate) async fn check_websocket(
         }
         let message = "WebSockets are opened for this server's own pages, and for those in cors_origins; a proxy in front has \
                        to pass on the Host that the browser sent";
-        return Refusal { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
+        return HttpError { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
 }
 
 /// Text from a client, shortened for a log line.
 fn shown(value: &HeaderValue) -> String {
-    cut(&String::from_utf8_lossy(value.as_bytes()))
+    truncated(&String::from_utf8_lossy(value.as_bytes()))
 }
 
-fn cut(text: &str) -> String {
+fn truncated(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
@@ -226,7 +231,7 @@ pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> Option<String> {
     }
 }
 
-fn changes(method: &Method) -> bool {
+fn is_change(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
@@ -241,13 +246,13 @@ pub(super) fn may_change(request: &Request, origins: &Origins) -> bool {
     if origins.may_change(headers) {
         return true;
     }
-    if is_from_elsewhere(headers, host.as_deref()) {
+    if is_cross_site(headers, host.as_deref()) {
         return false;
     }
     let says_so = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match text(header::REFERER).filter(|referer| referer.contains("://")) {
-        Some(referer) => host.is_some_and(|host| is_at(referer, &host)),
+        Some(referer) => host.is_some_and(|host| is_at_host(referer, &host)),
         None => says_so || !is_browser(headers),
     }
 }
@@ -261,13 +266,13 @@ fn is_browser(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a browser sent this from another site's page. Programs send neither header and pass.
-fn is_from_elsewhere(headers: &HeaderMap, host: Option<&str>) -> bool {
+fn is_cross_site(headers: &HeaderMap, host: Option<&str>) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text(header::HeaderName::from_static("sec-fetch-site")) {
         return !matches!(site, "same-origin" | "none");
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let is_here = origin.to_str().is_ok_and(|origin| host.is_some_and(|host| is_at(origin, host)));
+    let is_here = origin.to_str().is_ok_and(|origin| host.is_some_and(|host| is_at_host(origin, host)));
     !is_here
 }
 
@@ -277,19 +282,19 @@ mod tests {
 
     #[test]
     fn each_name_that_is_refused_is_told_once_a_minute_and_a_few_of_them_at_the_most() {
-        let (names, start) = (RefusedNames::default(), Instant::now());
+        let (names, start) = (RefusedHosts::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let told = |times, others| Some(Told { times, others });
-        assert_eq!(names.occurs("scanned.example", start), told(1, 0));
-        assert_eq!(names.occurs("scanned.example", start), None);
-        assert_eq!(names.occurs("mine.example", at(1)), told(1, 0));
-        for n in 2..MAX_NAMES {
-            assert_eq!(names.occurs(&format!("{n}.example"), at(1)), told(1, 0));
+        let told = |times, others| Some(RefusalReport { times, others });
+        assert_eq!(names.record("scanned.example", start), told(1, 0));
+        assert_eq!(names.record("scanned.example", start), None);
+        assert_eq!(names.record("mine.example", at(1)), told(1, 0));
+        for n in 2..MAX_HOSTS {
+            assert_eq!(names.record(&format!("{n}.example"), at(1)), told(1, 0));
         }
-        assert_eq!(names.occurs("one.more.example", at(2)), None, "there is no room");
-        assert_eq!(names.occurs("one.more.example", at(60)), told(1, 2), "with what was not told before");
-        assert_eq!(names.occurs("mine.example", at(60)), None);
-        assert_eq!(names.occurs("mine.example", at(61)), told(2, 0));
+        assert_eq!(names.record("one.more.example", at(2)), None, "there is no room");
+        assert_eq!(names.record("one.more.example", at(60)), told(1, 2), "with what was not told before");
+        assert_eq!(names.record("mine.example", at(60)), None);
+        assert_eq!(names.record("mine.example", at(61)), told(2, 0));
     }
 
     #[test]
@@ -339,13 +344,13 @@ mod tests {
                 .collect::<HeaderMap>()
         };
         let host = Some("cam:5000");
-        assert!(!is_from_elsewhere(&headers(&[]), host));
-        assert!(!is_from_elsewhere(&headers(&[("origin", "http://cam:5000")]), host));
-        assert!(!is_from_elsewhere(&headers(&[("origin", "http://cam.lan")]), Some("cam.lan:80")));
-        assert!(is_from_elsewhere(&headers(&[("origin", "http://cam:5000")]), None));
-        assert!(is_from_elsewhere(&headers(&[("origin", "http://evil.example")]), host));
-        assert!(is_from_elsewhere(&headers(&[("origin", "null")]), host));
-        assert!(is_from_elsewhere(&headers(&[("sec-fetch-site", "cross-site")]), host));
-        assert!(!is_from_elsewhere(&headers(&[("sec-fetch-site", "same-origin")]), host));
+        assert!(!is_cross_site(&headers(&[]), host));
+        assert!(!is_cross_site(&headers(&[("origin", "http://cam:5000")]), host));
+        assert!(!is_cross_site(&headers(&[("origin", "http://cam.lan")]), Some("cam.lan:80")));
+        assert!(is_cross_site(&headers(&[("origin", "http://cam:5000")]), None));
+        assert!(is_cross_site(&headers(&[("origin", "http://evil.example")]), host));
+        assert!(is_cross_site(&headers(&[("origin", "null")]), host));
+        assert!(is_cross_site(&headers(&[("sec-fetch-site", "cross-site")]), host));
+        assert!(!is_cross_site(&headers(&[("sec-fetch-site", "same-origin")]), host));
     }
 }

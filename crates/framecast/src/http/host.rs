@@ -16,30 +16,30 @@ const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// The names that the configuration allows, in addition to those that always pass.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct AllowedHosts {
     allowed: Vec<String>,
 }
 
-impl Names {
+impl AllowedHosts {
     /// `allowed` is in lower case, with or without a port.
     pub(super) fn new(allowed: &[String]) -> Self {
         Self { allowed: allowed.to_vec() }
     }
 
     /// Whether `host`, as a client wrote it, means this server.
-    pub(super) fn contain(&self, host: &str) -> bool {
+    pub(super) fn contains(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
         let name = without_port(&host).trim_end_matches('.');
         address(name).is_some()
             || is_private(name)
-            || self.allowed.iter().any(|allowed| is_meant(allowed, name, &host))
-            || is_own(name)
+            || self.allowed.iter().any(|allowed| matches_entry(allowed, name, &host))
+            || is_own_name(name)
     }
 }
 
 /// Whether the entry `allowed` covers `host`, which is in lower case and has the name `name`. Browsers leave out the
 /// default port of a scheme, so an entry with such a port also covers hosts without one.
-fn is_meant(allowed: &str, name: &str, host: &str) -> bool {
+fn matches_entry(allowed: &str, name: &str, host: &str) -> bool {
     let has_no_port = without_port(host).len() == host.len();
     let by_scheme = || [":80", ":443"].iter().any(|port| allowed.strip_suffix(port) == Some(name));
     allowed == name || allowed == host || (has_no_port && by_scheme())
@@ -60,44 +60,46 @@ fn address(name: &str) -> Option<IpAddr> {
 /// Whether `host` is a valid name, with or without a port.
 pub(super) fn is_name(host: &str) -> bool {
     let name = without_port(host);
-    is_of_letters(name) && host[name.len()..].bytes().all(|byte| byte == b':' || byte.is_ascii_digit())
+    has_name_characters(name) && host[name.len()..].bytes().all(|byte| byte == b':' || byte.is_ascii_digit())
 }
 
-fn is_of_letters(text: &str) -> bool {
+fn has_name_characters(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Whether `name` cannot be in the public DNS, where a name without a dot has no address.
 fn is_private(name: &str) -> bool {
-    is_of_letters(name)
+    has_name_characters(name)
         && (!name.contains('.')
-            || PRIVATE_DOMAINS.iter().any(|domain| name.strip_suffix(domain).is_some_and(is_of_letters)))
+            || PRIVATE_DOMAINS
+                .iter()
+                .any(|domain| name.strip_suffix(domain).is_some_and(has_name_characters)))
 }
 
 /// Whether `name` is this machine's: its kernel host name, alone or in the network's domain.
-fn is_own(name: &str) -> bool {
+fn is_own_name(name: &str) -> bool {
     let uname = rustix::system::uname();
     let Ok(own) = uname.nodename().to_str() else { return false };
     let own = own.to_ascii_lowercase();
     // Any client can send any name, so the files are read only for names that begin as this machine's does.
     name == own
-        || (label(name) == label(&own)
-            && is_known_as(name, &own, &text_of("/etc/hosts"), &text_of("/etc/resolv.conf")))
+        || (first_label(name) == first_label(&own)
+            && is_alias(name, &own, &read_bounded("/etc/hosts"), &read_bounded("/etc/resolv.conf")))
 }
 
 /// Whether `name` means a machine with the host name `own`: by the file `hosts`, if a line has both names, or by the
 /// search domains in `resolv_conf`.
-fn is_known_as(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
+fn is_alias(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
     let words = |line: &str| {
         let line = line.split('#').next().unwrap_or_default().to_ascii_lowercase();
         line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>()
     };
     let is_in_hosts = hosts.lines().map(words).any(|words| {
         let names = words.get(1..).unwrap_or_default();
-        names.iter().any(|known| known == own || known == label(own))
+        names.iter().any(|known| known == own || known == first_label(own))
             && names.iter().any(|known| known == name)
     });
-    let domain = name.strip_prefix(label(own)).and_then(|rest| rest.strip_prefix('.'));
+    let domain = name.strip_prefix(first_label(own)).and_then(|rest| rest.strip_prefix('.'));
     is_in_hosts
         || resolv_conf.lines().map(words).any(|words| {
             words.split_first().is_some_and(|(key, domains)| {
@@ -108,11 +110,11 @@ fn is_known_as(name: &str, own: &str, hosts: &str, resolv_conf: &str) -> bool {
 }
 
 /// The first label of a name.
-fn label(name: &str) -> &str {
+fn first_label(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
 
-fn text_of(path: &str) -> String {
+fn read_bounded(path: &str) -> String {
     let mut bytes = Vec::new();
     // If the file is missing, it contributes no names.
     let _read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
@@ -121,7 +123,7 @@ fn text_of(path: &str) -> String {
 
 /// Whether `url`, an origin or the address of a page, is at `host`. Either may omit the default port of the scheme:
 /// browsers omit it, proxies may write it.
-pub(super) fn is_at(url: &str, host: &str) -> bool {
+pub(super) fn is_at_host(url: &str, host: &str) -> bool {
     let Some((scheme, rest)) = url.split_once("://") else { return false };
     let default_port = match scheme {
         "http" => 80,
@@ -155,7 +157,7 @@ mod tests {
 
     #[test]
     fn names_that_no_public_dns_holds_pass() {
-        let names = Names::new(&["cam.example".to_owned(), "other.example:8080".to_owned()]);
+        let names = AllowedHosts::new(&["cam.example".to_owned(), "other.example:8080".to_owned()]);
         for host in [
             "127.0.0.1:5000",
             "192.168.1.7",
@@ -173,13 +175,13 @@ mod tests {
             "cam.example.",
             "other.example:8080",
         ] {
-            assert!(names.contain(host), "{host}");
+            assert!(names.contains(host), "{host}");
         }
     }
 
     #[test]
     fn other_names_are_refused() {
-        let names = Names::new(&["cam.example".to_owned(), "other.example:8080".to_owned()]);
+        let names = AllowedHosts::new(&["cam.example".to_owned(), "other.example:8080".to_owned()]);
         for host in [
             "",
             ".",
@@ -198,18 +200,18 @@ mod tests {
             "e vil",
             "évil",
         ] {
-            assert!(!names.contain(host), "{host}");
+            assert!(!names.contains(host), "{host}");
         }
     }
 
     #[test]
     fn a_name_with_the_port_of_a_scheme_is_allowed_without_it_too() {
-        let names = Names::new(&["cam.example:80".to_owned(), "tls.example:443".to_owned()]);
+        let names = AllowedHosts::new(&["cam.example:80".to_owned(), "tls.example:443".to_owned()]);
         for host in ["cam.example", "Cam.example.", "cam.example:80", "tls.example", "tls.example:443"] {
-            assert!(names.contain(host), "{host}");
+            assert!(names.contains(host), "{host}");
         }
         for host in ["cam.example:443", "cam.example:81", "tls.example:80", "x.cam.example", "cam.example:"] {
-            assert!(!names.contain(host), "{host}");
+            assert!(!names.contains(host), "{host}");
         }
     }
 
@@ -237,13 +239,13 @@ mod tests {
     fn this_machine_passes_by_its_own_name() {
         let uname = rustix::system::uname();
         let own = uname.nodename().to_str().unwrap();
-        let names = Names::new(&[]);
+        let names = AllowedHosts::new(&[]);
         for host in
-            [own.to_owned(), format!("{own}:5000"), own.to_uppercase(), format!("{}.local", label(own))]
+            [own.to_owned(), format!("{own}:5000"), own.to_uppercase(), format!("{}.local", first_label(own))]
         {
-            assert!(names.contain(&host), "{host}");
+            assert!(names.contains(&host), "{host}");
         }
-        assert!(!names.contain(&format!("{}.evil.example", label(own))));
+        assert!(!names.contains(&format!("{}.evil.example", first_label(own))));
     }
 
     #[test]
@@ -252,7 +254,7 @@ mod tests {
                      192.168.1.9 octopi.printers.example nas";
         let resolv_conf =
             "# search octopi.example\nnameserver 192.168.1.1\nsearch fritz.box Example.org.\ndomain home";
-        let is_known = |name: &str| is_known_as(name, "octopi", hosts, resolv_conf);
+        let is_known = |name: &str| is_alias(name, "octopi", hosts, resolv_conf);
         for name in ["octopi.house.example", "octopi.fritz.box", "octopi.example.org", "octopi.home"] {
             assert!(is_known(name), "{name}");
         }
@@ -266,8 +268,8 @@ mod tests {
         ] {
             assert!(!is_known(name), "{name}");
         }
-        assert!(is_known_as("octopi.fritz.box", "octopi.old.example", "", resolv_conf));
-        assert!(!is_known_as("octopi.fritz.box", "octopi", "", ""));
+        assert!(is_alias("octopi.fritz.box", "octopi.old.example", "", resolv_conf));
+        assert!(!is_alias("octopi.fritz.box", "octopi", "", ""));
     }
 
     #[test]
@@ -284,7 +286,7 @@ mod tests {
             ("http://cam.lan/control.htm?x=http://evil", "cam.lan:80"),
             ("http://cam.lan?a", "cam.lan"),
         ] {
-            assert!(is_at(url, host), "{url} {host}");
+            assert!(is_at_host(url, host), "{url} {host}");
         }
         for (url, host) in [
             ("http://cam.lan", "cam.lan:443"),
@@ -298,7 +300,7 @@ mod tests {
             ("null", "null"),
             ("", ""),
         ] {
-            assert!(!is_at(url, host), "{url} {host}");
+            assert!(!is_at_host(url, host), "{url} {host}");
         }
     }
 }

@@ -16,7 +16,7 @@ const BACKLOG: u32 = 4096;
 
 /// A listening socket.
 #[derive(Debug)]
-pub(crate) enum Listener {
+pub(crate) enum ConnectionListener {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
 }
@@ -29,7 +29,7 @@ pub(crate) struct SocketFile {
     id: Option<(u64, u64)>,
 }
 
-impl Listener {
+impl ConnectionListener {
     /// Binds and listens. Replaces the file of a UNIX socket on which no program listens any more.
     ///
     /// # Errors
@@ -150,7 +150,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let unix = format!("unix:{}", folder.path().join("http.sock").display());
         for text in ["127.0.0.1:0", &unix] {
-            let listener = Listener::bind(&Listen::parse(text).unwrap()).await.unwrap();
+            let listener = ConnectionListener::bind(&Listen::parse(text).unwrap()).await.unwrap();
             let to = match listener.listens_on().unwrap() {
                 Listen::Tcp(address) => address.into(),
                 Listen::Unix(path) => SockAddr::unix(path).unwrap(),
@@ -168,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_has_the_same_address_whichever_family_is_listened_on() {
-        let Ok(listener) = Listener::bind(&Listen::parse("[::]:0").unwrap()).await else {
+        let Ok(listener) = ConnectionListener::bind(&Listen::parse("[::]:0").unwrap()).await else {
             return; // A machine without IPv6.
         };
         let port = listener.listens_on().unwrap().address().unwrap().port();

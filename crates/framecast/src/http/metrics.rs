@@ -11,8 +11,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use framecast_hub::{Feed, State as CameraState, Stats};
-use framecast_outputs::{Figures, Record, Via};
+use framecast_hub::{CameraState, Feed, Stats};
+use framecast_outputs::{CameraTotals, Transport, ViewerStats};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -44,9 +44,9 @@ async fn metrics(State(context): State<Context>) -> Response {
     let mut registry = Registry::with_prefix("framecast");
     let scrape = Scrape(context);
     let mut body = String::new();
-    let spreads = scrape.spreads(&mut body);
+    let histograms = scrape.histograms(&mut body);
     registry.register_collector(Box::new(scrape));
-    spreads.and_then(|()| text::encode(&mut body, &registry)).expect("a String takes all that is written");
+    histograms.and_then(|()| text::encode(&mut body, &registry)).expect("a String takes all that is written");
     ([(header::CONTENT_TYPE, CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
 }
 
@@ -55,9 +55,9 @@ async fn metrics(State(context): State<Context>) -> Response {
 struct Scrape(Context);
 
 /// Reads one of a camera's counters.
-type OfStats = fn(&Stats) -> u64;
+type StatsField = fn(&Stats) -> u64;
 
-const CAMERA_COUNTERS: [(&str, &str, OfStats); 9] = [
+const CAMERA_COUNTERS: [(&str, &str, StatsField); 9] = [
     ("camera_frames", "Frames that came from the camera", |stats| stats.frames),
     ("camera_broken_frames", "Pictures refused as broken", |stats| stats.broken),
     (
@@ -66,7 +66,7 @@ const CAMERA_COUNTERS: [(&str, &str, OfStats); 9] = [
         |stats| stats.repaired,
     ),
     ("camera_over_rate_frames", "Pictures left out because of max_fps", |stats| stats.over_rate),
-    ("camera_lost_frames", "Frames that the device itself lost", |stats| stats.lost),
+    ("camera_lost_frames", "Frames that the device itself lost", |stats| stats.dropped_by_device),
     ("camera_encoded_frames", "Pictures that were encoded, renditions included", |stats| stats.encoded),
     ("camera_encode_skipped_frames", "Frames not encoded because a newer one was there", |stats| {
         stats.encode_skipped
@@ -75,15 +75,15 @@ const CAMERA_COUNTERS: [(&str, &str, OfStats); 9] = [
     ("camera_closings", "How often the camera was closed", |stats| stats.closed),
 ];
 
-type OfFigures = fn(&Figures) -> u64;
+type OfTotals = fn(&CameraTotals) -> u64;
 
-const SENT_COUNTERS: [(&str, &str, OfFigures); 3] = [
-    ("sent_frames", "Pictures handed over for viewers", Figures::frames),
-    ("sent_bytes", "Bytes handed over for viewers, framing included", Figures::bytes),
+const SENT_COUNTERS: [(&str, &str, OfTotals); 3] = [
+    ("sent_frames", "Pictures handed over for viewers", CameraTotals::frames),
+    ("sent_bytes", "Bytes handed over for viewers, framing included", CameraTotals::bytes),
     (
         "skipped_frames",
         "Frames that viewers did not see because newer ones took their place",
-        Figures::skipped_frames,
+        CameraTotals::skipped_frames,
     ),
 ];
 
@@ -112,26 +112,26 @@ impl Scrape {
         let failed = self.0.connections.failed();
         let failed = failed.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
         family(encoder, "failed_connections", "Connections that ended otherwise than they should", failed)?;
-        let guesses = &self.0.guesses;
-        let denied = [("wrong", guesses.wrong()), ("uncompared", guesses.uncompared())];
+        let login_throttle = &self.0.login_throttle;
+        let denied = [("wrong", login_throttle.wrong()), ("uncompared", login_throttle.throttled())];
         let denied = denied.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
         let help = "Requests that were denied for a wrong password, or unseen after too many";
         family(encoder, "denied_requests", help, denied)
     }
 
     fn history(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let figures = self.0.history.history.figures();
+        let stats = self.0.history.history.stats();
         for (name, help, count) in [
-            ("history_events", "Events that came", figures.recorded),
-            ("history_written_events", "Events that were written", figures.written),
-            ("history_dropped_events", "Events that found no place", figures.dropped),
-            ("history_failures", "Failed attempts to write events", figures.failures),
+            ("history_events", "Events that came", stats.recorded),
+            ("history_written_events", "Events that were written", stats.written),
+            ("history_dropped_events", "Events that found no place", stats.dropped),
+            ("history_failures", "Failed attempts to write events", stats.failures),
         ] {
             single(encoder, name, help, ConstCounter::new(count))?;
         }
         let help = "Events that wait for the database";
-        single(encoder, "history_waiting_events", help, ConstGauge::new(figures.waiting as f64))?;
-        let up = f64::from(u8::from(!figures.is_away));
+        single(encoder, "history_waiting_events", help, ConstGauge::new(stats.waiting as f64))?;
+        let up = f64::from(u8::from(!stats.is_unavailable));
         single(encoder, "history_up", "1 while the database takes events", ConstGauge::new(up))
     }
 
@@ -161,43 +161,43 @@ impl Scrape {
         let rate = gauge(|feed| feed.stats().frames_per_second.unwrap_or_default());
         family(encoder, "camera_frames_per_second", "Frames per second now", rate)?;
         let age = gauge(|feed| {
-            let newest = feed.source().newest();
+            let newest = feed.source_channel().newest();
             let age = newest.and_then(|frame| SystemTime::now().duration_since(frame.captured_at).ok());
             age.map_or(f64::NAN, |age| age.as_secs_f64())
         });
         family(encoder, "camera_frame_age_seconds", "Age of the newest frame; NaN before the first", age)?;
-        let viewers = gauge(|feed| feed.viewers() as f64);
+        let viewers = gauge(|feed| feed.viewer_count() as f64);
         family(encoder, "camera_viewers", "Streams and snapshots being served now", viewers)
     }
 
     fn sent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let figures = self.0.viewers.figures();
-        let each = || figures.iter().map(|(camera, figures)| ([("camera", camera.clone())], figures));
+        let totals = self.0.viewers.camera_totals();
+        let each = || totals.iter().map(|(camera, totals)| ([("camera", camera.clone())], totals));
         for (name, help, read) in SENT_COUNTERS {
-            let values = each().map(|(labels, figures)| (labels, ConstCounter::new(read(figures))));
+            let values = each().map(|(labels, totals)| (labels, ConstCounter::new(read(totals))));
             family(encoder, name, help, values)?;
         }
-        let endings = figures.iter().flat_map(|(camera, figures)| {
-            figures.endings().map(move |(ending, count)| {
+        let endings = totals.iter().flat_map(|(camera, totals)| {
+            totals.endings().map(move |(ending, count)| {
                 let labels = [("camera", camera.clone()), ("ending", ending.name().to_owned())];
                 (labels, ConstCounter::new(count))
             })
         });
         family(encoder, "stream_endings", "Streams of parts that ended, by why", endings)?;
-        let ages = each().map(|(labels, figures)| (labels, figures.age().clone()));
+        let ages = each().map(|(labels, totals)| (labels, totals.age().clone()));
         family(encoder, "frame_age_seconds", "From a frame's capture until it is handed over", ages)?;
-        let painted = each().map(|(labels, figures)| (labels, figures.painted_age().clone()));
+        let painted = each().map(|(labels, totals)| (labels, totals.painted_age().clone()));
         let help = "From a frame's capture until the report that it is painted (/api/live)";
         family(encoder, "painted_age_seconds", help, painted)
     }
 
     fn viewers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let records = self.0.viewers.list();
-        let count = |via: Via| {
-            let count = records.iter().filter(|record| record.via() == via).count();
-            ([("via", via.as_str().to_owned())], ConstGauge::new(count as i64))
+        let count = |transport: Transport| {
+            let count = records.iter().filter(|stats| stats.transport() == transport).count();
+            ([("via", transport.as_str().to_owned())], ConstGauge::new(count as i64))
         };
-        family(encoder, "viewers", "Viewers now", [count(Via::Mjpeg), count(Via::Live)])?;
+        family(encoder, "viewers", "Viewers now", [count(Transport::Mjpeg), count(Transport::Live)])?;
         let refused = self.0.viewers.refused();
         let refused = refused.map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));
         family(encoder, "refused_viewers", "Viewers refused for want of a place", refused)?;
@@ -208,24 +208,25 @@ impl Scrape {
     }
 
     /// The distributions over the current viewers.
-    fn spreads(&self, out: &mut String) -> fmt::Result {
+    fn histograms(&self, out: &mut String) -> fmt::Result {
         let records = self.0.viewers.list();
-        let mut spread = |name: &str, help: &str, bounds: &[f64], read: fn(&Record) -> Option<f64>| {
-            let values = records.iter().filter_map(|record| read(record));
-            GaugeHistogram::new(bounds, values).write(out, name, help)
-        };
-        let queue = |record: &Record| record.queue_bytes().map(|bytes| bytes as f64);
+        let mut histogram =
+            |name: &str, help: &str, bounds: &[f64], read: fn(&ViewerStats) -> Option<f64>| {
+                let values = records.iter().filter_map(|stats| read(stats));
+                GaugeHistogram::new(bounds, values).write(out, name, help)
+            };
+        let queue = |stats: &ViewerStats| stats.queue_bytes().map(|bytes| bytes as f64);
         let help = "What is on its way, over the viewers now";
-        spread("framecast_viewer_queue_bytes", help, &QUEUES_BYTES, queue)?;
-        let throughput = |record: &Record| record.bytes_per_second().map(|rate| rate as f64);
+        histogram("framecast_viewer_queue_bytes", help, &QUEUES_BYTES, queue)?;
+        let throughput = |stats: &ViewerStats| stats.bytes_per_second().map(|rate| rate as f64);
         let help = "What links carry, over the viewers now whose link was full";
-        spread("framecast_viewer_throughput_bytes_per_second", help, &THROUGHPUTS, throughput)?;
-        let skipped = |record: &Record| {
-            let (sent, skipped) = (record.frames() as f64, record.skipped_frames() as f64);
+        histogram("framecast_viewer_throughput_bytes_per_second", help, &THROUGHPUTS, throughput)?;
+        let skipped = |stats: &ViewerStats| {
+            let (sent, skipped) = (stats.frames() as f64, stats.skipped_frames() as f64);
             (sent > 0.0).then(|| skipped / (sent + skipped))
         };
         let help = "Share of frames not seen, over the viewers now";
-        spread("framecast_viewer_skipped_ratio", help, &SKIPPED_SHARES, skipped)
+        histogram("framecast_viewer_skipped_ratio", help, &SKIPPED_SHARES, skipped)
     }
 }
 

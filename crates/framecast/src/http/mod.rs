@@ -1,28 +1,28 @@
 //! The HTTP side of the server: its routes, and the layers that every request passes.
 
-mod address;
 mod api;
 mod auth;
 mod clients;
+mod compat;
 mod connection;
+mod connection_counts;
+mod connection_limit;
 mod controls;
 mod cors;
-mod counts;
 mod credentials;
 mod descriptors;
-mod drop_in;
+mod embed_policy;
 mod error_page;
 mod forwarded;
-mod frames;
 mod gauge_histogram;
 mod guard;
-mod guesses;
 mod history;
 mod host;
 mod listener;
+mod login_throttle;
 mod metrics;
 mod page;
-mod places;
+mod path_encoding;
 mod serve;
 mod traffic;
 mod viewers;
@@ -38,19 +38,19 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use framecast_drivers::Drivers;
 use framecast_hub::Hub;
-use framecast_outputs::{Refusal, Viewers, live, mjpeg, snapshot};
+use framecast_outputs::{HttpError, Viewers, live, mjpeg, snapshot};
 use framecast_transcode::Backend;
 use tokio_util::sync::CancellationToken;
 
 use crate::camera::Camera;
 use crate::config::Settings;
 use crate::controls::StateFile;
-use crate::history::Opened;
+use crate::history::HistoryHandle;
 use crate::lost_lines::LostLines;
 
-pub(crate) use counts::Counts;
-pub(crate) use guesses::Guesses;
-pub(crate) use listener::Listener;
+pub(crate) use connection_counts::ConnectionCounts;
+pub(crate) use listener::ConnectionListener;
+pub(crate) use login_throttle::LoginThrottle;
 pub(crate) use serve::Server;
 
 /// The state that the routes share.
@@ -58,26 +58,26 @@ pub(crate) use serve::Server;
 pub(crate) struct Context {
     pub(crate) hub: Hub,
     /// The stored events.
-    pub(crate) history: Arc<Opened>,
+    pub(crate) history: Arc<HistoryHandle>,
     pub(crate) cameras: Arc<[Arc<Camera>]>,
     pub(crate) drivers: Drivers,
     pub(crate) settings: Arc<Settings>,
     /// The current viewers.
     pub(crate) viewers: Viewers,
     /// The outcomes of connections.
-    pub(crate) connections: Counts,
+    pub(crate) connections: ConnectionCounts,
     /// The limits on password guesses.
-    pub(crate) guesses: Arc<Guesses>,
+    pub(crate) login_throttle: Arc<LoginThrottle>,
     /// The limits on marks.
-    pub(crate) marks: Arc<history::Marks>,
+    pub(crate) mark_limiter: Arc<history::MarkLimiter>,
     /// How connections of `/api/live` ended.
-    pub(crate) live_counts: live::Counts,
+    pub(crate) live_counts: live::CloseCounts,
     /// The codec that encodes pictures.
     pub(crate) codec: Backend,
     /// The file for saved controls, if there is a state directory.
     pub(crate) state: Option<Arc<StateFile>>,
     /// The connected devices. The lock is held during a probe.
-    pub(crate) listing: Arc<tokio::sync::Mutex<api::Listing>>,
+    pub(crate) device_cache: Arc<tokio::sync::Mutex<api::DeviceCache>>,
     /// The count of lost log lines, if the program sets it.
     pub(crate) lost_lines: Arc<OnceLock<LostLines>>,
     pub(crate) started_at: SystemTime,
@@ -85,9 +85,9 @@ pub(crate) struct Context {
 
 impl Context {
     /// The camera of this name.
-    pub(crate) fn camera(&self, name: &str) -> Result<&Arc<Camera>, Refusal> {
+    pub(crate) fn camera(&self, name: &str) -> Result<&Arc<Camera>, HttpError> {
         let camera = self.cameras.iter().find(|camera| camera.feed.name() == name);
-        camera.ok_or_else(|| Refusal::no_such_camera(name, &self.hub))
+        camera.ok_or_else(|| HttpError::no_such_camera(name, &self.hub))
     }
 }
 
@@ -96,10 +96,10 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     let settings = &context.settings;
     let config = mjpeg::Config {
         write_timeout: settings.write_timeout,
-        writers: settings.writers.and_then(NonZeroUsize::new),
+        writer_threads: settings.writers.and_then(NonZeroUsize::new),
         ..mjpeg::Config::default()
     };
-    let mjpeg = mjpeg::Output::new(config, context.viewers.clone(), shutdown.clone());
+    let mjpeg = mjpeg::Streamer::new(config, context.viewers.clone(), shutdown.clone());
     let counts = context.live_counts.clone();
     let live = live::Config { write_timeout: settings.write_timeout, counts };
     let origins = Arc::new(cors::Origins::new(&settings.cors_origins));
@@ -107,12 +107,12 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .layer(middleware::from_fn_with_state(origins, guard::check_websocket));
     let mut page = page::routes(context.hub.clone());
     if context.settings.drop_in {
-        let drop_in = drop_in::DropIn::new(context, &mjpeg, shutdown);
-        page = drop_in::answer_actions(page, &drop_in).merge(drop_in::routes(&drop_in));
+        let compat = compat::Compat::new(context, &mjpeg, shutdown);
+        page = compat::with_actions(page, &compat).merge(compat::routes(&compat));
     } else {
-        page = page.layer(middleware::from_fn(drop_in::refuse_actions));
+        page = page.layer(middleware::from_fn(compat::refuse_actions));
     }
-    let policy = Arc::new(frames::Policy::new(&settings.frame_ancestors));
+    let policy = Arc::new(embed_policy::EmbedPolicy::new(&settings.frame_ancestors));
     // One line per output.
     Router::new()
         .merge(mjpeg::routes(context.hub.clone(), mjpeg))
@@ -125,8 +125,8 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
         .merge(history::routes(context.clone(), shutdown))
         .merge(page)
         .route("/healthz", get(|| async { "ok\n" }).options(options))
-        .layer(middleware::from_fn(address::check))
-        .layer(middleware::from_fn_with_state(policy, frames::protect))
+        .layer(middleware::from_fn(path_encoding::check))
+        .layer(middleware::from_fn_with_state(policy, embed_policy::set_headers))
         .layer(middleware::from_fn(error_page::show))
 }
 
@@ -144,7 +144,7 @@ async fn options() -> impl IntoResponse {
 fn fallback(context: &Context) -> Router {
     let cameras = context.settings.drop_in.then_some(context.cameras.len());
     let missing = move |uri: Uri| async move {
-        let missing = cameras.and_then(|count| drop_in::missing_camera(uri.path(), count));
+        let missing = cameras.and_then(|count| compat::missing_camera(uri.path(), count));
         match missing {
             Some(missing) => missing,
             None => nothing_here(uri).await,
@@ -153,24 +153,24 @@ fn fallback(context: &Context) -> Router {
     Router::new().fallback(missing)
 }
 
-async fn nothing_here(uri: Uri) -> Refusal {
+async fn nothing_here(uri: Uri) -> HttpError {
     let path: String = uri.path().chars().take(100).collect();
-    Refusal { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
+    HttpError { status: StatusCode::NOT_FOUND, message: format!("there is nothing at {path}") }
 }
 
 /// All routes behind the guards: account, host names, origins.
 pub(crate) fn guarded(context: &Context, shutdown: &CancellationToken) -> Router {
     let settings = &context.settings;
     let guard = Arc::new(guard::Guard::new(settings));
-    let proxies = Arc::new(forwarded::Proxies::new(Arc::clone(settings)));
+    let proxies = Arc::new(forwarded::ProxyTrust::new(Arc::clone(settings)));
     let mut router = routes(context, shutdown).fallback_service(fallback(context));
     if let Some(account) = &settings.account {
-        let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&context.guesses));
+        let account = (Arc::new(auth::BasicAuth::new(account)), Arc::clone(&context.login_throttle));
         router = router.layer(middleware::from_fn_with_state(account, auth::check));
     }
     cors::allow(router, &settings.cors_origins)
         .layer(middleware::from_fn_with_state(guard, guard::check))
-        .layer(middleware::from_fn(places::hold))
+        .layer(middleware::from_fn(connection_limit::limit_requests))
         .layer(middleware::from_fn(error_page::show))
         .layer(middleware::from_fn_with_state(proxies, forwarded::resolve))
 }

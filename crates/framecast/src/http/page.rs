@@ -6,17 +6,17 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use framecast_hub::Hub;
-use framecast_outputs::{Refusal, percent_encoded};
+use framecast_outputs::{HttpError, percent_encode};
 
-use super::frames::ShowsPicturesAlone;
+use super::embed_policy::EmbeddableAnywhere;
 
 /// All files come from this server, so the page may load nothing else.
 const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'";
 
-macro_rules! files {
+macro_rules! assets {
     ($($name:literal: $kind:literal),* $(,)?) => {
-        &[$(File {
+        &[$(Asset {
             name: $name,
             content_type: $kind,
             content: include_bytes!(concat!("../../../../web/", $name)),
@@ -24,7 +24,7 @@ macro_rules! files {
     };
 }
 
-struct File {
+struct Asset {
     name: &'static str,
     content_type: &'static str,
     content: &'static [u8],
@@ -39,7 +39,8 @@ const CAMERA: &[u8] = include_bytes!("../../../../web/camera.html");
 /// browsers without scripts.
 const EMBED: &str = include_str!("../../../../web/embed.html");
 
-const FILES: &[File] = files! {
+const ASSETS: &[Asset] = assets! {
+    "announcer.js": "text/javascript; charset=utf-8",
     "api.js": "text/javascript; charset=utf-8",
     "app.js": "text/javascript; charset=utf-8",
     "camera.js": "text/javascript; charset=utf-8",
@@ -49,12 +50,12 @@ const FILES: &[File] = files! {
     "embed.css": "text/css; charset=utf-8",
     "embed.js": "text/javascript; charset=utf-8",
     "events.js": "text/javascript; charset=utf-8",
-    "feed.js": "text/javascript; charset=utf-8",
+    "format.js": "text/javascript; charset=utf-8",
     "history.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
     "live.js": "text/javascript; charset=utf-8",
     "mark.js": "text/javascript; charset=utf-8",
-    "news.js": "text/javascript; charset=utf-8",
+    "mjpeg_image.js": "text/javascript; charset=utf-8",
     "problem.js": "text/javascript; charset=utf-8",
     "snapshots.js": "text/javascript; charset=utf-8",
     "spans.js": "text/javascript; charset=utf-8",
@@ -64,7 +65,6 @@ const FILES: &[File] = files! {
     "tile.js": "text/javascript; charset=utf-8",
     "tiles.js": "text/javascript; charset=utf-8",
     "timeline.js": "text/javascript; charset=utf-8",
-    "words.js": "text/javascript; charset=utf-8",
 };
 
 /// `/`, `/cameras/{name}`, both with `?embed`, and `/static/…`.
@@ -90,7 +90,7 @@ async fn index(OriginalUri(uri): OriginalUri) -> Response {
     }
 }
 
-async fn icon(uri: OriginalUri) -> Result<Response, Refusal> {
+async fn icon(uri: OriginalUri) -> Result<Response, HttpError> {
     file(uri, Path("icon.svg".to_owned())).await
 }
 
@@ -98,18 +98,18 @@ async fn camera(
     State(hub): State<Hub>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Response, Refusal> {
+) -> Result<Response, HttpError> {
     match hub.get(&name) {
         Some(_) if is_embedded(query.as_deref()) => {
-            Ok(embedded("../", &format!("{}/stream.mjpg", percent_encoded(&name))))
+            Ok(embedded("../", &format!("{}/stream.mjpg", percent_encode(&name))))
         }
         Some(_) => Ok(respond(HTML, CAMERA)),
-        None => Err(Refusal::no_such_camera(&name, &hub)),
+        None => Err(HttpError::no_such_camera(&name, &hub)),
     }
 }
 
-async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result<Response, Refusal> {
-    match FILES.iter().find(|file| file.name == name) {
+async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result<Response, HttpError> {
+    match ASSETS.iter().find(|file| file.name == name) {
         Some(file) => Ok(respond(file.content_type, file.content)),
         None => Err(super::nothing_here(uri).await),
     }
@@ -128,7 +128,7 @@ fn is_embedded(query: Option<&str>) -> bool {
 fn embedded(start: &str, stream: &str) -> Response {
     let mut response = EMBED.replace("{start}", start).replace("{stream}", stream).into_response();
     set_head(response.headers_mut(), HTML);
-    response.extensions_mut().insert(ShowsPicturesAlone);
+    response.extensions_mut().insert(EmbeddableAnywhere);
     response
 }
 
@@ -176,7 +176,7 @@ mod tests {
             .filter(|name| !name.ends_with(".html"))
             .collect();
         on_disk.sort();
-        let embedded: Vec<&str> = FILES.iter().map(|file| file.name).collect();
+        let embedded: Vec<&str> = ASSETS.iter().map(|file| file.name).collect();
         assert_eq!(on_disk, embedded);
     }
 }

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Extensions, Request};
 use bytes::Bytes;
-use framecast_outputs::{Handover, Peer, Place, Seldom, Socket, Taken};
+use framecast_outputs::{ConnectionPermit, Hijack, HijackedConnection, Peer, RateLimitedLog, Socket};
 use futures_util::TryFutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -27,14 +27,14 @@ use tracing::{debug, warn};
 
 use super::Context;
 use super::connection::{self, Connection};
-use super::counts::{Counts, Fate};
-use super::descriptors::{self, Spare};
-use super::guesses::Login;
-use super::listener::Listener;
-use super::places::{self, Places, Seat};
-use super::traffic::{MAX_HEAD_BYTES, Paced, Traffic};
+use super::connection_counts::{ConnectionCounts, ConnectionOutcome};
+use super::connection_limit::{self, AddressLimits, AddressPermits};
+use super::descriptors::{self, SpareDescriptor};
+use super::listener::ConnectionListener;
+use super::login_throttle::ConnectionLogin;
+use super::traffic::{BackpressureBody, MAX_HEAD_BYTES, Traffic};
 use crate::config::Settings;
-use crate::memory::Crowd;
+use crate::memory::ConnectionTracker;
 
 /// No browser sends more headers.
 const MAX_HEADERS: usize = 64;
@@ -50,77 +50,77 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_REFUSALS: usize = 256;
 
 /// How long connections may take at shutdown to end by themselves: less than the two seconds of the whole shutdown.
-const ENDING_TIMEOUT: Duration = Duration::from_millis(1800);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(1800);
 
 /// The complete answer to a request whose head is not complete in time.
-const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
+const HEAD_TIMEOUT_RESPONSE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
 Content-Length: 51\r\nConnection: close\r\n\r\n{\"error\":\"the request's head did not come in time\"}";
 
 /// The complete answer to a request whose head is too long.
-const TOO_LONG: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
+const HEAD_TOO_LARGE_RESPONSE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
 Content-Length: 214\r\nConnection: close\r\n\r\n{\"error\":\"the request's head has more than 16 KiB, which is mostly \
 cookies that other programs on this host have set: delete this host's cookies in the browser, or reach this server by \
 another name or its address\"}";
 
 /// The message for a client when all connections are in use.
-const FULL: &str = "all connections are in use; wait, or raise max_connections";
+const SERVER_FULL: &str = "all connections are in use; wait, or raise max_connections";
 
 /// A listener and the routes that it serves.
 #[derive(Debug)]
 pub(crate) struct Server {
-    listener: Listener,
+    listener: ConnectionListener,
     router: Router,
     settings: Arc<Settings>,
-    counts: Counts,
+    counts: ConnectionCounts,
     /// The permits for connections from all addresses.
-    room: Arc<Semaphore>,
+    capacity: Arc<Semaphore>,
     /// The limits of each address.
-    places: Places,
+    limits: AddressLimits,
     refusals: Arc<Semaphore>,
-    warning: Seldom,
-    long_heads: Arc<Seldom>,
+    warning: RateLimitedLog,
+    long_heads: Arc<RateLimitedLog>,
     connections: TaskTracker,
-    crowd: Crowd,
+    tracker: ConnectionTracker,
 }
 
 impl Server {
-    pub(crate) fn new(listener: Listener, router: Router, context: &Context) -> Self {
+    pub(crate) fn new(listener: ConnectionListener, router: Router, context: &Context) -> Self {
         let (settings, counts) = (Arc::clone(&context.settings), context.connections.clone());
-        let room = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
-        let places = Places::new(Arc::clone(&settings), counts.clone());
+        let capacity = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+        let limits = AddressLimits::new(Arc::clone(&settings), counts.clone());
         let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
-        let (warning, connections) = (Seldom::default(), TaskTracker::new());
-        let (long_heads, crowd) = (Arc::default(), Crowd::new());
+        let (warning, connections) = (RateLimitedLog::default(), TaskTracker::new());
+        let (long_heads, tracker) = (Arc::default(), ConnectionTracker::new());
         Self {
             listener,
             router,
             settings,
             counts,
-            room,
-            places,
+            capacity,
+            limits,
             refusals,
             warning,
             long_heads,
             connections,
-            crowd,
+            tracker,
         }
     }
 
     /// Accepts connections until `shutdown`. Then waits for the open ones, and drops those that have not ended within
-    /// [`ENDING_TIMEOUT`].
+    /// [`DRAIN_TIMEOUT`].
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        let mut spare = Spare::new();
+        let mut spare = SpareDescriptor::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = shutdown.cancelled() => break,
             };
             match accepted {
-                Ok((socket, peer)) => self.take(socket, peer, &shutdown),
-                Err(error) if is_of_one_connection(&error) => debug!(%error, "accept"),
-                Err(error) if descriptors::are_used_up(&error) => {
+                Ok((socket, peer)) => self.serve(socket, peer, &shutdown),
+                Err(error) if is_connection_error(&error) => debug!(%error, "accept"),
+                Err(error) if descriptors::is_exhausted(&error) => {
                     if spare.refuse_one(&self.listener, &error, self.settings.max_connections).await {
-                        self.counts.count(Fate::Refused);
+                        self.counts.count(ConnectionOutcome::Refused);
                     }
                 }
                 Err(error) => {
@@ -134,42 +134,44 @@ impl Server {
         self.connections.wait().await;
     }
 
-    fn take(&self, socket: Socket, peer: Peer, shutdown: &CancellationToken) {
-        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-            self.counts.count(Fate::Refused);
+    fn serve(&self, socket: Socket, peer: Peer, shutdown: &CancellationToken) {
+        let Ok(permit) = Arc::clone(&self.capacity).try_acquire_owned() else {
+            self.counts.count(ConnectionOutcome::Refused);
             debug!(?peer, "refused: all connections are in use");
-            if let Some(times) = self.warning.occurs() {
+            if let Some(times) = self.warning.should_log() {
                 let most = self.settings.max_connections;
                 warn!(times, "refused a connection: all {most} are in use; the limit is max_connections");
             }
-            return self.refuse(socket, FULL);
+            return self.refuse(socket, SERVER_FULL);
         };
-        let Ok(seat) = self.places.seat(peer.0) else { return self.refuse(socket, places::FULL) };
-        self.counts.count(Fate::Accepted);
+        let Ok(permits) = self.limits.acquire(peer.0) else {
+            return self.refuse(socket, connection_limit::ADDRESS_FULL);
+        };
+        self.counts.count(ConnectionOutcome::Accepted);
         connection::configure(&socket);
         // A handler that hijacks the connection also holds these, so the permits stay in use and the server's end waits
         // for it.
-        let place = Box::new((place, seat.clone(), self.connections.token(), self.crowd.enter()));
-        let rules = Rules {
+        let permit = Box::new((permit, permits.clone(), self.connections.token(), self.tracker.enter()));
+        let context = ConnectionContext {
             settings: Arc::clone(&self.settings),
             counts: self.counts.clone(),
             long_heads: Arc::clone(&self.long_heads),
         };
-        let serving = serve(socket, (peer, seat), self.router.clone(), rules, place, shutdown.clone());
+        let serving = serve(socket, (peer, permits), self.router.clone(), context, permit, shutdown.clone());
         self.connections.spawn(serving);
     }
 
     /// Refuses a client that gets no permit, with the reason.
     fn refuse(&self, socket: Socket, sentence: &str) {
         match Arc::clone(&self.refusals).try_acquire_owned() {
-            Ok(refusal) => drop(self.connections.spawn(refuse(socket, busy(sentence), refusal))),
-            Err(_) => refuse_at_once(&socket, &busy(sentence)),
+            Ok(refusal) => drop(self.connections.spawn(refuse(socket, unavailable(sentence), refusal))),
+            Err(_) => refuse_without_waiting(&socket, &unavailable(sentence)),
         }
     }
 }
 
 /// The complete answer to a connection without a permit.
-fn busy(sentence: &str) -> Bytes {
+fn unavailable(sentence: &str) -> Bytes {
     let body = serde_json::json!({ "error": sentence }).to_string();
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
@@ -180,10 +182,10 @@ fn busy(sentence: &str) -> Bytes {
 }
 
 /// The limits of a connection, and the counts for its outcome.
-struct Rules {
+struct ConnectionContext {
     settings: Arc<Settings>,
-    counts: Counts,
-    long_heads: Arc<Seldom>,
+    counts: ConnectionCounts,
+    long_heads: Arc<RateLimitedLog>,
 }
 
 /// The HTTP settings.
@@ -200,36 +202,36 @@ fn http(settings: &Settings) -> http1::Builder {
 }
 
 /// The extensions that all requests of a connection get.
-fn known(peer: Peer, seat: Seat, handover: &Handover) -> Extensions {
-    let mut known = Extensions::new();
-    known.insert(peer);
-    known.insert(seat);
-    known.insert(handover.clone());
-    known.insert(Login::default());
-    known
+fn extensions(peer: Peer, permits: AddressPermits, hijack: &Hijack) -> Extensions {
+    let mut extensions = Extensions::new();
+    extensions.insert(peer);
+    extensions.insert(permits);
+    extensions.insert(hijack.clone());
+    extensions.insert(ConnectionLogin::default());
+    extensions
 }
 
 /// Serves one connection to its end, or until a handler hijacks it.
 async fn serve(
     socket: Socket,
-    (peer, seat): (Peer, Seat),
+    (peer, permits): (Peer, AddressPermits),
     router: Router,
-    rules: Rules,
-    place: Place,
+    context: ConnectionContext,
+    permit: ConnectionPermit,
     shutdown: CancellationToken,
 ) {
     let traffic = Arc::new(Traffic::default());
-    let io = TokioIo::new(Connection::new(socket, rules.settings.write_timeout, Arc::clone(&traffic)));
-    let handover = Handover::new();
-    let known = known(peer, seat, &handover);
+    let io = TokioIo::new(Connection::new(socket, context.settings.write_timeout, Arc::clone(&traffic)));
+    let hijack = Hijack::new();
+    let extensions = extensions(peer, permits, &hijack);
     let service = service_fn(|request: Request<Incoming>| {
-        traffic.asks(&request);
+        traffic.begin_request(&request);
         let mut request = request.map(Body::new);
-        request.extensions_mut().extend(known.clone());
+        request.extensions_mut().extend(extensions.clone());
         let (answer, traffic) = (router.clone().oneshot(request), Arc::clone(&traffic));
-        Box::pin(answer.map_ok(|answer| answer.map(|body| Paced::new(body, traffic))))
+        Box::pin(answer.map_ok(|answer| answer.map(|body| BackpressureBody::new(body, traffic))))
     });
-    let mut connection = http(&rules.settings).serve_connection(io, service);
+    let mut connection = http(&context.settings).serve_connection(io, service);
     // The socket stays open afterwards, because a late head still needs an answer.
     let serving = async {
         tokio::select! {
@@ -239,20 +241,22 @@ async fn serve(
         Pin::new(&mut connection).graceful_shutdown();
         poll_fn(|cx| connection.poll_without_shutdown(cx)).await
     };
-    let mut ends_late = pin!(ends_late(&shutdown));
+    let mut drain_deadline = pin!(drain_deadline(&shutdown));
     let served = tokio::select! {
         served = serving => served,
-        () = &mut ends_late => return,
+        () = &mut drain_deadline => return,
     };
     let parts = connection.into_parts();
     let socket = parts.io.into_inner();
-    match handover.take().filter(|_| served.is_ok()) {
-        Some(taker) => taker(Taken { socket: socket.into_inner(), read: parts.read_buf, place }),
+    match hijack.take_handler().filter(|_| served.is_ok()) {
+        Some(handler) => {
+            handler(HijackedConnection { socket: socket.into_inner(), read_buf: parts.read_buf, permit })
+        }
         None => {
-            let late = late_fate(&parts.read_buf, traffic.has_asked());
+            let late = late_outcome(&parts.read_buf, traffic.has_request());
             tokio::select! {
-                () = end(socket, peer, served, late, &traffic, &rules) => {}
-                () = ends_late => {}
+                () = end(socket, peer, served, late, &traffic, &context) => {}
+                () = drain_deadline => {}
             }
         }
     }
@@ -263,44 +267,44 @@ async fn end(
     socket: Connection<Socket>,
     peer: Peer,
     served: hyper::Result<()>,
-    late: Option<Fate>,
+    late: Option<ConnectionOutcome>,
     traffic: &Traffic,
-    rules: &Rules,
+    context: &ConnectionContext,
 ) {
     // In HTTP/1.0 the end of the connection ends the body, so a body that broke off needs a reset, or it would look
     // complete.
-    if traffic.is_old() && served.as_ref().is_err_and(hyper::Error::is_user) {
-        break_off(socket.into_inner(), &rules.counts);
+    if traffic.is_http_1_0() && served.as_ref().is_err_and(hyper::Error::is_user) {
+        reset(socket.into_inner(), &context.counts);
     } else if traffic.is_head_too_long() {
-        refuse_head(socket.into_inner(), peer, rules).await;
+        refuse_head(socket.into_inner(), peer, context).await;
     } else {
         // The write fails if the client has gone.
-        let _finished = finish(socket, served, late, &rules.counts).await;
+        let _finished = finish(socket, served, late, &context.counts).await;
     }
 }
 
 /// The outcome of a connection that ended because no head came in time: part of one had come, none ever, or none after
 /// earlier ones.
-fn late_fate(read: &[u8], was_asked: bool) -> Option<Fate> {
+fn late_outcome(read: &[u8], had_request: bool) -> Option<ConnectionOutcome> {
     match read.is_empty() {
-        false => Some(Fate::LateHead),
-        true if was_asked => None,
-        true => Some(Fate::Silent),
+        false => Some(ConnectionOutcome::LateHead),
+        true if had_request => None,
+        true => Some(ConnectionOutcome::Silent),
     }
 }
 
 /// Resets a connection whose HTTP/1.0 answer broke off.
-fn break_off(socket: Socket, counts: &Counts) {
+fn reset(socket: Socket, counts: &ConnectionCounts) {
     debug!("reset: an answer of HTTP/1.0 broke off");
-    counts.count(Fate::BrokenOff);
+    counts.count(ConnectionOutcome::BrokenOff);
     // The reset fails if the client has gone.
     socket.reset().ok();
 }
 
 /// Waits for the shutdown, and then as long as clients may take to end.
-async fn ends_late(shutdown: &CancellationToken) {
+async fn drain_deadline(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
-    sleep(ENDING_TIMEOUT).await;
+    sleep(DRAIN_TIMEOUT).await;
     debug!("dropped: the client did not take the end in time");
 }
 
@@ -309,29 +313,29 @@ async fn ends_late(shutdown: &CancellationToken) {
 async fn finish(
     mut socket: Connection<Socket>,
     served: hyper::Result<()>,
-    late: Option<Fate>,
-    counts: &Counts,
+    late: Option<ConnectionOutcome>,
+    counts: &ConnectionCounts,
 ) -> io::Result<()> {
     if let Err(error) = served {
         debug!(%error, "connection ended");
-        let fate = if error.is_timeout() {
+        let outcome = if error.is_timeout() {
             late
         } else {
-            Some(if error.is_parse() { Fate::BadRequest } else { Fate::BrokenOff })
+            Some(if error.is_parse() { ConnectionOutcome::BadRequest } else { ConnectionOutcome::BrokenOff })
         };
-        fate.into_iter().for_each(|fate| counts.count(fate));
+        outcome.into_iter().for_each(|outcome| counts.count(outcome));
         // An idle connection gets no answer, because the client could take it for the answer to its next request.
-        if fate == Some(Fate::LateHead) {
-            socket.write_all(TOO_SLOW).await?;
+        if outcome == Some(ConnectionOutcome::LateHead) {
+            socket.write_all(HEAD_TIMEOUT_RESPONSE).await?;
         }
     }
     socket.shutdown().await
 }
 
 /// Refuses a request whose head is too long.
-async fn refuse_head(socket: Socket, peer: Peer, rules: &Rules) {
-    rules.counts.count(Fate::BadRequest);
-    if let Some(times) = rules.long_heads.occurs() {
+async fn refuse_head(socket: Socket, peer: Peer, context: &ConnectionContext) {
+    context.counts.count(ConnectionOutcome::BadRequest);
+    if let Some(times) = context.long_heads.should_log() {
         warn!(
             ?peer,
             times,
@@ -340,17 +344,17 @@ async fn refuse_head(socket: Socket, peer: Peer, rules: &Rules) {
             MAX_HEAD_BYTES >> 10
         );
     }
-    tell(socket, TOO_LONG).await;
+    send_and_drain(socket, HEAD_TOO_LARGE_RESPONSE).await;
 }
 
 /// Refuses a client that gets no permit.
-async fn refuse(stream: Socket, busy: Bytes, _refusal: OwnedSemaphorePermit) {
-    tell(stream, &busy).await;
+async fn refuse(stream: Socket, unavailable: Bytes, _refusal: OwnedSemaphorePermit) {
+    send_and_drain(stream, &unavailable).await;
 }
 
 /// Sends `answer`, the last one, and waits a moment for the client to read it.
-async fn tell(mut stream: Socket, answer: &[u8]) {
-    let telling = async {
+async fn send_and_drain(mut stream: Socket, answer: &[u8]) {
+    let sending = async {
         stream.write_all(answer).await?;
         stream.shutdown().await?;
         // Closing with unread bytes would reset the connection, and the client would lose the answer.
@@ -359,22 +363,22 @@ async fn tell(mut stream: Socket, answer: &[u8]) {
         io::Result::Ok(())
     };
     // A client that does not read it has gone, or the close ends it.
-    let _told = timeout(REFUSAL_TIMEOUT, telling).await;
+    let _told = timeout(REFUSAL_TIMEOUT, sending).await;
 }
 
 /// Refuses a client that gets no permit, without waiting. If its request arrives later, that resets the connection, and
 /// on some systems the client then loses the answer.
-fn refuse_at_once(socket: &Socket, busy: &[u8]) {
+fn refuse_without_waiting(socket: &Socket, unavailable: &[u8]) {
     let socket = match socket {
         Socket::Tcp(stream) => SockRef::from(stream),
         Socket::Unix(stream) => SockRef::from(stream),
     };
     // Bytes that were read cause no reset. If the send fails, the client only sees its connection close.
-    let (_read, _told) = ((&*socket).read(&mut [0; 1024]), socket.send(busy));
+    let (_read, _told) = ((&*socket).read(&mut [0; 1024]), socket.send(unavailable));
 }
 
 /// Whether an error of `accept` concerns one incoming connection and not the listener.
-fn is_of_one_connection(error: &io::Error) -> bool {
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -22,7 +22,7 @@ pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 const MAX_UNSENT_BYTES: usize = 8 * 1024;
 
 /// Replaces the count while a request's body comes, which is no head.
-const UNCOUNTED: usize = usize::MAX;
+const IN_BODY: usize = usize::MAX;
 
 /// The state that the two ends of a connection, the socket and the handlers, share.
 #[derive(Debug, Default)]
@@ -31,9 +31,9 @@ pub(crate) struct Traffic {
     head: AtomicUsize,
     is_head_too_long: AtomicBool,
     /// Whether a request came.
-    has_asked: AtomicBool,
+    has_request: AtomicBool,
     /// Whether the last request was HTTP/1.0.
-    is_old: AtomicBool,
+    is_http_1_0: AtomicBool,
     /// Bytes of bodies that were taken and are not written yet.
     unsent: AtomicUsize,
     /// The body that waits until fewer bytes are unsent.
@@ -42,9 +42,9 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     /// Counts `bytes` from the client. Returns whether they belong to a head that is too long and does not end in them.
-    pub(super) fn came(&self, bytes: &[u8]) -> bool {
+    pub(super) fn record_read(&self, bytes: &[u8]) -> bool {
         let before = self.head.load(Ordering::Relaxed);
-        if before == UNCOUNTED {
+        if before == IN_BODY {
             return false;
         }
         let count = before.saturating_add(bytes.len());
@@ -58,20 +58,20 @@ impl Traffic {
     }
 
     /// Records that the head of `request` is complete. If the request has a body, the next bytes are no head.
-    pub(super) fn asks<B: HttpBody>(&self, request: &Request<B>) {
-        self.has_asked.store(true, Ordering::Relaxed);
-        self.is_old.store(request.version() < Version::HTTP_11, Ordering::Relaxed);
-        self.head.store(if request.body().is_end_stream() { 0 } else { UNCOUNTED }, Ordering::Relaxed);
+    pub(super) fn begin_request<B: HttpBody>(&self, request: &Request<B>) {
+        self.has_request.store(true, Ordering::Relaxed);
+        self.is_http_1_0.store(request.version() < Version::HTTP_11, Ordering::Relaxed);
+        self.head.store(if request.body().is_end_stream() { 0 } else { IN_BODY }, Ordering::Relaxed);
     }
 
     /// Whether a request came.
-    pub(super) fn has_asked(&self) -> bool {
-        self.has_asked.load(Ordering::Relaxed)
+    pub(super) fn has_request(&self) -> bool {
+        self.has_request.load(Ordering::Relaxed)
     }
 
     /// Whether the last request was HTTP/1.0, in which the end of the connection ends an answer.
-    pub(super) fn is_old(&self) -> bool {
-        self.is_old.load(Ordering::Relaxed)
+    pub(super) fn is_http_1_0(&self) -> bool {
+        self.is_http_1_0.load(Ordering::Relaxed)
     }
 
     /// Whether the connection ended because a head was too long.
@@ -96,18 +96,18 @@ impl Traffic {
 
 /// A body that pauses while too many of its bytes wait.
 #[derive(Debug)]
-pub(crate) struct Paced {
+pub(crate) struct BackpressureBody {
     body: Body,
     traffic: Arc<Traffic>,
 }
 
-impl Paced {
+impl BackpressureBody {
     pub(super) fn new(body: Body, traffic: Arc<Traffic>) -> Self {
         Self { body, traffic }
     }
 }
 
-impl HttpBody for Paced {
+impl HttpBody for BackpressureBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -146,31 +146,31 @@ mod tests {
     #[test]
     fn a_head_is_too_long_once_it_has_16_kib_and_no_end() {
         let (traffic, part) = (Traffic::default(), [b'x'; 4096]);
-        assert!(!traffic.came(&part) && !traffic.came(&part) && !traffic.came(&part));
-        assert!(traffic.came(&part) && traffic.is_head_too_long());
+        assert!(!traffic.record_read(&part) && !traffic.record_read(&part) && !traffic.record_read(&part));
+        assert!(traffic.record_read(&part) && traffic.is_head_too_long());
         let traffic = Traffic::default();
         let ended = [&[b'x'; 4 * 4096][..], b"\r\n\r\n"].concat();
-        assert!(!traffic.came(&ended), "its end has come too");
+        assert!(!traffic.record_read(&ended), "its end has come too");
     }
 
     #[test]
     fn each_head_is_counted_by_itself_and_a_body_is_none() {
         let (traffic, part) = (Traffic::default(), [b'x'; 12 * 1024]);
         for _ in 0..3 {
-            assert!(!traffic.came(&part));
-            traffic.asks(&Request::new(Body::empty()));
+            assert!(!traffic.record_read(&part));
+            traffic.begin_request(&Request::new(Body::empty()));
         }
-        traffic.asks(&Request::new(Body::from("x")));
-        assert!(!traffic.came(&part) && !traffic.came(&part));
-        traffic.asks(&Request::new(Body::empty()));
-        assert!(!traffic.came(&part) && traffic.came(&part));
+        traffic.begin_request(&Request::new(Body::from("x")));
+        assert!(!traffic.record_read(&part) && !traffic.record_read(&part));
+        traffic.begin_request(&Request::new(Body::empty()));
+        assert!(!traffic.record_read(&part) && traffic.record_read(&part));
     }
 
     #[test]
     fn a_body_waits_until_what_was_taken_of_it_has_all_but_left() {
         let traffic = Arc::new(Traffic::default());
         let parts = stream::iter((0..9).map(|_| Ok::<_, Infallible>(Bytes::from_static(&[7; 5000]))));
-        let mut body = Paced::new(Body::from_stream(parts), Arc::clone(&traffic));
+        let mut body = BackpressureBody::new(Body::from_stream(parts), Arc::clone(&traffic));
         let mut next = || poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).now_or_never().is_some();
         assert!(next() && next());
         assert!(!next(), "10,000 bytes wait");
@@ -186,7 +186,7 @@ mod tests {
     async fn a_body_that_waits_goes_on_by_itself() {
         let traffic = Arc::new(Traffic::default());
         let body = Body::from_stream(stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"next"))]));
-        let mut body = Paced::new(body, Arc::clone(&traffic));
+        let mut body = BackpressureBody::new(body, Arc::clone(&traffic));
         traffic.unsent.store(MAX_UNSENT_BYTES, Ordering::Relaxed);
         let waiting =
             tokio::spawn(async move { poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await.is_some() });

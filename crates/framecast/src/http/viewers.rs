@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_outputs::{Peer, Record};
+use framecast_outputs::{Peer, ViewerStats};
 use serde::Serialize;
 
 use super::Context;
@@ -20,30 +20,30 @@ pub(crate) fn routes(context: Context) -> Router {
 }
 
 #[derive(Serialize)]
-struct Viewers {
+struct ViewerList {
     now: String,
-    limits: Limits,
-    refused: Refused,
-    viewers: Vec<Viewer>,
+    limits: LimitsView,
+    refused: RefusedViewers,
+    viewers: Vec<ViewerView>,
 }
 
 /// The server's limits; the limits of cameras are in the configuration.
 #[derive(Serialize)]
-struct Limits {
+struct LimitsView {
     server: Option<usize>,
     address: Option<usize>,
 }
 
 /// Viewers refused since the start, by the limit that refused them.
 #[derive(Serialize)]
-struct Refused {
+struct RefusedViewers {
     server: u64,
     camera: u64,
     address: u64,
 }
 
 #[derive(Serialize)]
-struct Viewer {
+struct ViewerView {
     id: u64,
     camera: String,
     /// `null` over a UNIX socket, and for clients that may not see addresses.
@@ -68,11 +68,11 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
     let registry = &context.viewers;
     let limits = registry.limits();
     let [(_, server), (_, camera), (_, address)] = registry.refused();
-    json(Viewers {
+    json(ViewerList {
         now: rfc3339(SystemTime::now()),
-        limits: Limits { server: limits.server, address: limits.address },
-        refused: Refused { server, camera, address },
-        viewers: registry.list().iter().map(|record| describe(record, shows_addresses)).collect(),
+        limits: LimitsView { server: limits.server, address: limits.address },
+        refused: RefusedViewers { server, camera, address },
+        viewers: registry.list().iter().map(|stats| describe(stats, shows_addresses)).collect(),
     })
 }
 
@@ -82,7 +82,7 @@ async fn viewers(State(context): State<Context>, request: Request) -> Response {
 /// may pass on a forged header.
 fn is_from_here(request: &Request) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
-    if forwarded::is_passed_on(headers)
+    if forwarded::is_forwarded(headers)
         || guard::host_of(uri, headers).is_some_and(|host| !host::is_loopback(&host))
     {
         return false;
@@ -94,22 +94,22 @@ fn is_from_here(request: &Request) -> bool {
     }
 }
 
-fn describe(record: &Record, shows_addresses: bool) -> Viewer {
-    Viewer {
-        id: record.id(),
-        camera: record.feed().name().to_owned(),
-        address: record.peer().filter(|_| shows_addresses),
-        via: record.via().as_str(),
-        rendition: record.rendition().to_string(),
-        since: rfc3339(record.since()),
-        shard: record.shard(),
-        frames: record.frames(),
-        bytes: record.bytes(),
-        skipped: record.skipped_frames(),
-        age_ms: record.age().map(millis),
-        painted_age_ms: record.painted_age().map(millis),
-        queue_bytes: record.queue_bytes(),
-        bytes_per_second: record.bytes_per_second(),
+fn describe(stats: &ViewerStats, shows_addresses: bool) -> ViewerView {
+    ViewerView {
+        id: stats.id(),
+        camera: stats.feed().name().to_owned(),
+        address: stats.peer().filter(|_| shows_addresses),
+        via: stats.transport().as_str(),
+        rendition: stats.rendition().to_string(),
+        since: rfc3339(stats.since()),
+        shard: stats.writer_number(),
+        frames: stats.frames(),
+        bytes: stats.bytes(),
+        skipped: stats.skipped_frames(),
+        age_ms: stats.age().map(millis),
+        painted_age_ms: stats.painted_age().map(millis),
+        queue_bytes: stats.queue_bytes(),
+        bytes_per_second: stats.bytes_per_second(),
     }
 }
 

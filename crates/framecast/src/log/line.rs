@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use framecast::is_hidden;
 
-use super::Format;
+use super::LogFormat;
 
 /// The escape sequences by which the formatter sets its colours (ECMA-48 §8.3.117): all off, bold, faint, italic, and
 /// the colours of the levels. The formatter escapes control sequences in messages but not in fields, so no other
@@ -25,7 +25,7 @@ const COLOURS: [&str; 9] = [
 
 /// `line` with its end, with each hidden character escaped as a number. Sequences of [`COLOURS`] stay if the log has
 /// colours.
-pub(super) fn shown(line: &[u8], format: Format, has_colours: bool) -> Cow<'_, [u8]> {
+pub(super) fn escape(line: &[u8], format: LogFormat, has_colours: bool) -> Cow<'_, [u8]> {
     let (text, end) = match line.split_last() {
         Some((b'\n', text)) => (text, "\n"),
         _ => (line, ""),
@@ -42,10 +42,10 @@ pub(super) fn shown(line: &[u8], format: Format, has_colours: bool) -> Cow<'_, [
                 shown.push(c);
                 continue;
             }
-            Format::Human if matches!(c, '\t' | '\n' | '\r') => write!(shown, "{}", c.escape_default()),
-            Format::Human => write!(shown, "{}", c.escape_unicode()),
+            LogFormat::Human if matches!(c, '\t' | '\n' | '\r') => write!(shown, "{}", c.escape_default()),
+            LogFormat::Human => write!(shown, "{}", c.escape_unicode()),
             // Only within strings: between strings a hidden character is no JSON anyway.
-            Format::Json => write!(shown, "\\u{:04x}", u32::from(c)),
+            LogFormat::Json => write!(shown, "\\u{:04x}", u32::from(c)),
         };
         escaped.expect("a String takes all that is written");
     }
@@ -60,30 +60,33 @@ mod tests {
 
     use super::*;
 
-    fn text(line: &str, format: Format, has_colours: bool) -> String {
-        String::from_utf8(shown(line.as_bytes(), format, has_colours).into_owned()).unwrap()
+    fn text(line: &str, format: LogFormat, has_colours: bool) -> String {
+        String::from_utf8(escape(line.as_bytes(), format, has_colours).into_owned()).unwrap()
     }
 
     #[test]
     fn what_reorders_or_ends_a_line_is_shown_as_a_number() {
         let line = "WARN no camera `x\u{202e}\u{2028}\u{85}\nINFO forged` grüße\n";
         let told = "WARN no camera `x\\u{202e}\\u{2028}\\u{85}\\nINFO forged` grüße\n";
-        assert_eq!(text(line, Format::Human, false), told);
+        assert_eq!(text(line, LogFormat::Human, false), told);
         let plain = "INFO listening on 127.0.0.1:5000\n";
-        assert!(matches!(shown(plain.as_bytes(), Format::Human, true), Cow::Borrowed(_)));
+        assert!(matches!(escape(plain.as_bytes(), LogFormat::Human, true), Cow::Borrowed(_)));
     }
 
     #[test]
     fn colours_stay_where_there_are_colours() {
-        assert_eq!(text("\u{1b}[31mERROR\u{1b}[0m ü\n", Format::Human, true), "\u{1b}[31mERROR\u{1b}[0m ü\n");
-        assert_eq!(text("\u{1b}[31mERROR ü\n", Format::Human, false), "\\u{1b}[31mERROR ü\n");
+        assert_eq!(
+            text("\u{1b}[31mERROR\u{1b}[0m ü\n", LogFormat::Human, true),
+            "\u{1b}[31mERROR\u{1b}[0m ü\n"
+        );
+        assert_eq!(text("\u{1b}[31mERROR ü\n", LogFormat::Human, false), "\\u{1b}[31mERROR ü\n");
     }
 
     #[test]
     fn what_a_field_has_for_the_terminal_does_not_reach_it() {
         let line = "\u{1b}[32m INFO\u{1b}[0m at \u{1b}[3mpath\u{1b}[0m\u{1b}[2m=\u{1b}[0m\u{1b}]0;title\u{7}\u{1b}[2J\u{1b}[8m\n";
         let told = "\u{1b}[32m INFO\u{1b}[0m at \u{1b}[3mpath\u{1b}[0m\u{1b}[2m=\u{1b}[0m\\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{1b}[8m\n";
-        assert_eq!(text(line, Format::Human, true), told);
+        assert_eq!(text(line, LogFormat::Human, true), told);
     }
 
     #[test]
@@ -98,7 +101,7 @@ mod tests {
         let (mut file, mut line) = (&*file, Vec::new());
         file.rewind().unwrap();
         file.read_to_end(&mut line).unwrap();
-        let shown = String::from_utf8(shown(&line, Format::Human, true).into_owned()).unwrap();
+        let shown = String::from_utf8(escape(&line, LogFormat::Human, true).into_owned()).unwrap();
         assert!(shown.contains("\\u{1b}]0;title\\u{7}") && shown.contains("no such camera"), "{shown:?}");
         // The formatter's colours stay.
         assert_eq!(shown.matches("\\u{1b}").count(), 1, "{shown:?}");
@@ -107,14 +110,14 @@ mod tests {
     #[test]
     fn json_stays_json_with_the_same_text() {
         let message = "a\u{202e}b\u{2029}c\u{7f}ü";
-        let shown = text(&format!("{{\"message\":\"{message}\"}}\n"), Format::Json, false);
+        let shown = text(&format!("{{\"message\":\"{message}\"}}\n"), LogFormat::Json, false);
         assert_eq!(shown, "{\"message\":\"a\\u202eb\\u2029c\\u007fü\"}\n");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap()["message"], message);
     }
 
     #[test]
     fn bytes_that_are_no_text_are_no_panic() {
-        assert_eq!(text("", Format::Human, false), "");
-        assert_eq!(shown(b"\xFF\xFE\n", Format::Human, false), "\u{fffd}\u{fffd}\n".as_bytes());
+        assert_eq!(text("", LogFormat::Human, false), "");
+        assert_eq!(escape(b"\xFF\xFE\n", LogFormat::Human, false), "\u{fffd}\u{fffd}\n".as_bytes());
     }
 }

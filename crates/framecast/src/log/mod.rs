@@ -14,12 +14,12 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The names of our own crates in filters.
-const PARTS: [&str; 5] =
+const CRATES: [&str; 5] =
     ["framecast", "framecast_drivers", "framecast_hub", "framecast_media", "framecast_outputs"];
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum LogFormat {
     /// Lines for people
     Human,
     /// One JSON object a line
@@ -36,7 +36,7 @@ pub(crate) fn filter(filter: &str) -> anyhow::Result<EnvFilter> {
         match directive.split_once('=') {
             // The parser would take a misspelt level for the name of a module, which then logs nothing.
             None if !directive.is_empty() && !is_level(directive) => return Err(refused()),
-            Some((part, _)) => check_part(filter, part)?,
+            Some((part, _)) => check_crate(filter, part)?,
             None => {}
         }
     }
@@ -49,9 +49,9 @@ fn is_level(word: &str) -> bool {
 }
 
 /// Refuses a name that is probably a misspelt crate of ours, and not a module of another program.
-fn check_part(filter: &str, part: &str) -> anyhow::Result<()> {
+fn check_crate(filter: &str, part: &str) -> anyhow::Result<()> {
     let name = part.split([':', '[']).next().unwrap_or_default();
-    let nearest = PARTS.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
+    let nearest = CRATES.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known));
     match nearest.map(|known| (strsim::damerau_levenshtein(name, known), known)) {
         Some((1..=2, known)) => bail!("--log {filter}: there is no part `{name}`; did you mean `{known}`?"),
         _ => Ok(()),
@@ -59,12 +59,12 @@ fn check_part(filter: &str, part: &str) -> anyhow::Result<()> {
 }
 
 /// How long the log may take to write the lines of a panic that ends the program.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The running log. At the end of the program, [`finish`](Self::finish) waits for its lines.
 #[derive(Debug)]
 pub(crate) struct Log {
-    rest: queue::Rest,
+    queue_end: queue::QueueEnd,
     lost: LostLines,
 }
 
@@ -76,7 +76,7 @@ impl Log {
 
     /// Waits until all lines are written, until `deadline` at the latest.
     pub(crate) fn finish(self, deadline: Instant) {
-        self.rest.wait_until(deadline);
+        self.queue_end.wait_until(deadline);
     }
 }
 
@@ -84,7 +84,7 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.rest.wait_until(Instant::now() + LAST_WORDS);
+            self.queue_end.wait_until(Instant::now() + FLUSH_TIMEOUT);
         }
     }
 }
@@ -93,10 +93,10 @@ impl Drop for Log {
 ///
 /// # Errors
 /// The filter cannot be parsed.
-pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<Log> {
+pub(crate) fn init(filter: &str, format: LogFormat) -> anyhow::Result<Log> {
     let filter = self::filter(filter)?;
-    let has_colours = format == Format::Human && std::io::stderr().is_terminal();
-    let (queue, rest) = queue::to_standard_error(format, has_colours);
+    let has_colours = format == LogFormat::Human && std::io::stderr().is_terminal();
+    let (queue, queue_end) = queue::to_standard_error(format, has_colours);
     let lost = queue.lost().clone();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -106,9 +106,9 @@ pub(crate) fn init(filter: &str, format: Format) -> anyhow::Result<Log> {
         .log_internal_errors(false)
         .with_ansi(has_colours);
     match format {
-        Format::Human => builder.init(),
-        Format::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Human => builder.init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
     }
-    panic::tell_in_log(format);
-    Ok(Log { rest, lost })
+    panic::install_hook(format);
+    Ok(Log { queue_end, lost })
 }

@@ -6,27 +6,27 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use framecast::blocking::panic_message;
 use tracing::error;
 
-use super::Format;
+use super::LogFormat;
 
 /// How many lines of a backtrace the log prints. The frames next to the panic come first.
 const MAX_LINES: usize = 200;
 
 /// Logs each panic from now on as a line. If `RUST_BACKTRACE` asks for a backtrace, each of its lines is a line of the
 /// text log, or the whole backtrace is one field in JSON.
-pub(super) fn tell_in_log(format: Format) {
+pub(super) fn install_hook(format: LogFormat) {
     std::panic::set_hook(Box::new(move |info| {
         let message = panic_message(info.payload());
         let place = info.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        tell(&format!("panicked at {place}: {message}"), &Backtrace::capture(), format);
+        log_panic(&format!("panicked at {place}: {message}"), &Backtrace::capture(), format);
     }));
 }
 
-fn tell(message: &str, backtrace: &Backtrace, format: Format) {
+fn log_panic(message: &str, backtrace: &Backtrace, format: LogFormat) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("without a name");
     match (backtrace.status(), format) {
-        (BacktraceStatus::Captured, Format::Json) => error!(thread, %backtrace, "{message}"),
-        (BacktraceStatus::Captured, Format::Human) => {
+        (BacktraceStatus::Captured, LogFormat::Json) => error!(thread, %backtrace, "{message}"),
+        (BacktraceStatus::Captured, LogFormat::Human) => {
             error!(thread, "{message}");
             for line in backtrace.to_string().lines().take(MAX_LINES) {
                 error!("{line}");
@@ -49,7 +49,7 @@ mod tests {
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
         let backtrace = Backtrace::force_capture();
         tracing::subscriber::with_default(subscriber, || {
-            tell("panicked at a.rs:1: why", &backtrace, Format::Human);
+            log_panic("panicked at a.rs:1: why", &backtrace, LogFormat::Human);
         });
         let (mut file, mut log) = (&*file, String::new());
         file.rewind().unwrap();

@@ -16,7 +16,7 @@ use tracing::warn;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Format, line};
+use super::{LogFormat, line};
 
 /// How many lines the queue holds: more than a start with a hundred cameras writes at once.
 const MAX_LINES: usize = 4096;
@@ -25,7 +25,7 @@ const MAX_LINES: usize = 4096;
 const MAX_BYTES: usize = 1 << 20;
 
 /// At the end of the program, if standard error takes no line for this long, its reader is taken for gone.
-const STALLED: Duration = Duration::from_millis(500);
+const STALL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The queue's input.
 #[derive(Debug, Clone)]
@@ -33,13 +33,13 @@ pub(super) struct Queue {
     shared: Arc<Shared>,
     to_writer: NonBlocking,
     refused: ErrorCounter,
-    format: Format,
+    format: LogFormat,
     has_colours: bool,
 }
 
 /// The handle that waits until the queue is empty.
 #[derive(Debug)]
-pub(super) struct Rest {
+pub(super) struct QueueEnd {
     shared: Arc<Shared>,
     /// Never dropped: its drop may wait for a second, and write to standard output.
     _guard: ManuallyDrop<WorkerGuard>,
@@ -47,7 +47,7 @@ pub(super) struct Rest {
 
 #[derive(Debug, Default)]
 struct Shared {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Backlog>,
     /// The thread has written a line, or failed to.
     written: Condvar,
     lost: LostLines,
@@ -55,26 +55,27 @@ struct Shared {
 
 /// The queued lines that are not written yet.
 #[derive(Debug, Default)]
-struct Waiting {
+struct Backlog {
     lines: usize,
     bytes: usize,
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Backlog> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A queue whose thread writes to standard error.
-pub(super) fn to_standard_error(format: Format, has_colours: bool) -> (Queue, Rest) {
+pub(super) fn to_standard_error(format: LogFormat, has_colours: bool) -> (Queue, QueueEnd) {
     let shared = Arc::<Shared>::default();
     let builder =
         NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_LINES).thread_name("log");
-    let (to_writer, guard) = builder.finish(Writer { shared: Arc::clone(&shared), told: 0, is_taken: false });
+    let (to_writer, guard) =
+        builder.finish(StderrWriter { shared: Arc::clone(&shared), told: 0, is_taken: false });
     let refused = to_writer.error_counter();
     let queue = Queue { shared: Arc::clone(&shared), to_writer, refused, format, has_colours };
-    (queue, Rest { shared, _guard: ManuallyDrop::new(guard) })
+    (queue, QueueEnd { shared, _guard: ManuallyDrop::new(guard) })
 }
 
 impl Queue {
@@ -90,7 +91,7 @@ impl Write for Queue {
         if given.is_empty() {
             return Ok(0);
         }
-        let line = line::shown(given, self.format, self.has_colours);
+        let line = line::escape(given, self.format, self.has_colours);
         let mut waiting = self.shared.waiting();
         let refused = self.refused.dropped_lines();
         let has_place = waiting.bytes + line.len() <= MAX_BYTES;
@@ -120,12 +121,12 @@ impl<'a> MakeWriter<'a> for Queue {
     }
 }
 
-impl Rest {
-    /// Waits until all lines are written, until `deadline` at the latest. Gives up after [`STALLED`] if standard error
+impl QueueEnd {
+    /// Waits until all lines are written, until `deadline` at the latest. Gives up after [`STALL_TIMEOUT`] if standard error
     /// takes no line. Lines that come later may be lost.
     pub(super) fn wait_until(&self, deadline: Instant) {
         let mut waiting = self.shared.waiting();
-        let (mut left, mut gives_up_at) = (waiting.lines, Instant::now() + STALLED);
+        let (mut left, mut gives_up_at) = (waiting.lines, Instant::now() + STALL_TIMEOUT);
         while waiting.lines > 0 {
             let patience = deadline.min(gives_up_at).saturating_duration_since(Instant::now());
             if patience.is_zero() {
@@ -134,14 +135,14 @@ impl Rest {
             let woken = self.shared.written.wait_timeout(waiting, patience);
             waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
             if waiting.lines < left {
-                (left, gives_up_at) = (waiting.lines, Instant::now() + STALLED);
+                (left, gives_up_at) = (waiting.lines, Instant::now() + STALL_TIMEOUT);
             }
         }
     }
 }
 
 /// The thread's end of the queue.
-struct Writer {
+struct StderrWriter {
     shared: Arc<Shared>,
     /// How many lost lines the log has already reported.
     told: u64,
@@ -149,10 +150,10 @@ struct Writer {
     is_taken: bool,
 }
 
-impl Write for Writer {
+impl Write for StderrWriter {
     /// Writes a whole line. If that fails, because the reader has gone or a disk is full, the line is lost.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.is_taken = StandardError.write_all(line).is_ok();
+        self.is_taken = RawStderr.write_all(line).is_ok();
         if !self.is_taken {
             self.shared.lost.add(1);
         }
@@ -179,9 +180,9 @@ impl Write for Writer {
 
 /// The descriptor itself. The standard library's handle has a lock, and a blocked write would hold it and block all
 /// others that write to standard error.
-struct StandardError;
+struct RawStderr;
 
-impl Write for StandardError {
+impl Write for RawStderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match rustix::io::write(stderr(), bytes).map_err(io::Error::from) {

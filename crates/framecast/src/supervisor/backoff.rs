@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(30);
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// After a camera has been live for so long, its next failure counts as the first.
-const STEADY_AFTER: Duration = Duration::from_secs(10);
+const RESET_AFTER: Duration = Duration::from_secs(10);
 
 /// Delays that double from one second to thirty. The jitter keeps many cameras behind one switch from coming back at
 /// the same instant.
@@ -18,21 +18,21 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// Records that the camera was live for `live_for`.
     pub(crate) fn succeeded_for(&mut self, live_for: Duration) {
-        if live_for >= STEADY_AFTER {
+        if live_for >= RESET_AFTER {
             self.failures = 0;
         }
     }
 
     /// The delay after a failure that only another configuration fixes.
-    pub(crate) fn longest() -> Duration {
-        LONGEST
+    pub(crate) fn max_delay() -> Duration {
+        MAX_DELAY
     }
 
     /// The next delay. `random` is from 0 to 1 and shortens the delay by up to a quarter.
     pub(crate) fn next_delay(&mut self, random: f64) -> Duration {
-        let full = FIRST.saturating_mul(1 << self.failures.min(10)).min(LONGEST);
+        let full = FIRST_DELAY.saturating_mul(1 << self.failures.min(10)).min(MAX_DELAY);
         self.failures += 1;
-        full.mul_f64(1.0 - random.clamp(0.0, 1.0) / 4.0).max(FIRST)
+        full.mul_f64(1.0 - random.clamp(0.0, 1.0) / 4.0).max(FIRST_DELAY)
     }
 }
 

@@ -5,14 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_hub::{EventKind, State, Status};
+use framecast_hub::{CameraState, CameraStatus, EventKind};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 
+use super::attempt::update_unwatched_since;
 use super::backoff::Backoff;
-use super::opening::unwatched;
-use super::{Supervisor, sleep_until_some};
+use super::{Supervisor, sleep_until_or_forever};
 use crate::camera::Camera;
 
 impl Supervisor {
@@ -23,48 +23,53 @@ impl Supervisor {
             debug!(%reason, "still lost");
         } else {
             warn!(source = self.settings.source.for_log(), %reason, "lost");
-            self.tell(EventKind::Lost, Some(reason));
+            self.send_event(EventKind::Lost, Some(reason));
         }
-        let since = if earlier.state == State::Lost { earlier.since } else { SystemTime::now() };
+        let since = if earlier.state == CameraState::Lost { earlier.since } else { SystemTime::now() };
         let reason = Some(reason.to_owned());
-        self.feed.set_status(Status { state: State::Lost, since, reason, next_try: None });
+        self.feed.set_status(CameraStatus { state: CameraState::Lost, since, reason, retry_at: None });
         self.feed.suspend();
-        self.notices.begin();
+        self.slates.begin();
     }
 
     /// Waits for the next attempt and shows slates to viewers. Returns false when the camera has had no viewer for
     /// `idle_timeout`.
-    pub(super) async fn wait_lost(&mut self, reason: String, delay: Duration, backoff: &mut Backoff) -> bool {
+    pub(super) async fn wait_for_retry(
+        &mut self,
+        reason: String,
+        delay: Duration,
+        backoff: &mut Backoff,
+    ) -> bool {
         debug!(retry_in = ?delay, "waiting");
-        let next_try = Some(SystemTime::now() + delay);
-        let status = Status { reason: Some(reason), next_try, ..self.feed.status() };
+        let retry_at = Some(SystemTime::now() + delay);
+        let status = CameraStatus { reason: Some(reason), retry_at, ..self.feed.status() };
         self.feed.set_status(status.clone());
         let retry_at = Instant::now() + delay;
         let mut unwatched_since = None;
-        let mut until_back = pin!(until_back(Arc::clone(&self.camera)));
+        let mut wait_for_device = pin!(wait_for_device(Arc::clone(&self.camera)));
         loop {
-            let (viewers, was_asked) = self.viewers();
-            unwatched_since = unwatched(unwatched_since, viewers, was_asked, Instant::now());
+            let (viewers, had_viewer) = self.viewers();
+            unwatched_since = update_unwatched_since(unwatched_since, viewers, had_viewer, Instant::now());
             let idle_at =
                 self.settings.idle_timeout.zip(unwatched_since).map(|(timeout, since)| since + timeout);
             tokio::select! {
                 () = self.shutdown.cancelled() => return true,
                 // Without a viewer, the supervisor does not retry; the camera becomes idle.
                 () = sleep_until(retry_at), if viewers > 0 || self.settings.idle_timeout.is_none() => {
-                    self.feed.set_status(Status { next_try: None, ..status });
+                    self.feed.set_status(CameraStatus { retry_at: None, ..status });
                     return true;
                 }
-                () = &mut until_back => {
+                () = &mut wait_for_device => {
                     info!("the device is back");
                     *backoff = Backoff::default();
-                    self.feed.set_status(Status { next_try: None, ..status });
+                    self.feed.set_status(CameraStatus { retry_at: None, ..status });
                     // Without a viewer, the camera is no longer lost but idle.
                     return viewers > 0 || self.settings.idle_timeout.is_none();
                 }
-                () = sleep_until_some(idle_at) => return false,
+                () = sleep_until_or_forever(idle_at) => return false,
                 // Marked as changed again, for the check at the top of the loop.
                 _ = self.demand.changed() => self.demand.mark_changed(),
-                () = self.notices.show(&status), if viewers > 0 => {}
+                () = self.slates.show(&status), if viewers > 0 => {}
             }
         }
     }
@@ -72,10 +77,10 @@ impl Supervisor {
 
 /// Waits for a lost camera's device to be replugged, in a separate task. If the driver panics there, this future never
 /// resolves.
-async fn until_back(camera: Arc<Camera>) {
+async fn wait_for_device(camera: Arc<Camera>) {
     let waiting = AbortOnDropHandle::new(tokio::spawn(async move {
         match camera.drivers.find(&camera.settings.source) {
-            Ok(driver) => driver.until_back(&camera.settings.source).await,
+            Ok(driver) => driver.wait_for_device(&camera.settings.source).await,
             Err(_) => pending().await,
         }
     }));

@@ -1,26 +1,26 @@
 //! The life of a camera: idle → opening → live → lost → live, and idle again when its viewers have left.
 //!
 //! [`Supervisor::run`] is the only retry policy. `run_once` is one attempt, from the first byte to the last, over
-//! however many connections. [`reading`] publishes the frames and detects silence; [`lost`] waits for the next attempt.
+//! however many connections. [`read_loop`] publishes the frames and detects silence; [`lost`] waits for the next attempt.
 //! Driver code runs on the [`reader`]'s thread, never here, so that a driver that blocks or panics affects no other
 //! camera.
 
+mod attempt;
 mod backoff;
+mod fast_path;
+mod frame_intervals;
 mod lost;
-mod notice;
-mod opening;
-mod passage;
-mod patience;
+mod read_loop;
 mod reader;
-mod reading;
-mod rhythm;
+mod slate;
+mod stall_policy;
 mod throttle;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_hub::{Event, EventKind, Feed, State, Status};
+use framecast_hub::{CameraState, CameraStatus, Event, EventKind, Feed};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -30,12 +30,12 @@ use tracing::{Instrument, debug, info, info_span};
 use crate::camera::Camera;
 use crate::config::CameraSettings;
 use crate::memory;
-use crate::wake::Wake;
+use crate::suspend::SuspendMonitor;
+use attempt::Attempt;
 use backoff::Backoff;
-use notice::Notices;
-use opening::Opening;
-pub(crate) use patience::USUAL as DEFAULT_STALL_TIMEOUT;
 use reader::Reader;
+use slate::SlateRenderer;
+pub(crate) use stall_policy::DEFAULT_STALL_TIMEOUT;
 
 /// How long a driver may take to close its device before the camera goes on without it.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -50,14 +50,14 @@ pub(crate) struct Supervisor {
     settings: CameraSettings,
     shutdown: CancellationToken,
     demand: watch::Receiver<usize>,
-    notices: Notices,
+    slates: SlateRenderer,
     /// Readers whose driver did not close its device in time.
     stuck: Vec<Reader>,
-    wake: Wake,
+    suspend_monitor: SuspendMonitor,
 }
 
 /// How one attempt ended.
-enum Outcome {
+enum AttemptOutcome {
     /// The camera had no viewer for `idle_timeout`; how long it had been live.
     Unwatched { live_for: Duration },
     /// The server shuts down.
@@ -67,11 +67,15 @@ enum Outcome {
 }
 
 impl Supervisor {
-    pub(crate) fn new(camera: Arc<Camera>, shutdown: CancellationToken, wake: Wake) -> Self {
+    pub(crate) fn new(
+        camera: Arc<Camera>,
+        shutdown: CancellationToken,
+        suspend_monitor: SuspendMonitor,
+    ) -> Self {
         let (feed, settings) = (Arc::clone(&camera.feed), camera.settings.clone());
         let demand = feed.demand();
-        let notices = Notices::new(Arc::clone(&feed));
-        Self { camera, feed, settings, shutdown, demand, notices, stuck: Vec::new(), wake }
+        let slates = SlateRenderer::new(Arc::clone(&feed));
+        Self { camera, feed, settings, shutdown, demand, slates, stuck: Vec::new(), suspend_monitor }
     }
 
     /// Runs until shutdown.
@@ -81,20 +85,20 @@ impl Supervisor {
             let mut backoff = Backoff::default();
             while self.wait_for_viewer().await {
                 match self.run_once().await {
-                    Outcome::Shutdown => break,
-                    Outcome::Unwatched { live_for } => {
+                    AttemptOutcome::Shutdown => break,
+                    AttemptOutcome::Unwatched { live_for } => {
                         backoff.succeeded_for(live_for);
-                        self.go_idle();
+                        self.become_idle();
                     }
-                    Outcome::Failed { reason, live_for, is_transient } => {
+                    AttemptOutcome::Failed { reason, live_for, is_transient } => {
                         backoff.succeeded_for(live_for);
                         let delay = if is_transient {
                             backoff.next_delay(fastrand::f64())
                         } else {
-                            Backoff::longest()
+                            Backoff::max_delay()
                         };
-                        if !self.wait_lost(reason, delay, &mut backoff).await {
-                            self.go_idle();
+                        if !self.wait_for_retry(reason, delay, &mut backoff).await {
+                            self.become_idle();
                         }
                     }
                 }
@@ -111,9 +115,9 @@ impl Supervisor {
             return !self.shutdown.is_cancelled();
         }
         let is_unwatched = *self.demand.borrow() == 0 && !self.shutdown.is_cancelled();
-        if is_unwatched && self.feed.status().state != State::Idle {
+        if is_unwatched && self.feed.status().state != CameraState::Idle {
             // The last viewer left just when the retry of a lost camera was due.
-            self.go_idle();
+            self.become_idle();
         }
         tokio::select! {
             biased;
@@ -124,22 +128,22 @@ impl Supervisor {
 
     /// Makes one attempt to open and read the camera. If a source ends cleanly after a picture, the next source follows
     /// within the same attempt.
-    async fn run_once(&mut self) -> Outcome {
+    async fn run_once(&mut self) -> AttemptOutcome {
         // A lost camera stays lost until a frame comes, and the log does not repeat its attempts.
-        if self.feed.status().state == State::Lost {
+        if self.feed.status().state == CameraState::Lost {
             debug!(source = self.settings.source.for_debug(), "trying again");
         } else {
             info!(source = self.settings.source.for_log(), "opening");
-            self.feed.set_status(Status::new(State::Opening, SystemTime::now()));
+            self.feed.set_status(CameraStatus::new(CameraState::Opening, SystemTime::now()));
         }
-        self.notices.begin_opening();
-        let mut opening = Opening::new(&self.settings, self.feed.stats().broken);
+        self.slates.begin_attempt();
+        let mut attempt = Attempt::new(&self.settings, self.feed.stats().broken);
         loop {
-            let due_at = match self.read_once(&mut opening).await {
+            let due_at = match self.read_once(&mut attempt).await {
                 ControlFlow::Continue(due_at) => due_at,
                 ControlFlow::Break(outcome) => return outcome,
             };
-            if let ControlFlow::Break(outcome) = self.wait_for_next_source(&mut opening, due_at).await {
+            if let ControlFlow::Break(outcome) = self.wait_for_next_source(&mut attempt, due_at).await {
                 return outcome;
             }
         }
@@ -147,28 +151,28 @@ impl Supervisor {
 
     /// The current number of viewers, and whether any came since the last call, even for one picture.
     fn viewers(&mut self) -> (usize, bool) {
-        let was_asked = self.demand.has_changed().unwrap_or(false);
-        (*self.demand.borrow_and_update(), was_asked)
+        let had_viewer = self.demand.has_changed().unwrap_or(false);
+        (*self.demand.borrow_and_update(), had_viewer)
     }
 
-    fn go_idle(&mut self) {
+    fn become_idle(&mut self) {
         info!("idle");
         self.feed.suspend();
         // A slate that is still being drawn must not be the first picture that the next viewer sees.
-        self.notices.end();
-        self.feed.set_status(Status::new(State::Idle, SystemTime::now()));
-        self.tell(EventKind::Closed, None);
-        memory::return_soon(&Handle::current());
+        self.slates.end();
+        self.feed.set_status(CameraStatus::new(CameraState::Idle, SystemTime::now()));
+        self.send_event(EventKind::Closed, None);
+        memory::schedule_return(&Handle::current());
     }
 
     /// Sends an event about the camera to the history and other listeners.
-    fn tell(&self, kind: EventKind, text: Option<&str>) {
-        self.feed.tell(Event { text: text.map(str::to_owned), ..Event::new(kind, SystemTime::now()) });
+    fn send_event(&self, kind: EventKind, text: Option<&str>) {
+        self.feed.send(Event { text: text.map(str::to_owned), ..Event::new(kind, SystemTime::now()) });
     }
 }
 
 /// Sleeps until `at`; for ever without one.
-async fn sleep_until_some(at: Option<Instant>) {
+async fn sleep_until_or_forever(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,

@@ -18,17 +18,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, warn};
 
-use super::passage::Passage;
-use super::rhythm::Rhythm;
+use super::fast_path::FastPath;
+use super::frame_intervals::FrameIntervals;
 use super::throttle::Throttle;
 use crate::camera::Camera;
-use crate::reason::one_line;
+use crate::error_chain::one_line;
 
 /// A message from the reader to its supervisor.
 #[derive(Debug)]
 pub(crate) enum Report {
     /// The device is open; `awaited` says what it waits for if it has no picture yet.
-    Opened { longest_pause: Duration, awaited: Option<String> },
+    Opened { max_frame_gap: Duration, awaited: Option<String> },
     /// What the device delivers from now on.
     Capture(Capture),
     /// The next frame, if it may not take the fast path.
@@ -42,32 +42,32 @@ pub(crate) enum Report {
 pub(crate) struct Reader {
     reports: mpsc::Receiver<Report>,
     cancel: CancellationToken,
-    passage: Arc<Passage>,
+    fast_path: Arc<FastPath>,
     ended: oneshot::Receiver<()>,
     was_opened: bool,
 }
 
 impl Reader {
-    /// Starts a thread that opens and reads `camera`; `rhythm` covers its pictures until now. `again_since` is when
+    /// Starts a thread that opens and reads `camera`; `intervals` covers its pictures until now. `reopened_since` is when
     /// this attempt began, if it has read an earlier source: then no burst is allowed, and media time counts from
-    /// there. `has_told_broken`: whether the log already says that the camera's pictures are broken.
+    /// there. `has_logged_broken`: whether the log already says that the camera's pictures are broken.
     pub(crate) fn spawn(
         camera: &Arc<Camera>,
-        rhythm: Rhythm,
-        again_since: Option<Instant>,
-        has_told_broken: &Arc<AtomicBool>,
+        intervals: FrameIntervals,
+        reopened_since: Option<Instant>,
+        has_logged_broken: &Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let (reports_to, reports) = mpsc::channel(2);
         let (end, ended) = oneshot::channel();
         let cancel = CancellationToken::new();
-        let passage = Arc::new(Passage::new(rhythm));
-        let work = Work {
+        let fast_path = Arc::new(FastPath::new(intervals));
+        let work = ReaderThread {
             camera: Arc::clone(camera),
             reports: reports_to,
             cancel: cancel.clone(),
-            passage: Arc::clone(&passage),
-            again_since,
-            has_told_broken: Arc::clone(has_told_broken),
+            fast_path: Arc::clone(&fast_path),
+            reopened_since,
+            has_logged_broken: Arc::clone(has_logged_broken),
         };
         let span = Span::current();
         // Linux shows fifteen characters of a thread's name.
@@ -78,7 +78,7 @@ impl Reader {
             // The receiver may be gone already.
             end.send(()).ok();
         })?;
-        Ok(Self { reports, cancel, passage, ended, was_opened: false })
+        Ok(Self { reports, cancel, fast_path, ended, was_opened: false })
     }
 
     /// The next report; `None` when the thread has ended. Cancel safe.
@@ -93,8 +93,8 @@ impl Reader {
     }
 
     /// The fast path, by which frames go to the viewers without a report.
-    pub(crate) fn passage(&self) -> &Passage {
-        &self.passage
+    pub(crate) fn fast_path(&self) -> &FastPath {
+        &self.fast_path
     }
 
     /// Asks the thread to drop its source and end.
@@ -113,19 +113,19 @@ impl Reader {
     }
 }
 
-struct Work {
+struct ReaderThread {
     camera: Arc<Camera>,
     reports: mpsc::Sender<Report>,
     cancel: CancellationToken,
-    passage: Arc<Passage>,
-    again_since: Option<Instant>,
-    has_told_broken: Arc<AtomicBool>,
+    fast_path: Arc<FastPath>,
+    reopened_since: Option<Instant>,
+    has_logged_broken: Arc<AtomicBool>,
 }
 
-impl Work {
+impl ReaderThread {
     fn run(self) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_to_end())) {
-            self.end(Err(Error::Panicked { message: panic_message(panic.as_ref()) }));
+            self.report_end(Err(Error::Panicked { message: panic_message(panic.as_ref()) }));
         }
     }
 
@@ -134,13 +134,15 @@ impl Work {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(source) => {
-                return self
-                    .end(Err(Error::CannotRun { program: "the driver's runtime".to_owned(), source }));
+                return self.report_end(Err(Error::CannotRun {
+                    program: "the driver's runtime".to_owned(),
+                    source,
+                }));
             }
         };
         let read = self.cancel.run_until_cancelled(self.read());
         if let Some(result) = runtime.block_on(read).flatten() {
-            self.end(result);
+            self.report_end(result);
         }
         // Waits for blocking calls that the driver has left, for instance in a file system that hangs. Until they
         // return, this thread counts as stuck, and their number is limited.
@@ -148,7 +150,7 @@ impl Work {
     }
 
     /// Reports how the source ended.
-    fn end(&self, result: Result<(), Error>) {
+    fn report_end(&self, result: Result<(), Error>) {
         // If the camera was closed meanwhile, no supervisor receives the report.
         self.reports.blocking_send(Report::Ended(result)).ok();
     }
@@ -157,41 +159,41 @@ impl Work {
     async fn read(&self) -> Option<Result<(), Error>> {
         let Camera { feed, drivers, settings, controls, .. } = &*self.camera;
         // The media time of a source begins when it is opened.
-        let begins_at = self.again_since.map(|since| Timestamp::from_duration(since.elapsed()));
+        let begins_at = self.reopened_since.map(|since| Timestamp::from_duration(since.elapsed()));
         let source = match drivers.open(&settings.source).await {
             Ok(source) => source,
             Err(error) => return Some(Err(error)),
         };
-        let longest_pause = source.longest_pause().max(shortest_interval(settings.max_fps));
-        let awaited = source.awaited();
-        self.report(Report::Opened { longest_pause, awaited }).await?;
+        let max_frame_gap = source.max_frame_gap().max(min_interval(settings.max_fps));
+        let awaited = source.waiting_for();
+        self.report(Report::Opened { max_frame_gap, awaited }).await?;
         if let Ok(driver) = drivers.find(&settings.source) {
             controls.apply(&*driver, &settings.source).await;
         }
         let throttle = Throttle::new(settings.max_fps, Instant::now());
-        let throttle = if self.again_since.is_some() { throttle.without_burst() } else { throttle };
-        let mut frames = Frames::new(source, throttle);
-        let mut told = Told::default();
+        let throttle = if self.reopened_since.is_some() { throttle.without_burst() } else { throttle };
+        let mut frames = ThrottledSource::new(source, throttle);
+        let mut reported = Reported::default();
         loop {
             let next = frames.next(feed).await;
-            feed.count_lost(told.newly_lost(&*frames.source));
-            feed.count_repaired(told.newly_repaired(&*frames.source));
+            feed.count_dropped_by_device(reported.newly_lost(&*frames.source));
+            feed.count_repaired(reported.newly_repaired(&*frames.source));
             match next {
                 Ok(Some(mut frame)) => {
                     if let Some(begins_at) = begins_at {
                         frame.pts =
                             Timestamp::from_ticks(begins_at.ticks().saturating_add(frame.pts.ticks()));
                     }
-                    if let Some(capture) = told.new_capture(&*frames.source, &frame) {
+                    if let Some(capture) = reported.new_capture(&*frames.source, &frame) {
                         self.report(Report::Capture(capture)).await?;
                     }
-                    if let Some(frame) = self.passage.publish(feed, frame) {
+                    if let Some(frame) = self.fast_path.publish(feed, frame) {
                         self.report(Report::Frame(frame)).await?;
                     }
                 }
                 Ok(None) => return Some(Ok(())),
-                Err(error) if error.is_picture() => {
-                    if !self.has_told_broken.swap(true, Ordering::Relaxed) {
+                Err(error) if error.is_picture_error() => {
+                    if !self.has_logged_broken.swap(true, Ordering::Relaxed) {
                         warn!(%error, "broken; later ones are only counted");
                     }
                     feed.count_broken(one_line(&error));
@@ -209,24 +211,24 @@ impl Work {
 }
 
 /// The least time between two pictures under a rate limit, if that time is long.
-fn shortest_interval(max_fps: f64) -> Duration {
+fn min_interval(max_fps: f64) -> Duration {
     if max_fps < 1.0 { Duration::from_secs_f64(1.0 / max_fps) } else { Duration::ZERO }
 }
 
 /// The figures of an open source that the supervisor already has.
 #[derive(Default)]
-struct Told {
-    lost_frames: u64,
+struct Reported {
+    dropped_frames: u64,
     repaired_frames: u64,
     /// The format with the last report of the device's capture.
     format: Option<Arc<Format>>,
 }
 
-impl Told {
+impl Reported {
     /// How many frames the device has lost since the last call.
     fn newly_lost(&mut self, source: &dyn Source) -> u64 {
-        let before = std::mem::replace(&mut self.lost_frames, source.lost_frames());
-        self.lost_frames.saturating_sub(before)
+        let before = std::mem::replace(&mut self.dropped_frames, source.dropped_frames());
+        self.dropped_frames.saturating_sub(before)
     }
 
     /// How many frames came from repaired pictures since the last call.
@@ -247,24 +249,24 @@ impl Told {
 
 /// A source with a rate limit. Of pictures that come too fast, it holds the newest until that may pass, so that viewers
 /// see the last one of a burst.
-struct Frames {
+struct ThrottledSource {
     source: Box<dyn Source>,
     throttle: Throttle,
-    kept: Option<Frame>,
+    held: Option<Frame>,
     /// How the source ended, while its last picture is held.
     end: Option<Result<(), Error>>,
 }
 
-impl Frames {
+impl ThrottledSource {
     fn new(source: Box<dyn Source>, throttle: Throttle) -> Self {
-        Self { source, throttle, kept: None, end: None }
+        Self { source, throttle, held: None, end: None }
     }
 
     /// The next frame that may pass. Cancel safe, as the source is.
     async fn next(&mut self, feed: &Feed) -> Result<Option<Frame>, Error> {
         loop {
             // The rate limit also applies to the last picture of a source that ended cleanly.
-            if let Some(end) = self.end.take_if(|_| self.kept.is_none()) {
+            if let Some(end) = self.end.take_if(|_| self.held.is_none()) {
                 return end.map(|()| None);
             }
             let ready_at = tokio::time::Instant::from_std(self.throttle.ready_at());
@@ -272,10 +274,10 @@ impl Frames {
                 biased;
                 next = self.source.next_frame(), if self.end.is_none() => match next {
                     Ok(Some(frame)) => frame,
-                    Err(error) if error.is_picture() => return Err(error),
+                    Err(error) if error.is_picture_error() => return Err(error),
                     end => {
                         // A failure is reported at once, so the last picture passes now.
-                        let last = self.kept.take_if(|_| end.is_err());
+                        let last = self.held.take_if(|_| end.is_err());
                         self.end = Some(end.map(|_| ()));
                         if last.is_some() {
                             return Ok(last);
@@ -283,22 +285,22 @@ impl Frames {
                         continue;
                     }
                 },
-                () = tokio::time::sleep_until(ready_at), if self.kept.is_some() => {
-                    match self.kept.take() {
+                () = tokio::time::sleep_until(ready_at), if self.held.is_some() => {
+                    match self.held.take() {
                         Some(frame) if self.throttle.admits(Instant::now()) => return Ok(Some(frame)),
-                        kept => {
-                            self.kept = kept;
+                        held => {
+                            self.held = held;
                             continue;
                         }
                     }
                 }
             };
-            if self.kept.replace(frame).is_some() {
+            if self.held.replace(frame).is_some() {
                 // Counted here without a report: a flood must cost its supervisor nothing.
                 feed.count_over_rate();
             }
             if self.throttle.admits(Instant::now()) {
-                return Ok(self.kept.take());
+                return Ok(self.held.take());
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::server::{INTERVAL, Then, Wire};
+use crate::server::{AfterAnswer, INTERVAL, Wire};
 use crate::show::{Case, show};
 
 /// Sends a picture without a length, so that only its end marker shows that it is complete.
@@ -22,7 +22,7 @@ fn a_picture_is_shown_although_its_body_does_not_end_as_declared() {
                 "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n"
             ))?;
             wire.send(picture)?;
-            Ok(Then::Close)
+            Ok(AfterAnswer::Close)
         }
     };
     let (by_48, by_32) = (too_long(48), too_long(32));
@@ -34,18 +34,18 @@ fn a_picture_is_shown_although_its_body_does_not_end_as_declared() {
             wire.send("HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n")?;
             wire.send(format!("{:x}\r\n", picture.len()))?;
             wire.send([&picture[..], b"\r\n"].concat())?;
-            Ok(Then::Close)
+            Ok(AfterAnswer::Close)
         }),
         Case::new("half-of-the-last-chunk", "/#fps=10", |_, wire| {
             let picture = wire.picture();
             wire.send("HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nTransfer-Encoding: chunked\r\n\r\n")?;
             wire.send(format!("{:x}\r\n", picture.len() + 4096))?;
             wire.send(picture)?;
-            Ok(Then::Close)
+            Ok(AfterAnswer::Close)
         }),
         Case::new("reset-behind-the-picture", "/#fps=10", |_, wire| {
             send_endless(wire)?;
-            Ok(Then::Reset)
+            Ok(AfterAnswer::Reset)
         }),
     ]);
 }
@@ -57,7 +57,7 @@ fn a_picture_is_shown_while_its_connection_lingers() {
     show(vec![
         Case::new("no-length", "/jpg#fps=10", |_, wire| {
             send_endless(wire)?;
-            Ok(Then::Linger)
+            Ok(AfterAnswer::Linger)
         }),
         Case::new("length-too-large", "/jpg#fps=10", |_, wire| {
             let picture = wire.picture();
@@ -66,14 +66,14 @@ fn a_picture_is_shown_while_its_connection_lingers() {
                 1 << 20
             ))?;
             wire.send(picture)?;
-            Ok(Then::Linger)
+            Ok(AfterAnswer::Linger)
         }),
         Case::new("no-last-chunk", "/jpg#fps=10", |_, wire| {
             let picture = wire.picture();
             wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
             wire.send(format!("{:x}\r\n", picture.len()))?;
             wire.send([&picture[..], b"\r\n"].concat())?;
-            Ok(Then::Linger)
+            Ok(AfterAnswer::Linger)
         }),
     ]);
 }
@@ -90,7 +90,7 @@ fn a_picture_is_taken_for_what_it_is_whatever_its_type_says() {
             } else {
                 wire.send(picture)?;
             }
-            Ok(Then::Close)
+            Ok(AfterAnswer::Close)
         }
     };
     let chunked = typed("Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n", true);
@@ -107,7 +107,7 @@ fn a_picture_is_taken_for_what_it_is_whatever_its_type_says() {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary=ipcam264\r\n";
             wire.send(format!("{head}Content-Length: {}\r\n\r\n", picture.len()))?;
             wire.send(picture)?;
-            Ok(Then::Keep)
+            Ok(AfterAnswer::Keep)
         }),
     ]);
 }

@@ -3,11 +3,11 @@
 use std::io;
 use std::thread;
 
-use crate::server::{INTERVAL, Request, STREAM_HEAD, Then, Wire, answer, part};
+use crate::server::{AfterAnswer, INTERVAL, Request, STREAM_HEAD, Wire, answer, part};
 use crate::show::{Case, show};
 
 /// A stream that ends cleanly after so many pictures.
-fn send_some(wire: &mut Wire, count: usize) -> io::Result<Then> {
+fn send_some(wire: &mut Wire, count: usize) -> io::Result<AfterAnswer> {
     wire.send(STREAM_HEAD)?;
     for number in 0..count {
         if number > 0 {
@@ -16,7 +16,7 @@ fn send_some(wire: &mut Wire, count: usize) -> io::Result<Then> {
         let picture = wire.picture();
         wire.send(part(&picture))?;
     }
-    Ok(Then::Close)
+    Ok(AfterAnswer::Close)
 }
 
 #[test]
@@ -27,27 +27,27 @@ fn a_stream_that_ends_in_order_is_opened_again_without_a_word() {
         Case::new("closing-boundary", "/stream", |_, wire| {
             send_some(wire, 5)?;
             wire.send("--frame--\r\n")?;
-            Ok(Then::Close)
+            Ok(AfterAnswer::Close)
         }),
         Case::new("declared-length", "/stream", |_, wire| {
             let picture = wire.picture();
             let body = [part(&picture), b"--frame--\r\n".to_vec()].concat();
             let kind = "Content-Type: multipart/x-mixed-replace;boundary=frame\r\n";
             wire.send(answer("200 OK", kind, &body))?;
-            Ok(Then::Keep)
+            Ok(AfterAnswer::Keep)
         }),
     ]);
 }
 
 /// One poll in five gets `other`, the first one a picture.
-fn every_fifth(other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
+fn every_fifth(other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> {
     move |request, wire| {
         if request.number % 5 == 4 {
             wire.send(&other)?;
         } else {
             wire.send_picture()?;
         }
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     }
 }
 
@@ -77,7 +77,7 @@ fn a_first_answer_without_a_picture_does_not_lose_the_camera() {
             } else {
                 wire.send_picture()?;
             }
-            Ok(Then::Keep)
+            Ok(AfterAnswer::Keep)
         }
     };
     show(vec![

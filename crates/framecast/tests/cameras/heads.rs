@@ -2,14 +2,14 @@
 
 use std::io;
 
-use crate::server::{INTERVAL, STREAM_HEAD, Then, Wire, part, stream};
+use crate::server::{AfterAnswer, INTERVAL, STREAM_HEAD, Wire, part, stream};
 use crate::show::{Case, show};
 
 /// The header lines of a stream with the boundary `frame`.
 const TYPE: &str = "Content-Type: multipart/x-mixed-replace;boundary=frame\r\n";
 
 /// A stream after this head.
-fn behind(head: impl Into<Vec<u8>>) -> impl Fn(&mut Wire) -> io::Result<Then> {
+fn behind(head: impl Into<Vec<u8>>) -> impl Fn(&mut Wire) -> io::Result<AfterAnswer> {
     let head = head.into();
     move |wire| {
         wire.send(&head)?;
@@ -36,7 +36,7 @@ fn a_length_that_cannot_be_is_no_obstacle() {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 0\r\n";
             wire.send(format!("{head}Content-Length: {length}\r\n\r\n"))?;
             wire.send(picture)?;
-            Ok(Then::Close)
+            Ok(AfterAnswer::Close)
         }),
     ]);
 }
@@ -63,7 +63,7 @@ fn an_answer_of_http_1_0_in_chunks_is_read_as_chunks() {
             for chunk in [start, end, &[]] {
                 wire.send([format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())?;
             }
-            Ok(Then::Close)
+            Ok(AfterAnswer::Close)
         }),
         Case::new("stream", "/", |_, wire| {
             wire.send(format!("HTTP/1.0 200 OK\r\n{TYPE}Transfer-Encoding: chunked\r\n\r\n"))?;

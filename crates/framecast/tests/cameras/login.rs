@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use crate::server::{Request, STREAM_HEAD, Server, Then, Wire, answer, challenge, stream};
+use crate::server::{AfterAnswer, Request, STREAM_HEAD, Server, Wire, answer, challenge, stream};
 use crate::show::{Case, Refusal, refuse, show};
 
 const BASIC: &str = "Basic realm=\"cam\"";
@@ -21,7 +21,7 @@ fn a_connection_that_is_no_use_behind_a_refusal_is_replaced() {
         )
     };
     // The server ends a connection on which it refused a request, whatever its headers say.
-    let then = |refusal: String, then: Then, pause: Duration| {
+    let then = |refusal: String, then: AfterAnswer, pause: Duration| {
         move |request: &Request, wire: &mut Wire| {
             if request.has_login() {
                 wire.send(STREAM_HEAD)?;
@@ -35,28 +35,32 @@ fn a_connection_that_is_no_use_behind_a_refusal_is_replaced() {
     let none = Duration::ZERO;
     let (whole, soon) = (refusal(Some(PAGE.len())), Duration::from_millis(2));
     show(vec![
-        Case::with_login("closed-at-once", "/video.cgi", then(whole.clone(), Then::Close, none)),
-        Case::with_login("closed-a-moment-later", "/video.cgi", then(whole.clone(), Then::Close, soon)),
-        Case::with_login("reset", "/video.cgi", then(whole, Then::Reset, none)),
+        Case::with_login("closed-at-once", "/video.cgi", then(whole.clone(), AfterAnswer::Close, none)),
+        Case::with_login(
+            "closed-a-moment-later",
+            "/video.cgi",
+            then(whole.clone(), AfterAnswer::Close, soon),
+        ),
+        Case::with_login("reset", "/video.cgi", then(whole, AfterAnswer::Reset, none)),
         Case::with_login(
             "more-than-its-length",
             "/video.cgi",
-            then(refusal(Some(PAGE.len() - 20)), Then::Keep, none),
+            then(refusal(Some(PAGE.len() - 20)), AfterAnswer::Keep, none),
         ),
-        Case::with_login("no-length-and-open", "/video.cgi", then(refusal(None), Then::Linger, none)),
+        Case::with_login("no-length-and-open", "/video.cgi", then(refusal(None), AfterAnswer::Linger, none)),
     ]);
 }
 
 /// The answer of a camera with one-time nonces to a second request with the same nonce.
 #[derive(Clone, Copy)]
-enum Spent {
-    Bare,
+enum ReusedNonceAnswer {
+    ChildGuard,
     Challenge,
     Forbidden,
 }
 
 /// A snapshot URL behind Digest with one-time nonces.
-fn once_only(spent: Spent) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
+fn once_only(reused: ReusedNonceAnswer) -> impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> {
     let used = Mutex::<BTreeSet<String>>::default();
     move |request, wire| {
         let nonce = request.header("Authorization").and_then(|text| text.split("nonce=\"").nth(1));
@@ -64,25 +68,25 @@ fn once_only(spent: Spent) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
         let is_fresh = nonce.is_some_and(|nonce| used.lock().unwrap().insert(nonce.to_owned()));
         if is_fresh {
             wire.send_picture()?;
-            return Ok(Then::Keep);
+            return Ok(AfterAnswer::Keep);
         }
         let fresh =
             format!("Digest qop=\"auth\", realm=\"cam\", nonce=\"{:032x}\", stale=\"FALSE\"", request.number);
-        wire.send(match (nonce, spent) {
-            (None, _) | (_, Spent::Challenge) => challenge(&[&fresh]),
-            (_, Spent::Bare) => challenge(&[]),
-            (_, Spent::Forbidden) => answer("403 Forbidden", "", b"no"),
+        wire.send(match (nonce, reused) {
+            (None, _) | (_, ReusedNonceAnswer::Challenge) => challenge(&[&fresh]),
+            (_, ReusedNonceAnswer::ChildGuard) => challenge(&[]),
+            (_, ReusedNonceAnswer::Forbidden) => answer("403 Forbidden", "", b"no"),
         })?;
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     }
 }
 
 #[test]
 fn a_nonce_that_is_good_for_one_request_is_replaced() {
     show(vec![
-        Case::with_login("bare-refusal", "/picture#fps=10", once_only(Spent::Bare)),
-        Case::with_login("new-challenge", "/picture#fps=10", once_only(Spent::Challenge)),
-        Case::with_login("forbidden", "/picture#fps=10", once_only(Spent::Forbidden)),
+        Case::with_login("bare-refusal", "/picture#fps=10", once_only(ReusedNonceAnswer::ChildGuard)),
+        Case::with_login("new-challenge", "/picture#fps=10", once_only(ReusedNonceAnswer::Challenge)),
+        Case::with_login("forbidden", "/picture#fps=10", once_only(ReusedNonceAnswer::Forbidden)),
     ]);
 }
 
@@ -97,7 +101,7 @@ fn a_challenge_that_holds_what_no_header_may_hold_is_answered() {
                     "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: {challenge}\r\n\r\n"
                 ))?;
             }
-            Ok(Then::Keep)
+            Ok(AfterAnswer::Keep)
         }
     };
     show(vec![
@@ -111,9 +115,9 @@ fn a_challenge_that_holds_what_no_header_may_hold_is_answered() {
 }
 
 /// Refuses every login with the nonce of a challenge.
-fn always_refuse(request: &Request, wire: &mut Wire) -> io::Result<Then> {
+fn always_refuse(request: &Request, wire: &mut Wire) -> io::Result<AfterAnswer> {
     wire.send(challenge(&[&format!("Digest realm=\"cam\", nonce=\"{}\", qop=\"auth\"", request.number)]))?;
-    Ok(Then::Keep)
+    Ok(AfterAnswer::Keep)
 }
 
 #[test]
@@ -121,7 +125,7 @@ fn a_password_is_called_wrong_only_when_a_fresh_challenge_was_answered() {
     let wrong = Server::start(always_refuse);
     let wrong_basic = Server::start(|_, wire| {
         wire.send(challenge(&[BASIC]))?;
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     });
     // From the third picture on the server refuses all requests, without a challenge.
     let refuses_later = Server::start(|request, wire| {
@@ -130,7 +134,7 @@ fn a_password_is_called_wrong_only_when_a_fresh_challenge_was_answered() {
             (true, _) => wire.send_picture()?,
             (false, _) => return always_refuse(request, wire),
         }
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     });
     let source = |server: &Server| server.url_for("admin:made-up", "/#fps=10&silence=1s");
     let wrong_word = &["password is wrong"];

@@ -3,7 +3,7 @@
 use std::io;
 use std::thread;
 
-use crate::server::{INTERVAL, Then, Wire};
+use crate::server::{AfterAnswer, INTERVAL, Wire};
 use crate::show::{Case, show};
 
 /// A stream of parts that `part` writes around each picture, by the picture's number from 0.
@@ -15,7 +15,11 @@ fn stream(
     Case::new(name, "/stream", move |_, wire| send_parts(wire, boundary, &part))
 }
 
-fn send_parts(wire: &mut Wire, boundary: &str, part: impl Fn(u64, &[u8]) -> Vec<u8>) -> io::Result<Then> {
+fn send_parts(
+    wire: &mut Wire,
+    boundary: &str,
+    part: impl Fn(u64, &[u8]) -> Vec<u8>,
+) -> io::Result<AfterAnswer> {
     wire.send(format!(
         "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace;boundary={boundary}\r\n\r\n"
     ))?;
@@ -24,7 +28,7 @@ fn send_parts(wire: &mut Wire, boundary: &str, part: impl Fn(u64, &[u8]) -> Vec<
         wire.send(part(number, &picture))?;
         thread::sleep(INTERVAL);
     }
-    Ok(Then::Close)
+    Ok(AfterAnswer::Close)
 }
 
 /// A part with this head (each line with its end), body and end.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::server::{Server, Then, answer};
+use crate::server::{AfterAnswer, Server, answer};
 use crate::show::{Case, Refusal, refuse, show};
 
 fn sent_to(location: &str) -> Vec<u8> {
@@ -13,7 +13,7 @@ fn sent_to(location: &str) -> Vec<u8> {
 fn redirecting(ip: IpAddr, location: String) -> Server {
     Server::start_at(ip, move |_, wire| {
         wire.send(sent_to(&location))?;
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     })
 }
 
@@ -25,7 +25,7 @@ fn pictures_for_strangers() -> Server {
         } else {
             wire.send_picture()?;
         }
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     })
 }
 

@@ -19,7 +19,7 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// What the server does with the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum AfterAnswer {
     /// Waits for the next request, or until the client closes.
     Keep,
     Close,
@@ -111,7 +111,7 @@ impl Server {
     /// A server on this machine's loopback address that passes each request to `answer`. An error of `answer` ends the
     /// connection, because the client has gone.
     pub(crate) fn start(
-        answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
+        answer: impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> + Send + Sync + 'static,
     ) -> Self {
         Self::start_at(Ipv4Addr::LOCALHOST.into(), answer)
     }
@@ -119,20 +119,20 @@ impl Server {
     /// A server on the address `ip` that passes each request to `answer`.
     pub(crate) fn start_at(
         ip: IpAddr,
-        answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
+        answer: impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> + Send + Sync + 'static,
     ) -> Self {
         Self::serve(ip, move |connection, wire| {
             while let Some(request) = read_request(connection, wire) {
                 match answer(&request, wire) {
-                    Ok(Then::Keep) => {}
-                    Ok(Then::Close) | Err(_) => break,
-                    Ok(Then::Reset) => {
+                    Ok(AfterAnswer::Keep) => {}
+                    Ok(AfterAnswer::Close) | Err(_) => break,
+                    Ok(AfterAnswer::Reset) => {
                         // The sent bytes must arrive before the reset, which discards those on their way.
                         thread::sleep(Duration::from_millis(100));
                         wire.reset();
                         break;
                     }
-                    Ok(Then::Linger) => {
+                    Ok(AfterAnswer::Linger) => {
                         wire.wait_gone();
                         break;
                     }
@@ -223,7 +223,7 @@ pub(crate) fn part(picture: &[u8]) -> Vec<u8> {
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Sends correct parts until the client closes; the caller has sent the head.
-pub(crate) fn stream(wire: &mut Wire) -> io::Result<Then> {
+pub(crate) fn stream(wire: &mut Wire) -> io::Result<AfterAnswer> {
     loop {
         let picture = wire.picture();
         wire.send(part(&picture))?;

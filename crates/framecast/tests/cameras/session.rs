@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::server::{Request, Server, Then, Wire, answer};
+use crate::server::{AfterAnswer, Request, Server, Wire, answer};
 use crate::show::{Case, Refusal, refuse, show};
 
 /// Whether the request has the cookie that the server set.
@@ -14,14 +14,14 @@ fn has_cookie(request: &Request) -> bool {
 const COOKIE: &str = "Set-Cookie: session=4711; Path=/; HttpOnly\r\n";
 
 /// Sends a picture to clients with the cookie and, if `needs_login`, a login; sends `other` to all others.
-fn guarded(needs_login: bool, other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<Then> {
+fn guarded(needs_login: bool, other: Vec<u8>) -> impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> {
     move |request, wire| {
         if has_cookie(request) && (request.has_login() || !needs_login) {
             wire.send_picture()?;
         } else {
             wire.send(&other)?;
         }
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     }
 }
 
@@ -47,13 +47,13 @@ fn a_camera_that_wants_a_log_in_page_is_told_apart_from_a_wrong_password() {
     let html = "Content-Type: text/html\r\n";
     let at_once = Server::start(move |_, wire| {
         wire.send(answer("200 OK", html, form))?;
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     });
     let redirects = Server::start(move |request, wire| {
         let is_page = request.target.starts_with("/login");
         let to_page = answer("302 Found", "Location: /login?from=/shot\r\n", b"");
         wire.send(if is_page { answer("200 OK", html, form) } else { to_page })?;
-        Ok(Then::Keep)
+        Ok(AfterAnswer::Keep)
     });
     let never = &["password is wrong", "made-up"];
     refuse(&[

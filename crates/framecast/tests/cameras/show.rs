@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use framecast_media::container::multipart::{Part, parse_unix_seconds};
-use framecast_testkit::client::Stream;
+use framecast_testkit::blocking::MultipartStream;
 use framecast_testkit::number_of;
 use serde_json::Value;
 
-use crate::server::{Request, Server, Then, Wire};
+use crate::server::{AfterAnswer, Request, Server, Wire};
 use crate::site::{Site, camera, lost};
 
 /// The test watches each camera until it sees the picture with this number.
@@ -36,7 +36,7 @@ impl Case {
     pub(crate) fn new(
         name: &'static str,
         path: &str,
-        answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
+        answer: impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> + Send + Sync + 'static,
     ) -> Self {
         let server = Server::start(answer);
         let source = server.url(path);
@@ -47,7 +47,7 @@ impl Case {
     pub(crate) fn with_login(
         name: &'static str,
         path: &str,
-        answer: impl Fn(&Request, &mut Wire) -> io::Result<Then> + Send + Sync + 'static,
+        answer: impl Fn(&Request, &mut Wire) -> io::Result<AfterAnswer> + Send + Sync + 'static,
     ) -> Self {
         let server = Server::start(answer);
         let source = server.url_for("admin:made-up", path);
@@ -125,7 +125,7 @@ fn watch(address: SocketAddr, name: &str) -> BTreeMap<u64, Seen> {
     let until = Instant::now() + PATIENCE;
     let mut seen = BTreeMap::new();
     // A part comes every second: a picture, or a slate.
-    for part in Stream::open(address, &format!("/cameras/{name}/stream.mjpg"), &[]) {
+    for part in MultipartStream::open(address, &format!("/cameras/{name}/stream.mjpg"), &[]) {
         if let Some(number) = number_of(&part.body) {
             seen.entry(number).or_insert_with(|| Seen::of(&part));
         }
@@ -166,9 +166,11 @@ pub(crate) struct Refusal {
 /// Watches all of these cameras until each has the right message; fails if one does not get it.
 pub(crate) fn refuse(refusals: &[Refusal]) {
     let site = Site::start(refusals.iter().map(|refusal| (refusal.name, refusal.source.clone(), "")));
-    let _viewers: Vec<Stream> = refusals
+    let _viewers: Vec<MultipartStream> = refusals
         .iter()
-        .map(|refusal| Stream::open(site.address, &format!("/cameras/{}/stream.mjpg", refusal.name), &[]))
+        .map(|refusal| {
+            MultipartStream::open(site.address, &format!("/cameras/{}/stream.mjpg", refusal.name), &[])
+        })
         .collect();
     let findings: Vec<String> = refusals
         .iter()

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use framecast_testkit::client::get;
+use framecast_testkit::blocking::get;
 use serde_json::Value;
 use tempfile::TempDir;
 

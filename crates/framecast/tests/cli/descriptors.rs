@@ -3,7 +3,7 @@
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use framecast_testkit::client::{Answer, get, head_of, read_head};
+use framecast_testkit::blocking::{Response, get, read_head, request_head};
 
 use crate::program::{Running, command, until};
 
@@ -11,8 +11,8 @@ use crate::program::{Running, command, until};
 const LIMIT: &str = "--nofile=64:64";
 
 /// Sends a request on a connection that stays open, and reads an answer with a `Content-Length`.
-fn ask_on(connection: &mut BufReader<TcpStream>, address: SocketAddr, path: &str) -> Answer {
-    let head = head_of(address, &format!("GET {path}"), &[], "1.1").replace("Connection: close\r\n", "");
+fn ask_on(connection: &mut BufReader<TcpStream>, address: SocketAddr, path: &str) -> Response {
+    let head = request_head(address, &format!("GET {path}"), &[], "1.1").replace("Connection: close\r\n", "");
     connection.get_mut().write_all(head.as_bytes()).unwrap();
     let mut answer = read_head(connection);
     let length = answer.header("content-length").unwrap().parse().unwrap();
@@ -47,9 +47,9 @@ fn clients_and_cameras_are_told_that_no_descriptor_is_left_and_all_goes_on_after
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
     assert_eq!(refused.text(), "{\"error\":\"the server has no file descriptor left; wait and try again\"}");
 
-    let notice = ask_on(&mut open, address, "/cameras/cam/snapshot.jpg");
+    let slate = ask_on(&mut open, address, "/cameras/cam/snapshot.jpg");
     let lost = program.line_with("lost");
-    assert!(lost.contains("Too many open files") && lost.contains("LimitNOFILE="), "{lost}: {notice:?}");
+    assert!(lost.contains("Too many open files") && lost.contains("LimitNOFILE="), "{lost}: {slate:?}");
 
     drop(held);
     until("clients are answered again", || get(address, "/healthz").status == 200);

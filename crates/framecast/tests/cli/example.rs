@@ -9,7 +9,7 @@ use framecast::{Drivers, Settings};
 use serde_json::Value;
 
 use crate::program::{Running, command, framecast, run};
-use framecast_testkit::client::{Stream, get};
+use framecast_testkit::blocking::{MultipartStream, get};
 
 /// The password for the accounts in the examples.
 const PASSWORD: &str = "long enough";
@@ -47,7 +47,7 @@ fn api(address: std::net::SocketAddr, path: &str) -> Value {
 fn a_custom_camera_shows_what_its_iterator_yields() {
     let mut program = Running::start(&mut example("custom_camera", &["127.0.0.1:0"]));
     let address = program.address();
-    let mut stream = Stream::open(address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(address, "/video_feed", &[]);
     let first = stream.next().unwrap().body;
     let picture = jpeg::decode(&first, 1 << 20).unwrap();
     assert_eq!((picture.width_px(), picture.height_px()), (320, 240));
@@ -61,7 +61,7 @@ fn a_custom_driver_is_opened_for_a_viewer_and_closed_at_the_end() {
     let mut program = Running::start(&mut example("custom_driver", &["127.0.0.1:0"]));
     let address = program.address();
     assert_eq!(api(address, "/api/cameras/bars")["state"], "idle");
-    let mut stream = Stream::open(address, "/cameras/bars/stream.mjpg", &[]);
+    let mut stream = MultipartStream::open(address, "/cameras/bars/stream.mjpg", &[]);
     program.line_with("opened");
     let first = stream.next().unwrap().body;
     while stream.next().unwrap().body == first {}
@@ -99,7 +99,7 @@ fn an_axum_program_shows_its_own_page_and_the_cameras_below_a_prefix() {
     }
     let cameras = api(address, "/cams/api/cameras");
     assert_eq!(cameras["cameras"][1]["name"], "door");
-    let mut stream = Stream::open(address, "/cams/cameras/bench/stream.mjpg", &[]);
+    let mut stream = MultipartStream::open(address, "/cams/cameras/bench/stream.mjpg", &[]);
     assert!(stream.next().unwrap().body.starts_with(&[0xFF, 0xD8]));
     assert_eq!(get(address, "/viewers").text(), "1");
     program.signal(rustix::process::Signal::TERM);
@@ -164,7 +164,8 @@ fn serve(name: &str, camera: &str) {
     // guard and the password, in base64.
     let headers = [("Authorization", "Basic Z3VhcmQ6bG9uZyBlbm91Z2g=")];
     let headers = if has_account { &headers[..] } else { &[] };
-    let mut stream = Stream::open(program.address(), &format!("/cameras/{camera}/stream.mjpg"), headers);
+    let mut stream =
+        MultipartStream::open(program.address(), &format!("/cameras/{camera}/stream.mjpg"), headers);
     assert!(stream.next().unwrap().body.starts_with(&[0xFF, 0xD8]));
     assert!(program.terminate().0.success());
 }

@@ -7,12 +7,12 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use framecast_testkit::client::get;
+use framecast_testkit::blocking::get;
 use rustix::pipe::PipeFlags;
 use rustix::process::Signal;
 use rustix::termios::{Action, tcflow};
 
-use crate::program::{Bare, framecast, terminal, until};
+use crate::program::{ChildGuard, framecast, terminal, until};
 
 const ARGUMENTS: [&str; 6] =
     ["--listen", "127.0.0.1:0", "--log", "trace", "a=test:?size=64x64&fps=10", "b=test:?size=64x64&fps=10"];
@@ -56,9 +56,9 @@ fn lost_lines(address: SocketAddr) -> u64 {
 }
 
 /// A program whose log nobody reads, and which has already lost lines.
-fn unread() -> (Bare, BufReader<File>, SocketAddr) {
+fn unread() -> (ChildGuard, BufReader<File>, SocketAddr) {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).unwrap();
-    let program = Bare(start(writer));
+    let program = ChildGuard(start(writer));
     let mut log = BufReader::new(File::from(reader));
     let address = address(&mut log);
     assert_eq!(get(address, "/cameras/a/snapshot.jpg").status, 200);
@@ -92,7 +92,7 @@ fn a_log_that_nobody_reads_does_not_hold_up_the_end() {
 #[test]
 fn a_terminal_that_is_held_stops_no_camera_and_does_not_hold_up_the_end() {
     let (terminal, person) = terminal();
-    let mut program = Bare(start(terminal.try_clone().unwrap()));
+    let mut program = ChildGuard(start(terminal.try_clone().unwrap()));
     let mut log = BufReader::new(person);
     let address = address(&mut log);
     // The same as Ctrl-S.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use framecast_testkit::client::{Stream, head_of, send};
+use framecast_testkit::blocking::{MultipartStream, request_head, send};
 
 use crate::program::{Running, framecast, run};
 
@@ -94,7 +94,7 @@ fn take_events(mut stream: TcpStream, take: impl Fn(String) -> bool) -> Option<(
 }
 
 /// Programs that print all their arguments and variables, on PATH in place of those that the drivers run.
-fn stand_ins(folder: &Path) -> String {
+fn fake_programs(folder: &Path) -> String {
     for name in ["ffmpeg", "ffprobe", "rpicam-vid"] {
         // A separate process writes the file. If this process did, a child that another test starts meanwhile could
         // hold it open for writing, and the system would then refuse to run it.
@@ -172,7 +172,7 @@ fn start(folder: &Path, sources: &[String], hook: SocketAddr, level: &str) -> Ru
     Running::start(
         framecast(&arguments)
             .arg(path)
-            .env("PATH", stand_ins(folder))
+            .env("PATH", fake_programs(folder))
             .env("FRAMECAST_PASSWORD", PASSWORD)
             .env("FRAMECAST_WEBHOOK_SECRET", WORD)
             .env("XDG_STATE_HOME", folder),
@@ -182,13 +182,13 @@ fn start(folder: &Path, sources: &[String], hook: SocketAddr, level: &str) -> Ru
 /// The answer to a GET with the login, head and body, by HTTP/1.0, which has no chunks.
 fn fetch(address: SocketAddr, path: &str) -> String {
     let mut answer = Vec::new();
-    let head = head_of(address, &format!("GET {path}"), &LOGIN, "1.0");
+    let head = request_head(address, &format!("GET {path}"), &LOGIN, "1.0");
     send(address, &head).read_to_end(&mut answer).unwrap();
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// Waits until so many cameras are lost, and so many have no picture yet.
-fn until_all_are_told(address: SocketAddr, lost: usize, awaited: usize) {
+fn wait_until_all_reported(address: SocketAddr, lost: usize, awaited: usize) {
     let began_at = Instant::now();
     loop {
         let told = fetch(address, "/api/cameras");
@@ -209,10 +209,10 @@ fn nobody_is_shown_a_mark_at(level: &str) {
     sources.extend(awaited_sources(folder.path()));
     let mut program = start(folder.path(), &sources, hook, level);
     let address = program.address();
-    let watched: Vec<Stream> = (0..sources.len())
-        .map(|number| Stream::open(address, &format!("/cameras/c{number}/stream.mjpg"), &LOGIN))
+    let watched: Vec<MultipartStream> = (0..sources.len())
+        .map(|number| MultipartStream::open(address, &format!("/cameras/c{number}/stream.mjpg"), &LOGIN))
         .collect();
-    until_all_are_told(address, lost, sources.len() - lost);
+    wait_until_all_reported(address, lost, sources.len() - lost);
     let mut paths: Vec<String> =
         ["/", "/api/cameras", "/api/events", "/api/events?format=csv", "/api/viewers"]
             .map(str::to_owned)

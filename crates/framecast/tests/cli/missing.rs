@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::program::{Running, framecast, run};
-use framecast_testkit::client::Stream;
+use framecast_testkit::blocking::MultipartStream;
 
 #[test]
 fn what_is_missing_is_a_warning_with_the_camera_and_what_to_do_and_no_error() {
@@ -55,11 +55,11 @@ fn viewers_of_a_folder_without_pictures_are_told_so_and_then_shown_the_first() {
     let source = format!("front=images:{}?watch", folder.path().display());
     let mut program = Running::start(&mut framecast(&["--listen", "127.0.0.1:0", &source]));
     let address = program.address();
-    let mut stream = Stream::open(address, "/cameras/front/stream.mjpg", &[]);
+    let mut stream = MultipartStream::open(address, "/cameras/front/stream.mjpg", &[]);
     program.line_with("no JPEG in ");
     let told = format!("no JPEG in {} yet", folder.path().display());
     // The log has the message a moment before the API.
-    while !framecast_testkit::client::get(address, "/api/cameras/front").text().contains(&told) {}
+    while !framecast_testkit::blocking::get(address, "/api/cameras/front").text().contains(&told) {}
     let picture = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
     fs::write(folder.path().join("first.jpg"), picture).unwrap();
     while stream.next().unwrap().body != picture[..] {}

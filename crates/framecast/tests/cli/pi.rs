@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use framecast_testkit::client::{Stream, get};
+use framecast_testkit::blocking::{MultipartStream, get};
 
 use crate::program::{Running, framecast, run};
 
@@ -42,7 +42,7 @@ fn a_camera_that_the_program_does_not_find_is_lost_with_what_to_do() {
     let path = path_with(folder.path(), "echo 'ERROR: *** no cameras available ***' >&2; exit 255");
     let mut program = Running::start(framecast(&["--listen", "127.0.0.1:0", "pi:"]).env("PATH", path));
     let address = program.address();
-    let stream = Stream::open(address, "/cameras/camera/stream.mjpg", &[]);
+    let stream = MultipartStream::open(address, "/cameras/camera/stream.mjpg", &[]);
     program.line_with("lost");
     // The log has the message a moment before the API.
     let answer = loop {

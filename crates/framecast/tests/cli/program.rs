@@ -140,9 +140,9 @@ impl Drop for Running {
 }
 
 /// A running program with standard streams of the test's own. The drop kills it.
-pub(crate) struct Bare(pub(crate) Child);
+pub(crate) struct ChildGuard(pub(crate) Child);
 
-impl Bare {
+impl ChildGuard {
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
@@ -165,7 +165,7 @@ impl Bare {
     }
 }
 
-impl Drop for Bare {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         self.0.kill().ok();
         self.0.wait().ok();

@@ -1,7 +1,7 @@
 //! No line that the program prints contains a password.
 
 use crate::program::{Running, framecast, run};
-use framecast_testkit::client::get;
+use framecast_testkit::blocking::get;
 
 const SECRET: &str = "s3cr3t";
 
@@ -30,10 +30,11 @@ fn log_page_and_api_show_no_password() {
     let mut program = Running::start(framecast(&arguments).env("FRAMECAST_PASSWORD", "pass-s3cr3t"));
     let address = program.address();
     let headers = [("Authorization", "Basic bWU6cGFzcy1zM2NyM3Q=")];
-    let stream = framecast_testkit::client::Stream::open(address, "/cameras/far/stream.mjpg", &headers);
+    let stream =
+        framecast_testkit::blocking::MultipartStream::open(address, "/cameras/far/stream.mjpg", &headers);
     program.line_with("lost");
     for path in ["/", "/api/cameras", "/api/cameras/far", "/cameras/far", "/cameras/nobody", "/nowhere"] {
-        let answer = framecast_testkit::client::ask(address, &format!("GET {path}"), &headers);
+        let answer = framecast_testkit::blocking::send_request(address, &format!("GET {path}"), &headers);
         assert!(!answer.text().contains(SECRET), "{path}: {}", answer.text());
         let refused = get(address, path);
         assert_eq!(refused.status, 401);

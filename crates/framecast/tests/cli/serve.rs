@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::program::{Running, framecast, run};
-use framecast_testkit::client::{Stream, ask, get};
+use framecast_testkit::blocking::{MultipartStream, get, send_request};
 
 const ANY: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
@@ -24,7 +24,7 @@ fn it_says_where_to_look_and_how_to_open_it_to_the_network() {
 fn a_termination_signal_ends_streams_and_program_with_exit_code_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut program = Running::start(framecast(&ANY).arg("front=emulated:?fps=20"));
-        let mut stream = Stream::open(program.address(), "/video_feed", &[]);
+        let mut stream = MultipartStream::open(program.address(), "/video_feed", &[]);
         assert!(stream.next().is_some());
         program.signal(signal);
         // The stream ends with its closing boundary, not with a broken connection.
@@ -40,7 +40,7 @@ fn a_name_that_is_refused_is_told_in_the_log_and_taken_from_the_command_line() {
     let mut program = Running::start(framecast(&ANY).arg("emulated"));
     let address = program.address();
     for host in ["cam.example:8080", "cam.example:8080", "\u{202E}.example"] {
-        assert_eq!(ask(address, "GET /", &[("Host", host)]).status, 421);
+        assert_eq!(send_request(address, "GET /", &[("Host", host)]).status, 421);
     }
     let (_, lines) = program.terminate();
     let refusals: Vec<_> = lines.iter().filter(|line| line.contains("allowed_hosts")).collect();
@@ -54,7 +54,7 @@ fn a_name_that_is_refused_is_told_in_the_log_and_taken_from_the_command_line() {
     let mut program = Running::start(framecast(&ANY).args(allowed));
     let address = program.address();
     for (host, status) in [("cam.example:8080", 200), ("other.example:81", 200), ("other.example", 421)] {
-        assert_eq!(ask(address, "GET /healthz", &[("Host", host)]).status, status, "{host}");
+        assert_eq!(send_request(address, "GET /healthz", &[("Host", host)]).status, status, "{host}");
     }
     let (code, _, errors) = run(framecast(&ANY).args(["--allowed-host", "http://cam.example/"]));
     assert_eq!(code, 2);
@@ -66,7 +66,7 @@ fn a_head_that_is_too_long_is_told_in_the_log_with_what_to_do() {
     let mut program = Running::start(framecast(&ANY).arg("emulated"));
     let (address, cookies) = (program.address(), "x".repeat(20 << 10));
     for _ in 0..3 {
-        assert_eq!(ask(address, "GET /", &[("Cookie", &cookies)]).status, 431);
+        assert_eq!(send_request(address, "GET /", &[("Cookie", &cookies)]).status, 431);
     }
     let (_, lines) = program.terminate();
     let refusals: Vec<_> = lines.iter().filter(|line| line.contains("more than 16 KiB")).collect();
@@ -82,7 +82,7 @@ fn who_is_refused_is_told_in_the_log_with_the_key_of_the_limit() {
     let mut command = framecast(&ANY);
     let mut program = Running::start(command.args(["--config", "site.toml"]).current_dir(folder.path()));
     let address = program.address();
-    let _viewer = Stream::open(address, "/video_feed", &[]);
+    let _viewer = MultipartStream::open(address, "/video_feed", &[]);
     for _ in 0..3 {
         assert_eq!(get(address, "/video_feed").status, 503);
     }
@@ -93,7 +93,7 @@ fn who_is_refused_is_told_in_the_log_with_the_key_of_the_limit() {
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
     ];
-    assert_eq!(ask(address, "GET /api/live", &upgrade).status, 403);
+    assert_eq!(send_request(address, "GET /api/live", &upgrade).status, 403);
     let (_, lines) = program.terminate();
     let refusals: Vec<_> = lines.iter().filter(|line| line.contains("refused a viewer")).collect();
     assert_eq!(refusals.len(), 1, "once a minute: {lines:#?}");
@@ -144,7 +144,8 @@ fn the_password_of_the_environment_is_asked_for() {
     let mut program = Running::start(framecast(&arguments).env("FRAMECAST_PASSWORD", "pw"));
     let address = program.address();
     assert_eq!(get(address, "/video_feed").status, 401);
-    let with = |credentials| ask(address, "GET /snapshot.jpg", &[("Authorization", credentials)]).status;
+    let with =
+        |credentials| send_request(address, "GET /snapshot.jpg", &[("Authorization", credentials)]).status;
     assert_eq!(with("Basic bWU6cHc="), 200);
     assert_eq!(with("Basic bWU6cHg="), 401);
 }
@@ -172,7 +173,7 @@ fn the_variable_camera_picks_the_driver() {
 #[test]
 fn json_log_lines_are_all_json() {
     let mut program = Running::start(framecast(&ANY).args(["--log-format", "json", "front=emulated"]));
-    let mut stream = Stream::open(program.address(), "/video_feed", &[]);
+    let mut stream = MultipartStream::open(program.address(), "/video_feed", &[]);
     stream.next();
     // The picture may have been a slate about the opening.
     program.line_with("\"live\"");

@@ -5,11 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
-use framecast_testkit::client::get;
+use framecast_testkit::blocking::get;
 use framecast_testkit::jpeg;
 use rustix::process::Signal;
 
-use crate::program::{Bare, Running, command, framecast, is_running, terminal, until};
+use crate::program::{ChildGuard, Running, command, framecast, is_running, terminal, until};
 
 /// The program in its own session, by the tools `setsid` and `env`, which it replaces as their process. It ignores no
 /// signal, whatever the tests inherited.
@@ -41,7 +41,7 @@ fn a_closed_terminal_ends_it_in_order_with_its_socket_and_its_children() {
     let mut command = in_own_session(&["--ctty"], &arguments, &state);
     command.current_dir(folder.path()).stdin(terminal.try_clone().unwrap());
     command.stdout(terminal.try_clone().unwrap()).stderr(terminal);
-    let mut program = Bare(command.spawn().unwrap());
+    let mut program = ChildGuard(command.spawn().unwrap());
     // From here on only the child has the terminal open.
     drop(command);
     let mut lines = BufReader::new(person).lines();

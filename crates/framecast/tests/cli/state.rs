@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use framecast_testkit::client::get;
+use framecast_testkit::blocking::get;
 use serde_json::Value;
 
 use crate::program::{Running, framecast};

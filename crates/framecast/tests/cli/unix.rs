@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use framecast_media::container::multipart::{Event, Parser};
+use framecast_media::container::multipart::{Parser, ParserEvent};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -47,11 +47,11 @@ fn watch(stream: &mut UnixStream, pictures: usize) {
     let mut seen = 0;
     while seen < pictures {
         match parser.next_event().unwrap() {
-            Some(Event::Part(part)) => {
+            Some(ParserEvent::Part(part)) => {
                 assert!(part.body.starts_with(b"\xFF\xD8") && part.body.ends_with(b"\xFF\xD9"));
                 seen += 1;
             }
-            Some(Event::End) => panic!("the stream ended"),
+            Some(ParserEvent::End) => panic!("the stream ended"),
             None => {
                 let len = stream.read(&mut piece).unwrap();
                 assert!(len > 0, "the connection ended");

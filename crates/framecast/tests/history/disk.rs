@@ -12,7 +12,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use framecast_testkit::client::{get, head_of, read_head, send};
+use framecast_testkit::blocking::{get, read_head, request_head, send};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -63,7 +63,7 @@ fn marks(address: SocketAddr) -> Vec<i64> {
 /// The complete table at `path`.
 fn table(address: SocketAddr, path: &str) -> String {
     // HTTP/1.0 has no chunks.
-    let mut reader = send(address, &head_of(address, &format!("GET {path}"), &[], "1.0"));
+    let mut reader = send(address, &request_head(address, &format!("GET {path}"), &[], "1.0"));
     assert_eq!(read_head(&mut reader).status, 200);
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();

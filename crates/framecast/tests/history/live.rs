@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::ear::Ear;
+use crate::event_client::EventClient;
 use crate::server::{Server, ask, labelled};
 
 async fn websocket(
@@ -83,10 +83,10 @@ async fn a_listener_that_is_cut_off_twenty_times_misses_nothing_and_hears_nothin
                 .get(server.url("/api/events/live?kind=mark&after=0"))
                 .header("Last-Event-ID", last),
         };
-        let mut ear = Ear::open(request).await;
+        let mut event_client = EventClient::open(request).await;
         let stays = if cut < 20 { fastrand::usize(0..20) } else { usize::MAX };
         for _ in 0..stays.min(4 * COUNT - heard.len()) {
-            heard.push(mark(&ear.next().await.unwrap()));
+            heard.push(mark(&event_client.next().await.unwrap()));
         }
         cut += 1;
     }
@@ -99,12 +99,12 @@ async fn a_listener_that_is_cut_off_twenty_times_misses_nothing_and_hears_nothin
 async fn a_websocket_is_told_the_same() {
     const COUNT: usize = 40;
     let server = Server::start().await;
-    let mut ear = Ear::open(server.client.get(server.url("/api/events/live?after=0"))).await;
+    let mut event_client = EventClient::open(server.client.get(server.url("/api/events/live?after=0"))).await;
     let mut ws = websocket(&server, "after=0", &[]).await.unwrap();
     let markers = markers(&server, COUNT);
     let mut heard = Vec::new();
     assert_eq!(next_message(&mut ws).await.unwrap()["kind"], "started");
-    assert_eq!(ear.next().await.unwrap()["kind"], "started");
+    assert_eq!(event_client.next().await.unwrap()["kind"], "started");
     while heard.len() < 4 * COUNT {
         if heard.len() == COUNT {
             // The client reconnects.
@@ -112,14 +112,14 @@ async fn a_websocket_is_told_the_same() {
             ws = websocket(&server, "after=0", &[("last-event-id", &last)]).await.unwrap();
         }
         let event = next_message(&mut ws).await.unwrap();
-        assert_eq!(ear.next().await.unwrap(), event);
+        assert_eq!(event_client.next().await.unwrap(), event);
         heard.push(mark(&event));
     }
     markers.join_all().await;
     each_once(&heard, COUNT);
     ws.send(Message::text("what it says is not read")).await.unwrap();
     server.mark("and it still listens").await;
-    for event in [next_message(&mut ws).await, ear.next().await] {
+    for event in [next_message(&mut ws).await, event_client.next().await] {
         assert_eq!(event.unwrap()["text"], "and it still listens");
     }
     server.stop().await;
@@ -127,7 +127,7 @@ async fn a_websocket_is_told_the_same() {
     while let Some(event) = next_message(&mut ws).await {
         assert_eq!(event["kind"], "stopped");
     }
-    while let Some(event) = ear.next().await {
+    while let Some(event) = event_client.next().await {
         assert_eq!(event["kind"], "stopped");
     }
 }
@@ -155,18 +155,18 @@ async fn a_page_of_another_site_hears_nothing_over_a_websocket() {
 async fn who_listens_hears_what_it_asked_for() {
     let server = Server::start().await;
     let listen = async |query: &str| {
-        Ear::open(server.client.get(server.url(&format!("/api/events/live?{query}")))).await
+        EventClient::open(server.client.get(server.url(&format!("/api/events/live?{query}")))).await
     };
     let (mut front, mut yard, mut all) =
         (listen("camera=front").await, listen("camera=yard&kind=mark").await, listen("").await);
     for (label, camera) in [("1", Some("front")), ("2", None), ("3", Some("yard")), ("4", Some("front"))] {
         assert_eq!(server.post(json!({"label": label, "camera": camera}).to_string()).await.status, 201);
     }
-    for (ear, expected) in
+    for (event_client, expected) in
         [(&mut front, &["1", "4"][..]), (&mut yard, &["3"]), (&mut all, &["1", "2", "3", "4"])]
     {
         for label in expected {
-            assert_eq!(ear.next().await.unwrap()["text"], *label);
+            assert_eq!(event_client.next().await.unwrap()["text"], *label);
         }
     }
 }
@@ -174,13 +174,13 @@ async fn who_listens_hears_what_it_asked_for() {
 #[tokio::test]
 async fn where_nothing_happens_something_is_sent_every_fifteen_seconds() {
     let server = Server::start().await;
-    let mut ear = Ear::open(server.client.get(server.url("/api/events/live"))).await;
-    assert_eq!(ear.piece().await.unwrap(), "retry: 1000");
+    let mut event_client = EventClient::open(server.client.get(server.url("/api/events/live"))).await;
+    assert_eq!(event_client.piece().await.unwrap(), "retry: 1000");
     tokio::time::pause();
     // The heartbeat has the position but no event.
-    assert!(ear.piece().await.unwrap().starts_with(":\nid: "));
+    assert!(event_client.piece().await.unwrap().starts_with(":\nid: "));
     let begun = Instant::now();
-    let beat = ear.piece().await.unwrap();
+    let beat = event_client.piece().await.unwrap();
     assert!(beat.starts_with(":\nid: ") && !beat.contains("data"), "{beat}");
     assert_eq!(begun.elapsed().as_secs(), 15, "by the paused clock");
 }

@@ -3,16 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod disk;
-mod ear;
+mod event_client;
 mod kill;
 mod killed;
 mod live;
 mod mark;
-mod place;
 #[path = "../cli/program.rs"]
 mod program;
 mod query;
 mod server;
 mod silent;
+mod storage;
 mod table;
 mod webhook;

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use framecast::{App, CancellationToken, Drivers, Events, Settings};
-use framecast_drivers::tls_of_system;
+use framecast_drivers::system_tls;
 use framecast_testkit::soon;
 use reqwest::header::HeaderMap;
 use reqwest::{Body, Client, RequestBuilder, redirect};
@@ -51,7 +51,7 @@ impl Answer {
 
 /// A client that does not decompress answers.
 pub(crate) fn client() -> Client {
-    let builder = Client::builder().tls_backend_preconfigured(tls_of_system());
+    let builder = Client::builder().tls_backend_preconfigured(system_tls());
     builder.redirect(redirect::Policy::none()).no_proxy().build().unwrap()
 }
 

@@ -8,7 +8,7 @@ use framecast_testkit::soon;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::ear::Ear;
+use crate::event_client::EventClient;
 use crate::server::Server;
 
 /// About six megabytes on the wire.
@@ -41,19 +41,20 @@ async fn rest(mut stream: TcpStream) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_never_reads_is_disconnected_and_others_hear_each_event() {
     let server = Server::with(|settings| settings.write_timeout = Duration::from_millis(500)).await;
-    let mut ear = Ear::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
+    let mut event_client =
+        EventClient::open(server.client.get(server.url("/api/events/live?camera=front"))).await;
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
     let (sse, ws) = (silent(&server, "").await, silent(&server, upgrade).await);
     let text = "x".repeat(200);
     for n in 0..EVENTS {
-        let event = Event::new(EventKind::Controls, SystemTime::now()).of("front");
-        server.events.tell(event.saying(text.as_str()).counting(n));
+        let event = Event::new(EventKind::Controls, SystemTime::now()).with_camera("front");
+        server.events.send(event.with_text(text.as_str()).with_count(n));
         // The sender never blocks. But it must not send more events at once than the listener reads meanwhile, nor fill
         // the queue.
         if n % 200 == 199 {
             for heard in n - 199..=n {
-                assert_eq!(ear.next().await.unwrap()["count"], heard);
+                assert_eq!(event_client.next().await.unwrap()["count"], heard);
             }
         }
         while n % 2000 == 1999 && server.metric("framecast_history_waiting_events").await > 2000.0 {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read};
 
-use framecast::HistoryPlace;
+use framecast::HistoryStorage;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -146,7 +146,7 @@ async fn what_is_compressed_is_the_same() {
 async fn one_that_breaks_off_is_no_whole_one_for_who_speaks_http_1_0() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.db");
-    let server = Server::with(|settings| settings.history.place = HistoryPlace::File(file.clone())).await;
+    let server = Server::with(|settings| settings.history.storage = HistoryStorage::File(file.clone())).await;
     let database = rusqlite::Connection::open(&file).unwrap();
     let rows = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 400000)
         INSERT INTO events SELECT n, n, 'live', 'front', 'number ' || n, NULL FROM n";

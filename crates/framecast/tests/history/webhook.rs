@@ -13,7 +13,7 @@ use crate::server::Server;
 const SECRET: &str = "a secret of both";
 
 /// A receiver of events.
-struct Hook(TcpListener);
+struct WebhookServer(TcpListener);
 
 /// A received request.
 struct Delivery {
@@ -34,7 +34,7 @@ impl Delivery {
     }
 }
 
-impl Hook {
+impl WebhookServer {
     async fn listen() -> Self {
         Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
@@ -71,7 +71,7 @@ impl Hook {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_sent_signed_in_their_order_and_again_until_they_are_taken() {
-    let hook = Hook::listen().await;
+    let hook = WebhookServer::listen().await;
     let server = Server::with(|settings| {
         settings.webhooks = vec![hook.settings()];
         settings.webhook_secret = Some(Secret::new(SECRET));
@@ -109,7 +109,7 @@ async fn events_are_sent_signed_in_their_order_and_again_until_they_are_taken() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_away_does_not_hold_up_another_and_gets_what_it_missed() {
-    let (hook, other) = (Hook::listen().await, Hook::listen().await);
+    let (hook, other) = (WebhookServer::listen().await, WebhookServer::listen().await);
     let away = hook.0.local_addr().unwrap();
     let settings = hook.settings();
     drop(hook);
@@ -120,7 +120,7 @@ async fn an_address_that_is_away_does_not_hold_up_another_and_gets_what_it_misse
         assert_eq!(delivery.event()["id"], id);
         assert_eq!(delivery.header("x-framecast-signature"), None, "there is no secret");
     }
-    let back = Hook(TcpListener::bind(away).await.unwrap());
+    let back = WebhookServer(TcpListener::bind(away).await.unwrap());
     for id in ids {
         assert_eq!(back.answer("200 OK").await.event()["id"], id);
     }

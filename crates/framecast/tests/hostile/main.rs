@@ -24,12 +24,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use framecast_testkit::client::{Stream, get, head_of, send};
+use framecast_testkit::blocking::{MultipartStream, get, request_head, send};
 use serde_json::Value;
 
 use process::Usage;
 use site::{Site, json};
-use talk::{Fate, Kind};
+use talk::{ExpectedState, Kind};
 
 /// How long the test watches all hostile servers.
 const ATTACK: Duration = Duration::from_secs(20);
@@ -51,7 +51,7 @@ struct Watcher {
 impl Watcher {
     fn new(address: SocketAddr, camera: &str) -> Self {
         let request = format!("GET /cameras/{camera}/stream.mjpg");
-        let mut reader = send(address, &head_of(address, &request, &[], "1.1"));
+        let mut reader = send(address, &request_head(address, &request, &[], "1.1"));
         let stream = reader.get_ref().try_clone().unwrap();
         thread::spawn(move || {
             // Both the server and this end may close the connection at any time.
@@ -72,7 +72,7 @@ impl Drop for Watcher {
 
 /// Counts the pictures that a viewer of the camera `front` gets, to the end of the stream.
 fn count_pictures(address: SocketAddr) -> Arc<AtomicU64> {
-    let mut stream = Stream::open(address, "/cameras/front/stream.mjpg", &[]);
+    let mut stream = MultipartStream::open(address, "/cameras/front/stream.mjpg", &[]);
     for _ in 0..5 {
         assert!(stream.next().is_some());
     }
@@ -122,7 +122,8 @@ fn of_kind<'a>(kind: &Kind, cameras: &'a [Value]) -> &'a Value {
 
 /// The `kinds` whose camera must be lost and is not.
 fn not_lost(kinds: &[Kind], cameras: &[Value]) -> Vec<&'static str> {
-    let is_waited_for = |kind: &&Kind| kind.fate == Fate::Lost && of_kind(kind, cameras)["state"] != "lost";
+    let is_waited_for =
+        |kind: &&Kind| kind.expected == ExpectedState::Lost && of_kind(kind, cameras)["state"] != "lost";
     kinds.iter().filter(is_waited_for).map(|kind| kind.name).collect()
 }
 

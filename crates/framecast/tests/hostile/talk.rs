@@ -8,7 +8,7 @@ use crate::server::{Request, Server, Wire, read_request};
 
 /// The outcome for a camera at this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum ExpectedState {
     /// Framecast soon reports the camera as lost, with a reason.
     Lost,
     /// Framecast may wait for it longer than the test lasts, or it may even be live.
@@ -18,7 +18,7 @@ pub(crate) enum Fate {
 /// One kind of hostile server.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    pub(crate) fate: Fate,
+    pub(crate) expected: ExpectedState,
     /// Handles each connection, by its number; an error means that the client has gone.
     talk: fn(usize, &mut Wire) -> io::Result<()>,
     /// The scheme of the camera's source.
@@ -29,12 +29,12 @@ pub(crate) struct Kind {
 impl Kind {
     /// A server at which a camera is lost.
     pub(crate) fn lost(name: &'static str, talk: fn(usize, &mut Wire) -> io::Result<()>) -> Self {
-        Self { name, fate: Fate::Lost, talk, scheme: "http", login: "" }
+        Self { name, expected: ExpectedState::Lost, talk, scheme: "http", login: "" }
     }
 
     /// A server for which Framecast cannot know so soon that no picture will come.
     pub(crate) fn any(name: &'static str, talk: fn(usize, &mut Wire) -> io::Result<()>) -> Self {
-        Self { fate: Fate::Any, ..Self::lost(name, talk) }
+        Self { expected: ExpectedState::Any, ..Self::lost(name, talk) }
     }
 
     /// Uses TLS.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use framecast::{Cameras, Drivers, Settings};
-use framecast_testkit::client::{head_of, read_head, send};
+use framecast_testkit::blocking::{read_head, request_head, send};
 
 use crate::{QUICK, Server};
 
@@ -62,7 +62,7 @@ fn each_address_takes_the_methods_that_are_documented_and_no_others() {
         let path = address.replace("NAME", "front").replace("FILE", "app.js");
         for method in METHODS {
             let request =
-                head_of(server.address, &format!("{method} {path}"), &[("Content-Length", "0")], "1.1");
+                request_head(server.address, &format!("{method} {path}"), &[("Content-Length", "0")], "1.1");
             let answer = read_head(&mut send(server.address, &request));
             let is_taken = answer.status != 405;
             assert_eq!(is_taken, methods.contains(method), "{method} {address}: {}", answer.status);

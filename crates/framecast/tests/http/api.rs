@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use framecast::{Drivers, Settings};
-use framecast_testkit::client::Stream;
+use framecast_testkit::blocking::MultipartStream;
 use serde_json::Value;
 
 use crate::{QUICK, Server, error};
@@ -84,7 +84,7 @@ fn a_camera_is_idle_and_unknown_until_someone_watches() {
     ] {
         assert_eq!(camera[key], 0, "{key}");
     }
-    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     stream.next();
     let camera = server.json("/api/cameras/front");
     assert_eq!((&camera["state"], &camera["viewers"]), (&"live".into(), &1.into()));
@@ -103,7 +103,7 @@ fn pictures_with_something_around_them_are_shown_and_counted_as_repaired() {
         })
     });
     let server = Server::start(Settings::with_cameras([("front", "odd:")]).unwrap(), drivers);
-    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     stream.next();
     let camera = server.json("/api/cameras/front");
     assert_eq!((&camera["state"], &camera["broken"]), (&"live".into(), &0.into()));
@@ -130,7 +130,7 @@ fn times_are_utc_with_milliseconds_and_answers_are_not_kept() {
 fn a_lost_camera_tells_why_since_when_and_until_when() {
     let drivers = Drivers::builtin().with_frames("broken", || [Err::<Vec<u8>, _>("no such device")]);
     let server = Server::start(Settings::with_cameras([("front", "broken:")]).unwrap(), drivers);
-    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     server.wait_for("front", "state", "lost");
     let camera = server.json("/api/cameras/front");
     assert_eq!(camera["reason"], "no such device");
@@ -183,7 +183,7 @@ fn a_name_beyond_ascii_is_percent_encoded_in_addresses() {
             assert!(path.is_ascii());
             assert_eq!(server.get(path).status, 200, "{path}");
         }
-        let mut stream = Stream::open(server.address, camera["stream"].as_str().unwrap(), &[]);
+        let mut stream = MultipartStream::open(server.address, camera["stream"].as_str().unwrap(), &[]);
         assert!(stream.next().is_some());
     }
     // Some programs send it unencoded, and some browsers encode too much.

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use framecast::Account;
-use framecast_testkit::client::Stream;
+use framecast_testkit::blocking::MultipartStream;
 
 use crate::{Server, error};
 
@@ -47,7 +47,7 @@ fn the_right_credentials_pass_however_they_are_written() {
     for value in [right.clone(), right.replacen("Basic", "bAsIc", 1), right.replacen(' ', "  ", 1)] {
         assert_eq!(server.ask("GET /api/cameras", &[("Authorization", &value)]).status, 200, "{value}");
     }
-    let mut stream = Stream::open(server.address, "/video_feed", &[("Authorization", &right)]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[("Authorization", &right)]);
     assert!(stream.next().is_some());
 }
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use framecast::{App, CancellationToken, Delivery, Drivers, Settings};
-use framecast_testkit::client::{Stream, head_of, read_head, send};
+use framecast_testkit::blocking::{MultipartStream, read_head, request_head, send};
 use tokio::io::AsyncWriteExt;
 
 use crate::{Server, error, soon};
@@ -17,7 +17,7 @@ fn a_head_that_is_too_large_is_refused_politely() {
     for length in [16, 64, 1024] {
         let cookies = "x".repeat(length * 1024);
         let mut reader =
-            send(server.address, &head_of(server.address, "GET /", &[("Cookie", &cookies)], "1.1"));
+            send(server.address, &request_head(server.address, "GET /", &[("Cookie", &cookies)], "1.1"));
         let mut answer = read_head(&mut reader);
         assert_eq!(answer.status, 431);
         reader.read_to_end(&mut answer.body).unwrap();
@@ -25,10 +25,12 @@ fn a_head_that_is_too_large_is_refused_politely() {
         assert!(error(&answer).contains("delete this host's cookies"), "{}", answer.text());
     }
     let many: Vec<(&str, &str)> = (0..200).map(|_| ("X", "x")).collect();
-    let answer = read_head(&mut send(server.address, &head_of(server.address, "GET /", &many, "1.1")));
+    let answer = read_head(&mut send(server.address, &request_head(server.address, "GET /", &many, "1.1")));
     assert_eq!(answer.status, 431);
-    let answer =
-        read_head(&mut send(server.address, &head_of(server.address, &format!("GET /{long}"), &[], "1.1")));
+    let answer = read_head(&mut send(
+        server.address,
+        &request_head(server.address, &format!("GET /{long}"), &[], "1.1"),
+    ));
     assert!(matches!(answer.status, 414 | 431), "{}", answer.status);
     assert_eq!(server.get("/healthz").status, 200);
 }
@@ -114,23 +116,23 @@ fn a_viewer_that_takes_nothing_does_not_outlive_the_server() {
         viewer.write_all(b"GET /video_feed HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         // Far more than the kernel buffers for a client that does not read.
         let front = hub.get("front").unwrap();
-        let mut reader = front.channel().subscribe(Delivery::Latest);
+        let mut reader = front.main_channel().subscribe(Delivery::Latest);
         for _ in 0..30 {
             assert!(reader.next().await.is_some());
         }
         drop(reader);
-        assert_eq!(front.channel().subscribers(), 1);
+        assert_eq!(front.main_channel().subscriber_count(), 1);
         shutdown.cancel();
         let ended = tokio::time::timeout(Duration::from_secs(30), tasks.join_next()).await;
         ended.unwrap().unwrap().unwrap();
-        assert_eq!(front.channel().subscribers(), 0, "its connection is still served");
+        assert_eq!(front.main_channel().subscriber_count(), 0, "its connection is still served");
     });
 }
 
 #[test]
 fn connections_beyond_the_bound_are_told_so() {
     let server = Server::with(|settings| settings.max_connections = 2);
-    let mut streams = [(); 2].map(|()| Stream::open(server.address, "/video_feed", &[]));
+    let mut streams = [(); 2].map(|()| MultipartStream::open(server.address, "/video_feed", &[]));
     for stream in &mut streams {
         assert!(stream.next().is_some());
     }

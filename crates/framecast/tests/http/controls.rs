@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use framecast::{
-    BoxFuture, Control, ControlKind, ControlValue, Door, Driver, DriverError, Drivers, Frame, MenuEntry,
-    Settings, Source, SourceUrl,
+    BoxFuture, Control, ControlKind, ControlValue, Driver, DriverError, Drivers, Frame, FrameBuilder,
+    MenuEntry, Settings, Source, SourceUrl,
 };
-use framecast_testkit::client::{Answer, Stream, head_of, read_head, send};
+use framecast_testkit::blocking::{MultipartStream, Response, read_head, request_head, send};
 use serde_json::{Value, json};
 
 use crate::{Server, error};
@@ -101,7 +101,7 @@ impl Driver for Device {
 
     fn open<'a>(&'a self, url: &'a SourceUrl) -> BoxFuture<'a, Result<Box<dyn Source>, DriverError>> {
         Box::pin(async {
-            Ok(Box::new(Open { device: self.clone(), door: Door::new(url) }) as Box<dyn Source>)
+            Ok(Box::new(Open { device: self.clone(), builder: FrameBuilder::new(url) }) as Box<dyn Source>)
         })
     }
 
@@ -149,7 +149,7 @@ impl Driver for Device {
 
 struct Open {
     device: Device,
-    door: Door,
+    builder: FrameBuilder,
 }
 
 impl Source for Open {
@@ -157,36 +157,36 @@ impl Source for Open {
         Box::pin(async {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             self.device.change(|state| state.set.push("frame".to_owned()));
-            self.door.admit(framecast_testkit::jpeg(64, 64, 1), SystemTime::now()).map(Some)
+            self.builder.jpeg_frame(framecast_testkit::jpeg(64, 64, 1), SystemTime::now()).map(Some)
         })
     }
 }
 
-fn patch_with(server: &Server, target: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+fn patch_with(server: &Server, target: &str, body: &[u8], headers: &[(&str, &str)]) -> Response {
     change_by(server, &format!("PATCH {target}"), body, headers)
 }
 
-fn change_by(server: &Server, what: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
+fn change_by(server: &Server, what: &str, body: &[u8], headers: &[(&str, &str)]) -> Response {
     let length = body.len().to_string();
     let mut all = vec![("Content-Length", length.as_str())];
     all.extend(headers);
-    let head = head_of(server.address, what, &all, "1.1");
+    let head = request_head(server.address, what, &all, "1.1");
     let mut reader = send(server.address, &(head + std::str::from_utf8(body).unwrap()));
     let mut answer = read_head(&mut reader);
     std::io::Read::read_to_end(&mut reader, &mut answer.body).unwrap();
     answer
 }
 
-fn patch(server: &Server, target: &str, body: &str) -> Answer {
+fn patch(server: &Server, target: &str, body: &str) -> Response {
     patch_with(server, target, body.as_bytes(), &[])
 }
 
 /// Deletes the camera's saved values.
-fn forget(server: &Server, headers: &[(&str, &str)]) -> Answer {
+fn forget(server: &Server, headers: &[(&str, &str)]) -> Response {
     change_by(server, &format!("DELETE {PATH}/kept"), b"", headers)
 }
 
-fn body(answer: &Answer) -> Value {
+fn body(answer: &Response) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
 }
@@ -206,8 +206,8 @@ fn named<'l>(list: &'l Value, id: &str) -> &'l Value {
 }
 
 /// Opens the camera and waits for its first picture.
-fn open(server: &Server) -> Stream {
-    let mut stream = Stream::open(server.address, "/cameras/front/stream.mjpg", &[]);
+fn open(server: &Server) -> MultipartStream {
+    let mut stream = MultipartStream::open(server.address, "/cameras/front/stream.mjpg", &[]);
     server.wait_for("front", "state", "live");
     assert!(stream.next().is_some());
     stream
@@ -254,7 +254,7 @@ fn controls_are_told_with_type_range_default_and_value() {
 
 #[test]
 fn what_is_set_is_answered_and_null_is_the_default() {
-    let (device, list) = (Device::new(), |answer: &Answer| body(answer));
+    let (device, list) = (Device::new(), |answer: &Response| body(answer));
     let server = device.serve(|_| {});
     let set = list(&patch(&server, PATH, r#"{"gain": 7, "auto": false, "exposure": 5, "label": "ä"}"#));
     for (id, expected) in

@@ -1,7 +1,7 @@
 //! What scripts of other origins may read: nothing, unless the configuration names their origins.
 
 use framecast::Account;
-use framecast_testkit::client::{read_head, send};
+use framecast_testkit::blocking::{read_head, send};
 
 use crate::Server;
 

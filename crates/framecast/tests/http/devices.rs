@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::Server;
 
 /// A custom driver with one device.
-struct Shelf;
+struct OneDeviceDriver;
 
-impl Driver for Shelf {
+impl Driver for OneDeviceDriver {
     fn scheme(&self) -> &'static str {
         "shelf"
     }
@@ -40,7 +40,7 @@ impl Driver for Shelf {
 #[test]
 fn devices_of_all_drivers_are_told_with_the_source_to_paste() {
     let settings = Settings::with_cameras([("front", "emulated")]).unwrap();
-    let server = Server::start(settings, Drivers::builtin().with(Shelf));
+    let server = Server::start(settings, Drivers::builtin().with(OneDeviceDriver));
     let answer = server.get("/api/devices");
     assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")));
     let answer: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -65,9 +65,9 @@ fn devices_of_all_drivers_are_told_with_the_source_to_paste() {
 
 /// A driver whose devices may be probed only once.
 #[derive(Default)]
-struct Shy(AtomicUsize);
+struct AskedOnceDriver(AtomicUsize);
 
-impl Driver for Shy {
+impl Driver for AskedOnceDriver {
     fn scheme(&self) -> &'static str {
         "shy"
     }
@@ -88,7 +88,7 @@ impl Driver for Shy {
 #[test]
 fn devices_are_asked_once_however_many_calls_there_are_in_ten_seconds() {
     let settings = Settings::with_cameras([("front", "emulated")]).unwrap();
-    let server = Server::start(settings, Drivers::builtin().with(Shy::default()));
+    let server = Server::start(settings, Drivers::builtin().with(AskedOnceDriver::default()));
     std::thread::scope(|scope| {
         let calls: Vec<_> = (0..4).map(|_| scope.spawn(|| server.get("/api/devices").status)).collect();
         for call in calls {

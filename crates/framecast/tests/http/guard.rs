@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use framecast_testkit::client::{read_head, send};
+use framecast_testkit::blocking::{read_head, send};
 
 use crate::{Server, error};
 

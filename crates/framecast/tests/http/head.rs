@@ -1,6 +1,6 @@
 //! HEAD: the same head as GET, without any action.
 
-use framecast_testkit::client::{Answer, ask};
+use framecast_testkit::blocking::{Response, send_request};
 use serde_json::Value;
 
 use crate::controls::Device;
@@ -62,15 +62,15 @@ fn head_carries_nothing_out_wherever_it_is_sent() {
     let server = device.serve(|settings| settings.state_dir = Some(folder.path().to_owned()));
     for path in PATHS {
         for order in ORDERS {
-            ask(server.address, &format!("HEAD {path}?{order}"), &[]);
+            send_request(server.address, &format!("HEAD {path}?{order}"), &[]);
         }
     }
     assert_eq!((device.set(), device.asked()), (Vec::new(), 0), "not even asked");
     let events = server.json("/api/events?kind=controls,mark");
     assert_eq!(events["events"], Value::Array(Vec::new()));
     for path in ["/api/devices", "/api/cameras/front/controls", "/input.json", "/input_0.json", "/option"] {
-        let (head, got) = (ask(server.address, &format!("HEAD {path}"), &[]), server.get(path));
-        let of = |answer: &Answer| (answer.status, answer.header("content-type").map(str::to_owned));
+        let (head, got) = (send_request(server.address, &format!("HEAD {path}"), &[]), server.get(path));
+        let of = |answer: &Response| (answer.status, answer.header("content-type").map(str::to_owned));
         assert_eq!(of(&head), of(&got), "{path}");
     }
     assert_eq!(device.asked(), 5, "by GET alone");
@@ -78,7 +78,7 @@ fn head_carries_nothing_out_wherever_it_is_sent() {
     for request in
         [format!("/?{}", ORDERS[0]), format!("/option?{}", ORDERS[1]), format!("/option?{}", ORDERS[2])]
     {
-        assert_eq!(ask(server.address, &format!("HEAD {request}"), &[]).status, 403, "{request}");
+        assert_eq!(send_request(server.address, &format!("HEAD {request}"), &[]).status, 403, "{request}");
         assert_eq!(server.get(&request).status, 200, "{request}");
     }
     assert_eq!(device.set(), ["brightness 7"; 3]);

@@ -3,7 +3,7 @@
 use framecast::Settings;
 use std::io::Read;
 
-use framecast_testkit::client::{get, head_of, read_head, send};
+use framecast_testkit::blocking::{get, read_head, request_head, send};
 use serde_json::Value;
 
 use crate::{Server, error};
@@ -42,7 +42,8 @@ fn json_has_hidden_characters_as_numbers_and_the_same_text() {
     let page = server.get("/api/events?kind=mark").text();
     // HTTP/1.0 has no chunks.
     let [array, lines] = ["/api/events.json?kind=mark", "/api/events.ndjson?kind=mark"].map(|path| {
-        let mut reader = send(server.address, &head_of(server.address, &format!("GET {path}"), &[], "1.0"));
+        let mut reader =
+            send(server.address, &request_head(server.address, &format!("GET {path}"), &[], "1.0"));
         let mut answer = read_head(&mut reader);
         reader.read_to_end(&mut answer.body).unwrap();
         answer.text()

@@ -27,12 +27,12 @@ struct Picture {
     tile: u16,
     sequence: u32,
     captured_us: u64,
-    is_notice: bool,
+    is_slate: bool,
     jpeg: Vec<u8>,
 }
 
 /// A message that a client gets.
-enum Got {
+enum Received {
     Text(Value),
     Picture(Picture),
     Closed(u16, String),
@@ -62,14 +62,14 @@ impl Client {
         self.ws.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    async fn next(&mut self) -> Got {
+    async fn next(&mut self) -> Received {
         loop {
             match soon("a message", self.ws.next()).await.unwrap().unwrap() {
-                Message::Text(text) => return Got::Text(serde_json::from_str(&text).unwrap()),
-                Message::Binary(bytes) => return Got::Picture(picture(&bytes)),
+                Message::Text(text) => return Received::Text(serde_json::from_str(&text).unwrap()),
+                Message::Binary(bytes) => return Received::Picture(picture(&bytes)),
                 Message::Close(frame) => {
                     let frame = frame.unwrap();
-                    return Got::Closed(frame.code.into(), frame.reason.to_string());
+                    return Received::Closed(frame.code.into(), frame.reason.to_string());
                 }
                 _ => {}
             }
@@ -78,17 +78,17 @@ impl Client {
 
     async fn text(&mut self) -> Value {
         match self.next().await {
-            Got::Text(text) => text,
-            Got::Picture(picture) => panic!("a picture of tile {}", picture.tile),
-            Got::Closed(code, reason) => panic!("closed: {code} {reason}"),
+            Received::Text(text) => text,
+            Received::Picture(picture) => panic!("a picture of tile {}", picture.tile),
+            Received::Closed(code, reason) => panic!("closed: {code} {reason}"),
         }
     }
 
     async fn picture(&mut self) -> Picture {
         match self.next().await {
-            Got::Picture(picture) => picture,
-            Got::Text(text) => panic!("{text}"),
-            Got::Closed(code, reason) => panic!("closed: {code} {reason}"),
+            Received::Picture(picture) => picture,
+            Received::Text(text) => panic!("{text}"),
+            Received::Closed(code, reason) => panic!("closed: {code} {reason}"),
         }
     }
 
@@ -102,7 +102,7 @@ impl Client {
     /// The close code and reason, after any other messages.
     async fn end(&mut self) -> (u16, String) {
         loop {
-            if let Got::Closed(code, reason) = self.next().await {
+            if let Received::Closed(code, reason) = self.next().await {
                 return (code, reason);
             }
         }
@@ -119,7 +119,7 @@ fn picture(bytes: &[u8]) -> Picture {
         tile: number(2..4) as u16,
         sequence: number(4..8) as u32,
         captured_us: number(8..16),
-        is_notice: bytes[1] & 1 == 1,
+        is_slate: bytes[1] & 1 == 1,
         jpeg: bytes[16..].to_vec(),
     }
 }
@@ -143,7 +143,7 @@ async fn pictures_come_when_those_before_were_acknowledged() {
         let picture = client.picture().await;
         assert_eq!((picture.tile, picture.sequence), (7, last + 1));
         assert!(picture.captured_us <= unix_us());
-        if !picture.is_notice {
+        if !picture.is_slate {
             assert!(picture.captured_us + 1_000_000 > start && picture.jpeg.len() > 100);
             live += 1;
         }
@@ -161,7 +161,7 @@ async fn two_pictures_are_sent_ahead_and_then_the_newest() {
     client.send(subscribe(0, "front")).await;
     // A slate may come before the camera is open.
     let mut first = client.picture().await;
-    while first.is_notice {
+    while first.is_slate {
         client.ack(&first).await;
         first = client.picture().await;
     }
@@ -191,13 +191,13 @@ async fn a_tile_that_cannot_be_shown_is_told_why_and_the_others_live_on() {
     client.send(subscribe(1, "front")).await;
     loop {
         match client.next().await {
-            Got::Picture(picture) => client.ack(&picture).await,
-            Got::Text(text) => {
+            Received::Picture(picture) => client.ack(&picture).await,
+            Received::Text(text) => {
                 let told = "this server has as many viewers as it may have (1)";
                 assert_eq!(text, json!({"type": "error", "tile": 1, "message": told}));
                 break;
             }
-            Got::Closed(code, reason) => panic!("{code} {reason}"),
+            Received::Closed(code, reason) => panic!("{code} {reason}"),
         }
     }
     // Tile 2 counts as a viewer already, so it can change to another rendition despite the limit.

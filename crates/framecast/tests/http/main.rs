@@ -5,17 +5,17 @@ mod addresses;
 mod api;
 mod auth;
 mod bound;
+mod compat;
+mod connection_limit;
 mod controls;
 mod cors;
 mod devices;
-mod drop_in;
 mod guard;
-mod guesses;
 mod head;
 mod hidden;
 mod live;
+mod login_throttle;
 mod page;
-mod places;
 mod relay;
 mod snapshot;
 mod stream;
@@ -26,7 +26,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use framecast::{App, CancellationToken, Drivers, Settings};
-use framecast_testkit::client::{Answer, get};
+use framecast_testkit::blocking::{Response, get};
 use serde_json::Value;
 
 /// Twenty small pictures a second.
@@ -77,12 +77,12 @@ impl Server {
         Self { address: started.recv().unwrap(), shutdown, thread: Some(thread) }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    fn get(&self, path: &str) -> Response {
         get(self.address, path)
     }
 
-    fn ask(&self, request: &str, headers: &[(&str, &str)]) -> Answer {
-        framecast_testkit::client::ask(self.address, request, headers)
+    fn ask(&self, request: &str, headers: &[(&str, &str)]) -> Response {
+        framecast_testkit::blocking::send_request(self.address, request, headers)
     }
 
     fn json(&self, path: &str) -> Value {
@@ -117,7 +117,7 @@ impl Drop for Server {
 }
 
 /// The message of a refusal, which is always JSON.
-fn error(answer: &Answer) -> String {
+fn error(answer: &Response) -> String {
     assert_eq!(answer.header("content-type"), Some("application/json"), "{answer:?}");
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(body.as_object().unwrap().len(), 1);

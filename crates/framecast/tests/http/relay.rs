@@ -1,7 +1,7 @@
 //! A Framecast that shows another Framecast's camera.
 
 use framecast::{Drivers, Settings};
-use framecast_testkit::client::Stream;
+use framecast_testkit::blocking::MultipartStream;
 
 use crate::Server;
 
@@ -11,7 +11,7 @@ fn a_camera_that_its_origin_has_lost_is_lost_at_the_relay_with_that_reason() {
     let origin = Server::start(Settings::with_cameras([("front", "broken:")]).unwrap(), drivers);
     let url = format!("http://{}/video_feed", origin.address);
     let relay = Server::start(Settings::with_cameras([("front", &*url)]).unwrap(), Drivers::builtin());
-    let mut stream = Stream::open(relay.address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(relay.address, "/video_feed", &[]);
     relay.wait_for("front", "state", "lost");
     let camera = relay.json("/api/cameras/front");
     let reason = camera["reason"].as_str().unwrap();

@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use framecast::{Drivers, Settings};
-use framecast_testkit::client::{Answer, Stream};
+use framecast_testkit::blocking::{MultipartStream, Response};
 
 use crate::{Server, error};
 
-fn time(answer: &Answer) -> f64 {
+fn time(answer: &Response) -> f64 {
     answer.header("x-timestamp").unwrap().parse().unwrap()
 }
 
@@ -34,7 +34,7 @@ fn a_snapshot_is_a_jpeg_that_nobody_keeps() {
 #[test]
 fn a_live_camera_answers_with_its_newest_picture_and_0_waits_for_one_after_the_request() {
     let server = Server::with(|_| {});
-    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     let shown: f64 = stream.next().unwrap().header("x-timestamp").unwrap().parse().unwrap();
     assert!(time(&server.get("/snapshot.jpg")) >= shown);
     let asked_at = now();
@@ -63,7 +63,7 @@ fn a_held_picture_that_is_young_enough_does_not_open_the_camera() {
 fn a_lost_camera_answers_503_with_the_picture_that_says_why() {
     let drivers = Drivers::builtin().with_frames("broken", || [Err::<Vec<u8>, _>("no such device")]);
     let server = Server::start(Settings::with_cameras([("front", "broken:")]).unwrap(), drivers);
-    let stream = Stream::open(server.address, "/video_feed", &[]);
+    let stream = MultipartStream::open(server.address, "/video_feed", &[]);
     server.wait_for("front", "state", "lost");
     let answer = server.get("/snapshot.jpg");
     assert_eq!((answer.status, answer.header("content-type")), (503, Some("image/jpeg")));

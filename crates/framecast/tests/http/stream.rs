@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use framecast::{Drivers, Settings};
-use framecast_testkit::client::{Stream, head_of, read_head, send};
+use framecast_testkit::blocking::{MultipartStream, read_head, request_head, send};
 
 use crate::{Server, error};
 
@@ -15,7 +15,7 @@ const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 
 fn a_stream_is_what_the_article_made_it() {
     let server = Server::with(|_| {});
     for path in ["/video_feed", "/cameras/front/stream.mjpg"] {
-        let stream = Stream::open(server.address, path, &[]);
+        let stream = MultipartStream::open(server.address, path, &[]);
         let header = |name| stream.head.header(name).unwrap_or_default();
         assert_eq!(header("content-type"), "multipart/x-mixed-replace; boundary=frame");
         assert!(header("cache-control").contains("no-store"));
@@ -29,7 +29,7 @@ fn a_stream_is_what_the_article_made_it() {
 fn each_part_has_type_length_and_time_with_six_decimals() {
     let server = Server::with(|_| {});
     for client in [&[("User-Agent", FIREFOX)][..], &[("User-Agent", "curl/8.0")], &[]] {
-        let mut stream = Stream::open(server.address, "/video_feed", client);
+        let mut stream = MultipartStream::open(server.address, "/video_feed", client);
         let mut earlier = 0.0;
         for part in stream.by_ref().take(3) {
             let names: Vec<&str> = part.headers.iter().map(|(name, _)| name).collect();
@@ -49,9 +49,9 @@ fn each_part_has_type_length_and_time_with_six_decimals() {
 #[test]
 fn chromium_gets_the_next_headers_in_advance_and_no_length() {
     let server = Server::with(|_| {});
-    let mut stream = Stream::open(server.address, "/video_feed", &[("User-Agent", CHROME)]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[("User-Agent", CHROME)]);
     assert_eq!(stream.raw(35), b"--frame\r\nContent-Type: image/jpeg\r\n");
-    let mut stream = Stream::open(server.address, "/video_feed", &[("User-Agent", CHROME)]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[("User-Agent", CHROME)]);
     for part in stream.by_ref().take(3) {
         let names: Vec<&str> = part.headers.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["Content-Type"]);
@@ -64,7 +64,7 @@ fn the_parameter_decides_over_the_browser() {
     let server = Server::with(|_| {});
     for (agent, query, has_length) in [(CHROME, "0", true), (FIREFOX, "1", false), (CHROME, "no", true)] {
         let path = format!("/video_feed?advance_headers={query}");
-        let part = Stream::open(server.address, &path, &[("User-Agent", agent)]).next().unwrap();
+        let part = MultipartStream::open(server.address, &path, &[("User-Agent", agent)]).next().unwrap();
         assert_eq!(part.header("content-length").is_some(), has_length, "{path} for {agent}");
     }
 }
@@ -72,7 +72,7 @@ fn the_parameter_decides_over_the_browser() {
 #[test]
 fn the_boundary_follows_the_picture_at_once() {
     // One picture and no more, so a client that needs the next part would wait for ever.
-    let picture = framecast::codec::jpeg::encode(&framecast::codec::Picture::new(64, 64), 80).unwrap();
+    let picture = framecast::codec::jpeg::encode(&framecast::codec::RgbImage::new(64, 64), 80).unwrap();
     let drivers = Drivers::builtin().with_frame_stream("one", move || {
         futures_util::StreamExt::chain(
             futures_util::stream::iter([picture.clone()]),
@@ -80,7 +80,7 @@ fn the_boundary_follows_the_picture_at_once() {
         )
     });
     let server = Server::start(Settings::with_cameras([("one", "one:")]).unwrap(), drivers);
-    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     let first = stream.next().unwrap();
     // The server repeats it after a while, so that a lost connection is detected.
     let again = stream.next().unwrap();
@@ -91,7 +91,7 @@ fn the_boundary_follows_the_picture_at_once() {
 #[test]
 fn an_http_1_0_client_gets_a_body_that_ends_with_the_connection() {
     let mut server = Server::with(|_| {});
-    let request = head_of(server.address, "GET /video_feed", &[], "1.0");
+    let request = request_head(server.address, "GET /video_feed", &[], "1.0");
     let mut reader = send(server.address, &request);
     let head = read_head(&mut reader);
     assert_eq!((&*head.version, head.status), ("HTTP/1.0", 200));
@@ -109,7 +109,7 @@ fn an_http_1_0_client_gets_a_body_that_ends_with_the_connection() {
 #[test]
 fn a_rate_that_is_asked_for_is_kept() {
     let server = Server::with(|_| {});
-    let stream = Stream::open(server.address, "/video_feed?fps=5", &[]);
+    let stream = MultipartStream::open(server.address, "/video_feed?fps=5", &[]);
     let times = stream.take(6).map(|part| part.header("x-timestamp").unwrap().parse::<f64>().unwrap());
     let times: Vec<f64> = times.collect();
     // Five pauses of 200 ms, while the camera's are 50 ms. The limit is far from both, for busy machines.
@@ -140,5 +140,5 @@ fn a_bad_parameter_is_400_with_its_range() {
 fn an_unknown_parameter_does_no_harm() {
     let server = Server::with(|_| {});
     // Pages add a parameter against the browser's cache.
-    assert!(Stream::open(server.address, "/video_feed?t=1700000000&x", &[]).next().is_some());
+    assert!(MultipartStream::open(server.address, "/video_feed?t=1700000000&x", &[]).next().is_some());
 }

@@ -1,7 +1,7 @@
 //! The viewers: limits, `/api/viewers` and `/metrics`.
 
 use framecast::TrustedProxies;
-use framecast_testkit::client::{Stream, send};
+use framecast_testkit::blocking::{MultipartStream, send};
 use serde_json::Value;
 
 use crate::Server;
@@ -33,7 +33,7 @@ fn each_viewer_is_told_of_as_long_as_it_watches() {
     let server = Server::with(|_| {});
     let before = server.json("/api/viewers");
     assert_eq!(before["viewers"], Value::Array(Vec::new()));
-    let mut stream = Stream::open(server.address, "/video_feed?width=32&height=32", &[]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed?width=32&height=32", &[]);
     stream.next();
     stream.next();
     let all = server.json("/api/viewers");
@@ -54,7 +54,7 @@ fn each_viewer_is_told_of_as_long_as_it_watches() {
 #[test]
 fn a_viewer_beyond_the_limit_is_told_so_and_a_page_is_shown_it() {
     let server = Server::with(|settings| settings.max_viewers = Some(1));
-    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     stream.next();
     let answer = server.get("/video_feed");
     assert_eq!((answer.status, answer.header("retry-after")), (503, Some("5")));
@@ -67,16 +67,16 @@ fn a_viewer_beyond_the_limit_is_told_so_and_a_page_is_shown_it() {
     assert_eq!(server.json("/api/viewers")["refused"]["server"], 3);
     drop(stream);
     server.until("/api/viewers", |all| all["viewers"] == Value::Array(Vec::new()));
-    Stream::open(server.address, "/video_feed", &[]).next();
+    MultipartStream::open(server.address, "/video_feed", &[]).next();
 }
 
 #[test]
 fn a_camera_and_an_address_have_limits_of_their_own() {
     let server = Server::with(|settings| settings.cameras[0].max_viewers = Some(1));
-    let _stream = Stream::open(server.address, "/video_feed", &[]);
+    let _stream = MultipartStream::open(server.address, "/video_feed", &[]);
     assert!(server.get("/video_feed").text().contains("camera `front` has as many viewers"));
     let server = Server::with(|settings| settings.max_viewers_per_address = Some(1));
-    let _stream = Stream::open(server.address, "/video_feed", &[]);
+    let _stream = MultipartStream::open(server.address, "/video_feed", &[]);
     assert!(server.get("/video_feed").text().contains("as many viewers from 127.0.0.1 as there may be (1)"));
     assert_eq!(server.json("/api/viewers")["viewers"][0]["address"], "127.0.0.1");
 }
@@ -84,7 +84,7 @@ fn a_camera_and_an_address_have_limits_of_their_own() {
 #[test]
 fn who_asks_through_a_proxy_is_not_told_where_viewers_are() {
     let server = Server::with(|_| {});
-    let _stream = Stream::open(server.address, "/video_feed", &[]);
+    let _stream = MultipartStream::open(server.address, "/video_feed", &[]);
     assert_eq!(server.json("/api/viewers")["viewers"][0]["address"], "127.0.0.1");
     for name in ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"] {
         let answer = server.ask("GET /api/viewers", &[(name, "192.0.2.7")]);
@@ -96,7 +96,7 @@ fn who_asks_through_a_proxy_is_not_told_where_viewers_are() {
 #[test]
 fn who_asks_by_a_name_that_a_proxy_may_have_sent_is_not_told_either() {
     let server = Server::with(|_| {});
-    let _stream = Stream::open(server.address, "/video_feed", &[]);
+    let _stream = MultipartStream::open(server.address, "/video_feed", &[]);
     for (host, address) in [
         ("localhost", Value::from("127.0.0.1")),
         ("mjpgstreamer1", Value::Null),
@@ -111,7 +111,8 @@ fn who_asks_by_a_name_that_a_proxy_may_have_sent_is_not_told_either() {
 #[test]
 fn the_clients_of_a_trusted_proxy_are_told_apart() {
     let server = Server::with(|settings| settings.max_viewers_per_address = Some(1));
-    let open = |client: &str| Stream::open(server.address, "/video_feed", &[("X-Forwarded-For", client)]);
+    let open =
+        |client: &str| MultipartStream::open(server.address, "/video_feed", &[("X-Forwarded-For", client)]);
     let status = |client: &str| server.ask("HEAD /video_feed", &[("X-Forwarded-For", client)]).status;
     let _streams = [open("192.0.2.7"), open("192.0.2.8"), open("2001:db8:0:1::7")];
     for client in ["192.0.2.7", "2001:db8:0:1::8"] {
@@ -124,7 +125,7 @@ fn the_clients_of_a_trusted_proxy_are_told_apart() {
         settings.max_viewers_per_address = Some(1);
         settings.trusted_proxies = TrustedProxies::none();
     });
-    let _stream = Stream::open(server.address, "/video_feed", &[("X-Forwarded-For", "192.0.2.7")]);
+    let _stream = MultipartStream::open(server.address, "/video_feed", &[("X-Forwarded-For", "192.0.2.7")]);
     let answer = server.ask("GET /video_feed", &[("X-Forwarded-For", "192.0.2.8")]);
     assert!(answer.text().contains("as many viewers from 127.0.0.1 as"), "{}", answer.text());
 }
@@ -132,7 +133,7 @@ fn the_clients_of_a_trusted_proxy_are_told_apart() {
 #[test]
 fn metrics_are_what_was_counted() {
     let server = Server::with(|_| {});
-    let mut stream = Stream::open(server.address, "/video_feed", &[]);
+    let mut stream = MultipartStream::open(server.address, "/video_feed", &[]);
     stream.next();
     stream.next();
     let answer = server.get("/metrics");

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use framecast_testkit::{Viewer, get, soon};
+use framecast_testkit::{TestViewer, get, soon};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -34,7 +34,7 @@ async fn never_felt(counted: &str, bad: impl AsyncFnOnce(SocketAddr)) {
     settings.cameras[0].max_fps = 1000.0;
     let server = Server::start(settings, &[&camera]).await;
     let address = server.address;
-    let mut viewer = Viewer::open(address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(address, "/video_feed").await.unwrap();
     let mut last = soon("a picture", viewer.next_number()).await.unwrap();
     camera.saw(last);
     let sees_all = async {

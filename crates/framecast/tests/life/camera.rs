@@ -7,8 +7,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use framecast::{BoxFuture, Bytes, Door, Driver, DriverError, Frame, PixelFormat, Range, Source, SourceUrl};
-use framecast_testkit::{jpeg_of, soon};
+use framecast::{
+    BoxFuture, Bytes, ColorRange, Driver, DriverError, Frame, FrameBuilder, PixelFormat, Source, SourceUrl,
+};
+use framecast_testkit::{jpeg_of_len, soon};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -202,13 +204,18 @@ impl Driver for Camera {
                 return Err(DriverError::Custom(reason.into()));
             }
             self.shared.opened.send_modify(|opened| *opened += 1);
-            let source =
-                Open { camera: self.clone(), acts, door: Door::new(url), due_at: Instant::now(), given: 0 };
+            let source = Open {
+                camera: self.clone(),
+                acts,
+                builder: FrameBuilder::new(url),
+                due_at: Instant::now(),
+                given: 0,
+            };
             Ok(Box::new(source) as Box<dyn Source>)
         })
     }
 
-    fn until_back<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, ()> {
+    fn wait_for_device<'a>(&'a self, _: &'a SourceUrl) -> BoxFuture<'a, ()> {
         Box::pin(async {
             let mut is_back = self.shared.is_back.subscribe();
             is_back.wait_for(|is_back| *is_back).await.expect("the camera holds the sender");
@@ -220,7 +227,7 @@ impl Driver for Camera {
 struct Open {
     camera: Camera,
     acts: watch::Receiver<Act>,
-    door: Door,
+    builder: FrameBuilder,
     due_at: Instant,
     /// How many pictures of a film this opening has yielded.
     given: u64,
@@ -245,7 +252,7 @@ impl Source for Open {
                 tokio::select! {
                     biased;
                     changed = self.acts.changed() => changed.expect("the camera holds the sender"),
-                    result = perform(act, &self.camera.shared, &mut self.door, &mut self.due_at) => {
+                    result = perform(act, &self.camera.shared, &mut self.builder, &mut self.due_at) => {
                         self.given += u64::from(matches!(result, Ok(Some(_))));
                         return result;
                     }
@@ -258,23 +265,23 @@ impl Source for Open {
 async fn perform(
     act: Act,
     shared: &Shared,
-    door: &mut Door,
+    builder: &mut FrameBuilder,
     due_at: &mut Instant,
 ) -> Result<Option<Frame>, DriverError> {
     match act {
         Act::Play { fps, len_bytes } => {
             pace(due_at, fps).await;
-            shared.picture(door, len_bytes).map(Some)
+            shared.picture(builder, len_bytes).map(Some)
         }
         Act::Film { fps, .. } => {
             pace(due_at, fps).await;
-            shared.picture(door, 2048).map(Some)
+            shared.picture(builder, 2048).map(Some)
         }
         Act::Follow { ahead, len_bytes } => {
             let next = *shared.newest.borrow() + 1;
             let mut seen = shared.seen.subscribe();
             seen.wait_for(|seen| seen + ahead >= next).await.expect("the camera holds the sender");
-            shared.picture(door, len_bytes).map(Some)
+            shared.picture(builder, len_bytes).map(Some)
         }
         Act::Silent | Act::Deaf => std::future::pending().await,
         Act::Fail(reason) => Err(DriverError::Custom(reason.into())),
@@ -288,7 +295,7 @@ async fn perform(
         }
         Act::Garbage { fps } => {
             pace(due_at, fps).await;
-            door.admit(Bytes::new(), SystemTime::now()).map(Some)
+            builder.jpeg_frame(Bytes::new(), SystemTime::now()).map(Some)
         }
     }
 }
@@ -303,21 +310,21 @@ async fn pace(due_at: &mut Instant, fps: u32) {
 }
 
 impl Shared {
-    fn picture(&self, door: &mut Door, len_bytes: usize) -> Result<Frame, DriverError> {
+    fn picture(&self, builder: &mut FrameBuilder, len_bytes: usize) -> Result<Frame, DriverError> {
         let number = *self.newest.borrow() + 1;
         let older = Duration::from_millis(self.older_ms.load(Ordering::Relaxed));
         let newer = Duration::from_millis(self.newer_ms.load(Ordering::Relaxed));
         let captured_at = SystemTime::now() - older + newer;
         let frame = if self.is_raw.load(Ordering::Relaxed) {
-            let format = (PixelFormat::Nv12, Range::Full);
+            let format = (PixelFormat::Nv12, ColorRange::Full);
             let mut samples = vec![luma_of(number); format.0.len_bytes(RAW_SIZE.0, RAW_SIZE.1)];
             let chroma = (RAW_SIZE.0 * RAW_SIZE.1) as usize;
             samples[chroma..].fill(128);
-            door.admit_raw(samples.into(), format, RAW_SIZE, captured_at)
+            builder.raw_frame(samples.into(), format, RAW_SIZE, captured_at)
         } else if let Some(picture) = self.given.get() {
-            door.admit(Bytes::from_static(picture), captured_at)
+            builder.jpeg_frame(Bytes::from_static(picture), captured_at)
         } else {
-            door.admit(jpeg_of(len_bytes, number), captured_at)
+            builder.jpeg_frame(jpeg_of_len(len_bytes, number), captured_at)
         };
         self.newest.send_replace(number);
         frame

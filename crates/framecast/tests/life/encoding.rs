@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use framecast::codec::jpeg;
-use framecast::{Rendition, State};
-use framecast_testkit::{Viewer, get, soon};
+use framecast::{CameraState, Rendition};
+use framecast_testkit::{TestViewer, get, soon};
 use serde_json::Value;
 
 use crate::camera::{Act, Camera, PLAY, RAW_SIZE, luma_of};
@@ -21,14 +21,14 @@ fn raw_camera(act: Act) -> Camera {
 }
 
 /// The size and luma of the next picture.
-async fn look(viewer: &mut Viewer) -> ((u32, u32), u8) {
+async fn look(viewer: &mut TestViewer) -> ((u32, u32), u8) {
     let seen = soon("a picture", viewer.next()).await.unwrap();
     let picture = jpeg::decode(seen.data(), 1 << 24).unwrap();
     ((picture.width_px(), picture.height_px()), picture.data()[0])
 }
 
 /// Reads until the picture with this luma comes.
-async fn see(viewer: &mut Viewer, number: u64, size: (u32, u32)) {
+async fn see(viewer: &mut TestViewer, number: u64, size: (u32, u32)) {
     loop {
         let (seen_size, luma) = look(viewer).await;
         assert_eq!(seen_size, size);
@@ -49,7 +49,7 @@ async fn ten_viewers_of_a_raw_camera_cost_one_encoding_per_frame() {
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut viewers = Vec::new();
     for _ in 0..10 {
-        viewers.push(Viewer::open(server.address, "/video_feed").await.unwrap());
+        viewers.push(TestViewer::open(server.address, "/video_feed").await.unwrap());
     }
     for number in 1..=20 {
         for viewer in &mut viewers {
@@ -69,7 +69,7 @@ async fn a_hundred_viewers_of_a_rendition_cost_one_encoding_per_frame_and_get_th
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut viewers = Vec::new();
     for _ in 0..100 {
-        viewers.push(Viewer::open(server.address, "/video_feed?width=320").await.unwrap());
+        viewers.push(TestViewer::open(server.address, "/video_feed?width=320").await.unwrap());
     }
     for number in 1..=10 {
         for viewer in &mut viewers {
@@ -104,14 +104,14 @@ async fn renditions_of_a_coded_camera_have_their_size_and_the_camera_itself_is_n
         ("width=3000", (640, 360)),
         ("quality=30", (640, 360)),
     ] {
-        let mut viewer = Viewer::open(server.address, &format!("/video_feed?{query}")).await.unwrap();
+        let mut viewer = TestViewer::open(server.address, &format!("/video_feed?{query}")).await.unwrap();
         assert_eq!(look(&mut viewer).await.0, size, "{query}");
         let snapshot = get(server.address, &format!("/snapshot.jpg?{query}")).await.unwrap();
-        let header = jpeg::scan(&snapshot.body).unwrap();
+        let header = jpeg::parse_markers(&snapshot.body).unwrap();
         assert_eq!((header.width_px, header.height_px), size, "{query}");
     }
     let before = server.feed("door").stats().encoded;
-    let mut viewer = Viewer::open(server.address, "/video_feed?fps=10").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed?fps=10").await.unwrap();
     for _ in 0..5 {
         assert_eq!(look(&mut viewer).await.0, (640, 360));
     }
@@ -123,14 +123,14 @@ async fn renditions_of_a_coded_camera_have_their_size_and_the_camera_itself_is_n
 async fn a_rendition_that_nobody_watches_is_closed_and_the_camera_after_it() {
     let camera = raw_camera(PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed?width=160").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed?width=160").await.unwrap();
     look(&mut viewer).await;
     let feed = server.feed("door");
     assert_eq!(feed.renditions().borrow().len(), 1);
     drop(viewer);
     let mut renditions = feed.renditions();
     soon("it is closed", renditions.wait_for(Vec::is_empty)).await.unwrap();
-    server.wait_state("door", State::Idle).await;
+    server.wait_state("door", CameraState::Idle).await;
     camera.wait_closed(1).await;
     let encoded = feed.stats().encoded;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -144,13 +144,13 @@ async fn who_comes_to_a_raw_camera_again_is_not_shown_what_was_encoded_before() 
     let mut settings = settings(&[&camera]);
     settings.cameras[0].idle_timeout = None;
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     see(&mut viewer, 1, RAW_SIZE).await;
     drop(viewer);
     server.wait_viewers("door", 0).await;
     camera.saw(3);
     camera.wait_newest(4).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let (_, luma) = look(&mut viewer).await;
     assert!(luma.abs_diff(luma_of(1)) > 6, "it is picture 1");
     let snapshot = get(server.address, "/snapshot.jpg").await.unwrap();
@@ -163,19 +163,19 @@ async fn who_comes_to_a_raw_camera_again_is_not_shown_what_was_encoded_before() 
 async fn viewers_of_a_rendition_are_told_of_a_lost_camera_and_see_it_come_back() {
     let camera = raw_camera(PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed?width=320").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed?width=320").await.unwrap();
     look(&mut viewer).await;
     camera.act(Act::Fail("pulled out"));
     loop {
-        let seen = soon("a notice", viewer.next()).await.unwrap();
-        let header = jpeg::scan(seen.data()).unwrap();
+        let seen = soon("a slate", viewer.next()).await.unwrap();
+        let header = jpeg::parse_markers(seen.data()).unwrap();
         assert_eq!(header.width_px, 320);
-        if seen.is_notice() {
+        if seen.is_slate() {
             break;
         }
     }
     camera.act(PLAY);
-    while soon("a picture", viewer.next()).await.unwrap().is_notice() {}
+    while soon("a picture", viewer.next()).await.unwrap().is_slate() {}
     server.stop().await;
 }
 
@@ -188,13 +188,13 @@ async fn a_stranger_cannot_ask_for_any_number_of_renditions() {
         let from = IpAddr::from([127, 0, 0, host]);
         for quality in qualities {
             let target = format!("/video_feed?width=160&quality={quality}");
-            viewers.push(Viewer::open_from(from, server.address, &target).await.unwrap());
+            viewers.push(TestViewer::open_from(from, server.address, &target).await.unwrap());
         }
         // An address may watch a rendition that it already has a second time.
         let target = format!("/video_feed?width=160&quality={}", qualities[0]);
-        let shared = Viewer::open_from(from, server.address, &target).await.unwrap();
+        let shared = TestViewer::open_from(from, server.address, &target).await.unwrap();
         assert_eq!(shared.status(), Some(200));
-        let more = Viewer::open_from(from, server.address, "/video_feed?width=240").await.unwrap();
+        let more = TestViewer::open_from(from, server.address, "/video_feed?width=240").await.unwrap();
         assert_eq!(more.status(), Some(503), "one address has half of them");
     }
     let refused = get(server.address, "/video_feed?width=240").await.unwrap();
@@ -213,10 +213,10 @@ async fn a_stranger_cannot_ask_for_any_number_of_renditions() {
 async fn a_rate_of_a_raw_camera_is_encoded_no_faster() {
     let camera = raw_camera(PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut first = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut first = TestViewer::open(server.address, "/video_feed").await.unwrap();
     look(&mut first).await;
     // From here on the server knows that the camera is raw.
-    let mut slow = Viewer::open(server.address, "/video_feed?fps=5").await.unwrap();
+    let mut slow = TestViewer::open(server.address, "/video_feed?fps=5").await.unwrap();
     drop(first);
     server.wait_viewers("door", 1).await;
     look(&mut slow).await;
@@ -240,12 +240,12 @@ async fn viewers_are_told_of_pictures_that_come_and_cannot_be_encoded() {
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(Duration::from_secs(1));
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed?quality=50").await.unwrap();
-    while !soon("a notice", viewer.next()).await.unwrap().is_notice() {}
+    let mut viewer = TestViewer::open(server.address, "/video_feed?quality=50").await.unwrap();
+    while !soon("a slate", viewer.next()).await.unwrap().is_slate() {}
     // The camera does deliver pictures, and a viewer of the original ones sees them.
-    server.wait_state("door", State::Live).await;
-    let mut plain = Viewer::open(server.address, "/video_feed").await.unwrap();
-    assert!(!soon("a picture", plain.next()).await.unwrap().is_notice());
+    server.wait_state("door", CameraState::Live).await;
+    let mut plain = TestViewer::open(server.address, "/video_feed").await.unwrap();
+    assert!(!soon("a picture", plain.next()).await.unwrap().is_slate());
     assert!(server.feed("door").stats().broken > 0);
     server.stop().await;
 }
@@ -257,9 +257,9 @@ async fn a_notice_is_not_counted_as_an_encoded_picture() {
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(Duration::from_millis(100));
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed?width=160").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed?width=160").await.unwrap();
     for _ in 0..2 {
-        assert!(soon("a notice", viewer.next()).await.unwrap().is_notice());
+        assert!(soon("a slate", viewer.next()).await.unwrap().is_slate());
     }
     assert_eq!(server.feed("door").stats().encoded, 0);
     server.stop().await;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use framecast::{BoxFuture, Delivery, Driver, DriverError, Drivers, Settings, Source, SourceUrl, State};
-use framecast_testkit::{Viewer, number_of, soon};
+use framecast::{
+    BoxFuture, CameraState, Delivery, Driver, DriverError, Drivers, Settings, Source, SourceUrl,
+};
+use framecast_testkit::{TestViewer, number_of, soon};
 
 use crate::camera::{Act, Camera, PLAY};
 use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
@@ -16,16 +18,16 @@ async fn survives(fault: Act, reason: &str) {
         settings.cameras[0].stall_timeout = Some(SOON_STALLED);
     }
     let server = Server::start(settings, &[&broken, &sound]).await;
-    let mut at_broken = Viewer::open(server.address, "/cameras/broken/stream.mjpg").await.unwrap();
-    let mut at_sound = Viewer::open(server.address, "/cameras/sound/stream.mjpg").await.unwrap();
+    let mut at_broken = TestViewer::open(server.address, "/cameras/broken/stream.mjpg").await.unwrap();
+    let mut at_sound = TestViewer::open(server.address, "/cameras/sound/stream.mjpg").await.unwrap();
     soon("a picture", at_broken.next_number()).await.unwrap();
     soon("a picture", at_sound.next_number()).await.unwrap();
 
     broken.act(fault);
-    let status = server.wait_state("broken", State::Lost).await;
+    let status = server.wait_state("broken", CameraState::Lost).await;
     let given = status.reason.unwrap();
     assert!(given.contains(reason), "{given}");
-    soon("a notice", at_broken.next_where(|seen| seen.is_notice())).await.unwrap();
+    soon("a slate", at_broken.next_where(|seen| seen.is_slate())).await.unwrap();
     let before = sound.newest();
     let goes_on = at_sound.next_where(|seen| seen.number.is_some_and(|number| number > before + 20));
     soon("the sound camera goes on", goes_on).await.unwrap();
@@ -45,16 +47,16 @@ async fn a_device_that_is_back_while_nobody_watches_leaves_its_camera_idle() {
     let mut settings = settings(&[&camera]);
     settings.cameras[0].idle_timeout = Some(AN_HOUR);
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.act(Act::Fail("pulled out"));
-    server.wait_state("door", State::Lost).await;
+    server.wait_state("door", CameraState::Lost).await;
     drop(viewer);
     server.wait_viewers("door", 0).await;
     camera.plug_in();
-    server.wait_state("door", State::Idle).await;
+    server.wait_state("door", CameraState::Idle).await;
     camera.act(PLAY);
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture again", viewer.next_number()).await.unwrap();
     server.stop().await;
 }
@@ -90,8 +92,8 @@ async fn a_camera_that_never_opens_is_lost_and_comes_when_it_does() {
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(SOON_STALLED);
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
-    let status = server.wait_state("door", State::Lost).await;
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
+    let status = server.wait_state("door", CameraState::Lost).await;
     assert!(status.reason.unwrap().contains("no picture for 500ms"));
     camera.act(PLAY);
     soon("pictures", viewer.next_number()).await.unwrap();
@@ -102,11 +104,11 @@ async fn a_camera_that_never_opens_is_lost_and_comes_when_it_does() {
 async fn a_lost_camera_that_nobody_watches_any_more_becomes_idle() {
     let camera = Camera::new("door", Act::Fail("the cable is out"));
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
-    server.wait_state("door", State::Lost).await;
+    let viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
+    server.wait_state("door", CameraState::Lost).await;
     drop(viewer);
-    let status = server.wait_state("door", State::Idle).await;
-    assert_eq!((status.reason, status.next_try), (None, None));
+    let status = server.wait_state("door", CameraState::Idle).await;
+    assert_eq!((status.reason, status.retry_at), (None, None));
     server.stop().await;
 }
 
@@ -117,10 +119,10 @@ async fn a_lost_camera_becomes_idle_also_when_the_next_try_comes_before_the_idle
     // The first retry comes after one second.
     settings.cameras[0].idle_timeout = Some(Duration::from_millis(1500));
     let server = Server::start(settings, &[&camera]).await;
-    let viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
-    server.wait_state("door", State::Lost).await;
+    let viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
+    server.wait_state("door", CameraState::Lost).await;
     drop(viewer);
-    server.wait_state("door", State::Idle).await;
+    server.wait_state("door", CameraState::Idle).await;
     server.stop().await;
 }
 
@@ -129,7 +131,7 @@ async fn a_flood_is_held_to_max_fps_and_goes_on() {
     let camera = Camera::new("flood", Act::Play { fps: 10_000, len_bytes: 4096 });
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let feed = server.feed("flood");
-    let mut every = feed.channel().subscribe(Delivery::InOrder);
+    let mut every = feed.main_channel().subscribe(Delivery::InOrder);
     let first = soon("a picture", every.next()).await.unwrap();
     let (mut last, mut passed) = (first.clone(), 0);
     while passed < 360 {
@@ -148,9 +150,9 @@ async fn a_flood_is_held_to_max_fps_and_goes_on() {
 }
 
 /// A driver that finds an error in its URL only when it opens the source.
-struct Misspelt;
+struct BadUrlDriver;
 
-impl Driver for Misspelt {
+impl Driver for BadUrlDriver {
     fn scheme(&self) -> &'static str {
         "misspelt"
     }
@@ -165,12 +167,12 @@ impl Driver for Misspelt {
 async fn a_camera_that_only_its_configuration_can_mend_is_tried_seldom() {
     let mut settings = Settings::with_cameras([("door", "misspelt:")]).unwrap();
     settings.listen.set_port(0);
-    let server = Server::start_with(settings, Drivers::builtin().with(Misspelt)).await;
-    let _viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let server = Server::start_with(settings, Drivers::builtin().with(BadUrlDriver)).await;
+    let _viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let mut status = server.feed("door").watch_status();
-    let told = status.wait_for(|status| status.next_try.is_some());
+    let told = status.wait_for(|status| status.retry_at.is_some());
     let status = soon("it is lost", told).await.unwrap().clone();
     assert!(status.reason.unwrap().contains("is of no use"));
-    assert!(status.next_try.unwrap().duration_since(status.since).unwrap() >= Duration::from_secs(30));
+    assert!(status.retry_at.unwrap().duration_since(status.since).unwrap() >= Duration::from_secs(30));
     server.stop().await;
 }

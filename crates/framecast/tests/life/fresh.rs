@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use framecast::State;
-use framecast_testkit::{Viewer, get, number_of, soon};
+use framecast::CameraState;
+use framecast_testkit::{TestViewer, get, number_of, soon};
 
 use crate::camera::{Act, Camera, PLAY};
 use crate::server::{AN_HOUR, Server, settings};
@@ -12,7 +12,7 @@ use crate::server::{AN_HOUR, Server, settings};
 async fn a_slow_viewer_skips_to_the_newest_picture() {
     let camera = Camera::new("door", Act::Play { fps: 100, len_bytes: 64 << 10 });
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open_with_small_buffer(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     let target = camera.newest() + 100;
     camera.wait_newest(target).await;
@@ -31,11 +31,11 @@ async fn pictures_come_whole_in_order_and_once_each_however_slowly_they_are_read
     let mut settings = settings(&[&camera]);
     settings.cameras[0].max_fps = 1000.0;
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open_with_small_buffer(server.address, "/video_feed").await.unwrap();
     let mut last = 0;
     for _ in 0..40 {
         let seen = soon("a picture", viewer.next()).await.unwrap();
-        let header = framecast::codec::jpeg::scan(seen.data()).unwrap();
+        let header = framecast::codec::jpeg::parse_markers(seen.data()).unwrap();
         assert_eq!((header.len_bytes, seen.data().len()), (100_000, 100_000));
         let number = number_of(seen.data()).unwrap();
         assert!(number > last, "{number} after {last}");
@@ -50,15 +50,15 @@ async fn who_comes_to_an_idle_camera_is_not_shown_its_old_picture() {
     let camera = Camera::new("door", PLAY);
     camera.claim_age(Duration::from_secs(2));
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     drop(viewer);
-    server.wait_state("door", State::Idle).await;
+    server.wait_state("door", CameraState::Idle).await;
 
     camera.act(Act::Deaf);
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let first = soon("word of the opening", viewer.next()).await.unwrap();
-    assert!(first.is_notice() && first.number.is_none());
+    assert!(first.is_slate() && first.number.is_none());
     camera.act(PLAY);
     soon("pictures", viewer.next_number()).await.unwrap();
     server.stop().await;
@@ -69,19 +69,19 @@ async fn who_comes_within_a_second_of_the_last_picture_sees_it_at_once() {
     let camera = Camera::new("door", PLAY);
     camera.claim_youth(AN_HOUR);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     drop(viewer);
     camera.wait_closed(1).await;
-    server.wait_state("door", State::Idle).await;
+    server.wait_state("door", CameraState::Idle).await;
     let last = camera.newest();
 
     camera.act(Act::Deaf);
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let first = soon("the last picture", viewer.next()).await.unwrap();
-    assert!(!first.is_notice());
+    assert!(!first.is_slate());
     assert!(first.number.unwrap() + 3 >= last, "{:?} is not among the last before {last}", first.number);
-    let told = viewer.next_where(|seen| seen.is_notice());
+    let told = viewer.next_where(|seen| seen.is_slate());
     soon("it does not pass for live for long", told).await.unwrap();
     server.stop().await;
 }
@@ -91,12 +91,12 @@ async fn who_comes_to_a_lost_camera_is_told_at_once() {
     let camera = Camera::new("door", PLAY);
     camera.claim_youth(AN_HOUR);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.act(Act::Fail("the cable is out"));
-    server.wait_state("door", State::Lost).await;
-    let mut late = Viewer::open(server.address, "/video_feed").await.unwrap();
-    assert!(soon("a notice", late.next()).await.unwrap().is_notice());
+    server.wait_state("door", CameraState::Lost).await;
+    let mut late = TestViewer::open(server.address, "/video_feed").await.unwrap();
+    assert!(soon("a slate", late.next()).await.unwrap().is_slate());
     server.stop().await;
 }
 
@@ -104,7 +104,7 @@ async fn who_comes_to_a_lost_camera_is_told_at_once() {
 async fn the_last_picture_is_sent_again_while_nothing_new_comes() {
     let camera = Camera::new("door", PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.act(Act::Silent);
     let mut number = soon("a picture", viewer.next_number()).await.unwrap();
@@ -122,8 +122,8 @@ async fn the_last_picture_is_sent_again_while_nothing_new_comes() {
 async fn a_viewer_that_asks_for_five_pictures_a_second_is_not_sent_more() {
     let camera = Camera::new("door", PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed?fps=5").await.unwrap();
-    let is_of_camera = |seen: &framecast_testkit::Seen| seen.number.is_some();
+    let mut viewer = TestViewer::open(server.address, "/video_feed?fps=5").await.unwrap();
+    let is_of_camera = |seen: &framecast_testkit::ReceivedPicture| seen.number.is_some();
     let first = soon("a picture", viewer.next_where(is_of_camera)).await.unwrap();
     let mut last = first.clone();
     for _ in 0..6 {
@@ -145,12 +145,12 @@ async fn who_comes_while_the_camera_closes_gets_pictures() {
     let camera = Camera::new("door", PLAY);
     camera.close_slowly(Duration::from_millis(500));
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     drop(viewer);
     camera.wait_closing(1).await;
     let before = camera.newest();
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let new = viewer.next_where(|seen| seen.number.is_some_and(|number| number > before));
     soon("new pictures", new).await.unwrap();
     assert_eq!((camera.opened(), camera.closed()), (2, 1));
@@ -163,12 +163,12 @@ async fn a_camera_that_falls_silent_says_so_before_it_is_lost() {
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(Duration::from_secs(4));
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.act(Act::Silent);
-    let told = viewer.next_where(|seen| seen.is_notice());
-    soon("a notice", told).await.unwrap();
-    assert_eq!(server.feed("door").status().state, State::Live);
+    let told = viewer.next_where(|seen| seen.is_slate());
+    soon("a slate", told).await.unwrap();
+    assert_eq!(server.feed("door").status().state, CameraState::Live);
     camera.act(PLAY);
     soon("pictures again", viewer.next_number()).await.unwrap();
     assert_eq!(camera.opened(), 1);
@@ -194,7 +194,7 @@ async fn who_waits_for_pictures_in_the_program_is_told_of_the_end() {
     let camera = Camera::new("door", Act::Deaf);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let feed = server.feed("door");
-    let mut subscriber = feed.channel().subscribe(framecast::Delivery::InOrder);
+    let mut subscriber = feed.main_channel().subscribe(framecast::Delivery::InOrder);
     server.stop().await;
     assert!(soon("the end", subscriber.next()).await.is_none());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use framecast_testkit::{Answer, Viewer, get, soon};
+use framecast_testkit::{Response, TestViewer, get, soon};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -22,7 +22,7 @@ async fn a_crowd_of_idle_connections_is_bounded_and_goes_by() {
     settings.header_timeout = Duration::from_secs(2);
     settings.max_connections = 1024;
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
 
     let mut idle = Vec::with_capacity(connections);
@@ -34,7 +34,7 @@ async fn a_crowd_of_idle_connections_is_bounded_and_goes_by() {
     let answered = async {
         loop {
             match get(server.address, "/healthz").await {
-                Ok(Answer { status: 200, .. }) => return,
+                Ok(Response { status: 200, .. }) => return,
                 Ok(answer) => assert_eq!(answer.status, 503),
                 Err(error) => assert!(is_closed(&error), "{error}"),
             }

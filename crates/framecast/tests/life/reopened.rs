@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use framecast::{Drivers, EventKind, EventReader, Settings, State, Told};
-use framecast_testkit::{Viewer, get, jpeg, jpeg_of, soon, until};
+use framecast::{CameraState, Drivers, EventKind, EventReader, Received, Settings};
+use framecast_testkit::{TestViewer, get, jpeg, jpeg_of_len, soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -22,9 +22,9 @@ async fn told(events: &mut EventReader) -> Vec<EventKind> {
     let mut kinds = Vec::new();
     while let Ok(Some(told)) = timeout(Duration::from_millis(1), events.next()).await {
         match told {
-            Told::Event(event) if event.camera.is_some() => kinds.push(event.kind),
-            Told::Event(_) => {}
-            Told::Missed(count) => panic!("{count} events were missed"),
+            Received::Event(event) if event.camera.is_some() => kinds.push(event.kind),
+            Received::Event(_) => {}
+            Received::Missed(count) => panic!("{count} events were missed"),
         }
     }
     kinds
@@ -36,19 +36,19 @@ async fn a_camera_that_ends_after_each_picture_is_live_without_a_word() {
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut events = server.events();
     let begun_at = Instant::now();
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let first = soon("a picture", viewer.next_number()).await.unwrap();
     let since = server.feed("door").status().since;
     let mut last = first;
     while last < first + 20 {
         let seen = soon("the next picture", viewer.next()).await.unwrap();
-        assert!(!seen.is_notice(), "its viewers keep the last picture");
+        assert!(!seen.is_slate(), "its viewers keep the last picture");
         last = seen.number.unwrap();
     }
     let (opened, tenths) = (u128::from(camera.opened()), begun_at.elapsed().as_millis() / 100);
     assert!(opened <= tenths + 1, "opened {opened} times in {tenths} tenths of a second");
     let status = server.feed("door").status();
-    assert_eq!((status.state, status.since), (State::Live, since), "it was live all the time");
+    assert_eq!((status.state, status.since), (CameraState::Live, since), "it was live all the time");
     assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
     let stats = server.feed("door").stats();
     assert!(stats.opened >= 20 && stats.closed >= 19, "{stats:?}");
@@ -62,13 +62,13 @@ async fn a_camera_that_cannot_be_opened_again_is_lost() {
     let camera = Camera::new("door", SNAPSHOT);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut events = server.events();
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.wait_opened(3).await;
     camera.act(Act::Fail("the cable is out"));
-    let status = server.wait_state("door", State::Lost).await;
+    let status = server.wait_state("door", CameraState::Lost).await;
     assert!(status.reason.unwrap().contains("the cable is out"));
-    soon("a notice", viewer.next_where(|seen| seen.is_notice())).await.unwrap();
+    soon("a slate", viewer.next_where(|seen| seen.is_slate())).await.unwrap();
     assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live, EventKind::Lost]);
     camera.act(SNAPSHOT);
     soon("pictures again", viewer.next_number()).await.unwrap();
@@ -82,11 +82,11 @@ async fn the_time_between_two_openings_counts_as_silence() {
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(Duration::from_millis(1500));
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let first = soon("a picture", viewer.next_number()).await.unwrap();
     camera.wait_newest(first + 1).await;
     camera.act(Act::Deaf);
-    let status = server.wait_state("door", State::Lost).await;
+    let status = server.wait_state("door", CameraState::Lost).await;
     assert!(status.reason.unwrap().starts_with("no picture for 1s 500ms; "));
     server.stop().await;
 }
@@ -95,11 +95,11 @@ async fn the_time_between_two_openings_counts_as_silence() {
 async fn a_camera_that_ends_again_and_again_becomes_idle_when_nobody_watches() {
     let camera = Camera::new("door", SNAPSHOT);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.wait_opened(3).await;
     drop(viewer);
-    server.wait_state("door", State::Idle).await;
+    server.wait_state("door", CameraState::Idle).await;
     let opened = camera.opened();
     sleep(Duration::from_millis(500)).await;
     assert_eq!((camera.opened(), camera.closed()), (opened, opened), "nobody opens it any more");
@@ -113,7 +113,7 @@ async fn the_wait_for_the_next_opening_does_not_hold_up_the_end() {
     // The next opening is due after more than a minute; a test waits for no longer than that.
     settings.cameras[0].max_fps = 0.01;
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.wait_closed(1).await;
     server.stop().await;
@@ -131,7 +131,7 @@ async fn a_program_that_writes_a_picture_and_ends_is_run_again() {
     settings.cameras[0].stall_timeout = Some(AN_HOUR);
     let server = Server::start_with(settings, Drivers::builtin()).await;
     let mut events = server.events();
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     for _ in 0..3 {
         assert_eq!(soon("a picture", viewer.next()).await.unwrap().number, Some(7));
     }
@@ -149,7 +149,7 @@ async fn a_camera_with_a_picture_every_six_seconds_is_not_lost_by_default() {
     settings.cameras[0].stall_timeout = None;
     let server = Server::start(settings, &[&camera]).await;
     let mut events = server.events();
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     // The first three pictures have time because the frame rate is not known yet, the fourth one because it is.
     for number in 1..=4 {
         sleep(Duration::from_secs(6)).await;
@@ -165,7 +165,7 @@ const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-repla
 
 /// The answer of a camera that has one picture for each connection.
 fn one_picture(number: u64) -> Vec<u8> {
-    let picture = jpeg_of(2048, number);
+    let picture = jpeg_of_len(2048, number);
     let part = format!("--b\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
     [STREAM, part.as_bytes(), &picture, b"\r\n"].concat()
 }
@@ -211,7 +211,7 @@ async fn a_live_camera_without_a_picture_at_some_connections_is_not_lost() {
     let (address, _camera) = serve(answers).await;
     let server = server_of(address).await;
     let mut events = server.events();
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("the last answer", viewer.next_where(|seen| seen.number == Some(2))).await.unwrap();
     assert_eq!(told(&mut events).await, [EventKind::Opened, EventKind::Live]);
     assert_eq!(server.feed("door").stats().broken, 1);
@@ -226,9 +226,9 @@ async fn a_live_camera_that_refuses_the_next_connection_is_lost_at_once() {
         answers.push(refusal.into_bytes());
         let (address, _camera) = serve(answers).await;
         let server = server_of(address).await;
-        let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+        let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
         soon("a picture", viewer.next_number()).await.unwrap();
-        let reason = server.wait_state("door", State::Lost).await.reason.unwrap();
+        let reason = server.wait_state("door", CameraState::Lost).await.reason.unwrap();
         assert!(reason.contains(status), "{reason}");
         server.stop().await;
     }
@@ -240,10 +240,10 @@ async fn a_live_camera_that_gives_no_picture_any_more_is_lost_with_what_it_said_
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(Duration::from_secs(1));
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.act(Act::End);
-    let reason = server.wait_state("door", State::Lost).await.reason.unwrap();
+    let reason = server.wait_state("door", CameraState::Lost).await.reason.unwrap();
     let told =
         "no picture for 1s; allow more with stall_timeout = \"2s\"; at the last try: the source has ended";
     assert_eq!(reason, told);
@@ -259,7 +259,7 @@ async fn max_fps_holds_for_a_camera_that_ends_again_and_again() {
     settings.cameras[0].max_fps = f64::from(MAX_FPS);
     let server = Server::start(settings, &[&camera]).await;
     let begun_at = Instant::now();
-    let _viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let _viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let feed = server.feed("door");
     until("enough pictures", || feed.stats().frames >= 13).await;
     let (frames, took) = (feed.stats().frames, begun_at.elapsed());
@@ -280,7 +280,7 @@ async fn the_log_tells_once_that_pictures_are_broken_however_often_the_camera_is
     let arguments = ["--config", "door.toml"];
     std::fs::write(at("door.toml"), "[[camera]]\nname = \"door\"\nsource = \"exec:sh run.sh\"\n").unwrap();
     let mut program = Program::start(&arguments, folder.path()).await;
-    let _viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    let _viewer = TestViewer::open(program.address, "/video_feed").await.unwrap();
     let address = program.address;
     let broken = async |least: u64| loop {
         let answer = get(address, "/api/cameras/door").await.unwrap();

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use framecast::{App, CancellationToken, Drivers, EventReader, Feed, Hub, Settings, State, Status};
+use framecast::{
+    App, CameraState, CameraStatus, CancellationToken, Drivers, EventReader, Feed, Hub, Settings,
+};
 use framecast_testkit::soon;
 use tokio::task::JoinHandle;
 
@@ -69,7 +71,7 @@ impl Server {
     }
 
     /// Waits until the camera is in `state`, and returns its status.
-    pub(crate) async fn wait_state(&self, name: &str, state: State) -> Status {
+    pub(crate) async fn wait_state(&self, name: &str, state: CameraState) -> CameraStatus {
         let mut status = self.feed(name).watch_status();
         let reached = status.wait_for(|status| status.state == state);
         soon(&format!("{name} is {state}"), reached).await.unwrap().clone()

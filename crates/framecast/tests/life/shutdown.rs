@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use framecast_testkit::{Viewer, get, jpeg, soon, until};
+use framecast_testkit::{TestViewer, get, jpeg, soon, until};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::camera::{Act, Camera, PLAY};
@@ -15,18 +15,18 @@ async fn ends_its_streams(signal: Signal) -> Duration {
     let program = Program::start(&["emulated:?fps=20"], folder.path()).await;
     let mut viewers = Vec::new();
     for framing in ["", "?advance_headers=1", "?fps=1"] {
-        let mut viewer = Viewer::open(program.address, &format!("/video_feed{framing}")).await.unwrap();
+        let mut viewer = TestViewer::open(program.address, &format!("/video_feed{framing}")).await.unwrap();
         soon("a picture", viewer.next()).await.unwrap();
         viewers.push(viewer);
     }
     // A viewer that does not read must not delay the shutdown.
-    let _stalled = Viewer::open_narrow(program.address, "/video_feed").await.unwrap();
+    let _stalled = TestViewer::open_with_small_buffer(program.address, "/video_feed").await.unwrap();
     let told_at = Instant::now();
     program.tell(signal);
     for viewer in &mut viewers {
         let end = async { while viewer.next().await.is_some() {} };
         soon("the stream ends", end).await;
-        assert!(viewer.has_end(), "with its last boundary");
+        assert!(viewer.has_ended_cleanly(), "with its last boundary");
     }
     assert_eq!(program.end().await, Some(0));
     told_at.elapsed()
@@ -56,7 +56,7 @@ async fn sigterm_ends_the_programs_that_cameras_run_and_their_children() {
     let script_path = folder.path().join("camera.sh");
     std::fs::write(&script_path, script).unwrap();
     let program = Program::start(&["exec:sh camera.sh"], folder.path()).await;
-    let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(program.address, "/video_feed").await.unwrap();
     assert_eq!(soon("a picture", viewer.next_number()).await, Some(7));
     let pids = ["program", "child"].map(|name| {
         let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
@@ -67,7 +67,7 @@ async fn sigterm_ends_the_programs_that_cameras_run_and_their_children() {
     program.tell(Signal::TERM);
     let end = async { while viewer.next().await.is_some() {} };
     soon("the stream ends", end).await;
-    assert!(viewer.has_end());
+    assert!(viewer.has_ended_cleanly());
     assert_eq!(program.end().await, Some(0));
     until("nothing of the camera runs on", || !pids.iter().any(|pid| is_running(*pid))).await;
 }
@@ -83,13 +83,13 @@ fn is_running(pid: u32) -> bool {
 async fn a_camera_that_blocks_does_not_hold_up_the_end() {
     let camera = Camera::new("door", PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.act(Act::Block);
     server.stop().await;
     let end = async { while viewer.next().await.is_some() {} };
     soon("the stream ends", end).await;
-    assert!(viewer.has_end());
+    assert!(viewer.has_ended_cleanly());
     // So that the camera's thread ends before the test.
     camera.act(PLAY);
     camera.wait_closed(1).await;

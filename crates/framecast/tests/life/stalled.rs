@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use framecast_testkit::{Viewer, get, soon};
+use framecast_testkit::{TestViewer, get, soon};
 
 use crate::camera::{Act, Camera};
 use crate::server::{Server, settings};
@@ -15,10 +15,10 @@ async fn a_viewer_that_stops_reading_is_gone_after_the_write_timeout_and_nobody_
     let mut settings = settings(&[&camera]);
     settings.write_timeout = Duration::from_millis(300);
     let server = Server::start(settings, &[&camera]).await;
-    let mut reading = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut reading = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let mut stalled = Vec::new();
     for _ in 0..5 {
-        let mut viewer = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
+        let mut viewer = TestViewer::open_with_small_buffer(server.address, "/video_feed").await.unwrap();
         soon("a picture", viewer.next_number()).await.unwrap();
         stalled.push(viewer);
     }
@@ -42,7 +42,7 @@ async fn a_viewer_that_stops_reading_is_gone_after_the_write_timeout_and_nobody_
     for viewer in &mut stalled {
         let end = async { while viewer.next().await.is_some() {} };
         soon("its connection is closed", end).await;
-        assert!(!viewer.has_end(), "it broke off");
+        assert!(!viewer.has_ended_cleanly(), "it broke off");
     }
     server.stop().await;
 }
@@ -51,7 +51,7 @@ async fn a_viewer_that_stops_reading_is_gone_after_the_write_timeout_and_nobody_
 async fn a_viewer_that_hangs_up_is_gone_though_the_camera_is_silent() {
     let camera = Camera::new("door", Act::Silent);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     server.wait_viewers("door", 1).await;
     drop(viewer);
     server.wait_viewers("door", 0).await;
@@ -64,7 +64,7 @@ async fn the_last_viewer_that_stops_reading_lets_the_camera_close() {
     let mut settings = settings(&[&camera]);
     settings.write_timeout = Duration::from_millis(300);
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open_with_small_buffer(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     camera.wait_closed(1).await;
     server.stop().await;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use framecast::Listen;
-use framecast_testkit::{Viewer, get, jpeg_of, soon};
+use framecast_testkit::{TestViewer, get, jpeg_of_len, soon};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -52,7 +52,7 @@ async fn a_camera_is_not_blamed_when_the_program_was_stopped() {
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let folder = tempfile::tempdir().unwrap();
     let program = program(server.address, folder.path()).await;
-    let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(program.address, "/video_feed").await.unwrap();
     for _ in 0..2 {
         soon("a picture", viewer.next_number()).await.unwrap();
         program.tell(Signal::STOP);
@@ -60,7 +60,7 @@ async fn a_camera_is_not_blamed_when_the_program_was_stopped() {
         program.tell(Signal::CONT);
         let before = camera.newest();
         let new = viewer.next_where(|seen| {
-            assert!(!seen.is_notice(), "no picture says that the camera is silent");
+            assert!(!seen.is_slate(), "no picture says that the camera is silent");
             seen.number.is_some_and(|number| number > before)
         });
         soon("new pictures", new).await.unwrap();
@@ -78,7 +78,7 @@ async fn a_camera_whose_connection_did_not_outlive_the_stop_is_opened_again_with
     let address = server.address;
     let folder = tempfile::tempdir().unwrap();
     let program = program(address, folder.path()).await;
-    let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(program.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     program.tell(Signal::STOP);
     server.stop().await;
@@ -121,7 +121,7 @@ async fn play(mut stream: TcpStream, before: u64, is_dead: impl Fn() -> bool) ->
         if is_dead() {
             pending::<()>().await;
         }
-        let picture = jpeg_of(2048, number);
+        let picture = jpeg_of_len(2048, number);
         let head = format!("--b\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", picture.len());
         stream.write_all(&[head.as_bytes(), &picture, b"\r\n"].concat()).await?;
         sleep(Duration::from_millis(50)).await;
@@ -137,7 +137,7 @@ async fn a_camera_whose_connection_died_silently_during_the_stop_is_opened_again
     let _camera = AbortOnDropHandle::new(tokio::spawn(serve(listener, is_dead.subscribe())));
     let folder = tempfile::tempdir().unwrap();
     let program = program(address, folder.path()).await;
-    let mut viewer = Viewer::open(program.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(program.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
     program.tell(Signal::STOP);
     is_dead.send_replace(true);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use framecast::{Account, Delivery, Drivers, Settings, State};
-use framecast_testkit::{Viewer, ask, get, jpeg, number_of, soon, until};
+use framecast::{Account, CameraState, Delivery, Drivers, Settings};
+use framecast_testkit::{TestViewer, get, jpeg, number_of, send_request, soon, until};
 
 use crate::camera::{Act, Camera, PLAY};
 use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
@@ -15,20 +15,20 @@ use crate::server::{AN_HOUR, SOON_STALLED, Server, settings};
 async fn a_camera_that_fails_tells_present_and_future_viewers_and_comes_back() {
     let camera = Camera::new("door", PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut present = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut present = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a first picture", present.next_number()).await.unwrap();
 
     camera.act(Act::Fail("the cable is out"));
-    let told = soon("a notice", present.next_where(|seen| seen.is_notice())).await.unwrap();
+    let told = soon("a slate", present.next_where(|seen| seen.is_slate())).await.unwrap();
     assert_eq!(told.number, None);
-    let status = server.wait_state("door", State::Lost).await;
+    let status = server.wait_state("door", CameraState::Lost).await;
     assert!(status.reason.unwrap().contains("the cable is out"));
     let api = get(server.address, "/api/cameras/door").await.unwrap().text();
     assert!(api.contains("\"state\":\"lost\"") && api.contains("the cable is out"), "{api}");
 
-    let mut future = Viewer::open(server.address, "/video_feed").await.unwrap();
-    let first = soon("a notice for one who comes later", future.next()).await.unwrap();
-    assert!(first.is_notice());
+    let mut future = TestViewer::open(server.address, "/video_feed").await.unwrap();
+    let first = soon("a slate for one who comes later", future.next()).await.unwrap();
+    assert!(first.is_slate());
 
     camera.act(PLAY);
     let before = camera.newest();
@@ -36,7 +36,7 @@ async fn a_camera_that_fails_tells_present_and_future_viewers_and_comes_back() {
         let number = soon("pictures again", viewer.next_number()).await.unwrap();
         assert!(number > before, "{number} is not newer than {before}");
     }
-    server.wait_state("door", State::Live).await;
+    server.wait_state("door", CameraState::Live).await;
     server.stop().await;
 }
 
@@ -48,7 +48,7 @@ async fn viewers_that_were_all_stuck_longer_than_the_idle_time_get_pictures_when
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
     let mut viewers = Vec::new();
     for _ in 0..3 {
-        let mut viewer = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
+        let mut viewer = TestViewer::open_with_small_buffer(server.address, "/video_feed").await.unwrap();
         soon("a first picture", viewer.next_number()).await.unwrap();
         viewers.push(viewer);
     }
@@ -64,7 +64,7 @@ async fn viewers_that_were_all_stuck_longer_than_the_idle_time_get_pictures_when
 
     // The viewers also recover if the camera failed meanwhile.
     camera.act(Act::Fail("the cable is out"));
-    server.wait_state("door", State::Lost).await;
+    server.wait_state("door", CameraState::Lost).await;
     let lost_at = camera.newest();
     camera.act(Act::Play { fps: 100, len_bytes: 64 << 10 });
     camera.wait_newest(lost_at + 50).await;
@@ -81,22 +81,22 @@ async fn two_cameras_in_one_process_know_nothing_of_each_other() {
     let (front, yard) = (Camera::new("front", PLAY), Camera::new("yard", PLAY));
     yard.number_from(1_000_000);
     let server = Server::start(settings(&[&front, &yard]), &[&front, &yard]).await;
-    let mut at_front = Viewer::open(server.address, "/cameras/front/stream.mjpg").await.unwrap();
-    let mut at_yard = Viewer::open(server.address, "/cameras/yard/stream.mjpg").await.unwrap();
+    let mut at_front = TestViewer::open(server.address, "/cameras/front/stream.mjpg").await.unwrap();
+    let mut at_yard = TestViewer::open(server.address, "/cameras/yard/stream.mjpg").await.unwrap();
     for _ in 0..20 {
         assert!(soon("the front", at_front.next_number()).await.unwrap() < 1_000_000);
         assert!(soon("the yard", at_yard.next_number()).await.unwrap() > 1_000_000);
     }
 
     front.act(Act::Fail("the cable is out"));
-    server.wait_state("front", State::Lost).await;
+    server.wait_state("front", CameraState::Lost).await;
     let before = yard.newest();
     let goes_on = at_yard.next_where(|seen| seen.number.is_some_and(|number| number > before + 20));
     soon("the yard goes on", goes_on).await.unwrap();
 
     drop(at_front);
-    server.wait_state("front", State::Idle).await;
-    assert_eq!(server.feed("yard").status().state, State::Live);
+    server.wait_state("front", CameraState::Idle).await;
+    assert_eq!(server.feed("yard").status().state, CameraState::Live);
     assert_eq!((yard.opened(), yard.closed()), (1, 0));
     server.stop().await;
 }
@@ -112,10 +112,10 @@ async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_ca
     let mut settings = settings(&[&camera]);
     settings.cameras[0].max_fps = 10_000.0;
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a first picture", viewer.next_number()).await.unwrap();
 
-    let channel = server.feed("door").channel().clone();
+    let channel = server.feed("door").main_channel().clone();
     let last = camera.newest() + LEAST_PICTURES;
     let crowd: Vec<_> = (0..THREADS)
         .map(|_| {
@@ -133,7 +133,7 @@ async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_ca
     let crowd = tokio::task::spawn_blocking(|| crowd.into_iter().try_for_each(|thread| thread.join()));
     soon("the crowd has gone", crowd).await.unwrap().unwrap();
 
-    assert_eq!(channel.subscribers(), 1);
+    assert_eq!(channel.subscriber_count(), 1);
     let before = camera.newest();
     let goes_on = viewer.next_where(|seen| seen.number.is_some_and(|number| number > before));
     soon("the camera goes on", goes_on).await.unwrap();
@@ -146,14 +146,14 @@ async fn viewers_that_come_and_go_while_pictures_are_published_never_lose_the_ca
 async fn a_camera_that_yields_nothing_is_closed_when_nobody_is_left() {
     let camera = Camera::new("door", Act::Silent);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let first = soon("word of the opening", viewer.next()).await.unwrap();
-    assert!(first.is_notice());
+    assert!(first.is_slate());
     assert_eq!(camera.closed(), 0);
 
     drop(viewer);
     camera.wait_closed(1).await;
-    server.wait_state("door", State::Idle).await;
+    server.wait_state("door", CameraState::Idle).await;
     server.stop().await;
 }
 
@@ -176,9 +176,9 @@ async fn with_an_account_only_its_password_opens_anything() {
             "GET /snapshot.jpg HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {token}\r\nConnection: close\r\n\r\n"
         )
     };
-    let wrong = ask(server.address, request("bWU6d3Jvbmc=").as_bytes()).await.unwrap();
+    let wrong = send_request(server.address, request("bWU6d3Jvbmc=").as_bytes()).await.unwrap();
     assert_eq!(wrong.status, 401);
-    let right = ask(server.address, request("bWU6b3BlbiBzZXNhbWU=").as_bytes()).await.unwrap();
+    let right = send_request(server.address, request("bWU6b3BlbiBzZXNhbWU=").as_bytes()).await.unwrap();
     assert_eq!(right.status, 200);
     assert!(number_of(&right.body).is_some());
     server.stop().await;
@@ -193,7 +193,7 @@ async fn who_comes_when_all_connections_are_in_use_is_told_so() {
     let server = Server::start(settings, &[&camera]).await;
     let mut viewers = Vec::new();
     for _ in 0..2 {
-        viewers.push(Viewer::open(server.address, "/video_feed").await.unwrap());
+        viewers.push(TestViewer::open(server.address, "/video_feed").await.unwrap());
     }
     let refused = get(server.address, "/video_feed").await.unwrap();
     assert_eq!(refused.status, 503);
@@ -215,7 +215,7 @@ async fn who_comes_when_all_connections_are_in_use_is_told_so() {
 async fn nothing_live_is_kept_and_every_part_has_its_length_and_time() {
     let camera = Camera::new("door", PLAY);
     let server = Server::start(settings(&[&camera]), &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     assert_eq!(viewer.status(), Some(200));
     assert_eq!(viewer.header("content-type"), Some("multipart/x-mixed-replace; boundary=frame"));
     assert!(viewer.header("cache-control").unwrap().contains("no-store"));
@@ -243,7 +243,7 @@ async fn a_snapshot_opens_an_idle_camera_and_shares_a_live_one() {
     camera.wait_closed(1).await;
 
     let before = camera.newest();
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     let new = viewer.next_where(|seen| seen.number.is_some_and(|number| number > before));
     soon("a picture of the next opening", new).await.unwrap();
     for _ in 0..5 {
@@ -262,7 +262,7 @@ async fn a_viewer_that_comes_back_in_time_finds_the_camera_open() {
     let server = Server::start(settings, &[&camera]).await;
     let mut last = 0;
     for _ in 0..10 {
-        let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+        let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
         let number = soon("a picture", viewer.next_number()).await.unwrap();
         assert!(number >= last);
         last = number;
@@ -280,7 +280,7 @@ async fn garbage_is_counted_named_and_got_over() {
     let mut settings = settings(&[&camera]);
     settings.cameras[0].stall_timeout = Some(SOON_STALLED);
     let server = Server::start(settings, &[&camera]).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
     soon("a picture", viewer.next_number()).await.unwrap();
 
     // The server skips a few broken pictures among good ones, and nothing more happens.
@@ -294,9 +294,9 @@ async fn garbage_is_counted_named_and_got_over() {
 
     // A camera that only delivers broken pictures is lost.
     camera.act(Act::Garbage { fps: 100 });
-    let told = soon("a notice", viewer.next_where(|seen| seen.is_notice())).await.unwrap();
+    let told = soon("a slate", viewer.next_where(|seen| seen.is_slate())).await.unwrap();
     assert_eq!(told.number, None);
-    server.wait_state("door", State::Lost).await;
+    server.wait_state("door", CameraState::Lost).await;
     let mut status = feed.watch_status();
     let named = status.wait_for(|status| status.reason.as_ref().is_some_and(|text| text.contains("broken")));
     soon("the reason names the broken pictures", named).await.unwrap();
@@ -328,8 +328,8 @@ async fn an_iterator_that_yields_an_error_is_opened_again() {
     let mut settings = Settings::with_cameras([("own", "mine:")]).unwrap();
     settings.listen.set_port(0);
     let server = Server::start_with(settings, drivers).await;
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
-    let status = server.wait_state("own", State::Lost).await;
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
+    let status = server.wait_state("own", CameraState::Lost).await;
     assert!(status.reason.unwrap().contains("no frame grabbed"));
     fails.store(false, Ordering::Relaxed);
     soon("pictures", viewer.next_number()).await.unwrap();

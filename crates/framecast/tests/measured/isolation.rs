@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use framecast_testkit::{Viewer, jpeg, soon};
+use framecast_testkit::{TestViewer, jpeg, soon};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -34,7 +34,7 @@ const FAULTS: [(&str, Act); 6] = [
 
 /// What the viewers of the good cameras got.
 #[derive(Debug, Clone, Copy)]
-struct Got {
+struct Measured {
     /// The median over the viewers of each one's pictures per second.
     median_fps: f64,
     /// The 95th percentile of the pictures' age at their arrival.
@@ -78,7 +78,7 @@ pub(crate) async fn measure(report: &mut Report) {
             report.check(holds, &format!("the flood is held to {fps:.1} fps; {over} pictures left out"));
         }
         bad.act(SOUND);
-        server.wait_state("bad", framecast::State::Live).await;
+        server.wait_state("bad", framecast::CameraState::Live).await;
     }
 
     let _at_killed = Watcher::new(open(&server, "killed").await);
@@ -101,9 +101,9 @@ fn mortal_program(folder: &Path) -> String {
     format!("exec:sh '{}'", script.display())
 }
 
-async fn open(server: &Server, camera: &str) -> Viewer {
+async fn open(server: &Server, camera: &str) -> TestViewer {
     let target = format!("/cameras/{camera}/stream.mjpg");
-    let mut viewer = Viewer::open(server.address, &target).await.unwrap();
+    let mut viewer = TestViewer::open(server.address, &target).await.unwrap();
     soon("a first picture", viewer.next_number()).await.unwrap();
     viewer
 }
@@ -115,13 +115,13 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(mut viewer: Viewer) -> Self {
+    fn new(mut viewer: TestViewer) -> Self {
         let ages = Arc::<Mutex<Vec<Duration>>>::default();
         let into = Arc::clone(&ages);
         let task = tokio::spawn(async move {
             while let Some(seen) = viewer.next().await {
                 // A slate counts as a picture that is too old.
-                let age = if seen.is_notice() { None } else { seen.age(SystemTime::now()) };
+                let age = if seen.is_slate() { None } else { seen.age(SystemTime::now()) };
                 into.lock().unwrap().push(age.unwrap_or(Duration::MAX));
             }
         });
@@ -140,7 +140,7 @@ impl Drop for Watcher {
 }
 
 /// What the viewers get within `period`.
-async fn look(watchers: &[Watcher], period: Duration) -> Got {
+async fn look(watchers: &[Watcher], period: Duration) -> Measured {
     for watcher in watchers {
         watcher.take();
     }
@@ -156,10 +156,10 @@ async fn look(watchers: &[Watcher], period: Duration) -> Got {
     ages.sort_unstable();
     let middle = (counts[counts.len() / 2] + counts[(counts.len() - 1) / 2]) as f64 / 2.0;
     let p95_age = ages.get(ages.len() * 95 / 100).copied().unwrap_or(Duration::MAX);
-    Got { median_fps: middle / period.as_secs_f64(), p95_age }
+    Measured { median_fps: middle / period.as_secs_f64(), p95_age }
 }
 
-impl Got {
+impl Measured {
     fn text(self) -> String {
         format!("median {:.2} fps, 95 % at most {:.1?} old", self.median_fps, self.p95_age)
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use framecast_testkit::{Viewer, soon};
+use framecast_testkit::{TestViewer, soon};
 use tokio::time::Instant;
 
 use crate::Report;
@@ -30,10 +30,10 @@ pub(crate) async fn measure(report: &mut Report) {
     settings.cameras[0].max_fps = 10_000.0;
     settings.cameras[0].stall_timeout = Some(A_DAY);
     let server = Server::start(settings, &[&camera]).await;
-    let mut stalled = Viewer::open_narrow(server.address, "/video_feed").await.unwrap();
+    let mut stalled = TestViewer::open_with_small_buffer(server.address, "/video_feed").await.unwrap();
     soon("a first picture", stalled.next_number()).await.unwrap();
     let others: Vec<_> = (1..VIEWERS).map(|_| tokio::spawn(look_on(server.address))).collect();
-    let mut viewer = Viewer::open(server.address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(server.address, "/video_feed").await.unwrap();
 
     println!("memory: {frames} frames of 4 KiB, {VIEWERS} viewers that read and one that does not");
     let (mut warm_kib, mut taken, mut next_line) = (None, 0, 0);
@@ -61,7 +61,7 @@ pub(crate) async fn measure(report: &mut Report) {
          after {seconds:.0} s; one viewer took {taken} pictures"
     );
     report.check(growth_kib <= MAX_GROWTH_KIB, &text);
-    let viewers = server.feed("door").channel().subscribers();
+    let viewers = server.feed("door").main_channel().subscriber_count();
     report.check(
         viewers == VIEWERS + 1,
         &format!("{viewers} viewers at the end: the stalled one is one of them"),
@@ -73,7 +73,7 @@ pub(crate) async fn measure(report: &mut Report) {
 }
 
 async fn look_on(address: std::net::SocketAddr) {
-    let mut viewer = Viewer::open(address, "/video_feed").await.unwrap();
+    let mut viewer = TestViewer::open(address, "/video_feed").await.unwrap();
     while viewer.next().await.is_some() {}
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::{HOUR_MS, timeline::Timeline};
-use crate::clock::Now;
+use crate::clock::ClockReading;
 use crate::index::Aged;
 
 /// The wall clock is doubted if it is this far past the last trusted clock: a server is rarely off for longer.
@@ -31,79 +31,78 @@ pub(super) struct Expiry {
     last_before: i64,
     /// The last trusted time of the wall clock: when age counted in an earlier run, or the start of this run by the
     /// wall clock of now. Stored events cannot tell, since a wrong clock stamps events too.
-    believed_ms: Option<i64>,
+    trusted_ms: Option<i64>,
     /// By the boot clock: since when the wall clock is far past that.
     far_since_ms: Option<i64>,
     /// By the boot clock: when this was last logged.
-    far_told_ms: Option<i64>,
+    far_reported_ms: Option<i64>,
     /// The removals of the last hour: the end of each minute, by the boot clock, and the count.
-    gone: VecDeque<(i64, u64)>,
+    removed: VecDeque<(i64, u64)>,
 }
 
 impl Expiry {
     /// For a run that begins `now`. Earlier runs gave ids up to `last_before`; age last counted when the wall clock
-    /// showed `believed_ms`.
-    pub(super) fn new(max_age_ms: i64, now: Now, last_before: i64, believed_ms: Option<i64>) -> Self {
+    /// showed `trusted_ms`.
+    pub(super) fn new(max_age_ms: i64, now: ClockReading, last_before: i64, trusted_ms: Option<i64>) -> Self {
         Self {
             max_age_ms,
             started_ms: now.boot_ms,
             last_before,
-            believed_ms,
+            trusted_ms,
             far_since_ms: None,
-            far_told_ms: None,
-            gone: VecDeque::new(),
+            far_reported_ms: None,
+            removed: VecDeque::new(),
         }
     }
 
     /// Continues the run in another index. Earlier runs there gave ids up to `last_before`, and age last counted when
-    /// the wall clock showed `believed_ms`. The run's duration and the removals of the last hour stay.
-    pub(super) fn go_on_with(&mut self, last_before: i64, believed_ms: Option<i64>) {
-        (self.last_before, self.believed_ms) = (last_before, believed_ms);
-        (self.far_since_ms, self.far_told_ms) = (None, None);
+    /// the wall clock showed `trusted_ms`. The run's duration and the removals of the last hour stay.
+    pub(super) fn continue_with(&mut self, last_before: i64, trusted_ms: Option<i64>) {
+        (self.last_before, self.trusted_ms) = (last_before, trusted_ms);
+        (self.far_since_ms, self.far_reported_ms) = (None, None);
     }
 
     /// Which events are too old. `None` while none may be removed for age: in the first hour of this run, in the hour
     /// after the clock was set, while times wait for correction, and while the clock is far past the last trusted one.
-    pub(super) fn aged(&mut self, now: Now, timeline: &Timeline) -> Option<Aged> {
+    pub(super) fn aged(&mut self, now: ClockReading, timeline: &Timeline) -> Option<Aged> {
         let is_doubted = self.is_far(now);
         if is_doubted || !timeline.has_held(now) || !timeline.is_settled() {
             return None;
         }
-        let is_believed = self.believe(now, timeline);
+        let is_trusted = self.trust(now, timeline);
         let hour_ago_ms = now.boot_ms.saturating_sub(HOUR_MS);
-        self.gone.retain(|(until_ms, _)| *until_ms > hour_ago_ms);
+        self.removed.retain(|(until_ms, _)| *until_ms > hour_ago_ms);
         let has_run_ms = now.boot_ms.saturating_sub(self.started_ms);
         // Events of this run have times by the current wall clock, so their age is the same by both clocks.
         Some(Aged {
-            believed_ms: is_believed.then_some(now.wall_ms),
+            trusted_ms: is_trusted.then_some(now.wall_ms),
             before_ms: now.wall_ms.saturating_sub(self.max_age_ms),
             up_to_id: if has_run_ms < self.max_age_ms { self.last_before } else { i64::MAX },
-            gone_in_hour: self.gone.iter().map(|(_, count)| count).sum(),
+            removed_in_hour: self.removed.iter().map(|(_, count)| count).sum(),
         })
     }
 
     /// Trusts the current clock from now on, if it may be trusted; returns whether it may. A clock that is behind the
     /// last trusted one removes too little, and its machine may still wait for NTP: such a clock must hold for a day.
-    fn believe(&mut self, now: Now, timeline: &Timeline) -> bool {
+    fn trust(&mut self, now: ClockReading, timeline: &Timeline) -> bool {
         let started_ms = self.started_wall_ms(now);
-        let is_behind = self.believed_ms.is_some_and(|believed_ms| started_ms < believed_ms);
-        let is_believed = !is_behind || timeline.has_held_for(now, FAR_HOLD_MS);
-        if is_believed {
-            self.believed_ms = Some(started_ms);
+        let is_behind = self.trusted_ms.is_some_and(|trusted_ms| started_ms < trusted_ms);
+        let is_trusted = !is_behind || timeline.has_held_for(now, FAR_HOLD_MS);
+        if is_trusted {
+            self.trusted_ms = Some(started_ms);
         }
-        is_believed
+        is_trusted
     }
 
     /// When this run began, by the current wall clock: the boot clock tells how long ago that was.
-    fn started_wall_ms(&self, now: Now) -> i64 {
+    fn started_wall_ms(&self, now: ClockReading) -> i64 {
         now.wall_ms.saturating_sub(now.boot_ms.saturating_sub(self.started_ms))
     }
 
     /// Whether the clock was far past the last trusted one at the start of this run, and has not held for a day since.
-    fn is_far(&mut self, now: Now) -> bool {
+    fn is_far(&mut self, now: ClockReading) -> bool {
         let started_ms = self.started_wall_ms(now);
-        let is_far =
-            self.believed_ms.is_some_and(|believed_ms| started_ms.saturating_sub(believed_ms) > FAR_MS);
+        let is_far = self.trusted_ms.is_some_and(|trusted_ms| started_ms.saturating_sub(trusted_ms) > FAR_MS);
         if !is_far {
             self.far_since_ms = None;
             return false;
@@ -114,23 +113,24 @@ impl Expiry {
 
     /// How far the clock is past the last trusted one, in milliseconds, if nothing is removed for that reason. Returns
     /// it once a day, for the log.
-    pub(super) fn far_to_tell(&mut self, now: Now) -> Option<i64> {
-        let was_told =
-            self.far_told_ms.is_some_and(|told_ms| now.boot_ms.saturating_sub(told_ms) < FAR_HOLD_MS);
+    pub(super) fn far_to_report(&mut self, now: ClockReading) -> Option<i64> {
+        let was_told = self
+            .far_reported_ms
+            .is_some_and(|reported_ms| now.boot_ms.saturating_sub(reported_ms) < FAR_HOLD_MS);
         if was_told || !self.is_far(now) {
             return None;
         }
-        self.far_told_ms = Some(now.boot_ms);
-        Some(self.started_wall_ms(now).saturating_sub(self.believed_ms?))
+        self.far_reported_ms = Some(now.boot_ms);
+        Some(self.started_wall_ms(now).saturating_sub(self.trusted_ms?))
     }
 
     /// Counts `count` events that were removed for their age.
-    pub(super) fn took(&mut self, now: Now, count: u64) {
+    pub(super) fn record_removed(&mut self, now: ClockReading, count: u64) {
         // The events stay in the count for a whole hour after the end of their minute.
         let until_ms = now.boot_ms.saturating_add(MINUTE_MS - now.boot_ms.rem_euclid(MINUTE_MS));
-        match self.gone.back_mut() {
-            Some((last_ms, gone)) if *last_ms == until_ms => *gone += count,
-            _ if count > 0 => self.gone.push_back((until_ms, count)),
+        match self.removed.back_mut() {
+            Some((last_ms, removed)) if *last_ms == until_ms => *removed += count,
+            _ if count > 0 => self.removed.push_back((until_ms, count)),
             _ => {}
         }
     }
@@ -138,15 +138,15 @@ impl Expiry {
 
 /// Removals for age that no event has reported yet. One event a day reports them.
 #[derive(Debug)]
-pub(super) struct Untold {
+pub(super) struct UnreportedRemovals {
     count: u64,
     /// The time of the last report.
-    told_ms: Option<i64>,
+    reported_ms: Option<i64>,
 }
 
-impl Untold {
-    pub(super) fn new(count: u64, told_ms: Option<i64>) -> Self {
-        Self { count, told_ms }
+impl UnreportedRemovals {
+    pub(super) fn new(count: u64, reported_ms: Option<i64>) -> Self {
+        Self { count, reported_ms }
     }
 
     pub(super) fn add(&mut self, count: u64) {
@@ -160,12 +160,13 @@ impl Untold {
 
     /// The number to report now, if a report is due. A clock that was set can only make reports more or less frequent
     /// than daily.
-    pub(super) fn take(&mut self, now: Now) -> Option<u64> {
-        let is_due = self.told_ms.is_none_or(|told_ms| !(0..DAY_MS).contains(&(now.wall_ms - told_ms)));
+    pub(super) fn take(&mut self, now: ClockReading) -> Option<u64> {
+        let is_due =
+            self.reported_ms.is_none_or(|reported_ms| !(0..DAY_MS).contains(&(now.wall_ms - reported_ms)));
         if self.count == 0 || !is_due {
             return None;
         }
-        self.told_ms = Some(now.wall_ms);
+        self.reported_ms = Some(now.wall_ms);
         Some(std::mem::take(&mut self.count))
     }
 }
@@ -174,7 +175,7 @@ impl Untold {
 mod tests {
     use super::*;
 
-    const START: Now = Now { wall_ms: 1_795_442_400_000, boot_ms: 5_000_000 };
+    const START: ClockReading = ClockReading { wall_ms: 1_795_442_400_000, boot_ms: 5_000_000 };
     const YEAR_MS: i64 = 365 * DAY_MS;
     const MAX_AGE_MS: i64 = 90 * DAY_MS;
 
@@ -191,7 +192,7 @@ mod tests {
         /// Starts a run whose clock is `ahead_ms` ahead.
         fn start(rows: i64, ahead_ms: i64) -> Self {
             let rows: Vec<i64> = (0..rows).rev().map(|n| START.wall_ms - n * MINUTE_MS).collect();
-            let now = Now { wall_ms: START.wall_ms + ahead_ms, ..START };
+            let now = ClockReading { wall_ms: START.wall_ms + ahead_ms, ..START };
             let expiry = Expiry::new(MAX_AGE_MS, now, 1_000, rows.last().copied());
             Self { expiry, timeline: Timeline::new(now, 1_001, Vec::new()), rows, lost: Vec::new() }
         }
@@ -200,16 +201,16 @@ mod tests {
         fn drive(&mut self, from_ms: i64, until_ms: i64, ahead_ms: i64) {
             for after_ms in (from_ms..until_ms).step_by(60_000) {
                 let wall_ms = START.wall_ms + after_ms + ahead_ms;
-                let now = Now { wall_ms, boot_ms: START.boot_ms + after_ms };
+                let now = ClockReading { wall_ms, boot_ms: START.boot_ms + after_ms };
                 // There is no new event, so no time needs correction.
                 self.timeline.observe(now, 1_001);
                 let Some(aged) = self.expiry.aged(now, &self.timeline) else { continue };
                 let old = self.rows.partition_point(|at| *at < aged.before_ms);
                 let rows = i64::try_from(self.rows.len()).unwrap();
-                let gone = old.min(usize::try_from(aged.limit(rows)).unwrap());
-                self.rows.drain(..gone);
-                self.expiry.took(now, gone as u64);
-                self.lost.push((after_ms, gone as u64));
+                let removed = old.min(usize::try_from(aged.limit(rows)).unwrap());
+                self.rows.drain(..removed);
+                self.expiry.record_removed(now, removed as u64);
+                self.lost.push((after_ms, removed as u64));
             }
         }
 
@@ -240,7 +241,7 @@ mod tests {
             rows = run.rows.len();
         }
         assert!(run.most_in_an_hour() <= 5_000, "{}", run.most_in_an_hour());
-        assert_eq!(run.expiry.gone.len(), 1, "the log of it is bounded");
+        assert_eq!(run.expiry.removed.len(), 1, "the log of it is bounded");
     }
 
     #[test]
@@ -267,12 +268,14 @@ mod tests {
         let mut run = Run::start(0, YEAR_MS);
         run.drive(0, 10 * HOUR_MS, YEAR_MS);
         let rows: Vec<i64> = (0..10_000).rev().map(|n| START.wall_ms - n * MINUTE_MS).collect();
-        run.expiry.go_on_with(2_000, rows.last().copied());
+        run.expiry.continue_with(2_000, rows.last().copied());
         run.rows = rows;
         run.drive(10 * HOUR_MS, 34 * HOUR_MS, YEAR_MS);
         assert_eq!(run.lost(), 0);
-        let now =
-            Now { wall_ms: START.wall_ms + YEAR_MS + 34 * HOUR_MS, boot_ms: START.boot_ms + 34 * HOUR_MS };
+        let now = ClockReading {
+            wall_ms: START.wall_ms + YEAR_MS + 34 * HOUR_MS,
+            boot_ms: START.boot_ms + 34 * HOUR_MS,
+        };
         run.timeline.observe(now, 1_001);
         assert_eq!(run.expiry.aged(now, &run.timeline).map(|aged| aged.up_to_id), Some(2_000));
         run.drive(34 * HOUR_MS, 35 * HOUR_MS, YEAR_MS);
@@ -284,10 +287,12 @@ mod tests {
         let mut run = Run::start(10_000, 0);
         run.drive(0, 3 * HOUR_MS, 0);
         run.drive(3 * HOUR_MS, 3 * HOUR_MS + 90_000, YEAR_MS);
-        let now =
-            Now { wall_ms: START.wall_ms + YEAR_MS + 3 * HOUR_MS, boot_ms: START.boot_ms + 3 * HOUR_MS };
-        assert!(run.expiry.far_to_tell(now).is_some_and(|far_ms| far_ms >= YEAR_MS));
-        assert_eq!(run.expiry.far_to_tell(now), None);
+        let now = ClockReading {
+            wall_ms: START.wall_ms + YEAR_MS + 3 * HOUR_MS,
+            boot_ms: START.boot_ms + 3 * HOUR_MS,
+        };
+        assert!(run.expiry.far_to_report(now).is_some_and(|far_ms| far_ms >= YEAR_MS));
+        assert_eq!(run.expiry.far_to_report(now), None);
         run.drive(3 * HOUR_MS + 120_000, 200 * HOUR_MS, 0);
         assert_eq!(run.lost(), 0);
     }
@@ -296,12 +301,12 @@ mod tests {
     fn a_clock_that_is_behind_is_relied_on_after_a_day() {
         let mut run = Run::start(1_000, -YEAR_MS);
         let believed = |run: &mut Run, hours: i64, ahead_ms: i64| {
-            let now = Now {
+            let now = ClockReading {
                 wall_ms: START.wall_ms + hours * HOUR_MS + ahead_ms,
                 boot_ms: START.boot_ms + hours * HOUR_MS,
             };
             run.timeline.observe(now, 1_001);
-            run.expiry.aged(now, &run.timeline).map(|aged| aged.believed_ms.is_some())
+            run.expiry.aged(now, &run.timeline).map(|aged| aged.trusted_ms.is_some())
         };
         assert_eq!(believed(&mut run, 23, -YEAR_MS), Some(false));
         assert_eq!((believed(&mut run, 24, 0), believed(&mut run, 25, 0)), (None, Some(true)), "NTP set it");
@@ -329,24 +334,24 @@ mod tests {
     fn a_run_of_months_is_not_far_past_its_start() {
         let mut run = Run::start(1_000, 0);
         let after_ms = 80 * DAY_MS;
-        let now = Now { wall_ms: START.wall_ms + after_ms, boot_ms: START.boot_ms + after_ms };
-        assert_eq!(run.expiry.far_to_tell(now), None);
+        let now = ClockReading { wall_ms: START.wall_ms + after_ms, boot_ms: START.boot_ms + after_ms };
+        assert_eq!(run.expiry.far_to_report(now), None);
         let aged = run.expiry.aged(now, &run.timeline).unwrap();
         assert_eq!(aged.up_to_id, 1_000, "nothing of this run is that old");
         let after_ms = 91 * DAY_MS;
-        let now = Now { wall_ms: START.wall_ms + after_ms, boot_ms: START.boot_ms + after_ms };
+        let now = ClockReading { wall_ms: START.wall_ms + after_ms, boot_ms: START.boot_ms + after_ms };
         assert_eq!(run.expiry.aged(now, &run.timeline).unwrap().up_to_id, i64::MAX);
     }
 
     #[test]
     fn what_went_is_told_once_a_day() {
-        let at = |hours: i64| Now { wall_ms: START.wall_ms + hours * HOUR_MS, ..START };
-        let mut untold = Untold::new(3, Some(at(-1).wall_ms));
-        untold.add(4);
-        assert_eq!(untold.take(at(0)), None);
-        assert_eq!(untold.take(at(23)), Some(7));
-        assert_eq!(untold.take(at(60)), None, "nothing went");
-        untold.add(1);
-        assert_eq!(untold.take(at(60)), Some(1));
+        let at = |hours: i64| ClockReading { wall_ms: START.wall_ms + hours * HOUR_MS, ..START };
+        let mut unreported = UnreportedRemovals::new(3, Some(at(-1).wall_ms));
+        unreported.add(4);
+        assert_eq!(unreported.take(at(0)), None);
+        assert_eq!(unreported.take(at(23)), Some(7));
+        assert_eq!(unreported.take(at(60)), None, "nothing went");
+        unreported.add(1);
+        assert_eq!(unreported.take(at(60)), Some(1));
     }
 }

@@ -7,47 +7,47 @@
 //! and the task retries it in order. A history may begin in memory if its database cannot be opened yet.
 
 mod expiry;
-mod home;
-mod kept;
+mod maintenance;
+mod relocation;
 mod state;
+mod stored_event;
 mod timeline;
-mod upkeep;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, UNIX_EPOCH};
 
-use framecast_hub::{Event, EventKind, EventReader, Told};
+use framecast_hub::{Event, EventKind, EventReader, Received};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
-use crate::edition::Editions;
 use crate::entry::{Entry, millis};
-use crate::index::{Claim, Displaced, Found, Gathered, Index, Location, Shift};
-use crate::listener::{Place, Position};
+use crate::index::{EntryBuffer, Evicted, IdClaim, Index, IndexState, Location, TimeShift};
+use crate::listener::{PageSource, Position};
+use crate::revision::Revisions;
 use crate::{Error, Export, Key, Listener, Query};
-use home::{Home, Opened};
-pub use kept::Kept;
-use kept::up_to;
+use maintenance::Maintenance;
+use relocation::{Destination, Relocation};
 use state::State;
+pub use stored_event::StoredEvent;
+use stored_event::up_to;
 use timeline::STEP_MS;
-use upkeep::Upkeep;
 
 /// The most events that wait for the database.
-pub(crate) const QUEUE: usize = 10_000;
+pub(crate) const MAX_QUEUED: usize = 10_000;
 
 /// The most bytes of these events.
-const QUEUE_BYTES: usize = 8 << 20;
+const MAX_QUEUED_BYTES: usize = 8 << 20;
 
 /// The queue accepts marks only below this number of events, and of bytes.
-const MARKS: usize = QUEUE / 4 * 3;
-const MARKS_BYTES: usize = QUEUE_BYTES / 4 * 3;
+const MARK_QUEUE_LIMIT: usize = MAX_QUEUED / 4 * 3;
+const MARK_QUEUE_LIMIT_BYTES: usize = MAX_QUEUED_BYTES / 4 * 3;
 
 /// The most written events that stay in memory for listeners, and their bytes.
-const RECENT: usize = 1_000;
-const RECENT_BYTES: usize = 1 << 20;
+const MAX_RECENT: usize = 1_000;
+const MAX_RECENT_BYTES: usize = 1 << 20;
 
 /// The most bytes to write, or to move from one index to another, in one go.
 const BATCH_BYTES: usize = 1 << 20;
@@ -60,11 +60,11 @@ const PAGE_BYTES: usize = 512 << 10;
 const HOUR_MS: i64 = 3_600_000;
 
 /// How many ids to claim at once: more than events can come before the next batch is written.
-const RESERVE: i64 = 4 * QUEUE as i64;
+const ID_BLOCK: i64 = 4 * MAX_QUEUED as i64;
 
 /// Where events are stored, and for how long.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
+pub struct Config {
     /// The database.
     pub location: Location,
     /// The greatest age of an event; `None` keeps events for ever.
@@ -81,7 +81,7 @@ pub struct History(Arc<Shared>);
 pub(crate) struct Shared {
     index: RwLock<Index>,
     clock: Arc<dyn Clock>,
-    editions: Editions,
+    revisions: Revisions,
     state: Mutex<State>,
     /// Notifies the writer that there is something to write.
     work: Notify,
@@ -89,11 +89,11 @@ pub(crate) struct Shared {
     newest: watch::Sender<i64>,
     /// Notifies when all events are written.
     idle: Notify,
-    counts: Counts,
+    counts: Counters,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct Counters {
     recorded: AtomicU64,
     written: AtomicU64,
     dropped: AtomicU64,
@@ -102,7 +102,7 @@ struct Counts {
 
 /// Why the history did not take an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotKept {
+pub enum RecordError {
     /// The queue for the database is full.
     #[error("the history's database is away, and as many events wait for it as may")]
     Full,
@@ -114,7 +114,7 @@ pub enum NotKept {
 /// Counts since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Figures {
+pub struct HistoryStats {
     /// Events that were recorded.
     pub recorded: u64,
     /// Events that were written.
@@ -126,18 +126,18 @@ pub struct Figures {
     /// Events in the queue, and events in memory until their database can be opened.
     pub waiting: u64,
     /// Whether the database is unavailable.
-    pub is_away: bool,
+    pub is_unavailable: bool,
 }
 
 /// A recorded event, and a way to wait until it is written.
 #[derive(Debug)]
-pub struct Recorded {
+pub struct RecordedEvent {
     /// The event.
-    pub kept: Arc<Kept>,
+    pub stored: Arc<StoredEvent>,
     written: oneshot::Receiver<()>,
 }
 
-impl Recorded {
+impl RecordedEvent {
     /// Waits until the event is in the index; false if that will never happen. Cancel safe.
     pub async fn written(&mut self) -> bool {
         (&mut self.written).await.is_ok()
@@ -149,8 +149,8 @@ impl History {
     ///
     /// # Errors
     /// What is wrong with the database, and what to do about it.
-    pub async fn open(settings: Settings, events: EventReader) -> Result<(Self, Tasks), Error> {
-        Self::open_with_clock(settings, events, Arc::new(SystemClock)).await
+    pub async fn open(config: Config, events: EventReader) -> Result<(Self, Tasks), Error> {
+        Self::open_with_clock(config, events, Arc::new(SystemClock)).await
     }
 
     /// As [`History::open`], with another clock than the machine's.
@@ -158,22 +158,22 @@ impl History {
     /// # Errors
     /// As for [`History::open`].
     pub async fn open_with_clock(
-        settings: Settings,
+        config: Config,
         events: EventReader,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Tasks), Error> {
-        let opened = Index::open(&settings.location, Claim::now(RESERVE)).await?;
-        Ok(Self::start(&settings, events, clock, opened, None))
+        let opened = Index::open(&config.location, IdClaim::now(ID_BLOCK)).await?;
+        Ok(Self::start(&config, events, clock, opened, None))
     }
 
-    /// Holds events in memory until the database of `settings` can be opened, and then moves them there. The first
+    /// Holds events in memory until the database of `config` can be opened, and then moves them there. The first
     /// attempt is after 1 s, and each further one after twice the delay before, up to 30 s. Must be called within a
     /// Tokio runtime.
     ///
     /// # Errors
     /// A thread for it could not be started.
-    pub async fn open_in_memory(settings: Settings, events: EventReader) -> Result<(Self, Tasks), Error> {
-        Self::open_in_memory_with_clock(settings, events, Arc::new(SystemClock)).await
+    pub async fn open_in_memory(config: Config, events: EventReader) -> Result<(Self, Tasks), Error> {
+        Self::open_in_memory_with_clock(config, events, Arc::new(SystemClock)).await
     }
 
     /// As [`History::open_in_memory`], with another clock than the machine's.
@@ -181,40 +181,40 @@ impl History {
     /// # Errors
     /// As for [`History::open_in_memory`].
     pub async fn open_in_memory_with_clock(
-        settings: Settings,
+        config: Config,
         events: EventReader,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Tasks), Error> {
-        let opened = Index::open(&Location::Memory, Claim::now(RESERVE)).await?;
-        let home = Home::new(settings.location.clone(), clock.now());
-        Ok(Self::start(&settings, events, clock, opened, Some(home)))
+        let opened = Index::open(&Location::Memory, IdClaim::now(ID_BLOCK)).await?;
+        let relocation = Relocation::new(config.location.clone(), clock.now());
+        Ok(Self::start(&config, events, clock, opened, Some(relocation)))
     }
 
     fn start(
-        settings: &Settings,
+        config: &Config,
         events: EventReader,
         clock: Arc<dyn Clock>,
-        (index, found): (Index, Found),
-        home: Option<Home>,
+        (index, index_state): (Index, IndexState),
+        relocation: Option<Relocation>,
     ) -> (Self, Tasks) {
         let now = clock.now();
-        let upkeep = Upkeep::new(settings, &found, now);
-        let reserved = found.reserved;
-        let state = State::new(found, now, home.is_some());
+        let maintenance = Maintenance::new(config, &index_state, now);
+        let reserved = index_state.reserved;
+        let state = State::new(index_state, now, relocation.is_some());
         let shared = Shared {
             index: RwLock::new(index),
             clock,
-            editions: Editions::default(),
+            revisions: Revisions::default(),
             state: Mutex::new(state),
             work: Notify::new(),
             newest: watch::Sender::new(reserved),
             idle: Notify::new(),
-            counts: Counts::default(),
+            counts: Counters::default(),
         };
         let history = Self(Arc::new(shared));
         let (stop, stopped) = oneshot::channel();
         let reading = tokio::spawn(history.clone().read(events, stopped));
-        let writing = tokio::spawn(writer::run(Arc::clone(&history.0), upkeep, home));
+        let writing = tokio::spawn(writer::run(Arc::clone(&history.0), maintenance, relocation));
         let tasks = Tasks {
             history: history.clone(),
             stop: Some(stop),
@@ -227,15 +227,15 @@ impl History {
     /// Records the server's events until it is stopped and has read all of them.
     async fn read(self, mut events: EventReader, mut stopped: oneshot::Receiver<()>) {
         loop {
-            let told = tokio::select! {
+            let received = tokio::select! {
                 biased;
-                told = events.next() => told,
+                received = events.next() => received,
                 _ = &mut stopped => return,
             };
-            match told {
+            match received {
                 // `record` counts the events that do not fit.
-                Some(Told::Event(event)) => drop(self.record(self.0.told_now(event))),
-                Some(Told::Missed(count)) => self.0.drop_events(count),
+                Some(Received::Event(event)) => drop(self.record(self.0.clamp_to_now(event))),
+                Some(Received::Missed(count)) => self.0.count_dropped(count),
                 None => return,
             }
         }
@@ -244,10 +244,10 @@ impl History {
     /// Gives `event` its id and puts it into the queue. Never waits.
     ///
     /// # Errors
-    /// [`NotKept`] if the event does not fit; the event counts as dropped. The last quarter of the queue is for events
+    /// [`RecordError`] if the event does not fit; the event counts as dropped. The last quarter of the queue is for events
     /// of the cameras: a mark that would need it is refused. Its sender gets the error, so a refused mark does not
     /// count as dropped.
-    pub fn record(&self, event: Event) -> Result<Recorded, NotKept> {
+    pub fn record(&self, event: Event) -> Result<RecordedEvent, RecordError> {
         self.0.record(event)
     }
 
@@ -255,9 +255,9 @@ impl History {
     /// client takes it.
     pub fn export<P>(&self, query: Query, writer: crate::table::Writer<P>) -> Export<P>
     where
-        P: for<'a> crate::table::Page<crate::Row<'a>> + Send + 'static,
+        P: for<'a> crate::table::HtmlPage<crate::Row<'a>> + Send + 'static,
     {
-        Export::new(self.index(), self.0.editions.clone(), query, writer)
+        Export::new(self.index(), self.0.revisions.clone(), query, writer)
     }
 
     /// At most `limit` events of `query` after `after`. If there are more, also the position after which they come. A
@@ -271,24 +271,24 @@ impl History {
         after: Option<Key>,
         limit: usize,
     ) -> Result<(Vec<Entry>, Option<Key>), Error> {
-        let sink = Gathered::up_to(PAGE_BYTES);
-        let (gathered, filled) = self.index().fill(query, after, limit, sink).await;
-        let filled = filled?;
-        Ok((gathered.unwrap_or_default().entries, filled.last.filter(|_| !filled.is_end)))
+        let sink = EntryBuffer::up_to(PAGE_BYTES);
+        let (buffer, page_end) = self.index().fill(query, after, limit, sink).await;
+        let page_end = page_end?;
+        Ok((buffer.unwrap_or_default().entries, page_end.last.filter(|_| !page_end.is_end)))
     }
 
     /// Live events after the id `after`. Without an id, or after an id that this history never gave, events from now
     /// on: such an id is another history's.
     pub fn listen(&self, filter: crate::Filter, after: Option<i64>) -> Listener {
         let newest = self.0.newest.subscribe();
-        let (last, shift, raised) = {
+        let (last, id_offset, raised) = {
             let state = self.0.lock();
             // An event is in memory as soon as it has an id, even if listeners were not notified yet.
-            (state.next_id - 1, state.shift, state.raised.clone())
+            (state.next_id - 1, state.id_offset, state.raised.clone())
         };
-        let after = after.map(|after| if raised.contains(&after) { after + shift } else { after });
+        let after = after.map(|after| if raised.contains(&after) { after + id_offset } else { after });
         let after = after.map_or(last, |after| after.min(last));
-        Listener::new(self.clone(), filter, Position::new(after, shift), newest)
+        Listener::new(self.clone(), filter, Position::new(after, id_offset), newest)
     }
 
     /// The names of all cameras that have stored events.
@@ -297,26 +297,26 @@ impl History {
     }
 
     /// The counts since the start.
-    pub fn figures(&self) -> Figures {
-        let Counts { recorded, written, dropped, failures } = &self.0.counts;
+    pub fn stats(&self) -> HistoryStats {
+        let Counters { recorded, written, dropped, failures } = &self.0.counts;
         let state = self.0.lock();
-        Figures {
+        HistoryStats {
             recorded: recorded.load(Ordering::Relaxed),
             written: written.load(Ordering::Relaxed),
             dropped: dropped.load(Ordering::Relaxed),
             failures: failures.load(Ordering::Relaxed),
-            waiting: state.waiting as u64 + state.homeless,
-            is_away: state.is_away || state.is_homeless,
+            waiting: state.waiting as u64 + state.in_memory_count,
+            is_unavailable: state.is_unavailable || state.is_in_memory,
         }
     }
 
     /// Whether events are in memory until their database can be opened.
-    pub fn is_homeless(&self) -> bool {
-        self.0.lock().is_homeless
+    pub fn is_in_memory(&self) -> bool {
+        self.0.lock().is_in_memory
     }
 
     /// Waits until all recorded events are written, or the history is closed.
-    pub async fn written(&self) {
+    pub async fn flushed(&self) {
         loop {
             let idle = self.0.idle.notified();
             {
@@ -335,16 +335,16 @@ impl History {
 
     /// Where to get `limit` events after `position`, or fewer if those have `max_bytes`. If ids have been raised since
     /// the last call, raises the position too.
-    pub(crate) fn find(&self, position: &mut Position, limit: usize, max_bytes: usize) -> Place {
+    pub(crate) fn find(&self, position: &mut Position, limit: usize, max_bytes: usize) -> PageSource {
         let state = self.0.lock();
-        position.follow(state.shift);
+        position.follow(state.id_offset);
         let after = position.after;
         if after < state.before_recent {
             // Under the lock, because the index and its ids change together.
-            return Place::Index { index: self.index(), until: state.before_recent };
+            return PageSource::Index { index: self.index(), until: state.before_recent };
         }
-        let begin = state.recent.partition_point(|kept| kept.entry.id <= after);
-        Place::AtHand(up_to(max_bytes, state.recent.range(begin..).take(limit)).cloned().collect())
+        let begin = state.recent.partition_point(|stored| stored.entry.id <= after);
+        PageSource::Memory(up_to(max_bytes, state.recent.range(begin..).take(limit)).cloned().collect())
     }
 
     /// The highest id of the removed events.
@@ -390,7 +390,7 @@ impl Shared {
     }
 
     /// See [`History::record`].
-    fn record(&self, event: Event) -> Result<Recorded, NotKept> {
+    fn record(&self, event: Event) -> Result<RecordedEvent, RecordError> {
         let is_mark = event.kind == EventKind::Mark;
         let now = self.clock.now();
         let (recorded, given) = {
@@ -400,7 +400,7 @@ impl Shared {
         };
         self.counts.recorded.fetch_add(given.unsigned_abs(), Ordering::Relaxed);
         match &recorded {
-            Ok(recorded) => self.tell(recorded.kept.entry.id),
+            Ok(recorded) => self.notify(recorded.stored.entry.id),
             Err(_) if is_mark => {}
             Err(_) => {
                 self.counts.recorded.fetch_add(1, Ordering::Relaxed);
@@ -412,7 +412,7 @@ impl Shared {
 
     /// The server sends its events at once, so none can be in the future. If one is, a clock that was ahead for a
     /// moment stamped it, and the event gets the current time.
-    fn told_now(&self, mut event: Event) -> Event {
+    fn clamp_to_now(&self, mut event: Event) -> Event {
         let wall_ms = self.clock.now().wall_ms;
         if millis(event.at).saturating_sub(wall_ms) >= STEP_MS {
             event.at = UNIX_EPOCH + Duration::from_millis(u64::try_from(wall_ms).unwrap_or(0));
@@ -426,44 +426,44 @@ impl Shared {
 
     /// Continues in `index`, which has all events now. The index knows of the shifts `planned`. For `unused` see
     /// [`State::raise`].
-    fn go_on_in(&self, opened: Opened, planned: &[Shift], unused: i64) {
-        let Opened { index, found, shift, count, .. } = opened;
+    fn continue_in(&self, destination: Destination, planned: &[TimeShift], unused: i64) {
+        let Destination { index, index_state, id_offset, count, .. } = destination;
         let now = self.clock.now();
-        let (newest, told) = {
+        let (newest, dropped_id) = {
             let mut state = self.lock();
-            state.raise(shift, unused);
-            state.timeline.go_on_with(found.shifts, shift);
+            state.raise(id_offset, unused);
+            state.timeline.continue_with(index_state.shifts, id_offset);
             state.timeline.planned(planned);
-            state.cameras.extend(found.cameras);
-            state.pruned = state.pruned.max(found.pruned);
-            (state.is_homeless, state.homeless) = (false, 0);
+            state.cameras.extend(index_state.cameras);
+            state.pruned = state.pruned.max(index_state.pruned);
+            (state.is_in_memory, state.in_memory_count) = (false, 0);
             *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
             // Under the lock: a caller that sees the events in the index may close the history.
-            let told = state.record_dropped(now);
-            (state.next_id - 1, told)
+            let dropped_id = state.record_dropped(now);
+            (state.next_id - 1, dropped_id)
         };
         self.counts.written.fetch_add(count, Ordering::Relaxed);
-        self.counts.recorded.fetch_add(u64::from(told.is_some()), Ordering::Relaxed);
-        self.tell(newest);
+        self.counts.recorded.fetch_add(u64::from(dropped_id.is_some()), Ordering::Relaxed);
+        self.notify(newest);
     }
 
-    /// The first `count` events of the queue are in the index, which removed those of `displaced` to make room.
-    fn written(&self, count: usize, displaced: Displaced) {
+    /// The first `count` events of the queue are in the index, which removed those of `evicted` to make room.
+    fn written(&self, count: usize, evicted: Evicted) {
         let mut state = self.lock();
         state.written(count);
-        state.pruned = state.pruned.max(displaced.up_to);
-        if state.is_homeless {
+        state.pruned = state.pruned.max(evicted.up_to);
+        if state.is_in_memory {
             // Evicted events are reported once the database can be opened.
-            state.homeless = (state.homeless + count as u64).saturating_sub(displaced.lost);
-            state.untold += displaced.lost;
-            self.counts.dropped.fetch_add(displaced.lost, Ordering::Relaxed);
+            state.in_memory_count = (state.in_memory_count + count as u64).saturating_sub(evicted.lost);
+            state.unreported += evicted.lost;
+            self.counts.dropped.fetch_add(evicted.lost, Ordering::Relaxed);
         } else {
             self.counts.written.fetch_add(count as u64, Ordering::Relaxed);
         }
     }
 
     /// Notifies the listeners and the writer of the event `id`.
-    fn tell(&self, id: i64) {
+    fn notify(&self, id: i64) {
         self.newest.send_if_modified(|newest| {
             let is_newer = id > *newest;
             *newest = id.max(*newest);
@@ -479,19 +479,19 @@ impl Shared {
     }
 
     /// Counts events that were lost before they came here.
-    fn drop_events(&self, count: u64) {
+    fn count_dropped(&self, count: u64) {
         self.counts.dropped.fetch_add(count, Ordering::Relaxed);
-        self.lock().untold += count;
-        self.tell_dropped();
+        self.lock().unreported += count;
+        self.report_dropped();
     }
 
     /// Records an event with the number of dropped events, if it fits.
-    fn tell_dropped(&self) {
+    fn report_dropped(&self) {
         let now = self.clock.now();
-        let told = self.lock().record_dropped(now);
-        if let Some(id) = told {
+        let dropped_id = self.lock().record_dropped(now);
+        if let Some(id) = dropped_id {
             self.counts.recorded.fetch_add(1, Ordering::Relaxed);
-            self.tell(id);
+            self.notify(id);
         }
     }
 }

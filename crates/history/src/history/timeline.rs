@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 
 use super::HOUR_MS;
-use crate::clock::Now;
-use crate::index::Shift;
+use crate::clock::ClockReading;
+use crate::index::TimeShift;
 
 /// The offset must change by this much to count as set: more than a leap second, and more than NTP corrects gradually.
 pub(super) const STEP_MS: i64 = 60_000;
@@ -18,7 +18,7 @@ pub(super) const STEP_MS: i64 = 60_000;
 const MAX_SPANS: usize = 256;
 
 /// How many steps of the clock to log before the clock has held for an hour.
-const MAX_TOLD: u32 = 3;
+const MAX_LOGGED_STEPS: u32 = 3;
 
 /// Events that one clock stamped, from the id `first` up to the next span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ struct Span {
 }
 
 impl Span {
-    fn new(first: i64, now: Now) -> Self {
+    fn new(first: i64, now: ClockReading) -> Self {
         let offset_ms = now.offset_ms();
         Self { first, offset_ms, last_offset_ms: offset_ms, seen_ms: now.wall_ms }
     }
@@ -43,9 +43,9 @@ impl Span {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Correction {
     /// The index must store these shifts in place of all that wait there, in case the next run has to apply them.
-    Plan(Vec<Shift>),
+    Plan(Vec<TimeShift>),
     /// The index must apply its waiting shifts now.
-    Make,
+    Apply,
 }
 
 /// The clocks of a run.
@@ -58,18 +58,18 @@ pub(super) struct Timeline {
     /// By the boot clock: when this run began.
     began_ms: i64,
     /// Shifts that an earlier run left.
-    left: Vec<Shift>,
+    left: Vec<TimeShift>,
     /// Whether the index knows all waiting shifts.
     is_planned: bool,
     /// The shifts that the index is applying. Once it applies them, the decision about their spans is final.
-    making: Option<Vec<Shift>>,
+    applying: Option<Vec<TimeShift>>,
     /// The offset that was last logged, and the number of steps logged since the clock last held for an hour.
-    told: (i64, u32),
+    logged: (i64, u32),
 }
 
 impl Timeline {
     /// A run that begins `now` with the id `first`. An earlier run left the shifts `left` in the index.
-    pub(super) fn new(now: Now, first: i64, left: Vec<Shift>) -> Self {
+    pub(super) fn new(now: ClockReading, first: i64, left: Vec<TimeShift>) -> Self {
         let offset_ms = now.offset_ms();
         Self {
             spans: VecDeque::from([Span::new(first, now)]),
@@ -77,8 +77,8 @@ impl Timeline {
             began_ms: now.boot_ms,
             left,
             is_planned: true,
-            making: None,
-            told: (offset_ms, 0),
+            applying: None,
+            logged: (offset_ms, 0),
         }
     }
 
@@ -87,7 +87,7 @@ impl Timeline {
     }
 
     /// Notes the time; the next event has the id `next_id`.
-    pub(super) fn observe(&mut self, now: Now, next_id: i64) {
+    pub(super) fn observe(&mut self, now: ClockReading, next_id: i64) {
         let (current, offset_ms) = (self.current(), now.offset_ms());
         let by_ms = offset_ms.saturating_sub(current.last_offset_ms);
         if by_ms.saturating_abs() < STEP_MS {
@@ -114,12 +114,12 @@ impl Timeline {
         if let Some(current) = self.spans.back_mut() {
             current.last_offset_ms = current.last_offset_ms.saturating_add(by_ms);
         }
-        self.told.0 = self.told.0.saturating_add(by_ms);
+        self.logged.0 = self.logged.0.saturating_add(by_ms);
     }
 
     /// The time for an event that is recorded now with the time `at_ms`, by the current clock. An event that was sent
     /// just before the clock was set has its time by the old clock.
-    pub(super) fn stamp(&self, now: Now, at_ms: i64) -> i64 {
+    pub(super) fn event_time_ms(&self, now: ClockReading, at_ms: i64) -> i64 {
         let Some(before) = self.spans.iter().rev().nth(1) else { return at_ms };
         let off_by = |wall_ms: i64| at_ms.saturating_sub(wall_ms).saturating_abs();
         let is_fresh = now.boot_ms.saturating_sub(self.since_ms) < STEP_MS;
@@ -131,39 +131,39 @@ impl Timeline {
     }
 
     /// By how much the clock was set since the last call, and whether the log still has room for it.
-    pub(super) fn step_to_tell(&mut self, now: Now) -> Option<(i64, bool)> {
+    pub(super) fn step_to_log(&mut self, now: ClockReading) -> Option<(i64, bool)> {
         if self.has_held(now) {
-            self.told.1 = 0;
+            self.logged.1 = 0;
         }
-        let step_ms = self.current().last_offset_ms.saturating_sub(self.told.0);
+        let step_ms = self.current().last_offset_ms.saturating_sub(self.logged.0);
         if step_ms.saturating_abs() < STEP_MS {
             return None;
         }
-        self.told = (self.current().last_offset_ms, self.told.1.saturating_add(1));
-        Some((step_ms, self.told.1 <= MAX_TOLD))
+        self.logged = (self.current().last_offset_ms, self.logged.1.saturating_add(1));
+        Some((step_ms, self.logged.1 <= MAX_LOGGED_STEPS))
     }
 
     /// Whether nobody has set the wall clock for an hour.
-    pub(super) fn has_held(&self, now: Now) -> bool {
+    pub(super) fn has_held(&self, now: ClockReading) -> bool {
         self.has_held_for(now, HOUR_MS)
     }
 
     /// Whether nobody has set the wall clock for `ms`.
-    pub(super) fn has_held_for(&self, now: Now, ms: i64) -> bool {
+    pub(super) fn has_held_for(&self, now: ClockReading, ms: i64) -> bool {
         now.boot_ms.saturating_sub(self.since_ms) >= ms
     }
 
     /// Whether all times are correct: no shift waits.
     pub(super) fn is_settled(&self) -> bool {
-        self.making.is_none() && self.waiting().is_empty()
+        self.applying.is_none() && self.waiting().is_empty()
     }
 
     /// The shifts that wait: those that an earlier run left, and one for each span of this run with another clock than
     /// the current one.
-    pub(super) fn waiting(&self) -> Vec<Shift> {
+    pub(super) fn waiting(&self) -> Vec<TimeShift> {
         let current = self.current();
         let pairs = self.spans.iter().zip(self.spans.iter().skip(1));
-        let own = pairs.map(|(span, next)| Shift {
+        let own = pairs.map(|(span, next)| TimeShift {
             first: span.first,
             last: next.first - 1,
             by_ms: current.offset_ms.saturating_sub(span.last_offset_ms),
@@ -174,9 +174,9 @@ impl Timeline {
     }
 
     /// The next step, if there is one. All events up to the id `written` are in the index.
-    pub(super) fn correction(&mut self, now: Now, written: i64) -> Option<Correction> {
-        if self.making.is_some() {
-            return Some(Correction::Make);
+    pub(super) fn correction(&mut self, now: ClockReading, written: i64) -> Option<Correction> {
+        if self.applying.is_some() {
+            return Some(Correction::Apply);
         }
         let has_held = self.has_held(now);
         let left = self.left.len();
@@ -191,41 +191,41 @@ impl Timeline {
         }
         if has_held && !waiting.is_empty() && waiting.iter().all(|shift| shift.last <= written) {
             self.begin(waiting);
-            return Some(Correction::Make);
+            return Some(Correction::Apply);
         }
         None
     }
 
     /// The index now knows of the shifts `planned`; more may have come up meanwhile.
-    pub(super) fn planned(&mut self, planned: &[Shift]) {
+    pub(super) fn planned(&mut self, planned: &[TimeShift]) {
         self.is_planned = self.waiting() == planned;
     }
 
     /// Whether the index is applying shifts.
-    pub(super) fn is_making(&self) -> bool {
-        self.making.is_some()
+    pub(super) fn is_applying(&self) -> bool {
+        self.applying.is_some()
     }
 
-    /// Continues in another index, where ids are higher by `shift` and an earlier run left the shifts `left`.
-    pub(super) fn go_on_with(&mut self, left: Vec<Shift>, shift: i64) {
+    /// Continues in another index, where ids are higher by `id_offset` and an earlier run left the shifts `left`.
+    pub(super) fn continue_with(&mut self, left: Vec<TimeShift>, id_offset: i64) {
         for span in &mut self.spans {
-            span.first += shift;
+            span.first += id_offset;
         }
         (self.left, self.is_planned) = (left, false);
     }
 
     /// Settles that the current clock is right for all events so far.
-    fn begin(&mut self, shifts: Vec<Shift>) {
+    fn begin(&mut self, shifts: Vec<TimeShift>) {
         let first = self.spans.front().map_or(0, |span| span.first);
         let current = Span { first, ..self.current() };
         self.spans = VecDeque::from([current]);
         self.left.clear();
-        self.making = Some(shifts);
+        self.applying = Some(shifts);
     }
 
     /// The index has applied all shifts; returns them, for the events in memory.
-    pub(super) fn made(&mut self) -> Vec<Shift> {
-        self.making.take().unwrap_or_default()
+    pub(super) fn take_applied(&mut self) -> Vec<TimeShift> {
+        self.applying.take().unwrap_or_default()
     }
 }
 
@@ -233,7 +233,7 @@ impl Timeline {
 /// showed `began_ms` when this run began. If they disagree, one of the two is wrong, and nobody can know which. A
 /// current clock that is behind disagrees. If the earlier run's clock had been set back, a current clock past the one
 /// before that disagrees too: the one before may have been right.
-fn is_agreed(shift: Shift, now_ms: i64, began_ms: i64) -> bool {
+fn is_agreed(shift: TimeShift, now_ms: i64, began_ms: i64) -> bool {
     let is_back = shift.by_ms < 0;
     now_ms >= shift.seen_ms && (!is_back || began_ms < shift.seen_ms.saturating_sub(shift.by_ms))
 }
@@ -244,15 +244,15 @@ mod tests {
 
     const DAY_MS: i64 = 24 * HOUR_MS;
     const MINUTE_MS: i64 = 60_000;
-    const START: Now = Now { wall_ms: 1_795_442_400_000, boot_ms: 5_000_000 };
+    const START: ClockReading = ClockReading { wall_ms: 1_795_442_400_000, boot_ms: 5_000_000 };
 
     /// `after_ms` after the start, with a wall clock that is `ahead_ms` ahead.
-    fn at(after_ms: i64, ahead_ms: i64) -> Now {
-        Now { wall_ms: START.wall_ms + after_ms + ahead_ms, boot_ms: START.boot_ms + after_ms }
+    fn at(after_ms: i64, ahead_ms: i64) -> ClockReading {
+        ClockReading { wall_ms: START.wall_ms + after_ms + ahead_ms, boot_ms: START.boot_ms + after_ms }
     }
 
-    fn shift(first: i64, last: i64, by_ms: i64, seen_ms: i64) -> Shift {
-        Shift { first, last, by_ms, seen_ms }
+    fn shift(first: i64, last: i64, by_ms: i64, seen_ms: i64) -> TimeShift {
+        TimeShift { first, last, by_ms, seen_ms }
     }
 
     #[test]
@@ -269,9 +269,9 @@ mod tests {
         let held = at(30_000 + HOUR_MS, 0);
         assert_eq!(timeline.correction(held, 12), None, "the last of them is not written");
         assert!(!timeline.is_settled());
-        assert_eq!(timeline.correction(held, 20), Some(Correction::Make));
-        assert_eq!(timeline.correction(held, 20), Some(Correction::Make), "until it is done");
-        assert_eq!(timeline.made(), waits);
+        assert_eq!(timeline.correction(held, 20), Some(Correction::Apply));
+        assert_eq!(timeline.correction(held, 20), Some(Correction::Apply), "until it is done");
+        assert_eq!(timeline.take_applied(), waits);
         assert!(timeline.is_settled());
         assert_eq!(timeline.correction(held, 20), None);
     }
@@ -304,7 +304,7 @@ mod tests {
         timeline.observe(at(HOUR_MS, 0), 5);
         timeline.observe(at(HOUR_MS, 1 - STEP_MS), 5);
         assert!(timeline.has_held(at(HOUR_MS, 0)));
-        assert_eq!(timeline.step_to_tell(at(HOUR_MS, 0)), None);
+        assert_eq!(timeline.step_to_log(at(HOUR_MS, 0)), None);
     }
 
     #[test]
@@ -312,14 +312,14 @@ mod tests {
         let mut timeline = Timeline::new(at(0, 0), 1, Vec::new());
         for n in 1..=600 {
             timeline.observe(at(n * MINUTE_MS, n * 1_000), 1 + n);
-            assert_eq!(timeline.step_to_tell(at(n * MINUTE_MS, n * 1_000)), None);
+            assert_eq!(timeline.step_to_log(at(n * MINUTE_MS, n * 1_000)), None);
         }
         let ahead_ms = 600_000;
         assert!(timeline.is_settled() && timeline.has_held(at(600 * MINUTE_MS, ahead_ms)));
         // A real step is logged, and corrected, with its true size.
         let set = at(601 * MINUTE_MS, ahead_ms + DAY_MS);
         timeline.observe(set, 700);
-        assert_eq!(timeline.step_to_tell(set), Some((DAY_MS, true)));
+        assert_eq!(timeline.step_to_log(set), Some((DAY_MS, true)));
         let waits = [shift(1, 699, DAY_MS, set.wall_ms)];
         timeline.planned(&waits);
         timeline.observe(at(602 * MINUTE_MS, ahead_ms + DAY_MS + 3), 700);
@@ -331,11 +331,11 @@ mod tests {
         let mut timeline = Timeline::new(at(0, -100 * DAY_MS), 1, Vec::new());
         timeline.observe(at(10_000, 0), 5);
         let told = at(9_990, -100 * DAY_MS).wall_ms;
-        assert_eq!(timeline.stamp(at(10_000, 0), told), at(9_990, 0).wall_ms);
+        assert_eq!(timeline.event_time_ms(at(10_000, 0), told), at(9_990, 0).wall_ms);
         let now = at(10_000, 0);
-        assert_eq!(timeline.stamp(now, now.wall_ms), now.wall_ms);
+        assert_eq!(timeline.event_time_ms(now, now.wall_ms), now.wall_ms);
         let later = at(10_000 + STEP_MS, 0);
-        assert_eq!(timeline.stamp(later, told), told, "what is old is meant to be");
+        assert_eq!(timeline.event_time_ms(later, told), told, "what is old is meant to be");
     }
 
     #[test]
@@ -346,8 +346,8 @@ mod tests {
         assert_eq!(timeline.correction(at(HOUR_MS - 1, 0), 9), None);
         assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Plan(vec![agreed])));
         timeline.planned(&[agreed]);
-        assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Make));
-        assert_eq!(timeline.made(), [agreed]);
+        assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Apply));
+        assert_eq!(timeline.take_applied(), [agreed]);
     }
 
     #[test]
@@ -359,8 +359,8 @@ mod tests {
         // Here it was right to set the clock back, by half an hour: it continues from there.
         let back = shift(3, 9, -HOUR_MS / 2, START.wall_ms - MINUTE_MS);
         let mut timeline = Timeline::new(at(0, 0), 10, vec![back]);
-        assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Make));
-        assert_eq!(timeline.made(), [back]);
+        assert_eq!(timeline.correction(at(HOUR_MS, 0), 9), Some(Correction::Apply));
+        assert_eq!(timeline.take_applied(), [back]);
     }
 
     #[test]
@@ -369,14 +369,14 @@ mod tests {
         timeline.observe(at(10_000, 0), 14);
         timeline.planned(&timeline.waiting());
         let left = shift(2, 3, 100 * DAY_MS, START.wall_ms - 1);
-        timeline.go_on_with(vec![left], 1_000);
+        timeline.continue_with(vec![left], 1_000);
         let waits = vec![left, shift(1_010, 1_013, DAY_MS, at(10_000, 0).wall_ms)];
         let plan = Correction::Plan(waits.clone());
         assert_eq!(timeline.correction(at(10_000, 0), 1_020), Some(plan), "nothing is known there");
         timeline.planned(&waits);
         timeline.observe(at(20_000, 0), 1_021);
-        assert_eq!(timeline.correction(at(10_000 + HOUR_MS, 0), 1_020), Some(Correction::Make));
-        assert_eq!(timeline.made(), waits);
+        assert_eq!(timeline.correction(at(10_000 + HOUR_MS, 0), 1_020), Some(Correction::Apply));
+        assert_eq!(timeline.take_applied(), waits);
     }
 
     #[test]
@@ -385,10 +385,10 @@ mod tests {
         timeline.observe(at(10, 0), 5);
         let waits = timeline.waiting();
         timeline.planned(&waits);
-        assert_eq!(timeline.correction(at(10 + HOUR_MS, 0), 8), Some(Correction::Make));
+        assert_eq!(timeline.correction(at(10 + HOUR_MS, 0), 8), Some(Correction::Apply));
         timeline.observe(at(20 + HOUR_MS, DAY_MS), 9);
-        assert_eq!(timeline.correction(at(20 + HOUR_MS, DAY_MS), 8), Some(Correction::Make));
-        assert_eq!(timeline.made(), waits);
+        assert_eq!(timeline.correction(at(20 + HOUR_MS, DAY_MS), 8), Some(Correction::Apply));
+        assert_eq!(timeline.take_applied(), waits);
         let seen_ms = at(20 + HOUR_MS, DAY_MS).wall_ms;
         let plan = Correction::Plan(vec![shift(1, 8, DAY_MS, seen_ms)]);
         assert_eq!(timeline.correction(at(20 + HOUR_MS, DAY_MS), 8), Some(plan));
@@ -401,7 +401,7 @@ mod tests {
         for n in 1..=1_000 {
             let now = at(n * 1_000, n % 2 * DAY_MS);
             timeline.observe(now, n + 1);
-            told.extend(timeline.step_to_tell(now));
+            told.extend(timeline.step_to_log(now));
         }
         assert_eq!(told.len(), 1_000);
         assert_eq!(told.iter().filter(|(_, has_room)| *has_room).count(), 3);

@@ -8,30 +8,30 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Shared;
-use super::home::Home;
-use super::upkeep::Upkeep;
+use super::maintenance::Maintenance;
+use super::relocation::Relocation;
 use crate::Error;
 
 /// The most events to write in one go.
 const BATCH: usize = 1_000;
 
 /// The most batches to write in a row.
-const BATCHES: usize = 20;
+const MAX_BATCHES: usize = 20;
 
 /// The first and the longest delay after a failed attempt.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The least time between two warnings that the database is unavailable.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The interval of maintenance (the time, events that are too old or too many), in milliseconds.
-const UPKEEP_EVERY_MS: i64 = 60_000;
+const MAINTENANCE_INTERVAL_MS: i64 = 60_000;
 
 /// The pause before more of the same maintenance, in milliseconds.
-const UPKEEP_PAUSE_MS: i64 = 20;
+const MAINTENANCE_PAUSE_MS: i64 = 20;
 
 /// The result of writing.
-enum Written {
+enum WriteOutcome {
     /// The queue is empty.
     All,
     /// There is more to write.
@@ -42,33 +42,39 @@ enum Written {
 
 /// Writes the queue until the history is closed and the queue is empty or cannot be written. Moves events from memory
 /// to their database as soon as that is possible.
-pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Option<Home>) {
-    let mut upkeep_at_ms = shared.clock.now().boot_ms;
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut maintenance: Maintenance,
+    mut relocation: Option<Relocation>,
+) {
+    let mut maintenance_at_ms = shared.clock.now().boot_ms;
     loop {
-        let written = write(&shared, &mut upkeep).await;
+        let written = write(&shared, &mut maintenance).await;
         let is_closed = shared.lock().is_closed;
-        if let Some(place) = &mut home
+        if let Some(place) = &mut relocation
             && (is_closed || shared.clock.now().boot_ms >= place.at_ms)
-            && place.reach(&shared, &mut upkeep).await
+            && place.try_relocate(&shared, &mut maintenance).await
         {
-            home = None;
+            relocation = None;
             continue;
         }
         match written {
-            Written::Never => return,
-            Written::All if is_closed => return,
-            Written::All => shared.idle.notify_waiters(),
-            Written::Some => {}
+            WriteOutcome::Never => return,
+            WriteOutcome::All if is_closed => return,
+            WriteOutcome::All => shared.idle.notify_waiters(),
+            WriteOutcome::Some => {}
         }
         // Events may come without a pause; maintenance still has to run.
-        if shared.clock.now().boot_ms >= upkeep_at_ms {
-            let is_between = home.as_ref().is_some_and(Home::has_brought);
-            let has_more = upkeep.run_once(&shared, is_between).await;
-            let pause_ms = if has_more { UPKEEP_PAUSE_MS } else { UPKEEP_EVERY_MS };
-            upkeep_at_ms = shared.clock.now().boot_ms + pause_ms;
-        } else if matches!(written, Written::All) {
+        if shared.clock.now().boot_ms >= maintenance_at_ms {
+            let is_relocating = relocation.as_ref().is_some_and(Relocation::has_relocated);
+            let has_more = maintenance.run_once(&shared, is_relocating).await;
+            let pause_ms = if has_more { MAINTENANCE_PAUSE_MS } else { MAINTENANCE_INTERVAL_MS };
+            maintenance_at_ms = shared.clock.now().boot_ms + pause_ms;
+        } else if matches!(written, WriteOutcome::All) {
             // Wait for an event or for the next due time.
-            let at_ms = home.as_ref().map_or(upkeep_at_ms, |home| home.at_ms.min(upkeep_at_ms));
+            let at_ms = relocation
+                .as_ref()
+                .map_or(maintenance_at_ms, |relocation| relocation.at_ms.min(maintenance_at_ms));
             tokio::select! {
                 () = shared.clock.sleep_until(at_ms) => {}
                 () = shared.work.notified() => {}
@@ -78,37 +84,37 @@ pub(super) async fn run(shared: Arc<Shared>, mut upkeep: Upkeep, mut home: Optio
 }
 
 /// Writes the queue, at most a number of batches.
-async fn write(shared: &Shared, upkeep: &mut Upkeep) -> Written {
-    let (mut pause, mut batches) = (PAUSES.0, 0);
-    while batches < BATCHES {
-        let (batch, reserved, brought) = {
+async fn write(shared: &Shared, maintenance: &mut Maintenance) -> WriteOutcome {
+    let (mut pause, mut batches) = (RETRY_DELAYS.0, 0);
+    while batches < MAX_BATCHES {
+        let (batch, reserved, relocated_up_to) = {
             let state = shared.lock();
             let (batch, reserved) = state.batch(BATCH);
-            (batch, reserved, state.brought)
+            (batch, reserved, state.relocated_up_to)
         };
         let count = batch.len();
         if count == 0 {
-            return Written::All;
+            return WriteOutcome::All;
         }
-        match shared.index().write(batch, reserved, brought).await {
-            Ok(displaced) => {
-                back(shared);
-                (pause, batches) = (PAUSES.0, batches + 1);
-                shared.written(count, displaced);
-                shared.tell_dropped();
+        match shared.index().write(batch, reserved, relocated_up_to).await {
+            Ok(evicted) => {
+                recovered(shared);
+                (pause, batches) = (RETRY_DELAYS.0, batches + 1);
+                shared.written(count, evicted);
+                shared.report_dropped();
             }
             Err(error) => {
-                away(shared, &error);
-                upkeep.let_tables_begin();
+                unavailable(shared, &error);
+                maintenance.release_tables();
                 if shared.lock().is_closed {
-                    return Written::Never;
+                    return WriteOutcome::Never;
                 }
                 wait(shared, pause).await;
-                pause = (pause * 2).min(PAUSES.1);
+                pause = (pause * 2).min(RETRY_DELAYS.1);
             }
         }
     }
-    Written::Some
+    WriteOutcome::Some
 }
 
 /// Waits before the next attempt; does not wait once the history is closed.
@@ -124,23 +130,23 @@ async fn wait(shared: &Shared, pause: Duration) {
 }
 
 /// Logs that the database is unavailable. If it comes and goes, as a disk that is nearly full, logs once a minute.
-pub(super) fn away(shared: &Shared, error: &Error) {
+pub(super) fn unavailable(shared: &Shared, error: &Error) {
     shared.counts.failures.fetch_add(1, Ordering::Relaxed);
     let mut state = shared.lock();
-    let was_away = std::mem::replace(&mut state.is_away, true);
-    if was_away || state.away_told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+    let was_unavailable = std::mem::replace(&mut state.is_unavailable, true);
+    if was_unavailable || state.unavailable_logged_at.is_some_and(|at| at.elapsed() < WARN_INTERVAL) {
         debug!("still not written: {error}");
     } else {
-        (state.away_told_at, state.is_away_told) = (Some(Instant::now()), true);
+        (state.unavailable_logged_at, state.must_log_recovery) = (Some(Instant::now()), true);
         let advice = if error.is_full() { "; free some room" } else { "" };
         warn!("{error}; events wait in memory, and are written when it is back{advice}");
     }
 }
 
-pub(super) fn back(shared: &Shared) {
+pub(super) fn recovered(shared: &Shared) {
     let mut state = shared.lock();
-    state.is_away = false;
-    if std::mem::replace(&mut state.is_away_told, false) {
+    state.is_unavailable = false;
+    if std::mem::replace(&mut state.must_log_recovery, false) {
         info!(waiting = state.waiting, "the history's database is back");
     }
 }

@@ -56,29 +56,29 @@ impl fmt::Display for Location {
 }
 
 /// Receives rows as they are read.
-pub(crate) trait Sink: Send + 'static {
+pub(crate) trait EntrySink: Send + 'static {
     /// Receives one row; `Break` to get no more for now.
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()>;
 }
 
 /// Collects events until they have a number of bytes; at least one event.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct EntryBuffer {
     pub(crate) entries: Vec<Entry>,
     max_bytes: usize,
     bytes: usize,
 }
 
-impl Gathered {
+impl EntryBuffer {
     pub(crate) fn up_to(max_bytes: usize) -> Self {
         Self { max_bytes, ..Self::default() }
     }
 }
 
-impl Sink for Gathered {
+impl EntrySink for EntryBuffer {
     fn take(&mut self, entry: &EntryRef<'_>) -> ControlFlow<()> {
         let entry = entry.to_entry();
-        self.bytes += entry.weight_bytes();
+        self.bytes += entry.size_bytes();
         self.entries.push(entry);
         if self.bytes < self.max_bytes { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
@@ -86,7 +86,7 @@ impl Sink for Gathered {
 
 /// How far a page reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Filled {
+pub(crate) struct PageEnd {
     /// The last row of the page.
     pub(crate) last: Option<Key>,
     /// Whether no rows follow it.
@@ -95,14 +95,14 @@ pub(crate) struct Filled {
 
 /// The ids that a history claims at its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Claim {
+pub(crate) struct IdClaim {
     /// The claim starts above this id.
     pub(crate) above: i64,
     /// The number of ids to claim.
     pub(crate) count: i64,
 }
 
-impl Claim {
+impl IdClaim {
     /// Claims `count` ids above those that an older database may have given: this database may have replaced that one,
     /// and clients remember its ids. The ids start at a thousand for each second since 1970; programs that store
     /// integers as floats can hold them exactly.
@@ -114,7 +114,7 @@ impl Claim {
 
 /// The state of the index at the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct IndexState {
     /// The highest id that may have been given before.
     pub(crate) reserved: i64,
     /// The highest id of the removed events.
@@ -123,25 +123,25 @@ pub(crate) struct Found {
     pub(crate) cameras: Vec<String>,
     /// The last trusted time of the wall clock, in milliseconds since 1970. `None` if no clock was ever trusted and
     /// there is no event.
-    pub(crate) believed_ms: Option<i64>,
+    pub(crate) trusted_ms: Option<i64>,
     /// Removals for age that no event has reported yet.
-    pub(crate) untold: i64,
+    pub(crate) unreported: i64,
     /// The time of the newest event that reports removals.
-    pub(crate) told_ms: Option<i64>,
+    pub(crate) reported_ms: Option<i64>,
     /// Shifts that wait.
-    pub(crate) shifts: Vec<Shift>,
+    pub(crate) shifts: Vec<TimeShift>,
 }
 
-impl Found {
+impl IndexState {
     /// Removals for age that no event has reported yet.
-    pub(crate) fn untold(&self) -> u64 {
-        u64::try_from(self.untold).unwrap_or(0)
+    pub(crate) fn unreported(&self) -> u64 {
+        u64::try_from(self.unreported).unwrap_or(0)
     }
 }
 
 /// Events whose times must be moved because a wrong clock stamped them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shift {
+pub(crate) struct TimeShift {
     /// The first id.
     pub(crate) first: i64,
     /// The last id.
@@ -152,7 +152,7 @@ pub(crate) struct Shift {
     pub(crate) seen_ms: i64,
 }
 
-impl Shift {
+impl TimeShift {
     /// The right time of the event `id` with the time `at_ms`; `None` if this shift does not apply to it.
     pub(crate) fn moved(&self, id: i64, at_ms: i64) -> Option<i64> {
         (self.first..=self.last).contains(&id).then(|| at_ms.saturating_add(self.by_ms).max(0))
@@ -161,7 +161,7 @@ impl Shift {
 
 /// Events that were evicted for those of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Displaced {
+pub(crate) struct Evicted {
     pub(crate) rows: u64,
     /// The evicted events that are stored nowhere else.
     pub(crate) lost: u64,
@@ -171,7 +171,7 @@ pub(crate) struct Displaced {
 
 /// The result of one step of applying shifts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shifted {
+pub(crate) struct ShiftProgress {
     /// The number of events moved in this step.
     pub(crate) moved: u64,
     /// Whether no shift waits any more.
@@ -188,7 +188,7 @@ pub(crate) enum Index {
 impl Index {
     /// Opens the database for this process alone, and creates or migrates its tables. Claims the ids of `claim` at
     /// once, above those that were given before.
-    pub(crate) async fn open(location: &Location, claim: Claim) -> Result<(Self, Found), Error> {
+    pub(crate) async fn open(location: &Location, claim: IdClaim) -> Result<(Self, IndexState), Error> {
         match location {
             Location::File(path) => {
                 let (sqlite, found) = Sqlite::open(path.clone(), claim).await?;
@@ -206,17 +206,17 @@ impl Index {
     }
 
     /// Stores all of `batch` or nothing; events that are stored already stay as they are. No id up to `reserved` will
-    /// be given again. An index in memory may evict events for the batch; those up to the id `brought` are stored
+    /// be given again. An index in memory may evict events for the batch; those up to the id `relocated_up_to` are stored
     /// elsewhere.
     pub(crate) async fn write(
         &self,
         batch: Vec<Arc<Entry>>,
         reserved: i64,
-        brought: i64,
-    ) -> Result<Displaced, Error> {
+        relocated_up_to: i64,
+    ) -> Result<Evicted, Error> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.write(batch, reserved, brought).await,
-            Self::Postgres(postgres) => postgres.write(batch, reserved).await.map(|()| Displaced::default()),
+            Self::Sqlite(sqlite) => sqlite.write(batch, reserved, relocated_up_to).await,
+            Self::Postgres(postgres) => postgres.write(batch, reserved).await.map(|()| Evicted::default()),
         }
     }
 
@@ -229,40 +229,40 @@ impl Index {
     }
 
     /// Stores `shifts`, in place of all that wait, until they are applied.
-    pub(crate) async fn plan(&self, shifts: Vec<Shift>) -> Result<(), Error> {
+    pub(crate) async fn plan(&self, shifts: Vec<TimeShift>) -> Result<(), Error> {
         match self {
             Self::Sqlite(sqlite) => sqlite.plan(shifts, 0).await,
             Self::Postgres(postgres) => postgres.plan(shifts, 0).await,
         }
     }
 
-    /// Takes over from another index: stores `shifts` in place of all that wait, and counts `untold` more removals for
+    /// Takes over from another index: stores `shifts` in place of all that wait, and counts `unreported` more removals for
     /// age that no event has reported yet.
-    pub(crate) async fn adopt(&self, shifts: Vec<Shift>, untold: u64) -> Result<(), Error> {
-        let untold = i64::try_from(untold).unwrap_or(i64::MAX);
+    pub(crate) async fn adopt(&self, shifts: Vec<TimeShift>, unreported: u64) -> Result<(), Error> {
+        let unreported = i64::try_from(unreported).unwrap_or(i64::MAX);
         match self {
-            Self::Sqlite(sqlite) => sqlite.plan(shifts, untold).await,
-            Self::Postgres(postgres) => postgres.plan(shifts, untold).await,
+            Self::Sqlite(sqlite) => sqlite.plan(shifts, unreported).await,
+            Self::Postgres(postgres) => postgres.plan(shifts, unreported).await,
         }
     }
 
     /// Applies some of the shifts that wait. What was applied does not wait any more, even after a failure.
-    pub(crate) async fn shift(&self) -> Result<Shifted, Error> {
+    pub(crate) async fn apply_shifts(&self) -> Result<ShiftProgress, Error> {
         match self {
-            Self::Sqlite(sqlite) => sqlite.shift().await,
-            Self::Postgres(postgres) => postgres.shift().await,
+            Self::Sqlite(sqlite) => sqlite.apply_shifts().await,
+            Self::Postgres(postgres) => postgres.apply_shifts().await,
         }
     }
 
     /// Gives `sink` at most `limit` rows of `query` after `after`. Returns the sink with the rows that it took, even
     /// after an error. The sink is lost only if its thread is.
-    pub(crate) async fn fill<S: Sink>(
+    pub(crate) async fn fill<S: EntrySink>(
         &self,
         query: &Query,
         after: Option<Key>,
         limit: usize,
         sink: S,
-    ) -> (Option<S>, Result<Filled, Error>) {
+    ) -> (Option<S>, Result<PageEnd, Error>) {
         match self {
             Self::Sqlite(sqlite) => {
                 let select = sql::Select::new(query, after, limit, '?');
@@ -283,15 +283,15 @@ impl Index {
         limit: usize,
         max_bytes: usize,
     ) -> Result<(Vec<Entry>, Option<i64>), Error> {
-        let sink = Gathered::up_to(max_bytes);
-        let (gathered, filled) = match self {
+        let sink = EntryBuffer::up_to(max_bytes);
+        let (buffer, page_end) = match self {
             Self::Sqlite(sqlite) => sqlite.fill(sql::Select::after_id(id, limit, '?'), limit, sink).await,
             Self::Postgres(postgres) => {
                 postgres.fill(sql::Select::after_id(id, limit, '$'), limit, sink).await
             }
         };
-        let last = filled?.last.map(|key| key.id);
-        Ok((gathered.unwrap_or_default().entries, last))
+        let last = page_end?.last.map(|key| key.id);
+        Ok((buffer.unwrap_or_default().entries, last))
     }
 }
 
@@ -309,8 +309,8 @@ impl Progress {
     }
 
     /// Gives a row to `sink`; skips a row of a kind that this program does not know.
-    fn give(&mut self, row: Row<'_>, sink: &mut impl Sink) -> ControlFlow<()> {
-        let Row { at_ms, id, kind, camera, text, count } = row;
+    fn give(&mut self, row: DbRow<'_>, sink: &mut impl EntrySink) -> ControlFlow<()> {
+        let DbRow { at_ms, id, kind, camera, text, count } = row;
         self.rows += 1;
         self.last = Some(Key { at_ms, id });
         let Some(kind) = EventKind::from_name(kind) else { return ControlFlow::Continue(()) };
@@ -319,13 +319,13 @@ impl Progress {
         flow
     }
 
-    fn filled(&self) -> Filled {
-        Filled { last: self.last, is_end: self.rows < self.limit && !self.is_broken_off }
+    fn page_end(&self) -> PageEnd {
+        PageEnd { last: self.last, is_end: self.rows < self.limit && !self.is_broken_off }
     }
 }
 
 /// The columns of a row, in their order.
-struct Row<'a> {
+struct DbRow<'a> {
     at_ms: i64,
     id: i64,
     kind: &'a str,

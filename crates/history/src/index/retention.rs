@@ -26,13 +26,13 @@ pub(crate) struct Retention {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aged {
     /// What the clock shows, if a later run may trust it.
-    pub(crate) believed_ms: Option<i64>,
+    pub(crate) trusted_ms: Option<i64>,
     /// Events before this time, in milliseconds since 1970.
     pub(crate) before_ms: i64,
     /// Only events with ids up to this one.
     pub(crate) up_to_id: i64,
     /// The number of removals for age within the last hour.
-    pub(crate) gone_in_hour: u64,
+    pub(crate) removed_in_hour: u64,
 }
 
 /// How many events to remove because there are too many.
@@ -58,9 +58,9 @@ pub(crate) struct Pruned {
 impl Aged {
     /// How many of `rows` events may be removed now.
     pub(crate) fn limit(&self, rows: i64) -> i64 {
-        let gone = i64::try_from(self.gone_in_hour).unwrap_or(i64::MAX);
-        let an_hour = (rows.saturating_add(gone) / AGED_PART).max(AGED_ROWS);
-        an_hour.saturating_sub(gone).clamp(0, PRUNE_ROWS)
+        let removed = i64::try_from(self.removed_in_hour).unwrap_or(i64::MAX);
+        let an_hour = (rows.saturating_add(removed) / AGED_PART).max(AGED_ROWS);
+        an_hour.saturating_sub(removed).clamp(0, PRUNE_ROWS)
     }
 }
 
@@ -73,9 +73,9 @@ impl Retention {
         Surplus { marks, any: surplus - marks }
     }
 
-    /// Whether there may be more to remove: yes, if `gone` is as many as one step may remove.
-    pub(super) fn has_more(gone: i64) -> bool {
-        gone >= PRUNE_ROWS
+    /// Whether there may be more to remove: yes, if `removed` is as many as one step may remove.
+    pub(super) fn has_more(removed: i64) -> bool {
+        removed >= PRUNE_ROWS
     }
 }
 
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn a_twentieth_goes_in_an_hour_and_a_thousand_in_any_case() {
-        let limit = |rows, gone_in_hour| {
-            Aged { believed_ms: None, before_ms: 0, up_to_id: i64::MAX, gone_in_hour }.limit(rows)
+        let limit = |rows, removed_in_hour| {
+            Aged { trusted_ms: None, before_ms: 0, up_to_id: i64::MAX, removed_in_hour }.limit(rows)
         };
         assert_eq!((limit(60_000, 0), limit(57_000, 3_000), limit(58_000, 2_000)), (3_000, 0, 1_000));
         assert_eq!((limit(5_000, 0), limit(4_001, 999), limit(4_000, 1_000)), (1_000, 1, 0));

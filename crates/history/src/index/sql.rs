@@ -8,7 +8,7 @@ use crate::query::{Filter, Order, Query};
 
 /// A parameter of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub(super) enum SqlValue {
     /// A whole number.
     Integer(i64),
     /// A text.
@@ -19,7 +19,7 @@ pub(super) enum Value {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Select {
     pub(super) text: String,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<SqlValue>,
 }
 
 const COLUMNS: &str = "at, id, kind, camera, text, count";
@@ -35,52 +35,55 @@ WITH RECURSIVE name(camera) AS (
 
 /// Uses the time of the newest event as the trusted time, if there is none yet. Only once, since a wrong clock may
 /// stamp later events.
-pub(super) const FIRST_BELIEVED: &str = "UPDATE state SET value = coalesce((SELECT max(at) FROM events), 0)
+pub(super) const INIT_TRUSTED_CLOCK: &str =
+    "UPDATE state SET value = coalesce((SELECT max(at) FROM events), 0)
 WHERE key = 'believed' AND value = 0";
 
 /// The time of the newest event that reports removals for age.
-pub(super) const TOLD: &str = "SELECT max(at) FROM events WHERE kind = 'pruned'";
+pub(super) const LAST_REPORT: &str = "SELECT max(at) FROM events WHERE kind = 'pruned'";
 
 /// Stores the time of a trusted clock, unless the stored one is less than an hour off: so it is rarely written.
-pub(super) fn believe(mark: char) -> String {
-    format!("UPDATE state SET value = {mark}1 WHERE key = 'believed' AND abs(value - {mark}1) >= 3600000")
+pub(super) fn trust(placeholder: char) -> String {
+    format!(
+        "UPDATE state SET value = {placeholder}1 WHERE key = 'believed' AND abs(value - {placeholder}1) >= 3600000"
+    )
 }
 
 /// The oldest events before a time and with ids up to one. Parameters: the most rows, the time, the id. The query goes
 /// by time, however a database judges the selectivity of the ids.
-pub(super) fn aged(mark: char) -> String {
+pub(super) fn aged(placeholder: char) -> String {
     format!(
-        "SELECT at, id, kind FROM events WHERE at < {mark}2 AND id + 0 <= {mark}3 ORDER BY at, id LIMIT {mark}1"
+        "SELECT at, id, kind FROM events WHERE at < {placeholder}2 AND id + 0 <= {placeholder}3 ORDER BY at, id LIMIT {placeholder}1"
     )
 }
 
 /// The oldest marks. Parameter: the most rows.
-pub(super) fn marks(mark: char) -> String {
-    format!("SELECT at, id, kind FROM events WHERE kind = 'mark' ORDER BY at, id LIMIT {mark}1")
+pub(super) fn marks(placeholder: char) -> String {
+    format!("SELECT at, id, kind FROM events WHERE kind = 'mark' ORDER BY at, id LIMIT {placeholder}1")
 }
 
 /// The oldest events. Parameter: the most rows.
-pub(super) fn oldest(mark: char) -> String {
-    format!("SELECT at, id, kind FROM events ORDER BY at, id LIMIT {mark}1")
+pub(super) fn oldest(placeholder: char) -> String {
+    format!("SELECT at, id, kind FROM events ORDER BY at, id LIMIT {placeholder}1")
 }
 
 /// The last event of the first ones within a range of ids, up to a limit. Parameters: the first and last id, the limit.
-pub(super) fn shifted(mark: char) -> String {
+pub(super) fn shifted(placeholder: char) -> String {
     format!(
-        "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN {mark}1 AND {mark}2 ORDER BY id LIMIT {mark}3) AS chosen"
+        "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN {placeholder}1 AND {placeholder}2 ORDER BY id LIMIT {placeholder}3) AS chosen"
     )
 }
 
 impl Select {
-    /// `limit` rows of `query` after `after`, with `mark` before the number of each parameter (`?`, `$`).
-    pub(super) fn new(query: &Query, after: Option<Key>, limit: usize, mark: char) -> Self {
+    /// `limit` rows of `query` after `after`, with `placeholder` before the number of each parameter (`?`, `$`).
+    pub(super) fn new(query: &Query, after: Option<Key>, limit: usize, placeholder: char) -> Self {
         let Query { filter, order } = query;
         let mut select = Self { text: String::new(), values: Vec::new() };
         for (n, (camera, kind)) in branches(filter).into_iter().enumerate() {
             if n > 0 {
                 select.text.push_str(" UNION ALL ");
             }
-            select.branch(filter, *order, after, camera, kind, mark);
+            select.branch(filter, *order, after, camera, kind, placeholder);
         }
         let direction = match order {
             Order::Newest => "DESC",
@@ -88,17 +91,17 @@ impl Select {
         };
         let order = format!(" ORDER BY at {direction}, id {direction} LIMIT ");
         select.text.push_str(&order);
-        select.number(i64::try_from(limit).unwrap_or(i64::MAX), mark);
+        select.number(i64::try_from(limit).unwrap_or(i64::MAX), placeholder);
         select
     }
 
     /// `limit` rows with ids above `id`, in the order of ids.
-    pub(super) fn after_id(id: i64, limit: usize, mark: char) -> Self {
+    pub(super) fn after_id(id: i64, limit: usize, placeholder: char) -> Self {
         let mut select =
             Self { text: format!("SELECT {COLUMNS} FROM events WHERE id > "), values: Vec::new() };
-        select.number(id, mark);
+        select.number(id, placeholder);
         select.text.push_str(" ORDER BY id LIMIT ");
-        select.number(i64::try_from(limit).unwrap_or(i64::MAX), mark);
+        select.number(i64::try_from(limit).unwrap_or(i64::MAX), placeholder);
         select
     }
 
@@ -109,7 +112,7 @@ impl Select {
         after: Option<Key>,
         camera: Option<&str>,
         kind: Option<&str>,
-        mark: char,
+        placeholder: char,
     ) {
         self.text.push_str("SELECT ");
         self.text.push_str(COLUMNS);
@@ -118,7 +121,7 @@ impl Select {
         for (column, value) in [("camera = ", camera), ("kind = ", kind)] {
             if let Some(value) = value {
                 self.condition(&mut word, column);
-                self.value(Value::Text(value.to_owned()), mark);
+                self.value(SqlValue::Text(value.to_owned()), placeholder);
             }
         }
         // The key replaces the time bound on its side: it is stricter, and with both the database might choose the
@@ -127,8 +130,8 @@ impl Select {
             Order::Newest => (after, None),
             Order::Oldest => (None, after),
         };
-        self.bound(&mut word, (">", above), (">=", filter.from_ms), mark);
-        self.bound(&mut word, ("<", below), ("<", filter.to_ms), mark);
+        self.bound(&mut word, (">", above), (">=", filter.from_ms), placeholder);
+        self.bound(&mut word, ("<", below), ("<", filter.to_ms), placeholder);
     }
 
     /// The bound on one side: the key, or else the time.
@@ -137,14 +140,14 @@ impl Select {
         word: &mut &str,
         (by_key, key): (&str, Option<Key>),
         (by_time, at_ms): (&str, Option<i64>),
-        mark: char,
+        placeholder: char,
     ) {
         if let Some(key) = key {
             self.condition(word, &format!("(at, id) {by_key} ("));
-            self.key(key, mark);
+            self.key(key, placeholder);
         } else if let Some(at_ms) = at_ms {
             self.condition(word, &format!("at {by_time} "));
-            self.number(at_ms, mark);
+            self.number(at_ms, placeholder);
         }
     }
 
@@ -154,20 +157,20 @@ impl Select {
         *word = " AND ";
     }
 
-    fn key(&mut self, key: Key, mark: char) {
-        self.number(key.at_ms, mark);
+    fn key(&mut self, key: Key, placeholder: char) {
+        self.number(key.at_ms, placeholder);
         self.text.push_str(", ");
-        self.number(key.id, mark);
+        self.number(key.id, placeholder);
         self.text.push(')');
     }
 
-    fn number(&mut self, number: i64, mark: char) {
-        self.value(Value::Integer(number), mark);
+    fn number(&mut self, number: i64, placeholder: char) {
+        self.value(SqlValue::Integer(number), placeholder);
     }
 
-    fn value(&mut self, value: Value, mark: char) {
+    fn value(&mut self, value: SqlValue, placeholder: char) {
         self.values.push(value);
-        self.text.push(mark);
+        self.text.push(placeholder);
         self.text.push_str(&self.values.len().to_string());
     }
 }
@@ -205,7 +208,7 @@ mod tests {
         query.filter.to_ms = Some(9);
         let select = Select::new(&query, Some(Key { at_ms: 7, id: 3 }), 10, '$');
         assert!(select.text.contains("WHERE at >= $1 AND (at, id) < ($2, $3) ORDER BY"), "{}", select.text);
-        let expected = [5, 7, 3, 10].map(Value::Integer);
+        let expected = [5, 7, 3, 10].map(SqlValue::Integer);
         assert_eq!(select.values, expected);
         query.order = Order::Oldest;
         let select = Select::new(&query, Some(Key { at_ms: 7, id: 3 }), 10, '$');

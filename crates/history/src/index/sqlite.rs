@@ -21,9 +21,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params, params_fro
 use tokio::sync::oneshot;
 use tracing::error;
 
-use super::sql::{self, Select, Value};
+use super::sql::{self, Select, SqlValue};
 use super::{
-    Claim, Displaced, Filled, Found, Progress, Pruned, Retention, Row, Shift, Shifted, Sink, VERSION, private,
+    DbRow, EntrySink, Evicted, IdClaim, IndexState, PageEnd, Progress, Pruned, Retention, ShiftProgress,
+    TimeShift, VERSION, private,
 };
 use crate::Error;
 use crate::entry::Entry;
@@ -91,12 +92,12 @@ pub(crate) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(super) async fn open(path: PathBuf, claim: Claim) -> Result<(Self, Found), Error> {
+    pub(super) async fn open(path: PathBuf, claim: IdClaim) -> Result<(Self, IndexState), Error> {
         let opening = tokio::task::spawn_blocking(move || Self::open_blocking(path, claim));
         opening.await.unwrap_or(Err(Error::Closed))
     }
 
-    fn open_blocking(path: PathBuf, claim: Claim) -> Result<(Self, Found), Error> {
+    fn open_blocking(path: PathBuf, claim: IdClaim) -> Result<(Self, IndexState), Error> {
         if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
             private::make_folder(folder).map_err(|source| unwritable(&path, source))?;
         }
@@ -108,7 +109,7 @@ impl Sqlite {
         let mut connection = connect(&path, false).map_err(failed)?;
         check(&path, &connection)?;
         migrate(&mut connection).map_err(failed)?;
-        let found = take_over(&mut connection, claim).map_err(failed)?;
+        let found = claim_ids(&mut connection, claim).map_err(failed)?;
         let mut readers = Vec::new();
         for _ in 0..READERS {
             readers.push(connect(&path, true).map_err(failed)?);
@@ -118,7 +119,7 @@ impl Sqlite {
         Ok((Self { path, writer, readers: Some(readers), _lock: Some(lock) }, found))
     }
 
-    pub(super) fn open_in_memory(claim: Claim) -> Result<(Self, Found), Error> {
+    pub(super) fn open_in_memory(claim: IdClaim) -> Result<(Self, IndexState), Error> {
         // There is no file to name in an error.
         let path = PathBuf::from("memory");
         let failed = |source| failed(&path, source);
@@ -126,7 +127,7 @@ impl Sqlite {
         let mut connection = Connection::open_in_memory_with_flags(flags).map_err(failed)?;
         configure(&connection).map_err(failed)?;
         migrate(&mut connection).map_err(failed)?;
-        let found = take_over(&mut connection, claim).map_err(failed)?;
+        let found = claim_ids(&mut connection, claim).map_err(failed)?;
         let writer = Worker::start("history-memory", vec![connection], 0)?;
         Ok((Self { path, writer, readers: None, _lock: None }, found))
     }
@@ -135,19 +136,19 @@ impl Sqlite {
         &self,
         batch: Vec<Arc<Entry>>,
         reserved: i64,
-        brought: i64,
-    ) -> Result<Displaced, Error> {
+        relocated_up_to: i64,
+    ) -> Result<Evicted, Error> {
         let is_in_memory = self.readers.is_none();
         let written = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
             insert(&transaction, &batch)?;
             set(&transaction, "reserved", reserved)?;
-            let displaced =
-                if is_in_memory { retain::make_room(&transaction, brought)? } else { Displaced::default() };
+            let evicted =
+                if is_in_memory { retain::evict(&transaction, relocated_up_to)? } else { Evicted::default() };
             transaction.commit()?;
-            Ok(displaced)
+            Ok(evicted)
         });
-        self.told(written.await)
+        self.map_error(written.await)
     }
 
     pub(super) async fn prune(&self, retention: Retention) -> Result<Pruned, Error> {
@@ -157,48 +158,48 @@ impl Sqlite {
             transaction.commit()?;
             Ok(pruned)
         });
-        self.told(pruned.await)
+        self.map_error(pruned.await)
     }
 
-    /// Stores `shifts` in place of all that wait, and counts `untold` more removals for age that no event has reported
+    /// Stores `shifts` in place of all that wait, and counts `unreported` more removals for age that no event has reported
     /// yet.
-    pub(super) async fn plan(&self, shifts: Vec<Shift>, untold: i64) -> Result<(), Error> {
+    pub(super) async fn plan(&self, shifts: Vec<TimeShift>, unreported: i64) -> Result<(), Error> {
         let planned = self.writer.run(move |connection| {
             let transaction = connection.transaction()?;
             retain::plan(&transaction, &shifts)?;
-            add(&transaction, "untold", untold)?;
+            add(&transaction, "untold", unreported)?;
             transaction.commit()
         });
-        self.told(planned.await)
+        self.map_error(planned.await)
     }
 
-    pub(super) async fn shift(&self) -> Result<Shifted, Error> {
+    pub(super) async fn apply_shifts(&self) -> Result<ShiftProgress, Error> {
         let shifted = self.writer.run(|connection| {
             let transaction = connection.transaction()?;
-            let shifted = retain::shift(&transaction)?;
+            let shifted = retain::apply_shifts(&transaction)?;
             transaction.commit()?;
             Ok(shifted)
         });
-        self.told(shifted.await)
+        self.map_error(shifted.await)
     }
 
-    pub(super) async fn fill<S: Sink>(
+    pub(super) async fn fill<S: EntrySink>(
         &self,
         select: Select,
         limit: usize,
         mut sink: S,
-    ) -> (Option<S>, Result<Filled, Error>) {
+    ) -> (Option<S>, Result<PageEnd, Error>) {
         let read = self.readers.as_ref().unwrap_or(&self.writer).run(move |connection| {
-            let filled = fill(connection, &select, limit, &mut sink);
-            Ok((sink, filled))
+            let page_end = fill(connection, &select, limit, &mut sink);
+            Ok((sink, page_end))
         });
-        match self.told(read.await) {
-            Ok((sink, filled)) => (Some(sink), self.told(filled)),
+        match self.map_error(read.await) {
+            Ok((sink, page_end)) => (Some(sink), self.map_error(page_end)),
             Err(error) => (None, Err(error)),
         }
     }
 
-    fn told<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, Error> {
+    fn map_error<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, Error> {
         result.map_err(|source| failed(&self.path, source))
     }
 }
@@ -310,7 +311,7 @@ fn check(path: &Path, connection: &Connection) -> Result<(), Error> {
     let (application, version) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
     let tables = number("SELECT count(*) FROM sqlite_schema")?;
     if application != APPLICATION_ID && (application != 0 || tables > 0) {
-        return Err(Error::Foreign { path: path.to_owned() });
+        return Err(Error::NotOurs { path: path.to_owned() });
     }
     if version > VERSION {
         let place = path.display().to_string();
@@ -341,15 +342,15 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// Claims ids for this run, and returns the state of the index.
-fn take_over(connection: &mut Connection, claim: Claim) -> rusqlite::Result<Found> {
+fn claim_ids(connection: &mut Connection, claim: IdClaim) -> rusqlite::Result<IndexState> {
     let transaction = connection.transaction()?;
     let highest: Option<i64> = transaction.query_row("SELECT max(id) FROM events", [], |row| row.get(0))?;
     let reserved = get(&transaction, "reserved")?.max(highest.unwrap_or(0)).max(claim.above);
     set(&transaction, "reserved", reserved + claim.count)?;
-    let (pruned, untold) = (get(&transaction, "pruned")?, get(&transaction, "untold")?);
-    transaction.execute(sql::FIRST_BELIEVED, [])?;
-    let believed_ms = Some(get(&transaction, "believed")?).filter(|at_ms| *at_ms > 0);
-    let told_ms = transaction.query_row(sql::TOLD, [], |row| row.get(0))?;
+    let (pruned, unreported) = (get(&transaction, "pruned")?, get(&transaction, "untold")?);
+    transaction.execute(sql::INIT_TRUSTED_CLOCK, [])?;
+    let trusted_ms = Some(get(&transaction, "believed")?).filter(|at_ms| *at_ms > 0);
+    let reported_ms = transaction.query_row(sql::LAST_REPORT, [], |row| row.get(0))?;
     let shifts = retain::shifts(&transaction)?;
     let mut cameras = Vec::new();
     {
@@ -360,7 +361,7 @@ fn take_over(connection: &mut Connection, claim: Claim) -> rusqlite::Result<Foun
         }
     }
     transaction.commit()?;
-    Ok(Found { reserved, pruned, cameras, believed_ms, untold, told_ms, shifts })
+    Ok(IndexState { reserved, pruned, cameras, trusted_ms, unreported, reported_ms, shifts })
 }
 
 fn get(transaction: &Transaction<'_>, key: &str) -> rusqlite::Result<i64> {
@@ -383,7 +384,7 @@ fn insert(transaction: &Transaction<'_>, batch: &[Arc<Entry>]) -> rusqlite::Resu
     let text =
         "INSERT OR IGNORE INTO events (at, id, kind, camera, text, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let mut statement = transaction.prepare_cached(text)?;
-    let (mut rows, mut marks, mut told) = (0, 0, 0);
+    let (mut rows, mut marks, mut reported) = (0, 0, 0);
     for entry in batch {
         let Entry { id, at_ms, kind, camera, text, count } = &**entry;
         if statement.execute(params![at_ms, id, kind.as_str(), camera, text, count])? == 0 {
@@ -392,16 +393,16 @@ fn insert(transaction: &Transaction<'_>, batch: &[Arc<Entry>]) -> rusqlite::Resu
         rows += 1;
         match kind {
             EventKind::Mark => marks += 1,
-            EventKind::Pruned => told += count.unwrap_or(0),
+            EventKind::Pruned => reported += count.unwrap_or(0),
             _ => {}
         }
     }
     add(transaction, "rows", rows)?;
     add(transaction, "marks", marks)?;
-    add(transaction, "untold", -told)
+    add(transaction, "untold", -reported)
 }
 
-impl ToSql for Value {
+impl ToSql for SqlValue {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match self {
             Self::Integer(number) => number.to_sql(),
@@ -410,12 +411,12 @@ impl ToSql for Value {
     }
 }
 
-fn fill<S: Sink>(
+fn fill<S: EntrySink>(
     connection: &Connection,
     select: &Select,
     limit: usize,
     sink: &mut S,
-) -> rusqlite::Result<Filled> {
+) -> rusqlite::Result<PageEnd> {
     let mut statement = connection.prepare_cached(&select.text)?;
     let mut rows = statement.query(params_from_iter(&select.values))?;
     let mut progress = Progress::new(limit);
@@ -426,7 +427,7 @@ fn fill<S: Sink>(
             row.get_ref(4)?.as_str_or_null()?,
         ];
         let [kind, camera, text] = texts;
-        let row = Row {
+        let row = DbRow {
             at_ms: row.get(0)?,
             id: row.get(1)?,
             kind: kind.unwrap_or_default(),
@@ -438,7 +439,7 @@ fn fill<S: Sink>(
             break;
         }
     }
-    Ok(progress.filled())
+    Ok(progress.page_end())
 }
 
 fn unwritable(path: &Path, source: io::Error) -> Error {

@@ -12,8 +12,8 @@ use http::Response;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::departure::Departure;
-use super::page::Page;
+use super::drain_wait::DrainWait;
+use super::page::HtmlPage;
 use super::record::Record;
 use super::writer::Writer;
 
@@ -24,7 +24,7 @@ pub const FLUSH_AFTER: Duration = Duration::from_millis(100);
 /// body, so that no client takes the table for whole.
 #[derive(Debug, thiserror::Error)]
 #[error("the table broke off after {rows} rows")]
-pub struct Broken {
+pub struct TruncatedTable {
     /// Rows sent before the failure.
     pub rows: u64,
     /// The failure.
@@ -36,11 +36,11 @@ pub struct Broken {
 ///
 /// The header is sent at once, then rows in chunks. A chunk is sent when it is full, or when a row of it has waited
 /// for [`FLUSH_AFTER`]. The body asks for records only when the client has room for them, and dropping the body drops
-/// the stream. If the stream fails, the body sends what is ready, and then fails with [`Broken`]. The body yields to
+/// the stream. If the stream fails, the body sends what is ready, and then fails with [`TruncatedTable`]. The body yields to
 /// other tasks after each chunk. It needs a tokio runtime for the timer.
 pub struct Table<S, P> {
     writer: Writer<P>,
-    stage: Stage<S>,
+    stage: TableStage<S>,
     /// When the waiting rows must be sent; `None` until a row had to wait for the first time.
     deadline: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
@@ -48,18 +48,18 @@ pub struct Table<S, P> {
     is_others_turn: bool,
 }
 
-enum Stage<S> {
+enum TableStage<S> {
     New(Pin<Box<S>>),
     Rows(Pin<Box<S>>),
     /// The error to return once the client has taken the last bytes.
-    Broken(Broken, Departure),
+    Broken(TruncatedTable, DrainWait),
     Ended,
 }
 
 impl<S, P> Table<S, P> {
     /// A table of `rows`. The stream is not polled before the body is.
     pub fn new(rows: S, writer: Writer<P>) -> Self {
-        let stage = Stage::New(Box::pin(rows));
+        let stage = TableStage::New(Box::pin(rows));
         Self { writer, stage, deadline: None, is_waiting: false, is_others_turn: false }
     }
 
@@ -75,33 +75,33 @@ impl<S, P> Table<S, P> {
 impl<S, P, R, E> Table<S, P>
 where
     S: Stream<Item = Result<R, E>>,
-    P: Page<R>,
+    P: HtmlPage<R>,
     R: Record,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     /// The next bytes, which may be empty; `None` at the end.
-    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        match mem::replace(&mut self.stage, Stage::Ended) {
-            Stage::New(rows) => {
-                self.stage = Stage::Rows(rows);
+    fn poll_bytes(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, TruncatedTable>>> {
+        match mem::replace(&mut self.stage, TableStage::Ended) {
+            TableStage::New(rows) => {
+                self.stage = TableStage::Rows(rows);
                 self.writer.begin::<R>();
                 Poll::Ready(Some(Ok(self.writer.take())))
             }
-            Stage::Rows(mut rows) => {
+            TableStage::Rows(mut rows) => {
                 let polled = self.poll_rows(rows.as_mut(), context);
                 if let Poll::Ready((_, false)) | Poll::Pending = polled {
-                    self.stage = Stage::Rows(rows);
+                    self.stage = TableStage::Rows(rows);
                 }
                 polled.map(|(bytes, _)| Some(Ok(bytes)))
             }
-            Stage::Broken(broken, mut departure) => match departure.poll(context) {
+            TableStage::Broken(broken, mut drain_wait) => match drain_wait.poll(context) {
                 Poll::Ready(()) => Poll::Ready(Some(Err(broken))),
                 Poll::Pending => {
-                    self.stage = Stage::Broken(broken, departure);
+                    self.stage = TableStage::Broken(broken, drain_wait);
                     Poll::Pending
                 }
             },
-            Stage::Ended => Poll::Ready(None),
+            TableStage::Ended => Poll::Ready(None),
         }
     }
 
@@ -159,8 +159,8 @@ where
 
     /// Ends the table with the error `source` after the bytes `last`.
     fn fail(&mut self, last: Bytes, source: Box<dyn Error + Send + Sync>) -> Bytes {
-        let (last, departure) = Departure::of(last);
-        self.stage = Stage::Broken(Broken { rows: self.writer.rows(), source }, departure);
+        let (last, drain_wait) = DrainWait::track(last);
+        self.stage = TableStage::Broken(TruncatedTable { rows: self.writer.rows(), source }, drain_wait);
         last
     }
 }
@@ -168,17 +168,17 @@ where
 impl<S, P, R, E> Body for Table<S, P>
 where
     S: Stream<Item = Result<R, E>>,
-    P: Page<R> + Unpin,
+    P: HtmlPage<R> + Unpin,
     R: Record,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = TruncatedTable;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, TruncatedTable>>> {
         let table = self.get_mut();
         // The pause also lets the server send its buffer before the next chunk is made or the connection is closed.
         if mem::take(&mut table.is_others_turn) {
@@ -199,6 +199,6 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
+        matches!(self.stage, TableStage::Ended)
     }
 }

@@ -68,7 +68,7 @@ impl Chunk {
 
     /// The shortest text that reads back as `value`, which is finite.
     #[inline]
-    pub(super) fn push_real(&mut self, value: f64) {
+    pub(super) fn push_float(&mut self, value: f64) {
         self.push(zmij::Buffer::new().format_finite(value));
     }
 }

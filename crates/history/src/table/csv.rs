@@ -4,7 +4,7 @@ use framecast_media::is_hidden;
 use memchr::memchr_iter;
 
 use super::chunk::Chunk;
-use super::record::{Cells, Record, tell};
+use super::record::{CellWriter, Record, write_cells};
 
 /// Marks the text as UTF-8; without it Excel assumes the system's encoding. Other programs would read it as part of the
 /// first column's name.
@@ -14,7 +14,7 @@ pub(super) fn byte_order_mark(out: &mut Chunk) {
 
 pub(super) fn header<R: Record>(out: &mut Chunk) {
     let start = out.len();
-    let mut cells = CsvCells::new(out);
+    let mut cells = CsvCellWriter::new(out);
     for column in R::COLUMNS {
         cells.text(column);
     }
@@ -24,7 +24,7 @@ pub(super) fn header<R: Record>(out: &mut Chunk) {
 #[inline]
 pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) {
     let start = out.len();
-    tell(record, CsvCells::new(out));
+    write_cells(record, CsvCellWriter::new(out));
     finish::<R>(out, start);
 }
 
@@ -38,12 +38,12 @@ fn finish<R: Record>(out: &mut Chunk, start: usize) {
     out.push("\r\n");
 }
 
-struct CsvCells<'a> {
+struct CsvCellWriter<'a> {
     out: &'a mut Chunk,
     is_first: bool,
 }
 
-impl<'a> CsvCells<'a> {
+impl<'a> CsvCellWriter<'a> {
     #[inline]
     fn new(out: &'a mut Chunk) -> Self {
         Self { out, is_first: true }
@@ -88,7 +88,7 @@ fn is_zero_width(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{ad}')
 }
 
-impl Cells for CsvCells<'_> {
+impl CellWriter for CsvCellWriter<'_> {
     #[inline]
     fn text(&mut self, text: &str) {
         self.separate();
@@ -116,9 +116,9 @@ impl Cells for CsvCells<'_> {
     }
 
     #[inline]
-    fn real(&mut self, value: f64) {
+    fn float(&mut self, value: f64) {
         self.separate();
-        self.out.push_real(value);
+        self.out.push_float(value);
     }
 
     #[inline]
@@ -128,7 +128,7 @@ impl Cells for CsvCells<'_> {
     }
 
     #[inline]
-    fn nothing(&mut self) {
+    fn null(&mut self) {
         self.separate();
     }
 }

@@ -9,7 +9,7 @@ use zstd::stream::raw::CParameter;
 use zstd::stream::write::Encoder as ZstdEncoder;
 
 use super::chunk::Chunk;
-use super::coding::Coding;
+use super::content_encoding::ContentEncoding;
 
 /// gzip's level: the lowest that still computes codes for the text.
 const GZIP_LEVEL: u32 = 2;
@@ -28,11 +28,11 @@ const ZSTD_HASH_LOG: u32 = 13;
 
 /// The compressor of one table. It allocates its memory with the first text.
 pub(super) struct Encoder {
-    coding: Coding,
-    state: State,
+    content_encoding: ContentEncoding,
+    compressor: Compressor,
 }
 
-enum State {
+enum Compressor {
     None,
     Gzip(Compress),
     Zstd(ZstdEncoder<'static, Vec<u8>>),
@@ -40,18 +40,18 @@ enum State {
 
 /// What to do after a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
+enum FlushMode {
     Flush,
     Finish,
 }
 
 impl Encoder {
-    pub(super) fn new(coding: Coding) -> Self {
-        Self { coding, state: State::None }
+    pub(super) fn new(content_encoding: ContentEncoding) -> Self {
+        Self { content_encoding, compressor: Compressor::None }
     }
 
-    pub(super) fn coding(&self) -> Coding {
-        self.coding
+    pub(super) fn content_encoding(&self) -> ContentEncoding {
+        self.content_encoding
     }
 
     /// Compresses `text` and flushes: a client can decode everything up to here.
@@ -60,7 +60,7 @@ impl Encoder {
     ///
     /// If the compressor has no memory, or fails.
     pub(super) fn flush(&mut self, text: &mut Chunk) -> io::Result<Bytes> {
-        self.encode(text, Then::Flush)
+        self.encode(text, FlushMode::Flush)
     }
 
     /// Compresses `text` and ends the compressed stream.
@@ -69,34 +69,34 @@ impl Encoder {
     ///
     /// As [`flush`](Self::flush).
     pub(super) fn finish(&mut self, text: &mut Chunk) -> io::Result<Bytes> {
-        let bytes = self.encode(text, Then::Finish);
-        self.state = State::None;
+        let bytes = self.encode(text, FlushMode::Finish);
+        self.compressor = Compressor::None;
         bytes
     }
 
-    fn encode(&mut self, text: &mut Chunk, then: Then) -> io::Result<Bytes> {
-        if matches!(self.state, State::None) {
-            self.state = State::new(self.coding)?;
+    fn encode(&mut self, text: &mut Chunk, mode: FlushMode) -> io::Result<Bytes> {
+        if matches!(self.compressor, Compressor::None) {
+            self.compressor = Compressor::new(self.content_encoding)?;
         }
-        let bytes = match &mut self.state {
-            State::None => return Ok(text.take()),
-            State::Gzip(compress) => gzip(compress, text.as_bytes(), then)?,
-            State::Zstd(encoder) => zstd(encoder, text.as_bytes(), then)?,
+        let bytes = match &mut self.compressor {
+            Compressor::None => return Ok(text.take()),
+            Compressor::Gzip(compress) => gzip(compress, text.as_bytes(), mode)?,
+            Compressor::Zstd(encoder) => zstd(encoder, text.as_bytes(), mode)?,
         };
         text.clear();
         Ok(bytes)
     }
 }
 
-impl State {
-    fn new(coding: Coding) -> io::Result<Self> {
-        match coding {
-            Coding::Identity => Ok(Self::None),
-            Coding::Gzip => {
+impl Compressor {
+    fn new(content_encoding: ContentEncoding) -> io::Result<Self> {
+        match content_encoding {
+            ContentEncoding::Identity => Ok(Self::None),
+            ContentEncoding::Gzip => {
                 let level = Compression::new(GZIP_LEVEL);
                 Ok(Self::Gzip(Compress::new_gzip(level, GZIP_WINDOW_BITS)))
             }
-            Coding::Zstd => {
+            ContentEncoding::Zstd => {
                 let mut encoder = ZstdEncoder::new(Vec::new(), ZSTD_LEVEL)?;
                 encoder.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
                 encoder.set_parameter(CParameter::HashLog(ZSTD_HASH_LOG))?;
@@ -106,10 +106,10 @@ impl State {
     }
 }
 
-fn gzip(compress: &mut Compress, text: &[u8], then: Then) -> io::Result<Bytes> {
-    let flush = match then {
-        Then::Flush => FlushCompress::Sync,
-        Then::Finish => FlushCompress::Finish,
+fn gzip(compress: &mut Compress, text: &[u8], mode: FlushMode) -> io::Result<Bytes> {
+    let flush = match mode {
+        FlushMode::Flush => FlushCompress::Sync,
+        FlushMode::Finish => FlushCompress::Finish,
     };
     let mut out = Vec::new();
     let mut done = 0;
@@ -121,7 +121,7 @@ fn gzip(compress: &mut Compress, text: &[u8], then: Then) -> io::Result<Bytes> {
         done += usize::try_from(compress.total_in() - before).map_err(io::Error::other)?;
         // If the output has room left, the compressor has no more to write.
         let is_through = done == text.len() && out.len() < out.capacity();
-        if status == Status::StreamEnd || is_through && then == Then::Flush {
+        if status == Status::StreamEnd || is_through && mode == FlushMode::Flush {
             return Ok(out.into());
         }
         if is_through && status == Status::BufError {
@@ -130,11 +130,11 @@ fn gzip(compress: &mut Compress, text: &[u8], then: Then) -> io::Result<Bytes> {
     }
 }
 
-fn zstd(encoder: &mut ZstdEncoder<'static, Vec<u8>>, text: &[u8], then: Then) -> io::Result<Bytes> {
+fn zstd(encoder: &mut ZstdEncoder<'static, Vec<u8>>, text: &[u8], mode: FlushMode) -> io::Result<Bytes> {
     encoder.write_all(text)?;
-    match then {
-        Then::Flush => encoder.flush()?,
-        Then::Finish => encoder.do_finish()?,
+    match mode {
+        FlushMode::Flush => encoder.flush()?,
+        FlushMode::Finish => encoder.do_finish()?,
     }
     Ok(mem::take(encoder.get_mut()).into())
 }

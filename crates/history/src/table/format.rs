@@ -2,11 +2,11 @@
 
 use std::cmp::Reverse;
 
-use super::weight::weighted;
+use super::qvalue::parse_qvalues;
 
 /// The format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Format {
+pub enum TableFormat {
     /// A page for people.
     Html,
     /// Comma-separated values (RFC 4180) in UTF-8, with a line of column names.
@@ -25,7 +25,7 @@ pub struct UnknownFormat {
     pub value: String,
 }
 
-impl Format {
+impl TableFormat {
     /// All formats. If a client has no preference, it gets the first that it accepts.
     pub const ALL: [Self; 4] = [Self::Html, Self::Csv, Self::Json, Self::Ndjson];
 
@@ -44,7 +44,7 @@ impl Format {
         if let Some(name) = extension.or(parameter) {
             return Self::from_extension(name).ok_or_else(|| UnknownFormat { value: name.to_owned() });
         }
-        let Some(accept) = accept.filter(|accept| weighted(accept).next().is_some()) else {
+        let Some(accept) = accept.filter(|accept| parse_qvalues(accept).next().is_some()) else {
             return Ok(Self::Html);
         };
         Self::accepted(accept).ok_or_else(|| UnknownFormat { value: accept.to_owned() })
@@ -96,13 +96,13 @@ impl Format {
         let mut best = None;
         for format in Self::ALL {
             // For each format the most exact matching range decides, and not the one with the highest qvalue.
-            let ranges = weighted(accept).enumerate().filter_map(|(place, (range, weight))| {
-                Some((format.exactness(range)?, weight, Reverse(place)))
+            let ranges = parse_qvalues(accept).enumerate().filter_map(|(place, (range, qvalue))| {
+                Some((format.specificity(range)?, qvalue, Reverse(place)))
             });
-            if let Some((exactness, weight, place)) = ranges.max()
-                && weight > 0
+            if let Some((specificity, qvalue, place)) = ranges.max()
+                && qvalue > 0
             {
-                let rank = (weight, exactness, place);
+                let rank = (qvalue, specificity, place);
                 if best.is_none_or(|(highest, _)| rank > highest) {
                     best = Some((rank, format));
                 }
@@ -112,20 +112,20 @@ impl Format {
     }
 
     /// How exactly a media range matches this format: 2 for its own type, 1 for its main type, 0 for everything.
-    fn exactness(self, range: &str) -> Option<u8> {
+    fn specificity(self, range: &str) -> Option<u8> {
         if range == "*/*" {
             return Some(0);
         }
         let (kind, sub) = range.split_once('/')?;
-        let mut exactness = None;
+        let mut specificity = None;
         for (own_kind, own_sub) in self.media_types().iter().filter_map(|own| own.split_once('/')) {
             if own_kind.eq_ignore_ascii_case(kind) {
                 if own_sub.eq_ignore_ascii_case(sub) {
                     return Some(2);
                 }
-                exactness = (sub == "*").then_some(1);
+                specificity = (sub == "*").then_some(1);
             }
         }
-        exactness
+        specificity
     }
 }

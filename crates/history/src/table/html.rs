@@ -3,18 +3,18 @@
 use std::fmt;
 
 use askama::filters::{Escaper, Html};
-use framecast_media::visible_lines;
+use framecast_media::escape_hidden_multiline;
 use memchr::memchr;
 
 use super::chunk::Chunk;
-use super::record::{Cells, Record, tell};
+use super::record::{CellWriter, Record, write_cells};
 
 /// A row with a `td` for each cell.
 #[inline]
 pub(super) fn row<R: Record>(record: &R, out: &mut Chunk) -> fmt::Result {
     out.push("<tr>");
     let mut result = Ok(());
-    tell(record, HtmlCells { out, result: &mut result });
+    write_cells(record, HtmlCellWriter { out, result: &mut result });
     out.push("</tr>\n");
     result
 }
@@ -34,7 +34,7 @@ pub(super) fn replace_nul(out: &mut Chunk, start: usize) {
     }
 }
 
-struct HtmlCells<'a> {
+struct HtmlCellWriter<'a> {
     out: &'a mut Chunk,
     result: &'a mut fmt::Result,
 }
@@ -54,13 +54,13 @@ fn is_plain(text: &str) -> bool {
     })
 }
 
-impl Cells for HtmlCells<'_> {
+impl CellWriter for HtmlCellWriter<'_> {
     #[inline]
     fn text(&mut self, text: &str) {
         self.out.push("<td>");
         if is_plain(text) {
             self.out.push(text);
-        } else if let Err(error) = Html.write_escaped_str(&mut *self.out, &visible_lines(text)) {
+        } else if let Err(error) = Html.write_escaped_str(&mut *self.out, &escape_hidden_multiline(text)) {
             *self.result = Err(error);
         }
         self.out.push("</td>");
@@ -74,9 +74,9 @@ impl Cells for HtmlCells<'_> {
     }
 
     #[inline]
-    fn real(&mut self, value: f64) {
+    fn float(&mut self, value: f64) {
         self.out.push("<td>");
-        self.out.push_real(value);
+        self.out.push_float(value);
         self.out.push("</td>");
     }
 
@@ -86,7 +86,7 @@ impl Cells for HtmlCells<'_> {
     }
 
     #[inline]
-    fn nothing(&mut self) {
+    fn null(&mut self) {
         self.out.push("<td></td>");
     }
 }

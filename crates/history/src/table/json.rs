@@ -1,15 +1,15 @@
 //! JSON objects, one a line (NDJSON), or all of them in one array.
 
-use framecast_media::{is_hidden, visible_json};
+use framecast_media::{escape_hidden_json, is_hidden};
 
 use super::chunk::Chunk;
-use super::record::{Cells, Record, tell};
+use super::record::{CellWriter, Record, write_cells};
 
 /// The text before the value of each column: `{"id":`, `,"name":`.
 #[derive(Debug, Default)]
-pub(super) struct Keys(Vec<String>);
+pub(super) struct JsonKeys(Vec<String>);
 
-impl Keys {
+impl JsonKeys {
     pub(super) fn of<R: Record>() -> Self {
         let key = |(index, column): (usize, &&str)| {
             let mut key = Chunk::default();
@@ -23,11 +23,11 @@ impl Keys {
 }
 
 #[inline]
-pub(super) fn object<R: Record>(record: &R, keys: &Keys, out: &mut Chunk) {
+pub(super) fn object<R: Record>(record: &R, keys: &JsonKeys, out: &mut Chunk) {
     if R::COLUMNS.is_empty() {
         out.push("{");
     }
-    tell(record, JsonCells { out, keys: keys.0.iter() });
+    write_cells(record, JsonCellWriter { out, keys: keys.0.iter() });
     out.push("}");
 }
 
@@ -44,18 +44,18 @@ fn string(text: &str, out: &mut Chunk) {
         out.push("\"");
     } else if text.contains(is_hidden) {
         let json = serde_json::to_string(text).expect("a string is JSON");
-        out.push(&visible_json(&json));
+        out.push(&escape_hidden_json(&json));
     } else {
         serde_json::to_writer(out.bytes(), text).expect("a string is written to memory");
     }
 }
 
-struct JsonCells<'a> {
+struct JsonCellWriter<'a> {
     out: &'a mut Chunk,
     keys: std::slice::Iter<'a, String>,
 }
 
-impl JsonCells<'_> {
+impl JsonCellWriter<'_> {
     #[inline]
     fn key(&mut self) {
         if let Some(key) = self.keys.next() {
@@ -64,7 +64,7 @@ impl JsonCells<'_> {
     }
 }
 
-impl Cells for JsonCells<'_> {
+impl CellWriter for JsonCellWriter<'_> {
     #[inline]
     fn text(&mut self, text: &str) {
         self.key();
@@ -78,9 +78,9 @@ impl Cells for JsonCells<'_> {
     }
 
     #[inline]
-    fn real(&mut self, value: f64) {
+    fn float(&mut self, value: f64) {
         self.key();
-        self.out.push_real(value);
+        self.out.push_float(value);
     }
 
     #[inline]
@@ -90,7 +90,7 @@ impl Cells for JsonCells<'_> {
     }
 
     #[inline]
-    fn nothing(&mut self) {
+    fn null(&mut self) {
         self.key();
         self.out.push("null");
     }

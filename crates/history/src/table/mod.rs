@@ -1,11 +1,11 @@
 //! Tables that stream: a header, rows and a footer, written straight into the next chunk to send.
 //!
-//! A [`Record`] writes its cells, a [`Writer`] renders them in a [`Format`] and compresses them with a [`Coding`], and
-//! a [`Table`] does that for each record of a stream, as the body of an HTTP answer. A [`Page`] decides how HTML looks.
+//! A [`Record`] writes its cells, a [`Writer`] renders them in a [`TableFormat`] and compresses them with a [`ContentEncoding`], and
+//! a [`Table`] does that for each record of a stream, as the body of an HTTP answer. A [`HtmlPage`] decides how HTML looks.
 //! [`CHUNK_BYTES`] bounds the memory for any number of rows: a slow reader makes the stream wait.
 //!
 //! ```
-//! use framecast_history::table::{Cells, Coding, Format, Plain, Record, Writer};
+//! use framecast_history::table::{CellWriter, ContentEncoding, TableFormat, PlainPage, Record, Writer};
 //!
 //! struct Reading<'a> {
 //!     sensor: &'a str,
@@ -15,13 +15,13 @@
 //! impl Record for Reading<'_> {
 //!     const COLUMNS: &'static [&'static str] = &["sensor", "celsius"];
 //!
-//!     fn tell<C: Cells>(&self, cells: &mut C) {
+//!     fn write_cells<C: CellWriter>(&self, cells: &mut C) {
 //!         cells.text(self.sensor);
-//!         cells.real(self.celsius);
+//!         cells.float(self.celsius);
 //!     }
 //! }
 //!
-//! let mut writer = Writer::new(Format::Csv, Coding::Identity, Plain::new("Readings"));
+//! let mut writer = Writer::new(TableFormat::Csv, ContentEncoding::Identity, PlainPage::new("Readings"));
 //! writer.begin::<Reading<'_>>();
 //! writer.row(&Reading { sensor: "=door", celsius: -4.5 });
 //! assert_eq!(writer.end::<Reading<'_>>(), "sensor,celsius\r\n'=door,-4.5\r\n");
@@ -31,23 +31,23 @@
 
 mod body;
 mod chunk;
-mod coding;
+mod content_encoding;
 mod csv;
-mod departure;
+mod drain_wait;
 mod encoder;
 mod format;
 mod html;
 mod json;
 mod page;
+mod qvalue;
 mod record;
-mod weight;
 mod writer;
 
-pub use body::{Broken, FLUSH_AFTER, Table};
+pub use body::{FLUSH_AFTER, Table, TruncatedTable};
 pub use chunk::{CHUNK_BYTES, Chunk};
-pub use coding::Coding;
-pub(crate) use departure::Departure;
-pub use format::{Format, UnknownFormat};
-pub use page::{End, Page, Plain};
-pub use record::{Cells, Record};
+pub use content_encoding::ContentEncoding;
+pub(crate) use drain_wait::DrainWait;
+pub use format::{TableFormat, UnknownFormat};
+pub use page::{HtmlPage, PlainPage, TableEnd};
+pub use record::{CellWriter, Record};
 pub use writer::Writer;

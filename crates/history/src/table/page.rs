@@ -10,7 +10,7 @@ use super::record::Record;
 
 /// How a table looks as HTML. Each method writes into the next chunk to send, most simply by a template's
 /// `render_into(out)`. An error ends the table before the part that failed.
-pub trait Page<R> {
+pub trait HtmlPage<R> {
     /// Everything before the first row. It is sent at once, before there is a row.
     ///
     /// # Errors
@@ -30,12 +30,12 @@ pub trait Page<R> {
     /// # Errors
     ///
     /// If it cannot be rendered.
-    fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result;
+    fn footer(&mut self, end: &TableEnd<'_>, out: &mut Chunk) -> fmt::Result;
 }
 
 /// How a table ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End<'a> {
+pub enum TableEnd<'a> {
     /// All rows were written.
     Whole {
         /// The number of written rows.
@@ -52,7 +52,7 @@ pub enum End<'a> {
 
 /// A page with a title and only the table, for records of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plain {
+pub struct PlainPage {
     /// The page's title, and the table's caption.
     pub title: String,
 }
@@ -78,14 +78,14 @@ struct BrokenOff<'a> {
     columns: usize,
 }
 
-impl Plain {
+impl PlainPage {
     /// A page with this title.
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: title.into() }
     }
 }
 
-impl<R: Record> Page<R> for Plain {
+impl<R: Record> HtmlPage<R> for PlainPage {
     fn header(&mut self, out: &mut Chunk) -> fmt::Result {
         Ok(Header { title: &self.title, columns: R::COLUMNS }.render_into(out)?)
     }
@@ -95,10 +95,10 @@ impl<R: Record> Page<R> for Plain {
         html::row(record, out)
     }
 
-    fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result {
+    fn footer(&mut self, end: &TableEnd<'_>, out: &mut Chunk) -> fmt::Result {
         match *end {
-            End::Whole { rows } => Ok(Footer { rows }.render_into(out)?),
-            End::BrokenOff { rows, reason } => {
+            TableEnd::Whole { rows } => Ok(Footer { rows }.render_into(out)?),
+            TableEnd::BrokenOff { rows, reason } => {
                 let columns = R::COLUMNS.len().max(1);
                 Ok(BrokenOff { rows, reason, columns }.render_into(out)?)
             }

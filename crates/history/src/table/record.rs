@@ -7,41 +7,41 @@ pub trait Record {
 
     /// Writes the cells: one call for each column, in their order. Calls beyond the last column are ignored, and
     /// missing cells are empty.
-    fn tell<C: Cells>(&self, cells: &mut C);
+    fn write_cells<C: CellWriter>(&self, cells: &mut C);
 }
 
 /// Receives the cells of a row.
-pub trait Cells {
+pub trait CellWriter {
     /// Text, written unchanged, with two exceptions: HTML gets no NUL, which is replaced there; and CSV gets a leading
     /// apostrophe before anything that a spreadsheet would run as a formula.
     fn text(&mut self, text: &str);
     /// A whole number.
     fn integer(&mut self, value: i64);
-    /// Any other number. A number that is not finite is written as [`nothing`](Self::nothing).
-    fn real(&mut self, value: f64);
+    /// Any other number. A number that is not finite is written as [`null`](Self::null).
+    fn float(&mut self, value: f64);
     /// `true` or `false`.
     fn boolean(&mut self, value: bool);
     /// An empty cell; `null` in JSON.
-    fn nothing(&mut self);
+    fn null(&mut self);
 }
 
 /// Writes the cells of `record` to `cells`: exactly as many as there are columns.
 #[inline]
-pub(super) fn tell<R: Record, C: Cells>(record: &R, cells: C) {
-    let mut counted = Counted { cells, left: R::COLUMNS.len() };
-    record.tell(&mut counted);
+pub(super) fn write_cells<R: Record, C: CellWriter>(record: &R, cells: C) {
+    let mut counted = CountedCells { cells, left: R::COLUMNS.len() };
+    record.write_cells(&mut counted);
     while counted.left > 0 {
-        counted.nothing();
+        counted.null();
     }
 }
 
 /// Passes on cells until all columns have one.
-struct Counted<C> {
+struct CountedCells<C> {
     cells: C,
     left: usize,
 }
 
-impl<C: Cells> Counted<C> {
+impl<C: CellWriter> CountedCells<C> {
     #[inline]
     fn next(&mut self) -> Option<&mut C> {
         self.left = self.left.checked_sub(1)?;
@@ -49,7 +49,7 @@ impl<C: Cells> Counted<C> {
     }
 }
 
-impl<C: Cells> Cells for Counted<C> {
+impl<C: CellWriter> CellWriter for CountedCells<C> {
     #[inline]
     fn text(&mut self, text: &str) {
         if let Some(cells) = self.next() {
@@ -65,12 +65,12 @@ impl<C: Cells> Cells for Counted<C> {
     }
 
     #[inline]
-    fn real(&mut self, value: f64) {
+    fn float(&mut self, value: f64) {
         if let Some(cells) = self.next() {
             if value.is_finite() {
-                cells.real(value);
+                cells.float(value);
             } else {
-                cells.nothing();
+                cells.null();
             }
         }
     }
@@ -83,9 +83,9 @@ impl<C: Cells> Cells for Counted<C> {
     }
 
     #[inline]
-    fn nothing(&mut self) {
+    fn null(&mut self) {
         if let Some(cells) = self.next() {
-            cells.nothing();
+            cells.null();
         }
     }
 }

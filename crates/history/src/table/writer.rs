@@ -6,11 +6,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::chunk::{CHUNK_BYTES, Chunk};
-use super::coding::Coding;
+use super::content_encoding::ContentEncoding;
 use super::encoder::Encoder;
-use super::format::Format;
-use super::json::Keys;
-use super::page::{End, Page};
+use super::format::TableFormat;
+use super::json::JsonKeys;
+use super::page::{HtmlPage, TableEnd};
 use super::record::Record;
 use super::{csv, html, json};
 
@@ -19,19 +19,19 @@ use super::{csv, html, json};
 /// Call `begin`, then `row` for each record, and then `end` or `break_off`. Call [`take`](Self::take) in between to get
 /// the bytes to send. Rows cause no allocations.
 pub struct Writer<P> {
-    format: Format,
+    format: TableFormat,
     page: P,
     has_byte_order_mark: bool,
     chunk: Chunk,
     encoder: Encoder,
-    keys: Keys,
+    keys: JsonKeys,
     rows: u64,
-    stage: Stage,
+    stage: WriterStage,
     failure: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum WriterStage {
     New,
     Begun,
     Ended,
@@ -39,16 +39,16 @@ enum Stage {
 
 impl<P> Writer<P> {
     /// A writer that has written nothing. Only HTML uses `page`.
-    pub fn new(format: Format, coding: Coding, page: P) -> Self {
+    pub fn new(format: TableFormat, content_encoding: ContentEncoding, page: P) -> Self {
         Self {
             format,
             page,
             has_byte_order_mark: false,
             chunk: Chunk::default(),
-            encoder: Encoder::new(coding),
-            keys: Keys::default(),
+            encoder: Encoder::new(content_encoding),
+            keys: JsonKeys::default(),
             rows: 0,
-            stage: Stage::New,
+            stage: WriterStage::New,
             failure: None,
         }
     }
@@ -60,21 +60,21 @@ impl<P> Writer<P> {
     }
 
     /// The format.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> TableFormat {
         self.format
     }
 
     /// The content encoding.
-    pub fn coding(&self) -> Coding {
-        self.encoder.coding()
+    pub fn content_encoding(&self) -> ContentEncoding {
+        self.encoder.content_encoding()
     }
 
     /// The headers for an answer with this table.
     pub fn head(&self) -> HeaderMap {
         let mut head = HeaderMap::new();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()));
-        if let Some(coding) = self.coding().content_encoding() {
-            head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+        if let Some(content_encoding) = self.content_encoding().header_value() {
+            head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(content_encoding));
         }
         head.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
         head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -87,24 +87,24 @@ impl<P> Writer<P> {
     /// Writes everything before the first row.
     pub fn begin<R: Record>(&mut self)
     where
-        P: Page<R>,
+        P: HtmlPage<R>,
     {
-        if self.stage != Stage::New {
+        if self.stage != WriterStage::New {
             return;
         }
-        self.stage = Stage::Begun;
+        self.stage = WriterStage::Begun;
         self.chunk.allocate();
         match self.format {
-            Format::Html => self.render("the header", P::header),
-            Format::Csv => {
+            TableFormat::Html => self.render("the header", P::header),
+            TableFormat::Csv => {
                 if self.has_byte_order_mark {
                     csv::byte_order_mark(&mut self.chunk);
                 }
                 csv::header::<R>(&mut self.chunk);
             }
-            Format::Ndjson => self.keys = Keys::of::<R>(),
-            Format::Json => {
-                self.keys = Keys::of::<R>();
+            TableFormat::Ndjson => self.keys = JsonKeys::of::<R>(),
+            TableFormat::Json => {
+                self.keys = JsonKeys::of::<R>();
                 self.chunk.push("[");
             }
         }
@@ -114,27 +114,27 @@ impl<P> Writer<P> {
     #[inline]
     pub fn row<R: Record>(&mut self, record: &R)
     where
-        P: Page<R>,
+        P: HtmlPage<R>,
     {
-        if self.stage != Stage::Begun {
+        if self.stage != WriterStage::Begun {
             self.begin::<R>();
         }
-        if self.stage == Stage::Ended || self.failure.is_some() {
+        if self.stage == WriterStage::Ended || self.failure.is_some() {
             return;
         }
         match self.format {
-            Format::Html => {
+            TableFormat::Html => {
                 self.render("a row", |page, out| page.row(record, out));
                 if self.failure.is_some() {
                     return;
                 }
             }
-            Format::Csv => csv::row(record, &mut self.chunk),
-            Format::Ndjson => {
+            TableFormat::Csv => csv::row(record, &mut self.chunk),
+            TableFormat::Ndjson => {
                 json::object(record, &self.keys, &mut self.chunk);
                 self.chunk.push("\n");
             }
-            Format::Json => {
+            TableFormat::Json => {
                 self.chunk.push(if self.rows == 0 { "\n" } else { ",\n" });
                 json::object(record, &self.keys, &mut self.chunk);
             }
@@ -176,23 +176,23 @@ impl<P> Writer<P> {
     /// [failed](Self::failure), breaks it off instead.
     pub fn end<R: Record>(&mut self) -> Bytes
     where
-        P: Page<R>,
+        P: HtmlPage<R>,
     {
         self.begin::<R>();
-        if self.stage == Stage::Ended {
+        if self.stage == WriterStage::Ended {
             return Bytes::new();
         }
-        if self.format == Format::Html && self.failure.is_none() {
-            let end = End::Whole { rows: self.rows };
+        if self.format == TableFormat::Html && self.failure.is_none() {
+            let end = TableEnd::Whole { rows: self.rows };
             self.render("the footer", |page, out| page.footer(&end, out));
         }
         if let Some(failure) = self.failure.clone() {
             return self.break_off::<R>(&failure);
         }
-        if self.format == Format::Json {
+        if self.format == TableFormat::Json {
             self.chunk.push("\n]\n");
         }
-        self.stage = Stage::Ended;
+        self.stage = WriterStage::Ended;
         let bytes = self.encoder.finish(&mut self.chunk);
         self.or_fail(bytes)
     }
@@ -201,15 +201,15 @@ impl<P> Writer<P> {
     /// HTML gets a last row with the reason.
     pub fn break_off<R: Record>(&mut self, reason: &str) -> Bytes
     where
-        P: Page<R>,
+        P: HtmlPage<R>,
     {
         self.begin::<R>();
-        if self.stage == Stage::Ended {
+        if self.stage == WriterStage::Ended {
             return Bytes::new();
         }
-        self.stage = Stage::Ended;
-        if self.format == Format::Html {
-            let end = End::BrokenOff { rows: self.rows, reason };
+        self.stage = WriterStage::Ended;
+        if self.format == TableFormat::Html {
+            let end = TableEnd::BrokenOff { rows: self.rows, reason };
             self.render("the footer", |page, out| page.footer(&end, out));
         }
         self.take()
@@ -230,7 +230,7 @@ impl<P> Writer<P> {
     /// After a failure the compressed stream is unusable: more bytes would be decoded wrongly.
     fn or_fail(&mut self, bytes: io::Result<Bytes>) -> Bytes {
         bytes.unwrap_or_else(|error| {
-            self.stage = Stage::Ended;
+            self.stage = WriterStage::Ended;
             self.chunk.clear();
             self.failure = Some(format!("the table could not be compressed: {error}"));
             Bytes::new()
@@ -242,7 +242,7 @@ impl<P: fmt::Debug> fmt::Debug for Writer<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
             .field("format", &self.format)
-            .field("coding", &self.coding())
+            .field("coding", &self.content_encoding())
             .field("page", &self.page)
             .field("rows", &self.rows)
             .finish_non_exhaustive()

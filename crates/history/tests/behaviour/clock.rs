@@ -11,12 +11,12 @@ use super::{Place, all, export, hear, query};
 async fn an_earlier_run(place: &impl Place, clock: &Driven, rows: i64) {
     let (history, tasks) = clock.open(place.location(), None).await;
     for n in (0..rows).rev() {
-        let event = at(START_MS - n * MINUTE_MS, EventKind::Lost).of("front");
+        let event = at(START_MS - n * MINUTE_MS, EventKind::Lost).with_camera("front");
         while history.record(event.clone()).is_err() {
-            history.written().await;
+            history.flushed().await;
         }
     }
-    history.written().await;
+    history.flushed().await;
     tasks.close().await;
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn a_clock_that_stays_a_year_ahead_takes_a_twentieth_an_hour_af
     assert_eq!(first.len(), 1, "{first:?}");
     assert!(first[0].text.as_deref().is_some_and(|text| text.starts_with("older than history_max_age (")));
     clock.pass(24 * HOUR_MS).await;
-    history.written().await;
+    history.flushed().await;
     let both = all(&history, &pruned, 10).await;
     assert_eq!(both.len(), 2, "{both:?}");
     let told: i64 = both.iter().filter_map(|entry| entry.count).sum();
@@ -181,9 +181,9 @@ pub(crate) async fn a_year_ahead_for_90_seconds_takes_nothing_and_what_came_then
     assert_eq!(texts_and_times(&history).await, told(&right));
     // Listeners get the same.
     let mut listener = history.listen(Filter::default(), Some(before));
-    let kept = hear(&mut listener).await;
-    assert_eq!((kept.entry.text.as_deref(), kept.entry.at_ms), (Some("a year ahead"), hours_3));
-    assert!(String::from_utf8_lossy(kept.json()).contains(r#""at":"2026-11-23T"#), "{kept:?}");
+    let stored = hear(&mut listener).await;
+    assert_eq!((stored.entry.text.as_deref(), stored.entry.at_ms), (Some("a year ahead"), hours_3));
+    assert!(String::from_utf8_lossy(stored.json()).contains(r#""at":"2026-11-23T"#), "{stored:?}");
     clock.pass(48 * HOUR_MS).await;
     assert_eq!(left(&history).await, 3_000);
 }
@@ -200,7 +200,7 @@ pub(crate) async fn a_machine_that_starts_100_days_behind_keeps_what_came_before
     for _ in 0..6_000 {
         history.record(at(clock.now().wall_ms, EventKind::Controls)).unwrap();
     }
-    history.written().await;
+    history.flushed().await;
     clock.pass(10 * MINUTE_MS).await;
     clock.tell(&history, "second").await;
     clock.set_by(100 * DAY_MS);
@@ -269,9 +269,9 @@ pub(crate) async fn a_run_that_ends_while_times_are_put_right_moves_none_twice(p
     {
         let (history, tasks) = clock.open(place.location(), None).await;
         for n in 0..6_000 {
-            history.record(at(clock.now().wall_ms, EventKind::Lost).counting(n)).unwrap();
+            history.record(at(clock.now().wall_ms, EventKind::Lost).with_count(n)).unwrap();
         }
-        history.written().await;
+        history.flushed().await;
         clock.pass(5 * MINUTE_MS).await;
         clock.set_by(100 * DAY_MS);
         clock.pass(5 * MINUTE_MS).await;
@@ -293,9 +293,9 @@ pub(crate) async fn a_table_that_begins_while_times_are_put_right_waits_and_is_w
     let clock = Driven::new(START_MS - 100 * DAY_MS);
     let (history, _tasks) = clock.open(place.location(), None).await;
     for n in 0..6_000 {
-        history.record(at(clock.now().wall_ms, EventKind::Lost).counting(n)).unwrap();
+        history.record(at(clock.now().wall_ms, EventKind::Lost).with_count(n)).unwrap();
     }
-    history.written().await;
+    history.flushed().await;
     clock.pass(5 * MINUTE_MS).await;
     clock.set_by(100 * DAY_MS);
     clock.pass(5 * MINUTE_MS).await;
@@ -361,8 +361,8 @@ pub(crate) async fn events_of_this_run_go_by_the_time_that_it_lasts(place: impl 
     let (history, _tasks) = clock.open(place.location(), None).await;
     clock.tell(&history, "old").await;
     // An event of this run, whatever its time says.
-    history.record(at(START_MS - 200 * DAY_MS, EventKind::Live).saying("early")).unwrap();
-    history.written().await;
+    history.record(at(START_MS - 200 * DAY_MS, EventKind::Live).with_text("early")).unwrap();
+    history.flushed().await;
     clock.pass(2 * HOUR_MS).await;
     assert_eq!(texts_and_times(&history).await.len(), 2);
     clock.forward(89 * DAY_MS).await;
@@ -378,9 +378,9 @@ pub(crate) async fn marks_do_not_push_out_what_happened(place: impl Place) {
     let record = async |kind: EventKind, count: usize| {
         for n in 0..count {
             let text = n.to_string();
-            history.record(at(clock.now().wall_ms, kind).of("front").saying(text)).unwrap();
+            history.record(at(clock.now().wall_ms, kind).with_camera("front").with_text(text)).unwrap();
         }
-        history.written().await;
+        history.flushed().await;
         clock.pass(MINUTE_MS).await;
     };
     let of = async |kind: EventKind| {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use framecast_history::{Clock, History, Location, Now, Settings, Tasks};
+use framecast_history::{Clock, ClockReading, Config, History, Location, Tasks};
 use framecast_hub::{Event, EventKind, Events};
 use tokio::sync::watch;
 
@@ -25,13 +25,13 @@ pub(crate) struct Driven(Arc<Clocks>);
 
 #[derive(Debug)]
 struct Clocks {
-    now: watch::Sender<Now>,
+    now: watch::Sender<ClockReading>,
     /// The time until which the history sleeps.
     sleeps_until: watch::Sender<i64>,
 }
 
 impl Clock for Driven {
-    fn now(&self) -> Now {
+    fn now(&self) -> ClockReading {
         *self.0.now.borrow()
     }
 
@@ -47,7 +47,7 @@ impl Clock for Driven {
 impl Driven {
     /// A machine that has just started, whose wall clock shows `wall_ms`.
     pub(crate) fn new(wall_ms: i64) -> Self {
-        let now = watch::Sender::new(Now { wall_ms, boot_ms: 0 });
+        let now = watch::Sender::new(ClockReading { wall_ms, boot_ms: 0 });
         Self(Arc::new(Clocks { now, sleeps_until: watch::Sender::new(0) }))
     }
 
@@ -112,7 +112,7 @@ impl Driven {
         max_rows: Option<u64>,
     ) -> (History, Tasks) {
         self.begin();
-        let settings = Settings { location, max_age, max_rows };
+        let settings = Config { location, max_age, max_rows };
         let events = Events::default();
         History::open_with_clock(settings, events.subscribe(), Arc::new(self.clone())).await.unwrap()
     }
@@ -120,7 +120,7 @@ impl Driven {
     /// The same in memory, until the database at `location` can be opened.
     pub(crate) async fn open_in_memory(&self, location: Location, max_age: Duration) -> (History, Tasks) {
         self.begin();
-        let settings = Settings { location, max_age: Some(max_age), max_rows: None };
+        let settings = Config { location, max_age: Some(max_age), max_rows: None };
         let (events, clock) = (Events::default(), Arc::new(self.clone()));
         History::open_in_memory_with_clock(settings, events.subscribe(), clock).await.unwrap()
     }
@@ -132,10 +132,10 @@ impl Driven {
 
     /// Records an event by the wall clock, and waits until it is written.
     pub(crate) async fn tell(&self, history: &History, text: &str) -> i64 {
-        let event = at(self.now().wall_ms, EventKind::Live).of("front").saying(text);
+        let event = at(self.now().wall_ms, EventKind::Live).with_camera("front").with_text(text);
         let mut recorded = history.record(event).unwrap();
         assert!(recorded.written().await);
-        recorded.kept.entry.id
+        recorded.stored.entry.id
     }
 }
 

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use framecast_history::table::{Coding, Format, Plain, Writer};
+use framecast_history::table::{ContentEncoding, PlainPage, TableFormat, Writer};
 use framecast_history::{
-    Entry, Error, Export, Filter, Heard, History, Kept, Key, Listener, Location, Order, Query, Settings,
-    Tasks,
+    Config, Entry, Error, Export, Filter, History, Key, Listener, Location, Notification, Order, Query,
+    StoredEvent, Tasks,
 };
 use framecast_hub::{Event, EventKind, Events};
 use futures_util::StreamExt;
@@ -47,7 +47,7 @@ pub(crate) async fn open_with(
     max_rows: Option<u64>,
 ) -> Result<(History, Tasks), Error> {
     let events = Events::default();
-    History::open(Settings { location, max_age, max_rows }, events.subscribe()).await
+    History::open(Config { location, max_age, max_rows }, events.subscribe()).await
 }
 
 pub(crate) fn event(ms: u64, kind: EventKind) -> Event {
@@ -59,22 +59,22 @@ pub(crate) async fn fill(history: &History, count: u64) {
     for n in 0..count {
         let kind = if n % 10 == 0 { EventKind::Lost } else { EventKind::Live };
         let camera = ["front", "yard", "gate"][usize::try_from(n % 3).unwrap()];
-        let event = event(n / 2, kind).of(camera).saying(format!("number {n}"));
+        let event = event(n / 2, kind).with_camera(camera).with_text(format!("number {n}"));
         history.record(event).unwrap();
         // No more than fit into the queue while the disk is slow.
         if n % 5_000 == 4_999 {
-            history.written().await;
+            history.flushed().await;
         }
     }
-    history.written().await;
+    history.flushed().await;
 }
 
-pub(crate) fn export(history: &History) -> Export<Plain> {
-    let writer = Writer::new(Format::Csv, Coding::Identity, Plain::new("Events"));
+pub(crate) fn export(history: &History) -> Export<PlainPage> {
+    let writer = Writer::new(TableFormat::Csv, ContentEncoding::Identity, PlainPage::new("Events"));
     history.export(Query::default(), writer)
 }
 
-pub(crate) async fn next_piece(export: &mut Export<Plain>) -> Option<Result<Bytes, Error>> {
+pub(crate) async fn next_piece(export: &mut Export<PlainPage>) -> Option<Result<Bytes, Error>> {
     export.next().await
 }
 
@@ -119,10 +119,10 @@ pub(crate) async fn pages_of_any_length_give_each_event_once_in_its_order(place:
 pub(crate) async fn a_page_of_long_texts_ends_early_and_the_next_one_goes_on(place: impl Place) {
     let (history, _tasks) = open_at(place.location()).await.unwrap();
     for n in 0..300 {
-        let long = event(n, EventKind::Mark).saying("🦀".repeat(1000)).counting(n);
+        let long = event(n, EventKind::Mark).with_text("🦀".repeat(1000)).with_count(n);
         history.record(long).unwrap();
     }
-    history.written().await;
+    history.flushed().await;
     let (page, next) = history.page(&Query::default(), None, 1000).await.unwrap();
     assert!((50..150).contains(&page.len()), "{}", page.len());
     assert!(next.is_some());
@@ -179,11 +179,12 @@ pub(crate) async fn texts_come_back_as_they_went_in(place: impl Place) {
         "",
     ];
     for text in texts {
-        let mut recorded = history.record(event(1, EventKind::Mark).of(text).saying(text)).unwrap();
+        let mut recorded =
+            history.record(event(1, EventKind::Mark).with_camera(text).with_text(text)).unwrap();
         assert!(recorded.written().await);
     }
-    let kept = all(&history, &query(Order::Oldest, |_| {}), 100).await;
-    assert_eq!(kept.iter().map(|entry| entry.text.as_deref().unwrap()).collect::<Vec<_>>(), texts);
+    let stored = all(&history, &query(Order::Oldest, |_| {}), 100).await;
+    assert_eq!(stored.iter().map(|entry| entry.text.as_deref().unwrap()).collect::<Vec<_>>(), texts);
     for text in texts {
         let found =
             all(&history, &query(Order::Newest, |filter| filter.cameras = vec![text.to_owned()]), 10).await;
@@ -198,17 +199,17 @@ pub(crate) async fn after_a_restart_all_is_there_and_no_id_is_given_twice(place:
         let (history, tasks) = open_at(place.location()).await.unwrap();
         let name = format!("camera-{run}");
         assert!(!history.cameras().contains(&name));
-        let recorded = history.record(event(run, EventKind::Live).of(name.as_str())).unwrap();
-        assert!(recorded.kept.entry.id > highest);
-        highest = recorded.kept.entry.id;
+        let recorded = history.record(event(run, EventKind::Live).with_camera(name.as_str())).unwrap();
+        assert!(recorded.stored.entry.id > highest);
+        highest = recorded.stored.entry.id;
         tasks.close().await;
         assert!(history.record(event(run, EventKind::Lost)).is_err(), "it is closed");
         drop(history);
         let (history, tasks) = open_at(place.location()).await.unwrap();
         assert!(history.cameras().contains(&name));
-        let kept = all(&history, &query(Order::Oldest, |_| {}), 10).await;
-        assert_eq!(kept.len(), usize::try_from(run).unwrap());
-        assert_eq!(kept.last().unwrap().id, highest);
+        let stored = all(&history, &query(Order::Oldest, |_| {}), 10).await;
+        assert_eq!(stored.len(), usize::try_from(run).unwrap());
+        assert_eq!(stored.last().unwrap().id, highest);
         tasks.close().await;
     }
 }
@@ -232,8 +233,8 @@ pub(crate) async fn what_is_too_old_or_too_much_goes(place: impl Place) {
     }
     let (history, tasks) = open_with(location.clone(), None, Some(500)).await.unwrap();
     until_left(&history, 500).await;
-    let kept = all(&history, &query(Order::Oldest, |_| {}), 1000).await;
-    assert_eq!(kept[0].text.as_deref(), Some("number 11500"), "the oldest go first");
+    let stored = all(&history, &query(Order::Oldest, |_| {}), 1000).await;
+    assert_eq!(stored[0].text.as_deref(), Some("number 11500"), "the oldest go first");
     tasks.close().await;
     drop(history);
     // At noon, and then 90 days later.
@@ -277,7 +278,7 @@ pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_
         let history = history.clone();
         async move {
             for n in 0..total {
-                history.record(event(n, EventKind::Live).counting(n)).unwrap();
+                history.record(event(n, EventKind::Live).with_count(n)).unwrap();
                 if n % 50 == 0 {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
@@ -292,9 +293,9 @@ pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_
             if heard.len() == usize::try_from(total).unwrap() {
                 break;
             }
-            let kept = hear(&mut listener).await;
-            after = kept.entry.id;
-            heard.push(kept.entry.count.unwrap());
+            let stored = hear(&mut listener).await;
+            after = stored.entry.id;
+            heard.push(stored.entry.count.unwrap());
         }
         stays = stays * 7 % 1009;
     }
@@ -303,9 +304,9 @@ pub(crate) async fn a_listener_that_comes_back_misses_nothing_and_hears_nothing_
 }
 
 /// The next event.
-async fn hear(listener: &mut Listener) -> Arc<Kept> {
+async fn hear(listener: &mut Listener) -> Arc<StoredEvent> {
     match listener.next().await {
-        Some(Heard::Event(kept)) => kept,
+        Some(Notification::Event(stored)) => stored,
         other => panic!("heard {other:?}"),
     }
 }
@@ -322,11 +323,11 @@ pub(crate) async fn a_listener_is_told_that_events_are_not_kept_any_more(place: 
     let (history, _tasks) = open_with(location, None, Some(100)).await.unwrap();
     until_left(&history, 100).await;
     let mut listener = history.listen(Filter::default(), Some(first));
-    assert!(matches!(listener.next().await, Some(Heard::Missed)));
+    assert!(matches!(listener.next().await, Some(Notification::Missed)));
     let next = match listener.next().await {
         // The last rows may be gone from the database a moment before the history knows it.
-        Some(Heard::Missed) => hear(&mut listener).await,
-        Some(Heard::Event(kept)) => kept,
+        Some(Notification::Missed) => hear(&mut listener).await,
+        Some(Notification::Event(stored)) => stored,
         other => panic!("heard {other:?}"),
     };
     assert_eq!(next.entry.text.as_deref(), Some("number 6900"), "and then what there is");
@@ -369,10 +370,10 @@ pub(crate) async fn a_listener_hears_what_it_wants_from_now_on(place: impl Place
     let filter = Filter { kinds: vec![EventKind::Mark], ..Filter::default() };
     let mut listener = history.listen(filter, None);
     history.record(event(0, EventKind::Live)).unwrap();
-    history.record(event(0, EventKind::Mark).saying("a fox")).unwrap();
-    let kept = hear(&mut listener).await;
-    assert_eq!(kept.entry.text.as_deref(), Some("a fox"));
-    assert!(kept.json().starts_with(b"{\"id\":"));
+    history.record(event(0, EventKind::Mark).with_text("a fox")).unwrap();
+    let stored = hear(&mut listener).await;
+    assert_eq!(stored.entry.text.as_deref(), Some("a fox"));
+    assert!(stored.json().starts_with(b"{\"id\":"));
 }
 
 /// Makes a test of each behaviour for the place that `$place` makes.

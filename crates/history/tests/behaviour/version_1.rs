@@ -26,8 +26,8 @@ pub(crate) fn tables(without_rowid: &str) -> String {
 /// Opens the database and records a mark; `ask` then returns what its database answers.
 pub(crate) async fn is_brought_up_to_date(location: Location, ask: impl Fn(&str) -> String) {
     let (history, tasks) = open_at(location.clone()).await.unwrap();
-    let kept = all(&history, &query(Order::Oldest, |_| {}), 10).await;
-    let texts: Vec<Option<&str>> = kept.iter().map(|entry| entry.text.as_deref()).collect();
+    let stored = all(&history, &query(Order::Oldest, |_| {}), 10).await;
+    let texts: Vec<Option<&str>> = stored.iter().map(|entry| entry.text.as_deref()).collect();
     assert_eq!(texts, [Some("a fox"), Some("why"), Some("a parcel")]);
     let mut recorded = history.record(at(i64::try_from(NOON_MS).unwrap(), EventKind::Mark)).unwrap();
     assert!(recorded.written().await);

@@ -8,7 +8,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use framecast_history::table::{Broken, CHUNK_BYTES, Coding, FLUSH_AFTER, Format, Plain, Table};
+use framecast_history::table::{
+    CHUNK_BYTES, ContentEncoding, FLUSH_AFTER, PlainPage, Table, TableFormat, TruncatedTable,
+};
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 use hyper::body::Body;
@@ -20,13 +22,15 @@ use crate::{Note, writer};
 type Rows = mpsc::UnboundedSender<io::Result<Note<'static>>>;
 
 /// A table whose rows the test sends.
-fn fed(format: Format) -> (Rows, Table<impl Stream<Item = io::Result<Note<'static>>>, Plain>) {
+fn fed(format: TableFormat) -> (Rows, Table<impl Stream<Item = io::Result<Note<'static>>>, PlainPage>) {
     let (rows, mut receiver) = mpsc::unbounded_channel();
     let stream = stream::poll_fn(move |context| receiver.poll_recv(context));
-    (rows, Table::new(stream, writer(format, Coding::Identity)))
+    (rows, Table::new(stream, writer(format, ContentEncoding::Identity)))
 }
 
-async fn next<B: Body<Data = Bytes, Error = Broken> + Unpin>(body: &mut B) -> Option<Result<String, Broken>> {
+async fn next<B: Body<Data = Bytes, Error = TruncatedTable> + Unpin>(
+    body: &mut B,
+) -> Option<Result<String, TruncatedTable>> {
     let frame = body.frame().await?;
     Some(frame.map(|frame| String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()))
 }
@@ -37,7 +41,9 @@ fn note(id: i64) -> io::Result<Note<'static>> {
 
 #[tokio::test(start_paused = true)]
 async fn the_header_leaves_at_once_and_before_there_is_a_row() {
-    for (format, header) in [(Format::Html, "<tbody>"), (Format::Csv, "id,text"), (Format::Json, "[")] {
+    for (format, header) in
+        [(TableFormat::Html, "<tbody>"), (TableFormat::Csv, "id,text"), (TableFormat::Json, "[")]
+    {
         let (_rows, mut table) = fed(format);
         let start = Instant::now();
         assert!(next(&mut table).await.unwrap().unwrap().contains(header));
@@ -48,7 +54,7 @@ async fn the_header_leaves_at_once_and_before_there_is_a_row() {
 
 #[tokio::test(start_paused = true)]
 async fn a_row_waits_a_tenth_of_a_second_at_most_and_those_that_come_meanwhile_leave_with_it() {
-    let (rows, mut table) = fed(Format::Ndjson);
+    let (rows, mut table) = fed(TableFormat::Ndjson);
     for round in 0..3 {
         let start = Instant::now();
         rows.send(note(round)).unwrap();
@@ -70,7 +76,7 @@ async fn a_row_waits_a_tenth_of_a_second_at_most_and_those_that_come_meanwhile_l
 #[tokio::test]
 async fn rows_that_are_there_leave_in_full_chunks() {
     let rows = stream::iter(0..30_000).map(|id| Ok::<_, Infallible>(Note::new(id, "row")));
-    let mut table = Table::new(rows, writer(Format::Csv, Coding::Identity));
+    let mut table = Table::new(rows, writer(TableFormat::Csv, ContentEncoding::Identity));
     let mut sizes = Vec::new();
     while let Some(text) = next(&mut table).await {
         sizes.push(text.unwrap().len());
@@ -91,7 +97,7 @@ async fn rows_are_asked_for_when_the_body_is_and_others_get_their_turn_between_c
         counter.fetch_add(1, Ordering::Relaxed);
         note(id)
     });
-    let mut table = Box::pin(Table::new(rows, writer(Format::Csv, Coding::Identity)));
+    let mut table = Box::pin(Table::new(rows, writer(TableFormat::Csv, ContentEncoding::Identity)));
     let mut context = Context::from_waker(Waker::noop());
     assert!(table.as_mut().poll_frame(&mut context).is_ready());
     assert_eq!(asked.load(Ordering::Relaxed), 0, "the header needs no row");
@@ -108,9 +114,9 @@ async fn rows_are_asked_for_when_the_body_is_and_others_get_their_turn_between_c
 
 #[tokio::test]
 async fn an_error_of_the_rows_breaks_the_table_off() {
-    for format in Format::ALL {
+    for format in TableFormat::ALL {
         let rows = [note(1), note(2), Err(io::Error::other("the disk is gone")), note(3)];
-        let mut table = Table::new(stream::iter(rows), writer(format, Coding::Identity));
+        let mut table = Table::new(stream::iter(rows), writer(format, ContentEncoding::Identity));
         let (mut text, mut failure) = (String::new(), None);
         while let Some(frame) = next(&mut table).await {
             match frame {
@@ -121,7 +127,10 @@ async fn an_error_of_the_rows_breaks_the_table_off() {
         let broken = failure.expect("the table breaks off");
         assert_eq!((broken.rows, broken.source.to_string()), (2, "the disk is gone".to_owned()));
         assert!(text.matches("row").count() >= 2, "{text}");
-        assert_eq!(text.contains("breaks off here, after 2 rows: the disk is gone"), format == Format::Html);
+        assert_eq!(
+            text.contains("breaks off here, after 2 rows: the disk is gone"),
+            format == TableFormat::Html
+        );
         assert!(!text.contains("</table>") && !text.contains("\n]"), "{text}");
         assert!(table.is_end_stream());
     }
@@ -129,13 +138,13 @@ async fn an_error_of_the_rows_breaks_the_table_off() {
 
 #[tokio::test]
 async fn dropping_the_body_or_its_end_drops_the_rows() {
-    let (rows, mut table) = fed(Format::Csv);
+    let (rows, mut table) = fed(TableFormat::Csv);
     next(&mut table).await.unwrap().unwrap();
     assert!(!rows.is_closed());
     drop(table);
     assert!(rows.is_closed());
 
-    let (rows, mut table) = fed(Format::Csv);
+    let (rows, mut table) = fed(TableFormat::Csv);
     rows.send(Err(io::Error::other("broken"))).unwrap();
     while next(&mut table).await.is_some() {}
     assert!(rows.is_closed(), "a table that has ended needs no rows");
@@ -143,7 +152,7 @@ async fn dropping_the_body_or_its_end_drops_the_rows() {
 
 #[test]
 fn the_answer_says_what_it_is() {
-    let (_rows, table) = fed(Format::Csv);
+    let (_rows, table) = fed(TableFormat::Csv);
     let response = table.respond();
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
     assert_eq!(header("content-type"), Some("text/csv; charset=utf-8"));
@@ -151,6 +160,7 @@ fn the_answer_says_what_it_is() {
     assert_eq!(header("vary"), Some("accept, accept-encoding"));
     assert_eq!(header("cache-control"), Some("no-store"));
     assert_eq!(header("x-content-type-options"), Some("nosniff"));
-    let table = Table::new(stream::empty::<io::Result<Note<'_>>>(), writer(Format::Html, Coding::Zstd));
+    let table =
+        Table::new(stream::empty::<io::Result<Note<'_>>>(), writer(TableFormat::Html, ContentEncoding::Zstd));
     assert_eq!(table.respond().headers()["content-encoding"], "zstd");
 }

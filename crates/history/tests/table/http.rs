@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use framecast_history::table::{Coding, Format, Plain, Table};
+use framecast_history::table::{ContentEncoding, PlainPage, Table, TableFormat};
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -17,10 +17,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
-use crate::{CODINGS, Note, writer};
+use crate::{CONTENT_ENCODINGS, Note, writer};
 
 /// Serves one connection; the answer is a table of the rows that `rows` makes.
-async fn serve<S>(format: Format, coding: Coding, rows: S) -> SocketAddr
+async fn serve<S>(format: TableFormat, content_encoding: ContentEncoding, rows: S) -> SocketAddr
 where
     S: Stream<Item = io::Result<Note<'static>>> + Send + 'static,
 {
@@ -32,9 +32,9 @@ where
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
-        let table = Mutex::new(Some(Table::new(rows, writer(format, coding)).respond()));
+        let table = Mutex::new(Some(Table::new(rows, writer(format, content_encoding)).respond()));
         let service = service_fn(move |_: Request<Incoming>| {
-            let answer: Response<Table<S, Plain>> = table.lock().unwrap().take().unwrap();
+            let answer: Response<Table<S, PlainPage>> = table.lock().unwrap().take().unwrap();
             async move { Ok::<_, io::Error>(answer) }
         });
         let server = hyper::server::conn::http1::Builder::new();
@@ -65,17 +65,17 @@ fn many(rows: i64) -> impl Stream<Item = io::Result<Note<'static>>> + Send {
 
 #[tokio::test]
 async fn a_table_arrives_whole() {
-    for coding in CODINGS {
-        let (bytes, error) = read(serve(Format::Csv, coding, many(20_000)).await).await;
+    for content_encoding in CONTENT_ENCODINGS {
+        let (bytes, error) = read(serve(TableFormat::Csv, content_encoding, many(20_000)).await).await;
         assert!(error.is_none(), "{error:?}");
-        let text = match coding {
-            Coding::Identity => bytes,
-            Coding::Gzip => {
+        let text = match content_encoding {
+            ContentEncoding::Identity => bytes,
+            ContentEncoding::Gzip => {
                 let mut text = Vec::new();
                 io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&*bytes), &mut text).unwrap();
                 text
             }
-            Coding::Zstd => zstd::decode_all(&*bytes).unwrap(),
+            ContentEncoding::Zstd => zstd::decode_all(&*bytes).unwrap(),
         };
         assert_eq!(csv::Reader::from_reader(&*text).records().map(Result::unwrap).count(), 20_000);
     }
@@ -83,22 +83,22 @@ async fn a_table_arrives_whole() {
 
 #[tokio::test]
 async fn a_table_that_breaks_off_is_an_incomplete_body_with_all_rows_so_far() {
-    for format in Format::ALL {
+    for format in TableFormat::ALL {
         let rows = many(20_000).chain(stream::iter([Err(io::Error::other("the disk is gone"))]));
-        let (bytes, error) = read(serve(format, Coding::Identity, rows).await).await;
+        let (bytes, error) = read(serve(format, ContentEncoding::Identity, rows).await).await;
         let error = error.expect("the body has no end");
         let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
         assert_eq!(cause.map(io::Error::kind), Some(io::ErrorKind::UnexpectedEof), "{error:?}");
         let text = String::from_utf8(bytes).unwrap();
         assert_eq!(text.matches("some text").count(), 20_000, "{format:?}");
-        assert_eq!(text.contains("after 20000 rows: the disk is gone"), format == Format::Html);
+        assert_eq!(text.contains("after 20000 rows: the disk is gone"), format == TableFormat::Html);
     }
 }
 
 #[tokio::test]
 async fn who_reads_slowly_is_told_that_a_table_broke_off() {
     let rows = many(2_000).chain(stream::iter([Err(io::Error::other("the disk is gone"))]));
-    let address = serve(Format::Html, Coding::Identity, rows).await;
+    let address = serve(TableFormat::Html, ContentEncoding::Identity, rows).await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut socket = socket.connect(address).await.unwrap();
@@ -120,7 +120,8 @@ async fn who_reads_slowly_is_told_that_a_table_broke_off() {
 #[tokio::test]
 async fn a_table_that_breaks_off_closes_the_connection_without_the_last_chunk() {
     let rows = stream::iter([Ok(Note::new(1, "some text")), Err(io::Error::other("the disk is gone"))]);
-    let mut socket = TcpStream::connect(serve(Format::Csv, Coding::Identity, rows).await).await.unwrap();
+    let mut socket =
+        TcpStream::connect(serve(TableFormat::Csv, ContentEncoding::Identity, rows).await).await.unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
@@ -142,7 +143,8 @@ async fn a_client_that_leaves_drops_the_rows() {
                 std::task::Poll::Pending
             }
         });
-        let mut socket = TcpStream::connect(serve(Format::Csv, Coding::Identity, rows).await).await.unwrap();
+        let mut socket =
+            TcpStream::connect(serve(TableFormat::Csv, ContentEncoding::Identity, rows).await).await.unwrap();
         socket.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         socket.read_exact(&mut [0; 100]).await.unwrap();
         drop(socket);

@@ -3,12 +3,12 @@
 
 mod body;
 mod choice;
-mod coding;
+mod content_encoding;
 mod http;
 mod page;
 mod text;
 
-use framecast_history::table::{Cells, Coding, Format, Plain, Record, Writer};
+use framecast_history::table::{CellWriter, ContentEncoding, PlainPage, Record, TableFormat, Writer};
 
 /// A row with a cell of each kind, which borrows its text.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,23 +28,24 @@ impl<'a> Note<'a> {
 impl Record for Note<'_> {
     const COLUMNS: &'static [&'static str] = &["id", "text", "value", "new"];
 
-    fn tell<C: Cells>(&self, cells: &mut C) {
+    fn write_cells<C: CellWriter>(&self, cells: &mut C) {
         cells.integer(self.id);
         cells.text(self.text);
-        cells.real(self.value);
+        cells.float(self.value);
         cells.boolean(self.is_new);
     }
 }
 
-const CODINGS: [Coding; 3] = [Coding::Identity, Coding::Gzip, Coding::Zstd];
+const CONTENT_ENCODINGS: [ContentEncoding; 3] =
+    [ContentEncoding::Identity, ContentEncoding::Gzip, ContentEncoding::Zstd];
 
-fn writer(format: Format, coding: Coding) -> Writer<Plain> {
-    Writer::new(format, coding, Plain::new("Notes"))
+fn writer(format: TableFormat, content_encoding: ContentEncoding) -> Writer<PlainPage> {
+    Writer::new(format, content_encoding, PlainPage::new("Notes"))
 }
 
 /// A whole table of `records` as text.
-fn render<R: Record>(format: Format, records: &[R]) -> String {
-    let mut writer = writer(format, Coding::Identity);
+fn render<R: Record>(format: TableFormat, records: &[R]) -> String {
+    let mut writer = writer(format, ContentEncoding::Identity);
     writer.begin::<R>();
     for record in records {
         writer.row(record);

@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use framecast_history::table::{Chunk, Coding, End, Format, Page, Writer};
+use framecast_history::table::{Chunk, ContentEncoding, HtmlPage, TableEnd, TableFormat, Writer};
 
 use crate::{Note, render};
 
 #[test]
 fn the_plain_page_is_a_whole_and_accessible_document() {
-    let html = render(Format::Html, &[Note::new(1, "a"), Note::new(2, "b")]);
+    let html = render(TableFormat::Html, &[Note::new(1, "a"), Note::new(2, "b")]);
     assert!(html.starts_with("<!doctype html>\n<html lang=\"en\">\n"));
     assert!(html.ends_with("</html>\n"));
     for part in [
@@ -28,7 +28,7 @@ fn the_plain_page_is_a_whole_and_accessible_document() {
 /// A custom page for records that borrow; it fails on some of them.
 struct List;
 
-impl<'a> Page<Note<'a>> for List {
+impl<'a> HtmlPage<Note<'a>> for List {
     fn header(&mut self, out: &mut Chunk) -> fmt::Result {
         write!(out, "<ul>")
     }
@@ -38,17 +38,17 @@ impl<'a> Page<Note<'a>> for List {
         if record.id < 0 { Err(fmt::Error) } else { Ok(()) }
     }
 
-    fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result {
+    fn footer(&mut self, end: &TableEnd<'_>, out: &mut Chunk) -> fmt::Result {
         match end {
-            End::Whole { rows } => write!(out, "</ul>{rows}"),
-            End::BrokenOff { rows, reason } => write!(out, "<li>{rows}, {reason}"),
+            TableEnd::Whole { rows } => write!(out, "</ul>{rows}"),
+            TableEnd::BrokenOff { rows, reason } => write!(out, "<li>{rows}, {reason}"),
         }
     }
 }
 
 #[test]
 fn a_page_of_ones_own_writes_records_that_borrow() {
-    let mut writer = Writer::new(Format::Html, Coding::Identity, List);
+    let mut writer = Writer::new(TableFormat::Html, ContentEncoding::Identity, List);
     for id in 0..3 {
         let text = format!("{id}\0");
         writer.row(&Note::new(id, &text));
@@ -59,7 +59,7 @@ fn a_page_of_ones_own_writes_records_that_borrow() {
 
 #[test]
 fn a_row_that_cannot_be_rendered_breaks_the_table_off_before_it() {
-    let mut writer = Writer::new(Format::Html, Coding::Identity, List);
+    let mut writer = Writer::new(TableFormat::Html, ContentEncoding::Identity, List);
     for id in [1, -1, 2] {
         writer.row(&Note::new(id, "x"));
     }

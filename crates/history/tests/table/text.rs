@@ -1,7 +1,7 @@
 //! Any text survives unchanged.
 
-use framecast_history::table::{Cells, Coding, Format, Record};
-use framecast_media::{is_hidden, visible_lines};
+use framecast_history::table::{CellWriter, ContentEncoding, Record, TableFormat};
+use framecast_media::{escape_hidden_multiline, is_hidden};
 use serde_json::{Value, json};
 
 use crate::{Note, html_cells, render, writer};
@@ -61,7 +61,7 @@ fn in_csv(text: &str) -> String {
 fn assert_comes_out_as_it_is(texts: &[&str]) {
     let notes: Vec<Note<'_>> = (0..).zip(texts).map(|(id, text)| Note::new(id, text)).collect();
 
-    let csv = render(Format::Csv, &notes);
+    let csv = render(TableFormat::Csv, &notes);
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
     assert_eq!(reader.headers().unwrap(), Note::COLUMNS);
     let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
@@ -74,22 +74,27 @@ fn assert_comes_out_as_it_is(texts: &[&str]) {
         .iter()
         .map(|note| json!({"id": note.id, "text": note.text, "value": note.value, "new": note.is_new}))
         .collect();
-    let json = render(Format::Json, &notes);
+    let json = render(TableFormat::Json, &notes);
     assert!(!json.contains(|c: char| c >= ' ' && is_hidden(c)), "{json:?}");
     let array: Vec<Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(array, expected);
-    let ndjson = render(Format::Ndjson, &notes);
+    let ndjson = render(TableFormat::Ndjson, &notes);
     let lines: Vec<Value> =
         ndjson.split_terminator('\n').map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines, expected);
 
-    let html = render(Format::Html, &notes);
+    let html = render(TableFormat::Html, &notes);
     let cells = html_cells(&html);
     assert_eq!(cells.len(), 4 * notes.len());
     for (cells, note) in cells.chunks(4).zip(&notes) {
         assert_eq!(
             cells,
-            [note.id.to_string(), visible_lines(note.text).into_owned(), "0.5".into(), "true".into()]
+            [
+                note.id.to_string(),
+                escape_hidden_multiline(note.text).into_owned(),
+                "0.5".into(),
+                "true".into()
+            ]
         );
     }
 }
@@ -124,7 +129,7 @@ fn random_texts_come_out_as_they_are() {
 fn formulas_are_defused_and_numbers_are_not_touched() {
     let notes: Vec<Note<'_>> =
         FORMULAS.iter().map(|text| Note { id: -7, text, value: -0.25, is_new: false }).collect();
-    let csv = render(Format::Csv, &notes);
+    let csv = render(TableFormat::Csv, &notes);
     for row in csv::Reader::from_reader(csv.as_bytes()).records() {
         let row = row.unwrap();
         assert!(row[1].starts_with('\''), "{row:?}");
@@ -138,9 +143,9 @@ struct Numbers(i64, f64);
 impl Record for Numbers {
     const COLUMNS: &'static [&'static str] = &["=whole", "<re\"al>"];
 
-    fn tell<C: Cells>(&self, cells: &mut C) {
+    fn write_cells<C: CellWriter>(&self, cells: &mut C) {
         cells.integer(self.0);
-        cells.real(self.1);
+        cells.float(self.1);
     }
 }
 
@@ -148,12 +153,12 @@ impl Record for Numbers {
 fn numbers_read_back_as_they_were() {
     let reals = [0.0, -0.0, 1.0, 0.1, 1e21, -1.5e-300, f64::MAX, f64::MIN_POSITIVE];
     let numbers: Vec<Numbers> = reals.iter().map(|real| Numbers(i64::MIN, *real)).collect();
-    let csv = render(Format::Csv, &numbers);
+    let csv = render(TableFormat::Csv, &numbers);
     for (row, real) in csv::Reader::from_reader(csv.as_bytes()).records().zip(reals) {
         let row = row.unwrap();
         assert_eq!((row[0].parse(), row[1].parse()), (Ok(i64::MIN), Ok(real)));
     }
-    let ndjson = render(Format::Ndjson, &numbers);
+    let ndjson = render(TableFormat::Ndjson, &numbers);
     for (line, real) in ndjson.lines().zip(reals) {
         let row: Value = serde_json::from_str(line).unwrap();
         assert_eq!(row["=whole"].as_i64(), Some(i64::MIN));
@@ -166,9 +171,9 @@ fn numbers_read_back_as_they_were() {
 #[test]
 fn what_is_no_number_is_an_empty_cell() {
     let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].map(|real| Numbers(1, real));
-    assert_eq!(render(Format::Csv, &numbers), "'=whole,\"<re\"\"al>\"\r\n1,\r\n1,\r\n1,\r\n");
-    assert_eq!(render(Format::Ndjson, &numbers), "{\"=whole\":1,\"<re\\\"al>\":null}\n".repeat(3));
-    assert_eq!(html_cells(&render(Format::Html, &numbers)), ["1", ""].repeat(3));
+    assert_eq!(render(TableFormat::Csv, &numbers), "'=whole,\"<re\"\"al>\"\r\n1,\r\n1,\r\n1,\r\n");
+    assert_eq!(render(TableFormat::Ndjson, &numbers), "{\"=whole\":1,\"<re\\\"al>\":null}\n".repeat(3));
+    assert_eq!(html_cells(&render(TableFormat::Html, &numbers)), ["1", ""].repeat(3));
 }
 
 /// Writes fewer or more cells than it has columns.
@@ -177,7 +182,7 @@ struct Careless(usize);
 impl Record for Careless {
     const COLUMNS: &'static [&'static str] = &["a", "b"];
 
-    fn tell<C: Cells>(&self, cells: &mut C) {
+    fn write_cells<C: CellWriter>(&self, cells: &mut C) {
         for _ in 0..self.0 {
             cells.text("x");
         }
@@ -187,26 +192,26 @@ impl Record for Careless {
 #[test]
 fn rows_have_as_many_cells_as_there_are_columns_whatever_they_tell() {
     let careless = [Careless(0), Careless(1), Careless(5)];
-    assert_eq!(render(Format::Csv, &careless), "a,b\r\n,\r\nx,\r\nx,x\r\n");
+    assert_eq!(render(TableFormat::Csv, &careless), "a,b\r\n,\r\nx,\r\nx,x\r\n");
     let rows = "{\"a\":null,\"b\":null}\n{\"a\":\"x\",\"b\":null}\n{\"a\":\"x\",\"b\":\"x\"}\n";
-    assert_eq!(render(Format::Ndjson, &careless), rows);
-    assert_eq!(html_cells(&render(Format::Html, &careless)), ["", "", "x", "", "x", "x"]);
+    assert_eq!(render(TableFormat::Ndjson, &careless), rows);
+    assert_eq!(html_cells(&render(TableFormat::Html, &careless)), ["", "", "x", "", "x", "x"]);
 }
 
 #[test]
 fn a_byte_order_mark_stands_before_csv_alone_and_only_where_it_is_asked_for() {
     for (format, begin) in [
-        (Format::Csv, "\u{feff}word\r\nä\r\n"),
-        (Format::Ndjson, "{\"word\":\"ä\"}"),
-        (Format::Json, "["),
-        (Format::Html, "<!doctype html>"),
+        (TableFormat::Csv, "\u{feff}word\r\nä\r\n"),
+        (TableFormat::Ndjson, "{\"word\":\"ä\"}"),
+        (TableFormat::Json, "["),
+        (TableFormat::Html, "<!doctype html>"),
     ] {
-        let mut writer = writer(format, Coding::Identity).with_byte_order_mark();
+        let mut writer = writer(format, ContentEncoding::Identity).with_byte_order_mark();
         writer.row(&Word("ä"));
         let text = String::from_utf8(writer.end::<Word<'_>>().to_vec()).unwrap();
         assert!(text.starts_with(begin), "{text}");
     }
-    assert_eq!(render(Format::Csv, &[Word("ä")]), "word\r\nä\r\n");
+    assert_eq!(render(TableFormat::Csv, &[Word("ä")]), "word\r\nä\r\n");
 }
 
 struct Word<'a>(&'a str);
@@ -214,14 +219,14 @@ struct Word<'a>(&'a str);
 impl Record for Word<'_> {
     const COLUMNS: &'static [&'static str] = &["word"];
 
-    fn tell<C: Cells>(&self, cells: &mut C) {
+    fn write_cells<C: CellWriter>(&self, cells: &mut C) {
         cells.text(self.0);
     }
 }
 
 #[test]
 fn a_row_of_one_empty_cell_is_not_lost() {
-    let csv = render(Format::Csv, &[Word("a"), Word(""), Word("b")]);
+    let csv = render(TableFormat::Csv, &[Word("a"), Word(""), Word("b")]);
     let rows = csv::Reader::from_reader(csv.as_bytes()).into_records().map(|row| row.unwrap()[0].to_owned());
     assert_eq!(rows.collect::<Vec<_>>(), ["a", "", "b"]);
 }
@@ -231,15 +236,15 @@ struct Nothing;
 impl Record for Nothing {
     const COLUMNS: &'static [&'static str] = &[];
 
-    fn tell<C: Cells>(&self, cells: &mut C) {
+    fn write_cells<C: CellWriter>(&self, cells: &mut C) {
         cells.integer(1);
     }
 }
 
 #[test]
 fn a_table_without_columns_is_still_well_formed() {
-    let rows: Vec<Value> = serde_json::from_str(&render(Format::Json, &[Nothing, Nothing])).unwrap();
+    let rows: Vec<Value> = serde_json::from_str(&render(TableFormat::Json, &[Nothing, Nothing])).unwrap();
     assert_eq!(rows, [json!({}), json!({})]);
-    assert_eq!(render(Format::Ndjson, &[Nothing]), "{}\n");
-    assert!(render(Format::Html, &[Nothing]).contains("<tr></tr>"));
+    assert_eq!(render(TableFormat::Ndjson, &[Nothing]), "{}\n");
+    assert!(render(TableFormat::Html, &[Nothing]).contains("<tr></tr>"));
 }

@@ -1,7 +1,7 @@
 //! Codings of one picture.
 
 pub mod jpeg;
-mod picture;
 pub mod raw;
+mod rgb_image;
 
-pub use picture::Picture;
+pub use rgb_image::RgbImage;

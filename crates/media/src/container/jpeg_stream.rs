@@ -8,7 +8,7 @@ use bytes::{Buf, BytesMut};
 use super::Picture;
 use super::multipart::Headers;
 use crate::Error;
-use crate::codec::jpeg::{Finder, PICTURE_START, Problem};
+use crate::codec::jpeg::{EndFinder, PICTURE_START, Problem};
 
 /// Takes the bytes of a stream in pieces and yields its pictures.
 ///
@@ -21,7 +21,7 @@ pub struct Splitter {
     /// Where `buf` begins, in bytes from the start of the stream.
     offset: u64,
     /// Walks the picture at the start of `buf`; `None` while the splitter searches for a start.
-    finder: Option<Finder>,
+    finder: Option<EndFinder>,
     skipped_bytes: u64,
     /// The size of the previous picture, as an estimate of the next.
     last_picture_bytes: usize,
@@ -58,7 +58,7 @@ impl Splitter {
             let Some(finder) = &mut self.finder else { continue };
             let within_bound = self.buf.len().min(self.max_picture_bytes);
             match finder.advance(&self.buf[..within_bound]) {
-                Ok(Some(len)) => return Ok(Some(self.take(len))),
+                Ok(Some(len)) => return Ok(Some(self.take_picture(len))),
                 Ok(None) if self.buf.len() <= self.max_picture_bytes => return Ok(None),
                 Ok(None) => {
                     let error = Error::TooLarge { offset: self.offset, limit_bytes: self.max_picture_bytes };
@@ -96,14 +96,14 @@ impl Splitter {
         // The last bytes may be the beginning of a start.
         self.skip(found.unwrap_or(self.buf.len().saturating_sub(PICTURE_START.len() - 1)));
         if found.is_some() {
-            self.finder = Some(Finder::new());
+            self.finder = Some(EndFinder::new());
             // Reserves room for a picture like the previous one, so that no reallocation moves it while it grows.
             self.buf.reserve((self.last_picture_bytes + 512).saturating_sub(self.buf.len()));
         }
         found.is_some()
     }
 
-    fn take(&mut self, len: usize) -> Picture {
+    fn take_picture(&mut self, len: usize) -> Picture {
         let picture = Picture {
             data: self.buf.split_to(len).freeze(),
             offset: self.offset,
@@ -140,9 +140,9 @@ mod tests {
     const PLAIN: &[u8] = include_bytes!("../../../../testdata/ffmpeg-mjpeg.jpg");
     const THUMBNAIL: &[u8] = include_bytes!("../../../../testdata/ffmpeg-exif-thumbnail.jpg");
 
-    type Found = (Vec<Result<(u64, Vec<u8>), Error>>, u64);
+    type SplitResult = (Vec<Result<(u64, Vec<u8>), Error>>, u64);
 
-    fn split(max_picture_bytes: usize, stream: &[u8], chunk_bytes: usize) -> Found {
+    fn split(max_picture_bytes: usize, stream: &[u8], chunk_bytes: usize) -> SplitResult {
         let mut splitter = Splitter::new(max_picture_bytes);
         let mut found = Vec::new();
         for chunk in stream.chunks(chunk_bytes) {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     /// Splits a stream in one piece and checks that smaller pieces give the same result.
-    fn split_anyhow(max_picture_bytes: usize, stream: &[u8]) -> Found {
+    fn split_anyhow(max_picture_bytes: usize, stream: &[u8]) -> SplitResult {
         let whole = split(max_picture_bytes, stream, stream.len());
         for chunk_bytes in [1, 2, 3, 5, 64, 1000, 4096] {
             assert_eq!(split(max_picture_bytes, stream, chunk_bytes), whole, "in pieces of {chunk_bytes}");

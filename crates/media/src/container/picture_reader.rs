@@ -6,7 +6,7 @@
 use bytes::BytesMut;
 
 use super::jpeg_stream::Splitter;
-use super::multipart::{Event, Limits, Parser, PartEnd};
+use super::multipart::{Limits, Parser, ParserEvent, PartEnd};
 use super::sniff::Content;
 use super::{DEFAULT_MAX_PICTURE_BYTES, Picture};
 use crate::Error;
@@ -32,7 +32,7 @@ enum Mode {
     /// The start of the stream, while it is too short to decide.
     Sniffing(BytesMut),
     Multipart(Box<Parser>),
-    BackToBack(Box<Splitter>),
+    ConcatenatedJpeg(Box<Splitter>),
     Failed(Content),
 }
 
@@ -53,7 +53,7 @@ impl PictureReader {
         match &mut self.mode {
             Mode::Sniffing(start) => start.extend_from_slice(bytes),
             Mode::Multipart(parser) => parser.push(bytes),
-            Mode::BackToBack(splitter) => splitter.push(bytes),
+            Mode::ConcatenatedJpeg(splitter) => splitter.push(bytes),
             Mode::Failed(_) => {}
         }
     }
@@ -70,11 +70,11 @@ impl PictureReader {
                     Some(mode) => self.mode = mode,
                     None => return Ok(None),
                 },
-                Mode::BackToBack(splitter) => return splitter.next_picture(),
+                Mode::ConcatenatedJpeg(splitter) => return splitter.next_picture(),
                 Mode::Multipart(parser) => match parser.next_event()? {
-                    Some(Event::Part(part)) if part.body.is_empty() => {}
-                    Some(Event::Part(part)) => return Ok(Some(part.into())),
-                    Some(Event::End) => {}
+                    Some(ParserEvent::Part(part)) if part.body.is_empty() => {}
+                    Some(ParserEvent::Part(part)) => return Ok(Some(part.into())),
+                    Some(ParserEvent::End) => {}
                     None => return Ok(None),
                 },
                 Mode::Failed(looks_like) => {
@@ -84,11 +84,11 @@ impl PictureReader {
         }
     }
 
-    /// How many pictures so far had stray bytes after them; see [`Parser::foreign_tails`].
-    pub fn foreign_tails(&self) -> u64 {
+    /// How many pictures so far had stray bytes after them; see [`Parser::trailing_junk_count`].
+    pub fn trailing_junk_count(&self) -> u64 {
         match &self.mode {
-            Mode::Multipart(parser) => parser.foreign_tails(),
-            Mode::Sniffing(_) | Mode::BackToBack(_) | Mode::Failed(_) => 0,
+            Mode::Multipart(parser) => parser.trailing_junk_count(),
+            Mode::Sniffing(_) | Mode::ConcatenatedJpeg(_) | Mode::Failed(_) => 0,
         }
     }
 
@@ -101,9 +101,9 @@ impl PictureReader {
     pub fn finish(self) -> Result<Option<Picture>, Error> {
         match self.mode {
             Mode::Sniffing(start) if start.trim_ascii().is_empty() => Ok(None),
-            Mode::Sniffing(start) => Err(Error::NotPictures { looks_like: Content::of(&start) }),
+            Mode::Sniffing(start) => Err(Error::NotPictures { looks_like: Content::detect(&start) }),
             Mode::Failed(looks_like) => Err(Error::NotPictures { looks_like }),
-            Mode::BackToBack(splitter) => splitter.finish().map(|()| None),
+            Mode::ConcatenatedJpeg(splitter) => splitter.finish().map(|()| None),
             Mode::Multipart(parser) => Ok(parser.finish().map(Picture::from)),
         }
     }
@@ -117,10 +117,10 @@ fn sniff(start: &[u8], max_picture_bytes: usize) -> Option<Mode> {
         parser.push(start);
         Some(Mode::Multipart(Box::new(parser)))
     };
-    let back_to_back = || {
+    let concatenated_jpeg = || {
         let mut splitter = Splitter::new(max_picture_bytes);
         splitter.push(start);
-        Some(Mode::BackToBack(Box::new(splitter)))
+        Some(Mode::ConcatenatedJpeg(Box::new(splitter)))
     };
     let text = start.trim_ascii_start();
     let begins_with =
@@ -129,12 +129,12 @@ fn sniff(start: &[u8], max_picture_bytes: usize) -> Option<Mode> {
         return multipart();
     }
     if begins_with(PICTURE_START) {
-        return back_to_back();
+        return concatenated_jpeg();
     }
     if start.len() < SNIFF_BYTES {
         return None;
     }
-    let looks_like = Content::of(&start[..SNIFF_BYTES]);
+    let looks_like = Content::detect(&start[..SNIFF_BYTES]);
     if !matches!(looks_like, Content::Text(_) | Content::Unknown(_)) {
         return Some(Mode::Failed(looks_like));
     }
@@ -143,7 +143,7 @@ fn sniff(start: &[u8], max_picture_bytes: usize) -> Option<Mode> {
     let picture = memchr::memmem::find(banner, PICTURE_START);
     match (boundary, picture) {
         (Some(boundary), picture) if picture.is_none_or(|picture| boundary < picture) => multipart(),
-        (_, Some(_)) => back_to_back(),
+        (_, Some(_)) => concatenated_jpeg(),
         _ if banner.len() == MAX_BANNER_BYTES => Some(Mode::Failed(looks_like)),
         _ => None,
     }
@@ -190,9 +190,9 @@ mod tests {
     #[test]
     fn both_ways_to_write_pictures_are_read() {
         for prefix in ["", "\r\n \n", "starting the camera\n", &"a long banner\n".repeat(100)] {
-            let back_to_back = [prefix.as_bytes(), PICTURE, b"\n", PICTURE].concat();
+            let concatenated_jpeg = [prefix.as_bytes(), PICTURE, b"\n", PICTURE].concat();
             let multipart = [prefix.as_bytes(), &multipart()].concat();
-            for stream in [back_to_back, multipart] {
+            for stream in [concatenated_jpeg, multipart] {
                 let found = read_anyhow(&stream).unwrap();
                 assert_eq!(found.len(), 2, "{prefix:?}");
                 assert!(found.iter().all(|picture| picture.data == PICTURE));

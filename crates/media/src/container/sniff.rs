@@ -41,7 +41,7 @@ impl Content {
     pub const MAX_LINE_CHARS: usize = 80;
 
     /// Recognises the first bytes of a stream; 256 are enough.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn detect(bytes: &[u8]) -> Self {
         let trimmed = bytes.trim_ascii_start();
         let at =
             |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
@@ -137,14 +137,14 @@ mod tests {
             (b"\x80\x80\x10\x10", Content::Unknown(vec![0x80, 0x80, 0x10, 0x10])),
             (b"", Content::Unknown(vec![])),
         ] {
-            assert_eq!(Content::of(bytes), expected);
+            assert_eq!(Content::detect(bytes), expected);
         }
     }
 
     #[test]
     fn a_character_that_is_cut_at_the_end_is_still_text() {
         let text = "ü".repeat(300);
-        assert_eq!(Content::of(&text.as_bytes()[..255]), Content::Text("ü".repeat(80)));
+        assert_eq!(Content::detect(&text.as_bytes()[..255]), Content::Text("ü".repeat(80)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A surface for drawing: rectangles, gradients, other pictures. All drawing is clipped to the surface.
 
-use crate::codec::Picture;
+use crate::codec::RgbImage;
 
 /// A colour of the screen (sRGB).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,19 +47,19 @@ impl Rect {
 /// A picture that is being painted.
 #[derive(Debug, Clone)]
 pub(super) struct Canvas {
-    picture: Picture,
+    picture: RgbImage,
 }
 
 impl Canvas {
     pub(super) fn new(width_px: u32, height_px: u32) -> Self {
-        Self { picture: Picture::new(width_px, height_px) }
+        Self { picture: RgbImage::new(width_px, height_px) }
     }
 
-    pub(super) fn picture(&self) -> &Picture {
+    pub(super) fn picture(&self) -> &RgbImage {
         &self.picture
     }
 
-    pub(super) fn into_picture(self) -> Picture {
+    pub(super) fn into_picture(self) -> RgbImage {
         self.picture
     }
 
@@ -92,7 +92,7 @@ impl Canvas {
     }
 
     /// Fills the surface from `top` to `bottom`.
-    pub(super) fn gradient(&mut self, top: Color, bottom: Color) {
+    pub(super) fn fill_gradient(&mut self, top: Color, bottom: Color) {
         let bounds = self.bounds();
         for y in 0..bounds.height {
             let part = (i64::from(y) * 255 / i64::from(bounds.height.max(2) - 1)) as u8;
@@ -100,15 +100,16 @@ impl Canvas {
         }
     }
 
-    /// Paints one pixel; the colour covers `cover` of 255 of it.
-    pub(super) fn blend(&mut self, x: i32, y: i32, color: Color, cover: u8) {
+    /// Paints one pixel; the colour covers `coverage` of 255 of it.
+    pub(super) fn blend(&mut self, x: i32, y: i32, color: Color, coverage: u8) {
         if let [r, g, b] = self.row(y, x, x.saturating_add(1)) {
-            (*r, *g, *b) = (mix(*r, color.0, cover), mix(*g, color.1, cover), mix(*b, color.2, cover));
+            (*r, *g, *b) =
+                (mix(*r, color.0, coverage), mix(*g, color.1, coverage), mix(*b, color.2, coverage));
         }
     }
 
     /// Paints stripes at 45 degrees, each `stripe` pixels wide along the rows, over the existing ground.
-    pub(super) fn hatch(&mut self, rect: Rect, color: Color, stripe: i32) {
+    pub(super) fn fill_stripes(&mut self, rect: Rect, color: Color, stripe: i32) {
         let stripe = stripe.max(1);
         for y in self.rows(rect) {
             let row = self.row(y, rect.x, rect.right());
@@ -121,21 +122,21 @@ impl Canvas {
     }
 
     /// Paints a disc with a smooth edge.
-    pub(super) fn disc(&mut self, center: (f32, f32), radius: f32, color: Color, cover: u8) {
-        let rect = around(center, radius + 1.0);
+    pub(super) fn fill_disc(&mut self, center: (f32, f32), radius: f32, color: Color, coverage: u8) {
+        let rect = disc_bounds(center, radius + 1.0);
         for y in self.rows(rect) {
             for x in rect.x.max(0)..rect.right().min(self.bounds().width) {
                 let distance = (x as f32 + 0.5 - center.0).hypot(y as f32 + 0.5 - center.1);
                 let inside = (radius - distance + 0.5).clamp(0.0, 1.0);
                 if inside > 0.0 {
-                    self.blend(x, y, color, (inside * f32::from(cover)) as u8);
+                    self.blend(x, y, color, (inside * f32::from(coverage)) as u8);
                 }
             }
         }
     }
 
     /// Fills the whole surface with another picture, cropped at its longer side; `paint` changes each pixel.
-    pub(super) fn cover_with(&mut self, picture: &Picture, paint: impl Fn(Color) -> Color) {
+    pub(super) fn cover_with(&mut self, picture: &RgbImage, paint: impl Fn(Color) -> Color) {
         let (width, height) = (self.picture.width_px(), self.picture.height_px());
         let (from_width, from_height) = (picture.width_px(), picture.height_px());
         if from_width == 0 || from_height == 0 {
@@ -171,7 +172,7 @@ fn spans(len: u32, start: f32, step: f32, from_len: u32) -> Vec<(u32, u32)> {
 /// Samples at most four by four pixels of a span: more would make no visible difference in a background.
 const SAMPLES: usize = 4;
 
-fn average(picture: &Picture, columns: (u32, u32), rows: (u32, u32)) -> Color {
+fn average(picture: &RgbImage, columns: (u32, u32), rows: (u32, u32)) -> Color {
     let stride = |span: (u32, u32)| ((span.1 - span.0 + 1) as usize).div_ceil(SAMPLES);
     let (mut sum, mut count) = ([0_u32; 3], 0);
     for y in (rows.0..=rows.1).step_by(stride(rows)) {
@@ -194,7 +195,7 @@ fn fill_row(row: &mut [u8], color: Color) {
 }
 
 /// The pixels that a disc may touch.
-pub(super) fn around(center: (f32, f32), radius: f32) -> Rect {
+pub(super) fn disc_bounds(center: (f32, f32), radius: f32) -> Rect {
     let (x, y) = ((center.0 - radius).floor() as i32, (center.1 - radius).floor() as i32);
     let side = (2.0 * radius).ceil() as i32 + 2;
     Rect::new(x, y, side, side)
@@ -210,10 +211,10 @@ mod tests {
         for rect in [Rect::new(-5, -5, 7, 7), Rect::new(6, 2, 100, 100), Rect::new(i32::MAX, 0, i32::MAX, 1)]
         {
             canvas.fill(rect, Color::WHITE);
-            canvas.hatch(rect, Color::WHITE, 2);
+            canvas.fill_stripes(rect, Color::WHITE, 2);
         }
         canvas.blend(-1, 9, Color::WHITE, 255);
-        canvas.disc((0.0, 0.0), 3.0, Color::WHITE, 255);
+        canvas.fill_disc((0.0, 0.0), 3.0, Color::WHITE, 255);
         assert_eq!(canvas.picture().pixel(1, 1), Some([255; 3]));
         assert_eq!(canvas.picture().pixel(4, 0), Some([0; 3]));
         assert_eq!(canvas.picture().pixel(7, 3), Some([255; 3]));
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn a_background_of_any_size_covers_the_surface() {
         for (width_px, height_px) in [(1, 1), (3, 200), (200, 3), (64, 36), (1000, 1000)] {
-            let mut background = Picture::new(width_px, height_px);
+            let mut background = RgbImage::new(width_px, height_px);
             background.data_mut().fill(200);
             let mut canvas = Canvas::new(64, 36);
             canvas.cover_with(&background, |color| color);
@@ -232,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_background_keeps_its_proportions() {
-        let mut background = Picture::new(40, 20);
+        let mut background = RgbImage::new(40, 20);
         for (index, pixel) in background.data_mut().chunks_exact_mut(3).enumerate() {
             pixel.fill(if (10..30).contains(&(index % 40)) { 255 } else { 0 });
         }

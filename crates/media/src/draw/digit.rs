@@ -3,7 +3,7 @@
 use super::canvas::{Canvas, Color};
 
 /// The design box of a digit; strokes end within it.
-const DESIGN: (f32, f32) = (100.0, 160.0);
+const DESIGN_SIZE: (f32, f32) = (100.0, 160.0);
 /// Half the thickness of a stroke in the design.
 const HALF_STROKE: f32 = 12.0;
 
@@ -62,8 +62,8 @@ const DEGREES_PER_LINE: f32 = 3.0;
 /// Draws the decimal digits of `number`, `height` pixels tall, around `center`.
 pub(super) fn draw_number(canvas: &mut Canvas, number: u8, center: (f32, f32), height: f32, color: Color) {
     let digits: Vec<usize> = number.to_string().bytes().map(|digit| usize::from(digit - b'0')).collect();
-    let scale = height / DESIGN.1;
-    let pitch = (DESIGN.0 + 12.0) * scale;
+    let scale = height / DESIGN_SIZE.1;
+    let pitch = (DESIGN_SIZE.0 + 12.0) * scale;
     let first = center.0 - pitch * digits.len() as f32 / 2.0 + 6.0 * scale;
     for (index, &digit) in digits.iter().enumerate() {
         let corner = (first + pitch * index as f32, center.1 - height / 2.0);
@@ -73,10 +73,10 @@ pub(super) fn draw_number(canvas: &mut Canvas, number: u8, center: (f32, f32), h
 
 fn draw_digit(canvas: &mut Canvas, digit: usize, corner: (f32, f32), scale: f32, color: Color) {
     let place = |point: (f32, f32)| (point.0 * scale, point.1 * scale);
-    let mut mask = Mask::new(DESIGN.0 * scale, DESIGN.1 * scale, HALF_STROKE * scale);
+    let mut mask = Mask::new(DESIGN_SIZE.0 * scale, DESIGN_SIZE.1 * scale, HALF_STROKE * scale);
     for stroke in DIGITS[digit] {
         match stroke {
-            Line(from, to) => mask.line(place(*from), place(*to)),
+            Line(from, to) => mask.add_line(place(*from), place(*to)),
             Arc { center, radius, from, to } => {
                 let on_arc = |degrees: f32| {
                     let (sin, cos) = degrees.to_radians().sin_cos();
@@ -86,7 +86,7 @@ fn draw_digit(canvas: &mut Canvas, digit: usize, corner: (f32, f32), scale: f32,
                 let step = (to - from) / lines;
                 for line in 0..lines as usize {
                     let start = from + step * line as f32;
-                    mask.line(on_arc(start), on_arc(start + step));
+                    mask.add_line(on_arc(start), on_arc(start + step));
                 }
             }
         }
@@ -97,20 +97,20 @@ fn draw_digit(canvas: &mut Canvas, digit: usize, corner: (f32, f32), scale: f32,
 /// How much of each pixel the strokes of one digit cover: overlaps of strokes do not show.
 struct Mask {
     width: usize,
-    cover: Vec<u8>,
+    coverage: Vec<u8>,
     half_stroke: f32,
 }
 
 impl Mask {
     fn new(width: f32, height: f32, half_stroke: f32) -> Self {
         let (width, height) = (width.ceil() as usize + 2, height.ceil() as usize + 2);
-        Self { width, cover: vec![0; width * height], half_stroke }
+        Self { width, coverage: vec![0; width * height], half_stroke }
     }
 
     /// Adds a line with round ends: every pixel by its distance from the line.
-    fn line(&mut self, from: (f32, f32), to: (f32, f32)) {
+    fn add_line(&mut self, from: (f32, f32), to: (f32, f32)) {
         let reach = self.half_stroke + 1.0;
-        let height = self.cover.len() / self.width;
+        let height = self.coverage.len() / self.width;
         let range = |a: f32, b: f32, len: usize| {
             let last = (a.max(b) + reach).ceil().max(0.0) as usize;
             (a.min(b) - reach).max(0.0) as usize..last.min(len)
@@ -123,19 +123,19 @@ impl Mask {
                 let point = (x as f32 + 0.5 - from.0, y as f32 + 0.5 - from.1);
                 let part = ((point.0 * along.0 + point.1 * along.1) / length_squared).clamp(0.0, 1.0);
                 let distance = (point.0 - along.0 * part).hypot(point.1 - along.1 * part);
-                let cover = ((self.half_stroke - distance + 0.5).clamp(0.0, 1.0) * 255.0) as u8;
-                let pixel = &mut self.cover[y * self.width + x];
-                *pixel = cover.max(*pixel);
+                let coverage = ((self.half_stroke - distance + 0.5).clamp(0.0, 1.0) * 255.0) as u8;
+                let pixel = &mut self.coverage[y * self.width + x];
+                *pixel = coverage.max(*pixel);
             }
         }
     }
 
     fn paint(&self, canvas: &mut Canvas, corner: (f32, f32), color: Color) {
         let (left, top) = (corner.0.round() as i32, corner.1.round() as i32);
-        for (y, row) in (top..).zip(self.cover.chunks_exact(self.width)) {
-            for (x, &cover) in (left..).zip(row) {
-                if cover > 0 {
-                    canvas.blend(x, y, color, cover);
+        for (y, row) in (top..).zip(self.coverage.chunks_exact(self.width)) {
+            for (x, &coverage) in (left..).zip(row) {
+                if coverage > 0 {
+                    canvas.blend(x, y, color, coverage);
                 }
             }
         }

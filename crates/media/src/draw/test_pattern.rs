@@ -8,7 +8,7 @@
 
 use super::canvas::{Canvas, Color, Rect};
 use super::text::{Font, printable};
-use crate::codec::Picture;
+use crate::codec::RgbImage;
 
 /// What one picture of the pattern shows.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +30,8 @@ pub struct TestPattern {
 }
 
 /// Cells of the machine-readable row: two guards, 24 bits, two guards.
-const CELLS: u32 = BITS + 4;
-const BITS: u32 = 24;
+const CELL_COUNT: u32 = NUMBER_BITS + 4;
+const NUMBER_BITS: u32 = 24;
 
 /// Bars at three quarters of full colour, brightest first, as on television's test cards.
 const BARS: [Color; 7] = [
@@ -56,7 +56,7 @@ struct Layout {
 }
 
 impl Layout {
-    fn of(bounds: Rect) -> Self {
+    fn new(bounds: Rect) -> Self {
         let (width, height) = (bounds.width, bounds.height);
         let cells_height = (height / 12).max(8).min(height);
         let track_height = (height / 18).min(height - cells_height);
@@ -76,7 +76,7 @@ impl TestPattern {
     /// A pattern of this size. Text is readable from 320x180 on. Allocates three bytes a pixel.
     pub fn new(width_px: u32, height_px: u32) -> Self {
         let mut canvas = Canvas::new(width_px, height_px);
-        let bars = Layout::of(canvas.bounds()).bars;
+        let bars = Layout::new(canvas.bounds()).bars;
         let edge = |index: usize| (i64::from(bars.width) * index as i64 / BARS.len() as i64) as i32;
         for (index, &color) in BARS.iter().enumerate() {
             canvas.fill(Rect::new(edge(index), 0, edge(index + 1) - edge(index), bars.height), color);
@@ -85,8 +85,8 @@ impl TestPattern {
     }
 
     /// Paints one frame; the picture is valid until the next.
-    pub fn draw(&mut self, frame: &TestFrame<'_>) -> &Picture {
-        let layout = Layout::of(self.canvas.bounds());
+    pub fn draw(&mut self, frame: &TestFrame<'_>) -> &RgbImage {
+        let layout = Layout::new(self.canvas.bounds());
         self.write_panel(frame, layout.panel);
         self.move_bar(frame, layout.track);
         self.fill_cells(frame.number, layout.cells);
@@ -123,7 +123,7 @@ impl TestPattern {
     }
 
     fn fill_cells(&mut self, number: u64, cells: Rect) {
-        for index in 0..CELLS {
+        for index in 0..CELL_COUNT {
             let color = if is_white(number, index) { Color::WHITE } else { Color::BLACK };
             let (left, right) = (cell_edge(cells.width, index), cell_edge(cells.width, index + 1));
             self.canvas.fill(Rect::new(left, cells.y, right - left, cells.height), color);
@@ -132,25 +132,25 @@ impl TestPattern {
 
     /// Reads the lowest 24 bits of the frame number off a picture of the pattern, even a coded and scaled one. `None`
     /// if the guards of the machine-readable row are missing.
-    pub fn read_number(picture: &Picture) -> Option<u32> {
+    pub fn read_number(picture: &RgbImage) -> Option<u32> {
         let bounds = Rect::new(
             0,
             0,
             i32::try_from(picture.width_px()).ok()?,
             i32::try_from(picture.height_px()).ok()?,
         );
-        let cells = Layout::of(bounds).cells;
+        let cells = Layout::new(bounds).cells;
         let cell_is_white = |index: u32| {
             let middle = (cell_edge(cells.width, index) + cell_edge(cells.width, index + 1)) / 2;
             let [r, g, b] = picture.pixel(middle as u32, (cells.y + cells.height / 2) as u32)?;
             Some(u32::from(r) + u32::from(g) + u32::from(b) > 3 * 127)
         };
-        for (index, guard) in [(0, true), (1, false), (CELLS - 2, false), (CELLS - 1, true)] {
+        for (index, guard) in [(0, true), (1, false), (CELL_COUNT - 2, false), (CELL_COUNT - 1, true)] {
             if cell_is_white(index)? != guard {
                 return None;
             }
         }
-        (2..2 + BITS).try_fold(0, |number, index| Some(number << 1 | u32::from(cell_is_white(index)?)))
+        (2..2 + NUMBER_BITS).try_fold(0, |number, index| Some(number << 1 | u32::from(cell_is_white(index)?)))
     }
 }
 
@@ -158,13 +158,13 @@ fn is_white(number: u64, cell: u32) -> bool {
     match cell {
         0 => true,
         1 => false,
-        cell if cell < 2 + BITS => number >> (BITS + 1 - cell) & 1 == 1,
-        cell => cell == CELLS - 1,
+        cell if cell < 2 + NUMBER_BITS => number >> (NUMBER_BITS + 1 - cell) & 1 == 1,
+        cell => cell == CELL_COUNT - 1,
     }
 }
 
 fn cell_edge(width: i32, index: u32) -> i32 {
-    (i64::from(width) * i64::from(index) / i64::from(CELLS)) as i32
+    (i64::from(width) * i64::from(index) / i64::from(CELL_COUNT)) as i32
 }
 
 #[cfg(test)]
@@ -190,8 +190,8 @@ mod tests {
 
     #[test]
     fn a_picture_of_something_else_has_no_number() {
-        assert_eq!(TestPattern::read_number(&Picture::new(320, 180)), None);
-        assert_eq!(TestPattern::read_number(&Picture::new(0, 0)), None);
+        assert_eq!(TestPattern::read_number(&RgbImage::new(320, 180)), None);
+        assert_eq!(TestPattern::read_number(&RgbImage::new(0, 0)), None);
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         let row = |number, fps| {
             let mut pattern = TestPattern::new(320, 180);
             let picture = pattern.draw(&TestFrame { fps, ..frame(number) });
-            let track = Layout::of(Rect::new(0, 0, 320, 180)).track;
+            let track = Layout::new(Rect::new(0, 0, 320, 180)).track;
             (0..320).map(|x| picture.pixel(x, track.y as u32 + 2)).collect::<Vec<_>>()
         };
         for fps in [0.2, 1.0, 25.0, 120.0] {

@@ -11,7 +11,7 @@ use embedded_graphics::text::Baseline;
 use embedded_graphics::text::renderer::TextRenderer;
 
 use super::canvas::{Canvas, Color};
-use crate::visible_lines;
+use crate::escape_hidden_multiline;
 
 /// One size of text.
 #[derive(Clone, Copy)]
@@ -60,7 +60,7 @@ impl Font {
         for (index, letter) in text.chars().enumerate() {
             if !letter.is_whitespace() {
                 let left = corner.0 + self.width_of(index);
-                Glyph::of(self.face, letter).draw(canvas, (left, corner.1), self.scale, color);
+                Glyph::rasterize(self.face, letter).draw(canvas, (left, corner.1), self.scale, color);
             }
         }
     }
@@ -73,7 +73,7 @@ struct Glyph {
 }
 
 impl Glyph {
-    fn of(face: &MonoFont<'static>, letter: char) -> Self {
+    fn rasterize(face: &MonoFont<'static>, letter: char) -> Self {
         let mut glyph = Self { size: face.character_size, rows: [0; 20] };
         let style = MonoTextStyle::new(face, BinaryColor::On);
         let mut buffer = [0; 4];
@@ -105,9 +105,9 @@ impl Glyph {
             for x in 0..width {
                 let field = self.field((x as f32 + 0.5) / scale, (y as f32 + 0.5) / scale);
                 // The edge is one pixel wide: the field changes by 1 over `scale` pixels.
-                let cover = ((field - 0.5) * scale + 0.5).clamp(0.0, 1.0);
-                if cover > 0.0 {
-                    canvas.blend(left + x, top + y, color, (cover * 255.0) as u8);
+                let coverage = ((field - 0.5) * scale + 0.5).clamp(0.0, 1.0);
+                if coverage > 0.0 {
+                    canvas.blend(left + x, top + y, color, (coverage * 255.0) as u8);
                 }
             }
         }
@@ -142,7 +142,7 @@ impl DrawTarget for Glyph {
 /// others by `?`.
 pub(super) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
-    for letter in visible_lines(text).chars() {
+    for letter in escape_hidden_multiline(text).chars() {
         match letter {
             '…' => printable.push_str("..."),
             '‘' | '’' => printable.push('\''),

@@ -7,8 +7,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use framecast_hub::{QUALITY, Rendition, SIDE_PX};
-use framecast_media::visible_json;
+use framecast_hub::{QUALITY_RANGE, Rendition, SIDE_RANGE_PX};
+use framecast_media::escape_hidden_json;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -25,7 +25,7 @@ const PRIORITY: RangeInclusive<u8> = 0..=100;
 const PAINT_MS: RangeInclusive<f64> = 0.0..=86_400_000.0;
 
 /// Bit of a picture's flags: the picture is a slate.
-const NOTICE: u8 = 1;
+const SLATE_FLAG: u8 = 1;
 
 /// A message from a client.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,7 +83,7 @@ struct Hello {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "error")]
-struct Error<'a> {
+struct ErrorMessage<'a> {
     tile: u16,
     message: &'a str,
 }
@@ -96,22 +96,22 @@ pub fn hello(max_tiles: usize, window: usize) -> String {
 
 /// The message that `tile` is not subscribed, and why.
 pub fn error(tile: u16, message: &str) -> String {
-    json(&Error { tile, message })
+    json(&ErrorMessage { tile, message })
 }
 
 fn json(message: &impl Serialize) -> String {
     let json = serde_json::to_string(message).expect("numbers and text are JSON");
-    visible_json(&json).into_owned()
+    escape_hidden_json(&json).into_owned()
 }
 
 /// The bytes before a picture's JPEG, all numbers big endian: version, flags, tile (2), sequence (4), capture time in µs
 /// of unix time (8).
-pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_notice: bool) -> [u8; HEAD_BYTES] {
+pub fn picture_head(tile: u16, sequence: u32, captured_at: SystemTime, is_slate: bool) -> [u8; HEAD_BYTES] {
     let since_epoch = captured_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
     let mut head = [0; HEAD_BYTES];
     head[0] = VERSION;
-    head[1] = if is_notice { NOTICE } else { 0 };
+    head[1] = if is_slate { SLATE_FLAG } else { 0 };
     head[2..4].copy_from_slice(&tile.to_be_bytes());
     head[4..8].copy_from_slice(&sequence.to_be_bytes());
     head[8..].copy_from_slice(&micros.to_be_bytes());
@@ -147,13 +147,13 @@ struct Fields(Map<String, Value>);
 impl Fields {
     fn subscribe(&self) -> Result<Subscribe, BadMessage> {
         let mut rendition = Rendition::default();
-        if let Some(width) = self.whole("width", SIDE_PX)? {
+        if let Some(width) = self.whole("width", SIDE_RANGE_PX)? {
             rendition = rendition.with_width(width);
         }
-        if let Some(height) = self.whole("height", SIDE_PX)? {
+        if let Some(height) = self.whole("height", SIDE_RANGE_PX)? {
             rendition = rendition.with_height(height);
         }
-        if let Some(quality) = self.whole("quality", QUALITY)? {
+        if let Some(quality) = self.whole("quality", QUALITY_RANGE)? {
             rendition = rendition.with_quality(quality);
         }
         Ok(Subscribe {

@@ -5,7 +5,7 @@
 //! [`scheduler`] decides what to send next, the `Wire` sends it. `docs/live.md` specifies the protocol. Who may connect
 //! is not decided here.
 
-mod ending;
+mod close_reason;
 pub mod message;
 pub mod scheduler;
 mod session;
@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-pub use ending::{Counts, Ending};
+pub use close_reason::{CloseCounts, CloseReason};
 
 use crate::websocket::Wire;
 use crate::{Viewers, websocket};
@@ -40,12 +40,12 @@ pub struct Config {
     /// How long a client may take nothing before it is disconnected.
     pub write_timeout: Duration,
     /// The counts of endings.
-    pub counts: Counts,
+    pub counts: CloseCounts,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { write_timeout: Duration::from_secs(10), counts: Counts::default() }
+        Self { write_timeout: Duration::from_secs(10), counts: CloseCounts::default() }
     }
 }
 
@@ -66,27 +66,27 @@ pub fn routes(hub: Hub, viewers: Viewers, config: Config, shutdown: Cancellation
 }
 
 async fn open(State(live): State<Live>, request: Request) -> Response {
-    websocket::open(request, live)
+    websocket::upgrade(request, live)
 }
 
-impl websocket::Client for Live {
-    async fn serve<S>(self, stream: S, early: Bytes, peer: Option<IpAddr>)
+impl websocket::Handler for Live {
+    async fn serve<S>(self, stream: S, read_buf: Bytes, peer: Option<IpAddr>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let wire = Wire::new(stream, &early, self.config.write_timeout).await;
+        let wire = Wire::new(stream, &read_buf, self.config.write_timeout).await;
         let tiles = Tiles::new(self.hub.clone(), self.viewers.clone(), peer);
         let mut session = Session::new(wire, tiles);
-        let ending = tokio::select! {
-            ending = session.serve() => ending,
-            () = self.shutdown.cancelled() => Ending::Shutdown,
+        let close_reason = tokio::select! {
+            close_reason = session.serve() => close_reason,
+            () = self.shutdown.cancelled() => CloseReason::Shutdown,
         };
-        debug!(?peer, ending = ending.name(), "live connection ended");
-        self.config.counts.count(&ending);
+        debug!(?peer, ending = close_reason.name(), "live connection ended");
+        self.config.counts.count(&close_reason);
         // Drop the tiles at once: nobody watches while the connection closes.
         let wire = session.into_wire();
-        if ending == Ending::Closed || ending.told().is_some() {
-            wire.close(ending.told()).await;
+        if close_reason == CloseReason::Closed || close_reason.close_frame().is_some() {
+            wire.close(close_reason.close_frame()).await;
         }
     }
 }

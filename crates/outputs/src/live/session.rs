@@ -12,12 +12,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::Message;
 use tracing::trace;
 
-use super::ending::Ending;
+use super::close_reason::CloseReason;
 use super::message::{self, Ack, ClientMessage, Subscribe};
 use super::scheduler::{MAX_TILES, NotSent, Scheduler, TooManyTiles, WINDOW};
-use super::tiles::{News, Tiles};
+use super::tiles::{TileEvent, Tiles};
 use crate::websocket::wire::{self, HEAD_BYTES, Wire};
-use crate::websocket::{PING_INTERVAL, Speech};
+use crate::websocket::{ClientActivity, PING_INTERVAL};
 
 /// The longest that sending one picture may take: a slower one is no live picture.
 const PICTURE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,23 +34,23 @@ pub(super) struct Session<S> {
     /// Texts that wait to be sent to the client.
     texts: VecDeque<String>,
     /// The picture that is being written.
-    leaving: Option<Leaving>,
+    in_flight: Option<InFlight>,
     /// When the current write began.
     begun_at: Instant,
     ping_at: Instant,
-    speech: Speech,
+    activity: ClientActivity,
 }
 
 #[derive(Debug)]
-struct Leaving {
+struct InFlight {
     tile: u16,
     bytes: usize,
     captured_at: SystemTime,
 }
 
-enum Event {
-    Wire(wire::Event),
-    News(News),
+enum SessionEvent {
+    Wire(wire::WireEvent),
+    Tile(TileEvent),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
@@ -61,18 +61,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             tiles,
             scheduler: Scheduler::new(),
             texts: [message::hello(MAX_TILES, WINDOW)].into(),
-            leaving: None,
+            in_flight: None,
             begun_at: now,
             ping_at: now + PING_INTERVAL,
-            speech: Speech::new(now),
+            activity: ClientActivity::new(now),
         }
     }
 
     /// Serves the client until something ends it.
-    pub(super) async fn serve(&mut self) -> Ending {
+    pub(super) async fn serve(&mut self) -> CloseReason {
         match self.serve_on().await {
             Ok(never) => match never {},
-            Err(ending) => ending,
+            Err(close_reason) => close_reason,
         }
     }
 
@@ -81,61 +81,63 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.wire
     }
 
-    async fn serve_on(&mut self) -> Result<Infallible, Ending> {
+    async fn serve_on(&mut self) -> Result<Infallible, CloseReason> {
         let sleep = sleep_until(self.ping_at);
         tokio::pin!(sleep);
         loop {
             let now = Instant::now();
-            self.check_time(now)?;
-            self.begin(now)?;
-            sleep.as_mut().reset(self.next_time(now));
+            self.check_deadlines(now)?;
+            self.start_write(now)?;
+            sleep.as_mut().reset(self.next_deadline(now));
             let event = tokio::select! {
                 event = poll_fn(|cx| self.poll_event(cx)) => event?,
                 () = &mut sleep => continue,
             };
             match event {
-                Event::Wire(wire::Event::Flushed) => self.left(Instant::now()),
-                Event::Wire(wire::Event::Received(message)) => self.receive(message, Instant::now())?,
-                Event::News(News::Picture(tile)) => self.scheduler.announce(tile),
-                Event::News(News::End(tile)) => self.lose(tile),
+                SessionEvent::Wire(wire::WireEvent::Flushed) => self.on_flushed(Instant::now()),
+                SessionEvent::Wire(wire::WireEvent::Received(message)) => {
+                    self.receive(message, Instant::now())?
+                }
+                SessionEvent::Tile(TileEvent::Picture(tile)) => self.scheduler.announce(tile),
+                SessionEvent::Tile(TileEvent::End(tile)) => self.close_tile(tile),
             }
         }
     }
 
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Ending>> {
-        let reads = self.texts.len() < MAX_TEXTS;
-        if let Poll::Ready(event) = self.wire.poll_event(cx, reads) {
-            return Poll::Ready(event.map(Event::Wire).map_err(Ending::from));
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<SessionEvent, CloseReason>> {
+        let may_read = self.texts.len() < MAX_TEXTS;
+        if let Poll::Ready(event) = self.wire.poll_event(cx, may_read) {
+            return Poll::Ready(event.map(SessionEvent::Wire).map_err(CloseReason::from));
         }
-        self.tiles.poll_news(cx).map(|news| Ok(Event::News(news)))
+        self.tiles.poll_tile_event(cx).map(|event| Ok(SessionEvent::Tile(event)))
     }
 
     /// Ends the connection if the client missed a deadline.
-    fn check_time(&self, now: Instant) -> Result<(), Ending> {
+    fn check_deadlines(&self, now: Instant) -> Result<(), CloseReason> {
         if !self.wire.is_idle() && now >= self.begun_at + PICTURE_TIMEOUT {
-            return Err(Ending::Slow);
+            return Err(CloseReason::Slow);
         }
-        if now >= self.speech.ends_at() {
-            return Err(Ending::Stalled);
+        if now >= self.activity.idle_deadline() {
+            return Err(CloseReason::Stalled);
         }
-        match self.scheduler.patience_ends() {
-            Some(end) if now >= end && self.wire.is_idle() => Err(Ending::NotAcknowledged),
+        match self.scheduler.ack_deadline() {
+            Some(end) if now >= end && self.wire.is_idle() => Err(CloseReason::NotAcknowledged),
             _ => Ok(()),
         }
     }
 
     /// When the session must act even if no event occurs.
-    fn next_time(&self, now: Instant) -> Instant {
-        let silent = self.speech.ends_at();
+    fn next_deadline(&self, now: Instant) -> Instant {
+        let silent = self.activity.idle_deadline();
         if !self.wire.is_idle() {
             return silent.min(self.begun_at + PICTURE_TIMEOUT);
         }
-        let times = [self.scheduler.next_due(now), self.scheduler.patience_ends()];
+        let times = [self.scheduler.next_due(now), self.scheduler.ack_deadline()];
         times.into_iter().flatten().fold(silent.min(self.ping_at), Instant::min)
     }
 
     /// Starts the next write, if there is something to write.
-    fn begin(&mut self, now: Instant) -> Result<(), Ending> {
+    fn start_write(&mut self, now: Instant) -> Result<(), CloseReason> {
         if !self.wire.is_idle() {
             return Ok(());
         }
@@ -152,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn begin_picture(&mut self, now: Instant) {
-        while let Some(tile) = self.scheduler.turn(now) {
+        while let Some(tile) = self.scheduler.next_tile(now) {
             let Some(update) = self.tiles.newest(tile) else {
                 self.scheduler.withdraw(tile);
                 self.tiles.wait(tile, now);
@@ -163,9 +165,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let sequence = self.scheduler.send(tile, bytes as u64, captured_at, now);
             // Without a number the picture waits for an acknowledgement; a newer one may replace it meanwhile.
             if let Some(sequence) = sequence {
-                let head = message::picture_head(tile, sequence, captured_at, update.is_notice);
+                let head = message::picture_head(tile, sequence, captured_at, update.is_slate);
                 self.wire.begin_picture(head, jpeg);
-                self.leaving = Some(Leaving { tile, bytes, captured_at });
+                self.in_flight = Some(InFlight { tile, bytes, captured_at });
                 self.tiles.wait(tile, now);
             }
             return;
@@ -173,21 +175,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// The current write is complete.
-    fn left(&mut self, now: Instant) {
-        let Some(Leaving { tile, bytes, captured_at }) = self.leaving.take() else { return };
-        self.scheduler.left(now);
+    fn on_flushed(&mut self, now: Instant) {
+        let Some(InFlight { tile, bytes, captured_at }) = self.in_flight.take() else { return };
+        self.scheduler.on_flushed(now);
         if let Some(viewer) = self.tiles.viewer(tile) {
             viewer.sent(bytes, age(captured_at));
-            viewer.queue(self.scheduler.in_flight_of(tile));
+            viewer.set_queue_bytes(self.scheduler.in_flight_of(tile));
         }
     }
 
-    fn receive(&mut self, message: Message, now: Instant) -> Result<(), Ending> {
-        self.speech.hear(now);
+    fn receive(&mut self, message: Message, now: Instant) -> Result<(), CloseReason> {
+        self.activity.message_received(now);
         let is_useful = match message {
-            Message::Text(text) => match message::parse(&text).map_err(Ending::Bad)? {
-                ClientMessage::Subscribe(wish) => {
-                    self.subscribe(&wish)?;
+            Message::Text(text) => match message::parse(&text).map_err(CloseReason::Bad)? {
+                ClientMessage::Subscribe(subscription) => {
+                    self.subscribe(&subscription)?;
                     false
                 }
                 ClientMessage::Unsubscribe { tile } => {
@@ -197,45 +199,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 ClientMessage::Ack(ack) => self.acknowledge(ack, now)?,
             },
-            Message::Binary(_) => return Err(Ending::Binary),
-            Message::Close(_) => return Err(Ending::Closed),
+            Message::Binary(_) => return Err(CloseReason::Binary),
+            Message::Close(_) => return Err(CloseReason::Closed),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => false,
         };
         // There are at most as many useful acknowledgements as pictures, so they do not count for the message limit.
-        if is_useful { Ok(()) } else { Ok(self.speech.count(now)?) }
+        if is_useful { Ok(()) } else { Ok(self.activity.count_message(now)?) }
     }
 
-    fn subscribe(&mut self, wish: &Subscribe) -> Result<(), Ending> {
-        match self.tiles.subscribe(wish) {
+    fn subscribe(&mut self, subscription: &Subscribe) -> Result<(), CloseReason> {
+        match self.tiles.subscribe(subscription) {
             Ok(pace) => {
-                let added = self.scheduler.subscribe(wish.tile, pace);
-                added.map_err(|TooManyTiles| Ending::TooManyTiles)
+                let added = self.scheduler.subscribe(subscription.tile, pace);
+                added.map_err(|TooManyTiles| CloseReason::TooManyTiles)
             }
             Err(message) => {
-                self.scheduler.unsubscribe(wish.tile);
-                self.texts.push_back(message::error(wish.tile, &message));
+                self.scheduler.unsubscribe(subscription.tile);
+                self.texts.push_back(message::error(subscription.tile, &message));
                 Ok(())
             }
         }
     }
 
     /// Returns whether this acknowledged something.
-    fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<bool, Ending> {
+    fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<bool, CloseReason> {
         let Ack { tile, sequence, paint } = ack;
         let acknowledged = self.scheduler.acknowledge(tile, sequence, now);
-        let acknowledged = acknowledged.map_err(|NotSent| Ending::NotSent { tile, sequence })?;
+        let acknowledged = acknowledged.map_err(|NotSent| CloseReason::NotSent { tile, sequence })?;
         if let (Some(captured_at), Some(viewer)) = (acknowledged.captured_at, self.tiles.viewer(tile)) {
             let age = age(captured_at);
             trace!(tile, sequence, ?age, ?paint, "painted");
             viewer.painted(age);
-            viewer.queue(self.scheduler.in_flight_of(tile));
-            viewer.throughput(self.scheduler.bytes_per_second().unwrap_or_default());
+            viewer.set_queue_bytes(self.scheduler.in_flight_of(tile));
+            viewer.set_bytes_per_second(self.scheduler.bytes_per_second().unwrap_or_default());
         }
         Ok(acknowledged.pictures > 0)
     }
 
     /// The camera of a tile was removed.
-    fn lose(&mut self, tile: u16) {
+    fn close_tile(&mut self, tile: u16) {
         let camera = self.tiles.camera(tile).unwrap_or_default();
         self.texts.push_back(message::error(tile, &format!("camera `{camera}` is no longer there")));
         self.scheduler.unsubscribe(tile);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Body;
-use framecast_hub::{Delivery, Feed, Rendition, State, Status};
-use framecast_testkit::{frame, jpeg_of, number_of, soon};
+use framecast_hub::{CameraState, CameraStatus, Delivery, Feed, Rendition};
+use framecast_testkit::{frame, jpeg_of_len, number_of, soon};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
@@ -34,10 +34,10 @@ impl Server {
         let hub = Hub::new();
         let [door, yard] = ["door", "yard"].map(|name| {
             let feed = hub.add(name, SystemTime::UNIX_EPOCH).unwrap();
-            feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
+            feed.set_status(CameraStatus::new(CameraState::Live, SystemTime::UNIX_EPOCH));
             feed
         });
-        let config = Config { write_timeout: WRITE_TIMEOUT, counts: Counts::default() };
+        let config = Config { write_timeout: WRITE_TIMEOUT, counts: CloseCounts::default() };
         let (viewers, shutdown) = (Viewers::default(), CancellationToken::new());
         Self { live: Live { hub, viewers, config, shutdown }, door, yard }
     }
@@ -46,7 +46,7 @@ impl Server {
     fn pipe(&self, bytes: usize) -> DuplexStream {
         let (client, server) = duplex(bytes);
         let live = self.live.clone();
-        tokio::spawn(async move { websocket::Client::serve(live, server, Bytes::new(), None).await });
+        tokio::spawn(async move { websocket::Handler::serve(live, server, Bytes::new(), None).await });
         client
     }
 
@@ -85,7 +85,7 @@ struct Picture {
     tile: u16,
     sequence: u32,
     number: Option<u64>,
-    is_notice: bool,
+    is_slate: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             tile: u16::from_be_bytes(bytes[2..4].try_into().unwrap()),
             sequence: u32::from_be_bytes(bytes[4..8].try_into().unwrap()),
             number: number_of(&bytes[16..]),
-            is_notice: bytes[1] & 1 == 1,
+            is_slate: bytes[1] & 1 == 1,
         }
     }
 
@@ -157,20 +157,20 @@ async fn a_slow_client_is_given_the_newest_frame_when_it_has_painted() {
     client.subscribe(1, "door", json!({})).await;
     for n in 1..=2 {
         server.door.publish(frame(n));
-        let expected = Picture { tile: 1, sequence: n as u32, number: Some(n), is_notice: false };
+        let expected = Picture { tile: 1, sequence: n as u32, number: Some(n), is_slate: false };
         assert_eq!(client.picture().await, expected);
     }
     for n in 3..=50 {
         server.door.publish(frame(n));
         assert!(client.is_quiet().await);
     }
-    client.ack(&Picture { tile: 1, sequence: 1, number: None, is_notice: false }).await;
+    client.ack(&Picture { tile: 1, sequence: 1, number: None, is_slate: false }).await;
     assert_eq!(client.number().await, 50);
     assert!(client.is_quiet().await, "what stands is not sent again");
-    let record = &server.live.viewers.list()[0];
-    assert_eq!((record.frames(), record.skipped_frames()), (3, 47));
-    assert_eq!((record.queue_bytes(), record.via()), (Some(0), crate::Via::Live));
-    assert!(record.painted_age().is_some() && record.age().is_some() && record.bytes_per_second().is_some());
+    let stats = &server.live.viewers.list()[0];
+    assert_eq!((stats.frames(), stats.skipped_frames()), (3, 47));
+    assert_eq!((stats.queue_bytes(), stats.transport()), (Some(0), crate::Transport::Live));
+    assert!(stats.painted_age().is_some() && stats.age().is_some() && stats.bytes_per_second().is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,12 +196,12 @@ async fn a_notice_is_marked_and_what_must_not_pass_for_live_is_not_sent() {
     server.door.suspend();
     client.subscribe(1, "door", json!({})).await;
     assert!(client.is_quiet().await);
-    server.door.publish_notice(frame(99));
+    server.door.publish_slate(frame(99));
     let picture = client.picture().await;
-    assert_eq!((picture.number, picture.is_notice), (Some(99), true));
+    assert_eq!((picture.number, picture.is_slate), (Some(99), true));
     server.door.publish(frame(2));
     let picture = client.picture().await;
-    assert_eq!((picture.number, picture.is_notice), (Some(2), false));
+    assert_eq!((picture.number, picture.is_slate), (Some(2), false));
     // The server announces this picture while the window is full, and withdraws it before its turn.
     server.door.publish(frame(3));
     assert!(client.is_quiet().await);
@@ -229,7 +229,7 @@ async fn another_size_takes_the_place_of_the_old_one_when_it_has_a_picture() {
     assert_eq!(client.number().await, 1002);
     server.door.publish(frame(3));
     assert!(client.is_quiet().await);
-    assert_eq!((server.door.channel().subscribers(), server.door.viewers()), (0, 1));
+    assert_eq!((server.door.main_channel().subscriber_count(), server.door.viewer_count()), (0, 1));
     assert_eq!(server.live.viewers.list()[0].rendition(), rendition);
     assert_eq!(server.live.viewers.list().len(), 1, "it is one viewer all the time");
 }
@@ -265,11 +265,11 @@ async fn a_tile_shows_another_camera_and_its_numbers_go_on() {
     server.yard.publish(frame(7));
     let next = client.picture().await;
     assert_eq!((next.sequence, next.number), (last.sequence + 1, Some(7)));
-    assert_eq!((server.door.viewers(), server.yard.viewers()), (0, 1));
+    assert_eq!((server.door.viewer_count(), server.yard.viewer_count()), (0, 1));
     client.subscribe(1, "attic", json!({})).await;
     assert_eq!(client.text().await["message"], "no camera `attic`; there are: door, yard");
     assert!(client.is_quiet().await);
-    assert_eq!(server.yard.viewers(), 0, "the tile shows nothing now");
+    assert_eq!(server.yard.viewer_count(), 0, "the tile shows nothing now");
     client.ack(&next).await;
     assert!(client.is_quiet().await, "and what was on its way may still be acknowledged");
 }
@@ -285,7 +285,7 @@ async fn a_paused_tile_is_sent_nothing_and_wants_no_camera() {
     assert!(client.is_quiet().await);
     server.door.publish(frame(2));
     assert!(client.is_quiet().await);
-    assert_eq!((server.door.viewers(), server.live.viewers.list().len()), (0, 1));
+    assert_eq!((server.door.viewer_count(), server.live.viewers.list().len()), (0, 1));
     client.subscribe(1, "door", json!({})).await;
     assert_eq!(client.number().await, 2);
     server.door.publish(frame(3));
@@ -354,7 +354,7 @@ async fn a_client_that_reads_a_byte_a_second_does_not_hold_a_picture_for_ever() 
     let mut client = Client(WebSocketStream::from_raw_socket(pipe, Role::Client, None).await);
     assert_eq!(client.text().await["type"], "hello");
     client.subscribe(1, "door", json!({})).await;
-    server.door.publish(framecast_media::Frame { data: jpeg_of(100_000, 1), ..frame(1) });
+    server.door.publish(framecast_media::Frame { data: jpeg_of_len(100_000, 1), ..frame(1) });
     let mut pipe = client.0.into_inner();
     let start = Instant::now();
     let reading = async {
@@ -371,7 +371,7 @@ async fn a_client_that_reads_a_byte_a_second_does_not_hold_a_picture_for_ever() 
         () = server.ended("slow") => {}
     }
     assert_eq!(start.elapsed().as_secs(), 30);
-    assert_eq!(server.door.viewers(), 0);
+    assert_eq!(server.door.viewer_count(), 0);
 }
 
 #[tokio::test(start_paused = true)]

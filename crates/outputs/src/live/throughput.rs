@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A shorter time between two events shows the resolution of the clock more than the speed of the link.
-const SHORTEST: Duration = Duration::from_millis(1);
+const MIN_SAMPLE_TIME: Duration = Duration::from_millis(1);
 
 /// An estimate of the bytes a second from the server to the screen.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Throughput {
 
 /// The state when a picture was sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct SendMark {
     delivered_bytes: u64,
     at: Instant,
     /// Whether enough was on its way to show what the link can carry, and not only what the cameras gave.
@@ -35,17 +35,17 @@ impl Throughput {
     }
 
     /// The mark for a picture that is sent at `now`; `is_alone` if nothing else is on its way.
-    pub(super) fn mark(&self, now: Instant, is_alone: bool, is_full: bool) -> Mark {
+    pub(super) fn mark(&self, now: Instant, is_alone: bool, is_full: bool) -> SendMark {
         // On an idle connection the measurement starts with this picture.
         let at = if is_alone { now } else { self.delivered_at.unwrap_or(now) };
-        Mark { delivered_bytes: self.delivered_bytes, at, is_full }
+        SendMark { delivered_bytes: self.delivered_bytes, at, is_full }
     }
 
     /// Records that the client acknowledged `bytes` more at `now`; the last of them were sent at `mark`.
-    pub(super) fn delivered(&mut self, bytes: u64, mark: Mark, now: Instant) {
+    pub(super) fn delivered(&mut self, bytes: u64, mark: SendMark, now: Instant) {
         self.delivered_bytes = self.delivered_bytes.saturating_add(bytes);
         self.delivered_at = Some(now);
-        let took = now.saturating_duration_since(mark.at).max(SHORTEST);
+        let took = now.saturating_duration_since(mark.at).max(MIN_SAMPLE_TIME);
         let sample = (self.delivered_bytes - mark.delivered_bytes) as f64 / took.as_secs_f64();
         let change = |rate: f64, weight: f64| rate + (sample - rate) * weight;
         self.bytes_per_second = Some(match self.bytes_per_second {

@@ -17,9 +17,9 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use tokio::time::Instant;
 
 use super::message::Subscribe;
-use super::scheduler::Pace;
-use crate::viewers::Skips;
-use crate::{Refusal, Via, Viewer, Viewers, client_key, rendition};
+use super::scheduler::TilePace;
+use crate::viewers::SkipCounter;
+use crate::{HttpError, Transport, ViewerGuard, Viewers, client_key, rendition};
 
 /// The tiles of one connection.
 #[derive(Debug)]
@@ -27,25 +27,25 @@ pub(super) struct Tiles {
     hub: Hub,
     viewers: Viewers,
     peer: Option<IpAddr>,
-    shown: BTreeMap<u16, Tile>,
+    shown: BTreeMap<u16, ShownTile>,
     waiting: FuturesUnordered<Wait>,
     /// The number of watches so far; their ids tell updates of a current watch from those of a dropped one.
     watches: u64,
 }
 
 /// Completes when a channel has an update, and returns the cursor.
-type Wait = Abortable<Pin<Box<dyn Future<Output = Heard> + Send>>>;
+type Wait = Abortable<Pin<Box<dyn Future<Output = Wakeup> + Send>>>;
 
-struct Heard {
+struct Wakeup {
     tile: u16,
     watch: u64,
     subscriber: Subscriber,
-    is_there: bool,
+    has_picture: bool,
 }
 
 /// An update of a tile's channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum TileEvent {
     /// The tile has a picture that it has not shown.
     Picture(u16),
     /// The tile will get no more pictures.
@@ -53,8 +53,8 @@ pub(super) enum News {
 }
 
 #[derive(Debug)]
-struct Tile {
-    viewer: Viewer,
+struct ShownTile {
+    viewer: ViewerGuard,
     feed: Arc<Feed>,
     /// What the tile shows; `None` while it is paused, so that no encoder works for it.
     watch: Option<Watch>,
@@ -64,7 +64,7 @@ struct Tile {
     passed: u64,
     /// The least time between two pictures.
     interval: Duration,
-    skips: Skips,
+    skips: SkipCounter,
 }
 
 /// The subscription to one channel.
@@ -93,9 +93,9 @@ impl Watch {
     }
 }
 
-impl Tile {
-    fn new(viewer: Viewer, feed: Arc<Feed>) -> Self {
-        let (interval, skips) = (Duration::ZERO, Skips::default());
+impl ShownTile {
+    fn new(viewer: ViewerGuard, feed: Arc<Feed>) -> Self {
+        let (interval, skips) = (Duration::ZERO, SkipCounter::default());
         Self { viewer, feed, watch: None, next: None, passed: 0, interval, skips }
     }
 
@@ -131,49 +131,52 @@ impl Tiles {
         Self { hub, viewers, peer, shown, waiting, watches: 0 }
     }
 
-    /// Makes a tile show what `wish` asks for from now on; returns its pace.
+    /// Makes a tile show what `subscription` asks for from now on; returns its pace.
     ///
     /// # Errors
     /// Why that is not possible; the tile then shows nothing.
-    pub(super) fn subscribe(&mut self, wish: &Subscribe) -> Result<Pace, String> {
-        let wished = self.show(wish);
-        if wished.is_err() {
-            self.remove(wish.tile);
+    pub(super) fn subscribe(&mut self, subscription: &Subscribe) -> Result<TilePace, String> {
+        let shown = self.show(subscription);
+        if shown.is_err() {
+            self.remove(subscription.tile);
         }
-        let (feed, rendition) = wished?;
-        let interval = interval(wish.fps, rendition);
-        self.change(wish.tile, |tile| tile.interval = interval);
-        Ok(Pace { interval, priority: wish.priority, freshness: feed.freshness() })
+        let (feed, rendition) = shown?;
+        let interval = interval(subscription.fps, rendition);
+        self.change(subscription.tile, |tile| tile.interval = interval);
+        Ok(TilePace { interval, priority: subscription.priority, latency_budget: feed.latency_budget() })
     }
 
-    fn show(&mut self, wish: &Subscribe) -> Result<(Arc<Feed>, Rendition), String> {
-        let unknown = || Refusal::no_such_camera(&wish.camera, &self.hub).message;
-        let feed = self.hub.get(&wish.camera).ok_or_else(unknown)?;
-        let rendition = rendition::at_rate(wish.rendition, wish.fps, &feed);
-        if self.camera(wish.tile) != Some(feed.name()) {
+    fn show(&mut self, subscription: &Subscribe) -> Result<(Arc<Feed>, Rendition), String> {
+        let unknown = || HttpError::no_such_camera(&subscription.camera, &self.hub).message;
+        let feed = self.hub.get(&subscription.camera).ok_or_else(unknown)?;
+        let rendition = rendition::limit_fps(subscription.rendition, subscription.fps, &feed);
+        if self.camera(subscription.tile) != Some(feed.name()) {
             // Free the old viewer's slot for the new one.
-            self.remove(wish.tile);
-            let viewer = self.viewers.admit(&feed, self.peer, Via::Live).map_err(|full| full.to_string())?;
-            self.shown.insert(wish.tile, Tile::new(viewer, Arc::clone(&feed)));
+            self.remove(subscription.tile);
+            let viewer = self
+                .viewers
+                .admit(&feed, self.peer, Transport::Live)
+                .map_err(|limit_reached| limit_reached.to_string())?;
+            self.shown.insert(subscription.tile, ShownTile::new(viewer, Arc::clone(&feed)));
         }
-        if wish.priority == 0 {
-            self.change(wish.tile, |tile| {
+        if subscription.priority == 0 {
+            self.change(subscription.tile, |tile| {
                 tile.viewer.set_rendition(rendition);
                 tile.pause();
             });
             return Ok((feed, rendition));
         }
-        let begun = self.begin(wish.tile, &feed, rendition);
+        let begun = self.begin(subscription.tile, &feed, rendition);
         let rendition = match begun {
             Ok(()) => rendition,
             // The limit on renditions is reached: an existing size is better than no picture.
             Err(TooManyRenditions { watched, .. }) => {
                 let nearest = rendition::nearest(&watched, rendition);
-                self.begin(wish.tile, &feed, nearest).map_err(|error| error.to_string())?;
+                self.begin(subscription.tile, &feed, nearest).map_err(|error| error.to_string())?;
                 nearest
             }
         };
-        self.change(wish.tile, |tile| tile.viewer.set_rendition(rendition));
+        self.change(subscription.tile, |tile| tile.viewer.set_rendition(rendition));
         Ok((feed, rendition))
     }
 
@@ -190,7 +193,7 @@ impl Tiles {
         Ok(())
     }
 
-    fn change(&mut self, tile: u16, change: impl FnOnce(&mut Tile)) {
+    fn change(&mut self, tile: u16, change: impl FnOnce(&mut ShownTile)) {
         if let Some(tile) = self.shown.get_mut(&tile) {
             change(tile);
         }
@@ -206,9 +209,9 @@ impl Tiles {
 
     fn wait_with(&self, tile: u16, watch: u64, mut subscriber: Subscriber) -> AbortHandle {
         let (handle, registration) = AbortHandle::new_pair();
-        let waiting: Pin<Box<dyn Future<Output = Heard> + Send>> = Box::pin(async move {
-            let is_there = subscriber.next_update().await.is_some();
-            Heard { tile, watch, subscriber, is_there }
+        let waiting: Pin<Box<dyn Future<Output = Wakeup> + Send>> = Box::pin(async move {
+            let has_picture = subscriber.next_update().await.is_some();
+            Wakeup { tile, watch, subscriber, has_picture }
         });
         self.waiting.push(Abortable::new(waiting, registration));
         handle
@@ -220,25 +223,25 @@ impl Tiles {
     }
 
     /// The next update of a tile; pending while no tile waits.
-    pub(super) fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<News> {
-        while let Poll::Ready(Some(heard)) = Pin::new(&mut self.waiting).poll_next(cx) {
+    pub(super) fn poll_tile_event(&mut self, cx: &mut Context<'_>) -> Poll<TileEvent> {
+        while let Poll::Ready(Some(wakeup)) = Pin::new(&mut self.waiting).poll_next(cx) {
             // An aborted wait drops its cursor here.
-            if let Some(news) = heard.ok().and_then(|heard| self.hear(heard)) {
-                return Poll::Ready(news);
+            if let Some(event) = wakeup.ok().and_then(|wakeup| self.on_wakeup(wakeup)) {
+                return Poll::Ready(event);
             }
         }
         Poll::Pending
     }
 
-    fn hear(&mut self, heard: Heard) -> Option<News> {
-        let tile = self.shown.get_mut(&heard.tile)?;
-        if tile.next.as_ref().is_some_and(|next| next.id == heard.watch) {
+    fn on_wakeup(&mut self, wakeup: Wakeup) -> Option<TileEvent> {
+        let tile = self.shown.get_mut(&wakeup.tile)?;
+        if tile.next.as_ref().is_some_and(|next| next.id == wakeup.watch) {
             let next = tile.next.take();
             tile.replace(next);
         }
-        let watch = tile.watch.as_mut().filter(|watch| watch.id == heard.watch)?;
-        watch.subscriber = Some(heard.subscriber);
-        Some(if heard.is_there { News::Picture(heard.tile) } else { News::End(heard.tile) })
+        let watch = tile.watch.as_mut().filter(|watch| watch.id == wakeup.watch)?;
+        watch.subscriber = Some(wakeup.subscriber);
+        Some(if wakeup.has_picture { TileEvent::Picture(wakeup.tile) } else { TileEvent::End(wakeup.tile) })
     }
 
     /// What a tile with an update shows now: the newest picture of its channel, or `None` if the channel shows nothing
@@ -270,7 +273,7 @@ impl Tiles {
     }
 
     /// A tile's guard in the registry of viewers.
-    pub(super) fn viewer(&mut self, tile: u16) -> Option<&mut Viewer> {
+    pub(super) fn viewer(&mut self, tile: u16) -> Option<&mut ViewerGuard> {
         self.shown.get_mut(&tile).map(|tile| &mut tile.viewer)
     }
 

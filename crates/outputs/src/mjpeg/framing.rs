@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::{Refusal, parameter};
+use crate::{HttpError, query_parameter};
 
 /// How the parts of a stream are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,11 +19,11 @@ impl Framing {
     ///
     /// # Errors
     /// A value of `advance_headers` that is neither yes nor no.
-    pub fn choose(headers: &HeaderMap, query: &str) -> Result<Self, Refusal> {
-        match parameter(query, "advance_headers") {
+    pub fn choose(headers: &HeaderMap, query: &str) -> Result<Self, HttpError> {
+        match query_parameter(query, "advance_headers") {
             Some("1" | "true" | "yes") => Ok(Self::Advance),
             Some("0" | "false" | "no") => Ok(Self::Standard),
-            Some(value) => Err(Refusal::bad_parameter("advance_headers", value, "must be 1 or 0")),
+            Some(value) => Err(HttpError::bad_parameter("advance_headers", value, "must be 1 or 0")),
             None => Ok(Self::by_client(headers)),
         }
     }

@@ -13,21 +13,21 @@ const WIDTHS_PX: [u32; 4] = [960, 640, 480, 320];
 
 /// Pictures a second that look like motion. With fewer, the ladder prefers a smaller size, unless the camera gives no
 /// more.
-const WANTED: f64 = 10.0;
+const TARGET_FPS: f64 = 10.0;
 
 /// The share of the camera's pictures that must arrive if it gives fewer than that. It is below 1, because the link's
 /// rate is an estimate.
-const WANTED_SHARE: f64 = 0.8;
+const TARGET_FPS_SHARE: f64 = 0.8;
 
 /// How much more the link must carry before the ladder tries a larger size.
 const HEADROOM: f64 = 1.3;
 
 /// How long the ladder keeps a size until it knows its cost and what the link carries.
-const SETTLING: Duration = Duration::from_secs(1);
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
 /// How long a larger size must have been possible before the ladder tries it; doubled with each failed try.
 const CLIMB_AFTER: Duration = Duration::from_secs(5);
-const CLIMB_AFTER_MOST: Duration = Duration::from_secs(80);
+const MAX_CLIMB_AFTER: Duration = Duration::from_secs(80);
 
 /// A step down so soon after a step up means that the step up was wrong.
 const FAILED_WITHIN: Duration = Duration::from_secs(10);
@@ -69,20 +69,25 @@ impl Ladder {
     }
 
     /// The rung to change to, if a change is due. `bytes_per_second` is what the link carries if it cannot carry all
-    /// pictures, and `None` if it can. `most` is the number of pictures a second that the camera gives.
+    /// pictures, and `None` if it can. `max_fps` is the number of pictures a second that the camera gives.
     ///
-    /// Returns the rung again until the caller reports [`is_made`](Self::is_made) or [`has_failed`](Self::has_failed).
-    pub(crate) fn wish(&mut self, now: Instant, bytes_per_second: Option<u64>, most: f64) -> Option<usize> {
-        let wanted = WANTED.min(most * WANTED_SHARE);
-        let bytes = self.bytes.filter(|_| now >= self.since + SETTLING)?;
+    /// Returns the rung again until the caller reports [`switched`](Self::switched) or [`switch_failed`](Self::switch_failed).
+    pub(crate) fn propose(
+        &mut self,
+        now: Instant,
+        bytes_per_second: Option<u64>,
+        max_fps: f64,
+    ) -> Option<usize> {
+        let wanted = TARGET_FPS.min(max_fps * TARGET_FPS_SHARE);
+        let bytes = self.bytes.filter(|_| now >= self.since + SETTLE_TIME)?;
         let carries = |rung: usize, wanted: f64| {
             bytes_per_second.is_none_or(|rate| rate as f64 >= wanted * self.estimate(bytes, rung))
         };
         if !carries(self.rung, wanted) {
             let mut smaller = self.rung + 1..self.widths_px.len();
-            let wish = smaller.clone().find(|rung| carries(*rung, wanted)).or(smaller.next_back());
+            let proposal = smaller.clone().find(|rung| carries(*rung, wanted)).or(smaller.next_back());
             self.well_since = None;
-            return wish;
+            return proposal;
         }
         let larger = self.rung.checked_sub(1)?;
         if !carries(larger, wanted * HEADROOM) {
@@ -105,11 +110,11 @@ impl Ladder {
     }
 
     /// The stream sends pictures of this rung from now on.
-    pub(crate) fn is_made(&mut self, now: Instant, rung: usize) {
+    pub(crate) fn switched(&mut self, now: Instant, rung: usize) {
         if rung < self.rung {
             self.climbed_at = Some(now);
         } else if self.climbed_at.take().is_some_and(|climbed_at| now < climbed_at + FAILED_WITHIN) {
-            self.climb_after = (self.climb_after * 2).min(CLIMB_AFTER_MOST);
+            self.climb_after = (self.climb_after * 2).min(MAX_CLIMB_AFTER);
         } else {
             self.climb_after = CLIMB_AFTER;
         }
@@ -117,7 +122,7 @@ impl Ladder {
     }
 
     /// The stream could not make the change: the ladder keeps the size for a while.
-    pub(crate) fn has_failed(&mut self, now: Instant) {
+    pub(crate) fn switch_failed(&mut self, now: Instant) {
         (self.since, self.well_since) = (now + CLIMB_AFTER, None);
     }
 }
@@ -167,8 +172,8 @@ mod tests {
                 self.now += Duration::from_millis(100);
                 self.ladder.sent(self.bytes() as usize);
                 let carried = (self.rate() < 30.0).then_some(self.bytes_per_second as u64);
-                if let Some(rung) = self.ladder.wish(self.now, carried, self.fps) {
-                    self.ladder.is_made(self.now, rung);
+                if let Some(rung) = self.ladder.propose(self.now, carried, self.fps) {
+                    self.ladder.switched(self.now, rung);
                     self.changes += 1;
                 }
             }
@@ -194,19 +199,19 @@ mod tests {
         assert_eq!((link.width_px(), link.changes), (None, 0), "it carries three a second");
         link.bytes_per_second = 100e3;
         link.pass(10);
-        assert!(link.width_px().is_some() && link.rate() >= 2.0 * WANTED_SHARE, "{:?}", link.width_px());
+        assert!(link.width_px().is_some() && link.rate() >= 2.0 * TARGET_FPS_SHARE, "{:?}", link.width_px());
     }
 
     #[test]
     fn a_narrow_link_gets_enough_small_pictures_within_seconds_and_then_rest() {
         let mut link = Link::new(250e3);
         link.pass(4);
-        assert!(link.rate() >= WANTED, "{} a second", link.rate());
+        assert!(link.rate() >= TARGET_FPS, "{} a second", link.rate());
         assert!(link.width_px().is_some_and(|width| width >= 480), "{:?}", link.width_px());
         let before = link.changes;
         link.pass(120);
         assert!(link.changes <= before + 2, "{} changes in two minutes", link.changes - before);
-        assert!(link.rate() >= WANTED);
+        assert!(link.rate() >= TARGET_FPS);
     }
 
     #[test]

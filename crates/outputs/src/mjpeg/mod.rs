@@ -1,22 +1,22 @@
 //! MJPEG over HTTP: `multipart/x-mixed-replace` for `<img>`, players and scripts.
 //!
-//! [`Output::respond`] → a `Viewer` per request → parts from the `Packer`, which packs each frame once for all viewers.
+//! [`Streamer::respond`] → a `StreamBody` per request → parts from the `Packer`, which packs each frame once for all viewers.
 //! [`routes`] maps our own paths to cameras; those of other programs are mapped elsewhere.
 
+mod body;
 #[cfg(target_os = "linux")]
-mod flow;
+mod flow_control;
 mod framing;
-mod full;
 mod ladder;
-mod pace;
+mod limit_response;
+mod pacer;
 mod packer;
-#[cfg(target_os = "linux")]
-mod shard;
-mod stream;
-mod style;
+mod part_format;
+mod part_stream;
 #[cfg(test)]
 mod tests;
-mod viewer;
+#[cfg(target_os = "linux")]
+mod writer_pool;
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -33,14 +33,17 @@ use framecast_hub::{Delivery, Feed, Hub, Rendition, Subscriber};
 use tokio_util::sync::CancellationToken;
 
 pub use framing::Framing;
-pub use style::{Boundary, Style};
+pub use part_format::{Boundary, PartFormat};
 
 #[cfg(target_os = "linux")]
-use crate::Handover;
-use crate::{Full, NO_STORE, Peer, Record, Refusal, Via, Viewers, client_key, drawn, parameter, rendition};
+use crate::Hijack;
+use crate::{
+    HttpError, LimitReached, NO_STORE, Peer, Transport, ViewerStats, Viewers, client_key, error_picture,
+    query_parameter, rendition,
+};
+use body::StreamBody;
 use packer::Packers;
-use stream::Stream;
-use viewer::Viewer;
+use part_stream::PartStream;
 
 /// How streams are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,22 +55,22 @@ pub struct Config {
     /// server closes it; there, this value only tells a viewer that stalled from one that left.
     pub write_timeout: Duration,
     /// The number of threads that write to handed-over connections; `None` for one per core.
-    pub writers: Option<NonZeroUsize>,
+    pub writer_threads: Option<NonZeroUsize>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         // A second, plus a margin so that a camera with one picture a second is not sent twice.
         let resend_after = Duration::from_millis(1100);
-        Self { resend_after, write_timeout: Duration::from_secs(10), writers: None }
+        Self { resend_after, write_timeout: Duration::from_secs(10), writer_threads: None }
     }
 }
 
 /// What a client requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ask {
+pub struct StreamRequest {
     /// How parts are written.
-    pub style: Style,
+    pub part_format: PartFormat,
     /// Which pictures to send.
     pub rendition: Rendition,
     /// The least time between two pictures; zero for no limit.
@@ -76,9 +79,9 @@ pub struct Ask {
     pub adapt: bool,
 }
 
-impl Ask {
+impl StreamRequest {
     /// The most pictures a second at this interval.
-    fn most_fps(&self) -> f64 {
+    fn max_fps(&self) -> f64 {
         // A zero interval gives infinity: no limit.
         1.0 / self.interval.as_secs_f64()
     }
@@ -86,7 +89,7 @@ impl Ask {
 
 /// Serves all streams of parts, for every path. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Output(Arc<Inner>);
+pub struct Streamer(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -94,28 +97,29 @@ struct Inner {
     packers: Packers,
     viewers: Viewers,
     shutdown: CancellationToken,
-    refusals: full::Pictures,
+    limit_responses: limit_response::LimitResponses,
     #[cfg(target_os = "linux")]
-    shards: Arc<shard::Shards>,
+    writer_pool: Arc<writer_pool::WriterPool>,
 }
 
-impl Output {
+impl Streamer {
     /// An output whose viewers `viewers` admits. All streams end when `shutdown` is cancelled.
     pub fn new(config: Config, viewers: Viewers, shutdown: CancellationToken) -> Self {
-        let (packers, refusals) = (Packers::default(), full::Pictures::default());
+        let (packers, limit_responses) = (Packers::default(), limit_response::LimitResponses::default());
         #[cfg(target_os = "linux")]
-        let shards = {
-            let rules = shard::Rules { write_timeout: config.write_timeout, shutdown: shutdown.clone() };
-            Arc::new(shard::Shards::new(config.writers, rules))
+        let writer_pool = {
+            let writer_config =
+                writer_pool::WriterConfig { write_timeout: config.write_timeout, shutdown: shutdown.clone() };
+            Arc::new(writer_pool::WriterPool::new(config.writer_threads, writer_config))
         };
         Self(Arc::new(Inner {
             config,
             packers,
             viewers,
             shutdown,
-            refusals,
+            limit_responses,
             #[cfg(target_os = "linux")]
-            shards,
+            writer_pool,
         }))
     }
 
@@ -123,33 +127,43 @@ impl Output {
     ///
     /// If a viewer limit is reached, the answer is 503; a client that wants pictures gets it as a picture. If a
     /// rendition limit is reached, such a client gets the nearest rendition that already exists, or else the camera's
-    /// own pictures. On success the viewer's [`Record`] is in the answer's extensions, as an [`Arc`].
+    /// own pictures. On success the viewer's [`ViewerStats`] is in the answer's extensions, as an [`Arc`].
     ///
     /// # Errors
     /// All other refusals.
-    pub fn respond(&self, feed: &Arc<Feed>, ask: Ask, request: &Request) -> Result<Response, Refusal> {
+    pub fn respond(
+        &self,
+        feed: &Arc<Feed>,
+        stream_request: StreamRequest,
+        request: &Request,
+    ) -> Result<Response, HttpError> {
         let inner = &self.0;
         // Only for the content type: the viewer finds its packer once it has its channel.
-        let content_type = inner.packers.of(feed.name(), ask.rendition, ask.style.boundary).content_type();
-        let mut record = None;
+        let content_type = inner
+            .packers
+            .get_or_create(feed.name(), stream_request.rendition, stream_request.part_format.boundary)
+            .content_type();
+        let mut stats = None;
         // A HEAD request must not open the camera.
         let body = if request.method() == Method::HEAD {
-            crate::unknown_length()
+            crate::unknown_length_body()
         } else {
-            let peer = Peer::of(request.extensions());
-            let place = match inner.viewers.admit(feed, peer, Via::Mjpeg) {
-                Ok(place) => place,
-                Err(full) => return self.no_place(&full, feed, request),
+            let peer = Peer::from_extensions(request.extensions());
+            let viewer = match inner.viewers.admit(feed, peer, Transport::Mjpeg) {
+                Ok(viewer) => viewer,
+                Err(limit_reached) => return self.respond_limit_reached(&limit_reached, feed, request),
             };
-            let (rendition, subscriber) = watch(feed, ask.rendition, peer, request)?;
-            let ask = Ask { rendition, ..ask };
-            place.set_rendition(rendition);
-            record = Some(Arc::clone(place.record()));
-            self.send(Stream::new(subscriber, &inner.packers, place, ask, inner.config.resend_after), request)
+            let (rendition, subscriber) = watch(feed, stream_request.rendition, peer, request)?;
+            let stream_request = StreamRequest { rendition, ..stream_request };
+            viewer.set_rendition(rendition);
+            stats = Some(Arc::clone(viewer.stats()));
+            let resend_after = inner.config.resend_after;
+            let parts = PartStream::new(subscriber, &inner.packers, viewer, stream_request, resend_after);
+            self.send(parts, request)
         };
         let mut response = Response::new(body);
-        if let Some(record) = record {
-            response.extensions_mut().insert::<Arc<Record>>(record);
+        if let Some(stats) = stats {
+            response.extensions_mut().insert::<Arc<ViewerStats>>(stats);
         }
         // An HTTP/1.0 answer ends with the connection and has no chunk headers between the parts, which old clients
         // cannot parse.
@@ -169,8 +183,13 @@ impl Output {
     ///
     /// # Errors
     /// The answer for a client that wants no picture.
-    pub fn no_place(&self, full: &Full, feed: &Feed, request: &Request) -> Result<Response, Refusal> {
-        self.0.refusals.answer(full, feed.name(), request.headers())
+    pub fn respond_limit_reached(
+        &self,
+        limit_reached: &LimitReached,
+        feed: &Feed,
+        request: &Request,
+    ) -> Result<Response, HttpError> {
+        self.0.limit_responses.respond(limit_reached, feed.name(), request.headers())
     }
 }
 
@@ -181,59 +200,59 @@ fn watch(
     rendition: Rendition,
     peer: Option<IpAddr>,
     request: &Request,
-) -> Result<(Rendition, Subscriber), Refusal> {
+) -> Result<(Rendition, Subscriber), HttpError> {
     let watch = |rendition| feed.watch_from(peer.map(client_key), rendition, Delivery::Latest);
     let error = match watch(rendition) {
         Ok(subscriber) => return Ok((rendition, subscriber)),
         Err(error) => error,
     };
-    if !drawn::wants_pictures(request.headers()) {
-        return Err(Refusal::too_many_renditions(error));
+    if !error_picture::is_wanted(request.headers()) {
+        return Err(HttpError::too_many_renditions(error));
     }
     let nearest = rendition::nearest(&error.watched, rendition);
     // An existing rendition may be gone by now, and its slot taken. The camera's own pictures are always there.
     [nearest, Rendition::default()]
         .into_iter()
         .find_map(|rendition| Some((rendition, watch(rendition).ok()?)))
-        .ok_or_else(|| Refusal::too_many_renditions(error))
+        .ok_or_else(|| HttpError::too_many_renditions(error))
 }
 
-impl Output {
+impl Streamer {
     /// The body that carries `stream`. If the socket can be handed over, the body is empty, and a writer sends the
     /// stream once the head is sent.
-    fn send(&self, stream: Stream, request: &Request) -> Body {
+    fn send(&self, stream: PartStream, request: &Request) -> Body {
         #[cfg(target_os = "linux")]
-        if let Some(handover) = request.extensions().get::<Handover>() {
-            let shards = Arc::clone(&self.0.shards);
+        if let Some(hijack) = request.extensions().get::<Hijack>() {
+            let writer_pool = Arc::clone(&self.0.writer_pool);
             // If no writer takes the viewer, its connection is closed, and the client will ask again.
-            handover.leave(move |taken| drop(shards.join(stream, taken)));
-            return crate::unknown_length();
+            hijack.set_handler(move |hijacked| drop(writer_pool.join(stream, hijacked)));
+            return crate::unknown_length_body();
         }
-        Viewer::new(stream, self.0.config.write_timeout).into_body(self.0.shutdown.clone())
+        StreamBody::new(stream, self.0.config.write_timeout).into_body(self.0.shutdown.clone())
     }
 }
 
 #[derive(Clone)]
 struct Streams {
     hub: Hub,
-    output: Output,
+    streamer: Streamer,
 }
 
 /// `/video_feed` (the default camera) and `/cameras/{name}/stream.mjpg`, with `?width=`, `?height=`, `?quality=` and
 /// `?fps=` for a rendition, `?adapt` for smaller ones on a narrow link, and `?advance_headers=`.
-pub fn routes(hub: Hub, output: Output) -> Router {
+pub fn routes(hub: Hub, streamer: Streamer) -> Router {
     Router::new()
         .route("/video_feed", get(default_camera).options(crate::options))
         .route("/cameras/{name}/stream.mjpg", get(named_camera).options(crate::options))
-        .with_state(Streams { hub, output })
+        .with_state(Streams { hub, streamer })
 }
 
 async fn default_camera(
     State(streams): State<Streams>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Result<Response, Refusal> {
-    let feed = streams.hub.first().ok_or_else(Refusal::no_camera)?;
+) -> Result<Response, HttpError> {
+    let feed = streams.hub.first().ok_or_else(HttpError::no_camera)?;
     streams.respond(&feed, query.as_deref(), &request)
 }
 
@@ -242,27 +261,32 @@ async fn named_camera(
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Result<Response, Refusal> {
-    let feed = streams.hub.get(&name).ok_or_else(|| Refusal::no_such_camera(&name, &streams.hub))?;
+) -> Result<Response, HttpError> {
+    let feed = streams.hub.get(&name).ok_or_else(|| HttpError::no_such_camera(&name, &streams.hub))?;
     streams.respond(&feed, query.as_deref(), &request)
 }
 
 impl Streams {
-    fn respond(&self, feed: &Arc<Feed>, query: Option<&str>, request: &Request) -> Result<Response, Refusal> {
+    fn respond(
+        &self,
+        feed: &Arc<Feed>,
+        query: Option<&str>,
+        request: &Request,
+    ) -> Result<Response, HttpError> {
         let query = query.unwrap_or_default();
         let framing = Framing::choose(request.headers(), query)?;
-        let (rendition, fps) = rendition::stream(query, feed)?;
+        let (rendition, fps) = rendition::parse_with_fps(query, feed)?;
         let interval = fps.map(|fps| Duration::from_secs_f64(1.0 / fps)).unwrap_or_default();
         let adapt = adapts(query)?;
-        let style = Style { boundary: Boundary::Frame, framing };
-        self.output.respond(feed, Ask { style, rendition, interval, adapt }, request)
+        let part_format = PartFormat { boundary: Boundary::Frame, framing };
+        self.streamer.respond(feed, StreamRequest { part_format, rendition, interval, adapt }, request)
     }
 }
 
-fn adapts(query: &str) -> Result<bool, Refusal> {
-    match parameter(query, "adapt") {
+fn adapts(query: &str) -> Result<bool, HttpError> {
+    match query_parameter(query, "adapt") {
         None | Some("0" | "false" | "no") => Ok(false),
         Some("" | "1" | "true" | "yes") => Ok(true),
-        Some(value) => Err(Refusal::bad_parameter("adapt", value, "must be 1 or 0")),
+        Some(value) => Err(HttpError::bad_parameter("adapt", value, "must be 1 or 0")),
     }
 }

@@ -10,16 +10,21 @@ use framecast_hub::{Rendition, Update};
 use framecast_media::container::multipart::{WriteError, Writer};
 
 use super::{Boundary, Framing};
-use crate::x_timestamp;
+use crate::format_x_timestamp;
 
 /// One packer per camera, rendition and boundary. It is made for the first viewer and kept while there is one.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Packers(Arc<Mutex<Known>>);
+pub(crate) struct Packers(Arc<Mutex<PackerMap>>);
 
-type Known = BTreeMap<(String, Rendition, Boundary), Weak<Packer>>;
+type PackerMap = BTreeMap<(String, Rendition, Boundary), Weak<Packer>>;
 
 impl Packers {
-    pub(crate) fn of(&self, camera: &str, rendition: Rendition, boundary: Boundary) -> Arc<Packer> {
+    pub(crate) fn get_or_create(
+        &self,
+        camera: &str,
+        rendition: Rendition,
+        boundary: Boundary,
+    ) -> Arc<Packer> {
         let mut packers = lock(&self.0);
         let key = (camera.to_owned(), rendition, boundary);
         if let Some(packer) = packers.get(&key).and_then(Weak::upgrade) {
@@ -37,20 +42,20 @@ impl Packers {
 pub(crate) struct Packer {
     boundary: Boundary,
     writer: Writer,
-    standard: Mutex<Parts>,
-    advance: Mutex<Parts>,
+    standard: Mutex<PartBuffers>,
+    advance: Mutex<PartBuffers>,
 }
 
 /// The newest part, and the one before. If all viewers have dropped the older one, the next part reuses its memory, so
 /// that frames cause no steady allocations.
 #[derive(Debug, Default)]
-struct Parts {
-    newest: Option<Packed>,
+struct PartBuffers {
+    newest: Option<PackedPart>,
     before: Bytes,
 }
 
 #[derive(Debug, Clone)]
-struct Packed {
+struct PackedPart {
     sequence: u64,
     part: Bytes,
 }
@@ -70,7 +75,7 @@ impl Packer {
         match framing {
             Framing::Standard => self.writer.opening(),
             Framing::Advance => {
-                let now = x_timestamp(SystemTime::now());
+                let now = format_x_timestamp(SystemTime::now());
                 packed(self.writer.opening_ahead(&self.ahead(&now)))
             }
         }
@@ -90,7 +95,7 @@ impl Packer {
         let part = self.pack(framing, update, room);
         // A viewer that is late with an older frame must not replace the newest part.
         if parts.newest.as_ref().is_none_or(|held| held.sequence < update.sequence) {
-            let before = parts.newest.replace(Packed { sequence: update.sequence, part: part.clone() });
+            let before = parts.newest.replace(PackedPart { sequence: update.sequence, part: part.clone() });
             parts.before = before.map(|before| before.part).unwrap_or_default();
         }
         part
@@ -113,11 +118,11 @@ impl Packer {
     fn pack(&self, framing: Framing, update: &Update, room: BytesMut) -> Bytes {
         let picture = &update.frame.data;
         if framing == Framing::Advance {
-            let now = x_timestamp(SystemTime::now());
-            return packed(self.writer.part_ahead_in(room, &self.ahead(&now), picture));
+            let now = format_x_timestamp(SystemTime::now());
+            return packed(self.writer.part_ahead_into(room, &self.ahead(&now), picture));
         }
         let length = picture.len().to_string();
-        let timestamp = x_timestamp(update.frame.captured_at);
+        let timestamp = format_x_timestamp(update.frame.captured_at);
         let headers = [
             ("Content-Type", "image/jpeg"),
             ("Content-Length", &length),
@@ -125,8 +130,8 @@ impl Packer {
             ("X-Framecast-Notice", "1"),
         ];
         // The last header tells programs that this picture is a slate.
-        let count = if update.is_notice { headers.len() } else { headers.len() - 1 };
-        packed(self.writer.part_in(room, &headers[..count], picture))
+        let count = if update.is_slate { headers.len() } else { headers.len() - 1 };
+        packed(self.writer.part_into(room, &headers[..count], picture))
     }
 }
 

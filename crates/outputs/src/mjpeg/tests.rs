@@ -5,15 +5,15 @@ use std::time::SystemTime;
 
 use axum::body::Body;
 use bytes::Bytes;
-use framecast_hub::{Hub, State, Status};
-use framecast_media::container::multipart::{Event, Parser, Part};
+use framecast_hub::{CameraState, CameraStatus, Hub};
+use framecast_media::container::multipart::{Parser, ParserEvent, Part};
 use framecast_testkit::{frame, number_of};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
 use super::*;
-use crate::Ending;
+use crate::EndReason;
 
 const RESEND: Duration = Duration::from_millis(1100);
 
@@ -28,24 +28,24 @@ impl Server {
     fn new() -> Self {
         let hub = Hub::new();
         let feed = hub.add("door", SystemTime::UNIX_EPOCH).unwrap();
-        feed.set_status(Status::new(State::Live, SystemTime::UNIX_EPOCH));
+        feed.set_status(CameraStatus::new(CameraState::Live, SystemTime::UNIX_EPOCH));
         let shutdown = CancellationToken::new();
         let (viewers, config) = (Viewers::default(), Config { resend_after: RESEND, ..Config::default() });
-        let output = Output::new(config, viewers.clone(), shutdown.clone());
-        let routes = routes(hub, output);
+        let streamer = Streamer::new(config, viewers.clone(), shutdown.clone());
+        let routes = routes(hub, streamer);
         Self { routes, feed, viewers, shutdown }
     }
 
     /// The endings that were counted, each as often as it was counted.
-    fn endings(&self) -> Vec<Ending> {
-        let figures = self.viewers.figures();
-        let counted = figures.iter().flat_map(|(_, figures)| figures.endings());
+    fn endings(&self) -> Vec<EndReason> {
+        let totals = self.viewers.camera_totals();
+        let counted = totals.iter().flat_map(|(_, totals)| totals.endings());
         counted.flat_map(|(ending, count)| vec![ending; count as usize]).collect()
     }
 
     /// The renditions that the current viewers receive.
     fn sent(&self) -> Vec<Rendition> {
-        self.viewers.list().iter().map(|record| record.rendition()).collect()
+        self.viewers.list().iter().map(|stats| stats.rendition()).collect()
     }
 
     async fn watch(&self, query: &str) -> Stream {
@@ -81,8 +81,8 @@ impl Stream {
     async fn part(&mut self) -> Part {
         loop {
             match self.parser.next_event().unwrap() {
-                Some(Event::Part(part)) => return part,
-                Some(Event::End) => panic!("the stream ended"),
+                Some(ParserEvent::Part(part)) => return part,
+                Some(ParserEvent::End) => panic!("the stream ended"),
                 None => {
                     let chunk = self.chunk().await.expect("the stream goes on");
                     self.parser.push(&chunk);
@@ -146,8 +146,8 @@ async fn a_slow_viewer_is_given_the_newest_frame_when_it_asks() {
 #[tokio::test(start_paused = true)]
 async fn a_late_viewer_does_not_take_the_newest_part_from_the_others() {
     let (old, new) = (1, 2);
-    let packer = packer::Packers::default().of("door", framecast_hub::Rendition::default(), Boundary::Frame);
-    let update = |n: u64| framecast_hub::Update { frame: frame(n), is_notice: false, sequence: n };
+    let packer = packer::Packers::default().get_or_create("door", framecast_hub::Rendition::default(), Boundary::Frame);
+    let update = |n: u64| framecast_hub::Update { frame: frame(n), is_slate: false, sequence: n };
     let newest = packer.part(Framing::Standard, &update(new));
     let late = packer.part(Framing::Standard, &update(old));
     assert_ne!(newest, late);
@@ -175,11 +175,11 @@ async fn a_picture_that_must_not_pass_for_live_is_not_sent_again() {
     server.feed.publish(frame(1));
     let mut viewer = server.watch("").await;
     assert_eq!(viewer.number().await, 1);
-    server.feed.channel().suspend();
+    server.feed.main_channel().suspend();
     let feed = Arc::clone(&server.feed);
     tokio::spawn(async move {
         sleep(RESEND * 5).await;
-        feed.channel().publish_notice(frame(99));
+        feed.main_channel().publish_slate(frame(99));
     });
     let start = Instant::now();
     let part = viewer.part().await;
@@ -234,12 +234,12 @@ async fn a_low_rate_is_not_raised_by_sending_again() {
 async fn a_viewer_counts_from_its_request_to_the_drop_of_its_body() {
     let server = Server::new();
     let viewer = server.watch("").await;
-    assert_eq!(server.feed.channel().subscribers(), 1);
+    assert_eq!(server.feed.main_channel().subscriber_count(), 1);
     drop(viewer);
-    assert_eq!(server.feed.channel().subscribers(), 0);
+    assert_eq!(server.feed.main_channel().subscriber_count(), 0);
     let head = Request::head("/video_feed").body(Body::empty()).unwrap();
     let response = server.routes.clone().oneshot(head).await.unwrap();
-    assert_eq!((response.status().as_u16(), server.feed.channel().subscribers()), (200, 0));
+    assert_eq!((response.status().as_u16(), server.feed.main_channel().subscriber_count()), (200, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,10 +251,10 @@ async fn who_leaves_is_told_from_who_takes_nothing_by_what_was_left_untaken() {
     // The stream asks for the next picture, and none comes for a long time.
     assert!(tokio::time::timeout(RESEND / 2, waiting.number()).await.is_err());
     drop(waiting);
-    assert_eq!(server.endings(), [Ending::Left]);
+    assert_eq!(server.endings(), [EndReason::Left]);
 
     let write_timeout = Config::default().write_timeout;
-    for (pause, ending) in [(write_timeout / 4, Ending::Left), (write_timeout, Ending::Stalled)] {
+    for (pause, ending) in [(write_timeout / 4, EndReason::Left), (write_timeout, EndReason::Stalled)] {
         let mut taking = server.watch("").await;
         taking.chunk().await.unwrap();
         sleep(pause).await;
@@ -270,12 +270,12 @@ async fn the_end_of_a_camera_and_of_the_server_are_told_apart() {
     server.feed.end();
     while stream.chunk().await.is_some() {}
     drop(stream);
-    assert_eq!(server.endings(), [Ending::CameraEnded]);
+    assert_eq!(server.endings(), [EndReason::CameraEnded]);
     server.shutdown.cancel();
     let mut stream = server.watch("").await;
     while stream.chunk().await.is_some() {}
     drop(stream);
-    assert_eq!(server.endings(), [Ending::Shutdown, Ending::CameraEnded]);
+    assert_eq!(server.endings(), [EndReason::Shutdown, EndReason::CameraEnded]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,7 +311,7 @@ async fn parameters_that_make_no_sense_are_refused_with_the_range() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&body).contains(word), "{body:?}");
     }
-    assert_eq!(server.feed.channel().subscribers(), 0);
+    assert_eq!(server.feed.main_channel().subscriber_count(), 0);
 }
 
 #[tokio::test(start_paused = true)]

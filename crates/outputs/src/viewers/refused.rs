@@ -10,80 +10,81 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::{Full, Limit, lock};
+use super::{Limit, LimitReached, lock};
 
 /// The camera, and the limit's key.
-type Key = (String, &'static str);
+type BurstKey = (String, &'static str);
 
 /// How long further refusals of the same kind are only counted.
-const PAUSE: Duration = Duration::from_secs(60);
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Viewers refused since the start, by the limit that refused them.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct RefusalCounts {
     server: AtomicU64,
     camera: AtomicU64,
     address: AtomicU64,
     /// One state per camera and limit: refusals at one camera must not hide those at another.
-    floods: Arc<Mutex<BTreeMap<Key, Flood>>>,
+    bursts: Arc<Mutex<BTreeMap<BurstKey, Burst>>>,
 }
 
 #[derive(Debug, Default)]
-struct Flood {
-    told_at: Option<Instant>,
+struct Burst {
+    reported_at: Option<Instant>,
     /// Refusals since the last report.
-    untold: u64,
+    unreported: u64,
     /// Whether a task is waiting to report these when the pause is over.
-    has_teller: bool,
+    has_scheduled_report: bool,
 }
 
-impl Flood {
+impl Burst {
     /// The number to report now; resets it.
     fn take(&mut self) -> u64 {
-        self.told_at = Some(Instant::now());
-        std::mem::take(&mut self.untold)
+        self.reported_at = Some(Instant::now());
+        std::mem::take(&mut self.unreported)
     }
 
     /// How long to wait before the next report.
     fn pause(&self) -> Option<Duration> {
-        PAUSE.checked_sub(self.told_at?.elapsed()).filter(|pause| !pause.is_zero())
+        REPORT_INTERVAL.checked_sub(self.reported_at?.elapsed()).filter(|pause| !pause.is_zero())
     }
 }
 
-impl Refused {
+impl RefusalCounts {
     /// Counts one more refused viewer of `feed`.
-    pub(super) fn add(&self, full: &Full, feed: &Arc<Feed>) {
-        let (count, limit) = match full.limit {
+    pub(super) fn add(&self, limit_reached: &LimitReached, feed: &Arc<Feed>) {
+        let (count, limit) = match limit_reached.limit {
             Limit::Server => (&self.server, "max_viewers"),
             Limit::Camera(_) => (&self.camera, "max_viewers of the camera"),
             Limit::Address(_) => (&self.address, "max_viewers_per_address"),
         };
         count.fetch_add(1, Ordering::Relaxed);
         let key = (feed.name().to_owned(), limit);
-        let mut floods = lock(&self.floods);
-        let flood = floods.entry(key.clone()).or_default();
-        flood.untold += 1;
-        if flood.has_teller {
+        let mut bursts = lock(&self.bursts);
+        let burst = bursts.entry(key.clone()).or_default();
+        burst.unreported += 1;
+        if burst.has_scheduled_report {
             return;
         }
-        let Some(pause) = flood.pause() else {
-            let times = flood.take();
-            drop(floods);
-            tell(feed, limit, full, times);
+        let Some(pause) = burst.pause() else {
+            let times = burst.take();
+            drop(bursts);
+            report(feed, limit, limit_reached, times);
             return;
         };
         // Without a runtime, the first refusal after the pause reports them.
         let Ok(runtime) = Handle::try_current() else { return };
-        flood.has_teller = true;
-        let (floods, feed, full) = (Arc::downgrade(&self.floods), Arc::downgrade(feed), full.clone());
+        burst.has_scheduled_report = true;
+        let (bursts, feed, limit_reached) =
+            (Arc::downgrade(&self.bursts), Arc::downgrade(feed), limit_reached.clone());
         runtime.spawn(async move {
             sleep(pause).await;
-            let Some((floods, feed)) = floods.upgrade().zip(feed.upgrade()) else { return };
-            let times = lock(&floods).get_mut(&key).map(|flood| {
-                flood.has_teller = false;
-                flood.take()
+            let Some((bursts, feed)) = bursts.upgrade().zip(feed.upgrade()) else { return };
+            let times = lock(&bursts).get_mut(&key).map(|burst| {
+                burst.has_scheduled_report = false;
+                burst.take()
             });
-            tell(&feed, key.1, &full, times.unwrap_or_default());
+            report(&feed, key.1, &limit_reached, times.unwrap_or_default());
         });
     }
 
@@ -94,8 +95,11 @@ impl Refused {
     }
 }
 
-fn tell(feed: &Feed, limit: &str, full: &Full, times: u64) {
-    warn!(camera = feed.name(), times, "refused a viewer: {full}; the limit is {limit} in the configuration");
-    let event = Event::new(EventKind::Refused, SystemTime::now()).saying(full.to_string());
-    feed.tell(event.counting(times));
+fn report(feed: &Feed, limit: &str, limit_reached: &LimitReached, times: u64) {
+    warn!(
+        camera = feed.name(),
+        times, "refused a viewer: {limit_reached}; the limit is {limit} in the configuration"
+    );
+    let event = Event::new(EventKind::Refused, SystemTime::now()).with_text(limit_reached.to_string());
+    feed.send(event.with_count(times));
 }

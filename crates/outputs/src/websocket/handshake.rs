@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::Refusal;
+use crate::HttpError;
 
 /// The only version of the protocol.
 const VERSION: &str = "13";
@@ -16,30 +16,32 @@ const VERSION: &str = "13";
 const KEY_BYTES: usize = 16;
 
 /// The key of a request that opens a WebSocket, or the refusal of any other request.
-pub(super) fn key(request: &Request<Body>) -> Result<&str, Box<Response>> {
+pub(super) fn request_key(request: &Request<Body>) -> Result<&str, Box<Response>> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
-        return Err(refused(StatusCode::BAD_REQUEST, "a WebSocket is opened by GET over HTTP/1.1"));
+        return Err(reject_response(StatusCode::BAD_REQUEST, "a WebSocket is opened by GET over HTTP/1.1"));
     }
     if !has_token(headers, header::CONNECTION, "upgrade") || !has_token(headers, header::UPGRADE, "websocket")
     {
-        return Err(refused(
+        return Err(reject_response(
             StatusCode::UPGRADE_REQUIRED,
             "this address speaks WebSocket: connect to it with ws:// in place of http://",
         ));
     }
-    if only(headers, header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
-        return Err(refused(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
+    if single_value(headers, header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
+        return Err(reject_response(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
     }
-    let key = only(headers, header::SEC_WEBSOCKET_KEY).filter(|key| {
+    let key = single_value(headers, header::SEC_WEBSOCKET_KEY).filter(|key| {
         let decoded = STANDARD.decode(key);
         decoded.is_ok_and(|bytes| bytes.len() == KEY_BYTES)
     });
-    key.ok_or_else(|| refused(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64, once"))
+    key.ok_or_else(|| {
+        reject_response(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64, once")
+    })
 }
 
 /// The response that opens the WebSocket.
-pub(super) fn accepted(key: &str) -> Response {
+pub(super) fn accept_response(key: &str) -> Response {
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).expect("base64 is a header value");
     let headers = response.headers_mut();
@@ -50,8 +52,8 @@ pub(super) fn accepted(key: &str) -> Response {
 }
 
 /// A refusal that says what the server would accept.
-pub(super) fn refused(status: StatusCode, message: &str) -> Box<Response> {
-    let mut response = Refusal { status, message: message.to_owned() }.into_response();
+pub(super) fn reject_response(status: StatusCode, message: &str) -> Box<Response> {
+    let mut response = HttpError { status, message: message.to_owned() }.into_response();
     let headers = response.headers_mut();
     headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
     if status == StatusCode::UPGRADE_REQUIRED {
@@ -70,7 +72,7 @@ pub(super) fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> b
 }
 
 /// The value of a header that occurs exactly once.
-fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+fn single_value(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then(|| value.trim())
@@ -106,7 +108,7 @@ mod tests {
     #[test]
     fn the_example_of_the_standard_is_accepted_as_it_says() {
         let request = request(&[]);
-        let response = accepted(key(&request).unwrap());
+        let response = accept_response(request_key(&request).unwrap());
         assert_eq!(response.status(), 101);
         assert_eq!(response.headers()["sec-websocket-accept"], ACCEPT);
         assert_eq!(
@@ -129,7 +131,7 @@ mod tests {
             (&[("Sec-WebSocket-Key", Some("not base64, but 24 long!"))], 400),
             (&[("Sec-WebSocket-Key", Some("+dGhlIHNhbXBsZSBub25jZQ=="))], 400),
         ] {
-            let response = key(&request(changes)).unwrap_err();
+            let response = request_key(&request(changes)).unwrap_err();
             assert_eq!(response.status(), status, "{changes:?}");
             assert_eq!(response.headers()["sec-websocket-version"], "13");
             assert_eq!(response.headers().contains_key("upgrade"), status == 426);
@@ -140,9 +142,9 @@ mod tests {
     fn other_methods_and_old_versions_open_nothing() {
         let mut head = request(&[]);
         *head.method_mut() = Method::HEAD;
-        assert_eq!(key(&head).unwrap_err().status(), 400);
+        assert_eq!(request_key(&head).unwrap_err().status(), 400);
         let mut old = request(&[]);
         *old.version_mut() = Version::HTTP_10;
-        assert_eq!(key(&old).unwrap_err().status(), 400);
+        assert_eq!(request_key(&old).unwrap_err().status(), 400);
     }
 }

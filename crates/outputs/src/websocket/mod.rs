@@ -1,12 +1,12 @@
 //! Turns a request into a WebSocket: the handshake, and the handover of the socket.
 //!
-//! The request's [`Handover`] gives the socket, or hyper's upgrade if there is none. A [`Client`] then serves the
+//! The request's [`Hijack`] gives the socket, or hyper's upgrade if there is none. A [`Handler`] then serves the
 //! WebSocket. The caller must check first whether a page of another site may connect: browsers let any page try.
 
+mod client_activity;
 mod handshake;
-mod socket;
-mod speech;
 pub mod wire;
+mod zero_copy;
 
 use std::net::IpAddr;
 
@@ -19,48 +19,50 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-pub use speech::{Flood, MAX_MESSAGE_BYTES, MAX_MESSAGES, PING_INTERVAL, Speech};
+pub use client_activity::{
+    ClientActivity, MAX_MESSAGE_BYTES, MAX_MESSAGES_PER_SECOND, PING_INTERVAL, TooManyMessages,
+};
 pub use wire::Wire;
 
-use crate::{Handover, Peer, Taken};
+use crate::{Hijack, HijackedConnection, Peer};
 
 /// Serves the WebSocket of one client.
-pub trait Client: Send + 'static {
-    /// Serves one client to its end over `stream`; `early` are the bytes that were read before.
-    fn serve<S>(self, stream: S, early: Bytes, peer: Option<IpAddr>) -> impl Future<Output = ()> + Send
+pub trait Handler: Send + 'static {
+    /// Serves one client to its end over `stream`; `read_buf` are the bytes that were read before.
+    fn serve<S>(self, stream: S, read_buf: Bytes, peer: Option<IpAddr>) -> impl Future<Output = ()> + Send
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 }
 
 /// Whether the request asks for a WebSocket, valid or not.
-pub fn is_asked(headers: &HeaderMap) -> bool {
+pub fn is_upgrade_request(headers: &HeaderMap) -> bool {
     handshake::has_token(headers, header::UPGRADE, "websocket")
 }
 
-/// Answers a request for a WebSocket, and hands its socket to a [`Client`].
-pub fn open(mut request: Request, client: impl Client) -> Response {
-    let accepted = match handshake::key(&request) {
-        Ok(key) => handshake::accepted(key),
+/// Answers a request for a WebSocket, and hands its socket to a [`Handler`].
+pub fn upgrade(mut request: Request, handler: impl Handler) -> Response {
+    let accepted = match handshake::request_key(&request) {
+        Ok(key) => handshake::accept_response(key),
         Err(refusal) => return *refusal,
     };
-    let peer = Peer::of(request.extensions());
-    if let Some(handover) = request.extensions_mut().remove::<Handover>() {
-        handover.leave(move |Taken { socket, read, place }| {
+    let peer = Peer::from_extensions(request.extensions());
+    if let Some(hijack) = request.extensions_mut().remove::<Hijack>() {
+        hijack.set_handler(move |HijackedConnection { socket, read_buf, permit }| {
             tokio::spawn(async move {
-                client.serve(socket, read, peer).await;
-                drop(place);
+                handler.serve(socket, read_buf, peer).await;
+                drop(permit);
             });
         });
     } else if let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() {
         tokio::spawn(async move {
             match upgrade.await {
-                Ok(upgraded) => client.serve(TokioIo::new(upgraded), Bytes::new(), peer).await,
+                Ok(upgraded) => handler.serve(TokioIo::new(upgraded), Bytes::new(), peer).await,
                 Err(error) => debug!(%error, "the connection did not become a WebSocket"),
             }
         });
     } else {
         let message = "this connection cannot become a WebSocket";
-        return *handshake::refused(StatusCode::BAD_REQUEST, message);
+        return *handshake::reject_response(StatusCode::BAD_REQUEST, message);
     }
     accepted
 }

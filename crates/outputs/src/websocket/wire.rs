@@ -14,8 +14,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::socket::Socket;
-use super::speech::MAX_MESSAGE_BYTES;
+use super::client_activity::MAX_MESSAGE_BYTES;
+use super::zero_copy::ZeroCopyStream;
 
 /// How long a client may take to receive the close frame: less than the server waits for connections at its end.
 const CLOSING_TIMEOUT: Duration = Duration::from_millis(1500);
@@ -23,11 +23,11 @@ const CLOSING_TIMEOUT: Duration = Duration::from_millis(1500);
 /// The bytes before a picture in its message.
 pub const HEAD_BYTES: usize = 16;
 
-/// The WebSocket of one client. Sends it pictures, and reads as much as [`Speech`](super::Speech) allows. Writes fail
+/// The WebSocket of one client. Sends it pictures, and reads as much as [`ClientActivity`](super::ClientActivity) allows. Writes fail
 /// when the client takes nothing for too long.
 #[derive(Debug)]
 pub struct Wire<S> {
-    ws: WebSocketStream<Socket<S>>,
+    ws: WebSocketStream<ZeroCopyStream<S>>,
     /// A picture to send when nothing else is being written.
     picture: Option<([u8; HEAD_BYTES], Bytes)>,
     is_idle: bool,
@@ -35,7 +35,7 @@ pub struct Wire<S> {
 
 /// What happened on the wire.
 #[derive(Debug)]
-pub enum Event {
+pub enum WireEvent {
     /// The current write is complete: there is room for the next.
     Flushed,
     /// The client sent a message.
@@ -43,16 +43,16 @@ pub enum Event {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    /// A WebSocket over `stream`; `early` are the bytes that were read before.
-    pub async fn new(stream: S, early: &[u8], write_timeout: Duration) -> Self {
+    /// A WebSocket over `stream`; `read_buf` are the bytes that were read before.
+    pub async fn new(stream: S, read_buf: &[u8], write_timeout: Duration) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(MAX_MESSAGE_BYTES)
             .write_buffer_size(0)
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
-        let socket = Socket::new(stream, write_timeout);
+        let socket = ZeroCopyStream::new(stream, write_timeout);
         let ws =
-            WebSocketStream::from_partially_read(socket, early.to_vec(), Role::Server, Some(config)).await;
+            WebSocketStream::from_partially_read(socket, read_buf.to_vec(), Role::Server, Some(config)).await;
         Self { ws, picture: None, is_idle: true }
     }
 
@@ -76,17 +76,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.picture = Some((head, jpeg));
     }
 
-    /// The next event; receives messages only if `reads`. Cancel safe.
-    pub fn poll_event(&mut self, cx: &mut Context<'_>, reads: bool) -> Poll<Result<Event, Error>> {
+    /// The next event; receives messages only if `may_read`. Cancel safe.
+    pub fn poll_event(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<Result<WireEvent, Error>> {
         if !self.is_idle && self.poll_written(cx)?.is_ready() {
             self.is_idle = true;
-            return Poll::Ready(Ok(Event::Flushed));
+            return Poll::Ready(Ok(WireEvent::Flushed));
         }
-        if !reads {
+        if !may_read {
             return Poll::Pending;
         }
         match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
-            Some(message) => Poll::Ready(message.map(Event::Received)),
+            Some(message) => Poll::Ready(message.map(WireEvent::Received)),
             None => Poll::Ready(Err(Error::ConnectionClosed)),
         }
     }
@@ -95,14 +95,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         ready!(Pin::new(&mut self.ws).poll_flush(cx))?;
         let Some((head, jpeg)) = self.picture.take() else { return Poll::Ready(Ok(())) };
         // The flush has sent any pong completely, so the picture cannot split another frame.
-        self.ws.get_mut().put_picture(&head, jpeg);
+        self.ws.get_mut().queue_picture(&head, jpeg);
         Pin::new(&mut self.ws).poll_flush(cx)
     }
 
     /// Closes the connection, with a code and a reason if the client should get them.
-    pub async fn close(mut self, told: Option<(u16, String)>) {
+    pub async fn close(mut self, close_frame: Option<(u16, String)>) {
         let closing = async {
-            if let Some((code, reason)) = told {
+            if let Some((code, reason)) = close_frame {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
                 Pin::new(&mut self.ws).start_send(Message::Close(Some(frame)))?;
             }

@@ -35,9 +35,9 @@ impl Gated {
     fn new(threads: usize) -> Self {
         let (announce, taken) = channel();
         let announce = Mutex::new(announce);
-        let work = move || -> Result<Work, Error> {
+        let work = move || -> Result<EncodeFn, Error> {
             let announce = announce.lock().unwrap().clone();
-            Ok(Box::new(move |frame: &Frame, _: &Wish| {
+            Ok(Box::new(move |frame: &Frame, _: &TargetFormat| {
                 let (open, gate) = channel();
                 let _ = announce.send((frame.pts.ticks(), open));
                 match gate.recv() {
@@ -57,36 +57,36 @@ impl Gated {
     }
 
     /// An output queue that reports each delivery: the frame's number, or none for an error.
-    fn lane(&self) -> (Offers, Receiver<Option<i64>>) {
+    fn queue(&self) -> (TestQueue, Receiver<Option<i64>>) {
         let (sender, results) = channel();
         let sender = Mutex::new(sender);
-        let lane = self.lane_to(move |result| {
+        let queue = self.queue_to(move |result| {
             let number = result.ok().map(|frame| frame.pts.ticks());
             let _ = sender.lock().unwrap().send(number);
         });
-        (lane, results)
+        (queue, results)
     }
 
     /// An output queue that passes all results to `deliver`.
-    fn lane_to(&self, deliver: impl Fn(Result<Frame, Error>) + Send + Sync + 'static) -> Offers {
-        Offers { lane: self.pool.lane(Wish::default()), deliver: Arc::new(deliver) }
+    fn queue_to(&self, deliver: impl Fn(Result<Frame, Error>) + Send + Sync + 'static) -> TestQueue {
+        TestQueue { queue: self.pool.output_queue(TargetFormat::default()), deliver: Arc::new(deliver) }
     }
 }
 
 /// An output queue, and the receiver of its results.
-struct Offers {
-    lane: Lane,
+struct TestQueue {
+    queue: OutputQueue,
     deliver: Arc<dyn Fn(Result<Frame, Error>) + Send + Sync>,
 }
 
-impl Offers {
-    fn offer(&self, frame: Frame) {
+impl TestQueue {
+    fn push(&self, frame: Frame) {
         let deliver = Arc::clone(&self.deliver);
-        self.lane.offer(frame, move |result| deliver(result));
+        self.queue.push(frame, move |result| deliver(result));
     }
 
-    fn counts(&self) -> Counts {
-        self.lane.counts()
+    fn stats(&self) -> QueueStats {
+        self.queue.stats()
     }
 }
 
@@ -97,42 +97,42 @@ fn open(gate: &Sender<Outcome>) {
 #[test]
 fn one_frame_waits_and_a_newer_one_takes_its_place() {
     let gated = Gated::new(1);
-    let (lane, results) = gated.lane();
-    lane.offer(frame(0));
+    let (queue, results) = gated.queue();
+    queue.push(frame(0));
     let (number, gate) = gated.next();
     assert_eq!(number, 0);
-    (1..=5).for_each(|number| lane.offer(frame(number)));
-    assert_eq!(lane.counts().dropped, 4);
+    (1..=5).for_each(|number| queue.push(frame(number)));
+    assert_eq!(queue.stats().dropped, 4);
     open(&gate);
     let (number, gate) = gated.next();
     assert_eq!(number, 5, "the newest");
     open(&gate);
     assert_eq!((results.recv(), results.recv()), (Ok(Some(0)), Ok(Some(5))));
     assert_eq!(
-        Counts { spent: Duration::ZERO, ..lane.counts() },
-        Counts { encoded: 2, dropped: 4, ..Counts::default() }
+        QueueStats { encoding_time: Duration::ZERO, ..queue.stats() },
+        QueueStats { encoded: 2, dropped: 4, ..QueueStats::default() }
     );
 }
 
 #[test]
 fn results_come_in_the_order_of_the_offers_whichever_is_ready_first() {
     let gated = Gated::new(3);
-    let (lane, results) = gated.lane();
+    let (queue, results) = gated.queue();
     let gates: Vec<_> = (0..3)
         .map(|number| {
-            lane.offer(frame(number));
+            queue.push(frame(number));
             gated.next().1
         })
         .collect();
     // A fourth waits: only as many frames of an output queue are on threads as there are threads.
-    lane.offer(frame(3));
+    queue.push(frame(3));
     open(&gates[2]);
     open(&gates[1]);
     assert!(results.try_recv().is_err());
     open(&gates[0]);
     assert_eq!([(); 3].map(|()| results.recv().unwrap()), [Some(0), Some(1), Some(2)]);
     let (number, gate) = gated.next();
-    assert_eq!((number, lane.counts().dropped), (3, 0));
+    assert_eq!((number, queue.stats().dropped), (3, 0));
     open(&gate);
     assert_eq!(results.recv(), Ok(Some(3)));
 }
@@ -140,33 +140,33 @@ fn results_come_in_the_order_of_the_offers_whichever_is_ready_first() {
 #[test]
 fn lanes_take_turns() {
     let gated = Gated::new(1);
-    let (busy, quiet) = (gated.lane(), gated.lane());
-    busy.0.offer(frame(0));
+    let (busy, quiet) = (gated.queue(), gated.queue());
+    busy.0.push(frame(0));
     let (_, gate) = gated.next();
-    busy.0.offer(frame(1));
-    quiet.0.offer(frame(100));
-    busy.0.offer(frame(2));
+    busy.0.push(frame(1));
+    quiet.0.push(frame(100));
+    busy.0.push(frame(2));
     open(&gate);
     let mut order = Vec::new();
     for offered in 3..6 {
         let (number, gate) = gated.next();
         order.push(number);
-        busy.0.offer(frame(offered));
+        busy.0.push(frame(offered));
         open(&gate);
     }
-    assert_eq!(order, [100, 3, 4], "the lane that is offered most waits behind the other");
+    assert_eq!(order, [100, 3, 4], "the queue that is offered most waits behind the other");
 }
 
 #[test]
 fn a_lane_hands_nothing_over_after_it_was_dropped() {
     let gated = Gated::new(2);
-    let (lane, results) = gated.lane();
-    lane.offer(frame(0));
+    let (queue, results) = gated.queue();
+    queue.push(frame(0));
     let (_, first) = gated.next();
-    lane.offer(frame(1));
+    queue.push(frame(1));
     let (_, second) = gated.next();
-    lane.offer(frame(2));
-    drop(lane);
+    queue.push(frame(2));
+    drop(queue);
     open(&first);
     open(&second);
     // The last frame drops the deliveries, and their sender with them.
@@ -181,35 +181,35 @@ fn a_lane_that_is_dropped_waits_for_a_delivery_that_runs() {
     let (leave, may_leave) = channel::<()>();
     let done = Arc::new(Mutex::new(false));
     let (gate, seen) = (Mutex::new((entered, may_leave)), done.clone());
-    let lane = gated.lane_to(move |_| {
+    let queue = gated.queue_to(move |_| {
         let gate = gate.lock().unwrap();
         gate.0.send(()).unwrap();
         let _ = gate.1.recv();
         *seen.lock().unwrap() = true;
     });
-    lane.offer(frame(0));
+    queue.push(frame(0));
     open(&gated.next().1);
     has_entered.recv().unwrap();
     let dropper = thread::spawn(move || {
-        drop(lane);
+        drop(queue);
         *done.lock().unwrap()
     });
     drop(leave);
-    assert!(dropper.join().unwrap(), "the delivery had ended when the lane was gone");
+    assert!(dropper.join().unwrap(), "the delivery had ended when the queue was gone");
 }
 
 #[test]
 fn a_delivery_may_drop_its_own_lane() {
     let gated = Gated::new(1);
-    let slot = Arc::new(Mutex::new(None::<Offers>));
+    let slot = Arc::new(Mutex::new(None::<TestQueue>));
     let (sender, results) = channel();
     let (own, sender) = (slot.clone(), Mutex::new(sender));
-    let lane = gated.lane_to(move |_| {
+    let queue = gated.queue_to(move |_| {
         drop(own.lock().unwrap().take());
         sender.lock().unwrap().send(()).unwrap();
     });
-    lane.offer(frame(0));
-    *slot.lock().unwrap() = Some(lane);
+    queue.push(frame(0));
+    *slot.lock().unwrap() = Some(queue);
     open(&gated.next().1);
     assert_eq!(results.recv(), Ok(()));
 }
@@ -217,32 +217,32 @@ fn a_delivery_may_drop_its_own_lane() {
 #[test]
 fn neither_a_codec_nor_a_delivery_that_panics_ends_a_thread() {
     let gated = Gated::new(1);
-    let (lane, results) = gated.lane();
-    let failing = gated.lane_to(|_| panic!("a delivery that fails, as the test asked for"));
-    lane.offer(frame(0));
+    let (queue, results) = gated.queue();
+    let failing = gated.queue_to(|_| panic!("a delivery that fails, as the test asked for"));
+    queue.push(frame(0));
     gated.next().1.send(Outcome::Panic).unwrap();
     assert_eq!(results.recv(), Ok(None));
-    lane.offer(frame(1));
+    queue.push(frame(1));
     gated.next().1.send(Outcome::Bad).unwrap();
     assert_eq!(results.recv(), Ok(None));
-    failing.offer(frame(2));
+    failing.push(frame(2));
     open(&gated.next().1);
-    lane.offer(frame(3));
+    queue.push(frame(3));
     open(&gated.next().1);
     assert_eq!(results.recv(), Ok(Some(3)));
-    let counts = lane.counts();
+    let counts = queue.stats();
     assert_eq!((counts.encoded, counts.errors, counts.dropped), (1, 2, 0));
 }
 
 #[test]
 fn a_pool_ends_its_threads_and_lanes_outlive_it() {
     let gated = Gated::new(2);
-    let (lane, results) = gated.lane();
+    let (queue, results) = gated.queue();
     drop(gated);
-    lane.offer(frame(0));
-    lane.offer(frame(1));
+    queue.push(frame(0));
+    queue.push(frame(1));
     assert!(results.try_recv().is_err());
-    assert_eq!(Counts { dropped: 1, ..Counts::default() }, lane.counts());
+    assert_eq!(QueueStats { dropped: 1, ..QueueStats::default() }, queue.stats());
 }
 
 #[test]
@@ -250,12 +250,12 @@ fn frames_of_one_lane_share_their_format() {
     let gated = Gated::new(1);
     let (sender, results) = channel();
     let sender = Mutex::new(sender);
-    let lane = gated.lane_to(move |result| {
+    let queue = gated.queue_to(move |result| {
         sender.lock().unwrap().send(result.unwrap().format).unwrap();
     });
     let formats: Vec<_> = (0..2)
         .map(|number| {
-            lane.offer(frame(number));
+            queue.push(frame(number));
             open(&gated.next().1);
             results.recv().unwrap()
         })

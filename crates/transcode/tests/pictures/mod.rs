@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use framecast_media::codec::raw::{PixelFormat, Range, pack};
-use framecast_media::codec::{Picture, jpeg};
+use framecast_media::codec::raw::{ColorRange, PixelFormat, pack};
+use framecast_media::codec::{RgbImage, jpeg};
 use framecast_media::{Bytes, Codec, Format, Frame, Timestamp};
 use framecast_transcode::Backend;
 
@@ -32,8 +32,8 @@ pub(crate) fn backends() -> Vec<Backend> {
 }
 
 /// Eight upright bars of equal width.
-pub(crate) fn bars(width: u32, height: u32) -> Picture {
-    let mut picture = Picture::new(width, height);
+pub(crate) fn bars(width: u32, height: u32) -> RgbImage {
+    let mut picture = RgbImage::new(width, height);
     for (at, pixel) in picture.data_mut().chunks_exact_mut(3).enumerate() {
         pixel.copy_from_slice(&BARS[at % width as usize * 8 / width as usize]);
     }
@@ -41,8 +41,8 @@ pub(crate) fn bars(width: u32, height: u32) -> Picture {
 }
 
 /// A slow change of colour in both directions, visible at any size.
-pub(crate) fn ramp(width: u32, height: u32) -> Picture {
-    let mut picture = Picture::new(width, height);
+pub(crate) fn ramp(width: u32, height: u32) -> RgbImage {
+    let mut picture = RgbImage::new(width, height);
     for (at, pixel) in picture.data_mut().chunks_exact_mut(3).enumerate() {
         let (x, y) = (at % width as usize, at / width as usize);
         pixel.copy_from_slice(&[(40 + x) as u8, (60 + 2 * y) as u8, (200 - x) as u8]);
@@ -60,11 +60,11 @@ pub(crate) fn frame(codec: Codec, width_px: u32, height_px: u32, data: impl Into
     }
 }
 
-pub(crate) fn raw(picture: &Picture, format: PixelFormat, range: Range) -> Frame {
+pub(crate) fn raw(picture: &RgbImage, format: PixelFormat, range: ColorRange) -> Frame {
     let data = pack(picture, format, range);
     frame(Codec::Raw(format, range), picture.width_px(), picture.height_px(), data)
 }
 
-pub(crate) fn decoded(jpeg: &[u8]) -> Picture {
+pub(crate) fn decoded(jpeg: &[u8]) -> RgbImage {
     jpeg::decode(jpeg, 1 << 24).expect("what came out is a JPEG image")
 }

@@ -14,10 +14,10 @@ use tokio_rustls::TlsConnector;
 use url::{Host, Url};
 
 use super::connection::{Connection, Wire};
-use super::{Fault, Request};
+use super::{Request, RequestError};
 
 /// The delay between two attempts at the addresses of a host (RFC 8305 §5): one of them may not respond.
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+const CONNECTION_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// The maximum number of addresses tried for one name.
 const MAX_ADDRESSES: usize = 16;
@@ -27,19 +27,22 @@ pub(super) async fn connect(
     request: &Request<'_>,
     limit: Duration,
     tls: Option<&Arc<ClientConfig>>,
-) -> Result<Connection, Fault> {
-    timeout(limit, reach(request, tls)).await.map_err(|_| Fault::ConnectTimedOut)?
+) -> Result<Connection, RequestError> {
+    timeout(limit, open_connection(request, tls)).await.map_err(|_| RequestError::ConnectTimedOut)?
 }
 
-async fn reach(request: &Request<'_>, tls: Option<&Arc<ClientConfig>>) -> Result<Connection, Fault> {
+async fn open_connection(
+    request: &Request<'_>,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<Connection, RequestError> {
     let url = request.url;
     let found = addresses(url).await?;
     let allowed: Vec<SocketAddr> =
-        found.into_iter().filter(|address| request.reach.allows(address.ip())).collect();
+        found.into_iter().filter(|address| request.policy.allows(address.ip())).collect();
     if allowed.is_empty() {
-        return Err(Fault::Forbidden);
+        return Err(RequestError::Forbidden);
     }
-    let tcp = first_to_answer(allowed).await?;
+    let tcp = connect_first(allowed).await?;
     let address = tcp.peer_addr()?.ip();
     // A request is one small write, and must not wait for the acknowledgement of the previous one.
     tcp.set_nodelay(true)?;
@@ -48,35 +51,35 @@ async fn reach(request: &Request<'_>, tls: Option<&Arc<ClientConfig>>) -> Result
         Some(config) => {
             let name =
                 ServerName::try_from(url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned())
-                    .map_err(|_| Fault::NoSuchHost)?;
+                    .map_err(|_| RequestError::NoSuchHost)?;
             let connector = TlsConnector::from(Arc::clone(config));
-            Box::new(connector.connect(name, tcp).await.map_err(Fault::of_handshake)?)
+            Box::new(connector.connect(name, tcp).await.map_err(RequestError::from_handshake)?)
         }
     };
     Ok(Connection::new(wire, address))
 }
 
 /// The addresses of the URL's host, in the order in which the system prefers them.
-async fn addresses(url: &Url) -> Result<Vec<SocketAddr>, Fault> {
+async fn addresses(url: &Url) -> Result<Vec<SocketAddr>, RequestError> {
     let port = url.port_or_known_default().unwrap_or(80);
     match url.host() {
         Some(Host::Ipv4(address)) => Ok(vec![(address, port).into()]),
         Some(Host::Ipv6(address)) => Ok(vec![(address, port).into()]),
         Some(Host::Domain(name)) => {
-            let found = lookup_host((name, port)).await.map_err(|_| Fault::NoSuchHost)?;
+            let found = lookup_host((name, port)).await.map_err(|_| RequestError::NoSuchHost)?;
             let found: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
-            if found.is_empty() { Err(Fault::NoSuchHost) } else { Ok(found) }
+            if found.is_empty() { Err(RequestError::NoSuchHost) } else { Ok(found) }
         }
-        None => Err(Fault::NoSuchHost),
+        None => Err(RequestError::NoSuchHost),
     }
 }
 
 /// The first connection that succeeds; each attempt starts a moment after the one before.
-async fn first_to_answer(addresses: Vec<SocketAddr>) -> Result<TcpStream, Fault> {
+async fn connect_first(addresses: Vec<SocketAddr>) -> Result<TcpStream, RequestError> {
     let mut attempts: FuturesUnordered<_> = (0u32..)
         .zip(addresses)
         .map(|(number, address)| async move {
-            sleep(NEXT_ADDRESS_AFTER * number).await;
+            sleep(CONNECTION_ATTEMPT_DELAY * number).await;
             TcpStream::connect(address).await
         })
         .collect();
@@ -90,8 +93,8 @@ async fn first_to_answer(addresses: Vec<SocketAddr>) -> Result<TcpStream, Fault>
         }
     }
     Err(match first_error {
-        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => Fault::Refused,
-        Some(error) => Fault::Io(error),
-        None => Fault::NoSuchHost,
+        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => RequestError::Refused,
+        Some(error) => RequestError::Io(error),
+        None => RequestError::NoSuchHost,
     })
 }

@@ -7,14 +7,14 @@ use bytes::BytesMut;
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Fault, Request};
+use super::{Request, RequestError};
 use crate::http1::{Head, HeadReader};
 
 /// The size of one read: most pictures take one or two.
 const READ_BYTES: usize = 64 * 1024;
 
 /// A server may send interim responses (1xx) before its answer, but not endlessly.
-const MAX_ANNOUNCEMENTS: usize = 8;
+const MAX_INTERIM_RESPONSES: usize = 8;
 
 const USER_AGENT: &str = concat!("framecast/", env!("CARGO_PKG_VERSION"));
 
@@ -41,19 +41,19 @@ impl Connection {
     }
 
     /// Sends `request` and reads the head of the answer; skips interim responses.
-    pub(super) async fn ask(&mut self, request: &Request<'_>) -> Result<Head, Fault> {
-        self.wire.write_all(head_of(request).as_bytes()).await?;
+    pub(super) async fn send_request(&mut self, request: &Request<'_>) -> Result<Head, RequestError> {
+        self.wire.write_all(request_head(request).as_bytes()).await?;
         self.wire.flush().await?;
-        for _ in 0..=MAX_ANNOUNCEMENTS {
+        for _ in 0..=MAX_INTERIM_RESPONSES {
             let head = self.read_head().await?;
             if head.status() >= 200 {
                 return Ok(head);
             }
         }
-        Err(Fault::Endless1xx)
+        Err(RequestError::Endless1xx)
     }
 
-    async fn read_head(&mut self) -> Result<Head, Fault> {
+    async fn read_head(&mut self) -> Result<Head, RequestError> {
         let mut reader = HeadReader::default();
         loop {
             if let Some((head, len)) = reader.read(&self.buf)? {
@@ -61,29 +61,29 @@ impl Connection {
                 return Ok(head);
             }
             if self.fill().await? == 0 {
-                return Err(Fault::ClosedEarly);
+                return Err(RequestError::ClosedEarly);
             }
         }
     }
 
     /// Waits for bytes and reads them into the buffer; 0 at the connection's end. Cancel safe.
-    pub(super) async fn fill(&mut self) -> Result<usize, Fault> {
+    pub(super) async fn fill(&mut self) -> Result<usize, RequestError> {
         self.buf.reserve(READ_BYTES);
         match self.wire.read_buf(&mut self.buf).await {
             // The server closed TLS without a close_notify alert; the picture itself shows whether it is complete.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-            read => read.map_err(Fault::of_tls),
+            read => read.map_err(RequestError::from_tls),
         }
     }
 
     /// Whether the connection is open and has no bytes left over from the answer that was read.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    pub(super) fn is_idle(&mut self) -> bool {
         self.buf.is_empty() && self.fill().now_or_never().is_none()
     }
 }
 
 /// The head of a request. Its values come from a URL and from [`Head`], which contain no line ends.
-fn head_of(request: &Request<'_>) -> String {
+fn request_head(request: &Request<'_>) -> String {
     let url = request.url;
     let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
     let host = url.host_str().unwrap_or_default();

@@ -5,10 +5,10 @@
 
 mod connect;
 mod connection;
-mod fault;
+mod request_error;
 mod response;
 
-pub(super) use fault::Fault;
+pub(super) use request_error::RequestError;
 pub(super) use response::Response;
 
 use std::sync::Arc;
@@ -19,37 +19,37 @@ use url::Url;
 
 use self::connect::connect;
 use self::connection::Connection;
-use super::place::Reach;
+use super::address_policy::AddressPolicy;
 
 /// One GET.
 #[derive(Debug)]
 pub(super) struct Request<'a> {
     pub(super) url: &'a Url,
     /// The addresses to which the connection may lead.
-    pub(super) reach: Reach,
+    pub(super) policy: AddressPolicy,
     /// Header names and values, in addition to those of every request.
     pub(super) headers: &'a [(&'static str, String)],
 }
 
 /// A client with at most one idle connection.
-pub(super) struct Client {
+pub(super) struct HttpClient {
     connect_timeout: Duration,
     /// For `https:`; made when first needed.
     tls: Option<Arc<ClientConfig>>,
-    kept: Option<Kept>,
+    idle: Option<IdleConnection>,
     /// The previous answer, whose body may still be arriving; the next request takes its connection.
     last: Option<Response>,
 }
 
 /// An idle connection and the server to which it leads.
-struct Kept {
+struct IdleConnection {
     origin: url::Origin,
     connection: Connection,
 }
 
-impl Client {
+impl HttpClient {
     pub(super) fn new(connect_timeout: Duration) -> Self {
-        Self { connect_timeout, tls: None, kept: None, last: None }
+        Self { connect_timeout, tls: None, idle: None, last: None }
     }
 
     /// Whether TLS is set up.
@@ -63,7 +63,7 @@ impl Client {
     }
 
     /// Returns an answer that nobody reads any more, so that its connection can be reused.
-    pub(super) fn give_back(&mut self, response: Response) {
+    pub(super) fn recycle(&mut self, response: Response) {
         self.last = Some(response);
     }
 
@@ -74,22 +74,24 @@ impl Client {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(super) async fn get(&mut self, request: &Request<'_>) -> Result<Response, Fault> {
+    pub(super) async fn get(&mut self, request: &Request<'_>) -> Result<Response, RequestError> {
         if let Some(last) = self.last.take() {
-            self.kept = last.into_kept().map(|(origin, connection)| Kept { origin, connection });
+            self.idle =
+                last.into_idle_connection().map(|(origin, connection)| IdleConnection { origin, connection });
         }
         let origin = request.url.origin();
-        if let Some(Kept { mut connection, .. }) =
-            self.kept.take_if(|kept| kept.origin == origin && request.reach.allows(kept.connection.address()))
+        if let Some(IdleConnection { mut connection, .. }) = self
+            .idle
+            .take_if(|idle| idle.origin == origin && request.policy.allows(idle.connection.address()))
         {
-            match connection.ask(request).await {
+            match connection.send_request(request).await {
                 Ok(head) => return Ok(Response::new(origin, connection, head)),
                 Err(fault) => tracing::debug!(%fault, "asking again on a new connection"),
             }
         }
-        self.kept = None;
+        self.idle = None;
         let mut connection = connect(request, self.connect_timeout, self.tls.as_ref()).await?;
-        let head = connection.ask(request).await?;
+        let head = connection.send_request(request).await?;
         Ok(Response::new(origin, connection, head))
     }
 }

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::Fault;
+use super::RequestError;
 use super::connection::Connection;
 use crate::http1::{Body, Head};
 
@@ -16,7 +16,7 @@ use crate::http1::{Body, Head};
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 
 /// How long a stream may pause at its declared length before that counts as its end: most such lengths are invented.
-const GRACE: Duration = Duration::from_millis(500);
+const DECLARED_END_GRACE: Duration = Duration::from_millis(500);
 
 /// An answer whose head has arrived. Dropping it closes its connection.
 pub(in crate::http) struct Response {
@@ -26,13 +26,13 @@ pub(in crate::http) struct Response {
     body: Body,
     has_ended: bool,
     /// When a stream at its declared length counts as ended.
-    grace_ends: Option<Instant>,
+    grace_ends_at: Option<Instant>,
 }
 
 impl Response {
     pub(super) fn new(origin: url::Origin, connection: Connection, head: Head) -> Self {
         let body = Body::new(&head);
-        Self { origin, connection, head, body, has_ended: false, grace_ends: None }
+        Self { origin, connection, head, body, has_ended: false, grace_ends_at: None }
     }
 
     /// Status and headers.
@@ -63,8 +63,8 @@ impl Response {
     /// The next piece of the body; `None` at its end. Cancel safe.
     ///
     /// # Errors
-    /// [`Fault::CutOff`] if the connection ends before the body does, and the errors of a connection.
-    pub(in crate::http) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+    /// [`RequestError::CutOff`] if the connection ends before the body does, and the errors of a connection.
+    pub(in crate::http) async fn chunk(&mut self) -> Result<Option<Bytes>, RequestError> {
         loop {
             if self.has_ended {
                 return Ok(None);
@@ -76,7 +76,7 @@ impl Response {
                 return Ok(None);
             }
             let read_bytes = if self.body.is_at_declared_end() {
-                let ends = *self.grace_ends.get_or_insert_with(|| Instant::now() + GRACE);
+                let ends = *self.grace_ends_at.get_or_insert_with(|| Instant::now() + DECLARED_END_GRACE);
                 timeout_at(ends, self.connection.fill()).await.unwrap_or(Ok(0))?
             } else {
                 self.connection.fill().await?
@@ -84,7 +84,7 @@ impl Response {
             if read_bytes == 0 {
                 self.has_ended = true;
                 if self.body.is_cut_by_close() {
-                    return Err(Fault::CutOff);
+                    return Err(RequestError::CutOff);
                 }
                 return Ok(self.body.close(&mut self.connection.buf));
             }
@@ -92,7 +92,7 @@ impl Response {
     }
 
     /// The connection, for the next request, if the answer is complete or the bytes received so far complete it.
-    pub(super) fn into_kept(mut self) -> Option<(url::Origin, Connection)> {
+    pub(super) fn into_idle_connection(mut self) -> Option<(url::Origin, Connection)> {
         let mut drained_bytes = 0;
         while !self.is_done() {
             let piece = self.chunk().now_or_never()?.ok()?;
@@ -101,13 +101,13 @@ impl Response {
                 return None;
             }
         }
-        let is_kept = if self.head.is_http_1_0() {
+        let is_keep_alive = if self.head.is_http_1_0() {
             self.head.has_word("Connection", "keep-alive")
         } else {
             !self.head.has_word("Connection", "close")
         };
         // Bytes after the end of an answer belong to no request: its length was wrong.
-        let is_usable = is_kept && !self.has_ended && self.connection.is_quiet();
+        let is_usable = is_keep_alive && !self.has_ended && self.connection.is_idle();
         is_usable.then_some((self.origin, self.connection))
     }
 }

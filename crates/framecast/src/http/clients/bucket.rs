@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The size of a [`Bucket`], and its fill rate.
+/// The size of a [`TokenBucket`], and its fill rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     /// How many tokens a full bucket has.
@@ -13,11 +13,11 @@ pub(crate) struct Rate {
 
 /// A client's bucket, stored as the time at which it is full again.
 #[derive(Debug, Default)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     full_at: Option<Instant>,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Takes one token.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_burst_is_taken_at_once_and_then_one_each_interval() {
         let rate = Rate { burst: 60, interval: Duration::from_secs(1) };
-        let (mut bucket, start) = (Bucket::default(), Instant::now());
+        let (mut bucket, start) = (TokenBucket::default(), Instant::now());
         for _ in 0..60 {
             bucket.take(rate, start).unwrap();
         }

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use framecast_outputs::client_key;
 
-pub(crate) use bucket::{Bucket, Rate};
-pub(crate) use window::Window;
+pub(crate) use bucket::{Rate, TokenBucket};
+pub(crate) use window::SlidingWindow;
 
 /// How many clients a table remembers: more than attack at once, in one or two megabytes.
 pub(crate) const MAX_CLIENTS: usize = 4096;
@@ -35,11 +35,11 @@ impl Client {
     /// itself.
     pub(crate) fn through_proxy(address: Option<IpAddr>) -> Self {
         let client = Self::new(address);
-        Self { is_proxy: client.is_here(), ..client }
+        Self { is_proxy: client.is_local(), ..client }
     }
 
     /// Whether the client is this machine itself, by its usual loopback address or over a UNIX socket.
-    pub(crate) fn is_here(self) -> bool {
+    pub(crate) fn is_local(self) -> bool {
         let is_usual =
             |address| address == Ipv4Addr::LOCALHOST || address == client_key(Ipv6Addr::LOCALHOST.into());
         !self.is_proxy && self.address.is_none_or(is_usual)
@@ -48,12 +48,12 @@ impl Client {
 
 /// A table of at most [`MAX_CLIENTS`] clients: the most recently used ones.
 #[derive(Debug)]
-pub(crate) struct Clients<T>(HashMap<Client, Entry<T>>);
+pub(crate) struct Clients<T>(HashMap<Client, ClientEntry<T>>);
 
 #[derive(Debug)]
-struct Entry<T> {
+struct ClientEntry<T> {
     touched_at: Instant,
-    what: T,
+    value: T,
 }
 
 impl<T> Default for Clients<T> {
@@ -65,24 +65,25 @@ impl<T> Default for Clients<T> {
 impl<T: Default> Clients<T> {
     /// The entry of `client`, to change it; creates it if necessary.
     pub(crate) fn touch(&mut self, client: Client, now: Instant) -> &mut T {
-        self.make_room(client);
-        let entry = self.0.entry(client).or_insert_with(|| Entry { touched_at: now, what: T::default() });
+        self.evict_for(client);
+        let entry =
+            self.0.entry(client).or_insert_with(|| ClientEntry { touched_at: now, value: T::default() });
         entry.touched_at = now;
-        &mut entry.what
+        &mut entry.value
     }
 
     /// Makes room for `client`. If that evicts another client, returns its entry.
-    pub(crate) fn make_room(&mut self, client: Client) -> Option<T> {
+    pub(crate) fn evict_for(&mut self, client: Client) -> Option<T> {
         if self.0.len() < MAX_CLIENTS || self.0.contains_key(&client) {
             return None;
         }
         let oldest = self.0.iter().min_by_key(|(_, entry)| entry.touched_at).map(|(client, _)| *client);
-        oldest.and_then(|client| self.0.remove(&client)).map(|entry| entry.what)
+        oldest.and_then(|client| self.0.remove(&client)).map(|entry| entry.value)
     }
 
     /// The entry of `client`.
     pub(crate) fn get(&self, client: Client) -> Option<&T> {
-        self.0.get(&client).map(|entry| &entry.what)
+        self.0.get(&client).map(|entry| &entry.value)
     }
 
     /// When `client` was last used.
@@ -91,11 +92,11 @@ impl<T: Default> Clients<T> {
     }
 
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.0.values().map(|entry| &entry.what)
+        self.0.values().map(|entry| &entry.value)
     }
 
     pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.0.values_mut().map(|entry| &mut entry.what)
+        self.0.values_mut().map(|entry| &mut entry.value)
     }
 }
 
@@ -117,8 +118,8 @@ mod tests {
         }
         let later = start + Duration::from_secs(60);
         clients.touch(client(0), later);
-        assert_eq!(clients.make_room(client(7)), None, "it has room already");
-        assert_eq!(clients.make_room(client(1 << 20)), Some(1));
+        assert_eq!(clients.evict_for(client(7)), None, "it has room already");
+        assert_eq!(clients.evict_for(client(1 << 20)), Some(1));
         for number in 0..MAX_CLIENTS as u32 {
             clients.touch(client((1 << 20) + number), later + Duration::from_secs(1));
         }

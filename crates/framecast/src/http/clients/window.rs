@@ -6,19 +6,19 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// The times of the last `N` events. It tells whether one more within a second would exceed the limit.
 #[derive(Debug)]
-pub(crate) struct Window<const N: usize> {
+pub(crate) struct SlidingWindow<const N: usize> {
     times: [Option<Instant>; N],
     /// The index of the oldest time.
     oldest: usize,
 }
 
-impl<const N: usize> Default for Window<N> {
+impl<const N: usize> Default for SlidingWindow<N> {
     fn default() -> Self {
         Self { times: [None; N], oldest: 0 }
     }
 }
 
-impl<const N: usize> Window<N> {
+impl<const N: usize> SlidingWindow<N> {
     /// How long to wait until fewer than `N` events are within a second; `None` if that is so now.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         let free_at = self.times[self.oldest]? + SECOND;
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn no_second_has_more_than_so_many_wherever_it_begins() {
-        let (mut window, start) = (Window::<5>::default(), Instant::now());
+        let (mut window, start) = (SlidingWindow::<5>::default(), Instant::now());
         let mut passed = Vec::new();
         for millis in (0..10_000).step_by(7) {
             let now = start + Duration::from_millis(millis);
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_wait_ends_a_second_after_the_oldest() {
-        let (mut window, start) = (Window::<2>::default(), Instant::now());
+        let (mut window, start) = (SlidingWindow::<2>::default(), Instant::now());
         window.add(start);
         window.add(start + Duration::from_millis(300));
         assert_eq!(window.wait(start + Duration::from_millis(400)), Some(Duration::from_millis(600)));

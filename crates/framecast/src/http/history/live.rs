@@ -14,48 +14,51 @@ use axum::middleware;
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use framecast_history::{Heard, Kept, Listener};
-use framecast_outputs::{Refusal, websocket};
+use framecast_history::{Listener, Notification, StoredEvent};
+use framecast_outputs::{HttpError, websocket};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::read;
-use super::socket::Client;
+use super::socket::EventSocket;
 use crate::http::{Context, cors, guard};
 
 /// How often the server sends something while no event happens, because proxies close silent connections.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Before the first event: how soon a browser should reconnect after it lost its connection.
-const OPENING: &[u8] = b"retry: 1000\n\n";
+const RETRY_HINT: &[u8] = b"retry: 1000\n\n";
 
 /// The message for a client that missed events that are no longer stored.
 pub(super) const MISSED: &str = r#"{"missed":null}"#;
 
 /// The message for missed events as a piece of the answer.
-const MISSED_PIECE: &[u8] = b"data: {\"missed\":null}\n\n";
+const MISSED_EVENT: &[u8] = b"data: {\"missed\":null}\n\n";
 
 #[derive(Clone)]
-struct Live {
+struct LiveEvents {
     context: Context,
     shutdown: CancellationToken,
 }
 
 pub(super) fn routes(context: Context, shutdown: CancellationToken) -> Router {
     let origins = std::sync::Arc::new(cors::Origins::new(&context.settings.cors_origins));
-    let live = Live { context, shutdown };
+    let live = LiveEvents { context, shutdown };
     Router::new()
         .route("/api/events/live", get(open).options(crate::http::options))
         .layer(middleware::from_fn_with_state(origins, guard::check_websocket))
         .with_state(live)
 }
 
-async fn open(State(live): State<Live>, request: Request) -> Result<Response, Refusal> {
+async fn open(State(live): State<LiveEvents>, request: Request) -> Result<Response, HttpError> {
     let listener = listener(&live.context, &request)?;
-    if websocket::is_asked(request.headers()) {
+    if websocket::is_upgrade_request(request.headers()) {
         let write_timeout = live.context.settings.write_timeout;
-        return Ok(websocket::open(request, Client { listener, write_timeout, shutdown: live.shutdown }));
+        return Ok(websocket::upgrade(
+            request,
+            EventSocket { listener, write_timeout, shutdown: live.shutdown },
+        ));
     }
     let shutdown = live.shutdown.cancelled_owned();
     let events = events(listener).take_until(shutdown).map(Ok::<_, Infallible>);
@@ -69,7 +72,7 @@ async fn open(State(live): State<Live>, request: Request) -> Result<Response, Re
 }
 
 /// A listener for the events that the client asks for, from its position on.
-fn listener(context: &Context, request: &Request) -> Result<Listener, Refusal> {
+fn listener(context: &Context, request: &Request) -> Result<Listener, HttpError> {
     let query = request.uri().query().unwrap_or_default();
     let parsed = read(context, query, &["camera", "kind", "after"])?;
     let last = request.headers().get("last-event-id").filter(|value| !value.is_empty());
@@ -78,8 +81,9 @@ fn listener(context: &Context, request: &Request) -> Result<Listener, Refusal> {
         Some(value) => {
             let id = value.to_str().ok().and_then(|value| value.parse().ok()).filter(|id: &i64| *id >= 0);
             let shown = String::from_utf8_lossy(value.as_bytes());
-            let refusal =
-                || Refusal::bad_parameter("Last-Event-ID", &shown, "must be the id of an event, as in 4711");
+            let refusal = || {
+                HttpError::bad_parameter("Last-Event-ID", &shown, "must be the id of an event, as in 4711")
+            };
             Some(id.ok_or_else(refusal)?)
         }
         None => parsed.after_id,
@@ -89,28 +93,28 @@ fn listener(context: &Context, request: &Request) -> Result<Listener, Refusal> {
 
 /// The pieces of the answer, one per event.
 fn events(listener: Listener) -> impl Stream<Item = Bytes> + Send {
-    let opening = stream::once(async { Bytes::from_static(OPENING) });
+    let opening = stream::once(async { Bytes::from_static(RETRY_HINT) });
     let events = stream::unfold(listener, |mut listener| async {
-        let piece = match timeout(HEARTBEAT, listener.next()).await {
+        let sse_event = match timeout(HEARTBEAT, listener.next()).await {
             Ok(heard) => match heard? {
-                Heard::Event(kept) => piece(&kept),
-                Heard::Missed => Bytes::from_static(MISSED_PIECE),
+                Notification::Event(stored) => sse_event(&stored),
+                Notification::Missed => Bytes::from_static(MISSED_EVENT),
             },
-            Err(_) => beat(&listener),
+            Err(_) => heartbeat(&listener),
         };
-        Some((piece, listener))
+        Some((sse_event, listener))
     });
     opening.chain(events)
 }
 
 /// A heartbeat. It contains only the id, so the browser reports no event. A client that reconnects sends the id, so the
 /// history does not search again through events that the client's filter excludes.
-fn beat(listener: &Listener) -> Bytes {
+fn heartbeat(listener: &Listener) -> Bytes {
     format!(":\nid: {}\n\n", listener.position()).into()
 }
 
-fn piece(kept: &Kept) -> Bytes {
-    let id = kept.entry.id.to_string();
+fn sse_event(stored: &StoredEvent) -> Bytes {
+    let id = stored.entry.id.to_string();
     // JSON contains no unescaped line breaks.
-    [b"id: ", id.as_bytes(), b"\ndata: ", kept.json(), b"\n\n"].concat().into()
+    [b"id: ", id.as_bytes(), b"\ndata: ", stored.json(), b"\n\n"].concat().into()
 }

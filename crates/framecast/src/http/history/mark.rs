@@ -8,15 +8,15 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use framecast_history::{Entry, NotKept, TEXT_CHARS};
+use framecast_history::{Entry, RecordError, TEXT_CHARS};
 use framecast_hub::{Event, EventKind};
-use framecast_outputs::{Peer, Refusal};
+use framecast_outputs::{HttpError, Peer};
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::http::api::json;
-use crate::http::clients::{Bucket, Client, Clients, Rate};
-use crate::http::forwarded::{self, IsForwarded};
+use crate::http::clients::{Client, Clients, Rate, TokenBucket};
+use crate::http::forwarded::{self, ForwardedBy};
 use crate::http::{Context, lock};
 
 /// The largest body of a request: a label fits even if each of its characters is escaped.
@@ -29,7 +29,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a request waits for the database while the database is unavailable.
-const AWAY_TIMEOUT: Duration = Duration::from_millis(200);
+const OUTAGE_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The body of a request for a mark.
 #[derive(Deserialize)]
@@ -41,42 +41,40 @@ struct Mark {
 
 /// The limit for all clients of a proxy together, as a multiple of the limit for one address. It bounds the harm if the
 /// proxy passes on forged headers.
-const SHARE_OF_PROXY: u32 = 10;
+const PROXY_FACTOR: u32 = 10;
 
 /// How many marks each address has set recently.
 #[derive(Debug, Default)]
-pub(crate) struct Marks(Mutex<Counted>);
+pub(crate) struct MarkLimiter(Mutex<MarkBuckets>);
 
 #[derive(Debug, Default)]
-struct Counted {
-    clients: Clients<Bucket>,
+struct MarkBuckets {
+    clients: Clients<TokenBucket>,
     /// The proxies whose clients set marks.
-    proxies: Clients<Bucket>,
+    proxies: Clients<TokenBucket>,
 }
 
 /// The client that a mark counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Setter {
+struct MarkSource {
     client: Client,
     /// The proxy that named the client.
     proxy: Option<Client>,
 }
 
-impl Marks {
-    /// Takes one of the marks of `setter`: `per_minute` of them in a burst, and per minute.
+impl MarkLimiter {
+    /// Takes one of the marks of `source`: `per_minute` of them in a burst, and per minute.
     ///
     /// # Errors
     /// The limit is reached; the error is the time to wait.
-    fn take(&self, setter: Setter, per_minute: u32, now: Instant) -> Result<(), Duration> {
+    fn take(&self, source: MarkSource, per_minute: u32, now: Instant) -> Result<(), Duration> {
         let rate = Rate { burst: per_minute, interval: Duration::from_secs(60) / per_minute };
-        let mut counted = lock(&self.0);
-        counted.clients.touch(setter.client, now).take(rate, now)?;
-        let Some(proxy) = setter.proxy else { return Ok(()) };
-        let rate = Rate {
-            burst: per_minute.saturating_mul(SHARE_OF_PROXY),
-            interval: rate.interval / SHARE_OF_PROXY,
-        };
-        counted.proxies.touch(proxy, now).take(rate, now)
+        let mut buckets = lock(&self.0);
+        buckets.clients.touch(source.client, now).take(rate, now)?;
+        let Some(proxy) = source.proxy else { return Ok(()) };
+        let rate =
+            Rate { burst: per_minute.saturating_mul(PROXY_FACTOR), interval: rate.interval / PROXY_FACTOR };
+        buckets.proxies.touch(proxy, now).take(rate, now)
     }
 }
 
@@ -86,49 +84,49 @@ pub(super) async fn options() -> impl IntoResponse {
 
 /// Sets a mark: 201 once it is written, 202 if it waits for the database, or is in memory until the disk can be
 /// written.
-pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
         let message = "marks are turned off here: marks_per_minute is 0 in the configuration".to_owned();
-        return Err(Refusal { status: StatusCode::FORBIDDEN, message });
+        return Err(HttpError { status: StatusCode::FORBIDDEN, message });
     }
     let (head, body) = request.into_parts();
     let Mark { label, camera } = read(body).await?;
     check(&label)?;
-    let mut event = Event::new(EventKind::Mark, SystemTime::now()).saying(label);
+    let mut event = Event::new(EventKind::Mark, SystemTime::now()).with_text(label);
     if let Some(name) = camera {
-        context.camera(&name).map_err(|refusal| Refusal { status: StatusCode::BAD_REQUEST, ..refusal })?;
-        event = event.of(name);
+        context.camera(&name).map_err(|refusal| HttpError { status: StatusCode::BAD_REQUEST, ..refusal })?;
+        event = event.with_camera(name);
     }
     // Checked last, so that an invalid mark does not count towards the limit.
-    if let Some(setter) = setter(&head)
-        && let Err(wait) = context.marks.take(setter, per_minute, Instant::now())
+    if let Some(source) = source(&head)
+        && let Err(wait) = context.mark_limiter.take(source, per_minute, Instant::now())
     {
         let message = format!(
-            "not marked: one address may set {per_minute} marks a minute, and all clients of a proxy {SHARE_OF_PROXY} \
+            "not marked: one address may set {per_minute} marks a minute, and all clients of a proxy {PROXY_FACTOR} \
              times as many; try again later, or raise marks_per_minute"
         );
-        return Ok(Refusal::too_many(message, wait));
+        return Ok(HttpError::too_many_requests(message, wait));
     }
-    let not_kept = |error: NotKept| Refusal {
+    let record_error = |error: RecordError| HttpError {
         status: StatusCode::SERVICE_UNAVAILABLE,
         message: format!("not marked: {error}"),
     };
     let history = &context.history.history;
     // If the database was unavailable just now, the mark most likely has to wait.
-    let is_away = history.figures().is_away && !history.is_homeless();
-    let patience = if is_away { AWAY_TIMEOUT } else { WRITE_TIMEOUT };
-    let mut recorded = history.record(event).map_err(not_kept)?;
+    let is_unavailable = history.stats().is_unavailable && !history.is_in_memory();
+    let patience = if is_unavailable { OUTAGE_TIMEOUT } else { WRITE_TIMEOUT };
+    let mut recorded = history.record(event).map_err(record_error)?;
     let status = match timeout(patience, recorded.written()).await {
-        Ok(true) if history.is_homeless() => StatusCode::ACCEPTED,
+        Ok(true) if history.is_in_memory() => StatusCode::ACCEPTED,
         Ok(true) => StatusCode::CREATED,
         Ok(false) => {
             let message = "not marked: the server ends".to_owned();
-            return Err(Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message });
+            return Err(HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message });
         }
         Err(_) => StatusCode::ACCEPTED,
     };
-    let entry: &Entry = &recorded.kept.entry;
+    let entry: &Entry = &recorded.stored.entry;
     let mut response = json(entry);
     *response.status_mut() = status;
     Ok(response)
@@ -136,18 +134,18 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
 
 /// The client that a mark counts for; `None` for programs of this machine, which may set any number, unless they
 /// forward requests of others. An untrusted proxy counts as one client.
-fn setter(head: &Parts) -> Option<Setter> {
-    let address = Peer::of(&head.extensions);
-    let proxy = head.extensions.get::<IsForwarded>().map(|forwarded| Client::new(forwarded.by));
+fn source(head: &Parts) -> Option<MarkSource> {
+    let address = Peer::from_extensions(&head.extensions);
+    let proxy = head.extensions.get::<ForwardedBy>().map(|forwarded| Client::new(forwarded.by));
     let is_from_here = address.is_none_or(|address| address.to_canonical().is_loopback());
-    if proxy.is_none() && is_from_here && !forwarded::is_passed_on(&head.headers) {
+    if proxy.is_none() && is_from_here && !forwarded::is_forwarded(&head.headers) {
         return None;
     }
-    Some(Setter { client: Client::new(address), proxy })
+    Some(MarkSource { client: Client::new(address), proxy })
 }
 
-async fn read(body: Body) -> Result<Mark, Refusal> {
-    let bad = |status, message: String| Err(Refusal { status, message });
+async fn read(body: Body) -> Result<Mark, HttpError> {
+    let bad = |status, message: String| Err(HttpError { status, message });
     let bytes = match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => {
@@ -170,7 +168,7 @@ async fn read(body: Body) -> Result<Mark, Refusal> {
 }
 
 /// Refuses a label that is empty or that the history cannot store unchanged.
-fn check(label: &str) -> Result<(), Refusal> {
+fn check(label: &str) -> Result<(), HttpError> {
     let problem = if label.trim().is_empty() {
         "is empty".to_owned()
     } else if label.chars().count() > TEXT_CHARS {
@@ -181,20 +179,20 @@ fn check(label: &str) -> Result<(), Refusal> {
         return Ok(());
     };
     let message = format!(r#"label {problem}; as in {{"label": "parcel"}}"#);
-    Err(Refusal { status: StatusCode::BAD_REQUEST, message })
+    Err(HttpError { status: StatusCode::BAD_REQUEST, message })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(address: &str) -> Setter {
-        Setter { client: Client::new(Some(address.parse().unwrap())), proxy: None }
+    fn of(address: &str) -> MarkSource {
+        MarkSource { client: Client::new(Some(address.parse().unwrap())), proxy: None }
     }
 
     #[test]
     fn an_address_may_set_a_minutes_marks_at_once_and_then_at_that_rate() {
-        let (marks, start) = (Marks::default(), Instant::now());
+        let (marks, start) = (MarkLimiter::default(), Instant::now());
         let set = |address: &str, now| (0..100).filter(|_| marks.take(of(address), 60, now).is_ok()).count();
         assert_eq!(set("192.0.2.1", start), 60);
         assert_eq!(set("192.0.2.2", start), 60, "each address has its own");
@@ -207,7 +205,7 @@ mod tests {
 
     #[test]
     fn one_mark_a_minute_is_one() {
-        let (marks, start) = (Marks::default(), Instant::now());
+        let (marks, start) = (MarkLimiter::default(), Instant::now());
         assert!(marks.take(of("192.0.2.1"), 1, start).is_ok());
         let wait = marks.take(of("192.0.2.1"), 1, start + Duration::from_secs(10));
         assert_eq!(wait, Err(Duration::from_secs(50)));
@@ -216,8 +214,8 @@ mod tests {
 
     #[test]
     fn all_clients_of_a_proxy_may_set_ten_times_as_many_together() {
-        let (marks, now) = (Marks::default(), Instant::now());
-        let by = |proxy: &str, number: u32| Setter {
+        let (marks, now) = (MarkLimiter::default(), Instant::now());
+        let by = |proxy: &str, number: u32| MarkSource {
             proxy: Some(of(proxy).client),
             ..of(&format!("192.0.2.{number}"))
         };
@@ -229,7 +227,7 @@ mod tests {
 
     #[test]
     fn programs_of_this_machine_are_counted_when_they_speak_for_others() {
-        let head = |address: Option<&str>, sign: Option<&'static str>, forwarded: Option<IsForwarded>| {
+        let head = |address: Option<&str>, sign: Option<&'static str>, forwarded: Option<ForwardedBy>| {
             let mut request = Request::new(Body::empty());
             request.extensions_mut().insert(Peer(address.map(|address| address.parse().unwrap())));
             if let Some(forwarded) = forwarded {
@@ -238,7 +236,7 @@ mod tests {
             if let Some(sign) = sign {
                 request.headers_mut().insert(sign, "unknown".parse().unwrap());
             }
-            setter(&request.into_parts().0)
+            source(&request.into_parts().0)
         };
         let here = [Some("127.0.0.1"), Some("::1"), Some("::ffff:127.0.0.1"), None];
         for address in here {
@@ -249,8 +247,8 @@ mod tests {
             }
         }
         assert_eq!(head(Some("192.0.2.1"), None, None), Some(of("192.0.2.1")));
-        let by = IsForwarded { by: None };
-        let counted = head(Some("127.0.0.1"), Some("x-forwarded-for"), Some(by)).unwrap();
-        assert_eq!(counted.proxy, Some(Client::new(None)));
+        let by = ForwardedBy { by: None };
+        let buckets = head(Some("127.0.0.1"), Some("x-forwarded-for"), Some(by)).unwrap();
+        assert_eq!(buckets.proxy, Some(Client::new(None)));
     }
 }

@@ -15,20 +15,20 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::get;
-use framecast_history::table::Format;
-use framecast_history::{Entry, Error, Request};
-use framecast_outputs::Refusal;
+use framecast_history::table::TableFormat;
+use framecast_history::{Entry, Error, EventRequest};
+use framecast_outputs::HttpError;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use mark::Marks;
+pub(crate) use mark::MarkLimiter;
 
 use super::Context;
 use super::api::{json, rfc3339};
 
 /// The default number of events on a page.
-const LIMIT: usize = 100;
+const DEFAULT_LIMIT: usize = 100;
 
 /// The parameters of all requests that read events.
 const FILTERS: [&str; 6] = ["camera", "kind", "from", "to", "since", "order"];
@@ -38,9 +38,9 @@ pub(crate) fn routes(context: Context, shutdown: &CancellationToken) -> Router {
     let live = live::routes(context.clone(), shutdown.clone());
     Router::new()
         .route("/api/events", get(events).post(mark::post).options(mark::options))
-        .route("/api/events.csv", table::of(Format::Csv))
-        .route("/api/events.ndjson", table::of(Format::Ndjson))
-        .route("/api/events.json", table::of(Format::Json))
+        .route("/api/events.csv", table::route(TableFormat::Csv))
+        .route("/api/events.ndjson", table::route(TableFormat::Ndjson))
+        .route("/api/events.json", table::route(TableFormat::Json))
         .route("/history", get(table::history).options(super::options))
         .with_state(context)
         .merge(live)
@@ -59,14 +59,14 @@ async fn events(
     State(context): State<Context>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, HttpError> {
     let query = query.unwrap_or_default();
     let known = [&FILTERS[..], &["limit", "cursor", "zone", "format", "bom"]].concat();
     let request = read(&context, &query, &known)?;
     if let Some(format) = table_format(&request, &headers)? {
         return table::answer(&context, &query, format, &headers).await;
     }
-    let limit = request.limit.unwrap_or(LIMIT);
+    let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
     let page = context.history.history.page(&request.query, request.after, limit).await;
     let (events, next) = page.map_err(|error| unavailable(&error))?;
     let next = next.map(|key| request.cursor(key));
@@ -77,19 +77,19 @@ async fn events(
 
 /// The format of the table, if the client asks for one by `format`, or by an `Accept` without JSON but with a table's
 /// type.
-fn table_format(request: &Request, headers: &HeaderMap) -> Result<Option<Format>, Refusal> {
+fn table_format(request: &EventRequest, headers: &HeaderMap) -> Result<Option<TableFormat>, HttpError> {
     if request.format.is_some() {
         return choose(request.format.as_deref(), headers).map(Some);
     }
     // A client that accepts any type, HTML, or only unsupported types gets JSON.
-    let format = Format::choose(None, None, text(headers, &header::ACCEPT)).ok();
-    Ok(format.filter(|format| matches!(format, Format::Csv | Format::Ndjson)))
+    let format = TableFormat::choose(None, None, text(headers, &header::ACCEPT)).ok();
+    Ok(format.filter(|format| matches!(format, TableFormat::Csv | TableFormat::Ndjson)))
 }
 
 /// The format in the parameter `format`, or else in the client's `Accept`.
-fn choose(parameter: Option<&str>, headers: &HeaderMap) -> Result<Format, Refusal> {
-    let format = Format::choose(None, parameter, text(headers, &header::ACCEPT));
-    format.map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, message: error.to_string() })
+fn choose(parameter: Option<&str>, headers: &HeaderMap) -> Result<TableFormat, HttpError> {
+    let format = TableFormat::choose(None, parameter, text(headers, &header::ACCEPT));
+    format.map_err(|error| HttpError { status: StatusCode::BAD_REQUEST, message: error.to_string() })
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str> {
@@ -97,13 +97,13 @@ fn text<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> Option<&'h str
 }
 
 /// Parses `query`.
-fn read(context: &Context, query: &str, known: &[&str]) -> Result<Request, Refusal> {
-    Request::parse(query, known, Timestamp::now().as_millisecond(), &cameras(context))
-        .map_err(|error| Refusal { status: StatusCode::BAD_REQUEST, message: error.to_string() })
+fn read(context: &Context, query: &str, known: &[&str]) -> Result<EventRequest, HttpError> {
+    EventRequest::parse(query, known, Timestamp::now().as_millisecond(), &cameras(context))
+        .map_err(|error| HttpError { status: StatusCode::BAD_REQUEST, message: error.to_string() })
 }
 
-fn unavailable(error: &Error) -> Refusal {
-    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
+fn unavailable(error: &Error) -> HttpError {
+    HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
 }
 
 /// The names of all cameras: the configured ones first, then the former ones.

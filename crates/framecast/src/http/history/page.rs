@@ -4,10 +4,10 @@
 use std::fmt;
 
 use askama::Template;
-use framecast_history::table::{Chunk, End, Page};
-use framecast_history::{EntryRef, Request, Row, Stamp};
+use framecast_history::table::{Chunk, HtmlPage, TableEnd};
+use framecast_history::{EntryRef, EventRequest, Row, TimestampWriter};
 use framecast_hub::EventKind;
-use framecast_media::{visible, visible_lines};
+use framecast_media::{escape_hidden, escape_hidden_multiline};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use url::form_urlencoded;
@@ -15,12 +15,13 @@ use url::form_urlencoded;
 use crate::http::Context;
 
 /// The links next to the form: how far back, as the parameter's value and in words.
-const SPANS: [(&str, &str); 4] = [("1h", "Last hour"), ("24h", "Last day"), ("7d", "Last week"), ("", "All")];
+const PERIODS: [(&str, &str); 4] =
+    [("1h", "Last hour"), ("24h", "Last day"), ("7d", "Last week"), ("", "All")];
 
 /// The page up to the first row.
 #[derive(Template)]
 #[template(path = "history_head.html")]
-struct Head {
+struct PageHead {
     cameras: Vec<String>,
     wanted_cameras: Vec<String>,
     kinds: [&'static str; EventKind::ALL.len()],
@@ -29,7 +30,7 @@ struct Head {
     to: String,
     wanted_order: &'static str,
     zone: String,
-    links: Vec<Link>,
+    links: Vec<PeriodLink>,
     /// The query for the same events as a table, for spreadsheets and programs.
     csv: String,
     ndjson: String,
@@ -40,7 +41,7 @@ struct Head {
 }
 
 /// A link to other events under the same filter.
-struct Link {
+struct PeriodLink {
     query: String,
     text: &'static str,
 }
@@ -59,30 +60,30 @@ struct HtmlRow<'a> {
 
 #[derive(Template)]
 #[template(path = "history_foot.html")]
-struct Foot<'a> {
+struct PageFoot<'a> {
     broken: Option<&'a str>,
     rows: u64,
 }
 
 /// The page of one request.
 pub(super) struct HistoryPage {
-    head: Head,
-    stamp: Stamp,
+    head: PageHead,
+    timestamp_writer: TimestampWriter,
 }
 
 impl HistoryPage {
     /// The page for `request`, which was parsed from `query`.
-    pub(super) fn new(context: &Context, request: Request, query: &str) -> Self {
+    pub(super) fn new(context: &Context, request: EventRequest, query: &str) -> Self {
         let (zone, name) = zone(request.zone);
         let history = &context.history.history;
-        let figures = history.figures();
+        let stats = history.stats();
         let filter = &request.query.filter;
         let local = |at_ms: Option<i64>| {
             let at = at_ms.and_then(|at_ms| Timestamp::from_millisecond(at_ms).ok());
             at.map(|at| format!("{:.0}", zone.to_datetime(at))).unwrap_or_default()
         };
-        let links = SPANS.map(|(since, text)| Link { query: with_since(query, since), text });
-        let head = Head {
+        let links = PERIODS.map(|(since, text)| PeriodLink { query: with_since(query, since), text });
+        let head = PageHead {
             cameras: super::cameras(context),
             wanted_cameras: filter.cameras.clone(),
             kinds: EventKind::ALL.map(EventKind::as_str),
@@ -95,11 +96,11 @@ impl HistoryPage {
             csv: with_byte_order_mark(query),
             ndjson: query.to_owned(),
             is_temporary: context.history.is_temporary,
-            is_homeless: history.is_homeless(),
-            waiting: Some(figures.waiting)
-                .filter(|&waiting| figures.is_away && waiting > 0 && !history.is_homeless()),
+            is_homeless: history.is_in_memory(),
+            waiting: Some(stats.waiting)
+                .filter(|&waiting| stats.is_unavailable && waiting > 0 && !history.is_in_memory()),
         };
-        Self { head, stamp: Stamp::local(zone) }
+        Self { head, timestamp_writer: TimestampWriter::local(zone) }
     }
 }
 
@@ -137,25 +138,25 @@ fn with_since(query: &str, since: &str) -> String {
     rest.finish()
 }
 
-impl Page<Row<'_>> for HistoryPage {
+impl HtmlPage<Row<'_>> for HistoryPage {
     fn header(&mut self, out: &mut Chunk) -> fmt::Result {
         self.head.render_into(out).map_err(|_| fmt::Error)
     }
 
     fn row(&mut self, row: &Row<'_>, out: &mut Chunk) -> fmt::Result {
         let EntryRef { id, at_ms, kind, camera, text, count } = row.entry;
-        let camera = &*visible(camera.unwrap_or_default());
-        let text = &*visible_lines(text.unwrap_or_default());
-        let local = self.stamp.text(at_ms);
+        let camera = &*escape_hidden(camera.unwrap_or_default());
+        let text = &*escape_hidden_multiline(text.unwrap_or_default());
+        let local = self.timestamp_writer.text(at_ms);
         let row = HtmlRow { id, kind: kind.as_str(), at: row.at, local, camera, text, count };
         row.render_into(out).map_err(|_| fmt::Error)
     }
 
-    fn footer(&mut self, end: &End<'_>, out: &mut Chunk) -> fmt::Result {
+    fn footer(&mut self, end: &TableEnd<'_>, out: &mut Chunk) -> fmt::Result {
         let (broken, rows) = match *end {
-            End::Whole { rows } => (None, rows),
-            End::BrokenOff { rows, reason } => (Some(reason), rows),
+            TableEnd::Whole { rows } => (None, rows),
+            TableEnd::BrokenOff { rows, reason } => (Some(reason), rows),
         };
-        Foot { broken, rows }.render_into(out).map_err(|_| fmt::Error)
+        PageFoot { broken, rows }.render_into(out).map_err(|_| fmt::Error)
     }
 }

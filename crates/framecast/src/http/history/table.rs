@@ -6,8 +6,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use framecast_history::Row;
-use framecast_history::table::{Coding, Format, Page, Plain, Writer};
-use framecast_outputs::Refusal;
+use framecast_history::table::{ContentEncoding, HtmlPage, PlainPage, TableFormat, Writer};
+use framecast_outputs::HttpError;
 
 use super::page::HistoryPage;
 use super::{FILTERS, choose, read, text};
@@ -15,7 +15,7 @@ use crate::http::Context;
 use crate::http::page::set_head;
 
 /// Answers with the table in `format`.
-pub(super) fn of(format: Format) -> MethodRouter<Context> {
+pub(super) fn route(format: TableFormat) -> MethodRouter<Context> {
     get(async move |State(context): State<Context>, RawQuery(query): RawQuery, headers: HeaderMap| {
         answer(&context, &query.unwrap_or_default(), format, &headers).await
     })
@@ -27,14 +27,14 @@ pub(super) async fn history(
     State(context): State<Context>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, HttpError> {
     let query = query.unwrap_or_default();
     let known = [&FILTERS[..], &["zone", "format", "bom"]].concat();
     let request = read(&context, &query, &known)?;
     match choose(request.format.as_deref(), &headers)? {
-        Format::Html => {
+        TableFormat::Html => {
             let page = HistoryPage::new(&context, request.clone(), &query);
-            let mut response = stream(&context, request, Format::Html, &headers, page);
+            let mut response = stream(&context, request, TableFormat::Html, &headers, page);
             set_head(response.headers_mut(), crate::http::page::HTML);
             response.headers_mut().insert(
                 header::CONTENT_SECURITY_POLICY,
@@ -53,32 +53,32 @@ pub(super) async fn history(
 pub(super) async fn answer(
     context: &Context,
     query: &str,
-    format: Format,
+    format: TableFormat,
     headers: &HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, HttpError> {
     let known = [&FILTERS[..], &["zone", "format", "bom"]].concat();
     let request = read(context, query, &known)?;
-    Ok(stream(context, request, format, headers, Plain::new("Events")))
+    Ok(stream(context, request, format, headers, PlainPage::new("Events")))
 }
 
 fn stream<P>(
     context: &Context,
-    request: framecast_history::Request,
-    format: Format,
+    request: framecast_history::EventRequest,
+    format: TableFormat,
     headers: &HeaderMap,
     page: P,
 ) -> Response
 where
-    P: for<'a> Page<Row<'a>> + Send + 'static,
+    P: for<'a> HtmlPage<Row<'a>> + Send + 'static,
 {
-    let coding = Coding::choose(text(headers, &header::ACCEPT_ENCODING));
-    let writer = Writer::new(format, coding, page);
+    let content_encoding = ContentEncoding::choose(text(headers, &header::ACCEPT_ENCODING));
+    let writer = Writer::new(format, content_encoding, page);
     let writer = if request.has_byte_order_mark { writer.with_byte_order_mark() } else { writer };
     let head = writer.head();
     let export = context.history.history.export(request.query, writer);
     let mut response = Response::new(Body::from_stream(export));
     *response.headers_mut() = head;
-    if matches!(format, Format::Csv) {
+    if matches!(format, TableFormat::Csv) {
         let name = "attachment; filename=\"framecast-events.csv\"";
         response.headers_mut().insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(name));
     }

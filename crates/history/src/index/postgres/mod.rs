@@ -21,8 +21,11 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement, Transaction};
 use tracing::debug;
 
-use super::sql::{self, Select, Value};
-use super::{Claim, Filled, Found, Progress, Pruned, Retention, Row, Shift, Shifted, Sink, VERSION};
+use super::sql::{self, Select, SqlValue};
+use super::{
+    DbRow, EntrySink, IdClaim, IndexState, PageEnd, Progress, Pruned, Retention, ShiftProgress, TimeShift,
+    VERSION,
+};
 use crate::Error;
 use crate::entry::Entry;
 
@@ -95,17 +98,17 @@ UPDATE version SET number = 3;
 /// An open index.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    shared: Arc<Shared>,
+    shared: Arc<PostgresShared>,
     /// Taken when this is dropped, because the drop must not wait for it.
     runtime: Option<Runtime>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct PostgresShared {
     address: Address,
     writer: tokio::sync::Mutex<Option<Client>>,
     readers: Mutex<Vec<Reader>>,
-    turns: Arc<Semaphore>,
+    reader_permits: Arc<Semaphore>,
     /// The last id that this process has claimed.
     reserved: AtomicI64,
 }
@@ -118,7 +121,7 @@ struct Reader {
 }
 
 impl Postgres {
-    pub(super) async fn open(address: Address, claim: Claim) -> Result<(Self, Found), Error> {
+    pub(super) async fn open(address: Address, claim: IdClaim) -> Result<(Self, IndexState), Error> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("history-postgres")
@@ -129,11 +132,11 @@ impl Postgres {
             .enable_all()
             .build()
             .map_err(|source| Error::Thread { source })?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PostgresShared {
             address,
             writer: tokio::sync::Mutex::default(),
             readers: Mutex::default(),
-            turns: Arc::new(Semaphore::new(READERS)),
+            reader_permits: Arc::new(Semaphore::new(READERS)),
             reserved: AtomicI64::new(0),
         });
         let postgres = Self { shared, runtime: Some(runtime) };
@@ -149,7 +152,7 @@ impl Postgres {
     }
 
     /// Runs `work` on this index's threads.
-    async fn run<T, W>(&self, work: impl FnOnce(Arc<Shared>) -> W) -> Result<T, Error>
+    async fn run<T, W>(&self, work: impl FnOnce(Arc<PostgresShared>) -> W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, Error>> + Send + 'static,
@@ -175,46 +178,47 @@ impl Postgres {
         .await
     }
 
-    /// Stores `shifts` in place of all that wait, and counts `untold` more removals for age that no event has reported
+    /// Stores `shifts` in place of all that wait, and counts `unreported` more removals for age that no event has reported
     /// yet.
-    pub(super) async fn plan(&self, shifts: Vec<Shift>, untold: i64) -> Result<(), Error> {
+    pub(super) async fn plan(&self, shifts: Vec<TimeShift>, unreported: i64) -> Result<(), Error> {
         self.run(move |shared| async move {
             let plan = async |transaction: &Transaction<'_>| {
                 retain::plan(transaction, &shifts).await?;
-                add(transaction, "untold", untold).await
+                add(transaction, "untold", unreported).await
             };
             shared.with_writer(plan).await
         })
         .await
     }
 
-    pub(super) async fn shift(&self) -> Result<Shifted, Error> {
+    pub(super) async fn apply_shifts(&self) -> Result<ShiftProgress, Error> {
         self.run(|shared| async move {
-            shared.with_writer(async |transaction| retain::shift(transaction).await).await
+            shared.with_writer(async |transaction| retain::apply_shifts(transaction).await).await
         })
         .await
     }
 
-    pub(super) async fn fill<S: Sink>(
+    pub(super) async fn fill<S: EntrySink>(
         &self,
         select: Select,
         limit: usize,
         mut sink: S,
-    ) -> (Option<S>, Result<Filled, Error>) {
+    ) -> (Option<S>, Result<PageEnd, Error>) {
         // Wait for the permit here, so that a caller that leaves stops waiting. A read that has started runs to the end
         // of its page.
-        let turn = match timeout(CALL_TIMEOUT, Arc::clone(&self.shared.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => turn,
-            Ok(Err(_)) => return (Some(sink), Err(Error::Closed)),
-            Err(_) => return (Some(sink), Err(self.shared.silent(CALL_TIMEOUT))),
-        };
-        let filled = self.run(move |shared| async move {
-            let filled = shared.fill(&select, limit, &mut sink).await;
-            drop(turn);
-            Ok((sink, filled))
+        let permit =
+            match timeout(CALL_TIMEOUT, Arc::clone(&self.shared.reader_permits).acquire_owned()).await {
+                Ok(Ok(permit)) => permit,
+                Ok(Err(_)) => return (Some(sink), Err(Error::Closed)),
+                Err(_) => return (Some(sink), Err(self.shared.timed_out(CALL_TIMEOUT))),
+            };
+        let page_end = self.run(move |shared| async move {
+            let page_end = shared.fill(&select, limit, &mut sink).await;
+            drop(permit);
+            Ok((sink, page_end))
         });
-        match filled.await {
-            Ok((sink, filled)) => (Some(sink), filled),
+        match page_end.await {
+            Ok((sink, page_end)) => (Some(sink), page_end),
             Err(error) => (None, Err(error)),
         }
     }
@@ -228,7 +232,7 @@ impl Drop for Postgres {
     }
 }
 
-impl Shared {
+impl PostgresShared {
     fn failed(&self, source: tokio_postgres::Error) -> Error {
         Error::Postgres { place: self.address.to_string(), source }
     }
@@ -249,12 +253,12 @@ impl Shared {
     ) -> Result<T, Error> {
         match timeout(limit, call).await {
             Ok(result) => result.map_err(|source| self.failed(source)),
-            Err(_) => Err(self.silent(limit)),
+            Err(_) => Err(self.timed_out(limit)),
         }
     }
 
-    fn silent(&self, limit: Duration) -> Error {
-        Error::Silent { place: self.address.to_string(), seconds: limit.as_secs() }
+    fn timed_out(&self, limit: Duration) -> Error {
+        Error::Timeout { place: self.address.to_string(), seconds: limit.as_secs() }
     }
 
     async fn connect(&self) -> Result<Client, Error> {
@@ -273,7 +277,7 @@ impl Shared {
     }
 
     /// Opens the connection that holds the lock, and creates or migrates the tables.
-    async fn open_writer(&self, claim: Claim) -> Result<(Client, Found), Error> {
+    async fn open_writer(&self, claim: IdClaim) -> Result<(Client, IndexState), Error> {
         let mut client = self.connect().await?;
         self.lock(&client).await?;
         let encoding = self.in_time(client.query_one("SHOW server_encoding", &[])).await?;
@@ -297,7 +301,7 @@ impl Shared {
             if found_version < 3 {
                 transaction.batch_execute(TABLES_3).await?;
             }
-            let found = take_over(&transaction, claim).await?;
+            let found = claim_ids(&transaction, claim).await?;
             transaction.commit().await?;
             Ok(found)
         };
@@ -355,7 +359,12 @@ impl Shared {
         Ok(result)
     }
 
-    async fn fill<S: Sink>(&self, select: &Select, limit: usize, sink: &mut S) -> Result<Filled, Error> {
+    async fn fill<S: EntrySink>(
+        &self,
+        select: &Select,
+        limit: usize,
+        sink: &mut S,
+    ) -> Result<PageEnd, Error> {
         loop {
             let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let (mut reader, is_kept) = match kept.filter(|reader| !reader.client.is_closed()) {
@@ -366,7 +375,7 @@ impl Shared {
             match self.in_time(reader.fill(select, &mut progress, sink)).await {
                 Ok(()) => {
                     self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-                    return Ok(progress.filled());
+                    return Ok(progress.page_end());
                 }
                 // A pooled connection may have ended with a server that has restarted since: try a new one.
                 Err(error) if is_kept && progress.rows == 0 && error.is_transient() => {}
@@ -393,19 +402,22 @@ async fn version(client: &Client) -> Result<i64, tokio_postgres::Error> {
 }
 
 /// Claims ids for this run, and returns the state of the index.
-async fn take_over(transaction: &Transaction<'_>, claim: Claim) -> Result<Found, tokio_postgres::Error> {
+async fn claim_ids(
+    transaction: &Transaction<'_>,
+    claim: IdClaim,
+) -> Result<IndexState, tokio_postgres::Error> {
     let text =
         "SELECT greatest((SELECT value FROM state WHERE key = 'reserved'), (SELECT max(id) FROM events), $1)";
     let reserved: i64 = transaction.query_one(text, &[&claim.above]).await?.get(0);
     set_reserved(transaction, reserved + claim.count).await?;
-    let (pruned, untold) = (get(transaction, "pruned").await?, get(transaction, "untold").await?);
-    transaction.execute(sql::FIRST_BELIEVED, &[]).await?;
-    let believed_ms = Some(get(transaction, "believed").await?).filter(|at_ms| *at_ms > 0);
-    let told_ms = transaction.query_one(sql::TOLD, &[]).await?.get(0);
+    let (pruned, unreported) = (get(transaction, "pruned").await?, get(transaction, "untold").await?);
+    transaction.execute(sql::INIT_TRUSTED_CLOCK, &[]).await?;
+    let trusted_ms = Some(get(transaction, "believed").await?).filter(|at_ms| *at_ms > 0);
+    let reported_ms = transaction.query_one(sql::LAST_REPORT, &[]).await?.get(0);
     let shifts = retain::shifts(transaction).await?;
     let rows = transaction.query(sql::CAMERAS, &[]).await?;
     let cameras = rows.iter().map(|row| row.get(0)).collect();
-    Ok(Found { reserved, pruned, cameras, believed_ms, untold, told_ms, shifts })
+    Ok(IndexState { reserved, pruned, cameras, trusted_ms, unreported, reported_ms, shifts })
 }
 
 async fn get(transaction: &Transaction<'_>, key: &str) -> Result<i64, tokio_postgres::Error> {
@@ -450,21 +462,21 @@ async fn write(
 }
 
 impl Reader {
-    async fn fill<S: Sink>(
+    async fn fill<S: EntrySink>(
         &mut self,
         select: &Select,
         progress: &mut Progress,
         sink: &mut S,
     ) -> Result<(), tokio_postgres::Error> {
         let values = select.values.iter().map(|value| match value {
-            Value::Integer(number) => number as &(dyn ToSql + Sync),
-            Value::Text(text) => text as &(dyn ToSql + Sync),
+            SqlValue::Integer(number) => number as &(dyn ToSql + Sync),
+            SqlValue::Text(text) => text as &(dyn ToSql + Sync),
         });
         let values: Vec<&(dyn ToSql + Sync)> = values.collect();
         let statement = self.statement(&select.text).await?;
         let mut rows = pin!(self.client.query_raw(&statement, values).await?);
         while let Some(row) = rows.try_next().await? {
-            let row = Row {
+            let row = DbRow {
                 at_ms: row.try_get(0)?,
                 id: row.try_get(1)?,
                 kind: row.try_get(2)?,

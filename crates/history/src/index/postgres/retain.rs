@@ -5,10 +5,10 @@ use tokio_postgres::{Error, Transaction};
 
 use super::{add, get};
 use crate::index::sql;
-use crate::index::{Pruned, Retention, SHIFT_ROWS, Shift, Shifted};
+use crate::index::{Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeShift};
 
 /// What was removed, to adjust the counts in the table `state`.
-struct Gone {
+struct Removed {
     rows: i64,
     marks: i64,
     /// The highest id of all events that were ever removed.
@@ -17,19 +17,19 @@ struct Gone {
 
 pub(super) async fn prune(transaction: &Transaction<'_>, retention: Retention) -> Result<Pruned, Error> {
     let (rows, marks) = (get(transaction, "rows").await?, get(transaction, "marks").await?);
-    let mut gone = Gone { rows: 0, marks: 0, up_to: get(transaction, "pruned").await? };
+    let mut removed = Removed { rows: 0, marks: 0, up_to: get(transaction, "pruned").await? };
     if let Some(aged) = retention.aged {
         let values = [aged.limit(rows), aged.before_ms, aged.up_to_id];
-        delete(transaction, &sql::aged('$'), &values, &mut gone).await?;
-        if let Some(believed_ms) = aged.believed_ms {
-            transaction.execute(&sql::believe('$'), &[&believed_ms]).await?;
+        delete(transaction, &sql::aged('$'), &values, &mut removed).await?;
+        if let Some(trusted_ms) = aged.trusted_ms {
+            transaction.execute(&sql::trust('$'), &[&trusted_ms]).await?;
         }
     }
-    let aged = gone.rows;
-    let surplus = retention.surplus(rows - gone.rows, marks - gone.marks);
-    delete(transaction, &sql::marks('$'), &[surplus.marks], &mut gone).await?;
-    delete(transaction, &sql::oldest('$'), &[surplus.any], &mut gone).await?;
-    let Gone { rows, marks, up_to } = gone;
+    let aged = removed.rows;
+    let surplus = retention.surplus(rows - removed.rows, marks - removed.marks);
+    delete(transaction, &sql::marks('$'), &[surplus.marks], &mut removed).await?;
+    delete(transaction, &sql::oldest('$'), &[surplus.any], &mut removed).await?;
+    let Removed { rows, marks, up_to } = removed;
     if rows > 0 {
         add(transaction, "rows", -rows).await?;
         add(transaction, "marks", -marks).await?;
@@ -45,7 +45,7 @@ async fn delete(
     transaction: &Transaction<'_>,
     select: &str,
     values: &[i64],
-    gone: &mut Gone,
+    removed: &mut Removed,
 ) -> Result<(), Error> {
     if values.first() == Some(&0) {
         return Ok(());
@@ -57,17 +57,17 @@ async fn delete(
     );
     let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
     let row = transaction.query_one(&text, &values).await?;
-    gone.rows += row.get::<_, i64>(0);
-    gone.marks += row.get::<_, i64>(1);
-    gone.up_to = gone.up_to.max(row.get(2));
+    removed.rows += row.get::<_, i64>(0);
+    removed.marks += row.get::<_, i64>(1);
+    removed.up_to = removed.up_to.max(row.get(2));
     Ok(())
 }
 
 /// The shifts that wait.
-pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<Shift>, Error> {
+pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<TimeShift>, Error> {
     let rows =
         transaction.query("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first", &[]).await?;
-    let shift = |row: &tokio_postgres::Row| Shift {
+    let shift = |row: &tokio_postgres::Row| TimeShift {
         first: row.get(0),
         last: row.get(1),
         by_ms: row.get(2),
@@ -77,27 +77,27 @@ pub(super) async fn shifts(transaction: &Transaction<'_>) -> Result<Vec<Shift>, 
 }
 
 /// Stores `shifts` in place of those that wait.
-pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[Shift]) -> Result<(), Error> {
+pub(super) async fn plan(transaction: &Transaction<'_>, shifts: &[TimeShift]) -> Result<(), Error> {
     transaction.execute("DELETE FROM shifts", &[]).await?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES ($1, $2, $3, $4)";
     let statement = transaction.prepare(text).await?;
-    for Shift { first, last, by_ms, seen_ms } in shifts {
+    for TimeShift { first, last, by_ms, seen_ms } in shifts {
         transaction.execute(&statement, &[first, last, by_ms, seen_ms]).await?;
     }
     Ok(())
 }
 
 /// Applies a part of the first waiting shift; the rest of it keeps waiting.
-pub(super) async fn shift(transaction: &Transaction<'_>) -> Result<Shifted, Error> {
+pub(super) async fn apply_shifts(transaction: &Transaction<'_>) -> Result<ShiftProgress, Error> {
     let text = "SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1";
     let Some(waiting) = transaction.query_opt(text, &[]).await? else {
-        return Ok(Shifted { moved: 0, is_done: true });
+        return Ok(ShiftProgress { moved: 0, is_done: true });
     };
     let (first, last, by_ms): (i64, i64, i64) = (waiting.get(0), waiting.get(1), waiting.get(2));
     let until = transaction.query_one(&sql::shifted('$'), &[&first, &last, &SHIFT_ROWS]).await?;
     let Some(until): Option<i64> = until.get(0) else {
         transaction.execute("DELETE FROM shifts WHERE first = $1", &[&first]).await?;
-        return Ok(Shifted { moved: 0, is_done: false });
+        return Ok(ShiftProgress { moved: 0, is_done: false });
     };
     let text = "UPDATE events SET at = greatest(at + $3, 0) WHERE id BETWEEN $1 AND $2";
     let moved = transaction.execute(text, &[&first, &until, &by_ms]).await?;
@@ -108,5 +108,5 @@ pub(super) async fn shift(transaction: &Transaction<'_>) -> Result<Shifted, Erro
         // The next shift may begin right after this one.
         transaction.execute("DELETE FROM shifts WHERE first = $1", &[&first]).await?;
     }
-    Ok(Shifted { moved, is_done: false })
+    Ok(ShiftProgress { moved, is_done: false })
 }

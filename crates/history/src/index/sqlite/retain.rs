@@ -4,21 +4,21 @@ use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
 
 use super::{add, get, set};
 use crate::index::sql;
-use crate::index::{Displaced, Pruned, Retention, SHIFT_ROWS, Shift, Shifted};
+use crate::index::{Evicted, Pruned, Retention, SHIFT_ROWS, ShiftProgress, TimeShift};
 
 /// The most bytes of an index in memory: some 50,000 events of the usual length.
 const MEMORY_BYTES: i64 = 16 << 20;
 
 /// The number of events to evict at once.
-const DISPLACED_ROWS: i64 = 100;
+const EVICTED_ROWS: i64 = 100;
 
 /// What was removed, to adjust the counts in the table `state`.
 #[derive(Default)]
-struct Gone {
+struct Removed {
     rows: i64,
     marks: i64,
     /// Events up to this id are stored elsewhere, so they are not lost.
-    brought: i64,
+    relocated_up_to: i64,
     lost: i64,
     /// The highest id of all events that were ever removed.
     up_to: i64,
@@ -26,54 +26,54 @@ struct Gone {
 
 pub(super) fn prune(transaction: &Transaction<'_>, retention: Retention) -> rusqlite::Result<Pruned> {
     let (rows, marks) = (get(transaction, "rows")?, get(transaction, "marks")?);
-    let mut gone = Gone { up_to: get(transaction, "pruned")?, ..Gone::default() };
+    let mut removed = Removed { up_to: get(transaction, "pruned")?, ..Removed::default() };
     if let Some(aged) = retention.aged {
         let values = [aged.limit(rows), aged.before_ms, aged.up_to_id];
-        delete(transaction, &sql::aged('?'), &values, &mut gone)?;
-        if let Some(believed_ms) = aged.believed_ms {
-            transaction.prepare_cached(&sql::believe('?'))?.execute([believed_ms])?;
+        delete(transaction, &sql::aged('?'), &values, &mut removed)?;
+        if let Some(trusted_ms) = aged.trusted_ms {
+            transaction.prepare_cached(&sql::trust('?'))?.execute([trusted_ms])?;
         }
     }
-    let aged = gone.rows;
-    let surplus = retention.surplus(rows - gone.rows, marks - gone.marks);
-    delete(transaction, &sql::marks('?'), &[surplus.marks], &mut gone)?;
-    delete(transaction, &sql::oldest('?'), &[surplus.any], &mut gone)?;
-    count(transaction, &gone)?;
+    let aged = removed.rows;
+    let surplus = retention.surplus(rows - removed.rows, marks - removed.marks);
+    delete(transaction, &sql::marks('?'), &[surplus.marks], &mut removed)?;
+    delete(transaction, &sql::oldest('?'), &[surplus.any], &mut removed)?;
+    count(transaction, &removed)?;
     if aged > 0 {
         add(transaction, "untold", aged)?;
     }
-    let Gone { rows, up_to, .. } = gone;
+    let Removed { rows, up_to, .. } = removed;
     let has_more = Retention::has_more(aged) || Retention::has_more(rows - aged);
     Ok(Pruned { up_to, aged: aged.unsigned_abs(), has_more })
 }
 
 /// Evicts the oldest events while the database in memory is too large; marks first, if there are many. Events up to the
-/// id `brought` are stored elsewhere.
-pub(super) fn make_room(transaction: &Transaction<'_>, brought: i64) -> rusqlite::Result<Displaced> {
+/// id `relocated_up_to` are stored elsewhere.
+pub(super) fn evict(transaction: &Transaction<'_>, relocated_up_to: i64) -> rusqlite::Result<Evicted> {
     let number = |text: &str| transaction.query_row(text, [], |row| row.get::<_, i64>(0));
     let page_bytes = number("PRAGMA page_size")?;
     let (rows, marks) = (get(transaction, "rows")?, get(transaction, "marks")?);
-    let mut gone = Gone { brought, ..Gone::default() };
+    let mut removed = Removed { relocated_up_to, ..Removed::default() };
     while (number("PRAGMA page_count")? - number("PRAGMA freelist_count")?) * page_bytes > MEMORY_BYTES {
-        let (rows, marks, before) = (rows - gone.rows, marks - gone.marks, gone.rows);
-        let max_rows = u64::try_from(rows - DISPLACED_ROWS).unwrap_or(0);
+        let (rows, marks, before) = (rows - removed.rows, marks - removed.marks, removed.rows);
+        let max_rows = u64::try_from(rows - EVICTED_ROWS).unwrap_or(0);
         let surplus = Retention { aged: None, max_rows: Some(max_rows) }.surplus(rows, marks);
-        delete(transaction, &sql::marks('?'), &[surplus.marks], &mut gone)?;
-        delete(transaction, &sql::oldest('?'), &[surplus.any], &mut gone)?;
-        if gone.rows == before {
+        delete(transaction, &sql::marks('?'), &[surplus.marks], &mut removed)?;
+        delete(transaction, &sql::oldest('?'), &[surplus.any], &mut removed)?;
+        if removed.rows == before {
             break;
         }
     }
-    count(transaction, &gone)?;
-    Ok(Displaced { rows: gone.rows.unsigned_abs(), lost: gone.lost.unsigned_abs(), up_to: gone.up_to })
+    count(transaction, &removed)?;
+    Ok(Evicted { rows: removed.rows.unsigned_abs(), lost: removed.lost.unsigned_abs(), up_to: removed.up_to })
 }
 
 /// Adjusts the counts to what was removed.
-fn count(transaction: &Transaction<'_>, gone: &Gone) -> rusqlite::Result<()> {
-    if gone.rows > 0 {
-        add(transaction, "rows", -gone.rows)?;
-        add(transaction, "marks", -gone.marks)?;
-        set(transaction, "pruned", gone.up_to)?;
+fn count(transaction: &Transaction<'_>, removed: &Removed) -> rusqlite::Result<()> {
+    if removed.rows > 0 {
+        add(transaction, "rows", -removed.rows)?;
+        add(transaction, "marks", -removed.marks)?;
+        set(transaction, "pruned", removed.up_to)?;
     }
     Ok(())
 }
@@ -83,14 +83,14 @@ fn delete(
     transaction: &Transaction<'_>,
     select: &str,
     values: &[i64],
-    gone: &mut Gone,
+    removed: &mut Removed,
 ) -> rusqlite::Result<()> {
     if values.first() == Some(&0) {
         return Ok(());
     }
     let text = format!(
         "SELECT count(*), coalesce(sum(kind = 'mark'), 0), coalesce(sum(id > {}), 0), coalesce(max(id), 0) FROM ({select})",
-        gone.brought
+        removed.relocated_up_to
     );
     let (rows, marks, lost, highest): (i64, i64, i64, i64) =
         transaction.prepare_cached(&text)?.query_row(params_from_iter(values), |row| {
@@ -98,49 +98,49 @@ fn delete(
         })?;
     let text = format!("DELETE FROM events WHERE (at, id) IN (SELECT at, id FROM ({select}))");
     transaction.prepare_cached(&text)?.execute(params_from_iter(values))?;
-    gone.rows += rows;
-    gone.marks += marks;
-    gone.lost += lost;
-    gone.up_to = gone.up_to.max(highest);
+    removed.rows += rows;
+    removed.marks += marks;
+    removed.lost += lost;
+    removed.up_to = removed.up_to.max(highest);
     Ok(())
 }
 
 /// The shifts that wait.
-pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<Shift>> {
+pub(super) fn shifts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<TimeShift>> {
     let mut statement =
         transaction.prepare("SELECT first, last, by_ms, seen_ms FROM shifts ORDER BY first")?;
     let shifts = statement.query_map([], |row| {
-        Ok(Shift { first: row.get(0)?, last: row.get(1)?, by_ms: row.get(2)?, seen_ms: row.get(3)? })
+        Ok(TimeShift { first: row.get(0)?, last: row.get(1)?, by_ms: row.get(2)?, seen_ms: row.get(3)? })
     })?;
     shifts.collect()
 }
 
 /// Stores `shifts` in place of those that wait.
-pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[Shift]) -> rusqlite::Result<()> {
+pub(super) fn plan(transaction: &Transaction<'_>, shifts: &[TimeShift]) -> rusqlite::Result<()> {
     transaction.execute("DELETE FROM shifts", [])?;
     let text = "INSERT INTO shifts (first, last, by_ms, seen_ms) VALUES (?1, ?2, ?3, ?4)";
     let mut statement = transaction.prepare_cached(text)?;
-    for Shift { first, last, by_ms, seen_ms } in shifts {
+    for TimeShift { first, last, by_ms, seen_ms } in shifts {
         statement.execute([first, last, by_ms, seen_ms])?;
     }
     Ok(())
 }
 
 /// Applies a part of the first waiting shift; the rest of it keeps waiting.
-pub(super) fn shift(transaction: &Transaction<'_>) -> rusqlite::Result<Shifted> {
+pub(super) fn apply_shifts(transaction: &Transaction<'_>) -> rusqlite::Result<ShiftProgress> {
     let first = transaction
         .prepare_cached("SELECT first, last, by_ms FROM shifts ORDER BY first LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
     let Some((first, last, by_ms)): Option<(i64, i64, i64)> = first else {
-        return Ok(Shifted { moved: 0, is_done: true });
+        return Ok(ShiftProgress { moved: 0, is_done: true });
     };
     let until: Option<i64> = transaction
         .prepare_cached(&sql::shifted('?'))?
         .query_row([first, last, SHIFT_ROWS], |row| row.get(0))?;
     let Some(until) = until else {
         transaction.execute("DELETE FROM shifts WHERE first = ?1", [first])?;
-        return Ok(Shifted { moved: 0, is_done: false });
+        return Ok(ShiftProgress { moved: 0, is_done: false });
     };
     let moved = transaction
         .prepare_cached("UPDATE events SET at = max(at + ?3, 0) WHERE id BETWEEN ?1 AND ?2")?
@@ -151,5 +151,5 @@ pub(super) fn shift(transaction: &Transaction<'_>) -> rusqlite::Result<Shifted> 
         // The next shift may begin right after this one.
         transaction.execute("DELETE FROM shifts WHERE first = ?1", [first])?;
     }
-    Ok(Shifted { moved: moved as u64, is_done: false })
+    Ok(ShiftProgress { moved: moved as u64, is_done: false })
 }

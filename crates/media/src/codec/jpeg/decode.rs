@@ -1,6 +1,6 @@
 //! Decodes a JPEG image to pixels.
 //!
-//! The decoder is a third-party crate. It gets only pictures that [`scan`] found whole and whose size fits the caller's
+//! The decoder is a third-party crate. It gets only pictures that [`parse_markers`] found whole and whose size fits the caller's
 //! bound, and this module contains its failures: any kind of failure is an error about the picture.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,26 +10,26 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use super::header::parse_markers;
 use super::problem::Problem;
-use super::scan::scan;
 use crate::Error;
-use crate::codec::Picture;
+use crate::codec::RgbImage;
 
 /// The bound on scans: each scan of a progressive picture costs a pass over all coefficients; encoders write about ten.
 const MAX_SCANS: usize = 32;
 
 /// Decodes the picture at the start of `data` to RGB; grey becomes RGB too.
 ///
-/// Missing Huffman tables are an error: pass the result of [`admit`](super::admit()). `max_pixels` bounds the memory,
+/// Missing Huffman tables are an error: pass the result of [`normalize`](super::normalize()). `max_pixels` bounds the memory,
 /// about ten bytes each, before anything is allocated. Costs about 6 ms for 1280x720.
 ///
 /// # Errors
 ///
-/// Those of [`scan`], [`Problem::TooManyPixels`], and [`Problem::Undecodable`] when the coded data cannot be decoded.
+/// Those of [`parse_markers`], [`Problem::TooManyPixels`], and [`Problem::Undecodable`] when the coded data cannot be decoded.
 /// Data that ends too soon is no error: the rest of the picture stays grey. A marker RST or TEM before a segment is an
-/// error, though [`scan`] and browsers skip it.
-pub fn decode(data: &[u8], max_pixels: usize) -> Result<Picture, Error> {
-    let header = scan(data)?;
+/// error, though [`parse_markers`] and browsers skip it.
+pub fn decode(data: &[u8], max_pixels: usize) -> Result<RgbImage, Error> {
+    let header = parse_markers(data)?;
     let pixels = header.width_px as usize * header.height_px as usize;
     if pixels > max_pixels {
         return Err(Error::Jpeg { offset: 0, problem: Problem::TooManyPixels { pixels, max_pixels } });
@@ -43,7 +43,7 @@ pub fn decode(data: &[u8], max_pixels: usize) -> Result<Picture, Error> {
     let rgb = catch_unwind(AssertUnwindSafe(|| decode_rgb(whole, header.width_px, header.height_px)));
     rgb.ok()
         .flatten()
-        .and_then(|rgb| Picture::from_rgb(header.width_px, header.height_px, rgb))
+        .and_then(|rgb| RgbImage::from_rgb(header.width_px, header.height_px, rgb))
         .ok_or(undecodable)
 }
 
@@ -58,14 +58,14 @@ fn decode_rgb(data: &[u8], width_px: u32, height_px: u32) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{admit, encode, samples};
+    use super::super::{encode, normalize, samples};
     use super::*;
 
     const MAX_PIXELS: usize = 96 * 64;
 
     #[test]
     fn what_was_encoded_looks_the_same_when_decoded() {
-        let mut picture = Picture::new(32, 16);
+        let mut picture = RgbImage::new(32, 16);
         for (index, pixel) in picture.data_mut().chunks_exact_mut(3).enumerate() {
             pixel.copy_from_slice(if index % 32 < 16 { &[200, 40, 40] } else { &[30, 60, 220] });
         }
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_picture_without_tables_looks_like_the_one_with_them_once_admitted() {
-        let admitted = admit(samples::NO_DHT.into()).unwrap().data;
-        assert_eq!(decode(&admitted, MAX_PIXELS).unwrap(), decode(samples::PLAIN, MAX_PIXELS).unwrap());
+        let normalized = normalize(samples::NO_DHT.into()).unwrap().data;
+        assert_eq!(decode(&normalized, MAX_PIXELS).unwrap(), decode(samples::PLAIN, MAX_PIXELS).unwrap());
         assert!(decode(samples::NO_DHT, MAX_PIXELS).is_err());
     }
 
@@ -125,7 +125,8 @@ mod tests {
             for at in 0..data.len() {
                 for flip in [0x01, 0x80, 0xFF] {
                     damaged[at] = data[at] ^ flip;
-                    if let (Ok(header), Some(rgb)) = (scan(&damaged), decode_if_plausible(&damaged)) {
+                    if let (Ok(header), Some(rgb)) = (parse_markers(&damaged), decode_if_plausible(&damaged))
+                    {
                         assert_eq!(rgb.len(), header.width_px as usize * header.height_px as usize * 3);
                     }
                 }
@@ -136,7 +137,7 @@ mod tests {
 
     /// Like [`decode`], but a panic fails the test instead of becoming an error.
     fn decode_if_plausible(data: &[u8]) -> Option<Vec<u8>> {
-        let header = scan(data).ok()?;
+        let header = parse_markers(data).ok()?;
         let is_small = header.width_px * header.height_px <= 96 * 64 * 4;
         (is_small && header.has_huffman_tables)
             .then(|| decode_rgb(&data[..header.len_bytes], header.width_px, header.height_px))

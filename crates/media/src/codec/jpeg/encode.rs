@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use crate::Error;
-use crate::codec::Picture;
+use crate::codec::RgbImage;
 
 /// Encodes a picture: baseline, 4:2:0, with Huffman tables. `quality` is 1 to 100; other values are clamped.
 ///
@@ -13,7 +13,7 @@ use crate::codec::Picture;
 /// # Errors
 ///
 /// [`Error::PictureSize`] if a side is zero or above 65535 pixels, which JPEG cannot express.
-pub fn encode(picture: &Picture, quality: u8) -> Result<Bytes, Error> {
+pub fn encode(picture: &RgbImage, quality: u8) -> Result<Bytes, Error> {
     let (width_px, height_px) = (picture.width_px(), picture.height_px());
     let size = Error::PictureSize { width_px, height_px };
     let (Ok(width), Ok(height)) = (u16::try_from(width_px), u16::try_from(height_px)) else {
@@ -34,14 +34,14 @@ pub fn encode(picture: &Picture, quality: u8) -> Result<Bytes, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scan;
+    use super::super::parse_markers;
     use super::*;
 
     #[test]
     fn an_encoded_picture_passes_the_door() {
         for (width_px, height_px) in [(1, 1), (17, 9), (64, 64), (65_535, 1), (1, 65_535)] {
-            let coded = encode(&Picture::new(width_px, height_px), 80).unwrap();
-            let header = scan(&coded).unwrap();
+            let coded = encode(&RgbImage::new(width_px, height_px), 80).unwrap();
+            let header = parse_markers(&coded).unwrap();
             assert_eq!((header.width_px, header.height_px), (width_px, height_px));
             assert!(header.has_huffman_tables);
             assert_eq!(header.len_bytes, coded.len());
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn a_size_that_the_coding_cannot_express_is_an_error() {
         for (width_px, height_px) in [(0, 10), (10, 0), (65_536, 1), (1, 70_000)] {
-            let error = encode(&Picture::new(width_px, height_px), 80).unwrap_err();
+            let error = encode(&RgbImage::new(width_px, height_px), 80).unwrap_err();
             assert_eq!(error, Error::PictureSize { width_px, height_px });
         }
     }
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn any_quality_gives_a_picture() {
         for quality in [0, 1, 100, 255] {
-            scan(&encode(&Picture::new(16, 16), quality).unwrap()).unwrap();
+            parse_markers(&encode(&RgbImage::new(16, 16), quality).unwrap()).unwrap();
         }
     }
 }

@@ -8,8 +8,8 @@
 
 use memchr::memmem;
 
-use super::find::Finder;
-use super::scan::Header;
+use super::end_finder::EndFinder;
+use super::header::Header;
 use super::{PICTURE_START, Problem};
 use crate::Error;
 
@@ -17,7 +17,7 @@ use crate::Error;
 const MAX_FALSE_STARTS: usize = 16;
 
 /// A whole picture.
-pub(super) struct Place {
+pub(super) struct Located {
     /// Offset of its SOI in bytes.
     pub(super) start: usize,
     /// The content of its markers; offsets count from SOI.
@@ -25,29 +25,29 @@ pub(super) struct Place {
 }
 
 /// There is no whole picture.
-pub(super) struct Missing {
+pub(super) struct NotFound {
     /// What is wrong with the first apparent picture.
     pub(super) error: Error,
     /// Offset of the SOI of a picture that ends with the bytes and lacks only EOI.
-    pub(super) open_start: Option<usize>,
+    pub(super) unterminated_start: Option<usize>,
 }
 
 /// Finds the first whole picture in `data`.
-pub(super) fn locate(data: &[u8]) -> Result<Place, Missing> {
+pub(super) fn locate(data: &[u8]) -> Result<Located, NotFound> {
     let front = data.len() - data.trim_ascii_start().len();
     let (mut missing, mut false_starts) = (None, 0);
     let mut next = Some(front);
     while let Some(start) = next {
-        let mut finder = Finder::new();
+        let mut finder = EndFinder::new();
         let (offset, problem) = match finder.advance(&data[start..]) {
             Err(Error::Jpeg { offset, problem }) => (start + offset, problem),
             _ => match finder.header() {
-                Some(header) => return Ok(Place { start, header }),
+                Some(header) => return Ok(Located { start, header }),
                 None => (data.len(), Problem::Truncated),
             },
         };
-        let open_start = (problem == Problem::Truncated && finder.is_in_data()).then_some(start);
-        note(&mut missing, Error::Jpeg { offset, problem }, open_start);
+        let unterminated_start = (problem == Problem::Truncated && finder.lacks_only_eoi()).then_some(start);
+        keep_first(&mut missing, Error::Jpeg { offset, problem }, unterminated_start);
         let is_false_start = start > front && !finder.has_scan() && false_starts < MAX_FALSE_STARTS;
         let from =
             if is_false_start { start + finder.application_end().max(1) } else { offset.max(start + 1) };
@@ -58,12 +58,12 @@ pub(super) fn locate(data: &[u8]) -> Result<Place, Missing> {
 }
 
 /// Keeps the first error, unless it only says that there is no picture at the front.
-fn note(missing: &mut Option<Missing>, error: Error, open_start: Option<usize>) {
+fn keep_first(missing: &mut Option<NotFound>, error: Error, unterminated_start: Option<usize>) {
     match missing {
         Some(noted) if !matches!(noted.error, Error::Jpeg { problem: Problem::NoSoi, .. }) => {
-            noted.open_start = open_start.or(noted.open_start);
+            noted.unterminated_start = unterminated_start.or(noted.unterminated_start);
         }
-        _ => *missing = Some(Missing { error, open_start }),
+        _ => *missing = Some(NotFound { error, unterminated_start }),
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn the_thumbnail_of_a_picture_that_breaks_off_before_its_scan_does_not_pass_for_it_either() {
         let picture = samples::THUMBNAIL;
-        let header = super::super::scan(picture).unwrap();
+        let header = super::super::parse_markers(picture).unwrap();
         let end =
             |marker: u8, from: usize| from + memmem::find(&picture[from..], &[0xFF, marker]).unwrap() + 2;
         let tables = end(0xDB, end(0xD9, 0));
@@ -132,7 +132,7 @@ mod tests {
         let cut = [b"noise", &samples::PLAIN[..1000]].concat();
         let missing = locate(&cut).err().expect("the picture is cut");
         assert_eq!(missing.error, Error::Jpeg { offset: 1005, problem: Problem::Truncated });
-        assert_eq!(missing.open_start, Some(5));
+        assert_eq!(missing.unterminated_start, Some(5));
         let nothing = locate(b"noise").err().expect("there is no picture");
         assert_eq!(nothing.error, Error::Jpeg { offset: 0, problem: Problem::NoSoi });
     }

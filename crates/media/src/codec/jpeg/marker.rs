@@ -26,7 +26,7 @@ impl Marker {
 
     /// No length follows: RST0 to RST7, TEM, and the stuffed zero, which is not a marker. Where a segment should begin,
     /// decoders skip them.
-    pub(super) const fn stands_alone(self) -> bool {
+    pub(super) const fn is_standalone(self) -> bool {
         self.is_restart() || matches!(self.0, 0x00 | 0x01)
     }
 

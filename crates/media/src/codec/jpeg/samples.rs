@@ -7,9 +7,9 @@ pub(super) const PROGRESSIVE: &[u8] = include_bytes!("../../../../../testdata/im
 pub(super) const ALL: [&[u8]; 4] = [PLAIN, NO_DHT, THUMBNAIL, PROGRESSIVE];
 
 /// A picture of 16 by 8 pixels, written segment by segment; each test changes the part that it tests.
-pub(super) struct Parts(pub(super) Vec<(u8, Vec<u8>)>);
+pub(super) struct JpegBuilder(pub(super) Vec<(u8, Vec<u8>)>);
 
-impl Parts {
+impl JpegBuilder {
     pub(super) fn minimal() -> Self {
         let mut quantization = vec![0];
         quantization.extend([1; 64]);

@@ -3,9 +3,9 @@
 //! Each function takes the whole segment, from its length field on, and checks whether it is plausible. All other
 //! segments are skipped by their length.
 
+use super::header::Process;
 use super::marker::Marker;
 use super::problem::Problem;
-use super::scan::Process;
 use crate::Error;
 
 /// One whole segment.
@@ -24,7 +24,7 @@ pub(super) struct FrameHeader {
     pub(super) width_px: u32,
     pub(super) height_px: u32,
     pub(super) components: u8,
-    ids: [u8; 4],
+    component_ids: [u8; 4],
 }
 
 impl Segment<'_> {
@@ -32,12 +32,12 @@ impl Segment<'_> {
         Error::Jpeg { offset: self.offset + at, problem }
     }
 
-    fn field(&self, at: usize, field: &'static str, value: impl Into<usize>) -> Error {
+    fn bad_field(&self, at: usize, field: &'static str, value: impl Into<usize>) -> Error {
         let problem = Problem::BadField { marker: self.marker, field, value: value.into() };
         self.error(at, problem)
     }
 
-    fn at_least(&self, least: usize) -> Result<(), Error> {
+    fn check_min_len(&self, least: usize) -> Result<(), Error> {
         let length = self.bytes.len();
         if length < least {
             return Err(self.error(0, Problem::TooShort { marker: self.marker, length, least }));
@@ -45,8 +45,8 @@ impl Segment<'_> {
         Ok(())
     }
 
-    pub(super) fn exactly(&self, wanted: usize) -> Result<(), Error> {
-        self.at_least(wanted)?;
+    pub(super) fn check_len(&self, wanted: usize) -> Result<(), Error> {
+        self.check_min_len(wanted)?;
         let length = self.bytes.len();
         if length > wanted {
             return Err(self.error(0, Problem::TooLong { marker: self.marker, length, most: wanted }));
@@ -57,11 +57,11 @@ impl Segment<'_> {
     /// Parses a frame header (T.81 B.2.2): precision, size, components with sampling factors and table selectors.
     /// Components should have unique identifiers; if they do not, decoders go by their order.
     pub(super) fn frame_header(&self, process: Process) -> Result<FrameHeader, Error> {
-        self.at_least(8)?;
+        self.check_min_len(8)?;
         let bytes = self.bytes;
         let components = bytes[7];
         if bytes[2] != 8 {
-            return Err(self.field(2, "sample precision", bytes[2]));
+            return Err(self.bad_field(2, "sample precision", bytes[2]));
         }
         let height_px = u32::from(u16::from_be_bytes([bytes[3], bytes[4]]));
         let width_px = u32::from(u16::from_be_bytes([bytes[5], bytes[6]]));
@@ -72,77 +72,77 @@ impl Segment<'_> {
             return Err(self.error(5, Problem::ZeroWidth));
         }
         if !matches!(components, 1..=4) {
-            return Err(self.field(7, "number of components", components));
+            return Err(self.bad_field(7, "number of components", components));
         }
-        self.exactly(8 + 3 * usize::from(components))?;
+        self.check_len(8 + 3 * usize::from(components))?;
         let mut ids = [0; 4];
         for (index, component) in bytes[8..].chunks_exact(3).enumerate() {
             let at = 8 + 3 * index;
             let (horizontal, vertical) = (component[1] >> 4, component[1] & 15);
             if !matches!(horizontal, 1..=4) || !matches!(vertical, 1..=4) {
-                return Err(self.field(at + 1, "sampling factors", component[1]));
+                return Err(self.bad_field(at + 1, "sampling factors", component[1]));
             }
             if component[2] > 3 {
-                return Err(self.field(at + 2, "quantization table", component[2]));
+                return Err(self.bad_field(at + 2, "quantization table", component[2]));
             }
             ids[index] = component[0];
         }
-        Ok(FrameHeader { process, width_px, height_px, components, ids })
+        Ok(FrameHeader { process, width_px, height_px, components, component_ids: ids })
     }
 
     /// Checks a scan header (T.81 B.2.3) against the components of its frame.
     pub(super) fn scan_header(&self, frame: &FrameHeader) -> Result<(), Error> {
-        self.at_least(6)?;
+        self.check_min_len(6)?;
         let count = self.bytes[2];
         if count == 0 || count > frame.components {
-            return Err(self.field(2, "number of components", count));
+            return Err(self.bad_field(2, "number of components", count));
         }
-        self.exactly(6 + 2 * usize::from(count))?;
-        let known = &frame.ids[..usize::from(frame.components)];
+        self.check_len(6 + 2 * usize::from(count))?;
+        let known = &frame.component_ids[..usize::from(frame.components)];
         for (index, component) in self.bytes[3..].chunks_exact(2).take(usize::from(count)).enumerate() {
             let at = 3 + 2 * index;
             if !known.contains(&component[0]) {
-                return Err(self.field(at, "component", component[0]));
+                return Err(self.bad_field(at, "component", component[0]));
             }
             if component[1] >> 4 > 3 || component[1] & 15 > 3 {
-                return Err(self.field(at + 1, "Huffman tables", component[1]));
+                return Err(self.bad_field(at + 1, "Huffman tables", component[1]));
             }
         }
         Ok(())
     }
 
     /// Walks the Huffman tables of a DHT segment (T.81 B.2.4.2) and returns their number.
-    pub(super) fn huffman_tables(&self) -> Result<usize, Error> {
+    pub(super) fn count_huffman_tables(&self) -> Result<usize, Error> {
         let (mut at, mut tables) = (2, 0);
         while at < self.bytes.len() {
-            self.at_least(at + 17)?;
+            self.check_min_len(at + 17)?;
             let selector = self.bytes[at];
             if selector >> 4 > 1 || selector & 15 > 3 {
-                return Err(self.field(at, "table selector", selector));
+                return Err(self.bad_field(at, "table selector", selector));
             }
             let codes: usize = self.bytes[at + 1..at + 17].iter().map(|&count| usize::from(count)).sum();
             if codes > 256 {
-                return Err(self.field(at + 1, "number of codes", codes));
+                return Err(self.bad_field(at + 1, "number of codes", codes));
             }
             at += 17 + codes;
             tables += 1;
         }
-        self.exactly(at)?;
+        self.check_len(at)?;
         Ok(tables)
     }
 
     /// Walks the quantization tables of a DQT segment (T.81 B.2.4.1) and returns their number.
-    pub(super) fn quantization_tables(&self) -> Result<usize, Error> {
+    pub(super) fn count_quantization_tables(&self) -> Result<usize, Error> {
         let (mut at, mut tables) = (2, 0);
         while at < self.bytes.len() {
             let selector = self.bytes[at];
             if selector >> 4 > 1 || selector & 15 > 3 {
-                return Err(self.field(at, "table selector", selector));
+                return Err(self.bad_field(at, "table selector", selector));
             }
             at += 1 + 64 * (1 + usize::from(selector >> 4));
             tables += 1;
         }
-        self.exactly(at)?;
+        self.check_len(at)?;
         Ok(tables)
     }
 }

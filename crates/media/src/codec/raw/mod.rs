@@ -35,7 +35,7 @@ pub enum PixelFormat {
 
 /// The range of the samples of a raw picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Range {
+pub enum ColorRange {
     /// 0 to 255, as in JPEG.
     Full,
     /// Luma 16 to 235, chroma 16 to 240, as in television.
@@ -44,7 +44,7 @@ pub enum Range {
 
 /// One plane of a raw picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plane {
+pub struct PlaneLayout {
     /// Where the plane begins in the picture's bytes.
     pub offset: usize,
     /// Bytes in one row.
@@ -94,7 +94,7 @@ impl PixelFormat {
 
     /// The planes of a picture of this size, in the order of its bytes. At an odd side, the last chroma sample covers a
     /// single column or row.
-    pub fn planes(self, width_px: u32, height_px: u32) -> Vec<Plane> {
+    pub fn planes(self, width_px: u32, height_px: u32) -> Vec<PlaneLayout> {
         let (width, height) = (width_px as usize, height_px as usize);
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
         let sizes: &[(usize, usize)] = match self {
@@ -109,7 +109,7 @@ impl PixelFormat {
         let mut offset = 0;
         let mut planes = Vec::with_capacity(sizes.len());
         for &(row_bytes, rows) in sizes {
-            planes.push(Plane { offset, row_bytes, rows });
+            planes.push(PlaneLayout { offset, row_bytes, rows });
             offset += row_bytes * rows;
         }
         planes

@@ -3,14 +3,14 @@
 //! Luma and chroma by ITU-T T.871 (JFIF; the matrix of BT.601), each chroma sample the mean of the pixels that share
 //! it.
 
-use super::{PixelFormat, Range};
-use crate::codec::Picture;
+use super::{ColorRange, PixelFormat};
+use crate::codec::RgbImage;
 
 /// Coefficients are in 65,536ths; this rounds them.
 const HALF: i32 = 1 << 15;
 
 /// The picture's samples in `format`, packed.
-pub fn pack(picture: &Picture, format: PixelFormat, range: Range) -> Vec<u8> {
+pub fn pack(picture: &RgbImage, format: PixelFormat, range: ColorRange) -> Vec<u8> {
     let (width, height) = (picture.width_px(), picture.height_px());
     let mut data = Vec::with_capacity(format.len_bytes(width, height));
     let samples = Samples { picture, range };
@@ -35,7 +35,7 @@ pub fn pack(picture: &Picture, format: PixelFormat, range: Range) -> Vec<u8> {
         }
         PixelFormat::Nv12 | PixelFormat::Nv21 => {
             samples.luma(&mut data);
-            let pairs = samples.chroma_of_420();
+            let pairs = samples.chroma_420();
             data.extend(
                 pairs.into_iter().flat_map(
                     |[cb, cr]| {
@@ -46,7 +46,7 @@ pub fn pack(picture: &Picture, format: PixelFormat, range: Range) -> Vec<u8> {
         }
         PixelFormat::I420 | PixelFormat::Yv12 => {
             samples.luma(&mut data);
-            let pairs = samples.chroma_of_420();
+            let pairs = samples.chroma_420();
             let order = if format == PixelFormat::I420 { [0, 1] } else { [1, 0] };
             order.into_iter().for_each(|which: usize| data.extend(pairs.iter().map(|pair| pair[which])));
         }
@@ -56,8 +56,8 @@ pub fn pack(picture: &Picture, format: PixelFormat, range: Range) -> Vec<u8> {
 
 /// A picture as luma and chroma.
 struct Samples<'a> {
-    picture: &'a Picture,
-    range: Range,
+    picture: &'a RgbImage,
+    range: ColorRange,
 }
 
 impl Samples<'_> {
@@ -65,8 +65,8 @@ impl Samples<'_> {
         let [r, g, b] = self.picture.pixel(x, y).unwrap_or_default().map(i32::from);
         let luma = (19_595 * r + 38_470 * g + 7_471 * b + HALF) >> 16;
         match self.range {
-            Range::Full => to_byte(luma),
-            Range::Limited => to_byte(16 + (luma * 219 + 127) / 255),
+            ColorRange::Full => to_byte(luma),
+            ColorRange::Limited => to_byte(16 + (luma * 219 + 127) / 255),
         }
     }
 
@@ -84,8 +84,8 @@ impl Samples<'_> {
         let cb = (-11_058 * r - 21_710 * g + 32_768 * b + HALF) >> 16;
         let cr = (32_768 * r - 27_439 * g - 5_329 * b + HALF) >> 16;
         [cb, cr].map(|chroma| match self.range {
-            Range::Full => to_byte(128 + chroma),
-            Range::Limited => to_byte(128 + (chroma * 448 + 255).div_euclid(510)),
+            ColorRange::Full => to_byte(128 + chroma),
+            ColorRange::Limited => to_byte(128 + (chroma * 448 + 255).div_euclid(510)),
         })
     }
 
@@ -95,7 +95,7 @@ impl Samples<'_> {
         }
     }
 
-    fn chroma_of_420(&self) -> Vec<[u8; 2]> {
+    fn chroma_420(&self) -> Vec<[u8; 2]> {
         let mut pairs = Vec::new();
         for y in (0..self.picture.height_px()).step_by(2) {
             pairs.extend((0..self.picture.width_px()).step_by(2).map(|x| self.chroma(x, y, 2)));
@@ -112,15 +112,15 @@ fn to_byte(sample: i32) -> u8 {
 mod tests {
     use super::*;
 
-    fn plain(colour: [u8; 3]) -> Picture {
-        Picture::from_rgb(3, 3, colour.repeat(9)).unwrap()
+    fn plain(colour: [u8; 3]) -> RgbImage {
+        RgbImage::from_rgb(3, 3, colour.repeat(9)).unwrap()
     }
 
     #[test]
     fn every_format_has_the_bytes_of_its_size() {
         for format in PixelFormat::ALL {
             for (width, height) in [(1, 1), (2, 3), (7, 5), (16, 8)] {
-                let packed = pack(&Picture::new(width, height), format, Range::Full);
+                let packed = pack(&RgbImage::new(width, height), format, ColorRange::Full);
                 assert_eq!(packed.len(), format.len_bytes(width, height), "{format} {width}x{height}");
             }
         }
@@ -129,26 +129,26 @@ mod tests {
     #[test]
     fn primary_colours_have_the_values_of_the_standard() {
         let red = plain([255, 0, 0]);
-        assert_eq!(pack(&red, PixelFormat::Yuyv, Range::Full)[..4], [76, 85, 76, 255]);
+        assert_eq!(pack(&red, PixelFormat::Yuyv, ColorRange::Full)[..4], [76, 85, 76, 255]);
         assert_eq!(
-            pack(&red, PixelFormat::Uyvy, Range::Limited)[..4],
+            pack(&red, PixelFormat::Uyvy, ColorRange::Limited)[..4],
             [90, 81, 240, 81].map(|v| v),
             "limited"
         );
-        assert_eq!(pack(&red, PixelFormat::Bgr24, Range::Full)[..3], [0, 0, 255]);
+        assert_eq!(pack(&red, PixelFormat::Bgr24, ColorRange::Full)[..3], [0, 0, 255]);
         let blue = plain([0, 0, 255]);
-        assert_eq!(pack(&blue, PixelFormat::Nv12, Range::Full)[9..11], [255, 107]);
-        assert_eq!(pack(&blue, PixelFormat::Nv21, Range::Full)[9..11], [107, 255]);
+        assert_eq!(pack(&blue, PixelFormat::Nv12, ColorRange::Full)[9..11], [255, 107]);
+        assert_eq!(pack(&blue, PixelFormat::Nv21, ColorRange::Full)[9..11], [107, 255]);
         assert_eq!(
-            pack(&blue, PixelFormat::I420, Range::Full)[9..],
+            pack(&blue, PixelFormat::I420, ColorRange::Full)[9..],
             [255, 255, 255, 255, 107, 107, 107, 107]
         );
         assert_eq!(
-            pack(&blue, PixelFormat::Yv12, Range::Full)[9..],
+            pack(&blue, PixelFormat::Yv12, ColorRange::Full)[9..],
             [107, 107, 107, 107, 255, 255, 255, 255]
         );
         let white = plain([255; 3]);
-        assert_eq!(pack(&white, PixelFormat::Grey, Range::Full)[0], 255);
-        assert_eq!(pack(&white, PixelFormat::Grey, Range::Limited)[0], 235);
+        assert_eq!(pack(&white, PixelFormat::Grey, ColorRange::Full)[0], 255);
+        assert_eq!(pack(&white, PixelFormat::Grey, ColorRange::Limited)[0], 235);
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum Match {
     Yes(usize),
     No,
     /// It needs more bytes to decide.
-    Open,
+    Incomplete,
 }
 
 impl Delimiter {
@@ -64,7 +64,7 @@ impl Delimiter {
         let text = self.text();
         match bytes.get(..text.len()) {
             Some(start) if start == text => Match::Yes(text.len()),
-            None if text.starts_with(bytes) => Match::Open,
+            None if text.starts_with(bytes) => Match::Incomplete,
             _ => Match::No,
         }
     }
@@ -81,7 +81,7 @@ impl Delimiter {
 
 /// Finds out what the delimiter is.
 #[derive(Debug, Default)]
-pub(super) struct Search {
+pub(super) struct BoundaryDetector {
     /// The boundary that the header declares, without leading dashes.
     declared: Option<Box<[u8]>>,
     /// The last line, if it could be a boundary other than the declared one.
@@ -90,16 +90,16 @@ pub(super) struct Search {
 
 /// The meaning of a line before the first part.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum PreambleLine {
     /// Anything.
-    Preamble,
+    Other,
     /// The line begins with the boundary.
     Boundary(Delimiter),
     /// The first header of a part; the line before it was the boundary.
     Header(Delimiter),
 }
 
-impl Search {
+impl BoundaryDetector {
     pub(super) fn new(declared: Option<&str>) -> Self {
         let core = declared.unwrap_or_default().trim().trim_start_matches('-');
         let declared = (!core.is_empty()).then(|| core.as_bytes().into());
@@ -110,36 +110,36 @@ impl Search {
     ///
     /// An undeclared boundary is believed when it is the first line with two dashes and none was declared at all, or
     /// when a header follows it.
-    pub(super) fn line(&mut self, line: &[u8]) -> Line {
+    pub(super) fn classify_line(&mut self, line: &[u8]) -> PreambleLine {
         let dashes = line.iter().take_while(|&&b| b == b'-').count();
         if let Some(declared) = &self.declared
-            && let Some(text) = declared_text(line, dashes, declared)
+            && let Some(text) = match_declared(line, dashes, declared)
         {
-            return Line::Boundary(Delimiter::new(text));
+            return PreambleLine::Boundary(Delimiter::new(text));
         }
         if let Some(candidate) = self.candidate.take()
             && line.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(HEADER_START))
         {
-            return Line::Header(Delimiter::new(&candidate));
+            return PreambleLine::Header(Delimiter::new(&candidate));
         }
         let text = without_header(line).trim_ascii_end();
         if dashes < 2
             || !(3..=MAX_LINE_BYTES).contains(&text.len())
             || !text.iter().all(|b| matches!(b, b' '..=b'~'))
         {
-            return Line::Preamble;
+            return PreambleLine::Other;
         }
         if self.declared.is_none() && !text.ends_with(b"--") {
-            return Line::Boundary(Delimiter::new(text));
+            return PreambleLine::Boundary(Delimiter::new(text));
         }
         self.candidate = Some(text.into());
-        Line::Preamble
+        PreambleLine::Other
     }
 }
 
 /// The text at the start of `line`, which begins with `dashes`, if it is the `declared` boundary. Dashes at the end of
 /// the declared one may be missing.
-fn declared_text<'a>(line: &'a [u8], dashes: usize, declared: &[u8]) -> Option<&'a [u8]> {
+fn match_declared<'a>(line: &'a [u8], dashes: usize, declared: &[u8]) -> Option<&'a [u8]> {
     let core = &line[dashes..];
     let without_dashes = &declared[..declared.iter().rposition(|&b| b != b'-').map_or(0, |last| last + 1)];
     let known = [declared, without_dashes].into_iter().find(|known| core.starts_with(known))?;
@@ -157,10 +157,10 @@ mod tests {
     use super::*;
 
     fn learned(declared: Option<&str>, lines: &[&str]) -> Option<String> {
-        let mut search = Search::new(declared);
-        lines.iter().find_map(|line| match search.line(line.as_bytes()) {
-            Line::Preamble => None,
-            Line::Boundary(found) | Line::Header(found) => {
+        let mut detector = BoundaryDetector::new(declared);
+        lines.iter().find_map(|line| match detector.classify_line(line.as_bytes()) {
+            PreambleLine::Other => None,
+            PreambleLine::Boundary(found) | PreambleLine::Header(found) => {
                 Some(String::from_utf8_lossy(found.text()).into_owned())
             }
         })
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(delimiter.match_after_line_end(b"\r\n--foo\r\n"), Match::Yes(7));
         assert_eq!(delimiter.match_after_line_end(b"--foo"), Match::Yes(5));
         for open in ["", "\r", "\r\n", "\r\n--fo"] {
-            assert_eq!(delimiter.match_after_line_end(open.as_bytes()), Match::Open, "{open:?}");
+            assert_eq!(delimiter.match_after_line_end(open.as_bytes()), Match::Incomplete, "{open:?}");
         }
         assert_eq!(delimiter.match_after_line_end(b"\r\n--fx"), Match::No);
         assert_eq!(delimiter.match_after_line_end(b"\r\n\r\n\r"), Match::No);

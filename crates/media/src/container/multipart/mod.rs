@@ -5,7 +5,7 @@
 //! any content type and know nothing of sockets, of HTTP or of what a part means.
 //!
 //! ```
-//! use framecast_media::container::multipart::{Event, Parser, Writer};
+//! use framecast_media::container::multipart::{ParserEvent, Parser, Writer};
 //!
 //! let writer = Writer::new("frame")?;
 //! let mut stream = writer.opening().to_vec();
@@ -13,7 +13,7 @@
 //!
 //! let mut parser = Parser::new(Some("frame"));
 //! parser.push(&stream);
-//! let Some(Event::Part(part)) = parser.next_event()? else { panic!("the part is complete") };
+//! let Some(ParserEvent::Part(part)) = parser.next_event()? else { panic!("the part is complete") };
 //! assert_eq!(part.header("content-type"), Some("text/plain"));
 //! assert_eq!(&part.body[..], b"hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -29,9 +29,9 @@ mod unix_time;
 mod writer;
 
 pub use content_type::boundary_from_content_type;
-pub use parser::{Event, Limits, Parser, PartEnd};
+pub use parser::{Limits, Parser, ParserEvent, PartEnd};
 pub use part::{Headers, Part};
-pub use unix_time::{parse_unix_seconds, write_unix_seconds};
+pub use unix_time::{format_unix_seconds, parse_unix_seconds};
 pub use writer::{WriteError, Writer};
 
 /// What is wrong with a multipart body.

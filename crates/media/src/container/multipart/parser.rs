@@ -12,11 +12,11 @@ mod picture;
 
 use bytes::{Buf, BytesMut};
 
-use super::delimiter::{Delimiter, Match, Search};
+use super::delimiter::{BoundaryDetector, Delimiter, Match};
 use super::{Headers, Part, Problem};
 use crate::Error;
 use crate::container::DEFAULT_MAX_PICTURE_BYTES;
-use picture::{Tail, Walk};
+use picture::{PictureSearch, Tail};
 
 /// The memory bounds of a stream. A part beyond them is an error; the parser goes on at the next boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub enum PartEnd {
 
 /// What the parser found next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum ParserEvent {
     /// A part is complete.
     Part(Part),
     /// The closing boundary, after which no part should follow. Some cameras go on, and so does the parser.
@@ -70,16 +70,16 @@ pub struct Parser {
     /// How far the current state has searched `buf` without a match.
     scanned: usize,
     state: State,
-    search: Search,
+    boundary_detector: BoundaryDetector,
     delimiter: Option<Delimiter>,
     /// The headers of the current part.
     headers: Headers,
     length_trust: LengthTrust,
     /// The walk over the picture in the current body.
-    walk: Walk,
+    picture_search: PictureSearch,
     /// Whether a picture without EOI had the length that its part declared.
     lacks_eoi: bool,
-    foreign_tails: u64,
+    trailing_junk_count: u64,
     /// The size of the previous body, as an estimate of the next.
     last_body_bytes: usize,
 }
@@ -89,7 +89,7 @@ enum State {
     /// Before the first boundary. `false_pictures`: how many picture starts there led to no picture.
     Preamble { read_bytes: usize, false_pictures: u8 },
     /// A picture before the first boundary.
-    EarlyPicture { read_bytes: usize, false_pictures: u8 },
+    PreamblePicture { read_bytes: usize, false_pictures: u8 },
     /// Right after a boundary. `has_empty_part`: that boundary ended a part without a body. The sender may have ended
     /// the stream this way, if it had already sent the headers of the next part.
     AfterBoundary { has_empty_part: bool },
@@ -102,7 +102,7 @@ enum State {
     /// A body that does not look as if it had this length: the next bytes decide.
     SuspectBody { len: usize },
     /// A body that ends at the boundary.
-    OpenBody,
+    UnsizedBody,
     /// Bytes that belong to no part, up to the next boundary.
     Gap { expects_boundary: bool, is_after_sized: bool },
     /// The start of a body that should be a picture.
@@ -112,7 +112,7 @@ enum State {
     /// A picture without EOI at its declared length: the next bytes decide.
     SuspectPicture { len: usize },
     /// A body that may contain a picture, and ends at the picture's end or at the boundary.
-    OpenPicture { declared: Option<usize> },
+    UnsizedPicture { declared: Option<usize> },
     /// The bytes after a picture, up to the next boundary.
     Tail(Tail),
     /// The parser found no boundary.
@@ -131,9 +131,9 @@ enum LengthTrust {
 
 /// How a step of the parser ended.
 enum Step {
-    Again,
+    Continue,
     NeedBytes,
-    Event(Event),
+    Event(ParserEvent),
 }
 
 impl Parser {
@@ -147,13 +147,13 @@ impl Parser {
             offset: 0,
             scanned: 0,
             state: State::Preamble { read_bytes: 0, false_pictures: 0 },
-            search: Search::new(boundary),
+            boundary_detector: BoundaryDetector::new(boundary),
             delimiter: None,
             headers: Headers::default(),
             length_trust: LengthTrust::Unknown,
-            walk: Walk::default(),
+            picture_search: PictureSearch::default(),
             lacks_eoi: false,
-            foreign_tails: 0,
+            trailing_junk_count: 0,
             last_body_bytes: 0,
         }
     }
@@ -184,14 +184,14 @@ impl Parser {
     /// # Errors
     /// [`Error::TooLarge`] and [`Error::Multipart`] if the stream exceeds the [`Limits`]. A part that does is skipped:
     /// the next call goes on after it. Only [`Problem::NoBoundary`] is fatal.
-    pub fn next_event(&mut self) -> Result<Option<Event>, Error> {
+    pub fn next_event(&mut self) -> Result<Option<ParserEvent>, Error> {
         loop {
             let step = match self.state {
                 State::Preamble { read_bytes, false_pictures } => {
                     self.preamble(read_bytes, false_pictures)?
                 }
-                State::EarlyPicture { read_bytes, false_pictures } => {
-                    self.early_picture(read_bytes, false_pictures)
+                State::PreamblePicture { read_bytes, false_pictures } => {
+                    self.preamble_picture(read_bytes, false_pictures)
                 }
                 State::AfterBoundary { has_empty_part } => self.after_boundary(has_empty_part),
                 State::AfterEnd => self.after_end(),
@@ -200,7 +200,7 @@ impl Parser {
                 }
                 State::SizedBody { len } => self.sized_body(len),
                 State::SuspectBody { len } => self.suspect_body(len),
-                State::OpenBody => self.open_body()?,
+                State::UnsizedBody => self.unsized_body()?,
                 State::Gap { expects_boundary: true, is_after_sized } => {
                     self.expected_boundary(is_after_sized)
                 }
@@ -208,12 +208,12 @@ impl Parser {
                 State::PictureStart { declared } => self.picture_start(declared),
                 State::SizedPicture { len } => self.sized_picture(len),
                 State::SuspectPicture { len } => self.suspect_picture(len),
-                State::OpenPicture { declared } => self.open_picture(declared)?,
+                State::UnsizedPicture { declared } => self.unsized_picture(declared)?,
                 State::Tail(tail) => self.tail(tail),
                 State::Failed => return Err(self.no_boundary()),
             };
             match step {
-                Step::Again => {}
+                Step::Continue => {}
                 Step::NeedBytes => return Ok(None),
                 Step::Event(event) => return Ok(Some(event)),
             }
@@ -222,8 +222,8 @@ impl Parser {
 
     /// How many pictures so far had stray bytes after them, other than blanks and zeros, which were cut off. The parser
     /// counts them as the bytes arrive, and only if parts end [at EOI](PartEnd::AtJpegEoi).
-    pub fn foreign_tails(&self) -> u64 {
-        self.foreign_tails
+    pub fn trailing_junk_count(&self) -> u64 {
+        self.trailing_junk_count
     }
 
     /// Ends the stream and returns the last part, if only its boundary was missing. A part that is shorter than its
@@ -232,8 +232,8 @@ impl Parser {
         let (len, is_complete) = match self.state {
             State::SizedBody { len } | State::SuspectBody { len } if self.buf.len() >= len => (len, true),
             State::SuspectPicture { len } => (len, true),
-            State::OpenBody | State::OpenPicture { .. } => {
-                (without_line_end(&self.buf).min(self.limits.max_body_bytes), false)
+            State::UnsizedBody | State::UnsizedPicture { .. } => {
+                (len_without_line_end(&self.buf).min(self.limits.max_body_bytes), false)
             }
             _ => (0, false),
         };
@@ -242,7 +242,7 @@ impl Parser {
 
     fn expected_boundary(&mut self, is_after_sized: bool) -> Step {
         match self.delimiter().match_after_line_end(&self.buf) {
-            Match::Open => return Step::NeedBytes,
+            Match::Incomplete => return Step::NeedBytes,
             Match::Yes(len) => {
                 if is_after_sized {
                     self.length_trust = LengthTrust::Proven;
@@ -257,7 +257,7 @@ impl Parser {
                 self.state = State::Gap { expects_boundary: false, is_after_sized };
             }
         }
-        Step::Again
+        Step::Continue
     }
 
     fn gap(&mut self) -> Step {
@@ -266,7 +266,7 @@ impl Parser {
             Some(line_feed) => {
                 self.consume(line_feed + needle_len);
                 self.state = State::AfterBoundary { has_empty_part: false };
-                Step::Again
+                Step::Continue
             }
             None => {
                 self.consume(self.buf.len().saturating_sub(needle_len - 1));
@@ -335,16 +335,16 @@ impl Parser {
 
 /// A line without its CR LF or LF.
 fn trim_line(line: &[u8]) -> &[u8] {
-    &line[..without_line_end(line)]
+    &line[..len_without_line_end(line)]
 }
 
 /// Length of `bytes` without one line end at the end.
-fn without_line_end(bytes: &[u8]) -> usize {
+fn len_without_line_end(bytes: &[u8]) -> usize {
     let trimmed = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     trimmed.strip_suffix(b"\r").unwrap_or(trimmed).len()
 }
 
 /// How many bytes at the start are line ends.
-fn line_ends(bytes: &[u8]) -> usize {
+fn count_line_ends(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count()
 }

@@ -10,7 +10,7 @@ use crate::Error;
 const A: &[u8] = b"\xFF\xD8 first \r\n--\r\n--fram\r\n\r\n \xFF\xD9";
 const B: &[u8] = b"\xFF\xD8 \n--\n second, which is a little longer \xFF\xD9";
 
-type Found = Vec<Result<Event, Error>>;
+type Found = Vec<Result<ParserEvent, Error>>;
 
 fn drain(parser: &mut Parser, found: &mut Found) {
     loop {
@@ -34,7 +34,7 @@ fn parse_in_chunks<'a>(mut parser: Parser, chunks: impl Iterator<Item = &'a [u8]
         parser.push(chunk);
         drain(&mut parser, &mut found);
     }
-    found.extend(parser.finish().map(|part| Ok(Event::Part(part))));
+    found.extend(parser.finish().map(|part| Ok(ParserEvent::Part(part))));
     found
 }
 
@@ -74,12 +74,12 @@ fn parse(declared: Option<&str>, stream: &[u8]) -> Found {
 fn bodies(found: &Found) -> Vec<&[u8]> {
     found
         .iter()
-        .filter_map(|event| if let Ok(Event::Part(part)) = event { Some(&part.body[..]) } else { None })
+        .filter_map(|event| if let Ok(ParserEvent::Part(part)) = event { Some(&part.body[..]) } else { None })
         .collect()
 }
 
 fn ended(found: &Found) -> bool {
-    found.iter().any(|event| *event == Ok(Event::End))
+    found.iter().any(|event| *event == Ok(ParserEvent::End))
 }
 
 /// A stream of parts: `{N}` stands for the length of the picture and `{P}` for the picture.
@@ -111,7 +111,7 @@ fn mjpg_streamer_is_read_with_its_timestamps() {
     let part = "Content-Type: image/jpeg\r\nContent-Length: {N}\r\nX-Timestamp: 1700000000.123456\r\n\r\n{P}\r\n--boundarydonotcross\r\n";
     let found = parse(Some("boundarydonotcross"), &stream("--boundarydonotcross\r\n", part, &[A, B, A], ""));
     assert_eq!(bodies(&found), [A, B, A]);
-    let Ok(Event::Part(first)) = &found[0] else { panic!("a part comes first") };
+    let Ok(ParserEvent::Part(first)) = &found[0] else { panic!("a part comes first") };
     assert_eq!(first.header("x-timestamp"), Some("1700000000.123456"));
     assert_eq!(first.header("CONTENT-TYPE"), Some("image/jpeg"));
     assert_eq!(first.header("X-Other"), None);
@@ -179,7 +179,7 @@ fn preamble_epilogue_and_blanks_behind_the_boundary_are_skipped() {
     let bytes = stream("This is multipart.\r\n\r\n", part, &[A], "--frame--\r\nThank you.\r\n");
     let found = parse(Some("frame"), &bytes);
     assert_eq!(bodies(&found), [A]);
-    assert_eq!(found.last(), Some(&Ok(Event::End)));
+    assert_eq!(found.last(), Some(&Ok(ParserEvent::End)));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_camera_that_goes_on_after_the_end_is_read_on() {
     let part = "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {N}\r\n\r\n{P}\r\n--frame--\r\n";
     let found = parse(Some("frame"), &stream("", part, &[A, B], ""));
     assert_eq!(bodies(&found), [A, B]);
-    assert_eq!(found.iter().filter(|event| **event == Ok(Event::End)).count(), 2);
+    assert_eq!(found.iter().filter(|event| **event == Ok(ParserEvent::End)).count(), 2);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_part_with_a_length_is_complete_before_its_boundary_comes() {
         stream("--frame\r\n", "Content-Type: text/plain\r\nContent-Length: {N}\r\n\r\n{P}", &[b"hello"], "");
     let mut parser = Parser::new(Some("frame"));
     parser.push(&bytes);
-    let Ok(Some(Event::Part(part))) = parser.next_event() else { panic!("the part is complete") };
+    let Ok(Some(ParserEvent::Part(part))) = parser.next_event() else { panic!("the part is complete") };
     assert_eq!(&part.body[..], b"hello");
     assert_eq!(part.offset as usize, bytes.len() - 5);
 }
@@ -218,7 +218,7 @@ fn a_part_without_a_length_is_complete_when_its_boundary_has_come() {
     parser.push(b"--frame\r\nContent-Type: image/jpeg\r\n\r\npicture\r\n--fram");
     assert_eq!(parser.next_event(), Ok(None));
     parser.push(b"e");
-    let Ok(Some(Event::Part(part))) = parser.next_event() else { panic!("the part is complete") };
+    let Ok(Some(ParserEvent::Part(part))) = parser.next_event() else { panic!("the part is complete") };
     assert_eq!(&part.body[..], b"picture");
 }
 
@@ -317,7 +317,7 @@ fn what_the_writer_wrote_in_order_comes_back() {
     bytes.extend_from_slice(&writer.closing());
     let found = parse(Some("frame"), &bytes);
     assert_eq!(bodies(&found), [A, B, b"", b"\r\n", b"\n--frame", b"text"]);
-    assert_eq!(found.last(), Some(&Ok(Event::End)));
+    assert_eq!(found.last(), Some(&Ok(ParserEvent::End)));
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn what_the_writer_wrote_ahead_of_time_comes_back() {
     bytes.extend_from_slice(&writer.closing());
     let found = parse(Some("frame"), &bytes);
     assert_eq!(bodies(&found), [A, b"", B], "the part that was announced but not sent is none");
-    assert_eq!(found.last(), Some(&Ok(Event::End)));
+    assert_eq!(found.last(), Some(&Ok(ParserEvent::End)));
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_body_is_handed_out_from_the_buffer_it_was_copied_to() {
     for chunk in bytes.chunks(1500) {
         parser.push(chunk);
         while let Ok(Some(event)) = parser.next_event() {
-            let Event::Part(part) = event else { break };
+            let ParserEvent::Part(part) = event else { break };
             assert_eq!(part.body, picture);
             let held = part.body.try_into_mut().map_or(0, |buffer| buffer.capacity());
             assert!(held < 60_000, "{held} bytes are held for a picture of {}", picture.len());

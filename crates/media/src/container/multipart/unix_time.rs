@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Parses seconds since 1970 with an optional fraction, such as `1700000000.123456`; `None` for anything else.
 ///
-/// No float is involved: a time that [`write_unix_seconds`] wrote is exact to the microsecond. Digits after the ninth
+/// No float is involved: a time that [`format_unix_seconds`] wrote is exact to the microsecond. Digits after the ninth
 /// of the fraction are dropped.
 pub fn parse_unix_seconds(text: &str) -> Option<SystemTime> {
     let text = text.trim();
@@ -22,7 +22,7 @@ pub fn parse_unix_seconds(text: &str) -> Option<SystemTime> {
 }
 
 /// Writes seconds since 1970 with six digits after the point; a time before 1970 is written as zero.
-pub fn write_unix_seconds(time: SystemTime) -> String {
+pub fn format_unix_seconds(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}.{:06}", since.as_secs(), since.subsec_micros())
 }
@@ -35,7 +35,7 @@ mod tests {
     fn microseconds_survive_the_round_trip_exactly() {
         for micros in [0, 1, 999_999, 1_700_000_000_123_456, 1_999_999_999_999_999] {
             let time = UNIX_EPOCH + Duration::from_micros(micros);
-            assert_eq!(parse_unix_seconds(&write_unix_seconds(time)), Some(time), "{micros}");
+            assert_eq!(parse_unix_seconds(&format_unix_seconds(time)), Some(time), "{micros}");
         }
     }
 

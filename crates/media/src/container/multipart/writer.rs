@@ -99,22 +99,22 @@ impl Writer {
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
     pub fn part(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Bytes, WriteError> {
-        self.part_in(BytesMut::new(), headers, body)
+        self.part_into(BytesMut::new(), headers, body)
     }
 
-    /// Like [`part`](Self::part), in the memory of `room`, whose content is discarded; if it is too small, in new
+    /// Like [`part`](Self::part), in the memory of `buffer`, whose content is discarded; if it is too small, in new
     /// memory.
     ///
     /// # Errors
     /// As [`part`](Self::part).
-    pub fn part_in(
+    pub fn part_into(
         &self,
-        room: BytesMut,
+        buffer: BytesMut,
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Bytes, WriteError> {
-        check(headers)?;
-        let mut out = emptied(room, headers_len(headers) + body.len() + self.delimiter_len());
+        check_headers(headers)?;
+        let mut out = reuse_or_allocate(buffer, headers_len(headers) + body.len() + self.delimiter_len());
         put_headers(&mut out, headers);
         out.put_slice(body);
         self.put_delimiter(&mut out);
@@ -126,7 +126,7 @@ impl Writer {
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
     pub fn opening_ahead(&self, headers: &[(&str, &str)]) -> Result<Bytes, WriteError> {
-        check(headers)?;
+        check_headers(headers)?;
         let mut out = BytesMut::with_capacity(self.delimiter_len() - 2 + headers_len(headers));
         self.put_boundary_line(&mut out);
         put_headers(&mut out, headers);
@@ -138,22 +138,23 @@ impl Writer {
     /// # Errors
     /// [`WriteError::HeaderName`] or [`WriteError::HeaderValue`] if a header would not stay on its line.
     pub fn part_ahead(&self, headers_of_next: &[(&str, &str)], body: &[u8]) -> Result<Bytes, WriteError> {
-        self.part_ahead_in(BytesMut::new(), headers_of_next, body)
+        self.part_ahead_into(BytesMut::new(), headers_of_next, body)
     }
 
-    /// Like [`part_ahead`](Self::part_ahead), in the memory of `room`, whose content is discarded; if it is too small,
+    /// Like [`part_ahead`](Self::part_ahead), in the memory of `buffer`, whose content is discarded; if it is too small,
     /// in new memory.
     ///
     /// # Errors
     /// As [`part_ahead`](Self::part_ahead).
-    pub fn part_ahead_in(
+    pub fn part_ahead_into(
         &self,
-        room: BytesMut,
+        buffer: BytesMut,
         headers_of_next: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Bytes, WriteError> {
-        check(headers_of_next)?;
-        let mut out = emptied(room, body.len() + self.delimiter_len() + headers_len(headers_of_next));
+        check_headers(headers_of_next)?;
+        let mut out =
+            reuse_or_allocate(buffer, body.len() + self.delimiter_len() + headers_len(headers_of_next));
         out.put_slice(body);
         self.put_delimiter(&mut out);
         put_headers(&mut out, headers_of_next);
@@ -185,13 +186,13 @@ impl Writer {
     }
 }
 
-/// Empties `room` for reuse; returns new memory of exactly `len` bytes if it is too small.
-fn emptied(mut room: BytesMut, len: usize) -> BytesMut {
-    if room.capacity() < len {
+/// Empties `buffer` for reuse; returns new memory of exactly `len` bytes if it is too small.
+fn reuse_or_allocate(mut buffer: BytesMut, len: usize) -> BytesMut {
+    if buffer.capacity() < len {
         return BytesMut::with_capacity(len);
     }
-    room.clear();
-    room
+    buffer.clear();
+    buffer
 }
 
 /// Characters of a token (RFC 9110 §5.6.2).
@@ -199,7 +200,7 @@ fn is_token(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
 }
 
-fn check(headers: &[(&str, &str)]) -> Result<(), WriteError> {
+fn check_headers(headers: &[(&str, &str)]) -> Result<(), WriteError> {
     for (name, value) in headers {
         if name.is_empty() || !name.bytes().all(is_token) {
             return Err(WriteError::HeaderName { name: (*name).to_owned() });
@@ -234,9 +235,9 @@ mod tests {
     fn a_part_in_memory_that_was_used_is_the_same_as_in_new_memory() {
         let long = frame().part(TEXT, &[b'x'; 1000]).unwrap();
         let start = long.as_ptr();
-        let part = frame().part_in(long.try_into_mut().unwrap(), TEXT, b"hi").unwrap();
+        let part = frame().part_into(long.try_into_mut().unwrap(), TEXT, b"hi").unwrap();
         assert_eq!((part.as_ptr(), &part), (start, &frame().part(TEXT, b"hi").unwrap()));
-        let ahead = frame().part_ahead_in(part.try_into_mut().unwrap(), TEXT, &[b'y'; 2000]).unwrap();
+        let ahead = frame().part_ahead_into(part.try_into_mut().unwrap(), TEXT, &[b'y'; 2000]).unwrap();
         assert_eq!(ahead, frame().part_ahead(TEXT, &[b'y'; 2000]).unwrap());
     }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::throughput::Throughput;
-use tile::{Sent, Tile};
+use tile::{SentPicture, TileSchedule};
 
 /// The most tiles of a connection.
 pub const MAX_TILES: usize = 256;
@@ -25,23 +25,23 @@ pub const MAX_TILES: usize = 256;
 pub const WINDOW: usize = 2;
 
 /// The least budget of unacknowledged bytes: what a link of 2 Mbit/s carries in a quarter of a second.
-pub const LEAST_BUDGET_BYTES: u64 = 64 * 1024;
+pub const MIN_BUDGET_BYTES: u64 = 64 * 1024;
 
 /// The greatest budget, whatever the acknowledgements of a client suggest.
-const MOST_BUDGET_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_BUDGET_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How long a client may acknowledge nothing while pictures are on their way.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How fast, and with what share, a tile gets pictures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct TilePace {
     /// The least time between two pictures.
     pub interval: Duration,
     /// The tile's share of the turns, 1 or more; 0 pauses it.
     pub priority: u8,
     /// The latency budget: how long pictures may be on their way. The smallest of all tiles counts for the connection.
-    pub freshness: Duration,
+    pub latency_budget: Duration,
 }
 
 /// The connection has [`MAX_TILES`] already.
@@ -64,7 +64,7 @@ pub struct Acknowledged {
 /// The tiles of one connection, and their pictures that are on their way.
 #[derive(Debug, Default)]
 pub struct Scheduler {
-    tiles: BTreeMap<u16, Tile>,
+    tiles: BTreeMap<u16, TileSchedule>,
     /// The number of pictures sent for each tile. Kept after a tile is removed, because acknowledgements may still
     /// arrive.
     counts: BTreeMap<u16, u64>,
@@ -75,7 +75,7 @@ pub struct Scheduler {
     virtual_time: u64,
     turns: u64,
     /// The start of the client's time to acknowledge: the last picture was sent, or the last acknowledgement arrived.
-    patient_since: Option<Instant>,
+    ack_awaited_since: Option<Instant>,
 }
 
 impl Scheduler {
@@ -88,7 +88,7 @@ impl Scheduler {
     ///
     /// # Errors
     /// [`TooManyTiles`] for a new tile beyond [`MAX_TILES`].
-    pub fn subscribe(&mut self, tile: u16, pace: Pace) -> Result<(), TooManyTiles> {
+    pub fn subscribe(&mut self, tile: u16, pace: TilePace) -> Result<(), TooManyTiles> {
         if let Some(known) = self.tiles.get_mut(&tile) {
             known.pace = pace;
             return Ok(());
@@ -96,7 +96,7 @@ impl Scheduler {
         if self.tiles.len() >= MAX_TILES {
             return Err(TooManyTiles);
         }
-        self.tiles.insert(tile, Tile::new(pace, self.virtual_time));
+        self.tiles.insert(tile, TileSchedule::new(pace, self.virtual_time));
         Ok(())
     }
 
@@ -125,7 +125,7 @@ impl Scheduler {
     /// The tile that sends next at `now`: of those that have something new and may send, the one that has used the
     /// least of its share. Among equals, the one of higher priority; then the one whose last turn is longest ago. So on
     /// a link that cannot carry everything, each tile's part is in proportion to its priority, and none waits for ever.
-    pub fn turn(&self, now: Instant) -> Option<u16> {
+    pub fn next_tile(&self, now: Instant) -> Option<u16> {
         let may_send = self.tiles.iter().filter(|(_, tile)| tile.may_send());
         may_send
             .filter(|(_, tile)| tile.due_at().is_none_or(|due| due <= now))
@@ -151,17 +151,17 @@ impl Scheduler {
         self.turns += 1;
         let known = self.tiles.get_mut(&tile).expect("a tile whose turn it is");
         self.virtual_time = known.start;
-        known.send(Sent { count: *count, bytes, captured_at, mark }, now, self.turns);
+        known.send(SentPicture { count: *count, bytes, captured_at, mark }, now, self.turns);
         (self.in_flight, self.in_flight_bytes) = (self.in_flight + 1, after);
         if is_alone {
-            self.patient_since = Some(now);
+            self.ack_awaited_since = Some(now);
         }
-        Some(on_the_wire(*count))
+        Some(wire_sequence(*count))
     }
 
     /// The last picture was sent completely at `now`: the client's time to acknowledge starts again.
-    pub fn left(&mut self, now: Instant) {
-        self.patient_since = Some(now);
+    pub fn on_flushed(&mut self, now: Instant) {
+        self.ack_awaited_since = Some(now);
     }
 
     /// The client has painted picture `sequence` of `tile`, and with it all before.
@@ -170,7 +170,7 @@ impl Scheduler {
     /// [`NotSent`] for a picture that was not sent over this connection.
     pub fn acknowledge(&mut self, tile: u16, sequence: u32, now: Instant) -> Result<Acknowledged, NotSent> {
         let sent = self.counts.get(&tile).copied().unwrap_or_default();
-        let back = u64::from(on_the_wire(sent).wrapping_sub(sequence));
+        let back = u64::from(wire_sequence(sent).wrapping_sub(sequence));
         let count = sent.checked_sub(back).filter(|count| *count > 0).ok_or(NotSent)?;
         let nothing = Acknowledged { pictures: 0, captured_at: None };
         let Some(known) = self.tiles.get_mut(&tile) else { return Ok(nothing) };
@@ -180,20 +180,20 @@ impl Scheduler {
         self.in_flight_bytes -= bytes;
         self.in_flight -= covered.len();
         self.throughput.delivered(bytes, last.mark, now);
-        self.patient_since = Some(now);
+        self.ack_awaited_since = Some(now);
         Ok(Acknowledged { pictures: covered.len(), captured_at: Some(last.captured_at) })
     }
 
     /// The deadline for an acknowledgement; `None` if nothing is on its way.
-    pub fn patience_ends(&self) -> Option<Instant> {
-        self.patient_since.filter(|_| self.in_flight > 0).map(|since| since + ACK_TIMEOUT)
+    pub fn ack_deadline(&self) -> Option<Instant> {
+        self.ack_awaited_since.filter(|_| self.in_flight > 0).map(|since| since + ACK_TIMEOUT)
     }
 
     /// The first time after `now` at which a tile's rate lets it send. Does not cover acknowledgements and
     /// announcements, which cause a new look themselves.
     pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let waiting = self.tiles.values().filter(|tile| tile.may_send());
-        waiting.filter_map(Tile::due_at).filter(|due| *due > now).min()
+        waiting.filter_map(TileSchedule::due_at).filter(|due| *due > now).min()
     }
 
     /// Bytes on their way, over all tiles.
@@ -203,7 +203,7 @@ impl Scheduler {
 
     /// Bytes of `tile` on their way.
     pub fn in_flight_of(&self, tile: u16) -> u64 {
-        self.tiles.get(&tile).map(Tile::in_flight_bytes).unwrap_or_default()
+        self.tiles.get(&tile).map(TileSchedule::in_flight_bytes).unwrap_or_default()
     }
 
     /// Bytes a second from the server to the screen; `None` before the first acknowledgement.
@@ -213,10 +213,11 @@ impl Scheduler {
 
     /// The most bytes that may be on their way at once.
     pub fn budget_bytes(&self) -> u64 {
-        let freshness = self.tiles.values().map(|tile| tile.pace.freshness).min().unwrap_or_default();
+        let latency_budget =
+            self.tiles.values().map(|tile| tile.pace.latency_budget).min().unwrap_or_default();
         let rate = self.throughput.bytes_per_second().unwrap_or_default();
-        let bytes = rate as f64 * freshness.as_secs_f64();
-        (bytes as u64).clamp(LEAST_BUDGET_BYTES, MOST_BUDGET_BYTES)
+        let bytes = rate as f64 * latency_budget.as_secs_f64();
+        (bytes as u64).clamp(MIN_BUDGET_BYTES, MAX_BUDGET_BYTES)
     }
 
     /// The number of tiles.
@@ -226,6 +227,6 @@ impl Scheduler {
 }
 
 /// A picture's sequence number for clients: it wraps to 0 after 4294967295.
-fn on_the_wire(count: u64) -> u32 {
+fn wire_sequence(count: u64) -> u32 {
     count as u32
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const FAST: Pace = Pace { interval: Duration::ZERO, priority: 1, freshness: Duration::from_millis(250) };
+const FAST: TilePace =
+    TilePace { interval: Duration::ZERO, priority: 1, latency_budget: Duration::from_millis(250) };
 const SMALL: u64 = 1000;
 
 struct Connection {
@@ -12,7 +13,7 @@ struct Connection {
 
 impl Connection {
     /// A connection with these tiles.
-    fn with(tiles: &[(u16, Pace)]) -> Self {
+    fn with(tiles: &[(u16, TilePace)]) -> Self {
         let mut connection = Self { scheduler: Scheduler::new(), now: Instant::now() };
         for (tile, pace) in tiles {
             connection.scheduler.subscribe(*tile, *pace).unwrap();
@@ -26,9 +27,9 @@ impl Connection {
 
     /// Sends a picture of the tile whose turn it is; returns the tile and the picture's sequence number.
     fn send(&mut self, bytes: u64) -> Option<(u16, u32)> {
-        let tile = self.scheduler.turn(self.now)?;
+        let tile = self.scheduler.next_tile(self.now)?;
         let sequence = self.scheduler.send(tile, bytes, SystemTime::UNIX_EPOCH, self.now)?;
-        self.scheduler.left(self.now);
+        self.scheduler.on_flushed(self.now);
         Some((tile, sequence))
     }
 
@@ -90,7 +91,7 @@ fn numbers_may_overflow_on_the_wire() {
 
 #[test]
 fn no_more_is_on_its_way_than_the_link_carries_in_the_time_of_freshness() {
-    let tiles: Vec<(u16, Pace)> = (0..100).map(|tile| (tile, FAST)).collect();
+    let tiles: Vec<(u16, TilePace)> = (0..100).map(|tile| (tile, FAST)).collect();
     let mut connection = Connection::with(&tiles);
     let picture = 10_000;
     let mut outstanding = Vec::new();
@@ -107,7 +108,7 @@ fn no_more_is_on_its_way_than_the_link_carries_in_the_time_of_freshness() {
         connection.wait(Duration::from_millis(100));
         connection.ack(outstanding.remove(0));
     }
-    assert_eq!(most, LEAST_BUDGET_BYTES / picture * picture, "the least budget, which is more than 25 KB");
+    assert_eq!(most, MIN_BUDGET_BYTES / picture * picture, "the least budget, which is more than 25 KB");
     // The link becomes faster: 5 MB/s; a quarter of a second carries 1.25 MB.
     for _ in 0..5000 {
         connection.announce(0..100);
@@ -147,7 +148,7 @@ fn turns_go_round_among_equals() {
 
 #[test]
 fn a_link_for_one_is_shared_by_priority_and_none_starves() {
-    let pace = |priority| Pace { priority, ..FAST };
+    let pace = |priority| TilePace { priority, ..FAST };
     let mut connection = Connection::with(&[(0, pace(1)), (1, pace(3)), (2, pace(1)), (3, pace(0))]);
     let mut counts = [0; 4];
     let mut order = Vec::new();
@@ -188,7 +189,7 @@ fn a_tile_that_was_idle_has_saved_no_turns() {
 #[test]
 fn a_rate_is_kept_without_drift_and_a_pause_is_not_followed_by_a_burst() {
     let interval = Duration::from_millis(100);
-    let mut connection = Connection::with(&[(0, Pace { interval, ..FAST })]);
+    let mut connection = Connection::with(&[(0, TilePace { interval, ..FAST })]);
     let start = connection.now;
     let mut times = Vec::new();
     let mut play = |connection: &mut Connection, millis: u32| {
@@ -213,7 +214,7 @@ fn a_rate_is_kept_without_drift_and_a_pause_is_not_followed_by_a_burst() {
 #[test]
 fn the_next_time_is_that_of_the_tile_that_waits_for_its_rate() {
     let interval = Duration::from_millis(100);
-    let mut connection = Connection::with(&[(0, Pace { interval, ..FAST })]);
+    let mut connection = Connection::with(&[(0, TilePace { interval, ..FAST })]);
     assert_eq!(connection.scheduler.next_due(connection.now), None);
     connection.announce([0]);
     connection.send(SMALL).unwrap();
@@ -222,31 +223,31 @@ fn the_next_time_is_that_of_the_tile_that_waits_for_its_rate() {
     assert_eq!(connection.scheduler.next_due(connection.now), Some(connection.now + interval));
     // A faster pace counts from the last picture.
     connection.scheduler.subscribe(0, FAST).unwrap();
-    assert_eq!(connection.scheduler.turn(connection.now), Some(0));
+    assert_eq!(connection.scheduler.next_tile(connection.now), Some(0));
     connection.scheduler.withdraw(0);
-    assert_eq!(connection.scheduler.turn(connection.now), None);
+    assert_eq!(connection.scheduler.next_tile(connection.now), None);
 }
 
 #[test]
 fn patience_ends_when_nothing_is_acknowledged_and_only_then() {
     let mut connection = Connection::with(&[(0, FAST)]);
-    assert_eq!(connection.scheduler.patience_ends(), None);
+    assert_eq!(connection.scheduler.ack_deadline(), None);
     connection.announce([0]);
     let sent = connection.send(SMALL).unwrap();
     connection.wait(ACK_TIMEOUT / 2);
     connection.announce([0]);
     let last = connection.send(SMALL).unwrap();
-    assert_eq!(connection.scheduler.patience_ends(), Some(connection.now + ACK_TIMEOUT));
+    assert_eq!(connection.scheduler.ack_deadline(), Some(connection.now + ACK_TIMEOUT));
     connection.wait(ACK_TIMEOUT / 2);
     connection.ack(sent);
-    assert_eq!(connection.scheduler.patience_ends(), Some(connection.now + ACK_TIMEOUT));
+    assert_eq!(connection.scheduler.ack_deadline(), Some(connection.now + ACK_TIMEOUT));
     connection.ack(last);
-    assert_eq!(connection.scheduler.patience_ends(), None);
+    assert_eq!(connection.scheduler.ack_deadline(), None);
     // The next picture gets its own deadline.
     connection.wait(ACK_TIMEOUT * 100);
     connection.announce([0]);
     connection.send(SMALL).unwrap();
-    assert_eq!(connection.scheduler.patience_ends(), Some(connection.now + ACK_TIMEOUT));
+    assert_eq!(connection.scheduler.ack_deadline(), Some(connection.now + ACK_TIMEOUT));
 }
 
 #[test]

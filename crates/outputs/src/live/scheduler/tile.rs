@@ -5,16 +5,16 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{Pace, WINDOW};
-use crate::live::throughput::Mark;
+use super::{TilePace, WINDOW};
+use crate::live::throughput::SendMark;
 
 /// The cost of a turn for a tile of priority 1; higher priorities pay less. Divisible by each of 1 to 10.
-const SHARE: u64 = 2520;
+const TURN_COST: u64 = 2520;
 
 /// One tile.
 #[derive(Debug)]
-pub(super) struct Tile {
-    pub(super) pace: Pace,
+pub(super) struct TileSchedule {
+    pub(super) pace: TilePace,
     /// When the last picture was due; later if the tile was idle.
     scheduled_at: Option<Instant>,
     /// Whether the tile has a picture that was not sent.
@@ -24,22 +24,22 @@ pub(super) struct Tile {
     /// The end of the last turn, in shares.
     finish: u64,
     pub(super) last_turn: u64,
-    pub(super) outstanding: VecDeque<Sent>,
+    pub(super) outstanding: VecDeque<SentPicture>,
 }
 
 /// A picture on its way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sent {
+pub(super) struct SentPicture {
     /// The picture's number in its tile.
     pub(super) count: u64,
     pub(super) bytes: u64,
     pub(super) captured_at: SystemTime,
-    pub(super) mark: Mark,
+    pub(super) mark: SendMark,
 }
 
-impl Tile {
+impl TileSchedule {
     /// A tile that has nothing to show yet, and no claim on turns before `virtual_time`.
-    pub(super) fn new(pace: Pace, virtual_time: u64) -> Self {
+    pub(super) fn new(pace: TilePace, virtual_time: u64) -> Self {
         Self {
             pace,
             scheduled_at: None,
@@ -69,9 +69,9 @@ impl Tile {
         self.scheduled_at.map(|scheduled_at| scheduled_at + self.pace.interval)
     }
 
-    pub(super) fn send(&mut self, sent: Sent, now: Instant, turn: u64) {
+    pub(super) fn send(&mut self, sent: SentPicture, now: Instant, turn: u64) {
         self.is_ready = false;
-        self.finish = self.start + SHARE / u64::from(self.pace.priority.max(1));
+        self.finish = self.start + TURN_COST / u64::from(self.pace.priority.max(1));
         self.last_turn = turn;
         let due_at = self.due_at().unwrap_or(now);
         // A pause must not be followed by a burst.
@@ -81,7 +81,7 @@ impl Tile {
     }
 
     /// Removes picture `count` and those before it from the pictures on their way.
-    pub(super) fn acknowledge(&mut self, count: u64) -> Vec<Sent> {
+    pub(super) fn acknowledge(&mut self, count: u64) -> Vec<SentPicture> {
         let covered = self.outstanding.iter().take_while(|sent| sent.count <= count).count();
         self.outstanding.drain(..covered).collect()
     }

@@ -1,6 +1,6 @@
 //! The end of a part of any kind: at its length, or at the boundary.
 
-use super::{Event, LengthTrust, Parser, PartEnd, State, Step, line_ends, without_line_end};
+use super::{LengthTrust, Parser, ParserEvent, PartEnd, State, Step, count_line_ends, len_without_line_end};
 use crate::Error;
 use crate::container::multipart::delimiter::Match;
 
@@ -16,17 +16,17 @@ impl Parser {
                 }
                 State::SizedBody { len }
             }
-            (PartEnd::AtBoundary, _) => State::OpenBody,
+            (PartEnd::AtBoundary, _) => State::UnsizedBody,
         };
         let expected_bytes = match self.state {
-            State::OpenBody => self.last_body_bytes,
+            State::UnsizedBody => self.last_body_bytes,
             _ => declared.unwrap_or(self.last_body_bytes),
         };
         // Reserves room for the body and the next headers, so that no reallocation moves it while it grows. A declared
         // length, which may be wrong, reserves at most a megabyte.
         let room = expected_bytes.min(1 << 20) + 512;
         self.buf.reserve(room.saturating_sub(self.buf.len()));
-        Ok(Step::Again)
+        Ok(Step::Continue)
     }
 
     pub(super) fn sized_body(&mut self, len: usize) -> Step {
@@ -35,16 +35,16 @@ impl Parser {
         }
         if self.length_trust == LengthTrust::Unknown && !self.is_plausible_body(len) {
             self.state = State::SuspectBody { len };
-            return Step::Again;
+            return Step::Continue;
         }
         self.state = State::Gap { expects_boundary: true, is_after_sized: true };
-        Step::Event(Event::Part(self.take_part(len, true)))
+        Step::Event(ParserEvent::Part(self.take_part(len, true)))
     }
 
     /// Whether the first `len` bytes of the buffer look like one whole body.
     fn is_plausible_body(&self, len: usize) -> bool {
         let body = &self.buf[..len];
-        let body = &body[line_ends(body)..];
+        let body = &body[count_line_ends(body)..];
         if body.starts_with(&[0xFF, 0xD8]) {
             // Some cameras pad the picture after its end.
             let padding = body.iter().rev().take_while(|b| matches!(b, 0 | b' ' | b'\r' | b'\n')).count();
@@ -56,23 +56,23 @@ impl Parser {
 
     pub(super) fn suspect_body(&mut self, len: usize) -> Step {
         match self.delimiter().match_after_line_end(&self.buf[len..]) {
-            Match::Open => Step::NeedBytes,
+            Match::Incomplete => Step::NeedBytes,
             Match::Yes(_) => {
                 self.state = State::Gap { expects_boundary: true, is_after_sized: true };
-                Step::Event(Event::Part(self.take_part(len, true)))
+                Step::Event(ParserEvent::Part(self.take_part(len, true)))
             }
             Match::No => {
                 self.length_trust = LengthTrust::Refuted;
-                self.state = State::OpenBody;
-                Step::Again
+                self.state = State::UnsizedBody;
+                Step::Continue
             }
         }
     }
 
-    pub(super) fn open_body(&mut self) -> Result<Step, Error> {
+    pub(super) fn unsized_body(&mut self) -> Result<Step, Error> {
         if self.scanned == 0 {
             match self.delimiter().match_text(&self.buf) {
-                Match::Open => return Ok(Step::NeedBytes),
+                Match::Incomplete => return Ok(Step::NeedBytes),
                 Match::Yes(len) => return Ok(self.end_at_boundary(0, len, false)),
                 Match::No => {}
             }
@@ -81,7 +81,7 @@ impl Parser {
         let from = self.scanned.saturating_sub(needle_len - 1);
         let boundary = self.delimiter().find(&self.buf, from);
         let body_bytes = match boundary {
-            Some(line_feed) => without_line_end(&self.buf[..=line_feed]),
+            Some(line_feed) => len_without_line_end(&self.buf[..=line_feed]),
             // At least these bytes belong to the body, wherever it ends.
             None => self.buf.len().saturating_sub(needle_len),
         };
@@ -107,11 +107,11 @@ impl Parser {
         if body_bytes == 0 {
             self.consume(boundary_end);
             self.state = State::AfterBoundary { has_empty_part: true };
-            return Step::Again;
+            return Step::Continue;
         }
         let part = self.take_part(body_bytes, is_complete);
         self.consume(boundary_end - body_bytes);
         self.state = State::AfterBoundary { has_empty_part: false };
-        Step::Event(Event::Part(part))
+        Step::Event(ParserEvent::Part(part))
     }
 }

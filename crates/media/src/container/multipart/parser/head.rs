@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::{Event, Parser, PartEnd, State, Step, trim_line};
+use super::{Parser, ParserEvent, PartEnd, State, Step, trim_line};
 use crate::Error;
 use crate::codec::jpeg::PICTURE_START;
-use crate::container::multipart::delimiter::{HEADER_START, Line, Match};
+use crate::container::multipart::delimiter::{HEADER_START, Match, PreambleLine};
 use crate::container::multipart::{Headers, Part, Problem};
 
 /// A longer header before the first boundary is dropped.
-const MAX_EARLY_HEADER_BYTES: usize = 1024;
+const MAX_PREAMBLE_HEADER_BYTES: usize = 1024;
 
 /// How many picture starts before the first boundary may lead to no picture; each costs a walk to its end.
 const MAX_FALSE_PICTURES: u8 = 8;
@@ -19,9 +19,9 @@ impl Parser {
         if self.part_end == PartEnd::AtJpegEoi && false_pictures < MAX_FALSE_PICTURES {
             match starts_with(&self.buf, PICTURE_START) {
                 Some(true) => {
-                    self.walk.begin(0);
-                    self.state = State::EarlyPicture { read_bytes, false_pictures };
-                    return Ok(Step::Again);
+                    self.picture_search.begin(0);
+                    self.state = State::PreamblePicture { read_bytes, false_pictures };
+                    return Ok(Step::Continue);
                 }
                 None if !self.buf.is_empty() => return Ok(Step::NeedBytes),
                 _ => {}
@@ -38,38 +38,38 @@ impl Parser {
             return Ok(Step::NeedBytes);
         };
         let line = trim_line(&self.buf[..line_len]);
-        match self.search.line(line) {
-            Line::Preamble => {
-                if line.len() <= MAX_EARLY_HEADER_BYTES && self.headers.len() < self.limits.max_headers {
+        match self.boundary_detector.classify_line(line) {
+            PreambleLine::Other => {
+                if line.len() <= MAX_PREAMBLE_HEADER_BYTES && self.headers.len() < self.limits.max_headers {
                     self.headers.add_line(line);
                 }
                 self.consume(line_len);
                 self.state = State::Preamble { read_bytes, false_pictures };
             }
-            Line::Boundary(delimiter) => {
+            PreambleLine::Boundary(delimiter) => {
                 self.headers = Headers::default();
                 self.consume(delimiter.text().len());
                 self.delimiter = Some(delimiter);
                 self.state = State::AfterBoundary { has_empty_part: false };
             }
-            Line::Header(delimiter) => {
+            PreambleLine::Header(delimiter) => {
                 self.headers = Headers::default();
                 self.scanned = 0;
                 self.delimiter = Some(delimiter);
                 self.state = State::Headers { read_bytes: 0, is_boundary_line: false };
             }
         }
-        Ok(Step::Again)
+        Ok(Step::Continue)
     }
 
     /// Some cameras send the first part without a boundary before it.
-    pub(super) fn early_picture(&mut self, read_bytes: usize, false_pictures: u8) -> Step {
+    pub(super) fn preamble_picture(&mut self, read_bytes: usize, false_pictures: u8) -> Step {
         let within = self.buf.len().min(self.limits.max_body_bytes);
-        match self.walk.finder.advance(&self.buf[..within]) {
+        match self.picture_search.finder.advance(&self.buf[..within]) {
             Ok(Some(len)) => {
                 let is_complete = self.headers.declared_len() == Some(len);
                 self.state = State::Preamble { read_bytes: 0, false_pictures: 0 };
-                Step::Event(Event::Part(self.take_part(len, is_complete)))
+                Step::Event(ParserEvent::Part(self.take_part(len, is_complete)))
             }
             Ok(None) if self.buf.len() <= self.limits.max_body_bytes => Step::NeedBytes,
             // Searches the supposed picture for the boundary.
@@ -77,7 +77,7 @@ impl Parser {
                 self.consume(2);
                 let (read_bytes, false_pictures) = (read_bytes + 2, false_pictures + 1);
                 self.state = State::Preamble { read_bytes, false_pictures };
-                Step::Again
+                Step::Continue
             }
         }
     }
@@ -90,15 +90,15 @@ impl Parser {
             self.consume(2);
             self.headers = Headers::default();
             self.state = State::AfterEnd;
-            return Step::Event(Event::End);
+            return Step::Event(ParserEvent::End);
         }
         self.state = State::Headers { read_bytes: 0, is_boundary_line: true };
         let headers = std::mem::take(&mut self.headers);
         if has_empty_part && !headers.is_empty() {
             let part = Part { headers, body: Bytes::new(), offset: self.offset, is_complete: true };
-            return Step::Event(Event::Part(part));
+            return Step::Event(ParserEvent::Part(part));
         }
-        Step::Again
+        Step::Continue
     }
 
     /// Some cameras put the two dashes after every boundary; headers, or a picture, then follow on the next line.
@@ -129,7 +129,7 @@ impl Parser {
             }
             Some(false) => self.skip_to_boundary(false),
         }
-        Step::Again
+        Step::Continue
     }
 
     pub(super) fn header_line(&mut self, read_bytes: usize, is_boundary_line: bool) -> Result<Step, Error> {
@@ -163,7 +163,7 @@ impl Parser {
             self.consume(self.delimiter().text().len());
             self.headers = Headers::default();
             self.state = State::AfterBoundary { has_empty_part: false };
-            return Ok(Step::Again);
+            return Ok(Step::Continue);
         } else if self.headers.len() == self.limits.max_headers {
             let limit = self.limits.max_headers;
             return Err(self.skip_part(Problem::TooManyHeaders { limit }));
@@ -172,7 +172,7 @@ impl Parser {
             self.consume(line_len);
         }
         self.state = State::Headers { read_bytes, is_boundary_line: false };
-        Ok(Step::Again)
+        Ok(Step::Continue)
     }
 
     /// Whether a picture begins within the line at the start of the buffer: there was no blank line before the body.

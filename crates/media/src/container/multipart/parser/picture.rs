@@ -6,9 +6,9 @@
 
 use memchr::memmem;
 
-use super::{Event, Parser, State, Step, line_ends, without_line_end};
+use super::{Parser, ParserEvent, State, Step, count_line_ends, len_without_line_end};
 use crate::Error;
-use crate::codec::jpeg::{Finder, PICTURE_END, PICTURE_START};
+use crate::codec::jpeg::{EndFinder, PICTURE_END, PICTURE_START};
 use crate::container::multipart::delimiter::Match;
 
 /// The marker that should begin a body. After other bytes, these two may mean nothing, so a marker must follow.
@@ -20,26 +20,26 @@ pub(super) enum Tail {
     /// The next boundary, after blanks or zeros at most; other bytes are still to be counted.
     Clean,
     /// The same after a picture that ended without EOI at its declared length.
-    Unended,
+    WithoutEoi,
     /// Bytes that are counted already or need not be.
     Skipped,
 }
 
-/// The walk over the picture in a body.
+/// Finds the picture in a body and walks it to its end.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
+pub(super) struct PictureSearch {
     /// The offset of the picture in the buffer; `None` while the parser searches for its start.
     start: Option<usize>,
     /// How far the search for the start got without a match.
     searched: usize,
     /// Walks the picture from its start on.
-    pub(super) finder: Finder,
+    pub(super) finder: EndFinder,
 }
 
-impl Walk {
+impl PictureSearch {
     /// A picture begins at `start`.
     pub(super) fn begin(&mut self, start: usize) {
-        *self = Self { start: Some(start), searched: start, finder: Finder::new() };
+        *self = Self { start: Some(start), searched: start, finder: EndFinder::new() };
     }
 
     /// Continues in `body`, which has the same content as before, perhaps longer, or shorter if the part ends there.
@@ -66,31 +66,31 @@ impl Walk {
     }
 
     fn search_from(&mut self, searched: usize) {
-        *self = Self { start: None, searched, finder: Finder::new() };
+        *self = Self { start: None, searched, finder: EndFinder::new() };
     }
 }
 
 impl Parser {
     /// Skips extra blank lines, which some cameras send, and checks how the body begins.
     pub(super) fn picture_start(&mut self, declared: Option<usize>) -> Step {
-        let blanks = line_ends(&self.buf);
+        let blanks = count_line_ends(&self.buf);
         self.consume(blanks);
         let declared = declared.map(|len| len.saturating_sub(blanks));
         self.state = State::PictureStart { declared };
         match self.delimiter().match_text(&self.buf) {
-            Match::Open => return Step::NeedBytes,
+            Match::Incomplete => return Step::NeedBytes,
             Match::Yes(len) => return self.end_at_boundary(0, len, false),
             Match::No if self.buf[..] == SOI[..1] => return Step::NeedBytes,
             Match::No => {}
         }
         match declared {
             Some(len @ 1..) if self.buf.starts_with(SOI) && len <= self.limits.max_body_bytes => {
-                self.walk.begin(0);
+                self.picture_search.begin(0);
                 self.state = State::SizedPicture { len };
             }
-            _ => self.begin_open_picture(declared),
+            _ => self.begin_unsized_picture(declared),
         }
-        Step::Again
+        Step::Continue
     }
 
     pub(super) fn sized_picture(&mut self, len: usize) -> Step {
@@ -100,13 +100,13 @@ impl Parser {
             if end == len {
                 return self.end_at_eoi(end, true);
             }
-            match self.walk.finder.advance(&self.buf[..end]) {
+            match self.picture_search.finder.advance(&self.buf[..end]) {
                 Ok(Some(end)) => return self.end_at_eoi(end, false),
                 // Inside a segment: this is the end of a thumbnail.
                 Ok(None) => self.scanned = end,
                 Err(_) => {
-                    self.begin_open_picture(Some(len));
-                    return Step::Again;
+                    self.begin_unsized_picture(Some(len));
+                    return Step::Continue;
                 }
             }
         }
@@ -119,38 +119,38 @@ impl Parser {
             return self.end_at_length(len);
         }
         self.state = State::SuspectPicture { len };
-        Step::Again
+        Step::Continue
     }
 
     pub(super) fn suspect_picture(&mut self, len: usize) -> Step {
         match self.delimiter().match_after_line_end(&self.buf[len..]) {
-            Match::Open => return Step::NeedBytes,
+            Match::Incomplete => return Step::NeedBytes,
             Match::Yes(_) => {
                 self.lacks_eoi = true;
                 return self.end_at_length(len);
             }
-            Match::No => self.begin_open_picture(Some(len)),
+            Match::No => self.begin_unsized_picture(Some(len)),
         }
-        Step::Again
+        Step::Continue
     }
 
-    fn begin_open_picture(&mut self, declared: Option<usize>) {
+    fn begin_unsized_picture(&mut self, declared: Option<usize>) {
         self.scanned = 0;
-        self.walk = Walk::default();
+        self.picture_search = PictureSearch::default();
         if self.buf.starts_with(SOI) {
-            self.walk.begin(0);
+            self.picture_search.begin(0);
         }
-        self.state = State::OpenPicture { declared };
+        self.state = State::UnsizedPicture { declared };
     }
 
-    pub(super) fn open_picture(&mut self, declared: Option<usize>) -> Result<Step, Error> {
+    pub(super) fn unsized_picture(&mut self, declared: Option<usize>) -> Result<Step, Error> {
         let needle_len = self.delimiter().needle_len();
         let from = self.scanned.saturating_sub(needle_len - 1);
         let boundary = self.delimiter().find(&self.buf, from);
-        let picture_end = self.walk.advance(&self.buf[..boundary.unwrap_or(self.buf.len())]);
+        let picture_end = self.picture_search.advance(&self.buf[..boundary.unwrap_or(self.buf.len())]);
         let body_bytes = match (picture_end, boundary) {
             (Some(end), _) => end,
-            (None, Some(line_feed)) => without_line_end(&self.buf[..=line_feed]),
+            (None, Some(line_feed)) => len_without_line_end(&self.buf[..=line_feed]),
             // At least these bytes belong to the body, wherever it ends.
             (None, None) => self.buf.len().saturating_sub(needle_len),
         };
@@ -172,14 +172,14 @@ impl Parser {
 
     fn end_at_eoi(&mut self, end: usize, is_complete: bool) -> Step {
         // Bytes before the picture are in the body, and are counted there; counting once is enough.
-        let tail = if self.walk.start == Some(0) { Tail::Clean } else { Tail::Skipped };
+        let tail = if self.picture_search.start == Some(0) { Tail::Clean } else { Tail::Skipped };
         self.state = State::Tail(tail);
-        Step::Event(Event::Part(self.take_part(end, is_complete)))
+        Step::Event(ParserEvent::Part(self.take_part(end, is_complete)))
     }
 
     fn end_at_length(&mut self, len: usize) -> Step {
-        self.state = State::Tail(Tail::Unended);
-        Step::Event(Event::Part(self.take_part(len, true)))
+        self.state = State::Tail(Tail::WithoutEoi);
+        Step::Event(ParserEvent::Part(self.take_part(len, true)))
     }
 
     /// Searches for the next boundary, which need not stand at the start of a line.
@@ -190,8 +190,8 @@ impl Parser {
         let is_padding = |byte: &u8| *byte == 0 || byte.is_ascii_whitespace();
         if tail != Tail::Skipped && !self.buf[..end].iter().all(is_padding) {
             match tail {
-                Tail::Unended => self.lacks_eoi = false,
-                _ => self.foreign_tails += 1,
+                Tail::WithoutEoi => self.lacks_eoi = false,
+                _ => self.trailing_junk_count += 1,
             }
             self.state = State::Tail(Tail::Skipped);
         }
@@ -201,6 +201,6 @@ impl Parser {
         }
         self.consume(text_len);
         self.state = State::AfterBoundary { has_empty_part: false };
-        Step::Again
+        Step::Continue
     }
 }

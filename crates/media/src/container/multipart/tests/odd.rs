@@ -4,7 +4,7 @@
 use super::picture::{PICTURE, THUMBNAIL, at_jpeg_eoi};
 use super::*;
 use crate::Bytes;
-use crate::codec::jpeg::{admit, admit_complete};
+use crate::codec::jpeg::{normalize, normalize_complete};
 
 /// Stray bytes, which belong to no picture.
 const DHAV: &[u8] = b"dhav\x59\x19\x01\x00";
@@ -224,21 +224,21 @@ fn pictures(kind: &Kind, stream: &[u8], piece_bytes: usize) -> (Vec<Bytes>, usiz
         parser.push(piece);
         drain(&mut parser, &mut found);
     }
-    let tails = parser.foreign_tails();
-    found.extend(parser.finish().map(|part| Ok(Event::Part(part))));
+    let tails = parser.trailing_junk_count();
+    found.extend(parser.finish().map(|part| Ok(ParserEvent::Part(part))));
     for event in found {
-        if let Event::Part(part) = event.unwrap_or_else(|error| panic!("{}: {error}", kind.name)) {
+        if let ParserEvent::Part(part) = event.unwrap_or_else(|error| panic!("{}: {error}", kind.name)) {
             parts.push(part);
         }
     }
     let is_other = |part: &Part| part.body.is_empty() || part.body == b"hello"[..];
-    let admitted = parts.into_iter().filter(|part| !is_other(part)).map(|part| {
-        let admit = if part.is_complete { admit_complete } else { admit };
-        admit(part.body).unwrap_or_else(|error| panic!("{}: {error}", kind.name))
+    let normalized = parts.into_iter().filter(|part| !is_other(part)).map(|part| {
+        let normalize = if part.is_complete { normalize_complete } else { normalize };
+        normalize(part.body).unwrap_or_else(|error| panic!("{}: {error}", kind.name))
     });
-    let admitted: Vec<_> = admitted.collect();
-    let repaired = admitted.iter().filter(|picture| picture.is_repaired).count();
-    (admitted.into_iter().map(|picture| picture.data).collect(), repaired, tails)
+    let normalized: Vec<_> = normalized.collect();
+    let repaired = normalized.iter().filter(|picture| picture.is_repaired).count();
+    (normalized.into_iter().map(|picture| picture.data).collect(), repaired, tails)
 }
 
 fn assert_read(kind: &Kind) {
@@ -331,7 +331,7 @@ fn the_headers_of_a_first_part_without_a_boundary_are_its_own() {
     let times: Vec<_> = found
         .iter()
         .map(|event| match event {
-            Ok(Event::Part(part)) => part.header("x-timestamp"),
+            Ok(ParserEvent::Part(part)) => part.header("x-timestamp"),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -22,7 +22,7 @@ fn a_picture_is_complete_at_its_end_though_the_boundary_comes_a_frame_late() {
     parser.push(&bytes[..end - 1]);
     assert_eq!(parser.next_event(), Ok(None));
     parser.push(&bytes[end - 1..end]);
-    let Ok(Some(Event::Part(part))) = parser.next_event() else { panic!("the picture is complete") };
+    let Ok(Some(ParserEvent::Part(part))) = parser.next_event() else { panic!("the picture is complete") };
     assert_eq!(part.body, THUMBNAIL);
 }
 

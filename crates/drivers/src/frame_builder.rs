@@ -1,0 +1,246 @@
+//! The frame builder: checks every picture before it becomes a frame.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use framecast_media::codec::jpeg::{self, Normalized};
+use framecast_media::{Bytes, Codec, ColorRange, Error as MediaError, Format, Frame, PixelFormat, Timestamp};
+
+use crate::{Error, SourceUrl};
+
+/// The largest width or height that JPEG can code.
+const MAX_SIDE_PX: u32 = 65_535;
+
+/// Checks pictures and makes frames of them. It accepts whole JPEG images with Huffman tables, no larger than the
+/// bound, and raw pictures of the size that the driver requested from the device.
+#[derive(Debug)]
+pub struct FrameBuilder {
+    max_picture_bytes: usize,
+    opened_at: Instant,
+    picture_count: u64,
+    repaired: u64,
+    last_pts: Timestamp,
+    format: Option<Arc<Format>>,
+}
+
+impl FrameBuilder {
+    /// A builder for one opening of `url`; media time begins now.
+    pub fn new(url: &SourceUrl) -> Self {
+        Self {
+            max_picture_bytes: url.max_picture_bytes(),
+            opened_at: Instant::now(),
+            picture_count: 0,
+            repaired: 0,
+            last_pts: Timestamp::default(),
+            format: None,
+        }
+    }
+
+    /// Makes a frame of the first whole JPEG image in `data`, captured at `captured_at` by the wall clock.
+    ///
+    /// Bytes before and after the picture are cut off and missing Huffman tables are inserted; otherwise the bytes are
+    /// shared, not copied. A picture surrounded by more than blanks and zeros counts as [repaired](Self::repaired_frames).
+    ///
+    /// # Errors
+    /// [`Error::Picture`] with the byte offset when the picture is broken or too large; the next one may be whole.
+    pub fn jpeg_frame(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
+        self.checked_jpeg_frame(data, captured_at, jpeg::normalize)
+    }
+
+    /// Does what [`jpeg_frame`](Self::jpeg_frame) does, for a body that arrived at its full declared length. It also accepts a
+    /// picture that lacks only EOI: it adds EOI, which costs a copy, and counts the picture as repaired.
+    ///
+    /// # Errors
+    /// Those of [`jpeg_frame`](Self::jpeg_frame).
+    pub fn complete_jpeg_frame(&mut self, data: Bytes, captured_at: SystemTime) -> Result<Frame, Error> {
+        self.checked_jpeg_frame(data, captured_at, jpeg::normalize_complete)
+    }
+
+    fn checked_jpeg_frame(
+        &mut self,
+        data: Bytes,
+        captured_at: SystemTime,
+        check: fn(Bytes) -> Result<Normalized, MediaError>,
+    ) -> Result<Frame, Error> {
+        self.picture_count += 1;
+        let number = self.picture_count;
+        if data.len() > self.max_picture_bytes {
+            let limit_bytes = self.max_picture_bytes;
+            let source = MediaError::TooLarge { offset: 0, limit_bytes };
+            return Err(Error::Picture { number, source });
+        }
+        let Normalized { data, header, is_repaired } =
+            check(data).map_err(|source| Error::Picture { number, source })?;
+        self.repaired += u64::from(is_repaired);
+        let format = Format { codec: Codec::Jpeg, width_px: header.width_px, height_px: header.height_px };
+        Ok(self.new_frame(data, captured_at, format))
+    }
+
+    /// How many frames so far came from pictures that lacked EOI or had stray bytes around them.
+    pub fn repaired_frames(&self) -> u64 {
+        self.repaired
+    }
+
+    /// Makes a frame of a picture that was checked before and is shown again, with `captured_at` as its new capture
+    /// time.
+    pub fn repeat(&mut self, picture: &Frame, captured_at: SystemTime) -> Frame {
+        self.picture_count += 1;
+        self.new_frame(picture.data.clone(), captured_at, Format::clone(&picture.format))
+    }
+
+    /// Makes a frame of a raw picture: `data` is packed as [`PixelFormat`] says, and is shared, not copied.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] when the length of `data` does not fit a picture of this size.
+    pub fn raw_frame(
+        &mut self,
+        data: Bytes,
+        (pixels, range): (PixelFormat, ColorRange),
+        (width_px, height_px): (u32, u32),
+        captured_at: SystemTime,
+    ) -> Result<Frame, Error> {
+        self.picture_count += 1;
+        let number = self.picture_count;
+        let check = || {
+            if !(1..=MAX_SIDE_PX).contains(&width_px) || !(1..=MAX_SIDE_PX).contains(&height_px) {
+                return Err(MediaError::PictureSize { width_px, height_px });
+            }
+            let (expected_bytes, len_bytes) = (pixels.len_bytes(width_px, height_px), data.len());
+            if len_bytes != expected_bytes {
+                return Err(MediaError::RawLength {
+                    format: pixels,
+                    width_px,
+                    height_px,
+                    expected_bytes,
+                    len_bytes,
+                });
+            }
+            Ok(())
+        };
+        check().map_err(|source| Error::Picture { number, source })?;
+        let format = Format { codec: Codec::Raw(pixels, range), width_px, height_px };
+        Ok(self.new_frame(data, captured_at, format))
+    }
+
+    fn new_frame(&mut self, data: Bytes, captured_at: SystemTime, format: Format) -> Frame {
+        let pts = Timestamp::from_duration(self.opened_at.elapsed()).max(self.last_pts);
+        self.last_pts = pts;
+        Frame { data, pts, captured_at, is_keyframe: true, format: self.shared_format(format) }
+    }
+
+    /// Counts a picture that a parser ahead of this builder found broken.
+    pub fn picture_error(&mut self, source: framecast_media::Error) -> Error {
+        self.picture_count += 1;
+        Error::Picture { number: self.picture_count, source }
+    }
+
+    /// The format behind a shared pointer, which stays the same while the format does not change.
+    fn shared_format(&mut self, format: Format) -> Arc<Format> {
+        match &self.format {
+            Some(held) if **held == format => Arc::clone(held),
+            _ => Arc::clone(self.format.insert(Arc::new(format))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
+    const NO_DHT: &[u8] = include_bytes!("../../../testdata/ffmpeg-mjpeg-no-dht.jpg");
+
+    fn builder() -> FrameBuilder {
+        FrameBuilder::new(&SourceUrl::parse("test").unwrap())
+    }
+
+    fn jpeg_frame(builder: &mut FrameBuilder, data: &[u8]) -> Result<Frame, Error> {
+        builder.jpeg_frame(Bytes::copy_from_slice(data), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_whole_picture_passes_without_a_copy() {
+        let data = Bytes::from_static(PLAIN);
+        let frame = builder().jpeg_frame(data.clone(), SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(frame.data.as_ptr(), data.as_ptr());
+        assert_eq!(frame.captured_at, SystemTime::UNIX_EPOCH);
+        assert!(frame.is_keyframe);
+    }
+
+    #[test]
+    fn missing_huffman_tables_are_put_in() {
+        let frame = jpeg_frame(&mut builder(), NO_DHT).unwrap();
+        assert!(jpeg::parse_markers(&frame.data).unwrap().has_huffman_tables);
+    }
+
+    #[test]
+    fn pictures_with_something_around_them_or_without_an_end_are_shown_and_counted() {
+        let mut builder = builder();
+        let now = SystemTime::UNIX_EPOCH;
+        for whole in [PLAIN.to_vec(), [PLAIN, &[0; 40]].concat(), [b"\r\n", PLAIN, b"\r\n"].concat()] {
+            assert_eq!(jpeg_frame(&mut builder, &whole).unwrap().data, PLAIN);
+        }
+        assert_eq!(builder.repaired_frames(), 0);
+        for odd in [[b"\xFF", PLAIN].concat(), [PLAIN, b"dhav"].concat(), [&PLAIN[..900], PLAIN].concat()] {
+            assert_eq!(jpeg_frame(&mut builder, &odd).unwrap().data, PLAIN);
+        }
+        assert_eq!(builder.repaired_frames(), 3);
+        let without_end = Bytes::from_static(&PLAIN[..PLAIN.len() - 2]);
+        assert!(builder.jpeg_frame(without_end.clone(), now).unwrap_err().is_picture_error());
+        assert_eq!(builder.repaired_frames(), 3);
+        assert_eq!(builder.complete_jpeg_frame(without_end, now).unwrap().data, PLAIN);
+        assert_eq!(builder.repaired_frames(), 4);
+    }
+
+    #[test]
+    fn frames_of_one_size_share_their_format_and_media_time_never_runs_backwards() {
+        let mut builder = builder();
+        let frames: Vec<Frame> = (0..10).map(|_| jpeg_frame(&mut builder, PLAIN).unwrap()).collect();
+        for pair in frames.windows(2) {
+            assert!(Arc::ptr_eq(&pair[0].format, &pair[1].format));
+            assert!(pair[0].pts <= pair[1].pts);
+        }
+        let small = jpeg::encode(&framecast_media::codec::RgbImage::new(16, 8), 50).unwrap();
+        let other = jpeg_frame(&mut builder, &small).unwrap();
+        assert_eq!((other.format.width_px, other.format.height_px), (16, 8));
+        assert!(!Arc::ptr_eq(&other.format, &frames[0].format));
+    }
+
+    #[test]
+    fn a_broken_picture_is_named_by_number_and_byte_and_the_next_one_passes() {
+        let mut builder = builder();
+        jpeg_frame(&mut builder, PLAIN).unwrap();
+        let refused = builder.picture_error(framecast_media::Error::TooLarge { offset: 7, limit_bytes: 1 });
+        assert!(refused.to_string().starts_with("picture 2: byte 7"), "{refused}");
+        let error = jpeg_frame(&mut builder, &PLAIN[..1000]).unwrap_err();
+        assert!(error.is_picture_error() && error.is_transient());
+        assert!(error.to_string().starts_with("picture 3: byte 1000"), "{error}");
+        assert!(jpeg_frame(&mut builder, PLAIN).is_ok());
+    }
+
+    #[test]
+    fn the_bound_is_the_largest_picture_that_passes() {
+        let url = SourceUrl::parse("test").unwrap();
+        let mut exact = FrameBuilder::new(&url.clone().with_max_picture_bytes(PLAIN.len()));
+        assert!(jpeg_frame(&mut exact, PLAIN).is_ok());
+        let mut small = FrameBuilder::new(&url.with_max_picture_bytes(PLAIN.len() - 1));
+        assert!(matches!(
+            jpeg_frame(&mut small, PLAIN),
+            Err(Error::Picture { number: 1, source: framecast_media::Error::TooLarge { .. } })
+        ));
+    }
+
+    #[test]
+    fn a_raw_picture_must_have_the_bytes_of_its_size() {
+        let mut builder = builder();
+        let format = (PixelFormat::Nv12, ColorRange::Limited);
+        let mut raw_frame =
+            |len, size| builder.raw_frame(Bytes::from(vec![0; len]), format, size, SystemTime::UNIX_EPOCH);
+        let frame = raw_frame(4 * 2 * 3 / 2, (4, 2)).unwrap();
+        assert_eq!(frame.format.codec, Codec::Raw(PixelFormat::Nv12, ColorRange::Limited));
+        let error = raw_frame(11, (4, 2)).unwrap_err();
+        assert!(error.is_picture_error());
+        assert_eq!(error.to_string(), "picture 2: a nv12 picture of 4x2 pixels has 12 bytes, and not 11");
+        assert!(raw_frame(0, (0, 2)).is_err());
+    }
+}

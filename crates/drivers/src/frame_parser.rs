@@ -1,0 +1,176 @@
+//! Turns the bytes of a stream into frames, for the drivers that read a program's output, and decides which capture
+//! times to believe.
+
+use std::time::{Duration, SystemTime};
+
+use framecast_media::container::PictureReader;
+use framecast_media::container::multipart::Problem;
+use framecast_media::{Error as MediaError, Frame};
+
+use crate::{Error, FrameBuilder, SourceUrl};
+
+/// Bytes in, frames out: finds the pictures and passes them to the frame builder.
+#[derive(Debug)]
+pub(crate) struct FrameParser {
+    reader: PictureReader,
+    builder: FrameBuilder,
+    /// When the last pushed bytes arrived.
+    read_at: SystemTime,
+    /// How many pictures with bytes after them `reader` had counted before this opening.
+    tails_before: u64,
+    is_finished: bool,
+    has_yielded: bool,
+}
+
+impl FrameParser {
+    /// A stream from its start.
+    pub(crate) fn new(url: &SourceUrl) -> Self {
+        Self::resume(url, PictureReader::new(url.max_picture_bytes()))
+    }
+
+    /// Continues a stream that `reader` was parsing before.
+    pub(crate) fn resume(url: &SourceUrl, reader: PictureReader) -> Self {
+        Self {
+            tails_before: reader.trailing_junk_count(),
+            reader,
+            builder: FrameBuilder::new(url),
+            read_at: SystemTime::now(),
+            is_finished: false,
+            has_yielded: false,
+        }
+    }
+
+    /// Returns the reader, to resume from this position later.
+    pub(crate) fn into_reader(self) -> PictureReader {
+        self.reader
+    }
+
+    /// Takes bytes that arrived now.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.read_at = SystemTime::now();
+        self.reader.push(bytes);
+    }
+
+    /// Marks the end of the stream; frames in the pushed bytes can still be read.
+    pub(crate) fn finish(&mut self) {
+        self.is_finished = true;
+    }
+
+    /// Whether the stream has yielded a whole picture.
+    pub(crate) fn has_yielded(&self) -> bool {
+        self.has_yielded
+    }
+
+    /// How many pictures of this opening the frame builder or the reader before it repaired.
+    pub(crate) fn repaired_frames(&self) -> u64 {
+        self.builder.repaired_frames() + self.reader.trailing_junk_count().saturating_sub(self.tails_before)
+    }
+
+    /// The next frame in the pushed bytes; `None` when it needs more bytes or all were read. Its capture time is the
+    /// sender's, if plausible, or else the arrival of its last byte.
+    ///
+    /// # Errors
+    /// [`Error::Picture`] for one broken picture; [`Error::Stream`] when the stream holds no pictures at all.
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+        let next = match self.reader.next_picture() {
+            Ok(None) if self.is_finished => std::mem::take(&mut self.reader).finish(),
+            next => next,
+        };
+        let picture = match next {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return Ok(None),
+            Err(error) if is_fatal(&error) => return Err(Error::Stream(error)),
+            Err(error) => return Err(self.builder.picture_error(error)),
+        };
+        let captured_at = capture_time(picture.captured_at(), self.read_at);
+        let frame = if picture.is_complete {
+            self.builder.complete_jpeg_frame(picture.data, captured_at)?
+        } else {
+            self.builder.jpeg_frame(picture.data, captured_at)?
+        };
+        self.has_yielded = true;
+        Ok(Some(frame))
+    }
+}
+
+/// Whether nothing after this error can be parsed.
+pub(crate) fn is_fatal(error: &MediaError) -> bool {
+    use MediaError::{Multipart, NotPictures};
+    matches!(error, NotPictures { .. } | Multipart { problem: Problem::NoBoundary { .. }, .. })
+}
+
+/// An older capture time is not plausible: mjpg-streamer sends the time since the machine's start.
+const MAX_AGE: Duration = Duration::from_secs(3600);
+
+/// How far two synchronized clocks may differ. A capture time further in the future comes from a wrong clock.
+const MAX_AHEAD: Duration = Duration::from_secs(5);
+
+/// The capture time of a picture that arrived `now`: the sender's, to the last digit, if plausible.
+///
+/// A slow clock is believed: no rule can tell it from a slow relay, or from a relay with an old picture, whose time
+/// must be passed on unchanged.
+pub(crate) fn capture_time(told: Option<SystemTime>, now: SystemTime) -> SystemTime {
+    told.filter(|time| match now.duration_since(*time) {
+        Ok(age) => age <= MAX_AGE,
+        Err(ahead) => ahead.duration() <= MAX_AHEAD,
+    })
+    .unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_an_uptime_or_yet_to_come_is_not_believed() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let now = at(1_800_000_000);
+        assert_eq!(capture_time(Some(at(1_799_999_990)), now), at(1_799_999_990));
+        assert_eq!(capture_time(Some(at(1_799_997_000)), now), at(1_799_997_000));
+        assert_eq!(capture_time(Some(at(1_800_000_001)), now), at(1_800_000_001));
+        for odd in [None, Some(at(86_400)), Some(at(1_800_000_006)), Some(at(1_800_004_000))] {
+            assert_eq!(capture_time(odd, now), now, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_relays_an_uptime_is_not_believed_either() {
+        let picture = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
+        let mut stream = FrameParser::new(&SourceUrl::parse("test").unwrap());
+        stream.push(b"--b\r\nContent-Type: image/jpeg\r\nX-Timestamp: 86400.5\r\n\r\n");
+        stream.push(picture);
+        let frame = stream.next_frame().unwrap().unwrap();
+        assert!(frame.captured_at.elapsed().unwrap_or_default() <= MAX_AGE);
+    }
+
+    #[test]
+    fn pictures_with_something_around_them_or_without_an_end_are_shown_and_counted() {
+        let picture = include_bytes!("../../../testdata/ffmpeg-mjpeg.jpg");
+        let mut stream = FrameParser::new(&SourceUrl::parse("test").unwrap());
+        let without_end = &picture[..picture.len() - 2];
+        let bodies: [&[u8]; 4] =
+            [picture, &[b"noise", &picture[..]].concat(), &[&picture[..], b"noise"].concat(), without_end];
+        for body in bodies {
+            stream.push(format!("--b\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+            stream.push(body);
+            stream.push(b"\r\n");
+        }
+        stream.push(b"--b");
+        for _ in bodies {
+            assert_eq!(stream.next_frame().unwrap().unwrap().data, &picture[..]);
+        }
+        assert!(stream.next_frame().unwrap().is_none());
+        assert_eq!(stream.repaired_frames(), 3);
+        // The next opening must not count again what this one counted.
+        let resumed = FrameParser::resume(&SourceUrl::parse("test").unwrap(), stream.into_reader());
+        assert_eq!(resumed.repaired_frames(), 0);
+    }
+
+    #[test]
+    fn a_stream_that_never_shows_a_boundary_is_not_read_on() {
+        let url = SourceUrl::parse("test").unwrap().with_max_picture_bytes(1000);
+        let mut stream = FrameParser::new(&url);
+        stream.push(&[b'-'; 2000]);
+        assert!(matches!(stream.next_frame(), Err(Error::Stream(_))));
+    }
+}

@@ -1,0 +1,399 @@
+//! Polls a snapshot. A failed poll does not lose the camera at once: polling goes on until no picture has come for too
+//! long.
+//!
+//! A picture is complete at its own end, not at the end of the body: neither extra bytes nor an open connection delays
+//! it. If another picture follows in the same body, the answer is a stream.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::BytesMut;
+use framecast_media::codec::jpeg::EndFinder;
+use framecast_media::container::multipart::parse_unix_seconds;
+use framecast_media::{Bytes, Frame};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+
+use super::body_kind::{self, BodyKind};
+use super::client::{RequestError, Response};
+use super::session::{Session, with_timeout};
+use super::stream::{HttpStream, Reader};
+use super::target::HttpTarget;
+use crate::frame_parser::capture_time;
+use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl};
+
+/// SOI and the first byte of the next marker.
+const PICTURE_START: [u8; 3] = [0xFF, 0xD8, 0xFF];
+
+/// The poller gives up a body whose type announces more pictures after this pause, or after three intervals if these
+/// are longer.
+const ENDLESS_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long polls may fail, as a multiple of the usual time between two pictures.
+const FAILED_POLL_INTERVALS: u32 = 4;
+
+/// How many bytes after a picture are searched for the start of another.
+const MAX_SEARCHED_BYTES: usize = 1024 * 1024;
+
+/// A snapshot, polled on a schedule that slow answers do not shift. Dropping it closes the connection.
+pub(super) struct SnapshotPoller {
+    target: Arc<HttpTarget>,
+    /// `None` while a poll owns it, and after a fatal failure.
+    session: Option<Session>,
+    /// Stored here so that a caller can cancel its wait without losing the poll.
+    poll: Option<BoxFuture<'static, (Session, Result<PollOutcome, Error>)>>,
+    /// The body after the last picture, while it is open.
+    trailing: Option<TrailingBody>,
+    poll_timer: Interval,
+    /// `None` once the answer has turned out to be a stream.
+    builder: Option<FrameBuilder>,
+    stream: Option<HttpStream>,
+    pictures: u64,
+    /// When the last picture arrived.
+    last_picture_at: Option<Instant>,
+    /// Until when polls may fail; `None` before the first picture.
+    failures_allowed_until: Option<Instant>,
+    has_failed: bool,
+    /// The previous picture, if the server sends its modification time.
+    last: Option<DatedPicture>,
+}
+
+/// The result of one poll.
+enum PollOutcome {
+    Picture(Box<PolledPicture>),
+    /// A stream, though earlier polls got a picture.
+    Stream,
+}
+
+/// The picture that one poll got.
+struct PolledPicture {
+    picture: Result<Bytes, framecast_media::Error>,
+    /// Whether the body's full declared length has arrived.
+    is_complete: bool,
+    read_at: SystemTime,
+    /// The capture time that the server sent.
+    server_time: Option<SystemTime>,
+    last_modified: Option<String>,
+    response: Response,
+    /// The bytes received after the picture.
+    rest: BytesMut,
+    /// Whether the same body should bring more pictures.
+    is_endless: bool,
+}
+
+/// The body after a picture, in which another one may begin.
+struct TrailingBody {
+    response: Response,
+    rest: BytesMut,
+    is_endless: bool,
+    searched_bytes: usize,
+    since: Instant,
+}
+
+/// A picture that the next poll may return unchanged.
+struct DatedPicture {
+    data: Bytes,
+    last_modified: String,
+    captured_at: SystemTime,
+}
+
+impl SnapshotPoller {
+    /// `response` contains the first picture; `head` was read from it already.
+    pub(super) fn new(
+        url: &SourceUrl,
+        session: Session,
+        response: Response,
+        head: Bytes,
+        is_endless: bool,
+    ) -> Self {
+        let target = Arc::clone(session.target());
+        let mut poll_timer = interval_at(Instant::now() + target.interval, target.interval);
+        poll_timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let first = async move {
+            let poll = read_picture(session.target(), response, head, is_endless).await;
+            (session, poll.map(|poll| PollOutcome::Picture(Box::new(poll))))
+        };
+        Self {
+            target,
+            session: None,
+            poll: Some(Box::pin(first)),
+            trailing: None,
+            poll_timer,
+            builder: Some(FrameBuilder::new(url)),
+            stream: None,
+            pictures: 0,
+            last_picture_at: None,
+            failures_allowed_until: None,
+            has_failed: false,
+            last: None,
+        }
+    }
+
+    async fn read_frame(&mut self) -> Result<Option<Frame>, Error> {
+        loop {
+            if let Some(stream) = &mut self.stream {
+                return stream.read().await;
+            }
+            if self.poll.is_none() && !self.wait_for_poll().await {
+                continue;
+            }
+            let poll = match &mut self.poll {
+                Some(poll) => poll,
+                None => {
+                    let Some(session) = self.session.take() else { return Ok(None) };
+                    self.poll.insert(Box::pin(poll_once(session)))
+                }
+            };
+            let (session, result) = poll.await;
+            self.poll = None;
+            match result {
+                Ok(PollOutcome::Picture(poll)) => {
+                    self.session = Some(session);
+                    return self.accept(*poll).map(Some);
+                }
+                Ok(PollOutcome::Stream) => {
+                    tracing::debug!("a stream where a picture was before");
+                    return Ok(None);
+                }
+                Err(error) if self.may_fail() && session.may_recover_soon(&error) => {
+                    self.session = Some(session);
+                    self.log_failed_poll(&error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until the next poll is due; false if the answer turns out to be a stream first. Cancel safe.
+    async fn wait_for_poll(&mut self) -> bool {
+        let Some(trailing) = &mut self.trailing else {
+            self.poll_timer.tick().await;
+            return true;
+        };
+        // A body whose type announces more pictures is not given up for the next poll, but only when it is silent for a
+        // while.
+        let is_endless = trailing.is_endless;
+        let given_up_at = trailing.since + ENDLESS_PAUSE.max(self.target.interval.saturating_mul(3));
+        // In random order: a server that floods the connection must not starve the timer.
+        let has_begun = tokio::select! {
+            has_begun = trailing.find_next_picture() => has_begun,
+            _ = self.poll_timer.tick(), if !is_endless => {
+                self.end_trailing_body();
+                return true;
+            }
+            () = sleep_until(given_up_at), if is_endless => {
+                self.end_trailing_body();
+                return true;
+            }
+        };
+        if has_begun {
+            self.become_stream();
+        } else {
+            self.end_trailing_body();
+        }
+        false
+    }
+
+    /// Ends the body after the last picture; the next poll may reuse its connection.
+    fn end_trailing_body(&mut self) {
+        if let Some((session, trailing)) = self.session.as_mut().zip(self.trailing.take()) {
+            session.recycle(trailing.response);
+        }
+    }
+
+    fn become_stream(&mut self) {
+        if let Some((trailing, builder)) = self.trailing.take().zip(self.builder.take()) {
+            tracing::debug!("pictures back to back");
+            let reader = Reader::concatenated_jpeg(&self.target, &trailing.rest);
+            let target = Arc::clone(&self.target);
+            self.stream = Some(HttpStream::resume(target, trailing.response, reader, builder, self.pictures));
+        }
+    }
+
+    /// Whether the last picture is recent enough for polls to fail.
+    fn may_fail(&self) -> bool {
+        self.failures_allowed_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn log_failed_poll(&mut self, error: &Error) {
+        if std::mem::replace(&mut self.has_failed, true) {
+            tracing::debug!(%error, "no picture; asking again");
+        } else {
+            tracing::warn!(%error, "no picture; asking again, and not telling of it each time");
+        }
+    }
+
+    fn accept(&mut self, poll: PolledPicture) -> Result<Frame, Error> {
+        let now = Instant::now();
+        let usual =
+            self.last_picture_at.replace(now).map_or(Duration::ZERO, |last_picture_at| now - last_picture_at);
+        // Counted from when the next picture is due. A slow camera may take a multiple of its usual time.
+        let patience = match self.target.silence {
+            Some(_) => self.max_silence(),
+            None => self.max_silence().max(usual * FAILED_POLL_INTERVALS),
+        };
+        self.failures_allowed_until = now.checked_add(patience);
+        let PolledPicture {
+            picture,
+            is_complete,
+            read_at,
+            server_time,
+            last_modified,
+            response,
+            rest,
+            is_endless,
+        } = poll;
+        if picture.is_ok() && !response.is_done() && !response.has_length() {
+            self.trailing = Some(TrailingBody { response, rest, is_endless, searched_bytes: 0, since: now });
+        } else if let Some(session) = &mut self.session {
+            session.recycle(response);
+        }
+        let captured_at = match (&picture, server_time) {
+            (Ok(data), None) => self.first_seen(data, last_modified, read_at),
+            (_, server_time) => capture_time(server_time, read_at),
+        };
+        let builder = self.builder.as_mut().expect("only a stream has taken the builder");
+        let frame = match picture {
+            Ok(data) if is_complete => builder.complete_jpeg_frame(data, captured_at),
+            Ok(data) => builder.jpeg_frame(data, captured_at),
+            Err(error) => Err(builder.picture_error(error)),
+        };
+        self.pictures += u64::from(frame.is_ok());
+        frame
+    }
+
+    /// Since when the server has had this picture. A picture that the server calls unchanged, and that is unchanged,
+    /// must not pass for live only because it was polled again.
+    fn first_seen(&mut self, data: &Bytes, changed: Option<String>, read_at: SystemTime) -> SystemTime {
+        let last = self.last.take();
+        let Some(last_modified) = changed else { return read_at };
+        let captured_at = last
+            .filter(|last| last.last_modified == last_modified && last.data == *data)
+            .map_or(read_at, |last| last.captured_at);
+        self.last = Some(DatedPicture { data: data.clone(), last_modified, captured_at });
+        captured_at
+    }
+
+    fn max_silence(&self) -> Duration {
+        self.target.interval.saturating_add(self.target.failure_tolerance())
+    }
+}
+
+impl TrailingBody {
+    /// Waits until another picture begins in the body; false when it has ended without one. Cancel safe.
+    async fn find_next_picture(&mut self) -> bool {
+        loop {
+            if let Some(start) = find_start(&self.rest) {
+                let _ = self.rest.split_to(start);
+                return true;
+            }
+            // The last bytes may be the beginning of a picture start.
+            let _ = self.rest.split_to(self.rest.len().saturating_sub(PICTURE_START.len() - 1));
+            match self.response.chunk().await {
+                Ok(Some(chunk)) if self.searched_bytes < MAX_SEARCHED_BYTES => {
+                    self.searched_bytes += chunk.len();
+                    self.rest.extend_from_slice(&chunk);
+                }
+                _ => return false,
+            }
+        }
+    }
+}
+
+fn find_start(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(PICTURE_START.len()).position(|window| window == PICTURE_START)
+}
+
+async fn poll_once(mut session: Session) -> (Session, Result<PollOutcome, Error>) {
+    let answer = request_picture(&mut session).await;
+    (session, answer)
+}
+
+async fn request_picture(session: &mut Session) -> Result<PollOutcome, Error> {
+    let mut response = session.get().await?;
+    match body_kind::sniff(session.target(), &mut response).await? {
+        BodyKind::Pictures { head, is_endless } => {
+            let poll = read_picture(session.target(), response, head, is_endless).await?;
+            Ok(PollOutcome::Picture(Box::new(poll)))
+        }
+        BodyKind::Multipart { .. } => Ok(PollOutcome::Stream),
+        BodyKind::NoPicture { error, .. } => {
+            session.recycle(response);
+            Err(error)
+        }
+    }
+}
+
+/// Reads the rest of a picture: to its own end, or to the end of the body if it has none, up to the bound.
+async fn read_picture(
+    target: &HttpTarget,
+    mut response: Response,
+    head: Bytes,
+    is_endless: bool,
+) -> Result<PolledPicture, Error> {
+    let limit_bytes = target.max_picture_bytes;
+    let start = head.len() - head.trim_ascii_start().len();
+    let mut body = BytesMut::from(&head[start..]);
+    let look = find_picture_end(&mut response, &mut body, limit_bytes);
+    let len = with_timeout(target, target.picture_timeout(), "the rest of the picture", look).await?;
+    let read_at = SystemTime::now();
+    let is_complete = len.is_none() && response.has_length() && response.is_done();
+    let picture = match len {
+        None if body.len() > limit_bytes => Err(framecast_media::Error::TooLarge { offset: 0, limit_bytes }),
+        None => Ok(body.split().freeze()),
+        Some(len) => Ok(body.split_to(len).freeze()),
+    };
+    let head = response.head();
+    Ok(PolledPicture {
+        picture,
+        is_complete,
+        read_at,
+        server_time: head.get("x-timestamp").and_then(parse_unix_seconds),
+        last_modified: head.get("last-modified").map(str::to_owned),
+        response,
+        rest: body,
+        is_endless,
+    })
+}
+
+/// Reads on until the picture in `body` ends, and returns its length; `None` when the body has ended before, or is
+/// larger than the bound.
+async fn find_picture_end(
+    response: &mut Response,
+    body: &mut BytesMut,
+    limit_bytes: usize,
+) -> Result<Option<usize>, RequestError> {
+    let mut finder = Some(EndFinder::new());
+    loop {
+        if let Some(walk) = &mut finder {
+            match walk.advance(body) {
+                Ok(Some(len)) if len <= limit_bytes => return Ok(Some(len)),
+                Ok(None) => {}
+                // The picture has no end of its own; the frame builder says what is wrong with it.
+                Ok(Some(_)) | Err(_) => finder = None,
+            }
+        }
+        if body.len() > limit_bytes {
+            return Ok(None);
+        }
+        match response.chunk().await? {
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => return Ok(None),
+        }
+    }
+}
+
+impl Source for SnapshotPoller {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+        Box::pin(self.read_frame())
+    }
+
+    fn repaired_frames(&self) -> u64 {
+        let by_builder = self.builder.as_ref().map_or(0, FrameBuilder::repaired_frames);
+        self.stream.as_ref().map_or(by_builder, |stream| stream.repaired_frames())
+    }
+
+    /// The poller limits its own failures; if the URL allows long gaps, they are normal.
+    fn max_frame_gap(&self) -> Duration {
+        if self.target.silence.is_some() { self.max_silence() } else { self.target.interval }
+    }
+}

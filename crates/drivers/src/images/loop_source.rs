@@ -1,0 +1,190 @@
+//! Files shown one after the other at a fixed rate, in a loop.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use framecast_media::Frame;
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::file_set::{FileEntry, FileSet, SortOrder};
+use super::{read_file, run_blocking};
+use crate::interval_timer::IntervalTimer;
+use crate::{BoxFuture, Error, FrameBuilder, Source, SourceUrl, masking};
+
+/// If the files together are no larger than this, the loop reads them once and caches them in memory.
+const MAX_CACHED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The shortest time between two listings. The loop lists at the start of a round, to find added and removed files.
+const LIST_INTERVAL: Duration = Duration::from_secs(2);
+
+/// A loop over files. Pictures are due at fixed times from the opening on; if reading falls behind, the loop skips
+/// files instead of showing them late.
+pub(super) struct LoopSource {
+    file_set: Arc<FileSet>,
+    order: SortOrder,
+    interval: Duration,
+    max_picture_bytes: usize,
+    files: Vec<LoopFile>,
+    is_cached: bool,
+    listed_at: Instant,
+    /// The file that is due next.
+    index: usize,
+    /// The number of the interval in which it is due.
+    tick: u64,
+    began_at: Instant,
+    /// How many files in a row were unreadable.
+    unreadable: usize,
+    timer: IntervalTimer,
+    builder: FrameBuilder,
+}
+
+/// A file of the loop.
+struct LoopFile {
+    entry: FileEntry,
+    /// The checked picture, if cached.
+    cached: Option<Frame>,
+    /// The log already has its error.
+    is_reported: bool,
+}
+
+impl LoopFile {
+    fn report(&mut self, fault: &dyn std::fmt::Display) {
+        if !self.is_reported {
+            warn!("{:?}: {fault}", masking::file(&self.entry.path));
+            self.is_reported = true;
+        }
+    }
+}
+
+impl LoopSource {
+    pub(super) async fn open(
+        url: &SourceUrl,
+        file_set: FileSet,
+        order: SortOrder,
+        interval: Duration,
+    ) -> Result<Self, Error> {
+        let mut source = Self {
+            file_set: Arc::new(file_set),
+            order,
+            interval,
+            max_picture_bytes: url.max_picture_bytes(),
+            files: Vec::new(),
+            is_cached: false,
+            listed_at: Instant::now(),
+            index: 0,
+            tick: 0,
+            began_at: Instant::now(),
+            unreadable: 0,
+            timer: IntervalTimer::new(interval),
+            builder: FrameBuilder::new(url),
+        };
+        source.list().await?;
+        source.began_at = Instant::now();
+        source.timer = IntervalTimer::new(interval);
+        Ok(source)
+    }
+
+    /// Lists the files again and keeps the state of those that did not change.
+    async fn list(&mut self) -> Result<(), Error> {
+        let (file_set, order) = (Arc::clone(&self.file_set), self.order);
+        let entries = run_blocking(move || file_set.list(order)).await?;
+        let total_bytes: u64 = entries.iter().map(|entry| entry.len_bytes).sum();
+        self.is_cached = total_bytes <= MAX_CACHED_BYTES;
+        let known = self.files.drain(..).map(|file| (file.entry.path.clone(), file));
+        let mut known: HashMap<PathBuf, LoopFile> = known.collect();
+        let is_cached = self.is_cached;
+        self.files.extend(entries.into_iter().map(|entry| match known.remove(&entry.path) {
+            Some(file) if file.entry == entry => {
+                LoopFile { cached: file.cached.filter(|_| is_cached), ..file }
+            }
+            _ => LoopFile { entry, cached: None, is_reported: false },
+        }));
+        self.index %= self.files.len();
+        self.listed_at = Instant::now();
+        Ok(())
+    }
+
+    /// When the interval number `tick` begins.
+    fn due_at(&self, tick: u64) -> Instant {
+        let since = (self.interval.as_nanos() as u64).saturating_mul(tick);
+        self.began_at + Duration::from_nanos(since)
+    }
+
+    /// Waits until the next picture is due, and skips pictures whose interval is over.
+    async fn wait(&mut self) -> Result<(), Error> {
+        self.timer.wait_until(self.due_at(self.tick)).await;
+        let now = (self.began_at.elapsed().as_nanos() / self.interval.as_nanos()) as u64;
+        let missed = now.saturating_sub(self.tick);
+        self.tick += missed;
+        self.index = self.index.saturating_add(usize::try_from(missed).unwrap_or(usize::MAX));
+        if self.index >= self.files.len() {
+            self.index %= self.files.len();
+            if self.listed_at.elapsed() >= LIST_INTERVAL {
+                self.list().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Frame>, Error> {
+        loop {
+            self.wait().await?;
+            let file = &mut self.files[self.index];
+            let read = match &file.cached {
+                Some(_) => None,
+                None => Some(read_file(file.entry.path.clone(), self.max_picture_bytes).await),
+            };
+            // No await follows: if the future was dropped before, the position did not change.
+            self.index += 1;
+            self.tick += 1;
+            let data = match read {
+                None => {
+                    self.unreadable = 0;
+                    let now = SystemTime::now();
+                    return Ok(file.cached.as_ref().map(|picture| self.builder.repeat(picture, now)));
+                }
+                Some(Ok((data, _))) => data,
+                Some(Err(source)) => {
+                    file.report(&source);
+                    self.unreadable += 1;
+                    if self.unreadable >= self.files.len() {
+                        let path = self.files[self.index - 1].entry.path.clone();
+                        return Err(Error::File { doing: "read", path, source });
+                    }
+                    continue;
+                }
+            };
+            self.unreadable = 0;
+            return match self.builder.jpeg_frame(data, SystemTime::now()) {
+                Ok(frame) => {
+                    // Does not cache a file that grew after its listing: the memory bound uses the listed length.
+                    if self.is_cached && frame.data.len() as u64 <= file.entry.len_bytes + 1024 {
+                        file.cached = Some(frame.clone());
+                    }
+                    Ok(Some(frame))
+                }
+                Err(error) => {
+                    file.report(&error);
+                    Err(error)
+                }
+            };
+        }
+    }
+}
+
+impl Source for LoopSource {
+    fn next_frame(&mut self) -> BoxFuture<'_, Result<Option<Frame>, Error>> {
+        Box::pin(self.next())
+    }
+
+    fn repaired_frames(&self) -> u64 {
+        self.builder.repaired_frames()
+    }
+
+    fn max_frame_gap(&self) -> Duration {
+        self.interval
+    }
+}

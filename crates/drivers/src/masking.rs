@@ -1,0 +1,333 @@
+//! How much of a source is shown, and to whom.
+//!
+//! Viewers see only the scheme and host of a server, the node of a device, or the name of a program. The log adds the
+//! port and, at level debug, paths and the names of parameters. No list of names decides what is a secret: parts in a
+//! position where secrets can stand are left out, and values are masked.
+
+use std::path::Path;
+
+use url::Url;
+
+/// The replacement for a secret.
+pub(crate) const MASK: &str = "***";
+
+/// The minimum length of a path segment that may be a token.
+const TOKEN_CHARS: usize = 8;
+
+/// The schemes of servers; their URLs may lack the slashes.
+const SERVERS: [&str; 4] = ["http", "https", "rtsp", "rtsps"];
+
+/// A server's name, and its port if the URL has one.
+pub(crate) struct HostPort {
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+}
+
+/// What viewers see of the source `scheme:rest`.
+pub(crate) fn public(scheme: &str, rest: &str) -> String {
+    match scheme {
+        _ if rest.starts_with("//") => match host_port(scheme, rest) {
+            Some(HostPort { host, .. }) => format!("{scheme}://{host}"),
+            None => format!("{scheme}:"),
+        },
+        "exec" => format!("exec:{}", first_word(rest).map(|word| program(&word)).unwrap_or_default()),
+        "v4l2" => node(rest),
+        "images" | "pipe" => format!("{scheme}:{}", path(rest.split('?').next().unwrap_or_default())),
+        _ if SERVERS.contains(&scheme) => format!("{scheme}:"),
+        // In `user:password@host`, the text before the first colon is no scheme.
+        _ if rest.contains('@') => format!("{MASK}:"),
+        _ => format!("{}:", if may_be_token(scheme) { MASK } else { scheme }),
+    }
+}
+
+/// What the log shows of it: the viewers' text and the port.
+pub(crate) fn for_log(scheme: &str, rest: &str) -> String {
+    match host_port(scheme, rest).and_then(|server| server.port) {
+        Some(port) => format!("{}:{port}", public(scheme, rest)),
+        None => public(scheme, rest),
+    }
+}
+
+/// What the log shows of it at level debug: also paths and the names of parameters, without any value.
+pub(crate) fn for_debug(scheme: &str, rest: &str) -> String {
+    if scheme == "exec" {
+        let words = shell_words::split(rest).unwrap_or_default();
+        let arguments = words.iter().skip(1).map(|word| format!(" {}", argument(word)));
+        return format!("{}{}", public(scheme, rest), arguments.collect::<String>());
+    }
+    let (rest_of_place, fragment) = rest.split_once('#').unwrap_or((rest, ""));
+    let (place, query) = rest_of_place.split_once('?').unwrap_or((rest_of_place, ""));
+    let server = host_port(scheme, rest);
+    // If the parts cannot be told apart, none is shown.
+    let is_unclear =
+        server.is_none() && (SERVERS.contains(&scheme) || rest.contains("//") || rest.contains('@'));
+    let mut shown = match server {
+        Some(HostPort { host, port }) => {
+            let (authority, path) = place[2..].split_at(place[2..].find('/').unwrap_or(place.len() - 2));
+            let login = if authority.contains('@') { "***@" } else { "" };
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let path: Vec<String> = path.split('/').map(segment).collect();
+            format!("{scheme}://{login}{host}{port}{}", path.join("/"))
+        }
+        None => public(scheme, rest),
+    };
+    if is_unclear {
+        return shown;
+    }
+    for (sign, pairs) in [('?', query), ('#', fragment)] {
+        if !pairs.is_empty() {
+            shown.push(sign);
+            let pairs: Vec<String> = pairs.split('&').map(parameter).collect();
+            shown.push_str(&pairs.join("&"));
+        }
+    }
+    shown
+}
+
+/// The server in `scheme:rest`; `None` if there is none, or if a part of a user or password could be mistaken for it.
+pub(crate) fn host_port(scheme: &str, rest: &str) -> Option<HostPort> {
+    let address = rest.strip_prefix("//")?;
+    // Browsers and the URL standard treat a backslash as a slash.
+    let end = address.find(['/', '?', '#', '\\']).unwrap_or(address.len());
+    let (authority, behind) = address.split_at(end);
+    let (before_fragment, fragment) = behind.split_once('#').unwrap_or((behind, ""));
+    let (path, query) = before_fragment.split_once('?').unwrap_or((before_fragment, ""));
+    let may_be_cut = path.contains('@')
+        || fragment.contains('@')
+        || query.split('@').next().is_some_and(|before| before.len() < query.len() && !before.contains('='))
+        || (query.contains('@') && authority.contains(':'));
+    if may_be_cut {
+        return None;
+    }
+    let url = Url::parse(&format!("{scheme}://{authority}")).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?.to_owned();
+    Some(HostPort { host, port: url.port() })
+}
+
+/// `path` with possible tokens masked.
+pub(crate) fn path(path: &str) -> String {
+    if path.contains("://") {
+        return MASK.to_owned();
+    }
+    let (folder, name) =
+        path.rsplit_once('/').map_or(("", path), |(folder, _)| path.split_at(folder.len() + 1));
+    let folders: Vec<&str> =
+        folder.split('/').map(|part| if may_be_token(part) { MASK } else { part }).collect();
+    // The digit in the extension of `film.mp4` is not part of its name.
+    let stem =
+        name.rsplit_once('.').filter(|(_, extension)| extension.len() <= 4).map_or(name, |(stem, _)| stem);
+    format!("{}{}", folders.join("/"), if may_be_token(stem) { MASK } else { name })
+}
+
+/// A device's path unchanged; any other path with possible tokens masked, except in a picture's file name.
+pub(crate) fn file(path: &Path) -> String {
+    if path.starts_with("/dev") {
+        return path.display().to_string();
+    }
+    let is_picture = path.extension().is_some_and(|extension| {
+        extension.eq_ignore_ascii_case("jpg") || extension.eq_ignore_ascii_case("jpeg")
+    });
+    let text = path.display().to_string();
+    match text.rsplit_once('/').filter(|_| is_picture) {
+        Some((folder, name)) => format!("{}/{name}", self::path(folder)),
+        None => self::path(&text),
+    }
+}
+
+/// The name of the program that `word` runs, without its folder.
+pub(crate) fn program(word: &str) -> String {
+    let name = word.rsplit('/').next().unwrap_or_default();
+    let is_name = name.chars().all(|c| c.is_alphanumeric() || "._+-".contains(c));
+    if is_name { name.to_owned() } else { MASK.to_owned() }
+}
+
+/// The name of an unknown option, if it looks like a typing error rather than a part of a secret.
+pub(crate) fn option(name: &str) -> &str {
+    let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b == b'-');
+    if is_word { name } else { MASK }
+}
+
+/// Whether `text` may be a token: eight or more characters, digits and letters among them.
+pub(crate) fn may_be_token(text: &str) -> bool {
+    text.chars().count() >= TOKEN_CHARS
+        && text.contains(|c: char| c.is_ascii_digit())
+        && text.contains(char::is_alphabetic)
+}
+
+fn first_word(rest: &str) -> Option<String> {
+    match shell_words::split(rest) {
+        Ok(words) => words.into_iter().next(),
+        Err(_) => rest.split_whitespace().next().map(str::to_owned),
+    }
+}
+
+/// The node of a device, or its distinguishing properties: `/dev/video0`, `v4l2:usb=046d:0825`.
+fn node(rest: &str) -> String {
+    let place = rest.split('?').next().unwrap_or_default();
+    if let Some((before, _)) = place.split_once('#').filter(|(before, _)| before.starts_with('/')) {
+        return node(before);
+    }
+    match place {
+        _ if place.contains("://") || place.contains('@') => "v4l2:".to_owned(),
+        _ if place.starts_with("/dev/") => place.to_owned(),
+        _ if place.starts_with('/') => path(place),
+        _ => format!("v4l2:{place}"),
+    }
+}
+
+/// A segment of a server's path: unchanged, masked, or masked after its `=` or `:`.
+fn segment(part: &str) -> String {
+    let decoded = percent_decode(part);
+    if let Some(at) = part.find(['=', ':'])
+        && !may_be_token(&part[..at])
+    {
+        return format!("{}{MASK}", &part[..=at]);
+    }
+    if may_be_token(part) || may_be_token(&decoded) { MASK.to_owned() } else { part.to_owned() }
+}
+
+/// `name=***`; a parameter without a value may itself be a secret.
+fn parameter(pair: &str) -> String {
+    match pair.split_once('=') {
+        Some((name, value)) if !value.is_empty() && !may_be_token(name) && is_name(name) => {
+            format!("{name}={MASK}")
+        }
+        _ => MASK.to_owned(),
+    }
+}
+
+/// An argument of a program: the name of an option, masked if it may include the value, as in `-psecret`.
+fn argument(word: &str) -> String {
+    if let Some(long) = word.strip_prefix("--").filter(|long| !long.is_empty()) {
+        return match long.split_once('=') {
+            Some((name, _)) if is_name(name) && !may_be_token(name) => format!("--{name}={MASK}"),
+            None if is_name(long) && !may_be_token(long) => word.to_owned(),
+            _ => MASK.to_owned(),
+        };
+    }
+    match word.strip_prefix('-').and_then(|short| short.chars().next()) {
+        Some(letter) if letter.is_alphanumeric() && word.chars().count() == 2 => word.to_owned(),
+        Some(letter) if letter.is_alphanumeric() => format!("-{letter}{MASK}"),
+        _ => MASK.to_owned(),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
+}
+
+/// Decodes `%20` and the like. Everything else stays unchanged.
+pub(crate) fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = match rest {
+            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &rest[3..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(text: &str) -> (&str, &str) {
+        text.split_once(':').unwrap()
+    }
+
+    #[test]
+    fn viewers_are_told_the_place_of_a_source_alone() {
+        for (source, told) in [
+            ("http://me:s3cret@cam:8080/x?token=abc#fps=3", "http://cam"),
+            ("http://me:p@ss@cam/x", "http://cam"),
+            ("rtsp://token@[::1]:554/x", "rtsp://[::1]"),
+            ("http://cam/x?mail=a@b", "http://cam"),
+            ("https://cam", "https://cam"),
+            ("exec:/opt/token123/ffmpeg -i rtsp://u:p@h/x -f mjpeg -", "exec:ffmpeg"),
+            ("exec:TOKEN=abc cam", "exec:***"),
+            ("exec:'cam 1", "exec:***"),
+            ("exec:", "exec:"),
+            ("v4l2:/dev/video0?size=640x480", "/dev/video0"),
+            ("v4l2:/dev/video0#size=640x480", "/dev/video0"),
+            ("v4l2:usb=046d:0825", "v4l2:usb=046d:0825"),
+            ("v4l2:name=Cam #2?fps=5", "v4l2:name=Cam #2"),
+            ("v4l2:http://u:p@h/", "v4l2:"),
+            ("images:/srv/cam/*.jpg?fps=1", "images:/srv/cam/*.jpg"),
+            ("images:/srv/MadeUpToken5/x?watch", "images:/srv/***/x"),
+            ("images:/srv/MadeUpToken5", "images:/srv/***"),
+            ("images:film.mp4", "images:film.mp4"),
+            ("pipe:-", "pipe:-"),
+            ("pi:?camera=1", "pi:"),
+            ("nope://u:p@h:1/x", "nope://h"),
+            ("nope:anything", "nope:"),
+            ("MadeUpToken5:", "***:"),
+        ] {
+            let (scheme, rest) = split(source);
+            assert_eq!(public(scheme, rest), told, "{source}");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_user_or_password_is_taken_for_a_host() {
+        for (source, told) in [
+            ("http://me:12/s3cret@cam/", "http:"),
+            ("http://s3c/ret@cam/", "http:"),
+            ("http://s3c?ret@cam/", "http:"),
+            ("http://s3c#ret@cam/", "http:"),
+            ("http://me:12?a=s3cret@cam/", "http:"),
+            ("http://me:12\\s3cret@cam/", "http:"),
+            ("http://me:s3c/ret@cam/", "http:"),
+            ("http://me:s3cret@", "http:"),
+            ("http://cam:s3cret", "http:"),
+            ("http:///me:s3cret@cam/", "http:"),
+            ("http:/me:s3cret@cam/", "http:"),
+            ("me:s3cret@cam/", "***:"),
+        ] {
+            let (scheme, rest) = split(source);
+            for shown in [public(scheme, rest), for_log(scheme, rest), for_debug(scheme, rest)] {
+                assert_eq!(shown, told, "{source}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_log_says_the_port_and_at_debug_paths_and_names_without_values() {
+        for (source, log, debug) in [
+            (
+                "http://me:s3cret@cam:8080/cgi-bin/snapshot.cgi?chn=0&u=admin&p=#fps=3",
+                "http://cam:8080",
+                "http://***@cam:8080/cgi-bin/snapshot.cgi?chn=***&u=***&***#fps=***",
+            ),
+            ("http://cam/MadeUpToken5abc/x", "http://cam", "http://cam/***/x"),
+            ("http://cam/%4DadeUpToken/x?YWRtaW46cHc1", "http://cam", "http://cam/***/x?***"),
+            ("rtsp://cam/user=admin_password=x_1.sdp", "rtsp://cam", "rtsp://cam/user=***"),
+            (
+                "exec:curl -s -H 'X-Key: abc' --user=a:b -psecret --compressed http://u:p@h/x",
+                "exec:curl",
+                "exec:curl -s -H *** --user=*** -p*** --compressed ***",
+            ),
+            ("v4l2:/dev/video0?size=640x480", "/dev/video0", "/dev/video0?size=***"),
+            ("pi:?camera=1&hflip", "pi:", "pi:?camera=***&***"),
+        ] {
+            let (scheme, rest) = split(source);
+            assert_eq!(for_log(scheme, rest), log);
+            assert_eq!(for_debug(scheme, rest), debug);
+        }
+    }
+
+    #[test]
+    fn percent_signs_are_decoded_where_they_are_whole() {
+        for (text, decoded) in [("a%40b", "a@b"), ("%", "%"), ("%4", "%4"), ("%zz%2", "%zz%2"), ("%é", "%é")]
+        {
+            assert_eq!(percent_decode(text), decoded);
+        }
+    }
+}

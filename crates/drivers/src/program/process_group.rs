@@ -1,0 +1,146 @@
+//! A program and all processes that it started, as one process group that ends together.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitStatus;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+use tokio::process::Child;
+use tracing::warn;
+
+/// How long the group has to end after SIGTERM, and again after SIGKILL.
+const TERMINATION_GRACE: Duration = Duration::from_millis(500);
+
+/// The longest time between two checks whether the group has ended.
+const MAX_POLL_INTERVAL: Duration = Duration::from_millis(16);
+
+/// How much standard error is drained between two checks: more than a pipe holds.
+const DRAIN_BYTES: usize = 128 * 1024;
+
+/// The leader of a process group and the processes that it started. Dropping it ends them all and returns when they are
+/// gone, or after twice [`TERMINATION_GRACE`]. Meanwhile it drains and discards their standard error: a process that writes much at
+/// its end must not block on a full pipe until SIGKILL, nor die because the pipe has no reader.
+pub(super) struct ProcessGroup {
+    id: Pid,
+    leader: Child,
+    /// Our end of the group's standard error, once set; it is non-blocking.
+    stderr: Option<OwnedFd>,
+    status: Option<ExitStatus>,
+    /// Whether no process was left when the leader had ended: another group may use the id by now.
+    is_gone: bool,
+}
+
+impl ProcessGroup {
+    /// Takes over `leader`, which was started as the leader of a new group and was not waited for yet.
+    pub(super) fn new(leader: Child) -> Self {
+        let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        Self {
+            id: id.expect("a child that was not waited for has its process id"),
+            leader,
+            stderr: None,
+            status: None,
+            is_gone: false,
+        }
+    }
+
+    /// Sets `stderr`, our end of the group's standard error, which must be non-blocking; it is drained while the group
+    /// ends.
+    pub(super) fn drain_while_ending(&mut self, stderr: OwnedFd) {
+        self.stderr = Some(stderr);
+    }
+
+    /// Waits for the leader's end, then sends SIGTERM to the children that it left behind. Cancel safe.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        let status = self.leader.wait().await?;
+        self.status = Some(status);
+        self.is_gone = kill_process_group(self.id, Signal::TERM) == Err(Errno::SRCH);
+        Ok(status)
+    }
+
+    /// An error means that the group is gone already, as wanted.
+    fn signal(&self, signal: Signal) {
+        kill_process_group(self.id, signal).ok();
+    }
+
+    /// Reaps the leader and checks whether no other process of the group runs; waits for that up to `limit`.
+    fn is_gone_within(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let has_leader = self.status.is_none() && matches!(self.leader.try_wait(), Ok(None));
+            if !has_leader && !self.has_members(pause == MAX_POLL_INTERVAL) {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.drain_stderr();
+            thread::sleep(pause);
+            pause = (pause * 2).min(MAX_POLL_INTERVAL);
+        }
+    }
+
+    fn drain_stderr(&self) {
+        let Some(stderr) = &self.stderr else { return };
+        let mut buffer = [0; 8192];
+        let mut drained = 0;
+        while drained < DRAIN_BYTES {
+            match rustix::io::read(stderr, &mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(len) => drained += len,
+            }
+        }
+    }
+
+    /// Whether the group still has processes after the leader was reaped. `look_closely` ignores zombies, whose parents
+    /// may reap them late.
+    fn has_members(&self, look_closely: bool) -> bool {
+        // Orphans become our children if we are the first process of a container.
+        while let Ok(Some(_)) = waitpgid(self.id, WaitOptions::NOHANG) {}
+        test_kill_process_group(self.id).is_ok() && !(look_closely && has_only_zombies(self.id))
+    }
+}
+
+/// Whether all processes of the group are zombies. False also if the system does not provide this information.
+fn has_only_zombies(group: Pid) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    let mut zombies = 0;
+    for process in processes.flatten() {
+        // A process that vanished meanwhile does not count.
+        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+        // proc_pid_stat(5): the name in parentheses may contain anything; then come state, parent and process group.
+        let Some((_, fields)) = stat.rsplit_once(')') else { continue };
+        let mut fields = fields.split_whitespace();
+        let (state, id) = (fields.next(), fields.nth(1));
+        if id.and_then(|id| id.parse().ok()) != Some(group.as_raw_nonzero().get()) {
+            continue;
+        }
+        if !matches!(state, Some("Z" | "X")) {
+            return false;
+        }
+        zombies += 1;
+    }
+    zombies > 0
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        if self.is_gone {
+            return;
+        }
+        self.signal(Signal::TERM);
+        if self.is_gone_within(TERMINATION_GRACE) {
+            return;
+        }
+        self.signal(Signal::KILL);
+        if !self.is_gone_within(TERMINATION_GRACE) {
+            warn!("process group {} is still there after SIGKILL", self.id.as_raw_nonzero());
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Diagnoses ffmpeg's last lines: errors in our own words, with what to do.
+//!
+//! Lines in, an error out. The lines are those of ffmpeg 5.1 to 7 at its level `error`. No error quotes them, because
+//! they may repeat the camera's URL; the log has them.
+
+use std::io;
+use std::time::Duration;
+
+use super::target::{RtspTarget, Transport};
+use crate::Error;
+use crate::program::Launch;
+
+/// A run of ffmpeg or ffprobe that ended without a result.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FfmpegRun<'a> {
+    pub(super) target: &'a RtspTarget,
+    pub(super) transport: Transport,
+    /// The last lines of its standard error.
+    pub(super) lines: &'a [String],
+    pub(super) elapsed: Duration,
+    /// The silence after which it should give up, if one was set.
+    pub(super) silence: Option<Duration>,
+}
+
+/// The error for an ffmpeg or ffprobe that could not be started.
+pub(super) fn spawn_error(launch: &Launch, source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::NotFound {
+        return launch.not_installed_error(INSTALL_ADVICE);
+    }
+    launch.spawn_error(source)
+}
+
+/// Advice for a system without ffmpeg.
+const INSTALL_ADVICE: &str = "RTSP cameras are read through ffmpeg (5.1 or newer): `apt install ffmpeg`, or for your \
+                                  system from ffmpeg.org";
+
+impl FfmpegRun<'_> {
+    fn has(&self, words: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(words))
+    }
+
+    /// Whether the camera answered but refused this transport: by the status for that (RFC 2326 §11.3.14), by another
+    /// status that servers give to an unknown `Transport`, or by naming another transport than ffmpeg requested.
+    pub(super) fn is_transport_refused(&self) -> bool {
+        let is_status = |refusal: RefusedRequest<'_>| {
+            refusal.method == "SETUP" && matches!(refusal.code, 400 | 406 | 451 | 456 | 461 | 501 | 551)
+        };
+        self.has_transport_mismatch() || find_refusal(self.lines).is_some_and(is_status)
+    }
+
+    fn has_transport_mismatch(&self) -> bool {
+        self.has("Nonmatching transport")
+    }
+
+    /// The error for an ffprobe that named no codec, but wrote `output`.
+    pub(super) fn probe_error(&self, output: &str) -> Error {
+        if output.contains("codec_type=") { no_video_error(self.target) } else { self.start_error() }
+    }
+
+    /// The error for an ffmpeg that yielded no picture.
+    pub(super) fn start_error(&self) -> Error {
+        let target = self.target;
+        if let Some(refusal) = find_refusal(self.lines) {
+            return self.refusal_error(&refusal);
+        }
+        if self.has_transport_mismatch() {
+            return self.transport_error();
+        }
+        if let Some(problem) = self.unreachable_reason() {
+            return target.connection_error(problem);
+        }
+        // ffmpeg's message when the stream ends before the first packet.
+        if self.has("dimensions not set") {
+            return match self.silence {
+                Some(silence) if self.elapsed >= silence => no_data_error(target, self.transport, silence),
+                _ => Error::EndedEarly {
+                    url: target.shown.clone(),
+                    problem: "the camera has ended the stream before its first picture".to_owned(),
+                },
+            };
+        }
+        if self.has("timed out") || self.silence.is_some_and(|silence| self.elapsed >= silence) {
+            return target.timeout_error(self.silence.unwrap_or_else(|| target.answer_timeout()));
+        }
+        if self.has("matches no streams") || self.has("does not contain any stream") {
+            return no_video_error(target);
+        }
+        if self.has("Unrecognized option")
+            || self.has("Unknown keyword")
+            || self.has("unknown keyword")
+            || self.has("Option not found")
+        {
+            let problem = "is too old; Framecast needs 5.1 or newer".to_owned();
+            return Error::Unusable { what: "`ffmpeg`".to_owned(), problem };
+        }
+        if self.has("tls @") {
+            return target.connection_error(
+                "no TLS connection; the camera may speak plain RTSP: rtsp:// in place of rtsps://",
+            );
+        }
+        if self.has("Invalid data found") {
+            return target.connection_error(
+                "no RTSP server answers there; check the port: 554 is usual, and 322 for rtsps://",
+            );
+        }
+        exit_error(target, self.lines, "without a picture")
+    }
+
+    /// Why the camera could not be reached at all.
+    fn unreachable_reason(&self) -> Option<&'static str> {
+        if self.has("Failed to resolve hostname") {
+            Some("no such host; check the name, or write the camera's address in numbers")
+        } else if self.has("Connection refused") {
+            Some(
+                "nothing answers there: the connection was refused; RTSP may be switched off in the camera, or be on \
+                 another port (554 is usual)",
+            )
+        } else if self.has("No route to host") || self.has("Network is unreachable") {
+            Some("the camera cannot be reached; check its address, and whether it is switched on")
+        } else {
+            None
+        }
+    }
+
+    /// The error for a status with which the camera refused (RFC 2326 §7.1.1).
+    fn refusal_error(&self, refusal: &RefusedRequest<'_>) -> Error {
+        let target = self.target;
+        let advice = match refusal.code {
+            401 if !target.has_login => {
+                "the camera asks for a user and a password: rtsp://user:password@host/…"
+            }
+            401 => "user or password is wrong; in a password write `@` as %40, `%` as %25",
+            403 => "the camera refuses this user or this address; look at its settings",
+            400 | 404 => "check the path: the camera's manual names it, often as `RTSP URL` or `main stream`",
+            // What remains of a request for pictures only, if the camera has only sound.
+            454 | 455 => return no_video_error(target),
+            453 | 503 => "the camera has no room for another viewer; close one",
+            461 => return self.transport_error(),
+            500..600 => "the camera is there but has no pictures now",
+            _ => "look at the camera's settings",
+        };
+        target.unexpected_answer(format!("{}{}", refusal.code, reason_phrase(refusal.code)), advice)
+    }
+
+    fn transport_error(&self) -> Error {
+        let told = match (self.target.transports, self.transport) {
+            ([_], Transport::Tcp) if self.target.is_encrypted() => {
+                "will not send over TCP, as `rtsps:` must; write rtsp:// in place of rtsps://"
+            }
+            ([_], Transport::Tcp) => "will not send over TCP; leave `#transport=tcp` out",
+            ([_], Transport::Udp) => "will not send over UDP; leave `#transport=udp` out",
+            (_, Transport::Tcp) => "will not send over TCP; UDP is tried next",
+            (_, Transport::Udp) => "will send neither over TCP nor over UDP; look at its settings",
+        };
+        self.target.connection_error(format!("the camera answered, but {told}"))
+    }
+}
+
+/// The error for a camera that answered and then sent nothing for `after`.
+pub(super) fn no_data_error(target: &RtspTarget, transport: Transport, after: Duration) -> Error {
+    if transport == Transport::Tcp {
+        return Error::TimedOut { what: target.shown.clone(), awaited: "the first picture", after };
+    }
+    let or_tcp = if target.transports.len() == 1 { ", or leave `#transport=udp` out" } else { "" };
+    target.connection_error(format!(
+        "the camera answered, but nothing came over UDP within {after:?}; a firewall on the way may drop it: let UDP \
+         from the camera in{or_tcp}"
+    ))
+}
+
+/// What ffmpeg writes when a connection breaks; it still ends with success.
+const CONNECTION_LOST_LINES: &[&str] = &[
+    "Connection reset",
+    "Connection refused",
+    "Software caused connection abort",
+    "Broken pipe",
+    "Input/output error",
+    "No route to host",
+    "Network is unreachable",
+];
+
+/// The error for an ffmpeg that ended after it had yielded pictures; `None` if its lines report no network problem.
+pub(super) fn end_error(target: &RtspTarget, lines: &[String]) -> Option<Error> {
+    let has = |words: &str| lines.iter().any(|line| line.contains(words));
+    if has("timed out") {
+        return Some(Error::TimedOut {
+            what: target.shown.clone(),
+            awaited: "the next picture",
+            after: target.answer_timeout(),
+        });
+    }
+    CONNECTION_LOST_LINES
+        .iter()
+        .any(|words| has(words))
+        .then(|| target.connection_error("the connection to the camera broke"))
+}
+
+/// A request that the camera refused.
+struct RefusedRequest<'a> {
+    method: &'a str,
+    code: u16,
+}
+
+/// The refusal in a line like `method DESCRIBE failed: 404 Not Found`.
+fn find_refusal(lines: &[String]) -> Option<RefusedRequest<'_>> {
+    lines.iter().find_map(|line| {
+        let (method, answer) = line.split_once("method ")?.1.split_once(" failed: ")?;
+        let code = answer.split_whitespace().next()?.parse().ok()?;
+        Some(RefusedRequest { method, code })
+    })
+}
+
+/// The standard reason phrase of a status (RFC 2326 §7.1.1): a camera's own text may repeat its URL.
+fn reason_phrase(code: u16) -> &'static str {
+    match code {
+        400 => " Bad Request",
+        401 => " Unauthorized",
+        403 => " Forbidden",
+        404 => " Not Found",
+        453 => " Not Enough Bandwidth",
+        454 => " Session Not Found",
+        455 => " Method Not Valid in This State",
+        461 => " Unsupported Transport",
+        500 => " Internal Server Error",
+        503 => " Service Unavailable",
+        _ => "",
+    }
+}
+
+fn no_video_error(target: &RtspTarget) -> Error {
+    Error::Unusable {
+        what: target.shown.clone(),
+        problem: "there is no stream of pictures, only sound or nothing; check the path".to_owned(),
+    }
+}
+
+fn exit_error(target: &RtspTarget, lines: &[String], how: &str) -> Error {
+    let last_words = if lines.is_empty() { "" } else { "; its last words are in the log at level debug" };
+    target.connection_error(format!("ffmpeg ended {how}{last_words}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SourceUrl;
+
+    /// Whether the lines refuse the transport, and the error for them.
+    fn read(url: &str, transport: Transport, lines: &str, elapsed: Duration) -> (bool, String) {
+        let target = RtspTarget::parse(&SourceUrl::parse(url).unwrap()).unwrap();
+        let lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+        let silence = Some(target.answer_timeout());
+        let run = FfmpegRun { target: &target, transport, lines: &lines, elapsed, silence };
+        let error = run.start_error();
+        assert!(error.is_transient());
+        (run.is_transport_refused(), error.to_string())
+    }
+
+    fn told(url: &str, lines: &str, elapsed: Duration) -> String {
+        read(url, Transport::Tcp, lines, elapsed).1
+    }
+
+    /// As ffmpeg 5.1 writes them.
+    #[test]
+    fn what_ffmpeg_says_is_said_in_our_words() {
+        let url = "rtsp://me:s3cret@cam/1";
+        for (lines, expected) in [
+            (
+                "[rtsp @ 0x1] method DESCRIBE failed: 401 Unauthorized\n\
+                 [concat @ 0x2] Impossible to open 'rtsp://me:***@cam/1'\n\
+                 pipe:0: Server returned 401 Unauthorized (authorization failed)",
+                "answered 401 Unauthorized; user or password is wrong",
+            ),
+            ("[rtsp @ 0x1] method DESCRIBE failed: 404 Not Found", "answered 404 Not Found; check the path"),
+            ("[rtsp @ 0x1] method PLAY failed: 454 Session Not Found", "there is no stream of pictures"),
+            ("[rtsp @ 0x1] method SETUP failed: 453 Not Enough Bandwidth", "no room for another viewer"),
+            (
+                "[tcp @ 0x1] Connection to tcp://cam:554?timeout=4500000 failed: Connection refused\n\
+                 pipe:0: Connection refused",
+                "nothing answers there: the connection was refused",
+            ),
+            (
+                "[tcp @ 0x1] Failed to resolve hostname cam: Name or service not known\n\
+                 pipe:0: Input/output error",
+                "no such host",
+            ),
+            ("[tcp @ 0x1] Connection to tcp://cam:554 failed: No route to host", "cannot be reached"),
+            ("pipe:0: Connection timed out", "nothing for 4s while waiting for the camera's answer"),
+            ("Stream map '0:v:0' matches no streams.", "there is no stream of pictures"),
+            ("Unrecognized option 'fps_mode'.", "`ffmpeg`: is too old"),
+            ("[tls @ 0x1] An unexpected TLS packet was received.", "rtsp:// in place of rtsps://"),
+            ("pipe:0: Invalid data found when processing input", "no RTSP server answers there"),
+            ("something new", "ffmpeg ended without a picture; its last words are in the log"),
+            ("", "ffmpeg ended without a picture"),
+        ] {
+            let told = told(url, lines, Duration::from_millis(20));
+            assert!(told.contains(expected) && !told.contains("s3cret"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_camera_that_wants_a_login_is_told_from_one_that_refuses_it() {
+        let line = "[rtsp @ 0x1] method DESCRIBE failed: 401 Unauthorized";
+        let told = told("rtsp://cam/1", line, Duration::ZERO);
+        assert!(told.ends_with("asks for a user and a password: rtsp://user:password@host/…"), "{told}");
+    }
+
+    /// ffmpeg 5.1 writes the same for a silent server as for one that speaks another protocol.
+    #[test]
+    fn a_silent_server_is_told_by_the_time_that_it_took() {
+        let line = "pipe:0: Invalid data found when processing input";
+        let told = told("rtsp://cam/1#timeout=2s", line, Duration::from_secs(2));
+        assert!(told.ends_with("nothing for 2s while waiting for the camera's answer"), "{told}");
+    }
+
+    const REFUSED: &str = "[rtsp @ 0x1] method SETUP failed: 461 Unsupported Transport\n\
+                           pipe:0: Protocol not supported";
+    const OTHER: &str = "[rtsp @ 0x1] Nonmatching transport in server reply\n\
+                         pipe:0: Invalid data found when processing input";
+
+    #[test]
+    fn a_camera_that_answers_but_will_not_send_so_is_told_from_one_that_is_not_there() {
+        use Transport::{Tcp, Udp};
+        for (url, transport, expected) in [
+            ("rtsp://cam/1", Tcp, "will not send over TCP; UDP is tried next"),
+            ("rtsp://cam/1", Udp, "will send neither over TCP nor over UDP"),
+            ("rtsp://cam/1#transport=tcp", Tcp, "will not send over TCP; leave `#transport=tcp` out"),
+            ("rtsp://cam/1#transport=udp", Udp, "will not send over UDP; leave `#transport=udp` out"),
+            ("rtsps://cam/1", Tcp, "write rtsp:// in place of rtsps://"),
+        ] {
+            for lines in [REFUSED, OTHER] {
+                let (is_refused, told) = read(url, transport, lines, Duration::ZERO);
+                assert!(is_refused && told.contains("the camera answered, but "), "{told}");
+                assert!(told.contains(expected), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_refusal_of_the_first_transport_lets_the_second_be_tried_but_keeps_its_words() {
+        let line = |method: &str, answer: &str| format!("[rtsp @ 0x1] method {method} failed: {answer}");
+        let read = |line: &str| read("rtsp://cam/1", Transport::Tcp, line, Duration::ZERO);
+        let (is_refused, told) = read(&line("SETUP", "400 Bad Request"));
+        assert!(is_refused && told.contains("answered 400 Bad Request; check the path"), "{told}");
+        for (method, answer) in [("SETUP", "453 Not Enough Bandwidth"), ("DESCRIBE", "400 Bad Request")] {
+            assert!(!read(&line(method, answer)).0, "{method} {answer}");
+        }
+        assert!(!read("[tcp @ 0x1] Connection to tcp://cam:554 failed: Connection refused").0);
+    }
+
+    #[test]
+    fn datagrams_that_do_not_come_are_told_with_what_may_keep_them() {
+        let line = "[mjpeg @ 0x1] dimensions not set";
+        let read = |url: &str, transport, seconds| read(url, transport, line, Duration::from_secs(seconds)).1;
+        let udp = read("rtsp://cam/1", Transport::Udp, 5);
+        assert!(
+            udp.ends_with(
+                "nothing came over UDP within 4s; a firewall on the way may drop it: let UDP \
+                               from the camera in"
+            ),
+            "{udp}"
+        );
+        let udp_alone = read("rtsp://cam/1#transport=udp", Transport::Udp, 5);
+        assert!(udp_alone.ends_with("or leave `#transport=udp` out"), "{udp_alone}");
+        let tcp = read("rtsp://cam/1", Transport::Tcp, 5);
+        assert!(tcp.ends_with("nothing for 4s while waiting for the first picture"), "{tcp}");
+        let ended = read("rtsp://cam/1", Transport::Udp, 1);
+        assert!(ended.ends_with("ended the stream before its first picture"), "{ended}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Parsing of server URLs, shared by the drivers that connect to a server.
+//!
+//! Path and query belong to the server and are sent unchanged; Framecast's own options stand in the fragment. Text in,
+//! parts out; nothing here resolves a name or opens a connection.
+
+use std::time::Duration;
+
+use url::Url;
+
+use crate::{Error, SourceUrl, suggest};
+
+/// Parses `source` as the URL of a server.
+///
+/// # Errors
+/// [`Error::BadUrl`] says how to write it. It also reports mistakes that browsers silently repair and that servers then
+/// fail to find.
+pub(crate) fn parse(source: &SourceUrl) -> Result<Url, Error> {
+    check(source)?;
+    let scheme = source.scheme();
+    let bad = |problem: String| Error::BadUrl { url: source.to_string(), problem };
+    let url = Url::parse(&source.expose()).map_err(|error| {
+        bad(format!(
+            "cannot be read: {error}; write it like {scheme}://user:password@host:8080/path, where `/`, `?`, `#` and \
+             `%` in a password are written %2F, %3F, %23 and %25"
+        ))
+    })?;
+    let is_playlist = url.path().to_ascii_lowercase().ends_with(".m3u8");
+    if is_playlist && matches!(scheme, "http" | "https") {
+        return Err(bad(format!("is a playlist (HLS), which ffmpeg reads: `{}`", suggest::STREAM_COMMAND)));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(bad(format!("names no host; write it like {scheme}://user:password@host/path")));
+    }
+    Ok(url)
+}
+
+fn check(source: &SourceUrl) -> Result<(), Error> {
+    let address = source.rest().trim_start_matches('/');
+    let slashes = source.rest().len() - address.len();
+    if slashes != 2 && !address.is_empty() {
+        let problem = format!("needs two slashes before the host; write `{}://ADDRESS`", source.scheme());
+        return Err(Error::BadUrl { url: source.to_string(), problem });
+    }
+    if has_cut_password(address) {
+        let problem =
+            "has an `@` behind its host. If that ends a password, write `@`, `/`, `?`, `#` and `%` in the \
+                       password as %40, %2F, %3F, %23 and %25; if it belongs to the path, write it %40"
+                .to_owned();
+        return Err(Error::BadUrl { url: source.to_string(), problem });
+    }
+    if address.contains(char::is_whitespace) {
+        let problem = "has a space in it; write it %20, and several sources one by one".to_owned();
+        return Err(Error::BadUrl { url: source.to_string(), problem });
+    }
+    Ok(())
+}
+
+/// Whether host and path may contain a part of a password: in `me:12/s3cret@cam`, which parses as host and port, and in
+/// `me:pass@w/ord@cam`, which parses as host `w`.
+fn has_cut_password(address: &str) -> bool {
+    let end = address.find(['/', '?', '#', '\\']).unwrap_or(address.len());
+    let (authority, rest) = address.split_at(end);
+    authority.contains(':') && rest.contains('@')
+}
+
+/// The frame interval from the rate in the query, if that rate is within our limits. The query belongs to the server,
+/// so it may hold anything.
+pub(crate) fn frame_interval(url: &Url) -> Option<Duration> {
+    let (_, value) = url.query_pairs().filter(|(name, _)| name == "fps").last()?;
+    let fps = value.parse::<f64>().ok().filter(|fps| (0.001..=1000.0).contains(fps))?;
+    Some(Duration::from_secs_f64(1.0 / fps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_reads_as_port_and_path_is_refused_without_being_shown() {
+        for text in [
+            "rtsp://me:12/s3cret@cam/1",
+            "http://me:12?s3cret@cam/",
+            "http://me:1#s3cret@cam/",
+            "rtsp://me:s3cr@t/s3cret@cam/1",
+        ] {
+            let told = parse(&SourceUrl::parse(text).unwrap()).unwrap_err().to_string();
+            assert!(told.contains("%2F") && !told.contains("s3cr") && !told.contains("12"), "{told}");
+        }
+        for text in
+            ["rtsp://me:12%2Fs3cret@cam/1", "http://cam:8080/a%40b", "http://cam/user@home", "http://cam:80/"]
+        {
+            assert!(parse(&SourceUrl::parse(text).unwrap()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_playlist_is_read_by_ffmpeg() {
+        let told =
+            parse(&SourceUrl::parse("http://me:s3cret@cam/live/A.M3U8?x").unwrap()).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "`http://cam` is a playlist (HLS), which ffmpeg reads: `exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"
+        );
+        assert!(parse(&SourceUrl::parse("http://cam/x.jpg?of=a.m3u8").unwrap()).is_ok());
+    }
+}

@@ -1,0 +1,157 @@
+//! Suggests what was probably meant by text that is no valid source: a film, a server's address, a misspelt driver
+//! name.
+//!
+//! Text in, a suggestion out, with `ADDRESS` or `FILM` in place of the source's own text, which may hold secrets.
+//! Nothing here opens a file or resolves a name, so the suggestions are guesses and are worded so.
+
+use std::ffi::OsStr;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+/// File extensions of films; no driver of ours decodes films.
+const FILM_EXTENSIONS: [&str; 8] = ["mp4", "mkv", "avi", "mov", "webm", "m4v", "ts", "mjpeg"];
+
+/// The source that plays a film in a loop, for messages.
+pub(crate) const FILM_COMMAND: &str = "exec:ffmpeg -v error -re -stream_loop -1 -i FILM -q:v 5 -f mjpeg -";
+
+/// The source for a stream that only ffmpeg can read, for messages.
+pub(crate) const STREAM_COMMAND: &str = "exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -";
+
+/// Schemes of streams that ffmpeg reads and no driver of ours does.
+const FFMPEG_SCHEMES: [&str; 10] =
+    ["rtmp", "rtmps", "rtmpt", "hls", "udp", "rtp", "srt", "tcp", "mms", "mmsh"];
+
+/// The source that plays the film at `path` in a loop, by ffmpeg.
+pub fn film_source(path: &str) -> String {
+    FILM_COMMAND.replace("FILM", &shell_words::quote(path))
+}
+
+/// Whether the extension of `path` is that of a film.
+pub(crate) fn is_film(path: &str) -> bool {
+    let extension = Path::new(path).extension().and_then(OsStr::to_str);
+    extension.is_some_and(|extension| FILM_EXTENSIONS.iter().any(|name| extension.eq_ignore_ascii_case(name)))
+}
+
+/// The suggestion for a stream's scheme that no driver reads.
+pub(crate) fn for_stream(scheme: &str) -> Option<String> {
+    if scheme == "onvif" {
+        return Some(
+            "ONVIF is not spoken yet. A camera that speaks it has an RTSP address, which its manual or its own page names, \
+             often as `RTSP URL` or `main stream`: rtsp://USER:PASSWORD@HOST:554/PATH"
+                .to_owned(),
+        );
+    }
+    FFMPEG_SCHEMES.contains(&scheme).then(|| {
+        let address = if scheme == "hls" { "the http: address of the playlist" } else { "its own address" };
+        format!("ffmpeg reads such a stream: `{STREAM_COMMAND}`, with {address} for ADDRESS")
+    })
+}
+
+/// Whether `text` is a server's address without `http://`: it has a port, is an IPv4 address, or has a path after a
+/// host name with a dot.
+pub(crate) fn looks_like_server(text: &str) -> bool {
+    let (authority, path) = text.split_at(text.find(['/', '?', '#']).unwrap_or(text.len()));
+    let server = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = server.split_once(':').map_or((server, None), |(host, port)| (host, Some(port)));
+    let is_name = host.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    let is_server = match port {
+        Some(port) => port.parse::<u16>().is_ok(),
+        None if host.parse::<Ipv4Addr>().is_ok() => true,
+        None => host.contains('.') && path.starts_with('/') && !is_film(text),
+    };
+    is_name && is_server && !text.contains(char::is_whitespace)
+}
+
+/// The suggestion of a plugged-in camera, if `text` is a device's number, a device's name without its folder, or a
+/// common word for a camera.
+pub(crate) fn for_device(text: &str) -> Option<String> {
+    let number = text.strip_prefix("video").unwrap_or(text);
+    let is_number = (1..=3).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+    let is_any = ["webcam", "camera", "cam", "usb", "video"].contains(&text.to_ascii_lowercase().as_str());
+    let number = if is_number { number } else { "0" };
+    (is_number || is_any).then(|| {
+        format!("A camera that is plugged in: `/dev/video{number}`; `framecast devices` lists what there is")
+    })
+}
+
+/// The entry of `known` that `word` misspells by one or two letters.
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let slips = if word.len() > 4 { 2 } else { 1 };
+    known
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(word, name), *name))
+        .filter(|(distance, _)| *distance <= slips)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_its_scheme_is_a_server() {
+        for (text, is_one) in [
+            ("localhost:8080", true),
+            ("192.168.1.20", true),
+            ("192.168.1.20:8080/x", true),
+            ("cam.local/video", true),
+            ("me:s3cret@cam.local/video?token=abc", true),
+            ("cam:?action=stream", false),
+            ("film.mp4", false),
+            ("videos.d/film.mp4", false),
+            ("pictures/front", false),
+            ("a b:5", false),
+            ("", false),
+        ] {
+            assert_eq!(looks_like_server(text), is_one, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_film_is_told_by_its_name() {
+        assert!(is_film("my film.MP4") && !is_film("pictures"));
+        assert!(film_source("my film.MP4").contains("-i 'my film.MP4' "));
+    }
+
+    #[test]
+    fn streams_that_ffmpeg_reads_are_told_so() {
+        assert!(for_stream("rtmp").unwrap().contains("`exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"));
+        assert!(for_stream("hls").unwrap().contains("the playlist"));
+        assert!(for_stream("onvif").unwrap().contains("not spoken yet"));
+        assert_eq!(for_stream("http"), None);
+    }
+
+    #[test]
+    fn a_device_without_its_folder_is_told_from_another_word() {
+        for (text, path) in [
+            ("0", Some("/dev/video0")),
+            ("video12", Some("/dev/video12")),
+            ("Webcam", Some("/dev/video0")),
+            ("video0x", None),
+            ("12345", None),
+            ("", None),
+        ] {
+            let told = for_device(text);
+            assert_eq!(told.is_some(), path.is_some(), "{text}");
+            assert!(told.unwrap_or_default().contains(path.unwrap_or_default()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_slip_is_told_from_another_word() {
+        let known = ["emulated", "test", "images", "exec", "pipe", "http", "https"];
+        for (word, name) in [
+            ("emulted", Some("emulated")),
+            ("tset", Some("test")),
+            ("image", Some("images")),
+            ("htp", Some("http")),
+            ("htps", Some("https")),
+            ("nope", None),
+            ("webcam", None),
+        ] {
+            assert_eq!(nearest(word, &known), name, "{word}");
+        }
+    }
+}

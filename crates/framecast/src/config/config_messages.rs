@@ -1,0 +1,293 @@
+//! Rewords the deserialiser's messages for users who wrote the file.
+
+use std::ops::Range;
+
+/// The keys at the top of the file.
+const TOP_KEYS: &[&str] = &[
+    "listen",
+    "allowed_hosts",
+    "cors_origins",
+    "user",
+    "write_timeout",
+    "header_timeout",
+    "max_connections",
+    "max_connections_per_address",
+    "trusted_proxies",
+    "frame_ancestors",
+    "marks_per_minute",
+    "max_viewers",
+    "max_viewers_per_address",
+    "freshness",
+    "writers",
+    "drop_in",
+    "state_dir",
+    "history",
+    "history_max_age",
+    "history_max_rows",
+    "camera",
+    "webhook",
+];
+
+/// The keys of a camera.
+const CAMERA_KEYS: &[&str] = &[
+    "name",
+    "source",
+    "idle_timeout",
+    "stall_timeout",
+    "max_fps",
+    "quality",
+    "max_viewers",
+    "freshness",
+    "max_picture",
+    "controls",
+];
+
+/// The keys of a webhook.
+const WEBHOOK_KEYS: &[&str] = &["url", "kinds", "cameras"];
+
+/// A kind of table in the file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum ConfigTable {
+    Top,
+    Camera,
+    Webhook,
+}
+
+impl ConfigTable {
+    /// The table that has these keys.
+    fn with(keys: &[&str]) -> Self {
+        if keys.contains(&"source") {
+            Self::Camera
+        } else if keys == WEBHOOK_KEYS {
+            Self::Webhook
+        } else {
+            Self::Top
+        }
+    }
+}
+
+/// A key with a lower similarity is not a misspelling of what the user meant.
+const MIN_SIMILARITY: f64 = 0.7;
+
+/// `text` as a message repeats it; `***` if it may be a URL or contain a login.
+pub(super) fn redacted(text: &str) -> String {
+    let may_be_secret = text.contains("://") || text.contains('@');
+    if may_be_secret { "***".to_owned() } else { text.escape_debug().to_string() }
+}
+
+/// Rewords a `message` of the deserialiser so that it helps; for an unknown key it suggests the nearest known one.
+pub(super) fn explain(message: &str) -> String {
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        return unknown_key(rest).unwrap_or_else(|| message.to_owned());
+    }
+    if let Some(key) = message.strip_prefix("missing field ") {
+        let table = if key == "`url`" { "webhook" } else { "camera" };
+        return format!("this {table} has no {key}");
+    }
+    if message == "invalid type: map, expected a sequence" {
+        return "found one table, expected a list; a camera begins with [[camera]], in two brackets"
+            .to_owned();
+    }
+    match message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: ")) {
+        Some(found) => {
+            let found = without_url(found);
+            let found = found.replace("expected usize", "expected a whole number");
+            let found = found.replace("expected u64", "expected a whole number");
+            // `quality` is the only key of this type.
+            let found = found.replace("expected u8", "expected a whole number from 1 to 100");
+            let found = found.replace("expected f64", "expected a number").replace("a map", "a table");
+            let found = found.replace("a sequence", "a list").replace("sequence", "a list");
+            let found = found.replace("a boolean", "true or false").replace(" as i128", "");
+            format!("found {found}")
+        }
+        None => message.to_owned(),
+    }
+}
+
+/// Adds the key to a `message` about the bytes `at` of `text`: the key of the value there, or the key itself if it
+/// stands twice.
+pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String {
+    let Some(before) = text.get(..at.start) else { return message };
+    if message == "duplicate key" {
+        let Some(key) = text.get(at).map(str::trim) else { return message };
+        let is_it = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == key);
+        let lines: Vec<&str> = before.lines().collect();
+        return match lines.iter().rposition(|line| is_it(line)) {
+            Some(first) => format!("`{key}` stands here again; the first is in line {}", first + 1),
+            None => format!("`{key}` stands here again"),
+        };
+    }
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let key = line.rsplit_once('=').map(|(key, _)| key.rsplit(['{', ',']).next().unwrap_or(key).trim());
+    match key.filter(|key| message.starts_with("found ") && !key.is_empty()) {
+        Some(key) => format!("{key}: {message}"),
+        None => message,
+    }
+}
+
+/// Whether `message` comes from the TOML parser's syntax check, and not from the deserialiser.
+pub(super) fn is_syntax_error(message: &str) -> bool {
+    [
+        "string values must be quoted",
+        "invalid boolean",
+        "invalid float",
+        "invalid mantissa",
+        "invalid integer",
+    ]
+    .iter()
+    .any(|begin| message.starts_with(begin))
+}
+
+/// A suggestion for the value around byte `at` of `text`, if it is text without quotes. The parser's own message goes
+/// by the value's first character only.
+pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
+    let begin = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let (key, value) = text.get(begin..)?.lines().next()?.split_once('=')?;
+    let value = value.split(" #").next()?.trim();
+    let is_text = value.contains(|c: char| c.is_alphabetic() || matches!(c, ':' | '/'))
+        && !value.contains(['"', '\'', '\\', '[', ']', '{', '}']);
+    let value = if value.contains([':', '/', '@']) { "…" } else { value };
+    is_text.then(|| format!("text needs quotes: {} = \"{value}\"", key.trim()))
+}
+
+/// The message for a key that this table does not have. `rest` contains the key and the known ones, each in back
+/// quotes.
+fn unknown_key(rest: &str) -> Option<String> {
+    let mut names = rest.split('`').skip(1).step_by(2);
+    let unknown = names.next()?;
+    let known: Vec<&str> = names.collect();
+    let table = ConfigTable::with(&known);
+    if let Some(place) = hint_for(unknown, table) {
+        return Some(place.to_owned());
+    }
+    let (other, place) = match table {
+        ConfigTable::Camera | ConfigTable::Webhook => {
+            (TOP_KEYS, "the top of the file, before the first [[camera]]")
+        }
+        ConfigTable::Top => (CAMERA_KEYS, "a camera, below its [[camera]]"),
+    };
+    // In TOML a key belongs to the table above it, which users easily overlook.
+    if other.contains(&unknown) {
+        return Some(format!("`{unknown}` belongs to {place}"));
+    }
+    Some(match nearest_key(unknown, &known).or_else(|| nearest_key(unknown, other)) {
+        Some(nearest_key) => format!("unknown key `{}`; did you mean `{nearest_key}`?", redacted(unknown)),
+        None => format!("unknown key `{}`; known are {}", redacted(unknown), known.join(", ")),
+    })
+}
+
+/// Where the setting really is that users expect under the key `unknown` of `table`.
+fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
+    Some(match (unknown, table) {
+        ("fps", ConfigTable::Camera) => {
+            "`fps` is part of the source: source = \"/dev/video0?fps=5\", or behind a camera's address \
+             \"http://ADDRESS#fps=5\"; max_fps bounds the rate of any source"
+        }
+        ("size" | "resolution" | "width" | "height", ConfigTable::Camera) => {
+            "a size is part of the source: source = \"/dev/video0?size=1280x720\", or behind an RTSP camera's address \
+             \"rtsp://ADDRESS#size=640x360\""
+        }
+        ("timeout", ConfigTable::Camera) => {
+            "`stall_timeout` bounds the silence of any camera; a network camera's own `timeout` is part of its source: \
+             source = \"http://ADDRESS#timeout=20s\""
+        }
+        ("silence" | "redirect" | "insecure" | "transport", ConfigTable::Camera) => {
+            "this is part of the source, behind a # at its end: source = \"http://ADDRESS#silence=60s\", \
+             \"rtsp://ADDRESS#transport=udp\"; several are joined by &"
+        }
+        ("enabled" | "enable" | "disabled", ConfigTable::Camera) => {
+            "every camera in the file is served, and opens when someone watches; to leave one out, put a # before each \
+             line of its [[camera]]"
+        }
+        ("enabled" | "enable" | "disabled", ConfigTable::Webhook) => {
+            "every webhook in the file is told; to leave one out, put a # before each line of its [[webhook]]"
+        }
+        ("password" | "username", ConfigTable::Camera) => {
+            "a camera's login is part of its source: source = \"http://USER:PASSWORD@HOST/…\""
+        }
+        ("user", ConfigTable::Camera) => {
+            "a camera's login is part of its source: source = \"http://USER:PASSWORD@HOST/…\"; the server's `user` \
+             belongs to the top of the file, before the first [[camera]]"
+        }
+        ("password", ConfigTable::Top) => {
+            "the server's password is not in the file: set FRAMECAST_PASSWORD in the environment"
+        }
+        _ => return None,
+    })
+}
+
+/// `found` without its quoted text if that may be a URL in the wrong place.
+fn without_url(found: &str) -> String {
+    let quoted = found.split_once("string \"").and_then(|(before, rest)| {
+        let (text, behind) = rest.rsplit_once("\", expected")?;
+        Some(format!("{before}string \"{}\", expected{behind}", redacted(text)))
+    });
+    quoted.unwrap_or_else(|| found.to_owned())
+}
+
+fn nearest_key<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(unknown, name), *name))
+        .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::{CameraFile, File};
+    use crate::config::webhook::WebhookFile;
+
+    /// The keys that the deserialiser of `T` names when it meets an unknown one.
+    fn keys_of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+        let error = toml::from_str::<T>("qqqq = 1").unwrap_err();
+        let names = error.message().split('`').skip(1).step_by(2).skip(1);
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_keys_named_here_are_those_of_the_file() {
+        assert_eq!(keys_of::<File>(), TOP_KEYS);
+        assert_eq!(keys_of::<CameraFile>(), CAMERA_KEYS);
+        assert_eq!(keys_of::<WebhookFile>(), WEBHOOK_KEYS);
+    }
+
+    #[test]
+    fn only_text_is_asked_to_be_quoted() {
+        assert_eq!(unquoted("a = 1\nb = x#y # z", 10).as_deref(), Some("text needs quotes: b = \"x#y\""));
+        for line in ["a = 1.2.3", "a = 'x", "a = [x]", "a =", "[[camera]", ""] {
+            assert_eq!(unquoted(line, line.len()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_is_not_taken_for_a_camera() {
+        assert_eq!(explain("missing field `url`"), "this webhook has no `url`");
+        let message = explain("unknown field `listen`, expected one of `url`, `kinds`, `cameras`");
+        assert_eq!(message, "`listen` belongs to the top of the file, before the first [[camera]]");
+    }
+
+    #[test]
+    fn what_is_said_of_a_key_fits_its_table() {
+        let said = |key: &str, known: &[&str]| {
+            let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+            explain(&format!("unknown field `{key}`, expected one of {}", known.join(", ")))
+        };
+        assert!(said("enabled", CAMERA_KEYS).contains("[[camera]]"));
+        assert!(said("enabled", WEBHOOK_KEYS).contains("[[webhook]]"));
+        assert!(said("enabled", TOP_KEYS).starts_with("unknown key `enabled`"));
+        assert!(said("timeout", CAMERA_KEYS).contains("stall_timeout"));
+        assert!(said("silence", CAMERA_KEYS).contains("#silence="));
+        assert!(said("user", CAMERA_KEYS).contains("USER:PASSWORD@HOST"));
+        assert!(said("password", TOP_KEYS).contains("FRAMECAST_PASSWORD"));
+        assert!(said("password", WEBHOOK_KEYS).starts_with("unknown key `password`"));
+    }
+
+    #[test]
+    fn a_key_that_nothing_resembles_is_told_what_there_is() {
+        let message = explain("unknown field `qqqq`, expected one of `name`, `source`");
+        assert_eq!(message, "unknown key `qqqq`; known are name, source");
+    }
+}

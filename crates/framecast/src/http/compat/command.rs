@@ -1,0 +1,116 @@
+//! Sets a control by a GET, as in mjpg-streamer and camera-streamer.
+//!
+//! Any page in a browser can send a GET. So the request must prove its origin before it may change something:
+//! [`guard::may_change`](crate::http::guard::may_change).
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use framecast_drivers::{Control, ControlKind, ControlValue};
+use framecast_outputs::HttpError;
+use tracing::debug;
+
+use super::Compat;
+use super::query::CompatQuery;
+use crate::camera::Camera;
+use crate::controls::Changes;
+use crate::http::controls::DeviceControls;
+use crate::http::guard;
+
+/// The supported groups of mjpg-streamer: generic commands and V4L2 controls, both by a control's number. Resolution,
+/// JPEG quality and the rest are settings of the configuration here.
+const CONTROL_GROUPS: [&str; 2] = ["0", "1"];
+
+/// The number of a camera's `n`th control: the device's own number, or its position from 1.
+pub(super) fn control_number(n: usize, control: &Control) -> u32 {
+    control.number.unwrap_or_else(|| u32::try_from(n + 1).unwrap_or(u32::MAX))
+}
+
+/// `/?action=command&dest=&plugin=&id=&group=&value=`: the id is a control's number or its name. The answer is the id
+/// and `0`, or `-1` if the command failed. The caller must call [`check_may_change`] before.
+pub(super) async fn run_command(compat: &Compat, query: &CompatQuery) -> Result<Response, HttpError> {
+    let Some(id) = query.get("id").filter(|id| !id.is_empty()) else {
+        let message = "id= is missing: the number or the name of the control to set".to_owned();
+        return Err(HttpError { status: StatusCode::BAD_REQUEST, message });
+    };
+    let outcome = set(compat, query, id).await;
+    if let Err(refusal) = &outcome {
+        debug!("command not carried out: {}", refusal.message);
+    }
+    let shown: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(100).collect();
+    let text = format!("{shown}: {}", if outcome.is_ok() { 0 } else { -1 });
+    Ok(([(header::CONTENT_TYPE, "text/plain"), (header::CACHE_CONTROL, "no-store")], text).into_response())
+}
+
+async fn set(compat: &Compat, query: &CompatQuery, id: &str) -> Result<(), HttpError> {
+    let unknown = |message: &str| {
+        Err(HttpError { status: StatusCode::UNPROCESSABLE_ENTITY, message: message.to_owned() })
+    };
+    if !matches!(query.get("dest"), None | Some("0")) {
+        return unknown("dest is not an input: nothing else has controls");
+    }
+    if query.get("group").is_some_and(|group| !CONTROL_GROUPS.contains(&group)) {
+        return unknown("group is neither 0 nor 1: only controls can be set");
+    }
+    let camera = match query.get("plugin").map(str::parse) {
+        None => compat.camera(query)?,
+        Some(Ok(n)) => compat.nth_camera(n)?,
+        Some(Err(_)) => return unknown("plugin is no number"),
+    };
+    let value = query.get("value").unwrap_or("0");
+    set_control(camera, id, value).await
+}
+
+/// Sets the control whose number or id is `id`.
+///
+/// # Errors
+/// The camera has no such control, or the device refuses the value.
+pub(super) async fn set_control(camera: &Arc<Camera>, id: &str, value: &str) -> Result<(), HttpError> {
+    let controls = DeviceControls::of(camera)?.controls().await?;
+    let found = controls.iter().enumerate().find(|(n, control)| {
+        control.id == id || id.parse().is_ok_and(|id: u32| id == control_number(*n, control))
+    });
+    let Some((_, control)) = found else {
+        let known: Vec<&str> = controls.iter().map(|control| control.id.as_str()).collect();
+        let message = match known.is_empty() {
+            true => "no such control; this camera has none".to_owned(),
+            false => format!("no such control; known are {}", known.join(", ")),
+        };
+        return Err(HttpError { status: StatusCode::UNPROCESSABLE_ENTITY, message });
+    };
+    let mut changes = Changes::default();
+    changes.set(&control.id, Some(read(control, value)));
+    DeviceControls::of(camera)?.set(changes).await
+}
+
+/// Parses the value for the control's kind.
+fn read(control: &Control, value: &str) -> ControlValue {
+    if matches!(control.kind, ControlKind::Text { .. }) {
+        return ControlValue::Text(value.to_owned());
+    }
+    match value.parse() {
+        Ok(number) => ControlValue::Integer(number),
+        Err(_) if value.eq_ignore_ascii_case("true") => ControlValue::Boolean(true),
+        Err(_) if value.eq_ignore_ascii_case("false") => ControlValue::Boolean(false),
+        Err(_) => ControlValue::Text(value.to_owned()),
+    }
+}
+
+/// Checks whether a request may change something. Handlers call it first, because axum routes HEAD to GET handlers.
+///
+/// # Errors
+/// 403 for a HEAD, which changes nothing, and for a request that may come from another site's page that is not in
+/// `cors_origins`.
+pub(super) fn check_may_change(compat: &Compat, request: &Request) -> Result<(), HttpError> {
+    let message = if *request.method() == Method::HEAD {
+        "HEAD carries nothing out; use GET, or set controls with PATCH /api/cameras/NAME/controls"
+    } else if !guard::may_change(request, &compat.origins) {
+        "a GET that changes something is taken from this server's own pages, from those that cors_origins names and from \
+         programs alone; set controls with PATCH /api/cameras/NAME/controls"
+    } else {
+        return Ok(());
+    };
+    Err(HttpError { status: StatusCode::FORBIDDEN, message: message.to_owned() })
+}

@@ -1,0 +1,210 @@
+//! Streams whose parts have headers of their own for each viewer: uStreamer's `extra_headers` and `zero_data`.
+//!
+//! Only one or two diagnostic programs use these. So each part is written for its viewer alone, and goes out as an
+//! ordinary body. Streams that can share their bytes use [`mjpeg::Streamer`](framecast_outputs::mjpeg::Streamer).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Version;
+use axum::response::Response;
+use framecast_hub::{Delivery, Feed, Rendition, Subscriber, Update};
+use framecast_media::Bytes;
+use framecast_media::container::multipart::{Writer, format_unix_seconds};
+use framecast_outputs::{EndReason, HttpError, Peer, Transport, ViewerGuard, ViewerStats};
+use futures_util::stream;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::Compat;
+use super::stream_client::StreamOptions;
+use super::ustreamer::{monotonic, online};
+
+/// After this long without a new picture, the stream sends the last one again.
+const RESEND_AFTER: Duration = Duration::from_secs(1);
+
+const WELL_FORMED: &str = "headers made of numbers and constants are well formed";
+
+struct ExtraHeaderStream {
+    subscriber: Subscriber,
+    viewer: ViewerGuard,
+    writer: Writer,
+    options: StreamOptions,
+    shutdown: CancellationToken,
+    phase: StreamPhase,
+    write_timeout: Duration,
+    sent_at: Instant,
+    /// Counts the pictures in this second and in the one before.
+    rate: FrameCounter,
+}
+
+enum StreamPhase {
+    Opening,
+    Parts,
+    Closed,
+}
+
+struct FrameCounter {
+    since: Instant,
+    frames: u32,
+    fps: u32,
+}
+
+/// The answer to `request`, for a stream as `wanted`. The caller sets its head.
+pub(super) fn respond(
+    compat: &Compat,
+    feed: &Arc<Feed>,
+    options: &StreamOptions,
+    request: &Request,
+) -> Result<Response, HttpError> {
+    let peer = Peer::from_extensions(request.extensions());
+    let viewer = match compat.context.viewers.admit(feed, peer, Transport::Mjpeg) {
+        Ok(viewer) => viewer,
+        Err(limit_reached) => return compat.streamer.respond_limit_reached(&limit_reached, feed, request),
+    };
+    let stats = Arc::clone(viewer.stats());
+    let subscriber =
+        feed.watch(Rendition::default(), Delivery::Latest).map_err(HttpError::too_many_renditions)?;
+    let now = Instant::now();
+    let body = ExtraHeaderStream {
+        subscriber,
+        viewer,
+        writer: Writer::new("boundarydonotcross").expect("letters alone"),
+        options: options.clone(),
+        shutdown: compat.shutdown.clone(),
+        phase: StreamPhase::Opening,
+        write_timeout: compat.context.settings.write_timeout,
+        sent_at: now,
+        rate: FrameCounter { since: now, frames: 0, fps: 0 },
+    };
+    let mut response = Response::new(Body::from_stream(stream::unfold(body, |mut body| async {
+        body.viewer.chunk_requested();
+        let chunk = body.next_chunk().await?;
+        body.viewer.chunk_sent(body.write_timeout);
+        Some((Ok::<_, Infallible>(chunk), body))
+    })));
+    if request.version() <= Version::HTTP_11 {
+        *response.version_mut() = Version::HTTP_10;
+    }
+    response.extensions_mut().insert::<Arc<ViewerStats>>(stats);
+    Ok(response)
+}
+
+impl ExtraHeaderStream {
+    async fn next_chunk(&mut self) -> Option<Bytes> {
+        match self.phase {
+            StreamPhase::Closed => None,
+            StreamPhase::Opening => {
+                self.phase = StreamPhase::Parts;
+                Some(if self.options.advance_headers {
+                    self.writer.opening_ahead(&ahead(&now())).expect(WELL_FORMED)
+                } else {
+                    self.writer.opening()
+                })
+            }
+            StreamPhase::Parts => {
+                let shutdown = self.shutdown.clone();
+                let end_reason = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => EndReason::Shutdown,
+                    update = self.next_update() => match update {
+                        Some(update) => return Some(self.part(&update)),
+                        None => EndReason::CameraEnded,
+                    },
+                };
+                self.phase = StreamPhase::Closed;
+                self.viewer.set_end_reason(end_reason);
+                Some(self.writer.closing())
+            }
+        }
+    }
+
+    /// The next picture; the last one again if none comes for a while.
+    async fn next_update(&mut self) -> Option<Update> {
+        loop {
+            match timeout_at(self.sent_at + RESEND_AFTER, self.subscriber.next_update()).await {
+                Ok(update) => return update,
+                Err(_) => self.sent_at = Instant::now(),
+            }
+            if let Some(update) = self.subscriber.current() {
+                return Some(update);
+            }
+        }
+    }
+
+    fn part(&mut self, update: &Update) -> Bytes {
+        self.sent_at = Instant::now();
+        self.rate.count(self.sent_at);
+        let picture: &[u8] = if self.options.zero_data { &[] } else { &update.frame.data };
+        let part = if self.options.advance_headers {
+            self.writer.part_ahead(&ahead(&now()), picture)
+        } else {
+            let headers = self.headers(update, picture.len());
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            self.writer.part(&headers, picture)
+        };
+        let part = part.expect(WELL_FORMED);
+        let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
+        self.viewer.sent(part.len(), age);
+        self.viewer.skipped(self.subscriber.skipped());
+        part
+    }
+
+    /// The headers of a part. Only the capture time of a picture is known, so that time also stands for the later
+    /// steps.
+    fn headers(&self, update: &Update, length: usize) -> Vec<(&'static str, String)> {
+        let now = SystemTime::now();
+        let mut headers = vec![
+            ("Content-Type", "image/jpeg".to_owned()),
+            ("Content-Length", length.to_string()),
+            ("X-Timestamp", format_unix_seconds(now)),
+        ];
+        if !self.options.extra_headers {
+            return headers;
+        }
+        let format = &update.frame.format;
+        let grab = monotonic(update.frame.captured_at);
+        let latency = now.duration_since(update.frame.captured_at).unwrap_or_default();
+        headers.extend([
+            ("X-UStreamer-Online", online(update).to_owned()),
+            ("X-UStreamer-Dropped", self.subscriber.skipped().to_string()),
+            ("X-UStreamer-Width", format.width_px.to_string()),
+            ("X-UStreamer-Height", format.height_px.to_string()),
+            ("X-UStreamer-Client-FPS", self.rate.fps.to_string()),
+        ]);
+        let times = [
+            "X-UStreamer-Grab-Begin-Time",
+            "X-UStreamer-Grab-End-Time",
+            "X-UStreamer-Encode-Begin-Time",
+            "X-UStreamer-Encode-End-Time",
+            "X-UStreamer-Expose-Begin-Time",
+            "X-UStreamer-Expose-Cmp-Time",
+            "X-UStreamer-Expose-End-Time",
+        ];
+        headers.extend(times.map(|name| (name, grab.clone())));
+        let latency = format!("{}.{:06}", latency.as_secs(), latency.subsec_micros());
+        headers.extend([("X-UStreamer-Send-Time", monotonic(now)), ("X-UStreamer-Latency", latency)]);
+        headers
+    }
+}
+
+impl FrameCounter {
+    fn count(&mut self, now: Instant) {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            (self.fps, self.frames, self.since) = (self.frames, 0, now);
+        }
+        self.frames += 1;
+    }
+}
+
+fn now() -> String {
+    format_unix_seconds(SystemTime::now())
+}
+
+/// The headers of a part that are known before its picture.
+fn ahead(timestamp: &str) -> [(&'static str, &str); 2] {
+    [("Content-Type", "image/jpeg"), ("X-Timestamp", timestamp)]
+}

@@ -1,0 +1,124 @@
+//! go2rtc's `/api/frame.jpeg`, `/api/stream.mjpeg` and `/api/streams` (`internal/mjpeg` and `internal/streams` there).
+//!
+//! `src` is a camera's name. go2rtc would also open a source's URL; Framecast refuses one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use framecast_hub::{Feed, Rendition, SIDE_RANGE_PX};
+use framecast_outputs::mjpeg::{Boundary, Framing, PartFormat};
+use framecast_outputs::{HttpError, Peer, snapshot};
+use serde::Serialize;
+
+use super::query::CompatQuery;
+use super::{Compat, json, picture_answer};
+
+/// The longest `cache=`: a day. A longer one is cut to it.
+const MAX_CACHE: Duration = Duration::from_hours(24);
+
+/// go2rtc's paths for coded video.
+pub(super) const NO_VIDEO: &[&str] =
+    &["/api/stream.mp4", "/api/stream.m3u8", "/api/stream.ts", "/api/frame.mp4", "/api/webrtc", "/api/ws"];
+
+/// `/api/frame.jpeg?src=&w=&h=&cache=10s`.
+pub(super) async fn frame(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
+    let query = CompatQuery::parse(request.uri().query());
+    let feed = source(&compat, &query)?;
+    let cached = query.get("cache").and_then(|cache| humantime::parse_duration(cache).ok());
+    let max_age = cached.map(|age| age.min(MAX_CACHE));
+    let peer = Peer::from_extensions(request.extensions());
+    let snapshot_request = snapshot::SnapshotRequest { max_age, rendition: rendition(&query)?, peer };
+    let picture = compat.picture(&feed, snapshot_request, request.method()).await?;
+    Ok(picture_answer(picture.as_ref(), &[("cache-control", "no-cache"), ("pragma", "no-cache")]))
+}
+
+/// `/api/stream.mjpeg?src=&w=&h=`; its boundary is `frame`, as in our own streams.
+pub(super) async fn stream(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
+    let query = CompatQuery::parse(request.uri().query());
+    let feed = source(&compat, &query)?;
+    let part_format =
+        PartFormat { boundary: Boundary::Frame, framing: Framing::by_client(request.headers()) };
+    compat.stream(&feed, rendition(&query)?, part_format, &request)
+}
+
+/// A camera in go2rtc's form. The driver's name replaces the source's URL, which may contain secrets.
+#[derive(Serialize)]
+struct StreamInfo {
+    producers: [ProducerInfo; 1],
+    consumers: Vec<ConsumerInfo>,
+}
+
+#[derive(Serialize)]
+struct ProducerInfo {
+    url: String,
+    medias: [&'static str; 1],
+}
+
+#[derive(Serialize)]
+struct ConsumerInfo {
+    format_name: &'static str,
+    bytes_send: u64,
+}
+
+/// `/api/streams`, or with `?src=` one of them.
+pub(super) async fn streams(State(compat): State<Compat>, request: Request) -> Result<Response, HttpError> {
+    let query = CompatQuery::parse(request.uri().query());
+    let viewers = compat.context.viewers.list();
+    let described = |feed: &Arc<Feed>, driver: &str| StreamInfo {
+        producers: [ProducerInfo { url: format!("{driver}:"), medias: ["video, recvonly, JPEG"] }],
+        consumers: viewers
+            .iter()
+            .filter(|record| Arc::ptr_eq(record.feed(), feed))
+            .map(|record| ConsumerInfo { format_name: "mjpeg", bytes_send: record.bytes() })
+            .collect(),
+    };
+    let cameras = compat.context.cameras.iter();
+    let mut all: BTreeMap<&str, StreamInfo> = cameras
+        .map(|camera| (camera.feed.name(), described(&camera.feed, camera.settings.source.scheme())))
+        .collect();
+    if query.get("src").is_some() {
+        let feed = source(&compat, &query)?;
+        return Ok(json("application/json", &all.remove(feed.name())));
+    }
+    Ok(json("application/json", &all))
+}
+
+fn source(compat: &Compat, query: &CompatQuery) -> Result<Arc<Feed>, HttpError> {
+    match query.get("src") {
+        Some(name) => Ok(Arc::clone(&compat.context.camera(name)?.feed)),
+        None => {
+            let message = "src= is missing: the name of a camera".to_owned();
+            Err(HttpError { status: StatusCode::NOT_FOUND, message })
+        }
+    }
+}
+
+/// The rendition for `w` or `width` and `h` or `height`.
+fn rendition(query: &CompatQuery) -> Result<Rendition, HttpError> {
+    let mut rendition = Rendition::default();
+    if let Some(width) = side(query, ["w", "width"])? {
+        rendition = rendition.with_width(width);
+    }
+    if let Some(height) = side(query, ["h", "height"])? {
+        rendition = rendition.with_height(height);
+    }
+    Ok(rendition)
+}
+
+fn side(query: &CompatQuery, names: [&str; 2]) -> Result<Option<u32>, HttpError> {
+    let Some((name, text)) = names.iter().find_map(|name| Some((*name, query.get(name)?))) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(value) if SIDE_RANGE_PX.contains(&value) => Ok(Some(value)),
+        _ => {
+            let expected =
+                format!("must be pixels from {} to {}", SIDE_RANGE_PX.start(), SIDE_RANGE_PX.end());
+            Err(HttpError::bad_parameter(name, text, &expected))
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The paths of other programs, so that their clients work with Framecast unchanged: uStreamer, mjpg-streamer,
+//! camera-streamer, Motion and go2rtc.
+//!
+//! [`routes`] is the table of all of them. Plain streams use our own ([`mjpeg::Streamer`]) with another head. None of
+//! these paths equals one of ours or is below `/cameras/`, so a camera may have any name. `docs/compat.md` lists the
+//! differences, with reasons.
+
+mod camera_streamer;
+mod command;
+mod extra_header_stream;
+mod go2rtc;
+mod mjpg_streamer;
+mod motion;
+mod query;
+mod stream_client;
+mod ustreamer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use framecast_hub::{Feed, Rendition, Update};
+use framecast_media::container::multipart::format_unix_seconds;
+use framecast_media::escape_hidden_json;
+use framecast_outputs::{HttpError, mjpeg, snapshot};
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::cors::Origins;
+use crate::camera::Camera;
+use query::CompatQuery;
+use stream_client::StreamClients;
+
+/// The `Expires` date that mjpg-streamer and uStreamer send with live pictures.
+const EXPIRES: &str = "Mon, 3 Jan 2000 12:34:56 GMT";
+
+/// The state of the drop-in paths. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Compat {
+    context: Context,
+    streamer: mjpeg::Streamer,
+    /// The options of the clients of uStreamer's path.
+    clients: StreamClients,
+    /// The other sites whose pages may set controls.
+    origins: Arc<Origins>,
+    shutdown: CancellationToken,
+}
+
+/// All drop-in paths except `/?action=`, which is [`with_actions`].
+pub(super) fn routes(compat: &Compat) -> Router {
+    let mut router = Router::new()
+        // uStreamer; POST is mjpg-streamer's.
+        .route("/stream", get(ustreamer::stream).post(mjpg_streamer::stream).options(options))
+        .route("/snapshot", get(ustreamer::snapshot).options(options))
+        .route("/state", get(ustreamer::state).options(options))
+        // mjpg-streamer; the paths with a number are below.
+        .route("/program.json", get(mjpg_streamer::program).options(options))
+        .route("/input.json", get(mjpg_streamer::first_input).options(options))
+        .route("/output.json", get(mjpg_streamer::output).options(options))
+        .route("/output_0.json", get(mjpg_streamer::output).options(options))
+        // camera-streamer, which also has /stream, /snapshot and /?action=; /snapshot.jpg is ours.
+        .route("/status", get(camera_streamer::status).options(options))
+        .route("/option", get(camera_streamer::option).post(camera_streamer::option).options(options))
+        .route("/control", get(camera_streamer::control).options(options))
+        // go2rtc.
+        .route("/api/frame.jpeg", get(go2rtc::frame).options(options))
+        .route("/api/stream.mjpeg", get(go2rtc::stream).options(options))
+        .route("/api/streams", get(go2rtc::streams).options(options));
+    for path in camera_streamer::NO_VIDEO.iter().chain(go2rtc::NO_VIDEO) {
+        router = router.route(path, get(camera_streamer::no_video).post(camera_streamer::no_video));
+    }
+    for n in 0..compat.context.cameras.len() {
+        let input = move |state, method| mjpg_streamer::input_json(state, n, method);
+        router = router.route(&format!("/input_{n}.json"), get(input).options(options));
+    }
+    // Motion counts cameras from 1. There 0 means all cameras; here it is the default one.
+    for n in 0..=compat.context.cameras.len() {
+        router = router.route(&format!("/{n}/mpegts/stream"), get(camera_streamer::no_video));
+        for kind in motion::Kind::ALL {
+            let stream = move |state, request| motion::stream(state, n, kind, request);
+            let picture = move |state, request| motion::picture(state, n, kind, request);
+            router = router
+                .route(&format!("/{n}/mjpg/{kind}"), get(stream).options(options))
+                .route(&format!("/{n}/static/{kind}"), get(picture).options(options));
+        }
+    }
+    router.with_state(compat.clone())
+}
+
+/// Answers mjpg-streamer's `/?action=…` before `page`, which has the same path `/`.
+pub(super) fn with_actions(page: Router, compat: &Compat) -> Router {
+    page.layer(middleware::from_fn_with_state(compat.clone(), action))
+}
+
+async fn action(State(compat): State<Compat>, request: Request, next: Next) -> Response {
+    let query = CompatQuery::parse(request.uri().query());
+    let Some(wanted) = action_parameter(&query, &request) else { return next.run(request).await };
+    match mjpg_streamer::Action::parse(wanted) {
+        Some(action) => mjpg_streamer::act(&compat, action, &query, request).await.into_response(),
+        None => {
+            let wanted: String = wanted.chars().take(100).collect();
+            let message = format!(
+                "`{wanted}` is no action: there are stream and snapshot, also with a camera's number as in stream_1, \
+                 and command"
+            );
+            HttpError { status: StatusCode::NOT_FOUND, message }.into_response()
+        }
+    }
+}
+
+/// If the drop-in paths are off, answers `/?action=…` with that reason: the page in its place would look like a fault.
+pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
+    if action_parameter(&CompatQuery::parse(request.uri().query()), &request).is_none() {
+        return next.run(request).await;
+    }
+    let message =
+        "the paths of other programs are switched off: drop_in = false in the configuration".to_owned();
+    HttpError { status: StatusCode::NOT_FOUND, message }.into_response()
+}
+
+/// The action in `query`, known or not.
+fn action_parameter<'q>(query: &'q CompatQuery, request: &Request) -> Option<&'q str> {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    query.get("action").filter(|action| !action.is_empty() && is_read && request.uri().path() == "/")
+}
+
+/// The error for `path`, if it is the path of a camera by its number; there are `count` cameras.
+pub(super) fn missing_camera(path: &str, count: usize) -> Option<HttpError> {
+    let (number, first) = match path.strip_prefix("/input_") {
+        Some(rest) => (rest.strip_suffix(".json")?, 0),
+        None => {
+            let (number, rest) = path.strip_prefix('/')?.split_once('/')?;
+            ["mjpg/", "static/", "mpegts/"]
+                .iter()
+                .any(|kind| rest.starts_with(kind))
+                .then_some((number, 1))?
+        }
+    };
+    let number: usize = number.parse().ok().filter(|number| *number >= count + first)?;
+    Some(no_camera(number, count, first))
+}
+
+/// The error for a missing camera number; the numbers begin at `first`.
+fn no_camera(number: usize, count: usize, first: usize) -> HttpError {
+    let message = format!("there is no camera {number}: there are {count}, counted from {first}");
+    HttpError { status: StatusCode::NOT_FOUND, message }
+}
+
+/// Answers OPTIONS as uStreamer does: 200 without a body.
+async fn options() -> impl IntoResponse {
+    (StatusCode::OK, [(header::ALLOW, "GET, HEAD, OPTIONS")])
+}
+
+impl Compat {
+    pub(super) fn new(context: &Context, streamer: &mjpeg::Streamer, shutdown: &CancellationToken) -> Self {
+        let (streamer, shutdown) = (streamer.clone(), shutdown.clone());
+        let origins = Arc::new(Origins::new(&context.settings.cors_origins));
+        Self { context: context.clone(), streamer, clients: StreamClients::default(), origins, shutdown }
+    }
+
+    /// The camera in `?camera=NAME`; the default one without it.
+    fn camera(&self, query: &CompatQuery) -> Result<&Arc<Camera>, HttpError> {
+        match query.get("camera") {
+            Some(name) => self.context.camera(name),
+            None => self.nth_camera(0),
+        }
+    }
+
+    /// The camera at index `n` of the configuration, from 0.
+    fn nth_camera(&self, n: usize) -> Result<&Arc<Camera>, HttpError> {
+        let cameras = &self.context.cameras;
+        cameras.get(n).ok_or_else(|| match cameras.len() {
+            0 => HttpError::no_camera(),
+            count => no_camera(n, count, 0),
+        })
+    }
+
+    /// A stream of `feed` with our own head, whose parts are separated by `boundary`.
+    fn stream(
+        &self,
+        feed: &Arc<Feed>,
+        rendition: Rendition,
+        part_format: mjpeg::PartFormat,
+        request: &Request,
+    ) -> Result<Response, HttpError> {
+        let stream_request =
+            mjpeg::StreamRequest { part_format, rendition, interval: Duration::ZERO, adapt: false };
+        self.streamer.respond(feed, stream_request, request)
+    }
+
+    /// A picture of `feed`; `None` for HEAD, which must not open the camera.
+    async fn picture(
+        &self,
+        feed: &Arc<Feed>,
+        snapshot_request: snapshot::SnapshotRequest,
+        method: &Method,
+    ) -> Result<Option<Update>, HttpError> {
+        if *method == Method::HEAD {
+            return Ok(None);
+        }
+        snapshot::take(feed, snapshot_request, snapshot::Config::default().wait).await.map(Some)
+    }
+}
+
+/// An answer with `picture`, or its head alone. It has `headers` and forbids caching.
+fn picture_answer(picture: Option<&Update>, headers: &[(&'static str, &str)]) -> Response {
+    let body = picture.map(|update| Body::from(update.frame.data.clone())).unwrap_or_default();
+    let mut response = Response::new(body);
+    set_head(&mut response, headers);
+    if let Some(update) = picture {
+        insert(&mut response, "x-timestamp", &format_unix_seconds(update.frame.captured_at));
+        if update.is_slate {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+    }
+    insert(&mut response, "content-type", "image/jpeg");
+    response
+}
+
+/// Replaces the headers of `response` by these, in this order.
+fn set_head(response: &mut Response, headers: &[(&'static str, &str)]) {
+    response.headers_mut().clear();
+    for (name, value) in headers {
+        insert(response, name, value);
+    }
+    // Without this header, nginx buffers parts before it passes them on.
+    insert(response, "x-accel-buffering", "no");
+}
+
+fn insert(response: &mut Response, name: &'static str, value: &str) {
+    let value = HeaderValue::try_from(value).expect("made of numbers, constants and percent-encoded text");
+    response.headers_mut().insert(HeaderName::from_static(name), value);
+}
+
+/// JSON under the content type that the other program's clients expect.
+fn json(content_type: &'static str, body: &impl serde::Serialize) -> Response {
+    let text = serde_json::to_string(body).expect("plain structures have a JSON form");
+    let head = [(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "no-store")];
+    (head, escape_hidden_json(&text).into_owned()).into_response()
+}

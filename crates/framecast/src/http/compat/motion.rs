@@ -1,0 +1,111 @@
+//! Motion's picture paths: `/1/mjpg/stream` and its siblings for streams, `/1/static/stream` for one picture.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use framecast_hub::{Feed, Rendition};
+use framecast_outputs::mjpeg::{Boundary, Framing, PartFormat};
+use framecast_outputs::{HttpError, Peer, snapshot};
+
+use super::{Compat, picture_answer};
+
+/// Half the width to assume for a camera without a picture.
+const UNKNOWN_HALF_PX: u32 = 640;
+
+/// The kinds of pictures that Motion offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Stream,
+    /// The camera at half the size.
+    Substream,
+    Main,
+    Source,
+    /// The input of motion detection.
+    Motion,
+    Secondary,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Stream, Self::Substream, Self::Main, Self::Source, Self::Motion, Self::Secondary];
+
+    /// The rendition of `feed`. To halve the size, it needs a picture, and opens a closed camera for that.
+    ///
+    /// # Errors
+    /// Motion's detection pictures, which Framecast does not have.
+    async fn rendition(
+        self,
+        compat: &Compat,
+        feed: &Arc<Feed>,
+        method: &Method,
+    ) -> Result<Rendition, HttpError> {
+        match self {
+            Self::Stream | Self::Main | Self::Source => Ok(Rendition::default()),
+            Self::Substream => {
+                // If there is no picture, the stream itself says why.
+                let picture =
+                    compat.picture(feed, snapshot::SnapshotRequest::default(), method).await.ok().flatten();
+                let full = picture.filter(|update| !update.is_slate);
+                let width = full.map_or(UNKNOWN_HALF_PX, |update| update.frame.format.width_px / 2);
+                Ok(Rendition::default().with_width(width))
+            }
+            Self::Motion | Self::Secondary => {
+                let message = format!("this server detects no motion: there is no picture `{self}`");
+                Err(HttpError { status: StatusCode::NOT_FOUND, message })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stream => "stream",
+            Self::Substream => "substream",
+            Self::Main => "main",
+            Self::Source => "source",
+            Self::Motion => "motion",
+            Self::Secondary => "secondary",
+        })
+    }
+}
+
+/// The camera with Motion's number `n`.
+fn feed(compat: &Compat, n: usize) -> Result<Arc<Feed>, HttpError> {
+    Ok(Arc::clone(&compat.nth_camera(n.saturating_sub(1))?.feed))
+}
+
+pub(super) async fn stream(
+    State(compat): State<Compat>,
+    n: usize,
+    kind: Kind,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let feed = feed(&compat, n)?;
+    let framing = Framing::by_client(request.headers());
+    let part_format = PartFormat { boundary: Boundary::Frame, framing };
+    let rendition = kind.rendition(&compat, &feed, request.method()).await?;
+    compat.stream(&feed, rendition, part_format, &request)
+}
+
+pub(super) async fn picture(
+    State(compat): State<Compat>,
+    n: usize,
+    kind: Kind,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let feed = feed(&compat, n)?;
+    let rendition = kind.rendition(&compat, &feed, request.method()).await?;
+    let snapshot_request = snapshot::SnapshotRequest {
+        max_age: None,
+        rendition,
+        peer: Peer::from_extensions(request.extensions()),
+    };
+    let picture = compat.picture(&feed, snapshot_request, request.method()).await?;
+    let mut response = picture_answer(picture.as_ref(), &[]);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}

@@ -1,0 +1,69 @@
+//! A request's parameters, with the rules of the other programs.
+
+use super::super::path_encoding;
+
+/// A request's parameters in their order, percent-decoded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct CompatQuery(Vec<(String, String)>);
+
+impl CompatQuery {
+    pub(super) fn parse(query: Option<&str>) -> Self {
+        let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+        let decoded = |text: &str| {
+            String::from_utf8_lossy(&path_encoding::decoded(&text.replace('+', " "))).into_owned()
+        };
+        let parsed = pairs.map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decoded(name), decoded(value))
+        });
+        Self(parsed.collect())
+    }
+
+    /// The value of the first parameter called `name`, because all these programs take the first.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a switch is on by uStreamer's rule: `1…`, `true`, `yes`. Any other value means off and is no error.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| {
+            value.starts_with('1') || value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("yes")
+        })
+    }
+
+    /// All parameters in their order.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_a_name_counts_and_encoding_is_undone() {
+        let query = CompatQuery::parse(Some("key=a%2Fb+c&key=other&&alone"));
+        assert_eq!(query.get("key"), Some("a/b c"));
+        assert_eq!(query.get("alone"), Some(""));
+        assert_eq!(query.get("none"), None);
+        assert_eq!(CompatQuery::parse(None), CompatQuery::default());
+        assert_eq!(CompatQuery::parse(Some("key=%FF")).get("key"), Some("\u{FFFD}"));
+    }
+
+    #[test]
+    fn a_switch_is_on_for_what_begins_with_one_or_says_yes() {
+        for (value, is_on) in [
+            ("1", true),
+            ("10", true),
+            ("True", true),
+            ("YES", true),
+            ("0", false),
+            ("", false),
+            ("on", false),
+        ] {
+            assert_eq!(CompatQuery::parse(Some(&format!("x={value}"))).is_on("x"), is_on, "{value}");
+        }
+        assert!(!CompatQuery::default().is_on("x"));
+    }
+}

@@ -1,0 +1,154 @@
+//! The options of uStreamer's `/stream` clients, which `/state` lists.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use framecast_outputs::{ViewerStats, percent_encode};
+use serde::Serialize;
+
+use super::query::CompatQuery;
+
+/// The longest key; a longer one is cut. It appears in a cookie and in `/state`.
+const MAX_KEY_CHARS: usize = 64;
+
+/// The shortest time over which a rate is measured.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// The options of one `/stream` client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct StreamOptions {
+    pub(super) extra_headers: bool,
+    pub(super) advance_headers: bool,
+    pub(super) dual_final_frames: bool,
+    pub(super) zero_data: bool,
+    /// Percent-encoded; `0` for none.
+    pub(super) key: String,
+}
+
+impl StreamOptions {
+    pub(super) fn of(query: &CompatQuery) -> Self {
+        let key = query.get("key").filter(|key| !key.is_empty()).unwrap_or("0");
+        let key: String = key.chars().take(MAX_KEY_CHARS).collect();
+        Self {
+            extra_headers: query.is_on("extra_headers"),
+            advance_headers: query.is_on("advance_headers"),
+            dual_final_frames: query.is_on("dual_final_frames"),
+            zero_data: query.is_on("zero_data"),
+            key: percent_encode(&key),
+        }
+    }
+}
+
+/// The clients of `/stream` with their options, by the number of their record. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StreamClients(Arc<Mutex<BTreeMap<u64, StreamClient>>>);
+
+#[derive(Debug)]
+struct StreamClient {
+    stats: Weak<ViewerStats>,
+    options: StreamOptions,
+    rate: ViewerRate,
+}
+
+/// A client's frame rate between two requests for `/state`.
+#[derive(Debug)]
+struct ViewerRate {
+    seen_at: Instant,
+    seen_frames: u64,
+    fps: u64,
+}
+
+/// One client as `/state` shows it.
+#[derive(Debug, Serialize)]
+pub(super) struct StreamClientStat {
+    fps: u64,
+    #[serde(flatten)]
+    options: StreamOptions,
+}
+
+impl StreamClients {
+    /// Remembers the options of the viewer of `stats` until it leaves.
+    pub(super) fn add(&self, stats: &Arc<ViewerStats>, options: StreamOptions) {
+        let rate = ViewerRate { seen_at: Instant::now(), seen_frames: 0, fps: 0 };
+        let client = StreamClient { stats: Arc::downgrade(stats), options, rate };
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|_, client| client.stats.strong_count() > 0);
+        clients.insert(stats.id(), client);
+    }
+
+    /// All `viewers` by their ids, including those of other paths.
+    pub(super) fn show(&self, viewers: &[Arc<ViewerStats>]) -> BTreeMap<String, StreamClientStat> {
+        let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let shown = |stats: &Arc<ViewerStats>| {
+            let shown = match clients.get_mut(&stats.id()) {
+                Some(client) => StreamClientStat {
+                    fps: client.rate.at(now, stats.frames()),
+                    options: client.options.clone(),
+                },
+                None => StreamClientStat {
+                    fps: mean_fps(stats),
+                    options: StreamOptions::of(&CompatQuery::default()),
+                },
+            };
+            (id(stats), shown)
+        };
+        viewers.iter().map(shown).collect()
+    }
+}
+
+impl ViewerRate {
+    /// The rate at `now`, when `frames` have been sent. It covers the time since the last measurement, if that is long
+    /// enough.
+    fn at(&mut self, now: Instant, frames: u64) -> u64 {
+        let span = now.duration_since(self.seen_at);
+        if span >= WINDOW {
+            self.fps = per_second(frames.saturating_sub(self.seen_frames), span);
+            (self.seen_at, self.seen_frames) = (now, frames);
+        }
+        self.fps
+    }
+}
+
+/// A viewer's average rate since it came.
+fn mean_fps(stats: &ViewerStats) -> u64 {
+    let span = SystemTime::now().duration_since(stats.since()).unwrap_or_default();
+    per_second(stats.frames(), span)
+}
+
+fn per_second(frames: u64, span: Duration) -> u64 {
+    if span < WINDOW { 0 } else { (frames as f64 / span.as_secs_f64()).round() as u64 }
+}
+
+/// A client's id: sixteen hexadecimal digits, as in uStreamer, made from its start and its number.
+pub(super) fn id(stats: &ViewerStats) -> String {
+    let since = stats.since().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let micros = u64::try_from(since.as_micros()).unwrap_or_default();
+    format!("{:016x}", micros << 12 | stats.id() & 0xFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_safe_in_a_header_and_bounded() {
+        let options = |query: &str| StreamOptions::of(&CompatQuery::parse(Some(query)));
+        assert_eq!(options("").key, "0");
+        assert_eq!(options("key=").key, "0");
+        assert_eq!(options("key=a%0D%0Ab;").key, "a%0D%0Ab%3B");
+        assert_eq!(options(&format!("key={}", "x".repeat(4000))).key.len(), MAX_KEY_CHARS);
+        assert!(options("extra_headers=1").extra_headers && !options("extra_headers=0").extra_headers);
+    }
+
+    #[test]
+    fn a_rate_is_that_since_the_last_look_a_second_ago_or_more() {
+        let start = Instant::now();
+        let mut rate = ViewerRate { seen_at: start, seen_frames: 0, fps: 0 };
+        assert_eq!(rate.at(start + Duration::from_millis(900), 27), 0);
+        assert_eq!(rate.at(start + Duration::from_secs(2), 60), 30);
+        assert_eq!(rate.at(start + Duration::from_millis(2500), 60), 30);
+        assert_eq!(rate.at(start + Duration::from_secs(4), 80), 10);
+    }
+}

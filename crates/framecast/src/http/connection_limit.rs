@@ -1,0 +1,334 @@
+//! Limits how many connections each address has at once.
+//!
+//! A connection holds a permit from its acceptance to its end, whichever part of the server has it by then. A trusted
+//! proxy's connection carries the requests of many clients. There each request holds a permit of its client's address
+//! until it is answered. The accept loop limits the total number of connections.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use framecast_outputs::{Hijack, HttpError, Peer, RateLimitedLog, client_key};
+use hyper::body::{Frame, SizeHint};
+use tracing::{debug, warn};
+
+use super::connection_counts::{ConnectionCounts, ConnectionOutcome};
+use super::forwarded::ForwardedBy;
+use super::lock;
+use crate::config::Settings;
+
+/// The divisor for the default share of all connections that one address may have.
+const ADDRESS_SHARE: usize = 4;
+
+/// The divisor for the share that a proxy's address may have beyond its own, of connections without a request so far.
+const IDLE_SHARE: usize = 2;
+
+/// The message for a client whose address has no permit left.
+pub(super) const ADDRESS_FULL: &str = "this address has as many connections as it may have; close some, or raise \
+                               max_connections_per_address; where all clients come through one proxy, let it set \
+                               X-Forwarded-For and name it in trusted_proxies";
+
+/// Counts the connections of each address. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct AddressLimits(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Arc<Settings>,
+    counts: ConnectionCounts,
+    warning: RateLimitedLog,
+    in_use: Mutex<HashMap<IpAddr, usize>>,
+    /// Connections of trusted proxies without a request so far.
+    idle: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// The address has as many connections as it may have.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AddressLimitReached;
+
+impl AddressLimits {
+    pub(super) fn new(settings: Arc<Settings>, counts: ConnectionCounts) -> Self {
+        Self(Arc::new(Inner {
+            settings,
+            counts,
+            warning: RateLimitedLog::default(),
+            in_use: Mutex::default(),
+            idle: Mutex::default(),
+        }))
+    }
+
+    /// The permits for a connection from `peer`.
+    ///
+    /// # Errors
+    /// The address has no permit left; the refusal is counted.
+    pub(super) fn acquire(&self, peer: Option<IpAddr>) -> Result<AddressPermits, AddressLimitReached> {
+        // The client of a proxy's connection is known only with its first request.
+        let is_proxy = self.0.settings.trusted_proxies.contains(peer);
+        let (own, idle) = match self.acquire_for(peer) {
+            Some(own) => (Some(own), None),
+            None if is_proxy => {
+                (None, Some(self.acquire_idle(peer).ok_or_else(|| self.refuse("a connection", peer))?))
+            }
+            None => return Err(self.refuse("a connection", peer)),
+        };
+        let held = HeldPermits { own, _idle: idle, _request: None };
+        Ok(AddressPermits { limits: self.clone(), held: Arc::new(Mutex::new(held)) })
+    }
+
+    /// The limit of `address`; `None` for no limit.
+    fn limit(&self, address: IpAddr) -> Option<usize> {
+        let Settings { max_connections, max_connections_per_address, .. } = &*self.0.settings;
+        let share = || Some(max_connections / ADDRESS_SHARE).filter(|_| !address.is_loopback());
+        max_connections_per_address.or_else(share).map(|most| most.max(1))
+    }
+
+    fn acquire_for(&self, address: Option<IpAddr>) -> Option<AddressPermit> {
+        let bounded = address.and_then(|address| Some((address, self.limit(address)?)));
+        let Some((address, most)) = bounded else { return Some(AddressPermit(None)) };
+        self.acquire_in(|inner| &inner.in_use, address, most)
+    }
+
+    /// A permit for a proxy's connection until its first request. A whole network may be trusted, though not each
+    /// address in it is a proxy, so these connections are limited, too.
+    fn acquire_idle(&self, proxy: Option<IpAddr>) -> Option<AddressPermit> {
+        let Some(proxy) = proxy else { return Some(AddressPermit(None)) };
+        let most = (self.0.settings.max_connections / IDLE_SHARE).max(1);
+        self.acquire_in(|inner| &inner.idle, proxy, most)
+    }
+
+    fn acquire_in(&self, counts_of: CountTable, address: IpAddr, most: usize) -> Option<AddressPermit> {
+        let key = client_key(address);
+        let mut in_use = lock(counts_of(&self.0));
+        let count = in_use.entry(key).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        drop(in_use);
+        Some(AddressPermit(Some((self.clone(), counts_of, key))))
+    }
+
+    /// Counts and logs the refusal of `what`: a connection, or one request of a proxy.
+    fn refuse(&self, what: &'static str, address: Option<IpAddr>) -> AddressLimitReached {
+        self.0.counts.count(ConnectionOutcome::RefusedAddress);
+        debug!(?address, "refused {what}: its address has as many connections as it may have");
+        if let (Some(address), Some(times)) = (address, self.0.warning.should_log()) {
+            warn!(
+                %address, times,
+                "refused {what}: its address has as many connections as it may have; the limit is \
+                 max_connections_per_address. If that is the address of your proxy, let it set X-Forwarded-For, and name it in \
+                 trusted_proxies"
+            );
+        }
+        AddressLimitReached
+    }
+}
+
+/// Selects one of the two count tables.
+type CountTable = fn(&Inner) -> &Mutex<HashMap<IpAddr, usize>>;
+
+/// A permit; the drop returns it.
+#[derive(Debug)]
+struct AddressPermit(Option<(AddressLimits, CountTable, IpAddr)>);
+
+impl Drop for AddressPermit {
+    fn drop(&mut self) {
+        let Some((limits, counts_of, key)) = &self.0 else { return };
+        let mut in_use = lock(counts_of(&limits.0));
+        if let Some(count) = in_use.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                in_use.remove(key);
+            }
+        }
+    }
+}
+
+/// The permits of a connection. The holder of the socket keeps them, and they are in its requests' extensions.
+#[derive(Debug, Clone)]
+pub(super) struct AddressPermits {
+    limits: AddressLimits,
+    held: Arc<Mutex<HeldPermits>>,
+}
+
+#[derive(Debug, Default)]
+struct HeldPermits {
+    /// For the peer's address.
+    own: Option<AddressPermit>,
+    /// For a peer that is a proxy, until its first request.
+    _idle: Option<AddressPermit>,
+    /// For the client whose request hijacked the socket.
+    _request: Option<AddressPermit>,
+}
+
+impl AddressPermits {
+    /// Begins a request of `client`, which a proxy forwarded if `is_forwarded` is set. Returns the permit to hold until
+    /// the answer is sent, unless the connection's own permit covers the request.
+    fn begin_request(
+        &self,
+        client: Option<IpAddr>,
+        is_forwarded: Option<ForwardedBy>,
+    ) -> Result<Option<AddressPermit>, AddressLimitReached> {
+        let mut held = lock(&self.held);
+        if is_forwarded.is_some() {
+            (held.own, held._idle) = (None, None);
+            return self
+                .limits
+                .acquire_for(client)
+                .map(Some)
+                .ok_or_else(|| self.limits.refuse("a request", client));
+        }
+        if held.own.is_none() {
+            held.own = self.limits.acquire_for(client);
+        }
+        if held.own.is_none() {
+            return Err(self.limits.refuse("a request", client));
+        }
+        held._idle = None;
+        Ok(None)
+    }
+}
+
+/// Lets a request pass if there is a permit for its client, and holds the permit until the answer is sent.
+pub(super) async fn limit_requests(request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    let Some(permits) = extensions.get::<AddressPermits>().cloned() else { return next.run(request).await };
+    let permit = match permits.begin_request(Peer::from_extensions(extensions), extensions.get().copied()) {
+        Ok(permit) => permit,
+        Err(AddressLimitReached) => {
+            let refusal =
+                HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message: ADDRESS_FULL.to_owned() };
+            return refusal.into_response();
+        }
+    };
+    let hijack = extensions.get::<Hijack>().cloned();
+    let response = next.run(request).await;
+    let Some(permit) = permit else { return response };
+    if hijack.is_some_and(|hijack| hijack.has_handler()) {
+        lock(&permits.held)._request = Some(permit);
+        return response;
+    }
+    response.map(|body| Body::new(PermittedBody { body, _permit: permit }))
+}
+
+/// The body of an answer, with the permit of its request.
+struct PermittedBody {
+    body: Body,
+    _permit: AddressPermit,
+}
+
+impl HttpBody for PermittedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORWARDED: Option<ForwardedBy> = Some(ForwardedBy { by: None });
+
+    fn limits(most: Option<usize>) -> AddressLimits {
+        let settings =
+            Settings { max_connections: 8, max_connections_per_address: most, ..Settings::default() };
+        AddressLimits::new(Arc::new(settings), ConnectionCounts::default())
+    }
+
+    fn ip(text: &str) -> Option<IpAddr> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_address_has_a_quarter_and_an_ipv6_one_with_its_network() {
+        let limits = limits(None);
+        let held = [limits.acquire(ip("192.0.2.1")), limits.acquire(ip("192.0.2.1"))];
+        assert_eq!(limits.acquire(ip("192.0.2.1")).unwrap_err(), AddressLimitReached);
+        assert!(limits.acquire(ip("192.0.2.2")).is_ok());
+        drop(held);
+        assert!(limits.acquire(ip("192.0.2.1")).is_ok());
+        let _held = [limits.acquire(ip("2001:db8::1")), limits.acquire(ip("2001:db8::2"))];
+        assert!(limits.acquire(ip("2001:db8::3")).is_err());
+        assert!(lock(&limits.0.in_use).len() == 1, "what nobody has is forgotten");
+    }
+
+    #[test]
+    fn this_machine_has_any_number_unless_one_is_set() {
+        let free = limits(None);
+        let held_permits: Vec<AddressPermits> =
+            (0..100).map(|_| free.acquire(ip("127.0.0.1")).unwrap()).collect();
+        assert!(held_permits.iter().all(|permits| permits.begin_request(ip("127.0.0.1"), None).is_ok()));
+        let set = limits(Some(2));
+        let mut held_permits: Vec<AddressPermits> = (0..3).map(|_| set.acquire(ip("::1")).unwrap()).collect();
+        assert!(
+            held_permits[2].begin_request(ip("::1"), None).is_err(),
+            "it may still turn out to be a proxy's"
+        );
+        assert!(held_permits[2].begin_request(ip("192.0.2.1"), FORWARDED).is_ok());
+        held_permits.remove(0);
+        assert!(held_permits[1].begin_request(ip("::1"), None).is_ok());
+        assert!(
+            (0..100)
+                .map(|_| set.acquire(None).unwrap())
+                .all(|permits| permits.begin_request(None, None).is_ok())
+        );
+    }
+
+    #[test]
+    fn what_a_proxy_passes_on_counts_for_its_client_alone() {
+        let limits = limits(Some(1));
+        let proxy = limits.acquire(ip("127.0.0.1")).unwrap();
+        let first = proxy.begin_request(ip("192.0.2.1"), FORWARDED).unwrap();
+        let other = limits.acquire(ip("127.0.0.1")).unwrap();
+        assert!(other.begin_request(ip("127.0.0.1"), None).is_ok(), "the proxy's own place is free");
+        assert!(other.begin_request(ip("192.0.2.1"), FORWARDED).is_err());
+        assert!(limits.acquire(ip("192.0.2.1")).is_err(), "directly neither");
+        assert!(other.begin_request(ip("192.0.2.2"), FORWARDED).is_ok());
+        drop(first);
+        assert!(other.begin_request(ip("192.0.2.1"), FORWARDED).is_ok());
+    }
+
+    #[test]
+    fn a_network_that_is_trusted_has_no_more_connections_that_ask_nothing_than_half() {
+        let mut trusted_proxies = crate::config::TrustedProxies::none();
+        trusted_proxies.add("192.168.0.0/16").unwrap();
+        let settings = Settings { max_connections: 8, trusted_proxies, ..Settings::default() };
+        let limits = AddressLimits::new(Arc::new(settings), ConnectionCounts::default());
+        let mut held: Vec<AddressPermits> =
+            (0..6).map(|_| limits.acquire(ip("192.168.1.9")).unwrap()).collect();
+        assert_eq!(
+            limits.acquire(ip("192.168.1.9")).unwrap_err(),
+            AddressLimitReached,
+            "a quarter of its own, and half"
+        );
+        assert!(limits.acquire(ip("192.168.1.10")).is_ok());
+        // Requests that a proxy forwards count for its clients.
+        assert!(held[5].begin_request(ip("192.0.2.1"), FORWARDED).is_ok());
+        held.push(limits.acquire(ip("192.168.1.9")).unwrap());
+        assert!(limits.acquire(ip("192.168.1.9")).is_err());
+        drop(held);
+        assert!(lock(&limits.0.idle).is_empty());
+    }
+}

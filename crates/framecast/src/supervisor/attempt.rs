@@ -1,0 +1,384 @@
+//! The state of one attempt: its pictures, viewers and silence.
+//!
+//! If a source ends cleanly after a picture, the supervisor opens it again within the same attempt, and the viewers see
+//! one stream. So this state goes on.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use framecast_hub::Stats;
+use tokio::time::Instant;
+
+use super::fast_path::FastPath;
+use super::frame_intervals::FrameIntervals;
+use super::stall_policy::{StallPolicy, rounded};
+use crate::config::CameraSettings;
+
+/// The least time between two openings of a source, however fast its pictures come.
+const REOPENING_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The delay after an excused failure: a network takes a moment to come back, a busy server to be free.
+const EXCUSED_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A frame that comes so soon after the program resumed may have waited in a socket whose peer is gone.
+const RESUME_GRACE: Duration = Duration::from_secs(1);
+
+/// One attempt of the supervisor to open and read the camera.
+pub(super) struct Attempt {
+    pub(super) live_since: Option<Instant>,
+    /// The last activity: when the source opened or delivered a frame, or when the program resumed.
+    last_activity: Instant,
+    pub(super) stall_policy: StallPolicy,
+    /// The intervals between the pictures until the current source was opened.
+    intervals: FrameIntervals,
+    unwatched_since: Option<Instant>,
+    /// Whether viewers see slates: no frame has come yet, or none for a while.
+    pub(super) is_silent: bool,
+    /// How many broken pictures the camera had before this attempt.
+    broken_before: u64,
+    /// When the camera was opened.
+    started_at: Instant,
+    /// When the source was opened last.
+    source_began_at: Instant,
+    /// Whether this attempt has opened a source.
+    was_opened: bool,
+    /// The value of `was_opened` when the current source began.
+    pub(super) is_reopened: bool,
+    /// Whether the silence until the next source begins is excused.
+    is_silence_excused: bool,
+    /// Why the last source delivered no picture, if that source gave a reason.
+    last_problem: Option<String>,
+    /// Whether the log already says that pictures are broken.
+    pub(super) has_logged_broken: Arc<AtomicBool>,
+    /// Whether the log already says that the source ends repeatedly.
+    has_logged_end: bool,
+}
+
+impl Attempt {
+    pub(super) fn new(settings: &CameraSettings, broken_before: u64) -> Self {
+        let now = Instant::now();
+        Self {
+            live_since: None,
+            last_activity: now,
+            stall_policy: StallPolicy::of(settings),
+            intervals: FrameIntervals::default(),
+            unwatched_since: None,
+            is_silent: true,
+            broken_before,
+            started_at: now,
+            source_began_at: now,
+            was_opened: false,
+            is_reopened: false,
+            is_silence_excused: false,
+            last_problem: None,
+            has_logged_broken: Arc::default(),
+            has_logged_end: false,
+        }
+    }
+
+    /// Records that the supervisor begins to open a source; returns the intervals between the pictures until now.
+    pub(super) fn begin_source(&mut self) -> FrameIntervals {
+        self.source_began_at = Instant::now();
+        self.is_reopened = self.was_opened;
+        if std::mem::take(&mut self.is_silence_excused) {
+            self.last_activity = self.source_began_at;
+        }
+        self.intervals.mark_reopened();
+        self.intervals
+    }
+
+    /// Records that the source is open.
+    pub(super) fn record_opened(&mut self, max_frame_gap: Duration) {
+        self.stall_policy.set_max_frame_gap(max_frame_gap);
+        // For a reopened source, the time without a picture counts from the last picture.
+        if !self.is_reopened {
+            self.last_activity = Instant::now();
+        }
+        self.was_opened = true;
+    }
+
+    /// Records a frame that the supervisor published.
+    pub(super) fn record_frame(&mut self, now: Instant) {
+        self.last_activity = now;
+    }
+
+    pub(super) fn record_viewers(&mut self, viewers: usize, had_viewer: bool, now: Instant) {
+        self.unwatched_since = update_unwatched_since(self.unwatched_since, viewers, had_viewer, now);
+    }
+
+    /// Records when the last frame took the fast path.
+    pub(super) fn record_passed(&mut self, last_frame_at: Option<Instant>) {
+        self.last_activity =
+            last_frame_at.map_or(self.last_activity, |last_frame_at| last_frame_at.max(self.last_activity));
+    }
+
+    /// Records that the program resumed; silence counts from there. Returns whether that changed the last activity.
+    pub(super) fn record_resume(&mut self, resumed_at: Option<Instant>) -> bool {
+        let before = self.last_activity;
+        self.last_activity = resumed_at.map_or(before, |resumed_at| resumed_at.max(before));
+        self.last_activity > before
+    }
+
+    /// Excuses the silence if nothing has come since the program resumed at `resumed_at`: the peer may have vanished
+    /// during the suspension without closing the connection. This ends the source and stores `intervals`. The silence then
+    /// counts from the beginning of the next source, and is not excused again.
+    pub(super) fn excuses_silence(&mut self, resumed_at: Option<Instant>, intervals: FrameIntervals) -> bool {
+        if resumed_at.is_none_or(|resumed_at| self.last_activity > resumed_at + RESUME_GRACE) {
+            return false;
+        }
+        self.end_source(intervals);
+        self.last_activity = Instant::now();
+        self.is_silence_excused = true;
+        true
+    }
+
+    /// Records why the source that has ended delivered no picture.
+    pub(super) fn record_problem(&mut self, reason: String) {
+        self.last_problem = Some(reason);
+    }
+
+    /// Whether a frame has taken the fast path since the last activity. If not, this closes the fast path, because what
+    /// follows assumes a silent camera.
+    pub(super) fn has_new_frame(&mut self, fast_path: &FastPath) -> bool {
+        let before = self.last_activity;
+        fast_path.close();
+        self.record_passed(fast_path.last_frame_at());
+        if self.last_activity > before {
+            fast_path.open();
+        }
+        self.last_activity > before
+    }
+
+    /// When the attempt began, if it has opened a source before the current one.
+    pub(super) fn reopened_since(&self) -> Option<std::time::Instant> {
+        self.is_reopened.then(|| self.started_at.into_std())
+    }
+
+    /// Stores the picture intervals at the end of a source; returns whether this source delivered any pictures.
+    pub(super) fn end_source(&mut self, intervals: FrameIntervals) -> bool {
+        let new = intervals.pictures() - self.intervals.pictures();
+        self.intervals = intervals;
+        self.last_problem = self.last_problem.take().filter(|_| new == 0);
+        new > 0
+    }
+
+    /// When to open a source again that ended without a known fault: when its next picture would be due.
+    pub(super) fn reopen_at(&self, max_fps: f64) -> Instant {
+        let usual = self.intervals.interval_while_open().unwrap_or(REOPENING_INTERVAL);
+        let usual = usual.max(Duration::from_secs_f64(1.0 / max_fps));
+        let due_at = self.intervals.last_at().unwrap_or(self.source_began_at) + usual;
+        due_at.max(self.source_began_at + REOPENING_INTERVAL)
+    }
+
+    /// When to open a source again after an excused failure.
+    pub(super) fn retry_at(&self) -> Instant {
+        Instant::now().max(self.source_began_at + EXCUSED_RETRY_DELAY)
+    }
+
+    /// Whether to log that the source ends after so many pictures; true only once.
+    pub(super) fn should_log_end(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_logged_end, true)
+    }
+
+    pub(super) fn idle_at(&self, settings: &CameraSettings) -> Option<Instant> {
+        settings.idle_timeout.zip(self.unwatched_since).map(|(timeout, since)| since + timeout)
+    }
+
+    /// When the camera counts as stalled, by `intervals`. `None` if the time between its pictures depends on outside
+    /// events alone.
+    pub(super) fn stalled_at(&self, intervals: &FrameIntervals) -> Option<Instant> {
+        self.last_activity.checked_add(self.stall_policy.lost_after(intervals)?)
+    }
+
+    /// When viewers get a slate: while the last picture might still pass for live.
+    pub(super) fn slate_at(&self) -> Option<Instant> {
+        self.last_activity.checked_add(self.stall_policy.slate_after()?)
+    }
+
+    pub(super) fn stall_reason(&self, intervals: &FrameIntervals, stats: &Stats) -> String {
+        let broken = stats.broken - self.broken_before;
+        let reason = match (&stats.last_broken, self.stall_policy.lost_after(intervals)) {
+            (Some(problem), Some(within)) if intervals.pictures() == 0 && broken > 0 => {
+                let (within, advice) = (rounded(within), self.stall_policy.advice(within));
+                format!("no whole picture within {within}, {broken} broken ones: {problem}; {advice}")
+            }
+            _ => self.stall_policy.reason(intervals),
+        };
+        // The reason of an earlier source is out of date once a picture has come.
+        match self.last_problem.as_ref().filter(|_| intervals.pictures() == self.intervals.pictures()) {
+            Some(problem) => format!("{reason}; at the last try: {problem}"),
+            None => reason,
+        }
+    }
+
+    /// The picture intervals until the current source was opened.
+    pub(super) fn intervals(&self) -> FrameIntervals {
+        self.intervals
+    }
+
+    pub(super) fn live_for(&self) -> Duration {
+        self.live_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+}
+
+/// Since when the camera has had no viewer. A request for one picture that came and went counts as a viewer until now.
+pub(super) fn update_unwatched_since(
+    since: Option<Instant>,
+    viewers: usize,
+    had_viewer: bool,
+    now: Instant,
+) -> Option<Instant> {
+    match (viewers, had_viewer) {
+        (0, true) => Some(now),
+        (0, false) => since.or(Some(now)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use framecast_drivers::SourceUrl;
+    use framecast_hub::Hub;
+
+    use super::*;
+
+    const ANY_RATE: f64 = 120.0;
+
+    fn attempt() -> Attempt {
+        Attempt::new(&CameraSettings::new("door", SourceUrl::parse("http://cam/").unwrap()), 0)
+    }
+
+    /// Opens the source once more and lets it deliver `pictures`, the first after `after`, the others `every` so often;
+    /// then it ends.
+    async fn open_once(attempt: &mut Attempt, pictures: u32, every: Duration, after: Duration) {
+        let mut intervals = attempt.begin_source();
+        attempt.record_opened(Duration::ZERO);
+        tokio::time::advance(after).await;
+        for n in 0..pictures {
+            if n > 0 {
+                tokio::time::advance(every).await;
+            }
+            intervals.record(Instant::now());
+        }
+        assert_eq!(attempt.end_source(intervals), pictures > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_ends_is_opened_again_when_its_next_picture_would_be_due() {
+        let (mut attempt, second) = (attempt(), Duration::from_secs(1));
+        for _ in 0..5 {
+            open_once(&mut attempt, 5, second, second / 5).await;
+            assert_eq!(attempt.reopen_at(ANY_RATE), Instant::now() + second);
+            tokio::time::advance(second).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_picture_each_opening_is_fetched_ten_times_a_second_and_that_never_slows_down() {
+        let mut attempt = attempt();
+        for _ in 0..20 {
+            let source_began_at = Instant::now();
+            open_once(&mut attempt, 1, Duration::ZERO, Duration::from_millis(30)).await;
+            assert_eq!(attempt.reopen_at(ANY_RATE), source_began_at + Duration::from_millis(130));
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_is_never_opened_more_than_ten_times_a_second_nor_faster_than_max_fps() {
+        let mut attempt = attempt();
+        let source_began_at = Instant::now();
+        open_once(&mut attempt, 9, Duration::from_millis(1), Duration::ZERO).await;
+        assert_eq!(attempt.reopen_at(ANY_RATE), source_began_at + REOPENING_INTERVAL);
+        assert_eq!(attempt.reopen_at(0.5), Instant::now() + Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_between_two_openings_is_silence() {
+        let mut attempt = attempt();
+        open_once(&mut attempt, 3, Duration::from_secs(1), Duration::ZERO).await;
+        attempt.record_frame(Instant::now());
+        let stalled_at = attempt.stalled_at(&attempt.intervals());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let intervals = attempt.begin_source();
+        attempt.record_opened(Duration::ZERO);
+        assert_eq!(attempt.stalled_at(&intervals), stalled_at);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_counts_from_when_the_program_woke() {
+        let mut attempt = attempt();
+        let allowed = Duration::from_secs(30);
+        assert_eq!(attempt.stalled_at(&FrameIntervals::default()), Some(Instant::now() + allowed));
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let resumed_at = Instant::now();
+        assert!(attempt.record_resume(Some(resumed_at)) && !attempt.record_resume(Some(resumed_at)));
+        assert_eq!(attempt.stalled_at(&FrameIntervals::default()), Some(resumed_at + allowed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_brings_nothing_after_the_program_woke_is_forgiven_once() {
+        let mut attempt = attempt();
+        open_once(&mut attempt, 3, Duration::from_secs(1), Duration::ZERO).await;
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let resumed_at = Some(Instant::now());
+        assert!(attempt.record_resume(resumed_at));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(attempt.excuses_silence(resumed_at, attempt.intervals()));
+        // The old source closes late.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let intervals = attempt.begin_source();
+        assert_eq!(attempt.stalled_at(&intervals), Some(Instant::now() + Duration::from_secs(5)));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!(!attempt.record_resume(resumed_at) && !attempt.excuses_silence(resumed_at, intervals));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_camera_that_gave_a_picture_since_the_program_woke_is_not_forgiven() {
+        let mut attempt = attempt();
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let resumed_at = Some(Instant::now());
+        assert!(attempt.record_resume(resumed_at));
+        tokio::time::advance(RESUME_GRACE * 2).await;
+        attempt.record_frame(Instant::now());
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let intervals = attempt.intervals();
+        assert!(!attempt.excuses_silence(resumed_at, intervals) && !attempt.excuses_silence(None, intervals));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_never_opened_is_not_opened_again_but_for_the_first_time() {
+        let mut attempt = attempt();
+        attempt.begin_source();
+        attempt.begin_source();
+        assert!(!attempt.is_reopened);
+        attempt.record_opened(Duration::ZERO);
+        assert!(!attempt.is_reopened, "what this source says is news");
+        attempt.begin_source();
+        assert!(attempt.is_reopened);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reason_tells_broken_pictures_what_to_write_and_the_last_try() {
+        let mut attempt = attempt();
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let none_broken = feed.stats();
+        (1..=2).for_each(|number| feed.count_broken(format!("picture {number}: no SOI")));
+        let reason = attempt.stall_reason(&FrameIntervals::default(), &feed.stats());
+        assert_eq!(
+            reason,
+            "no whole picture within 30s, 2 broken ones: picture 2: no SOI; allow more with stall_timeout = \"1m\""
+        );
+        attempt.record_problem("503".to_owned());
+        let reason = attempt.stall_reason(&attempt.intervals(), &none_broken);
+        assert!(
+            reason.starts_with("no picture for 30s; ") && reason.ends_with("; at the last try: 503"),
+            "{reason}"
+        );
+        open_once(&mut attempt, 1, Duration::ZERO, Duration::ZERO).await;
+        assert!(!attempt.stall_reason(&attempt.intervals(), &none_broken).contains("503"));
+    }
+}

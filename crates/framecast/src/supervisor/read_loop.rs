@@ -1,0 +1,323 @@
+//! An open camera: reads its sources one after the other, each until it ends, and waits between them.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use framecast_drivers::{Capture, Error};
+use framecast_hub::{CameraState, CameraStatus, EventKind};
+use framecast_media::Frame;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use super::attempt::Attempt;
+use super::frame_intervals::FrameIntervals;
+use super::reader::{Reader, Report};
+use super::{AttemptOutcome, CLOSE_TIMEOUT, MAX_STUCK_READERS, Supervisor, sleep_until_or_forever};
+use crate::error_chain::one_line;
+
+/// What an open camera waits for.
+enum Wait<'a> {
+    /// The reports of the camera's source.
+    Reports(&'a mut Reader),
+    /// The time to open the camera's source again.
+    Reopening(Instant),
+}
+
+/// The next step after a source or a wait: the camera's next source is due at this time, or the attempt has ended.
+type NextStep = ControlFlow<AttemptOutcome, Instant>;
+
+/// The result of waiting.
+enum WaitOutcome {
+    Report(Option<Report>),
+    Due,
+}
+
+impl Wait<'_> {
+    /// Cancel safe.
+    async fn next(&mut self) -> WaitOutcome {
+        match self {
+            Self::Reports(reader) => WaitOutcome::Report(reader.next().await),
+            Self::Reopening(due_at) => {
+                sleep_until(*due_at).await;
+                WaitOutcome::Due
+            }
+        }
+    }
+
+    /// The picture intervals so far.
+    fn intervals(&self, attempt: &Attempt) -> FrameIntervals {
+        match self {
+            Self::Reports(reader) => reader.fast_path().intervals(),
+            Self::Reopening(_) => attempt.intervals(),
+        }
+    }
+
+    /// Whether a frame has taken the fast path since the last activity; see [`Attempt::has_new_frame`].
+    fn has_new_frame(&self, attempt: &mut Attempt) -> bool {
+        match self {
+            Self::Reports(reader) => attempt.has_new_frame(reader.fast_path()),
+            Self::Reopening(_) => false,
+        }
+    }
+}
+
+impl Supervisor {
+    /// Reads one source of the camera, from its opening to its closing.
+    pub(super) async fn read_once(&mut self, attempt: &mut Attempt) -> NextStep {
+        let mut reader = match self.spawn_reader(attempt) {
+            Ok(reader) => reader,
+            Err(reason) => {
+                self.mark_lost(&reason);
+                return failed(reason, attempt);
+            }
+        };
+        let next = self.wait_and_publish(attempt, Wait::Reports(&mut reader)).await;
+        reader.fast_path().close();
+        // Done before the device closes, which may take a while, because its last picture must not pass for live.
+        self.mark_failed(&next);
+        self.close(reader).await;
+        next
+    }
+
+    /// Waits until `due_at`, when the source is to be opened again.
+    pub(super) async fn wait_for_next_source(&mut self, attempt: &mut Attempt, due_at: Instant) -> NextStep {
+        let next = self.wait_and_publish(attempt, Wait::Reopening(due_at)).await;
+        self.mark_failed(&next);
+        next
+    }
+
+    /// Starts a thread that reads the camera; the error says why there is none.
+    fn spawn_reader(&mut self, attempt: &mut Attempt) -> Result<Reader, String> {
+        self.stuck.retain_mut(|reader| !reader.has_ended());
+        let hangs = self.stuck.len();
+        if hangs >= MAX_STUCK_READERS {
+            return Err(format!("the driver hangs in {hangs} threads; waiting for one to return"));
+        }
+        let intervals = attempt.begin_source();
+        let reader =
+            Reader::spawn(&self.camera, intervals, attempt.reopened_since(), &attempt.has_logged_broken);
+        reader.map_err(|error| format!("cannot start a thread: {error}"))
+    }
+
+    fn mark_failed(&mut self, next: &NextStep) {
+        if let ControlFlow::Break(AttemptOutcome::Failed { reason, .. }) = next {
+            self.mark_lost(reason);
+        }
+    }
+
+    /// Publishes frames until the source ends, its reopening is due, the camera fails, or its last viewer has left.
+    async fn wait_and_publish(&mut self, attempt: &mut Attempt, mut awaited: Wait<'_>) -> NextStep {
+        loop {
+            let (viewers, had_viewer) = self.viewers();
+            attempt.record_viewers(viewers, had_viewer, Instant::now());
+            if let Wait::Reports(reader) = &awaited {
+                attempt.record_passed(reader.fast_path().last_frame_at());
+            }
+            attempt.record_resume(self.suspend_monitor.resumed_at());
+            let idle_at = attempt.idle_at(&self.settings);
+            let stalled_at = attempt.stalled_at(&awaited.intervals(attempt));
+            let slate_at = attempt.slate_at();
+            let status = self.feed.status();
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return ControlFlow::Break(AttemptOutcome::Shutdown),
+                outcome = awaited.next() => match (outcome, &mut awaited) {
+                    (WaitOutcome::Report(report), Wait::Reports(reader)) => {
+                        if let Some(next) = self.handle_report(report, attempt, reader) {
+                            return next;
+                        }
+                    }
+                    _ => return ControlFlow::Continue(Instant::now()),
+                },
+                // Marked as changed again, for the check at the top of the loop.
+                _ = self.demand.changed() => self.demand.mark_changed(),
+                () = sleep_until_or_forever(idle_at) => {
+                    return ControlFlow::Break(AttemptOutcome::Unwatched { live_for: attempt.live_for() });
+                }
+                () = sleep_until_or_forever(stalled_at) => {
+                    if let Some(next) = self.handle_stall(attempt, &awaited, &status) {
+                        return next;
+                    }
+                }
+                () = sleep_until_or_forever(slate_at), if !attempt.is_silent => self.handle_silence(attempt, &awaited),
+                () = self.slates.show(&status), if attempt.is_silent && viewers > 0 => {}
+            }
+        }
+    }
+
+    /// Handles a silence that is too long. Does nothing if a frame has passed, or the program was suspended, meanwhile.
+    fn handle_stall(
+        &mut self,
+        attempt: &mut Attempt,
+        awaited: &Wait<'_>,
+        status: &CameraStatus,
+    ) -> Option<NextStep> {
+        if awaited.has_new_frame(attempt) || attempt.record_resume(self.suspend_monitor.resumed_at()) {
+            return None;
+        }
+        if attempt.excuses_silence(self.suspend_monitor.resumed_at(), awaited.intervals(attempt)) {
+            info!("nothing has come since the stop; the source is opened again");
+            return Some(ControlFlow::Continue(attempt.retry_at()));
+        }
+        let reason = attempt.stall_reason(&awaited.intervals(attempt), &self.feed.stats());
+        if status.reason.as_ref() != Some(&reason) {
+            self.send_event(EventKind::Stalled, Some(&reason));
+        }
+        Some(failed(reason, attempt))
+    }
+
+    /// Starts the slates after a silence, with the same exceptions.
+    fn handle_silence(&mut self, attempt: &mut Attempt, awaited: &Wait<'_>) {
+        if awaited.has_new_frame(attempt) || attempt.record_resume(self.suspend_monitor.resumed_at()) {
+            return;
+        }
+        attempt.is_silent = true;
+        self.slates.begin();
+    }
+
+    /// Tells viewers and the log what an open source waits for.
+    fn show_awaited(&self, awaited: Option<String>) {
+        if let Some(awaited) = awaited {
+            info!("{awaited}");
+            let status = CameraStatus::new(CameraState::Opening, SystemTime::now());
+            self.feed.set_status(CameraStatus { reason: Some(awaited), ..status });
+        }
+    }
+
+    /// Handles one report; returns the next step if it was the last of this source.
+    fn handle_report(
+        &mut self,
+        report: Option<Report>,
+        attempt: &mut Attempt,
+        reader: &mut Reader,
+    ) -> Option<NextStep> {
+        match report {
+            Some(Report::Opened { max_frame_gap, awaited }) => {
+                attempt.record_opened(max_frame_gap);
+                self.feed.count_opened();
+                if !attempt.is_reopened {
+                    self.show_awaited(awaited);
+                }
+                // As in the log, a lost camera stays lost until a frame comes.
+                if self.feed.status().state != CameraState::Lost && !attempt.is_reopened {
+                    self.send_event(EventKind::Opened, None);
+                }
+                None
+            }
+            Some(Report::Capture(capture)) => {
+                if !attempt.is_reopened {
+                    log_capture(&capture);
+                }
+                self.camera.set_capture(Some(capture));
+                None
+            }
+            Some(Report::Frame(frame)) => {
+                self.publish(frame, attempt);
+                reader.fast_path().frame_published();
+                reader.fast_path().open();
+                None
+            }
+            Some(Report::Ended(result)) => {
+                let intervals = reader.fast_path().intervals();
+                Some(self.handle_end(result, attempt, intervals))
+            }
+            None => Some(failed("the driver's thread ended and gave no reason".to_owned(), attempt)),
+        }
+    }
+
+    /// Decides what follows the end of a source, by `intervals`.
+    fn handle_end(
+        &mut self,
+        result: Result<(), Error>,
+        attempt: &mut Attempt,
+        intervals: FrameIntervals,
+    ) -> NextStep {
+        let pictures = intervals.pictures() - attempt.intervals().pictures();
+        let gave_pictures = attempt.end_source(intervals);
+        if result.is_ok() && gave_pictures {
+            if attempt.should_log_end() {
+                info!(pictures, "the source has ended in order; it is opened again, now and each time");
+            } else {
+                debug!(pictures, "the source has ended in order");
+            }
+            return ControlFlow::Continue(attempt.reopen_at(self.settings.max_fps));
+        }
+        let reason = match &result {
+            Ok(()) => "the source has ended".to_owned(),
+            Err(error) => one_line(error),
+        };
+        let due_at = match &result {
+            // The camera answered, so its own frame rate sets the time of the next try.
+            Ok(()) | Err(Error::EndedEarly { .. }) => attempt.reopen_at(self.settings.max_fps),
+            Err(_) => attempt.retry_at(),
+        };
+        let error = result.err();
+        // For a live camera the limit on silence decides how long it may go without a picture, whatever the number of
+        // tries.
+        if attempt.live_since.is_some()
+            && !gave_pictures
+            && error.as_ref().is_none_or(Error::may_recover_soon)
+        {
+            debug!(%reason, "no picture this time; the source is opened again");
+            attempt.record_problem(reason);
+            return ControlFlow::Continue(due_at);
+        }
+        // A camera that is lost now was already lost before the suspension.
+        let may_be_excused = self.feed.status().state != CameraState::Lost
+            && error.as_ref().is_none_or(Error::is_connection_failure);
+        if may_be_excused && self.suspend_monitor.has_resumed_recently() {
+            info!(%reason, "the source did not outlive the stop; it is opened again");
+            attempt.record_problem(reason);
+            return ControlFlow::Continue(attempt.retry_at());
+        }
+        let is_transient = error.is_none_or(|error| error.is_transient());
+        ControlFlow::Break(AttemptOutcome::Failed { reason, live_for: attempt.live_for(), is_transient })
+    }
+
+    fn publish(&mut self, frame: Frame, attempt: &mut Attempt) {
+        let now = Instant::now();
+        attempt.record_frame(now);
+        if attempt.is_silent {
+            attempt.is_silent = false;
+            self.slates.end();
+        }
+        let format = Arc::clone(&frame.format);
+        // Published before the status, so that a client that reads "live" finds a picture of this attempt.
+        self.feed.publish(frame);
+        if attempt.live_since.is_none() {
+            attempt.live_since = Some(now);
+            info!(width = format.width_px, height = format.height_px, "live");
+            self.feed.set_status(CameraStatus::new(CameraState::Live, SystemTime::now()));
+            self.send_event(EventKind::Live, None);
+        }
+    }
+
+    /// Ends the reader, and waits a moment for its driver to close the device.
+    async fn close(&mut self, mut reader: Reader) {
+        let was_opened = reader.was_opened();
+        reader.cancel();
+        if timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
+            warn!("the driver does not let go of its device; going on without it");
+            self.stuck.push(reader);
+        }
+        if was_opened {
+            self.feed.count_closed();
+        }
+    }
+}
+
+/// The end of an attempt that a retry may fix.
+fn failed(reason: String, attempt: &Attempt) -> NextStep {
+    ControlFlow::Break(AttemptOutcome::Failed { reason, live_for: attempt.live_for(), is_transient: true })
+}
+
+/// Logs what the device delivers, and what it was asked for if that differs.
+fn log_capture(capture: &Capture) {
+    let Capture { device, given, asked } = capture;
+    if given.differs_from(asked) {
+        info!(%device, %given, %asked, "the device gave something else than it was asked for");
+    } else {
+        info!(%device, %given, "capturing");
+    }
+}

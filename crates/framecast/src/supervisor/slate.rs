@@ -1,0 +1,220 @@
+//! The slate that replaces the picture of a camera that is not live. It shows the state, the reason, when the state
+//! began, and what comes next.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use framecast_hub::{CameraState, CameraStatus, Feed};
+use framecast_media::codec::{RgbImage, jpeg};
+use framecast_media::{Codec, Format, Frame, Timestamp, draw};
+use framecast_transcode::{Backend, TargetFormat, Transcoder};
+use jiff::tz::TimeZone;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+/// How often a slate is drawn, so that its countdown advances.
+const SLATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// If the last picture is younger than this when a viewer comes, it counts as live.
+const LIVE_AGE: Duration = Duration::from_secs(1);
+
+/// The largest width of a slate: it is drawn each second, and only contains text.
+const MAX_WIDTH_PX: u32 = 1280;
+const MAX_HEIGHT_PX: u32 = 960;
+const DEFAULT_SIZE_PX: (u32, u32) = (640, 480);
+const MIN_SIZE_PX: (u32, u32) = (320, 180);
+
+/// No camera has more pixels; a decoder needs three bytes for each.
+const MAX_DECODED_PIXELS: usize = 64 * 1024 * 1024;
+
+const QUALITY: u8 = 75;
+
+/// A camera that is live within this time needs no slate about its opening.
+const OPENING_GRACE: Duration = Duration::from_millis(100);
+
+/// Draws the slates of one camera.
+pub(crate) struct SlateRenderer {
+    feed: Arc<Feed>,
+    due_at: Instant,
+    /// The last good picture, decoded once for all slates over it.
+    background: Option<Background>,
+    /// Drawing takes about ten milliseconds: too long for a thread that sends streams.
+    drawing: Option<JoinHandle<(Option<Frame>, Option<Background>)>>,
+}
+
+#[derive(Clone)]
+struct Background {
+    frame: Frame,
+    picture: Arc<RgbImage>,
+}
+
+impl SlateRenderer {
+    pub(crate) fn new(feed: Arc<Feed>) -> Self {
+        Self { feed, due_at: Instant::now(), background: None, drawing: None }
+    }
+
+    /// Starts the slates at once: the camera is not live.
+    pub(crate) fn begin(&mut self) {
+        self.due_at = Instant::now();
+        // A slate that is still being drawn shows the state before.
+        self.drawing = None;
+    }
+
+    /// Starts the slates for a camera that is being opened, unless it is live soon or the last picture is hardly a
+    /// second old.
+    pub(crate) fn begin_attempt(&mut self) {
+        self.due_at = Instant::now() + OPENING_GRACE;
+        let newest = self.feed.source_channel().newest();
+        if newest.is_some_and(|frame| age(&frame, SystemTime::now()) < LIVE_AGE) {
+            if self.feed.status().state != CameraState::Lost {
+                self.feed.resume();
+            }
+            self.due_at += LIVE_AGE;
+        }
+    }
+
+    /// Stops the slates: the camera is live, and a slate that is still being drawn is out of date.
+    pub(crate) fn end(&mut self) {
+        self.drawing = None;
+        self.background = None;
+    }
+
+    /// Waits until the next slate is due, draws it and publishes it. Cancel safe: the next call goes on.
+    pub(crate) async fn show(&mut self, status: &CameraStatus) {
+        if self.drawing.is_none() {
+            sleep_until(self.due_at).await;
+            self.due_at = Instant::now() + SLATE_INTERVAL;
+            let drawing = self.slate_input(status);
+            self.drawing = Some(tokio::task::spawn_blocking(|| drawing.draw()));
+        }
+        let Some(drawing) = self.drawing.as_mut() else { return };
+        let drawn = drawing.await;
+        self.drawing = None;
+        match drawn {
+            Ok((frame, background)) => {
+                self.background = background;
+                if let Some(frame) = frame {
+                    self.feed.publish_slate(frame);
+                }
+            }
+            Err(error) => warn!(%error, "a notice could not be drawn"),
+        }
+    }
+
+    fn slate_input(&mut self, status: &CameraStatus) -> SlateInput {
+        let newest = self.feed.source_channel().newest();
+        SlateInput {
+            camera: self.feed.name().to_owned(),
+            status: status.clone(),
+            background: self.background.take().filter(|held| is_same_frame(newest.as_ref(), held)),
+            newest,
+            now: SystemTime::now(),
+        }
+    }
+}
+
+fn is_same_frame(newest: Option<&Frame>, held: &Background) -> bool {
+    newest.is_some_and(|frame| frame.data.as_ptr() == held.frame.data.as_ptr())
+}
+
+fn age(frame: &Frame, now: SystemTime) -> Duration {
+    now.duration_since(frame.captured_at).unwrap_or_default()
+}
+
+/// The input of one slate.
+struct SlateInput {
+    camera: String,
+    status: CameraStatus,
+    newest: Option<Frame>,
+    background: Option<Background>,
+    now: SystemTime,
+}
+
+impl SlateInput {
+    fn draw(mut self) -> (Option<Frame>, Option<Background>) {
+        if self.background.is_none() {
+            self.background = self.newest.take().and_then(|frame| {
+                let picture = decode_frame(&frame)?;
+                Some(Background { frame, picture: Arc::new(picture) })
+            });
+        }
+        let (width_px, height_px) = self.size();
+        let lines = self.lines();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let picture = draw::slate(&draw::Slate {
+            camera: &self.camera,
+            headline: headline(self.status.state),
+            lines: &lines,
+            background: self.background.as_ref().map(|background| &*background.picture),
+            width_px,
+            height_px,
+        });
+        let frame = jpeg::encode(&picture, QUALITY).ok().map(|data| Frame {
+            data,
+            pts: Timestamp::default(),
+            captured_at: self.now,
+            is_keyframe: true,
+            format: Arc::new(Format { codec: Codec::Jpeg, width_px, height_px }),
+        });
+        (frame, self.background)
+    }
+
+    /// The size of the camera's pictures within the limits for slates, so that a page keeps its layout.
+    fn size(&self) -> (u32, u32) {
+        let Some(background) = &self.background else { return DEFAULT_SIZE_PX };
+        let (width, height) = (background.picture.width_px(), background.picture.height_px());
+        let scale = (f64::from(MAX_WIDTH_PX) / f64::from(width))
+            .min(f64::from(MAX_HEIGHT_PX) / f64::from(height))
+            .min(1.0);
+        let scaled = |side: u32, least: u32| ((f64::from(side) * scale) as u32).max(least);
+        (scaled(width, MIN_SIZE_PX.0), scaled(height, MIN_SIZE_PX.1))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(reason) = &self.status.reason {
+            lines.push(reason.clone());
+        }
+        if self.status.state == CameraState::Lost {
+            let since = format!("Since {}", clock_time(self.status.since));
+            lines.push(match self.status.retry_at {
+                Some(at) => {
+                    let left = at.duration_since(self.now).unwrap_or_default();
+                    format!("{since}; next try in {} s", left.as_secs_f64().ceil())
+                }
+                None => format!("{since}; trying now"),
+            });
+        }
+        if let Some(background) = &self.background {
+            let age = Duration::from_secs(age(&background.frame, self.now).as_secs());
+            lines.push(format!("Last picture {} ago", humantime::format_duration(age)));
+        }
+        lines
+    }
+}
+
+/// The frame's picture, coded or raw, if it can be decoded.
+fn decode_frame(frame: &Frame) -> Option<RgbImage> {
+    let coded = match frame.format.codec {
+        Codec::Jpeg => frame.data.clone(),
+        _ => Transcoder::new(Backend::best()).ok()?.transcode(frame, &TargetFormat::default()).ok()?.data,
+    };
+    jpeg::decode(&coded, MAX_DECODED_PIXELS).ok()
+}
+
+fn headline(state: CameraState) -> &'static str {
+    match state {
+        CameraState::Lost => "No picture",
+        CameraState::Live => "No new picture",
+        CameraState::Idle | CameraState::Opening => "Opening…",
+    }
+}
+
+/// The time of day at the server, with the time zone in place of the date.
+fn clock_time(time: SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(timestamp) => timestamp.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S %Z").to_string(),
+        Err(_) => "an unknown time".to_owned(),
+    }
+}

@@ -1,0 +1,132 @@
+//! Detects that the program itself was suspended: someone stopped it (`SIGSTOP`, a debugger), or the machine slept.
+//!
+//! When the program resumes, timers fire at once while pictures still wait in sockets. Without this module, supervisors
+//! would blame cameras for a silence that was the program's own. One monitor serves all supervisors: a task records a
+//! heartbeat twice a second, and a supervisor asks when the program last resumed before it blames a camera. This module
+//! knows nothing of cameras.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// How often the task records that the program runs.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// If so much time passed since the last heartbeat, the program was suspended. A busy machine is usually late by less.
+const SUSPENDED_AFTER: Duration = Duration::from_millis(1500);
+
+/// For so long after a resume, a failing connection may have died during the suspension.
+const RESUME_GRACE: Duration = Duration::from_secs(10);
+
+/// This clock goes on while the machine sleeps; the monotonic clock stops.
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::Boottime;
+
+/// The fallback for systems without that clock. It detects a stopped program, and a machine's sleep as far as this
+/// clock goes on meanwhile.
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// Knows when the program last resumed after a suspension. Clones share this knowledge.
+#[derive(Debug, Clone)]
+pub(crate) struct SuspendMonitor(Arc<Mutex<Heartbeat>>);
+
+impl SuspendMonitor {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Heartbeat { last: clock(), resumed_at: None })))
+    }
+
+    /// Records heartbeats until `shutdown`.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let mut heartbeat = interval(HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutdown.run_until_cancelled(heartbeat.tick()).await.is_some() {
+            self.resumed_at();
+        }
+    }
+
+    /// When the program last resumed; `None` if it was never suspended.
+    pub(crate) fn resumed_at(&self) -> Option<Instant> {
+        let mut heartbeat = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stood_still) = heartbeat.note(clock(), Instant::now()) {
+            // The supervisor that asks first logs the suspension for all cameras.
+            info!(
+                parent: None,
+                ?stood_still,
+                "the program did not run: it was stopped, the machine slept or is overloaded; no camera is blamed for it"
+            );
+        }
+        heartbeat.resumed_at
+    }
+
+    /// Whether the program resumed so recently that a failing connection may have died during the suspension.
+    pub(crate) fn has_resumed_recently(&self) -> bool {
+        self.resumed_at().is_some_and(|resumed_at| resumed_at.elapsed() < RESUME_GRACE)
+    }
+}
+
+/// The time since a fixed moment in the past, including the machine's sleep.
+fn clock() -> Duration {
+    Duration::try_from(clock_gettime(CLOCK)).unwrap_or_default()
+}
+
+#[derive(Debug)]
+struct Heartbeat {
+    /// The last heartbeat, by [`clock`].
+    last: Duration,
+    resumed_at: Option<Instant>,
+}
+
+impl Heartbeat {
+    /// Records a heartbeat at `now`, which is `clock` by the other clock. Returns the length of the suspension, if
+    /// there was one.
+    fn note(&mut self, clock: Duration, now: Instant) -> Option<Duration> {
+        let since = clock.saturating_sub(self.last);
+        self.last = clock;
+        if since < SUSPENDED_AFTER {
+            return None;
+        }
+        self.resumed_at = Some(now);
+        Some(since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Duration = Duration::from_secs(100);
+
+    #[test]
+    fn a_program_that_runs_never_woke() {
+        let (mut heartbeat, now) = (Heartbeat { last: START, resumed_at: None }, Instant::now());
+        for beat in 1..100 {
+            assert_eq!(
+                heartbeat.note(START + HEARTBEAT_INTERVAL * beat, now + HEARTBEAT_INTERVAL * beat),
+                None
+            );
+        }
+        assert_eq!(heartbeat.resumed_at, None);
+    }
+
+    #[test]
+    fn a_stop_is_noticed_by_the_first_look() {
+        let (mut heartbeat, now) = (Heartbeat { last: START, resumed_at: None }, Instant::now());
+        let stop = Duration::from_secs(30);
+        assert_eq!(heartbeat.note(START + stop, now + stop), Some(stop));
+        assert_eq!(heartbeat.note(START + stop + HEARTBEAT_INTERVAL, now + stop + HEARTBEAT_INTERVAL), None);
+        assert_eq!(heartbeat.resumed_at, Some(now + stop));
+    }
+
+    #[test]
+    fn a_sleep_that_the_monotonic_clock_does_not_see_is_noticed() {
+        let (mut heartbeat, now) = (Heartbeat { last: START, resumed_at: None }, Instant::now());
+        let night = Duration::from_secs(8 * 3600);
+        assert_eq!(heartbeat.note(START + night, now + HEARTBEAT_INTERVAL), Some(night));
+        assert_eq!(heartbeat.resumed_at, Some(now + HEARTBEAT_INTERVAL));
+    }
+}

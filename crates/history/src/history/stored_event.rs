@@ -1,0 +1,45 @@
+//! An event with its id, as an entry and as JSON.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use framecast_media::escape_hidden_json;
+
+use crate::entry::Entry;
+
+/// An event with its id, as an entry and as JSON.
+#[derive(Debug)]
+pub struct StoredEvent {
+    /// The event.
+    pub entry: Arc<Entry>,
+    json: OnceLock<Bytes>,
+}
+
+impl StoredEvent {
+    pub(crate) fn new(entry: Entry) -> Self {
+        Self { entry: Arc::new(entry), json: OnceLock::new() }
+    }
+
+    /// The event as JSON without [hidden](framecast_media::is_hidden) characters. The first call makes it; all others
+    /// share it.
+    pub fn json(&self) -> &Bytes {
+        self.json.get_or_init(|| {
+            let json =
+                serde_json::to_string(&*self.entry).expect("an entry is an object of texts and numbers");
+            Bytes::from(escape_hidden_json(&json).into_owned())
+        })
+    }
+}
+
+/// The first of `events`, up to the one that brings them to `max_bytes`.
+pub(super) fn up_to<'a>(
+    max_bytes: usize,
+    events: impl Iterator<Item = &'a Arc<StoredEvent>>,
+) -> impl Iterator<Item = &'a Arc<StoredEvent>> {
+    let mut bytes = 0;
+    events.take_while(move |stored| {
+        let is_taken = bytes < max_bytes;
+        bytes += stored.entry.size_bytes();
+        is_taken
+    })
+}

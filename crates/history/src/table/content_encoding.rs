@@ -1,0 +1,57 @@
+//! How a table is compressed for sending, and which way a client accepts.
+
+use super::qvalue::{MAX_QVALUE, parse_qvalues};
+
+/// How a table is compressed for sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ContentEncoding {
+    /// Not at all.
+    Identity,
+    /// gzip (RFC 1952), which every client knows.
+    Gzip,
+    /// Zstandard (RFC 8878), which is faster and smaller.
+    Zstd,
+}
+
+impl ContentEncoding {
+    /// The content encoding for a request's header `Accept-Encoding` (RFC 9110, section 12.5.3): the one with the
+    /// highest qvalue; of equals, zstd before gzip before none. No compression without the header, or when the client
+    /// refuses all.
+    pub fn choose(accept_encoding: Option<&str>) -> Self {
+        let Some(list) = accept_encoding else { return Self::Identity };
+        let (mut best, mut highest) = (Self::Identity, Self::Identity.qvalue(list));
+        for content_encoding in [Self::Gzip, Self::Zstd] {
+            let qvalue = content_encoding.qvalue(list);
+            if qvalue > 0 && qvalue >= highest {
+                (best, highest) = (content_encoding, qvalue);
+            }
+        }
+        best
+    }
+
+    /// The value of the header `Content-Encoding`, if there is one.
+    pub fn header_value(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
+    /// This content encoding's qvalue in `list`: by its name, else by `*`. A content encoding that the list does not
+    /// name counts as refused. [`Self::Identity`] counts as accepted, after all others, unless the list refuses it.
+    fn qvalue(self, list: &str) -> u16 {
+        let of = |names: &[&str]| {
+            let named = |name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));
+            parse_qvalues(list)
+                .filter(|(name, _)| named(name))
+                .map(|(_, qvalue)| qvalue.min(MAX_QVALUE))
+                .max()
+        };
+        match self {
+            Self::Identity => of(&["identity"]).unwrap_or(0),
+            Self::Gzip => of(&["gzip", "x-gzip"]).or_else(|| of(&["*"])).unwrap_or(0),
+            Self::Zstd => of(&["zstd"]).or_else(|| of(&["*"])).unwrap_or(0),
+        }
+    }
+}

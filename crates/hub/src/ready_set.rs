@@ -1,0 +1,140 @@
+//! How one task that serves the subscribers of many channels learns which of these channels published something.
+//!
+//! A wake-up costs the publisher the same for any number of subscribers: it puts the token of the registration into the
+//! task's queue, unless the token is there, and wakes the task once. The task then asks each subscriber for its frame.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, Weak};
+use std::task::{Context, Poll, Waker};
+
+use crate::channel::lock;
+
+/// The task's end: the registrations that are ready, by the tokens that the task gave them.
+#[derive(Debug, Default)]
+pub struct ReadySet(Arc<Mutex<ReadyQueue>>);
+
+#[derive(Debug, Default)]
+struct ReadyQueue {
+    /// In the order in which they became ready; none twice.
+    tokens: VecDeque<usize>,
+    waker: Option<Waker>,
+}
+
+impl ReadySet {
+    /// The token of a registration that became ready since it was returned here last. A dropped one may be returned once
+    /// more.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<usize> {
+        let mut queue = lock(&self.0);
+        if let Some(token) = queue.tokens.pop_front() {
+            return Poll::Ready(token);
+        }
+        if !queue.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            queue.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// A handle by which a channel wakes the task.
+    pub(crate) fn handle(&self, token: usize) -> Arc<WakeHandle> {
+        Arc::new(WakeHandle { token, queue: Arc::clone(&self.0) })
+    }
+}
+
+/// What a channel holds of a registration: wakes the task.
+#[derive(Debug)]
+pub(crate) struct WakeHandle {
+    token: usize,
+    queue: Arc<Mutex<ReadyQueue>>,
+}
+
+impl WakeHandle {
+    fn wake(&self) {
+        let mut queue = lock(&self.queue);
+        if queue.tokens.contains(&self.token) {
+            return;
+        }
+        queue.tokens.push_back(self.token);
+        let waker = queue.waker.take();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// The registrations at one channel.
+#[derive(Debug, Default)]
+pub(crate) struct WakeHandles(Mutex<Vec<Weak<WakeHandle>>>);
+
+impl WakeHandles {
+    pub(crate) fn add(&self, handle: &Arc<WakeHandle>) {
+        let mut handles = lock(&self.0);
+        // Dropped ones are removed here: adding is rare, waking is not.
+        handles.retain(|handle| handle.strong_count() > 0);
+        handles.push(Arc::downgrade(handle));
+    }
+
+    pub(crate) fn wake_all(&self) {
+        for handle in lock(&self.0).iter().filter_map(Weak::upgrade) {
+            handle.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use framecast_testkit::{frame, soon};
+
+    use super::*;
+    use crate::{Channel, Delivery};
+
+    async fn next_ready(ready_set: &ReadySet) -> usize {
+        soon("a bell rings", poll_fn(|cx| ready_set.poll_ready(cx))).await
+    }
+
+    fn none_ready(ready_set: &ReadySet) -> bool {
+        ready_set.poll_ready(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    #[tokio::test]
+    async fn each_channel_rings_its_own_bell_once_until_it_is_heard() {
+        let (ready_set, front, back) = (ReadySet::default(), Channel::new(), Channel::new());
+        let (at_front, at_back) = (front.subscribe(Delivery::Latest), back.subscribe(Delivery::Latest));
+        let _registrations = [at_front.register(&ready_set, 1), at_back.register(&ready_set, 2)];
+        assert!(none_ready(&ready_set));
+        for number in 1..=3 {
+            back.publish(frame(number));
+        }
+        front.publish(frame(4));
+        assert_eq!((next_ready(&ready_set).await, next_ready(&ready_set).await), (2, 1));
+        assert!(none_ready(&ready_set));
+        drop(front);
+        assert_eq!(next_ready(&ready_set).await, 1, "the end of a channel rings too");
+        assert!(at_front.has_ended());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_waits_is_woken_by_a_publisher_on_another_thread() {
+        let (ready_set, channel) = (ReadySet::default(), Channel::new());
+        let _registration = channel.subscribe(Delivery::Latest).register(&ready_set, 7);
+        let publisher = std::thread::spawn(move || channel.publish(frame(1)));
+        assert_eq!(next_ready(&ready_set).await, 7);
+        publisher.join().unwrap();
+    }
+
+    #[test]
+    fn a_bell_that_is_gone_does_not_ring() {
+        let (ready_set, channel) = (ReadySet::default(), Channel::new());
+        let subscriber = channel.subscribe(Delivery::Latest);
+        let (kept, gone) = (subscriber.register(&ready_set, 1), subscriber.register(&ready_set, 2));
+        drop(gone);
+        channel.publish(frame(1));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(ready_set.poll_ready(&mut cx), Poll::Ready(1));
+        assert!(none_ready(&ready_set));
+        assert!(kept.is_same_channel(&subscriber));
+        assert!(!kept.is_same_channel(&Channel::new().subscribe(Delivery::Latest)));
+    }
+}

@@ -1,0 +1,61 @@
+//! Which renditions of a camera each address watches, so that one address cannot use up all of them.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use crate::Rendition;
+use crate::channel::lock;
+
+/// How many viewers each address has on each rendition of one camera.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RenditionLimiter(Arc<Mutex<BTreeMap<(IpAddr, Rendition), usize>>>);
+
+/// Counts one viewer of an address on a rendition until it is dropped.
+#[derive(Debug)]
+pub(crate) struct RenditionPermit {
+    limiter: RenditionLimiter,
+    key: (IpAddr, Rendition),
+}
+
+impl RenditionLimiter {
+    /// Counts a viewer at `address` on `rendition`. The address may watch `max` different renditions at once.
+    ///
+    /// # Errors
+    /// The renditions that the address watches, if it has reached `max` and this is not among them.
+    pub(crate) fn acquire(
+        &self,
+        address: IpAddr,
+        rendition: Rendition,
+        max: usize,
+    ) -> Result<RenditionPermit, Vec<Rendition>> {
+        let mut counts = lock(&self.0);
+        let of_address = (address, Rendition::default())..;
+        let watched = counts.range(of_address).take_while(|((known, _), _)| *known == address);
+        let watched: Vec<Rendition> = watched.map(|((_, rendition), _)| *rendition).collect();
+        if watched.len() >= max && !watched.contains(&rendition) {
+            return Err(watched);
+        }
+        let key = (address, rendition);
+        *counts.entry(key).or_default() += 1;
+        Ok(RenditionPermit { limiter: self.clone(), key })
+    }
+
+    /// The number of pairs of address and rendition.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+}
+
+impl Drop for RenditionPermit {
+    fn drop(&mut self) {
+        let mut counts = lock(&self.limiter.0);
+        if let Some(count) = counts.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.key);
+            }
+        }
+    }
+}

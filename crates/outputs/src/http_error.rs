@@ -1,0 +1,79 @@
+//! Requests that cannot be answered.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use framecast_hub::{Hub, TooManyRenditions};
+use framecast_media::escape_hidden;
+use serde::Serialize;
+
+use crate::{LimitReached, RETRY_AFTER_SECONDS};
+
+/// A request that cannot be answered: a status and a message that says what is wrong, as `{"error": "…"}`. The value is
+/// also in its answer's extensions, so that other layers can give it another form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What is wrong, for a person. It may quote any characters of the request; the code that displays it escapes
+    /// hidden ones.
+    pub message: String,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: &'a str,
+}
+
+impl HttpError {
+    /// 400: an invalid query parameter.
+    pub fn bad_parameter(name: &str, value: &str, expected: &str) -> Self {
+        let message = format!("{name}={value}: {expected}");
+        Self { status: StatusCode::BAD_REQUEST, message }
+    }
+
+    /// 404: the hub has no such camera.
+    pub fn no_such_camera(name: &str, hub: &Hub) -> Self {
+        let known: Vec<String> = hub.feeds().iter().map(|feed| feed.name().to_owned()).collect();
+        let message = format!("no camera `{name}`; there are: {}", known.join(", "));
+        Self { status: StatusCode::NOT_FOUND, message }
+    }
+
+    /// 503: the limit on renditions is reached.
+    pub fn too_many_renditions(error: TooManyRenditions) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: error.to_string() }
+    }
+
+    /// 503: a limit on viewers is reached.
+    pub fn limit_reached(limit_reached: &LimitReached) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: limit_reached.to_string() }
+    }
+
+    /// 429: the client must wait for `wait`.
+    pub fn too_many_requests(message: String, wait: Duration) -> Response {
+        // Rounded up: a client that comes a moment too early would be refused again.
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let headers = [(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)))];
+        (headers, Self { status: StatusCode::TOO_MANY_REQUESTS, message }).into_response()
+    }
+
+    /// 404: the hub has no camera at all.
+    pub fn no_camera() -> Self {
+        let message = "no camera is configured".to_owned();
+        Self { status: StatusCode::NOT_FOUND, message }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let mut response =
+            (self.status, Json(ErrorBody { error: &escape_hidden(&self.message) })).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

@@ -1,0 +1,203 @@
+//! Why a connection ended: the close code and reason for the client, and how often each ending occurred.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+
+use super::message::BadMessage;
+use super::scheduler::{ACK_TIMEOUT, MAX_TILES};
+use crate::websocket::{MAX_MESSAGE_BYTES, TooManyMessages};
+
+/// The most bytes of a reason: the room in a close frame beside its code (RFC 6455 §5.5).
+const MAX_REASON_BYTES: usize = 123;
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client closed it.
+    Closed,
+    /// The client disconnected without a close frame.
+    Gone,
+    /// The client has taken nothing for the server's `write_timeout`, or has not answered a ping.
+    Stalled,
+    /// The server shut down.
+    Shutdown,
+    /// The client sent bytes that are no valid WebSocket frames.
+    NotWebSocket,
+    /// The client sent a text that is not UTF-8.
+    NotUtf8,
+    /// The client sent a binary message; the protocol has none from clients.
+    Binary,
+    /// A message of more than [`MAX_MESSAGE_BYTES`].
+    TooLong,
+    /// A text that is no valid message of the protocol.
+    Bad(BadMessage),
+    /// More than [`MAX_TILES`] tiles.
+    TooManyTiles,
+    /// An acknowledgement of a picture that was not sent.
+    NotSent {
+        /// The picture's tile, as the client named it.
+        tile: u16,
+        /// The picture's sequence number, as the client named it.
+        sequence: u32,
+    },
+    /// The client acknowledged nothing for [`ACK_TIMEOUT`].
+    NotAcknowledged,
+    /// One picture took too long to send.
+    Slow,
+    /// The client sent more messages than any client needs.
+    Flood,
+}
+
+/// The names of all endings, in the order of [`CloseReason::index`].
+const NAMES: [&str; 14] = [
+    "closed",
+    "gone",
+    "stalled",
+    "shutdown",
+    "not_websocket",
+    "not_utf8",
+    "binary",
+    "too_long",
+    "bad_message",
+    "too_many_tiles",
+    "not_sent",
+    "not_acknowledged",
+    "slow",
+    "flood",
+];
+
+impl CloseReason {
+    fn index(&self) -> usize {
+        match self {
+            Self::Closed => 0,
+            Self::Gone => 1,
+            Self::Stalled => 2,
+            Self::Shutdown => 3,
+            Self::NotWebSocket => 4,
+            Self::NotUtf8 => 5,
+            Self::Binary => 6,
+            Self::TooLong => 7,
+            Self::Bad(_) => 8,
+            Self::TooManyTiles => 9,
+            Self::NotSent { .. } => 10,
+            Self::NotAcknowledged => 11,
+            Self::Slow => 12,
+            Self::Flood => 13,
+        }
+    }
+
+    /// The name in metrics and logs: `too_long`, for instance.
+    pub fn name(&self) -> &'static str {
+        NAMES[self.index()]
+    }
+
+    /// The close code (RFC 6455 §7.4.1) and a reason of at most 123 bytes, for a client that is still connected.
+    pub fn close_frame(&self) -> Option<(u16, String)> {
+        let (code, reason): (u16, Cow<'_, str>) = match self {
+            Self::Closed | Self::Gone | Self::Stalled | Self::Slow => return None,
+            Self::Shutdown => (1001, "the server ends".into()),
+            Self::NotWebSocket => (1002, "these are no frames of a WebSocket client".into()),
+            Self::Binary => (1003, "clients send text alone".into()),
+            Self::NotUtf8 => (1007, "a text that is not UTF-8".into()),
+            Self::TooLong => (1009, format!("a message of more than {MAX_MESSAGE_BYTES} bytes").into()),
+            Self::Bad(bad) => (1008, bad.to_string().into()),
+            Self::TooManyTiles => (1008, format!("more than {MAX_TILES} tiles").into()),
+            Self::NotSent { tile, sequence } => (
+                1008,
+                format!("picture {sequence} of tile {tile} was not sent, so it cannot be painted").into(),
+            ),
+            Self::NotAcknowledged => {
+                (1008, format!("no picture was acknowledged for {} s", ACK_TIMEOUT.as_secs()).into())
+            }
+            Self::Flood => (1008, "more than 1000 messages, or 4 MB, a second".into()),
+        };
+        let mut reason = reason.into_owned();
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        Some((code, reason))
+    }
+}
+
+impl From<tungstenite::Error> for CloseReason {
+    fn from(error: tungstenite::Error) -> Self {
+        use tungstenite::Error;
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => Self::Closed,
+            Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::Stalled,
+            Error::Io(error) if error.kind() == std::io::ErrorKind::QuotaExceeded => Self::Flood,
+            Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
+            Error::Utf8(_) => Self::NotUtf8,
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLong,
+            _ => Self::NotWebSocket,
+        }
+    }
+}
+
+impl From<TooManyMessages> for CloseReason {
+    fn from(_: TooManyMessages) -> Self {
+        Self::Flood
+    }
+}
+
+/// How often connections ended, by reason. Cheap to clone; all clones share the counts.
+#[derive(Debug, Clone, Default)]
+pub struct CloseCounts(Arc<[AtomicU64; NAMES.len()]>);
+
+impl CloseCounts {
+    pub(super) fn count(&self, close_reason: &CloseReason) {
+        self.0[close_reason.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Each reason with its count, zeros included.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        NAMES.into_iter().zip(self.0.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::message::parse;
+
+    fn all() -> Vec<CloseReason> {
+        let long = format!(r#"{{"type":"{}"}}"#, "ü".repeat(300));
+        vec![
+            CloseReason::Closed,
+            CloseReason::Gone,
+            CloseReason::Stalled,
+            CloseReason::Shutdown,
+            CloseReason::NotWebSocket,
+            CloseReason::NotUtf8,
+            CloseReason::Binary,
+            CloseReason::TooLong,
+            CloseReason::Bad(parse(&long).unwrap_err()),
+            CloseReason::TooManyTiles,
+            CloseReason::NotSent { tile: u16::MAX, sequence: u32::MAX },
+            CloseReason::NotAcknowledged,
+            CloseReason::Slow,
+            CloseReason::Flood,
+        ]
+    }
+
+    #[test]
+    fn each_ending_is_counted_under_its_own_name() {
+        let counts = CloseCounts::default();
+        for (n, close_reason) in all().into_iter().enumerate() {
+            (0..=n).for_each(|_| counts.clone().count(&close_reason));
+            assert_eq!(counts.iter().nth(n), Some((close_reason.name(), n as u64 + 1)));
+        }
+        assert_eq!(counts.iter().count(), all().len());
+    }
+
+    #[test]
+    fn reasons_fit_into_a_close_frame_and_are_cut_between_letters() {
+        for (code, reason) in all().iter().filter_map(CloseReason::close_frame) {
+            assert!((1001..=1009).contains(&code) && !reason.is_empty() && reason.len() <= MAX_REASON_BYTES);
+        }
+        let long = CloseReason::Bad(parse(&format!(r#"{{"type":"{}"}}"#, "ü".repeat(300))).unwrap_err());
+        assert!(long.close_frame().unwrap().1.contains("üü"));
+    }
+}

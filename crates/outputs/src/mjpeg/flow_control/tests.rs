@@ -1,0 +1,258 @@
+//! A sender, a link and a reader as numbers, in steps of a millisecond.
+
+use super::*;
+
+const PICTURE: u64 = 76_000;
+
+/// The most bytes that wait unsent in the sender's kernel.
+const UNSENT: f64 = 300_000.0;
+
+/// What both kernels buffer, and how fast the bytes move.
+struct Path {
+    now: Instant,
+    /// Bytes a second that the link carries and that the reader reads.
+    link: f64,
+    reader: f64,
+    rtt: Duration,
+    /// Bytes of a picture.
+    picture: u64,
+    /// The size of the reader's receive buffer.
+    room: u64,
+    queued: f64,
+    unread: f64,
+    /// The last window that the reader announced.
+    window: u64,
+}
+
+impl Path {
+    fn new(link: f64, reader: f64, rtt: u64) -> Self {
+        let room = 94_000;
+        let rtt = Duration::from_millis(rtt);
+        let (now, picture) = (Instant::now(), PICTURE);
+        Self { now, link, reader, rtt, picture, room, queued: 0.0, unread: 0.0, window: room }
+    }
+
+    fn step(&mut self) {
+        self.now += Duration::from_millis(1);
+        self.unread = (self.unread - self.reader / 1000.0).max(0.0);
+        let free = self.room as f64 - self.unread;
+        let arrived = (self.link / 1000.0).min(self.queued).min(free);
+        self.queued -= arrived;
+        self.unread += arrived;
+        let window = (self.room as f64 - self.unread) as u64;
+        // A reader announces its window with each acknowledgement. Without one, it does so only if the window has
+        // doubled.
+        if arrived > 0.0 || window >= 2 * self.window {
+            self.window = window;
+        }
+    }
+
+    fn sample(&self) -> SocketSample {
+        SocketSample { queued: self.queued as u64, window: Some(self.window), rtt: self.rtt }
+    }
+
+    /// Puts as much of `rest` into the kernel as there is room for; returns what is left.
+    fn hand_over(&mut self, rest: u64, unsent: f64, flow: &mut FlowControl) -> u64 {
+        let taken = rest.min((unsent - self.queued).max(0.0) as u64);
+        self.queued += taken as f64;
+        flow.bytes_written(taken as usize, self.now);
+        if taken < rest {
+            flow.note_partial_write();
+        }
+        rest - taken
+    }
+
+    fn taken(&self, written: u64) -> f64 {
+        written as f64 - self.queued - self.unread
+    }
+}
+
+/// The results of a stream.
+#[derive(Debug)]
+struct Seen {
+    pictures: u64,
+    /// For each picture in order: the time from its capture to its last byte at the reader.
+    ages_ms: Vec<u64>,
+    looks: u64,
+}
+
+impl Seen {
+    fn median_ms(&self) -> u64 {
+        let mut ages = self.ages_ms.clone();
+        ages.sort_unstable();
+        ages[ages.len() / 2]
+    }
+}
+
+/// Sends pictures of a camera that makes one every 33 ms, as the writer does, for `seconds`.
+fn stream(path: &mut Path, flow: &mut FlowControl, seconds: u64) -> Seen {
+    stream_with(path, flow, seconds, UNSENT)
+}
+
+/// The same with another bound on the unsent bytes.
+fn stream_with(path: &mut Path, flow: &mut FlowControl, seconds: u64, unsent: f64) -> Seen {
+    let mut seen = Seen { pictures: 0, ages_ms: Vec::new(), looks: 0 };
+    let (mut written, mut due, mut held_until) = ((path.queued + path.unread) as u64, Vec::new(), None);
+    let (mut last_sent, mut rest) = (u64::MAX, 0);
+    for ms in 0..seconds * 1000 {
+        path.step();
+        let captured = ms / 33;
+        due.retain(|(end, captured_ms)| {
+            let is_there = path.taken(written - rest) >= *end as f64 - 1.0;
+            if is_there {
+                seen.ages_ms.push(ms - captured_ms);
+            }
+            !is_there
+        });
+        if rest > 0 {
+            rest = path.hand_over(rest, unsent, flow);
+        }
+        if rest > 0 {
+            continue;
+        }
+        let is_new = captured != last_sent;
+        if !is_new && held_until.is_none() || held_until.is_some_and(|until| path.now < until) {
+            continue;
+        }
+        held_until = None;
+        if flow.needs_sample(path.now) {
+            seen.looks += 1;
+            flow.observe(path.now, path.sample());
+            match flow.gate(path.now) {
+                Gate::Open => {}
+                Gate::Until(at) => held_until = Some(at),
+                Gate::Stalled(_) => held_until = Some(path.now + MAX_RECHECK),
+            }
+        }
+        if is_new && held_until.is_none() {
+            flow.begin(path.now);
+            (written, last_sent) = (written + path.picture, captured);
+            rest = path.hand_over(path.picture, unsent, flow);
+            due.push((written, captured * 33));
+            seen.pictures += 1;
+        }
+    }
+    seen
+}
+
+fn flow(path: &Path) -> FlowControl {
+    FlowControl::new(Duration::from_millis(250), path.now)
+}
+
+#[test]
+fn a_viewer_that_keeps_up_is_never_held_and_hardly_looked_at() {
+    for rtt in [0, 100] {
+        let mut path = Path::new(50e6, 100e6, rtt);
+        let mut flow = flow(&path);
+        let seen = stream(&mut path, &mut flow, 10);
+        assert!(seen.pictures >= 300, "{} pictures", seen.pictures);
+        assert!(seen.looks <= 25, "{} looks", seen.looks);
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_as_many_pictures_as_it_takes_and_none_of_them_old() {
+    let mut path = Path::new(50e6, 300e3, 0);
+    let mut flow = flow(&path);
+    stream(&mut path, &mut flow, 5);
+    let seen = stream(&mut path, &mut flow, 60);
+    // A picture takes 253 ms at this rate.
+    assert!(seen.median_ms() <= 400, "{} ms", seen.median_ms());
+    assert!(seen.pictures >= 60 * 3, "{} pictures", seen.pictures);
+    let (early, late) = seen.ages_ms.split_at(seen.ages_ms.len() / 2);
+    let mean = |ages: &[u64]| ages.iter().sum::<u64>() / ages.len() as u64;
+    assert!(mean(late) <= mean(early) + 20, "{} ms, then {} ms", mean(early), mean(late));
+}
+
+#[test]
+fn what_waits_in_a_large_receive_buffer_is_known_too() {
+    let mut path = Path::new(50e6, 100e6, 0);
+    (path.room, path.window) = (1_500_000, 1_500_000);
+    let mut flow = flow(&path);
+    stream(&mut path, &mut flow, 3);
+    path.reader = 300e3;
+    stream(&mut path, &mut flow, 10);
+    let seen = stream(&mut path, &mut flow, 30);
+    assert!(seen.median_ms() <= 450, "{} ms", seen.median_ms());
+    assert!(seen.pictures >= 30 * 3, "{} pictures", seen.pictures);
+    // When the reader is fast again, its pictures are not held any more.
+    path.reader = 100e6;
+    stream(&mut path, &mut flow, 5);
+    let seen = stream(&mut path, &mut flow, 5);
+    assert!(seen.pictures >= 5 * 28, "{} pictures", seen.pictures);
+}
+
+#[test]
+fn a_slow_link_is_kept_busy_and_holds_hardly_more_than_a_picture() {
+    let mut path = Path::new(250e3, 100e6, 40);
+    let mut flow = flow(&path);
+    stream(&mut path, &mut flow, 5);
+    let seen = stream(&mut path, &mut flow, 30);
+    // A picture takes 304 ms.
+    assert!(seen.median_ms() <= 2 * 304 + 40, "{} ms", seen.median_ms());
+    assert!(seen.pictures >= 30 * 3, "{} pictures", seen.pictures);
+    let rate = flow.bytes_per_second().unwrap();
+    assert!((200_000..320_000).contains(&rate), "{rate} bytes per second");
+}
+
+#[test]
+fn a_reader_that_takes_nothing_is_seen_to() {
+    let mut path = Path::new(50e6, 300e3, 0);
+    let mut flow = flow(&path);
+    stream(&mut path, &mut flow, 3);
+    path.reader = 0.0;
+    stream(&mut path, &mut flow, 12);
+    flow.observe(path.now, path.sample());
+    let gate = flow.gate(path.now);
+    assert!(matches!(gate, Gate::Stalled(since) if since >= Duration::from_secs(10)), "{gate:?}");
+}
+
+#[test]
+fn a_viewer_whose_first_pictures_fell_short_is_not_held_for_what_it_read_since() {
+    for room in [94_000, 1_500_000] {
+        // The reader announces the last window before it has read all, and none afterwards.
+        let mut path = Path::new(20e6, 100e6, 0);
+        (path.room, path.window) = (room, room);
+        let mut flow = flow(&path);
+        flow.note_partial_write();
+        let seen = stream(&mut path, &mut flow, 10);
+        assert!(seen.pictures >= 300, "{} pictures", seen.pictures);
+    }
+}
+
+#[test]
+fn a_reader_whose_buffer_shrinks_is_not_taken_for_a_slow_one_for_long() {
+    let mut path = Path::new(50e6, 100e6, 0);
+    (path.room, path.window) = (1_500_000, 1_500_000);
+    let mut flow = flow(&path);
+    stream(&mut path, &mut flow, 3);
+    (path.room, path.window) = (700_000, 700_000);
+    let seen = stream(&mut path, &mut flow, 10);
+    assert!(seen.pictures >= 220, "{} pictures", seen.pictures);
+    let seen = stream(&mut path, &mut flow, 10);
+    assert!(seen.pictures >= 300, "{} pictures", seen.pictures);
+}
+
+#[test]
+fn pictures_larger_than_what_the_kernels_hold_tell_what_the_reader_takes() {
+    let mut path = Path::new(50e6, 600e3, 0);
+    path.picture = 380_000;
+    let mut flow = flow(&path);
+    stream_with(&mut path, &mut flow, 5, 16e3);
+    let rate = flow.bytes_per_second().unwrap();
+    assert!((500_000..720_000).contains(&rate), "{rate} bytes per second");
+}
+
+#[test]
+fn a_slow_readers_speed_is_known() {
+    for room in [32_000, 94_000, 1_500_000] {
+        for unsent in [16e3, UNSENT] {
+            let mut path = Path::new(50e6, 300e3, 0);
+            (path.room, path.window) = (room, room);
+            let mut flow = flow(&path);
+            stream_with(&mut path, &mut flow, 12, unsent);
+            let rate = flow.bytes_per_second().unwrap();
+            assert!((250_000..450_000).contains(&rate), "{rate} bytes per second of {room}, {unsent}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The answer to a viewer beyond a limit: 503, as a picture for clients that want pictures.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+
+use crate::{HttpError, LimitReached, RETRY_AFTER_SECONDS, error_picture};
+
+/// There are few texts (one for each limit and camera), but there may be many addresses.
+const MAX_PICTURES: usize = 16;
+
+/// A cache of the drawn pictures by their text: drawing costs more than refusing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LimitResponses(Arc<Mutex<BTreeMap<(String, String), Bytes>>>);
+
+impl LimitResponses {
+    /// The answer to a client that sent `headers`.
+    ///
+    /// # Errors
+    /// The answer for a client that wants no picture, or if the picture cannot be drawn.
+    pub(crate) fn respond(
+        &self,
+        limit_reached: &LimitReached,
+        camera: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, HttpError> {
+        let picture =
+            if error_picture::is_wanted(headers) { self.picture(limit_reached, camera) } else { None };
+        let Some(picture) = picture else { return Err(HttpError::limit_reached(limit_reached)) };
+        let mut response = error_picture::response(StatusCode::SERVICE_UNAVAILABLE, picture);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        Ok(response)
+    }
+
+    fn picture(&self, limit_reached: &LimitReached, camera: &str) -> Option<Bytes> {
+        let key = (camera.to_owned(), limit_reached.to_string());
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(picture) = known.get(&key) {
+            return Some(picture.clone());
+        }
+        let picture = error_picture::render(camera, "Full", &[&key.1, "Try again later"])?;
+        if known.len() >= MAX_PICTURES {
+            known.clear();
+        }
+        known.insert(key, picture.clone());
+        Some(picture)
+    }
+}

@@ -1,0 +1,49 @@
+//! When the next picture of a stream is due: the requested rate, without drift, and a resend of the last picture when
+//! nothing new comes.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The schedule of one stream. Reads no clock.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    /// The least time between two pictures.
+    interval: Duration,
+    resend_after: Duration,
+    sent_at: Option<Instant>,
+    /// When the next picture is due. The schedule does not drift.
+    due_at: Option<Instant>,
+}
+
+impl Pacer {
+    pub(crate) fn new(interval: Duration, resend_after: Duration) -> Self {
+        // A resend must not come sooner than the requested rate allows.
+        Self { interval, resend_after: resend_after.max(interval), sent_at: None, due_at: None }
+    }
+
+    /// The least time between two pictures; zero if the client requested no rate.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// When the next picture may go, if that is after `now`.
+    pub(crate) fn due_after(&self, now: Instant) -> Option<Instant> {
+        self.due_at.filter(|due_at| now < *due_at)
+    }
+
+    /// When to resend the last picture unless a new one comes; `None` before the first.
+    pub(crate) fn resend_at(&self) -> Option<Instant> {
+        self.sent_at.map(|sent_at| sent_at + self.resend_after)
+    }
+
+    /// Records that a picture goes `now`.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.sent_at = Some(now);
+        if !self.interval.is_zero() {
+            let scheduled = self.due_at.map_or(now, |due_at| due_at) + self.interval;
+            // A pause must not be followed by a burst.
+            self.due_at = Some(scheduled.max(now));
+        }
+    }
+}

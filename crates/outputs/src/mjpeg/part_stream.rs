@@ -1,0 +1,319 @@
+//! What one client receives, however it is written: a subscriber, a schedule and a framing.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use framecast_hub::{ChangeListener, Delivery, ReadySet, Rendition, Subscriber, Update, WakeRegistration};
+use tokio::time::Instant;
+
+use super::ladder::Ladder;
+use super::pacer::Pacer;
+use super::packer::{Packer, Packers};
+use super::{Framing, StreamRequest};
+use crate::viewers::{self, SkipCounter};
+use crate::{EndReason, client_key};
+
+/// What to do next for a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Send this part.
+    Part(Bytes),
+    /// Nothing before this time, even if something is published.
+    Due(Instant),
+    /// Nothing until something is published, or until this time.
+    Wait(Option<Instant>),
+    /// The channel has ended.
+    End,
+}
+
+/// What one client receives. Holds no frame: it looks up the next one when the connection has room.
+#[derive(Debug)]
+pub(crate) struct PartStream {
+    /// Must be dropped before the subscriber. A packer must not outlive its channel, because a later channel starts its
+    /// numbers again.
+    packer: Arc<Packer>,
+    subscriber: Subscriber,
+    /// The stream's guard in the registry of viewers, and its statistics.
+    viewer: viewers::ViewerGuard,
+    framing: Framing,
+    pacer: Pacer,
+    skips: SkipCounter,
+    adapt: Option<Box<Adaptation>>,
+}
+
+/// What `?adapt` needs to send another size.
+#[derive(Debug)]
+struct Adaptation {
+    request: StreamRequest,
+    packers: Packers,
+    /// Made with the first picture, whose size is the largest.
+    ladder: Option<Ladder>,
+    /// The next size. The stream switches to it once it has a picture, and sends the old size until then.
+    pending: Option<PendingSwitch>,
+}
+
+#[derive(Debug)]
+struct PendingSwitch {
+    rung: usize,
+    rendition: Rendition,
+    subscriber: Subscriber,
+}
+
+impl PartStream {
+    pub(crate) fn new(
+        subscriber: Subscriber,
+        packers: &Packers,
+        viewer: viewers::ViewerGuard,
+        request: StreamRequest,
+        resend_after: Duration,
+    ) -> Self {
+        let packer =
+            packers.get_or_create(viewer.feed().name(), request.rendition, request.part_format.boundary);
+        let pacer = Pacer::new(request.interval, resend_after);
+        let adapt = request
+            .adapt
+            .then(|| Box::new(Adaptation { request, packers: packers.clone(), ladder: None, pending: None }));
+        let (framing, skips) = (request.part_format.framing, SkipCounter::default());
+        Self { packer, subscriber, viewer, framing, pacer, skips, adapt }
+    }
+
+    /// The bytes before the first part.
+    pub(crate) fn opening(&self) -> Bytes {
+        self.packer.opening(self.framing)
+    }
+
+    /// The bytes after the last part.
+    pub(crate) fn closing(&self) -> Bytes {
+        self.packer.closing()
+    }
+
+    /// The newest picture if one is due, or the last one again if nothing new has come for a while.
+    pub(crate) fn next(&mut self, now: Instant) -> Next {
+        if let Some(due_at) = self.pacer.due_after(now) {
+            return Next::Due(due_at);
+        }
+        if let Some(update) = self.subscriber.try_next() {
+            return Next::Part(self.part(&update, now));
+        }
+        if self.subscriber.has_ended() {
+            // A frame that was published between the two checks is the last one.
+            let last = self.subscriber.try_next();
+            return last.map_or(Next::End, |update| Next::Part(self.part(&update, now)));
+        }
+        match self.pacer.resend_at() {
+            Some(resend_at) if resend_at <= now => match self.subscriber.current() {
+                Some(update) => Next::Part(self.part_again(&update, now)),
+                // The camera is not live any more and has no slate yet: there is nothing to show.
+                None => Next::Wait(None),
+            },
+            resend_at => Next::Wait(resend_at),
+        }
+    }
+
+    /// When to check again after a part was sent, even if nothing is published.
+    pub(crate) fn wake_at(&self, now: Instant) -> Option<Instant> {
+        self.pacer.due_after(now).or_else(|| self.pacer.resend_at())
+    }
+
+    /// The part for a picture that was not sent before.
+    fn part(&mut self, update: &Update, now: Instant) -> Bytes {
+        let part = self.packed(update, now);
+        let age = SystemTime::now().duration_since(update.frame.captured_at).unwrap_or_default();
+        self.viewer.sent(part.len(), age);
+        self.skipped(now);
+        part
+    }
+
+    /// The part for the last picture once more. Its age is not recorded: it shows how slow the camera is, not how late
+    /// the stream is.
+    fn part_again(&mut self, update: &Update, now: Instant) -> Bytes {
+        let part = self.packed(update, now);
+        self.viewer.resent(part.len());
+        self.skipped(now);
+        part
+    }
+
+    fn skipped(&mut self, now: Instant) {
+        let skipped = self.skips.count(self.subscriber.skipped(), self.pacer.interval(), now);
+        self.viewer.skipped(skipped);
+    }
+
+    fn packed(&mut self, update: &Update, now: Instant) -> Bytes {
+        self.pacer.sent(now);
+        let part = self.packer.part(self.framing, update);
+        if let Some(adapt) = self.adapt.as_mut().filter(|_| !update.is_slate) {
+            let width_px = update.frame.format.width_px;
+            adapt.ladder.get_or_insert_with(|| Ladder::new(width_px, now)).sent(part.len());
+        }
+        part
+    }
+
+    /// Switches to a smaller or larger size if the client requested that and the link calls for it. `bytes_per_second`
+    /// is what the link carries if it cannot carry all pictures. True if the stream has changed to another channel.
+    pub(crate) fn adapt(&mut self, now: Instant, bytes_per_second: Option<u64>) -> bool {
+        let Some(Adaptation { request, packers, ladder: Some(ladder), pending }) = self.adapt.as_deref_mut()
+        else {
+            return false;
+        };
+        if let Some(next) = pending.take_if(|next| next.subscriber.has_next()) {
+            self.packer = packers.get_or_create(
+                self.viewer.feed().name(),
+                next.rendition,
+                request.part_format.boundary,
+            );
+            self.subscriber = next.subscriber.with_skipped_of(&self.subscriber);
+            self.viewer.set_rendition(next.rendition);
+            ladder.switched(now, next.rung);
+            return true;
+        }
+        // The link need carry no more pictures than there are. Looked up only if the link is too slow.
+        let feed = self.viewer.feed();
+        let there_are = |_: &u64| request.max_fps().min(feed.frames_per_second().unwrap_or(f64::INFINITY));
+        let max_fps = bytes_per_second.as_ref().map_or(f64::INFINITY, there_are);
+        if let Some(rung) = ladder.propose(now, bytes_per_second, max_fps).filter(|_| pending.is_none()) {
+            let width_px = ladder.width_px(rung);
+            let rendition =
+                width_px.map_or(request.rendition, |width_px| request.rendition.with_width(width_px));
+            let client = self.viewer.peer().map(client_key);
+            match self.viewer.feed().watch_from(client, rendition, Delivery::Latest) {
+                Ok(subscriber) => *pending = Some(PendingSwitch { rung, rendition, subscriber }),
+                // The limit on renditions is reached: this viewer keeps its size.
+                Err(_) => ladder.switch_failed(now),
+            }
+        }
+        false
+    }
+
+    /// Waits until this stream's channel publishes something.
+    pub(crate) fn change_listener(&self) -> ChangeListener {
+        self.subscriber.change_listener()
+    }
+
+    /// Makes `token` ready in `ready_set` when something is published to this stream's channel.
+    pub(crate) fn register(&self, ready_set: &ReadySet, token: usize) -> WakeRegistration {
+        self.subscriber.register(ready_set, token)
+    }
+
+    /// Whether `registration` is at this stream's channel.
+    pub(crate) fn is_same_channel(&self, registration: &WakeRegistration) -> bool {
+        registration.is_same_channel(&self.subscriber)
+    }
+
+    /// The latency budget: how long the link may need for the bytes still on their way.
+    pub(crate) fn latency_budget(&self) -> Duration {
+        self.viewer.feed().latency_budget()
+    }
+
+    /// Sets why the stream ends, for the case that it is dropped now.
+    pub(crate) fn set_end_reason(&mut self, end_reason: EndReason) {
+        self.viewer.set_end_reason(end_reason);
+    }
+
+    /// The stream's guard in the registry of viewers.
+    pub(crate) fn viewer(&mut self) -> &mut viewers::ViewerGuard {
+        &mut self.viewer
+    }
+
+    /// The viewer's statistics, to be updated by the writer.
+    pub(crate) fn stats(&self) -> &viewers::ViewerStats {
+        &self.viewer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framecast_hub::Hub;
+    use framecast_testkit::{frame, number_of};
+
+    use super::*;
+    use crate::mjpeg::{Boundary, PartFormat};
+    use crate::{Transport, Viewers};
+
+    #[tokio::test]
+    async fn another_size_is_sent_from_its_first_picture_on_and_the_former_one_until_then() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let viewer = Viewers::default().admit(&feed, None, Transport::Mjpeg).unwrap();
+        let part_format = PartFormat { boundary: Boundary::Frame, framing: Framing::Standard };
+        let request = StreamRequest {
+            part_format,
+            rendition: Rendition::default(),
+            interval: Duration::ZERO,
+            adapt: true,
+        };
+        let subscriber = feed.watch(request.rendition, Delivery::Latest).unwrap();
+        let mut stream =
+            PartStream::new(subscriber, &Packers::default(), viewer, request, Duration::from_secs(1));
+        let mut now = Instant::now();
+        let number = |stream: &mut PartStream, now| match stream.next(now) {
+            Next::Part(part) => {
+                number_of(&part[part.windows(2).position(|pair| pair == b"\xFF\xD8").unwrap()..])
+            }
+            other => panic!("{other:?}"),
+        };
+        // The test's pictures are tiny, so the test puts in a ladder for large ones.
+        stream.adapt.as_mut().unwrap().ladder = Some(Ladder::new(1280, now));
+        feed.publish(frame(1));
+        assert!(!stream.adapt(now, Some(1)));
+        assert_eq!(number(&mut stream, now), Some(1));
+
+        now += Duration::from_secs(2);
+        assert!(!stream.adapt(now, Some(1)), "the smaller size is asked for");
+        let (rendition, smaller) = feed.renditions().borrow()[0].clone();
+        assert_eq!(rendition.width_px(), Some(320));
+        feed.publish(frame(2));
+        assert!(!stream.adapt(now, Some(1)));
+        assert_eq!(number(&mut stream, now), Some(2));
+
+        smaller.publish(frame(100));
+        assert!(stream.adapt(now, Some(1)), "there is a picture of it");
+        assert_eq!(number(&mut stream, now), Some(100));
+        assert_eq!(stream.stats().rendition(), rendition);
+        feed.publish(frame(3));
+        assert!(matches!(stream.next(now), Next::Wait(_)));
+        assert_eq!((feed.main_channel().subscriber_count(), feed.viewer_count()), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_picture_that_is_sent_again_does_not_make_the_stream_look_old() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let viewer = Viewers::default().admit(&feed, None, Transport::Mjpeg).unwrap();
+        let part_format = PartFormat { boundary: Boundary::Frame, framing: Framing::Standard };
+        let request = StreamRequest {
+            part_format,
+            rendition: Rendition::default(),
+            interval: Duration::ZERO,
+            adapt: false,
+        };
+        let subscriber = feed.watch(request.rendition, Delivery::Latest).unwrap();
+        let mut stream =
+            PartStream::new(subscriber, &Packers::default(), viewer, request, Duration::from_secs(1));
+        feed.publish(frame(1));
+        let now = Instant::now();
+        assert!(matches!(stream.next(now), Next::Part(_)));
+        let age = stream.stats().age().unwrap();
+        assert!(matches!(stream.next(now + Duration::from_secs(1)), Next::Part(_)));
+        assert_eq!((stream.stats().frames(), stream.stats().age()), (2, Some(age)));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_gets_the_rate_it_asked_for_skips_nothing() {
+        let feed = Hub::new().add("door", SystemTime::UNIX_EPOCH).unwrap();
+        let viewer = Viewers::default().admit(&feed, None, Transport::Mjpeg).unwrap();
+        let part_format = PartFormat { boundary: Boundary::Frame, framing: Framing::Standard };
+        let interval = Duration::from_millis(500);
+        let request = StreamRequest { part_format, rendition: Rendition::default(), interval, adapt: false };
+        let subscriber = feed.watch(request.rendition, Delivery::Latest).unwrap();
+        let mut stream =
+            PartStream::new(subscriber, &Packers::default(), viewer, request, Duration::from_secs(1));
+        let begin = Instant::now();
+        for n in 0..4_u32 {
+            (0..15).for_each(|_| feed.publish(frame(1)));
+            assert!(matches!(stream.next(begin + interval * n), Next::Part(_)));
+        }
+        assert_eq!((stream.stats().frames(), stream.stats().skipped_frames()), (4, 0));
+        (0..45).for_each(|_| feed.publish(frame(1)));
+        assert!(matches!(stream.next(begin + interval * 6), Next::Part(_)));
+        assert_eq!(stream.stats().skipped_frames(), 2, "it asked for two more");
+    }
+}

@@ -1,0 +1,229 @@
+//! One viewer at a writer: its socket, and the rest of the part that the kernel has not taken yet.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::time::Instant;
+
+use super::super::flow_control::{FlowControl, Gate, SocketSample};
+use super::super::part_stream::{Next, PartStream};
+use super::Join;
+use super::deadlines::Deadline;
+use crate::{ConnectionPermit, EndReason, Socket};
+
+/// How many times the write timeout one part may take in all. That is enough for a large picture over a poor link, and
+/// it ends a client that takes a byte now and then.
+const PART_TIMEOUTS: u32 = 6;
+
+/// How often to sample a viewer that takes nothing at all.
+const STALL_CHECK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How many reads one turn makes of the viewer's data, and how large each is. Nobody needs the data; unread data only
+/// fills the client's own buffers.
+const MAX_READS: usize = 16;
+const READ_BYTES: usize = 4096;
+
+/// One viewer.
+pub(super) struct ViewerConnection {
+    socket: OwnedFd,
+    pub(super) stream: PartStream,
+    pub(super) group: usize,
+    pub(super) deadline: Deadline,
+    /// The bytes that the kernel has not taken yet: the whole part, if it has taken none.
+    rest: Bytes,
+    /// When the kernel last took something, and when the writer began the part in `rest`.
+    taken_at: Instant,
+    begun_at: Instant,
+    is_closing: bool,
+    /// Whether its stream has changed to another channel than that of its group.
+    pub(super) has_changed_channel: bool,
+    flow: FlowControl,
+    /// The viewer gets no next picture before this time.
+    held_until: Option<Instant>,
+    _load_token: super::LoadToken,
+    /// The viewer's permit among the server's connections.
+    _permit: ConnectionPermit,
+}
+
+/// The result of a viewer's turn.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The viewer's next turn is when something is published, when there is room, or at this time.
+    Until(Option<Instant>),
+    /// The viewer has left, or it was sent everything.
+    Gone,
+}
+
+impl ViewerConnection {
+    /// Takes over the socket; the stream's opening is sent first.
+    pub(super) fn new(join: Join, now: Instant) -> io::Result<Self> {
+        let Join { stream, hijacked, load_token } = join;
+        let socket: OwnedFd = match hijacked.socket {
+            Socket::Tcp(stream) => stream.into_std()?.into(),
+            Socket::Unix(stream) => stream.into_std()?.into(),
+        };
+        let (rest, flow) = (stream.opening(), FlowControl::new(stream.latency_budget(), now));
+        Ok(Self {
+            socket,
+            stream,
+            group: 0,
+            deadline: Deadline::default(),
+            rest,
+            taken_at: now,
+            begun_at: now,
+            is_closing: false,
+            has_changed_channel: false,
+            flow,
+            held_until: None,
+            _load_token: load_token,
+            _permit: hijacked.permit,
+        })
+    }
+
+    /// Sends what it can: the rest of a part first, then the newest picture if one is due.
+    pub(super) fn advance(&mut self, now: Instant, write_timeout: Duration) -> Progress {
+        let mut is_newest = false;
+        loop {
+            if !self.rest.is_empty() {
+                match self.write_rest(now) {
+                    // A frame that is published meanwhile wakes the writer again.
+                    Ok(true) if is_newest => return Progress::Until(self.stream.wake_at(now)),
+                    Ok(true) => {}
+                    Ok(false) => return self.check_stall(now, write_timeout),
+                    Err(_) => return Progress::Gone,
+                }
+            }
+            if self.is_closing {
+                // The kernel still sends what it took, and then the end of the stream.
+                rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).ok();
+                return Progress::Gone;
+            }
+            if let Some(turn) = self.hold(now, write_timeout) {
+                return turn;
+            }
+            self.has_changed_channel |= self.stream.adapt(now, self.flow.bytes_per_second());
+            match self.stream.next(now) {
+                Next::Part(part) => {
+                    self.flow.begin(now);
+                    self.rest = part;
+                    (self.taken_at, self.begun_at) = (now, now);
+                    is_newest = true;
+                }
+                Next::Due(at) => return Progress::Until(Some(at)),
+                Next::Wait(at) => return Progress::Until(at),
+                Next::End => self.close(EndReason::CameraEnded),
+            }
+        }
+    }
+
+    /// Sends the stream's end after the current part.
+    pub(super) fn close(&mut self, why: EndReason) {
+        self.stream.set_end_reason(why);
+        if self.is_closing {
+            return;
+        }
+        self.is_closing = true;
+        let closing = self.stream.closing();
+        // This copies at most once in a viewer's life.
+        self.rest = if self.rest.is_empty() { closing } else { [&self.rest[..], &closing].concat().into() };
+    }
+
+    /// Gives the rest to the kernel; true if the kernel took all of it.
+    fn write_rest(&mut self, now: Instant) -> Result<bool, Errno> {
+        match rustix::net::send(&self.socket, &self.rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(len) => {
+                self.taken_at = now;
+                self.flow.bytes_written(len, now);
+                if len == self.rest.len() {
+                    // Drop the part now, and not only when the next one comes.
+                    self.rest = Bytes::new();
+                    return Ok(true);
+                }
+                let _taken = self.rest.split_to(len);
+                self.flow.note_partial_write();
+                Ok(false)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {
+                self.flow.note_partial_write();
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The turn's result for a viewer that may not have the next picture yet.
+    fn hold(&mut self, now: Instant, write_timeout: Duration) -> Option<Progress> {
+        if self.held_until.is_none_or(|until| until <= now) {
+            self.held_until = match self.gate(now) {
+                Gate::Open => None,
+                Gate::Until(at) => Some(at),
+                Gate::Stalled(since) if since >= write_timeout => {
+                    return Some(self.disconnect(EndReason::Stalled));
+                }
+                Gate::Stalled(_) => Some(now + STALL_CHECK_INTERVAL),
+            };
+        }
+        self.held_until.map(|until| Progress::Until(Some(until)))
+    }
+
+    /// Whether the next picture may go. Samples the kernel only for viewers that need it.
+    fn gate(&mut self, now: Instant) -> Gate {
+        if !self.flow.needs_sample(now) {
+            return Gate::Open;
+        }
+        let Some(queued) = framecast_sys::unacknowledged_bytes(self.socket.as_fd()) else {
+            return Gate::Open;
+        };
+        let info = framecast_sys::TcpInfo::query(self.socket.as_fd()).unwrap_or_default();
+        let window = info.snd_wnd.map(u64::from);
+        self.flow.observe(now, SocketSample { queued, window, rtt: info.min_rtt.unwrap_or_default() });
+        let stats = self.stream.stats();
+        stats.set_queue_bytes(queued);
+        if let Some(bytes_per_second) = self.flow.bytes_per_second() {
+            stats.set_bytes_per_second(bytes_per_second);
+        }
+        self.flow.gate(now)
+    }
+
+    /// The deadline for the rest of a part, or the viewer's end if the deadline has passed.
+    fn check_stall(&mut self, now: Instant, write_timeout: Duration) -> Progress {
+        let stall_deadline = self.taken_at + write_timeout;
+        let part_deadline = self.begun_at + write_timeout.saturating_mul(PART_TIMEOUTS);
+        if stall_deadline <= now {
+            self.disconnect(EndReason::Stalled)
+        } else if part_deadline <= now {
+            self.disconnect(EndReason::Slow)
+        } else {
+            Progress::Until(Some(stall_deadline.min(part_deadline)))
+        }
+    }
+
+    fn disconnect(&mut self, why: EndReason) -> Progress {
+        self.stream.set_end_reason(why);
+        Progress::Gone
+    }
+
+    /// Reads and discards what the viewer sends; false when the viewer has left.
+    pub(super) fn read(&self) -> bool {
+        let mut piece = [0; READ_BYTES];
+        for _ in 0..MAX_READS {
+            match rustix::net::recv(&self.socket, &mut piece, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return false,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+impl AsFd for ViewerConnection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

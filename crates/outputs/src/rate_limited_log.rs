@@ -1,0 +1,51 @@
+//! Rate limits for warnings that may come by the thousand: at most one a minute of each kind.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long further warnings of the same kind are suppressed.
+const MIN_INTERVAL: Duration = Duration::from_secs(60);
+
+/// One kind of warning: when it was last logged, and how many were suppressed since.
+#[derive(Debug, Default)]
+pub struct RateLimitedLog(Mutex<LogState>);
+
+#[derive(Debug, Default)]
+struct LogState {
+    logged_at: Option<Instant>,
+    unreported: u64,
+}
+
+impl RateLimitedLog {
+    /// Records an occurrence. If a warning may be logged now: the number of occurrences since the last one, this one
+    /// included.
+    pub fn should_log(&self) -> Option<u64> {
+        self.should_log_at(Instant::now())
+    }
+
+    fn should_log_at(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.unreported += 1;
+        if state.logged_at.is_some_and(|logged_at| now.saturating_duration_since(logged_at) < MIN_INTERVAL) {
+            return None;
+        }
+        state.logged_at = Some(now);
+        Some(std::mem::take(&mut state.unreported))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_often_is_told_once_a_minute_with_how_often() {
+        let (log, now) = (RateLimitedLog::default(), Instant::now());
+        assert_eq!(log.should_log_at(now), Some(1));
+        for second in 1..60 {
+            assert_eq!(log.should_log_at(now + Duration::from_secs(second)), None);
+        }
+        assert_eq!(log.should_log_at(now + MIN_INTERVAL), Some(60));
+        assert_eq!(log.should_log_at(now + MIN_INTERVAL * 9), Some(1));
+    }
+}

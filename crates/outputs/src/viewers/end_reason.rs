@@ -1,0 +1,69 @@
+//! How a viewer's stream ended, and how often streams of one camera ended that way.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a stream of parts ended. Connections of `/api/live` have [endings of their own](crate::live::CloseReason).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EndReason {
+    /// The client closed its connection, or the connection broke.
+    #[default]
+    Left,
+    /// The client took nothing for the write timeout.
+    Stalled,
+    /// One picture took many times the write timeout to send.
+    Slow,
+    /// The server shut down.
+    Shutdown,
+    /// The camera was removed.
+    CameraEnded,
+    /// The server failed to serve it.
+    Failed,
+}
+
+impl EndReason {
+    const ALL: [Self; 6] =
+        [Self::Left, Self::Stalled, Self::Slow, Self::Shutdown, Self::CameraEnded, Self::Failed];
+
+    /// The name in metrics and logs: `camera_ended`, for instance.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Stalled => "stalled",
+            Self::Slow => "slow",
+            Self::Shutdown => "shutdown",
+            Self::CameraEnded => "camera_ended",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Counts by ending.
+#[derive(Debug, Default)]
+pub(super) struct EndCounts([AtomicU64; EndReason::ALL.len()]);
+
+impl EndCounts {
+    pub(super) fn count(&self, end_reason: EndReason) {
+        self.0[end_reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (EndReason, u64)> + '_ {
+        EndReason::ALL
+            .into_iter()
+            .zip(&self.0)
+            .map(|(end_reason, count)| (end_reason, count.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ending_is_counted_as_itself() {
+        let endings = EndCounts::default();
+        for (n, end_reason) in (1..).zip(EndReason::ALL) {
+            (0..n).for_each(|_| endings.count(end_reason));
+            assert_eq!(endings.iter().find(|(_, count)| *count == n), Some((end_reason, n)));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Statistics of one viewer.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use framecast_hub::{Feed, Rendition};
+
+use super::{CameraTotals, EndReason};
+
+/// Stands for "not known" in the atomics.
+const NONE: u64 = u64::MAX;
+
+/// How pictures go to a viewer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A stream of parts.
+    Mjpeg,
+    /// A tile of `/api/live`.
+    Live,
+}
+
+impl Transport {
+    /// As the API names it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mjpeg => "mjpeg",
+            Self::Live => "live",
+        }
+    }
+}
+
+/// Statistics of one viewer. The task that sends writes them with atomics only; the API reads them.
+#[derive(Debug)]
+pub struct ViewerStats {
+    id: u64,
+    feed: Arc<Feed>,
+    peer: Option<IpAddr>,
+    transport: Transport,
+    since: SystemTime,
+    totals: Arc<CameraTotals>,
+    rendition: Mutex<Rendition>,
+    writer_number: AtomicU32,
+    frames: AtomicU64,
+    bytes: AtomicU64,
+    skipped: AtomicU64,
+    age_us: AtomicU64,
+    painted_age_us: AtomicU64,
+    queue_bytes: AtomicU64,
+    bytes_per_second: AtomicU64,
+}
+
+impl ViewerStats {
+    pub(super) fn new(
+        id: u64,
+        feed: Arc<Feed>,
+        peer: Option<IpAddr>,
+        transport: Transport,
+        since: SystemTime,
+        totals: Arc<CameraTotals>,
+    ) -> Self {
+        let [frames, bytes, skipped] = [0; 3].map(AtomicU64::new);
+        let [age_us, painted_age_us, queue_bytes, bytes_per_second] = [NONE; 4].map(AtomicU64::new);
+        let (rendition, writer_number) = (Mutex::default(), AtomicU32::new(u32::MAX));
+        Self {
+            id,
+            feed,
+            peer,
+            transport,
+            since,
+            totals,
+            rendition,
+            writer_number,
+            frames,
+            bytes,
+            skipped,
+            age_us,
+            painted_age_us,
+            queue_bytes,
+            bytes_per_second,
+        }
+    }
+
+    /// The viewer's number, unique on the server.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The camera that it watches.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// The viewer's address; `None` over a UNIX socket.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.peer
+    }
+
+    /// How the server sends pictures to the viewer.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// When the viewer connected.
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// Adds pictures and bytes that were sent, and the age of the last picture, if that was new.
+    pub(super) fn sent(&self, frames: u64, bytes: u64, age: Option<Duration>) {
+        self.frames.store(frames, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        if let Some(age) = age {
+            self.age_us.store(micros(age), Ordering::Relaxed);
+        }
+    }
+
+    /// Sets how many frames it has missed so far because newer ones replaced them.
+    pub(super) fn skipped(&self, total: u64) {
+        self.skipped.store(total, Ordering::Relaxed);
+    }
+
+    /// Sets how many bytes are on their way to it: the kernel took them, and the client has not acknowledged them.
+    pub fn set_queue_bytes(&self, bytes: u64) {
+        self.queue_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Sets the estimate of what its link carries, in bytes per second.
+    pub fn set_bytes_per_second(&self, bytes_per_second: u64) {
+        self.bytes_per_second.store(bytes_per_second, Ordering::Relaxed);
+    }
+
+    /// Records that its client painted a picture, at most `age` after the capture.
+    pub fn painted(&self, age: Duration) {
+        self.painted_age_us.store(micros(age), Ordering::Relaxed);
+        self.totals.painted(age);
+    }
+
+    /// Records how the stream ended.
+    pub(super) fn ended(&self, end_reason: EndReason) {
+        self.totals.ended(end_reason);
+    }
+
+    /// Sets the rendition that it receives from now on.
+    pub fn set_rendition(&self, rendition: Rendition) {
+        *self.rendition.lock().unwrap_or_else(PoisonError::into_inner) = rendition;
+    }
+
+    /// Sets the writer that serves it.
+    pub fn set_writer_number(&self, writer_number: usize) {
+        self.writer_number.store(u32::try_from(writer_number).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// The rendition that it receives.
+    pub fn rendition(&self) -> Rendition {
+        *self.rendition.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number of the writer that serves it; `None` if it has its own task.
+    pub fn writer_number(&self) -> Option<u32> {
+        Some(self.writer_number.load(Ordering::Relaxed)).filter(|writer_number| *writer_number != u32::MAX)
+    }
+
+    /// Pictures that were sent.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were sent, framing included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Frames that it missed because newer ones replaced them.
+    pub fn skipped_frames(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// The age of the last picture at its hand-over to the kernel.
+    pub fn age(&self) -> Option<Duration> {
+        known(&self.age_us).map(Duration::from_micros)
+    }
+
+    /// The age of the last picture when the client reported that it had painted it.
+    pub fn painted_age(&self) -> Option<Duration> {
+        known(&self.painted_age_us).map(Duration::from_micros)
+    }
+
+    /// Bytes on their way to it, at the last sample.
+    pub fn queue_bytes(&self) -> Option<u64> {
+        known(&self.queue_bytes)
+    }
+
+    /// What its link carries, in bytes per second; `None` while the link has not been the bottleneck.
+    pub fn bytes_per_second(&self) -> Option<u64> {
+        known(&self.bytes_per_second)
+    }
+}
+
+fn known(value: &AtomicU64) -> Option<u64> {
+    Some(value.load(Ordering::Relaxed)).filter(|value| *value != NONE)
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).map_or(NONE - 1, |micros| micros.min(NONE - 1))
+}

@@ -1,0 +1,86 @@
+//! The ready queue: the output queues that have a waiting frame, in the order in which they got it.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use framecast_media::Frame;
+
+use super::output_queue::{ResultCallback, Shared};
+
+/// A frame for a thread.
+pub(super) struct EncodingJob {
+    pub(super) output: Arc<Shared>,
+    /// Its position in the order of its output queue.
+    pub(super) ticket: u64,
+    pub(super) frame: Frame,
+    pub(super) deliver: ResultCallback,
+}
+
+/// The ready queue, on which threads wait. An output queue is in it at most once, so that all of them take turns.
+#[derive(Debug)]
+pub(super) struct WorkQueue {
+    state: Mutex<ReadyOutputs>,
+    changed: Condvar,
+    threads: usize,
+}
+
+#[derive(Debug, Default)]
+struct ReadyOutputs {
+    ready: VecDeque<Arc<Shared>>,
+    has_ended: bool,
+}
+
+impl WorkQueue {
+    pub(super) fn new(threads: NonZeroUsize) -> Self {
+        Self { state: Mutex::default(), changed: Condvar::new(), threads: threads.get() }
+    }
+
+    /// How many frames of one output queue may be on threads at the same time.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Appends an output queue that has a frame; does nothing after the pool's end.
+    pub(super) fn push(&self, output: Arc<Shared>) {
+        let mut state = self.lock();
+        if !state.has_ended {
+            state.ready.push_back(output);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits for the next frame; `None` when the pool has ended.
+    pub(super) fn next_job(&self) -> Option<EncodingJob> {
+        let mut state = self.lock();
+        loop {
+            if state.has_ended {
+                return None;
+            }
+            let Some(output) = state.ready.pop_front() else {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            if let Some((ticket, frame, deliver)) = output.take() {
+                return Some(EncodingJob { output, ticket, frame, deliver });
+            }
+            state = self.lock();
+        }
+    }
+
+    /// Wakes all threads for the last time, and releases all output queues.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.has_ended = true;
+        // The callback of an output queue may refer to the owner of this queue, so the drop happens outside the lock.
+        let ready = std::mem::take(&mut state.ready);
+        drop(state);
+        drop(ready);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ReadyOutputs> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

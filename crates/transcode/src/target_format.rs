@@ -1,0 +1,96 @@
+//! The target of a transcoding: size and quality of the JPEG frames.
+
+use framecast_media::{Codec, Format};
+
+/// The default quality.
+pub const DEFAULT_QUALITY: u8 = 80;
+
+/// Size and quality of the resulting frames. The default keeps pictures as they are: JPEG frames pass unchanged, raw
+/// ones are encoded at their own size and [`DEFAULT_QUALITY`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TargetFormat {
+    /// The maximum width in pixels; `None` for any.
+    pub width_px: Option<u32>,
+    /// The maximum height in pixels; `None` for any.
+    pub height_px: Option<u32>,
+    /// 1 to 100; other values are clamped. `None` leaves JPEG frames of the right size unchanged.
+    pub quality: Option<u8>,
+    /// The quality for frames that must be encoded although `quality` is `None`: raw frames, and JPEG frames of another
+    /// size.
+    pub default_quality: u8,
+}
+
+impl Default for TargetFormat {
+    fn default() -> Self {
+        Self { width_px: None, height_px: None, quality: None, default_quality: DEFAULT_QUALITY }
+    }
+}
+
+impl TargetFormat {
+    /// The size for a picture of `width_px` by `height_px`: it fits within both maxima, keeps the aspect ratio and is
+    /// never enlarged. No side becomes zero.
+    pub fn fit(&self, width_px: u32, height_px: u32) -> (u32, u32) {
+        let (width, height) = (u64::from(width_px), u64::from(height_px));
+        let narrow = |limit: &u32| u64::from(*limit) < width;
+        let low = |limit: &u32| u64::from(*limit) < height;
+        let by_width =
+            self.width_px.filter(narrow).map(|limit| (u64::from(limit), rounded(height, limit, width)));
+        let by_height =
+            self.height_px.filter(low).map(|limit| (rounded(width, limit, height), u64::from(limit)));
+        let (width, height) = match (by_width, by_height) {
+            (Some(one), Some(other)) => one.min(other),
+            (one, other) => one.or(other).unwrap_or((width, height)),
+        };
+        // Neither is above the picture's own side.
+        (width.max(1) as u32, height.max(1) as u32)
+    }
+
+    /// Whether frames of `format` match the target, and are returned unchanged.
+    pub fn accepts(&self, format: &Format) -> bool {
+        let size = (format.width_px, format.height_px);
+        format.codec == Codec::Jpeg && self.quality.is_none() && self.fit(size.0, size.1) == size
+    }
+
+    /// The quality to encode at.
+    pub(crate) fn quality(&self) -> u8 {
+        self.quality.unwrap_or(self.default_quality).clamp(1, 100)
+    }
+}
+
+/// `side * limit / of`, rounded to the nearest.
+fn rounded(side: u64, limit: u32, of: u64) -> u64 {
+    (side * u64::from(limit) + of / 2) / of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn within(width_px: u32, height_px: u32) -> TargetFormat {
+        let some = |side| (side > 0).then_some(side);
+        TargetFormat { width_px: some(width_px), height_px: some(height_px), ..TargetFormat::default() }
+    }
+
+    #[test]
+    fn the_aspect_is_kept_and_both_sides_fit() {
+        for (wished, size, fits) in [
+            (within(320, 0), (1280, 720), (320, 180)),
+            (within(0, 240), (640, 480), (320, 240)),
+            (within(320, 320), (1280, 720), (320, 180)),
+            (within(320, 320), (720, 1280), (180, 320)),
+            (within(320, 0), (1366, 768), (320, 180)),
+            (within(500, 300), (1000, 600), (500, 300)),
+        ] {
+            assert_eq!(wished.fit(size.0, size.1), fits, "{wished:?} of {size:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_enlarged_and_nothing_vanishes() {
+        assert_eq!(within(640, 0).fit(320, 240), (320, 240));
+        assert_eq!(within(320, 240).fit(320, 240), (320, 240));
+        assert_eq!(within(0, 0).fit(5, 3), (5, 3));
+        assert_eq!(within(1, 0).fit(60_000, 2), (1, 1));
+        assert_eq!(within(0, 1).fit(u32::MAX, u32::MAX), (1, 1));
+    }
+}

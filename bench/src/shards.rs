@@ -60,7 +60,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .writers
         .iter()
         .map(|writers| {
-            let settings = format!("writers = {writers}");
+            let settings = format!("writer_threads = {writers}");
             Ok(Candidate::framecast(program)?.with_settings(&settings, &settings))
         })
         .collect::<Result<Vec<_>>>()?;

@@ -118,8 +118,8 @@ fn cameras(
     now: SystemTime,
 ) -> Result<Vec<Arc<Camera>>, ConfigError> {
     let add = |camera: &CameraSettings| {
-        let freshness = camera.freshness.unwrap_or(settings.freshness);
-        let bounds = ViewerLimits { latency_budget: freshness, max_viewers: camera.max_viewers };
+        let latency_budget = camera.latency_budget.unwrap_or(settings.latency_budget);
+        let bounds = ViewerLimits { latency_budget, max_viewers: camera.max_viewers };
         let feed = hub
             .add_with_limits(&camera.name, bounds, now)
             .map_err(|error| ConfigError::new(error.to_string()))?;

@@ -175,7 +175,10 @@ async fn the_drawn_picture_of_another_framecast_that_has_lost_its_camera_is_an_e
     let mut source = open(&server.url("/snapshot.jpg#fps=500&silence=50ms")).await.unwrap();
     assert!(picture(&mut source).await == ONE);
     let error = source.next_frame().await.err().unwrap();
-    assert!(matches!(&error, Error::UnexpectedAnswer { answer, .. } if answer.starts_with("503 ")), "{error}");
+    assert!(
+        matches!(&error, Error::UnexpectedAnswer { answer, .. } if answer.starts_with("503 ")),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ const COMMANDS: [&str; 3] = ["serve", "devices", "check"];
 pub(super) struct Plan {
     pub(super) settings: Settings,
     pub(super) origin: String,
-    permissions_warning: Option<String>,
+    file_warnings: Vec<String>,
 }
 
 /// The values of the environment variables; an empty variable counts as absent.
@@ -86,7 +86,7 @@ impl Plan {
             Some(path) => (read_file(path, environment, drivers)?, vec![path.display().to_string()]),
             None => (Settings::default(), Vec::new()),
         };
-        let permissions_warning = file.and_then(|path| settings.permissions_warning(path));
+        let file_warnings = file.map(|path| file_warnings(path, &settings)).unwrap_or_default();
         add_sources(&mut settings, &args.sources, drivers)?;
         if !args.sources.is_empty() {
             origin.push("the command line".to_owned());
@@ -124,12 +124,12 @@ impl Plan {
             }
             (None, _) => {}
         }
-        Ok(Self { settings, origin: origin.join(", "), permissions_warning })
+        Ok(Self { settings, origin: origin.join(", "), file_warnings })
     }
 
     /// Settings that are valid but probably not meant, one sentence each.
     pub(super) fn warnings(&self) -> Vec<String> {
-        self.settings.warnings().into_iter().chain(self.permissions_warning.clone()).collect()
+        self.settings.warnings().into_iter().chain(self.file_warnings.clone()).collect()
     }
 }
 
@@ -159,6 +159,13 @@ fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyho
     };
     let password = environment.password.as_deref();
     Ok(Settings::from_toml_with_password(&text, drivers, password).map_err(|error| error.in_file(&shown))?)
+}
+
+/// Warnings about the file itself: keys under old names, and rights that let others read its secrets.
+fn file_warnings(path: &Path, settings: &Settings) -> Vec<String> {
+    let shown = path.display().to_string();
+    let old_keys = settings.old_keys().iter().map(|warning| warning.clone().in_file(&shown).to_string());
+    old_keys.chain(settings.permissions_warning(path)).collect()
 }
 
 /// Adds the cameras of the command line.

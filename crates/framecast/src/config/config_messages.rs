@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::file::OLD_KEYS;
+
 /// The keys at the top of the file.
 const TOP_KEYS: &[&str] = &[
     "listen",
@@ -17,8 +19,8 @@ const TOP_KEYS: &[&str] = &[
     "marks_per_minute",
     "max_viewers",
     "max_viewers_per_address",
-    "freshness",
-    "writers",
+    "latency_budget",
+    "writer_threads",
     "drop_in",
     "state_dir",
     "history",
@@ -37,7 +39,7 @@ const CAMERA_KEYS: &[&str] = &[
     "max_fps",
     "quality",
     "max_viewers",
-    "freshness",
+    "latency_budget",
     "max_picture",
     "controls",
 ];
@@ -155,7 +157,7 @@ pub(super) fn unquoted(text: &str, at: usize) -> Option<String> {
 fn unknown_key(rest: &str) -> Option<String> {
     let mut names = rest.split('`').skip(1).step_by(2);
     let unknown = names.next()?;
-    let known: Vec<&str> = names.collect();
+    let known: Vec<&str> = names.filter(|name| !OLD_KEYS.contains(name)).collect();
     let table = ConfigTable::with(&known);
     if let Some(place) = hint_for(unknown, table) {
         return Some(place.to_owned());
@@ -244,7 +246,7 @@ mod tests {
     fn keys_of<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
         let error = toml::from_str::<T>("qqqq = 1").unwrap_err();
         let names = error.message().split('`').skip(1).step_by(2).skip(1);
-        names.map(str::to_owned).collect()
+        names.filter(|name| !OLD_KEYS.contains(name)).map(str::to_owned).collect()
     }
 
     #[test]

@@ -41,9 +41,13 @@ pub(super) struct File {
     /// How many viewers one address may have at once.
     pub(super) max_viewers_per_address: Option<Spanned<usize>>,
     /// The latency budget: how much data may be on its way to a viewer, as time.
-    pub(super) freshness: Option<Spanned<DurationValue>>,
+    pub(super) latency_budget: Option<Spanned<DurationValue>>,
+    /// The old name of `latency_budget`.
+    freshness: Option<Spanned<DurationValue>>,
     /// The number of threads that write to viewers.
-    pub(super) writers: Option<Spanned<usize>>,
+    pub(super) writer_threads: Option<Spanned<usize>>,
+    /// The old name of `writer_threads`.
+    writers: Option<Spanned<usize>>,
     /// Whether the server answers the paths of other programs.
     pub(super) drop_in: Option<bool>,
     /// The folder for state that must survive a restart.
@@ -81,7 +85,9 @@ pub(super) struct CameraFile {
     /// How many viewers the camera may have at once.
     pub(super) max_viewers: Option<Spanned<usize>>,
     /// The latency budget of the camera's viewers, in place of the server's.
-    pub(super) freshness: Option<Spanned<DurationValue>>,
+    pub(super) latency_budget: Option<Spanned<DurationValue>>,
+    /// The old name of `latency_budget`.
+    freshness: Option<Spanned<DurationValue>>,
     /// The largest picture that the server accepts from the camera.
     pub(super) max_picture: Option<Spanned<SizeValue>>,
     /// The values that the server sets on the camera's controls at every opening.
@@ -106,4 +112,45 @@ impl File {
             ConfigError::at(text, error.span(), message)
         })
     }
+
+    /// Moves the values of keys under old names to the keys' names. Returns a warning for each, with line and column.
+    ///
+    /// # Errors
+    /// A key that the file gives under both names.
+    pub(super) fn rename_old_keys(&mut self, text: &str) -> Result<Vec<ConfigError>, ConfigError> {
+        let mut warnings = Vec::new();
+        let (budget, old) = (&mut self.latency_budget, self.freshness.take());
+        warnings.extend(rename(text, "freshness", old, "latency_budget", budget)?);
+        let (threads, old) = (&mut self.writer_threads, self.writers.take());
+        warnings.extend(rename(text, "writers", old, "writer_threads", threads)?);
+        for camera in &mut self.camera {
+            let camera = camera.get_mut();
+            let (budget, old) = (&mut camera.latency_budget, camera.freshness.take());
+            warnings.extend(rename(text, "freshness", old, "latency_budget", budget)?);
+        }
+        Ok(warnings)
+    }
+}
+
+/// Keys of earlier releases that still work; the messages do not suggest them.
+pub(super) const OLD_KEYS: [&str; 2] = ["freshness", "writers"];
+
+fn rename<T>(
+    text: &str,
+    old_key: &str,
+    old: Option<Spanned<T>>,
+    key: &str,
+    value: &mut Option<Spanned<T>>,
+) -> Result<Option<ConfigError>, ConfigError> {
+    let Some(old) = old else { return Ok(None) };
+    let at = |message: String| ConfigError::at(text, Some(old.span()), message);
+    if value.is_some() {
+        return Err(at(format!(
+            "`{old_key}` is the old name of `{key}`, which stands here too: remove `{old_key}`"
+        )));
+    }
+    let warning =
+        at(format!("`{old_key}` is now called `{key}`: rename it, the next release refuses the old name"));
+    *value = Some(old);
+    Ok(Some(warning))
 }

@@ -11,7 +11,7 @@ use super::check::{check_camera_name, check_control_id, parse_host, parse_origin
 use super::file::{CameraFile, File};
 use super::network::parse_frame_ancestor;
 use super::settings::{
-    check_count, check_freshness, check_max_fps, check_quality, check_timeout, check_writers,
+    check_count, check_latency_budget, check_max_fps, check_quality, check_timeout, check_writer_threads,
 };
 use super::value::DurationValue;
 use super::{
@@ -21,12 +21,14 @@ use super::{
 
 impl Settings {
     pub(super) fn from_file(
-        file: &File,
+        mut file: File,
         text: &str,
         drivers: &Drivers,
         password: Option<&str>,
     ) -> Result<Self, ConfigError> {
         let (mut settings, mut first) = (Self::default(), FirstError::default());
+        first.keep(file.rename_old_keys(text), |warnings| settings.old_keys = warnings);
+        let file = &file;
         if let Some(listen) = &file.listen {
             let listen = located(text, listen, |listen| Listen::parse(listen));
             first.keep(listen, |listen| settings.listen = listen);
@@ -123,11 +125,11 @@ impl Settings {
         first.keep(max_viewers, |given| self.max_viewers = given);
         let per_address = limit(text, "max_viewers_per_address", file.max_viewers_per_address.as_ref());
         first.keep(per_address, |given| self.max_viewers_per_address = given);
-        let freshness = freshness(text, file.freshness.as_ref());
-        first.keep(freshness, |given| self.freshness = given.unwrap_or(self.freshness));
-        if let Some(writers) = &file.writers {
-            let writers = located(text, writers, |writers| check_writers(*writers));
-            first.keep(writers, |writers| self.writers = Some(writers));
+        let budget = latency_budget(text, file.latency_budget.as_ref());
+        first.keep(budget, |given| self.latency_budget = given.unwrap_or(self.latency_budget));
+        if let Some(threads) = &file.writer_threads {
+            let threads = located(text, threads, |threads| check_writer_threads(*threads));
+            first.keep(threads, |threads| self.writer_threads = Some(threads));
         }
         first.0.map_or(Ok(()), Err)
     }
@@ -154,8 +156,11 @@ fn limit(text: &str, key: &str, value: Option<&Spanned<usize>>) -> Result<Option
     value.map(|value| located(text, value, |value| check_count(key, *value))).transpose()
 }
 
-fn freshness(text: &str, value: Option<&Spanned<DurationValue>>) -> Result<Option<Duration>, ConfigError> {
-    value.map(|value| located(text, value, |value| check_freshness(value.0))).transpose()
+fn latency_budget(
+    text: &str,
+    value: Option<&Spanned<DurationValue>>,
+) -> Result<Option<Duration>, ConfigError> {
+    value.map(|value| located(text, value, |value| check_latency_budget(value.0))).transpose()
 }
 
 /// Parses a value of the file; an error of `parse` gets the value's position.
@@ -215,7 +220,7 @@ fn camera_settings(file: &CameraFile, text: &str, drivers: &Drivers) -> Result<C
         camera.quality = located(text, quality, |quality| check_quality(*quality))?;
     }
     camera.max_viewers = limit(text, "max_viewers", file.max_viewers.as_ref())?;
-    camera.freshness = freshness(text, file.freshness.as_ref())?;
+    camera.latency_budget = latency_budget(text, file.latency_budget.as_ref())?;
     // The map is sorted by name. Restores the order of the file, because one control may depend on an earlier one.
     let mut controls: Vec<_> = file.controls.iter().flatten().collect();
     controls.sort_by_key(|(id, _)| id.span().start);

@@ -21,12 +21,12 @@ const DEFAULT_LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::
 /// The range of `max_fps`. It keeps the time between two pictures above zero and finite.
 const MAX_FPS: RangeInclusive<f64> = 0.01..=10_000.0;
 
-/// The range of `freshness`. The writers cannot keep a budget shorter than one of their turns, and a longer one bounds
+/// The range of `latency_budget`. The writers cannot keep a budget shorter than one of their turns, and a longer one bounds
 /// nothing.
-const FRESHNESS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
+const LATENCY_BUDGET: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(60);
 
-/// The range of `writers`; more threads than cores only cost.
-const WRITERS: RangeInclusive<usize> = 1..=256;
+/// The range of `writer_threads`; more threads than cores only cost.
+const WRITER_THREADS: RangeInclusive<usize> = 1..=256;
 
 /// The settings of the server.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,9 +60,9 @@ pub struct Settings {
     /// How many viewers one address may have at once.
     pub max_viewers_per_address: Option<usize>,
     /// The latency budget: how much data may be on its way to a viewer, as the time that the link needs for it.
-    pub freshness: Duration,
+    pub latency_budget: Duration,
     /// How many threads write to viewers; `None` for one per core.
-    pub writers: Option<usize>,
+    pub writer_threads: Option<usize>,
     /// Whether the server answers the paths of other programs, such as uStreamer's `/stream`.
     pub drop_in: bool,
     /// The folder for state that must survive a restart: the controls that requests asked to save. Without a folder the
@@ -76,6 +76,8 @@ pub struct Settings {
     pub webhook_secret: Option<Secret>,
     /// The cameras; the first is the default one.
     pub cameras: Vec<CameraSettings>,
+    /// A warning for each key that the file gives under an old name.
+    pub(crate) old_keys: Vec<ConfigError>,
 }
 
 /// One camera.
@@ -97,8 +99,8 @@ pub struct CameraSettings {
     pub quality: u8,
     /// How many viewers the camera may have at once; `None` for any number.
     pub max_viewers: Option<usize>,
-    /// This camera's latency budget; `None` takes the server's [`freshness`](Settings::freshness).
-    pub freshness: Option<Duration>,
+    /// This camera's latency budget; `None` takes the server's [`latency_budget`](Settings::latency_budget).
+    pub latency_budget: Option<Duration>,
     /// The values that the server sets on the camera's controls at every opening, in this order. If the device lacks a
     /// control, the log has a warning.
     pub controls: Vec<(String, ControlValue)>,
@@ -120,14 +122,15 @@ impl Default for Settings {
             marks_per_minute: 60,
             max_viewers: None,
             max_viewers_per_address: None,
-            freshness: ViewerLimits::default().latency_budget,
-            writers: None,
+            latency_budget: ViewerLimits::default().latency_budget,
+            writer_threads: None,
             drop_in: true,
             state_dir: None,
             history: HistorySettings::default(),
             webhooks: Vec::new(),
             webhook_secret: None,
             cameras: Vec::new(),
+            old_keys: Vec::new(),
         }
     }
 }
@@ -143,7 +146,7 @@ impl CameraSettings {
             max_fps: 120.0,
             quality: 80,
             max_viewers: None,
-            freshness: None,
+            latency_budget: None,
             controls: Vec::new(),
         }
     }
@@ -205,8 +208,8 @@ impl Settings {
             check_limit("max_connections_per_address", self.max_connections_per_address)?;
             check_limit("max_viewers", self.max_viewers)?;
             check_limit("max_viewers_per_address", self.max_viewers_per_address)?;
-            check_freshness(self.freshness)?;
-            self.writers.map_or(Ok(0), check_writers)?;
+            check_latency_budget(self.latency_budget)?;
+            self.writer_threads.map_or(Ok(0), check_writer_threads)?;
             self.account
                 .as_ref()
                 .map_or(Ok(()), |account| Account::new(&account.user, &account.password).map(drop))
@@ -230,6 +233,11 @@ impl Settings {
         counts_nobody.into_iter().chain(self.account.as_ref().and_then(Account::warning)).collect()
     }
 
+    /// A warning for each key that the file gives under an old name, with line and column. The next release refuses them.
+    pub fn old_keys(&self) -> &[ConfigError] {
+        &self.old_keys
+    }
+
     /// Parses `text`, a file's content. Checks the sources against `drivers` and opens none.
     ///
     /// If the file names a `user`, it needs the password besides: see
@@ -251,7 +259,7 @@ impl Settings {
         drivers: &Drivers,
         password: Option<&str>,
     ) -> Result<Self, ConfigError> {
-        Self::from_file(&File::parse(text)?, text, drivers, password)
+        Self::from_file(File::parse(text)?, text, drivers, password)
     }
 
     /// Sets the address to listen on to `text`, as in `127.0.0.1:5000`, `:5000` or `unix:/run/framecast.sock`.
@@ -285,8 +293,8 @@ impl CameraSettings {
         check_max_fps(self.max_fps)?;
         check_quality(self.quality)?;
         check_limit("max_viewers", self.max_viewers)?;
-        if let Some(freshness) = self.freshness {
-            check_freshness(freshness)?;
+        if let Some(latency_budget) = self.latency_budget {
+            check_latency_budget(latency_budget)?;
         }
         self.controls.iter().try_for_each(|(id, _)| check_control_id(id))
     }
@@ -310,14 +318,15 @@ pub(super) fn check_limit(key: &str, limit: Option<usize>) -> Result<(), String>
     limit.map_or(Ok(()), |limit| check_count(key, limit).map(drop))
 }
 
-pub(super) fn check_freshness(freshness: Duration) -> Result<Duration, String> {
-    let message = || "freshness must be from 10ms to 1min".to_owned();
-    FRESHNESS.contains(&freshness).then_some(freshness).ok_or_else(message)
+pub(super) fn check_latency_budget(latency_budget: Duration) -> Result<Duration, String> {
+    let message = || "latency_budget must be from 10ms to 1min".to_owned();
+    LATENCY_BUDGET.contains(&latency_budget).then_some(latency_budget).ok_or_else(message)
 }
 
-pub(super) fn check_writers(writers: usize) -> Result<usize, String> {
-    let message = || format!("writers must be from {} to {}", WRITERS.start(), WRITERS.end());
-    WRITERS.contains(&writers).then_some(writers).ok_or_else(message)
+pub(super) fn check_writer_threads(threads: usize) -> Result<usize, String> {
+    let message =
+        || format!("writer_threads must be from {} to {}", WRITER_THREADS.start(), WRITER_THREADS.end());
+    WRITER_THREADS.contains(&threads).then_some(threads).ok_or_else(message)
 }
 
 /// Refuses a duration of `key` that is zero, or so long that a sum with the clock overflows.
@@ -372,8 +381,8 @@ mod tests {
             (|s| s.header_timeout = Duration::MAX, "header_timeout must be at most 366 days"),
             (|s| s.max_connections = 0, "max_connections must be at least 1"),
             (|s| s.cameras[0].max_viewers = Some(0), "camera `front`: max_viewers must be at least 1"),
-            (|s| s.freshness = Duration::from_millis(9), "freshness must be from 10ms to 1min"),
-            (|s| s.writers = Some(0), "writers must be from 1 to 256"),
+            (|s| s.latency_budget = Duration::from_millis(9), "latency_budget must be from 10ms to 1min"),
+            (|s| s.writer_threads = Some(0), "writer_threads must be from 1 to 256"),
             (
                 |s| {
                     s.account = Account::new("me", "pw").ok();

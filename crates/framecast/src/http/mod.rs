@@ -96,7 +96,7 @@ pub(crate) fn routes(context: &Context, shutdown: &CancellationToken) -> Router 
     let settings = &context.settings;
     let config = mjpeg::Config {
         write_timeout: settings.write_timeout,
-        writer_threads: settings.writers.and_then(NonZeroUsize::new),
+        writer_threads: settings.writer_threads.and_then(NonZeroUsize::new),
         ..mjpeg::Config::default()
     };
     let mjpeg = mjpeg::Streamer::new(config, context.viewers.clone(), shutdown.clone());

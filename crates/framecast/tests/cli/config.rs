@@ -29,7 +29,7 @@ fn an_unknown_key_is_told_where_it_is_and_what_is_nearest() {
     let error = refusal_of_camera("idle_timout = \"1s\"");
     assert_eq!(error, "site.toml:4:1: unknown key `idle_timout`; did you mean `idle_timeout`?");
     let error = refusal_of_camera("zzz = 1");
-    let known = "name, source, idle_timeout, stall_timeout, max_fps, quality, max_viewers, freshness, max_picture, controls";
+    let known = "name, source, idle_timeout, stall_timeout, max_fps, quality, max_viewers, latency_budget, max_picture, controls";
     assert_eq!(error, format!("site.toml:4:1: unknown key `zzz`; known are {known}"));
 }
 
@@ -144,8 +144,53 @@ fn bad_values_are_told_with_their_place_and_an_example() {
 
 #[test]
 fn of_several_errors_the_first_in_the_file_is_told() {
-    let error = refusal("max_viewers = 0\nwriters = 0\nwrite_timeout = \"0s\"\nlisten = \"5000\"\n");
+    let error = refusal("max_viewers = 0\nwriter_threads = 0\nwrite_timeout = \"0s\"\nlisten = \"5000\"\n");
     assert_eq!(error, "site.toml:1:15: max_viewers must be at least 1");
+}
+
+/// The warnings of `check` about a file with this content, which is valid.
+fn warnings(content: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("site.toml"), content).unwrap();
+    let (code, _, stderr) = run(framecast(&["check", "--config", "site.toml"]).current_dir(folder.path()));
+    assert_eq!(code, 0, "{stderr}");
+    stderr.lines().map(|line| line.strip_prefix("warning: ").unwrap().to_owned()).collect()
+}
+
+#[test]
+fn an_old_key_works_with_a_warning_that_names_the_new_one() {
+    let camera = "[[camera]]\nname = \"front\"\nsource = \"emulated\"\nfreshness = \"500ms\"\n";
+    let found = warnings(&format!("freshness = \"100ms\"\nwriters = 2\n{camera}"));
+    let warning = |position: &str, old: &str, new: &str| {
+        format!(
+            "site.toml:{position}: `{old}` is now called `{new}`: rename it, the next release refuses the old name"
+        )
+    };
+    assert_eq!(
+        found,
+        [
+            warning("1:13", "freshness", "latency_budget"),
+            warning("2:11", "writers", "writer_threads"),
+            warning("6:13", "freshness", "latency_budget"),
+        ]
+    );
+    let found = warnings("latency_budget = \"100ms\"\nwriter_threads = 2\n");
+    assert!(found.is_empty(), "{found:?}");
+    assert_eq!(refusal("freshness = \"1h\"\n"), "site.toml:1:13: latency_budget must be from 10ms to 1min");
+}
+
+#[test]
+fn a_key_under_both_names_is_refused() {
+    let error = refusal("latency_budget = \"1s\"\nfreshness = \"1s\"\n");
+    let message =
+        "`freshness` is the old name of `latency_budget`, which stands here too: remove `freshness`";
+    assert_eq!(error, format!("site.toml:2:13: {message}"));
+    assert_eq!(
+        refusal_of_camera("freshness = \"1s\"\nlatency_budget = \"1s\""),
+        format!("site.toml:4:13: {message}")
+    );
+    let error = refusal("writers = 1\nwriter_threads = 1\n");
+    assert!(error.starts_with("site.toml:1:11: `writers` is the old name of `writer_threads`"), "{error}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ async fn never_felt(counted: &str, bad: impl AsyncFnOnce(SocketAddr)) {
     let camera = Camera::new("door", Act::Follow { ahead: 1, len_bytes: PICTURE_BYTES });
     let mut settings = settings(&[&camera]);
     (settings.write_timeout, settings.header_timeout) = (PATIENCE, PATIENCE);
-    settings.writers = Some(1);
+    settings.writer_threads = Some(1);
     settings.cameras[0].max_fps = 1000.0;
     let server = Server::start(settings, &[&camera]).await;
     let address = server.address;

@@ -146,7 +146,11 @@ async fn a_slow_viewer_is_given_the_newest_frame_when_it_asks() {
 #[tokio::test(start_paused = true)]
 async fn a_late_viewer_does_not_take_the_newest_part_from_the_others() {
     let (old, new) = (1, 2);
-    let packer = packer::Packers::default().get_or_create("door", framecast_hub::Rendition::default(), Boundary::Frame);
+    let packer = packer::Packers::default().get_or_create(
+        "door",
+        framecast_hub::Rendition::default(),
+        Boundary::Frame,
+    );
     let update = |n: u64| framecast_hub::Update { frame: frame(n), is_slate: false, sequence: n };
     let newest = packer.part(Framing::Standard, &update(new));
     let late = packer.part(Framing::Standard, &update(old));

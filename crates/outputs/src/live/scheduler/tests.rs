@@ -90,7 +90,7 @@ fn numbers_may_overflow_on_the_wire() {
 }
 
 #[test]
-fn no_more_is_on_its_way_than_the_link_carries_in_the_time_of_freshness() {
+fn no_more_is_on_its_way_than_the_link_carries_within_the_latency_budget() {
     let tiles: Vec<(u16, TilePace)> = (0..100).map(|tile| (tile, FAST)).collect();
     let mut connection = Connection::with(&tiles);
     let picture = 10_000;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use framecast_media::parse_flag;
+
 use crate::{Drivers, Error, masking, suggest};
 
 /// The default bound on one picture: above the pictures of any camera, and small enough for a Pi.
@@ -151,14 +153,9 @@ impl<'a> Options<'a> {
     /// [`Error::BadOption`] when its value is neither one of these nor `0`, `false`, `no` or `off`.
     pub fn is_set(&self, name: &'static str) -> Result<bool, Error> {
         let Some(value) = self.get(name) else { return Ok(false) };
-        match value.to_ascii_lowercase().as_str() {
-            "" | "1" | "true" | "yes" | "on" => Ok(true),
-            "0" | "false" | "no" | "off" => Ok(false),
-            _ => {
-                Err(self
-                    .refuse(name, "stands alone, or is one of 1, true, yes and on, or 0, false, no and off"))
-            }
-        }
+        parse_flag(value).ok_or_else(|| {
+            self.refuse(name, "stands alone, or is one of 1, true, yes and on, or 0, false, no and off")
+        })
     }
 
     /// The interval between frames at the rate in option `fps`; `default` frames per second if it is absent.

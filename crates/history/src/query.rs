@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use framecast_hub::EventKind;
-use framecast_media::escape_hidden;
+use framecast_media::{escape_hidden, parse_flag};
 use jiff::tz::TimeZone;
 use url::form_urlencoded;
 
@@ -195,11 +195,9 @@ impl EventRequest {
             }
             "format" => self.format = Some(value.to_owned()),
             "bom" => {
-                self.has_byte_order_mark = match value {
-                    "1" => true,
-                    "0" => false,
-                    _ => return Err(wrong("must be 1, for CSV that Excel opens right, or 0")),
-                };
+                let has_mark = parse_flag(value);
+                self.has_byte_order_mark =
+                    has_mark.ok_or_else(|| wrong("must be 1, for CSV that Excel opens right, or 0"))?;
             }
             // The zone has been read already.
             _ => {}

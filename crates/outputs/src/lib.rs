@@ -69,6 +69,16 @@ fn query_parameter<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     })
 }
 
+/// The value of the last yes-or-no parameter of `query` called `name`: see [`parse_flag`](framecast_media::parse_flag).
+///
+/// # Errors
+/// A value that is neither yes nor no, as 400.
+pub fn query_flag(query: &str, name: &str) -> Result<Option<bool>, HttpError> {
+    let Some(value) = query_parameter(query, name) else { return Ok(None) };
+    let refusal = || HttpError::bad_parameter(name, value, "must be 1 or 0");
+    framecast_media::parse_flag(value).ok_or_else(refusal).map(Some)
+}
+
 /// The body of an answer to HEAD whose length is known only with the picture: the answer has no `Content-Length`.
 fn unknown_length_body() -> Body {
     Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use framecast_drivers::{Control, ControlKind, ControlValue, Driver, Error};
 use framecast_hub::{Event, EventKind};
-use framecast_outputs::HttpError;
+use framecast_outputs::{HttpError, query_flag};
 use serde::Serialize;
 use tokio::time::timeout;
 use tracing::debug;
@@ -101,7 +101,7 @@ async fn change(
     body: Body,
 ) -> Result<Response, HttpError> {
     let device = DeviceControls::of(context.camera(&name)?)?;
-    let state = match wants_persist(query.as_deref().unwrap_or_default())? {
+    let state = match query_flag(query.as_deref().unwrap_or_default(), "persist")?.unwrap_or_default() {
         true => Some(context.state.clone().ok_or_else(cannot_persist)?),
         false => None,
     };
@@ -130,20 +130,6 @@ async fn run_blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(panic) => Err(panic.to_string()),
-    }
-}
-
-/// Whether the query asks to save the changes: `persist`, `persist=1`.
-fn wants_persist(query: &str) -> Result<bool, HttpError> {
-    let last = query.split('&').rev().find_map(|pair| match pair.split_once('=') {
-        None if pair == "persist" => Some("1"),
-        Some(("persist", value)) => Some(value),
-        _ => None,
-    });
-    match last {
-        None | Some("0" | "false") => Ok(false),
-        Some("1" | "true") => Ok(true),
-        Some(other) => Err(HttpError::bad_parameter("persist", other, "must be 1 or 0")),
     }
 }
 

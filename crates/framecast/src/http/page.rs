@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use framecast_hub::Hub;
-use framecast_outputs::{HttpError, percent_encode};
+use framecast_outputs::{HttpError, percent_encode, query_flag};
 
 use super::embed_policy::EmbeddableAnywhere;
 
@@ -79,13 +79,13 @@ pub(crate) fn routes(hub: Hub) -> Router {
 
 /// The page of all cameras. Its URLs are relative to a folder. So if another program mounts the router, and a browser
 /// asks for the prefix without its final slash, this redirects to the address with it.
-async fn index(OriginalUri(uri): OriginalUri) -> Response {
+async fn index(OriginalUri(uri): OriginalUri) -> Result<Response, HttpError> {
     match uri.path().rsplit('/').next() {
-        None | Some("") if is_embedded(uri.query()) => embedded("", "video_feed"),
-        None | Some("") => respond(HTML, INDEX),
+        None | Some("") if is_embedded(uri.query())? => Ok(embedded("", "video_feed")),
+        None | Some("") => Ok(respond(HTML, INDEX)),
         Some(folder) => {
             let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-            Redirect::temporary(&format!("{folder}/{query}")).into_response()
+            Ok(Redirect::temporary(&format!("{folder}/{query}")).into_response())
         }
     }
 }
@@ -100,7 +100,7 @@ async fn camera(
     RawQuery(query): RawQuery,
 ) -> Result<Response, HttpError> {
     match hub.get(&name) {
-        Some(_) if is_embedded(query.as_deref()) => {
+        Some(_) if is_embedded(query.as_deref())? => {
             Ok(embedded("../", &format!("{}/stream.mjpg", percent_encode(&name))))
         }
         Some(_) => Ok(respond(HTML, CAMERA)),
@@ -116,13 +116,8 @@ async fn file(OriginalUri(uri): OriginalUri, Path(name): Path<String>) -> Result
 }
 
 /// Whether `query` asks for the page that only shows pictures: `embed`, `embed=1`.
-fn is_embedded(query: Option<&str>) -> bool {
-    let last = query.unwrap_or_default().split('&').rev().find_map(|pair| match pair.split_once('=') {
-        None if pair == "embed" => Some("1"),
-        Some(("embed", value)) => Some(value),
-        _ => None,
-    });
-    last.is_some_and(|value| !matches!(value, "0" | "false"))
+fn is_embedded(query: Option<&str>) -> Result<bool, HttpError> {
+    Ok(query_flag(query.unwrap_or_default(), "embed")?.unwrap_or_default())
 }
 
 fn embedded(start: &str, stream: &str) -> Response {
@@ -159,12 +154,13 @@ mod tests {
     #[test]
     fn pictures_alone_are_asked_for_by_a_word() {
         for query in ["embed", "embed=1", "embed=true", "embed=", "a=b&embed", "embed=0&embed"] {
-            assert!(is_embedded(Some(query)), "{query}");
+            assert!(is_embedded(Some(query)).unwrap(), "{query}");
         }
         for query in ["", "embedded", "embed=0", "embed=false", "embed&embed=0", "a=embed"] {
-            assert!(!is_embedded(Some(query)), "{query}");
+            assert!(!is_embedded(Some(query)).unwrap(), "{query}");
         }
-        assert!(!is_embedded(None));
+        assert!(!is_embedded(None).unwrap());
+        assert!(is_embedded(Some("embed=perhaps")).is_err());
     }
 
     #[test]

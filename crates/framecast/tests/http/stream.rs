@@ -62,8 +62,9 @@ fn chromium_gets_the_next_headers_in_advance_and_no_length() {
 #[test]
 fn the_parameter_decides_over_the_browser() {
     let server = Server::with(|_| {});
-    for (agent, query, has_length) in [(CHROME, "0", true), (FIREFOX, "1", false), (CHROME, "no", true)] {
-        let path = format!("/video_feed?advance_headers={query}");
+    let asked = [(CHROME, "=0", true), (FIREFOX, "=1", false), (CHROME, "=off", true), (FIREFOX, "", false)];
+    for (agent, value, has_length) in asked {
+        let path = format!("/video_feed?advance_headers{value}");
         let part = MultipartStream::open(server.address, &path, &[("User-Agent", agent)]).next().unwrap();
         assert_eq!(part.header("content-length").is_some(), has_length, "{path} for {agent}");
     }

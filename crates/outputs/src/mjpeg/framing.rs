@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, header};
 
-use crate::{HttpError, query_parameter};
+use crate::{HttpError, query_flag};
 
 /// How the parts of a stream are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,12 +20,11 @@ impl Framing {
     /// # Errors
     /// A value of `advance_headers` that is neither yes nor no.
     pub fn choose(headers: &HeaderMap, query: &str) -> Result<Self, HttpError> {
-        match query_parameter(query, "advance_headers") {
-            Some("1" | "true" | "yes") => Ok(Self::Advance),
-            Some("0" | "false" | "no") => Ok(Self::Standard),
-            Some(value) => Err(HttpError::bad_parameter("advance_headers", value, "must be 1 or 0")),
-            None => Ok(Self::by_client(headers)),
-        }
+        Ok(match query_flag(query, "advance_headers")? {
+            Some(true) => Self::Advance,
+            Some(false) => Self::Standard,
+            None => Self::by_client(headers),
+        })
     }
 
     /// The framing that suits the client that sent `headers`.

@@ -39,7 +39,7 @@ pub use part_format::{Boundary, PartFormat};
 use crate::Hijack;
 use crate::{
     HttpError, LimitReached, NO_STORE, Peer, Transport, ViewerStats, Viewers, client_key, error_picture,
-    query_parameter, rendition,
+    query_flag, rendition,
 };
 use body::StreamBody;
 use packer::Packers;
@@ -277,16 +277,9 @@ impl Streams {
         let framing = Framing::choose(request.headers(), query)?;
         let (rendition, fps) = rendition::parse_with_fps(query, feed)?;
         let interval = fps.map(|fps| Duration::from_secs_f64(1.0 / fps)).unwrap_or_default();
-        let adapt = adapts(query)?;
+        let adapt = query_flag(query, "adapt")?.unwrap_or_default();
         let part_format = PartFormat { boundary: Boundary::Frame, framing };
         self.streamer.respond(feed, StreamRequest { part_format, rendition, interval, adapt }, request)
     }
 }
 
-fn adapts(query: &str) -> Result<bool, HttpError> {
-    match query_parameter(query, "adapt") {
-        None | Some("0" | "false" | "no") => Ok(false),
-        Some("" | "1" | "true" | "yes") => Ok(true),
-        Some(value) => Err(HttpError::bad_parameter("adapt", value, "must be 1 or 0")),
-    }
-}

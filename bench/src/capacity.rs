@@ -233,8 +233,8 @@ mod tests {
     }
 
     fn report() -> Report {
-        let none = || report::Group { seen: Vec::new(), closed: 0 };
-        report::sum_up([none(), none(), none()], None, report::Load::default(), Duration::from_secs(1))
+        let none = || report::GroupSummary { seen: Vec::new(), closed: 0 };
+        report::sum_up([none(), none(), none()], None, report::LoadCpu::default(), Duration::from_secs(1))
     }
 
     /// The result of a search on a simulated server with this capacity, and the number of tries.

@@ -105,7 +105,7 @@ impl PackedFrame {
 }
 
 #[derive(Debug)]
-struct Viewer {
+struct CeilingViewer {
     stream: TcpStream,
     phase: Phase,
 }
@@ -124,7 +124,7 @@ struct Ceiling {
     epoll: OwnedFd,
     listener: TcpListener,
     timer: OwnedFd,
-    viewers: Vec<Option<Viewer>>,
+    viewers: Vec<Option<CeilingViewer>>,
     free: Vec<usize>,
     pictures: Vec<Vec<u8>>,
     newest: Rc<PackedFrame>,
@@ -184,7 +184,7 @@ impl Ceiling {
                 self.free.push(slot);
                 continue;
             }
-            self.viewers[slot] = Some(Viewer { stream, phase: Phase::Asking(Vec::new()) });
+            self.viewers[slot] = Some(CeilingViewer { stream, phase: Phase::Asking(Vec::new()) });
         }
     }
 
@@ -197,7 +197,7 @@ impl Ceiling {
         let jpeg = &self.pictures[(number % self.pictures.len() as u64) as usize];
         self.newest = Rc::new(PackedFrame::build(number, jpeg));
         for slot in 0..self.viewers.len() {
-            let is_idle = |viewer: &Viewer| matches!(viewer.phase, Phase::Idle(_));
+            let is_idle = |viewer: &CeilingViewer| matches!(viewer.phase, Phase::Idle(_));
             if self.viewers[slot].as_ref().is_some_and(is_idle) {
                 self.advance(slot, false);
             }

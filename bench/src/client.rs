@@ -37,7 +37,7 @@ pub(crate) enum Bodies {
 #[derive(Debug)]
 pub(crate) struct Viewer {
     stream: TcpStream,
-    body: Body,
+    body: ResponseBody,
     /// What it has received since the counts were last reset.
     pub(crate) seen: Seen,
     newest_us: u64,
@@ -61,7 +61,7 @@ pub(crate) struct Seen {
 }
 
 #[derive(Debug)]
-enum Body {
+enum ResponseBody {
     Head(HeadReader),
     Plain(Parts),
     Chunked(Chunks, Parts),
@@ -89,7 +89,12 @@ impl Viewer {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nAccept: */*\r\n{header}\r\n");
         stream.write_all(request.as_bytes()).with_context(context)?;
         stream.set_nonblocking(true).with_context(context)?;
-        Ok(Self { stream, body: Body::Head(HeadReader::default()), seen: Seen::default(), newest_us: 0 })
+        Ok(Self {
+            stream,
+            body: ResponseBody::Head(HeadReader::default()),
+            seen: Seen::default(),
+            newest_us: 0,
+        })
     }
 
     /// The socket, for polling.
@@ -136,28 +141,28 @@ impl Viewer {
     }
 
     fn feed(&mut self, mut input: &[u8]) -> Result<()> {
-        if let Body::Head(reader) = &mut self.body {
+        if let ResponseBody::Head(reader) = &mut self.body {
             let Some((head, used)) = reader.feed(input)? else {
                 return Ok(());
             };
             input = &input[used..];
             self.body = if head.chunked {
-                Body::Chunked(Chunks::default(), Parts::default())
+                ResponseBody::Chunked(Chunks::default(), Parts::default())
             } else {
-                Body::Plain(Parts::default())
+                ResponseBody::Plain(Parts::default())
             };
         }
         let (seen, newest_us) = (&mut self.seen, &mut self.newest_us);
         let mut whole = |picture| seen.note(picture, newest_us, proc::now_us());
         match &mut self.body {
-            Body::Head(_) => Ok(()),
-            Body::Plain(parts) => parts.feed(input, whole),
-            Body::Chunked(chunks, parts) => chunks.feed(input, |data| parts.feed(data, &mut whole)),
+            ResponseBody::Head(_) => Ok(()),
+            ResponseBody::Plain(parts) => parts.feed(input, whole),
+            ResponseBody::Chunked(chunks, parts) => chunks.feed(input, |data| parts.feed(data, &mut whole)),
         }
     }
 }
 
-impl Body {
+impl ResponseBody {
     fn droppable(&self) -> usize {
         match self {
             Self::Head(_) => 0,

@@ -154,9 +154,9 @@ impl Window {
             None => None,
         };
         Ok(report::sum_up(
-            [&load.full, &load.slow, &load.stalled].map(Group::summary),
+            [&load.full, &load.slow, &load.stalled].map(ViewerGroup::summary),
             server.as_ref(),
-            report::Load::of(own, elapsed),
+            report::LoadCpu::of(own, elapsed),
             elapsed,
         ))
     }
@@ -186,19 +186,19 @@ pub(crate) fn parse_url(url: &str) -> Result<(SocketAddr, String)> {
 
 /// Viewers of one kind.
 #[derive(Debug, Default)]
-struct Group {
+struct ViewerGroup {
     viewers: Vec<Viewer>,
     open: Vec<bool>,
 }
 
-impl Group {
+impl ViewerGroup {
     fn push(&mut self, viewer: Viewer) {
         self.viewers.push(viewer);
         self.open.push(true);
     }
 
-    fn summary(&self) -> report::Group<'_> {
-        report::Group {
+    fn summary(&self) -> report::GroupSummary<'_> {
+        report::GroupSummary {
             seen: self.viewers.iter().map(|viewer| &viewer.seen).collect(),
             closed: self.open.iter().filter(|open| !**open).count(),
         }
@@ -209,9 +209,9 @@ impl Group {
 #[derive(Debug)]
 pub(crate) struct Load {
     epoll: OwnedFd,
-    full: Group,
-    slow: Group,
-    stalled: Group,
+    full: ViewerGroup,
+    slow: ViewerGroup,
+    stalled: ViewerGroup,
     pace: Pace,
     bodies: Bodies,
     scratch: Vec<u8>,
@@ -228,9 +228,9 @@ impl Load {
         ensure!(total > 0, "no viewers to send");
         let mut load = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            full: Group::default(),
-            slow: Group::default(),
-            stalled: Group::default(),
+            full: ViewerGroup::default(),
+            slow: ViewerGroup::default(),
+            stalled: ViewerGroup::default(),
             pace: Pace::new(options.rate),
             bodies: if options.read_all { Bodies::Read } else { Bodies::Drop },
             scratch: vec![0; SCRATCH_BYTES],

@@ -42,7 +42,7 @@ enum State {
     #[default]
     Boundary,
     Head,
-    Body(Body),
+    Body(PartBody),
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ struct PartHead {
 
 /// A picture that is arriving: its progress, and the four bytes that are checked.
 #[derive(Debug, Clone, Copy)]
-struct Body {
+struct PartBody {
     length: usize,
     done: usize,
     first: [u8; 2],
@@ -124,7 +124,7 @@ impl Parts {
                 self.head = PartHead::default();
                 self.state = State::Head;
             }
-            State::Head if line.is_empty() => self.state = State::Body(Body::announced(self.head)?),
+            State::Head if line.is_empty() => self.state = State::Body(PartBody::announced(self.head)?),
             State::Head => self.head.read_line(&String::from_utf8_lossy(line))?,
             State::Boundary | State::Body(_) => {}
         }
@@ -148,7 +148,7 @@ impl PartHead {
     }
 }
 
-impl Body {
+impl PartBody {
     fn announced(head: PartHead) -> Result<Self> {
         let length = head
             .content_length

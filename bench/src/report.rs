@@ -25,10 +25,10 @@ pub(crate) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stalled: Option<Stalled>,
     /// The load generator itself.
-    pub(crate) load: Load,
+    pub(crate) load: LoadCpu,
     /// The server's process, when it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) server: Option<Server>,
+    pub(crate) server: Option<ServerCost>,
 }
 
 /// What viewers of one kind received.
@@ -74,14 +74,14 @@ pub(crate) struct Stalled {
 
 /// How busy the load generator was; if the sum is near 100 %, the load generator is the limit, not the server.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Load {
+pub(crate) struct LoadCpu {
     /// Share of the time that it ran on its CPU.
     pub(crate) cpu_percent: f64,
     /// Share of the time that it waited for its CPU, which other processes used.
     pub(crate) waited_percent: f64,
 }
 
-impl Load {
+impl LoadCpu {
     /// Computed from seconds of running and of waiting in a window.
     pub(crate) fn of((ran, waited): (f64, f64), elapsed: Duration) -> Self {
         let percent = 100.0 / elapsed.as_secs_f64();
@@ -91,7 +91,7 @@ impl Load {
 
 /// The resources that the server's process used.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Server {
+pub(crate) struct ServerCost {
     /// CPU seconds in the window.
     pub(crate) cpu_seconds: f64,
     /// Share of one CPU.
@@ -122,7 +122,7 @@ impl Report {
     }
 
     /// A figure of the server; 0 if it was not sampled.
-    pub(crate) fn of_server(&self, figure: impl FnOnce(&Server) -> f64) -> f64 {
+    pub(crate) fn of_server(&self, figure: impl FnOnce(&ServerCost) -> f64) -> f64 {
         self.server.as_ref().map_or(0.0, figure)
     }
 }
@@ -147,7 +147,7 @@ pub(crate) fn ensure_intact<'a>(reports: impl IntoIterator<Item = &'a Report>) -
 
 /// The viewers of one kind, to sum up.
 #[derive(Debug)]
-pub(crate) struct Group<'a> {
+pub(crate) struct GroupSummary<'a> {
     /// What each received.
     pub(crate) seen: Vec<&'a Seen>,
     /// How many the server closed.
@@ -167,9 +167,9 @@ pub(crate) struct Samples {
 
 /// Sums up a window of load by full, slow and stalled viewers.
 pub(crate) fn sum_up(
-    groups: [Group<'_>; 3],
+    groups: [GroupSummary<'_>; 3],
     server: Option<&Samples>,
-    load: Load,
+    load: LoadCpu,
     elapsed: Duration,
 ) -> Report {
     let seconds = elapsed.as_secs_f64();
@@ -189,7 +189,7 @@ pub(crate) fn sum_up(
     }
 }
 
-fn viewers(group: &Group<'_>, seconds: f64) -> Viewers {
+fn viewers(group: &GroupSummary<'_>, seconds: f64) -> Viewers {
     let sum = |count: fn(&Seen) -> u64| group.seen.iter().map(|seen| count(seen)).sum();
     let fps = sorted(group.seen.iter().map(|seen| seen.frames as f64 / seconds));
     let mut by_arrival: Vec<(u64, u64)> =
@@ -227,10 +227,10 @@ fn sorted_ages_ms(ages_us: &[(u64, u64)]) -> Vec<f64> {
     sorted(ages_us.iter().map(|&(_, age_us)| age_us as f64 / 1000.0))
 }
 
-fn cost(looks: &Samples, seconds: f64, bytes: u64, frames: u64) -> Server {
+fn cost(looks: &Samples, seconds: f64, bytes: u64, frames: u64) -> ServerCost {
     let cpu_seconds = looks.after.cpu_seconds_since(&looks.before);
     let per = |count: f64| if count > 0.0 { cpu_seconds / count } else { 0.0 };
-    Server {
+    ServerCost {
         cpu_seconds,
         cpu_percent: 100.0 * cpu_seconds / seconds,
         waited_percent: 100.0 * looks.after.waited_seconds_since(&looks.before) / seconds,
@@ -257,7 +257,7 @@ impl fmt::Display for Report {
         if let Some(server) = &self.server {
             write!(f, "\nserver: {server}")?;
         }
-        let Load { cpu_percent, waited_percent } = self.load;
+        let LoadCpu { cpu_percent, waited_percent } = self.load;
         write!(f, "\nload: CPU {cpu_percent:.0} %, waited for it {waited_percent:.0} %")
     }
 }
@@ -284,7 +284,7 @@ impl fmt::Display for Viewers {
     }
 }
 
-impl fmt::Display for Server {
+impl fmt::Display for ServerCost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -313,9 +313,9 @@ mod tests {
     #[test]
     fn the_worst_viewer_shows_beside_the_middle_one() {
         let (a, b, c) = (seen(60, &[]), seen(58, &[]), seen(10, &[]));
-        let group = |seen| Group { seen, closed: 0 };
+        let group = |seen| GroupSummary { seen, closed: 0 };
         let groups = [group(vec![&a, &b, &c]), group(vec![]), group(vec![])];
-        let report = sum_up(groups, None, Load::default(), Duration::from_secs(2));
+        let report = sum_up(groups, None, LoadCpu::default(), Duration::from_secs(2));
         assert_eq!((report.full.fps_median, report.full.fps_min), (29.0, 5.0));
         assert_eq!((report.full.frames, report.full.bytes), (128, 128_000));
         assert!(report.slow.is_none() && report.stalled.is_none() && report.server.is_none());
@@ -325,7 +325,7 @@ mod tests {
     fn pictures_that_grow_older_show_as_drift() {
         let ages: Vec<_> = (0..9).map(|at| (at, at * 1000)).collect();
         let one = seen(9, &ages);
-        let group = Group { seen: vec![&one], closed: 0 };
+        let group = GroupSummary { seen: vec![&one], closed: 0 };
         let viewers = viewers(&group, 1.0);
         assert_eq!(viewers.age_p50_ms, 4.0);
         assert_eq!(viewers.age_drift_ms, 6.0);

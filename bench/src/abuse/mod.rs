@@ -92,7 +92,7 @@ struct ProcessState {
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct TurnCounts {
     turns: AtomicU64,
     served: AtomicU64,
     refused: AtomicU64,
@@ -135,7 +135,7 @@ fn measure(options: &Options, about: RunContext, server: &Server) -> Result<Outc
     let before = ProcessState::of(server.pid())?;
     kinds::log_in(server.address(), LOGIN)?;
     let is_over = Arc::new(AtomicBool::new(false));
-    let counts: Arc<Vec<Counts>> = Arc::new(KINDS.iter().map(|_| Counts::default()).collect());
+    let counts: Arc<Vec<TurnCounts>> = Arc::new(KINDS.iter().map(|_| TurnCounts::default()).collect());
     let clients = start(server, &is_over, &counts)?;
     let viewers = watch_for(&watch(options.seconds), server);
     is_over.store(true, Ordering::Relaxed);
@@ -146,7 +146,7 @@ fn measure(options: &Options, about: RunContext, server: &Server) -> Result<Outc
     eprintln!("the abuse is over; the server rests for {} s", RECOVERY.as_secs());
     thread::sleep(RECOVERY);
     let after = ProcessState::of(server.pid())?;
-    let tally = |(kind, counts): (&AbuseKind, &Counts)| KindResult {
+    let tally = |(kind, counts): (&AbuseKind, &TurnCounts)| KindResult {
         kind: kind.name,
         turns: counts.turns.load(Ordering::Relaxed),
         served: counts.served.load(Ordering::Relaxed),
@@ -171,7 +171,7 @@ fn watch_for(options: &load::Options, server: &Server) -> Result<Report> {
 fn start(
     server: &Server,
     is_over: &Arc<AtomicBool>,
-    counts: &Arc<Vec<Counts>>,
+    counts: &Arc<Vec<TurnCounts>>,
 ) -> Result<Vec<JoinHandle<()>>> {
     let mut clients = Vec::new();
     for (kind, AbuseKind { name, clients: number, pause, act, .. }) in KINDS.into_iter().enumerate() {

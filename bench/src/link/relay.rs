@@ -68,11 +68,11 @@ impl PacketCounts {
 pub(crate) struct Relay {
     holder: Child,
     stop: Arc<AtomicBool>,
-    to_the_far_side: Arc<Counts>,
+    to_the_far_side: Arc<RelayCounts>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct RelayCounts {
     packets: AtomicU64,
     dropped: AtomicU64,
 }
@@ -125,7 +125,7 @@ impl Relay {
 
     /// The packets carried to the far side so far.
     pub(crate) fn to_the_far_side(&self) -> PacketCounts {
-        let Counts { packets, dropped } = &*self.to_the_far_side;
+        let RelayCounts { packets, dropped } = &*self.to_the_far_side;
         PacketCounts { packets: packets.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed) }
     }
 }
@@ -197,7 +197,7 @@ fn device(name: &str, address: &str, peer: &str) -> Result<Tun> {
 }
 
 /// Carries packets one way until it is told to stop.
-fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &Counts, stop: &AtomicBool) {
+fn forward(from: &Tun, to: &Tun, mut pipe: Pipe, counts: &RelayCounts, stop: &AtomicBool) {
     let mut packet = [0; MTU];
     while !stop.load(Ordering::Relaxed) {
         let now = Instant::now();

@@ -282,4 +282,3 @@ impl Streams {
         self.streamer.respond(feed, StreamRequest { part_format, rendition, interval, adapt }, request)
     }
 }
-

@@ -1,6 +1,7 @@
 //! Measures Framecast and compares it with the ceiling, the minimum that a server must do, so that claims of
 //! performance rest on figures. `bench/README.md` says how to run it and how to read the results.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
 
 mod abuse;

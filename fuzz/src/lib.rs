@@ -1,5 +1,7 @@
 //! What the fuzz targets share: dividing a stream into pieces.
 
+#![forbid(unsafe_code)]
+
 /// Divides `stream` into pieces of 1 to 64 bytes, the same ones for the same `seed`.
 pub fn pieces(stream: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
     let mut state = u64::from(seed);

@@ -6,6 +6,8 @@
 //! What does not belong here: who watches (drivers never see the hub), when to retry (the supervisor decides) and
 //! configuration files.
 
+#![forbid(unsafe_code)]
+
 pub mod blocking;
 mod control;
 mod device;

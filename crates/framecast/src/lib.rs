@@ -64,6 +64,8 @@
 //! What belongs here: configuration, supervision of cameras, HTTP, assembly. Other crates define pictures, fan them out
 //! to subscribers, read them from devices, and send them to clients.
 
+#![forbid(unsafe_code)]
+
 mod app;
 mod camera;
 pub mod config;

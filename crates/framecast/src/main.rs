@@ -1,5 +1,7 @@
 //! The program: reads the arguments and runs a server until a signal ends it.
 
+#![forbid(unsafe_code)]
+
 mod cli;
 mod log;
 

@@ -5,6 +5,8 @@
 //! in batches → pages, exports and [`Listener`]s read them. HTTP, the configuration and pictures do not belong here.
 //! The history knows a camera only by its name.
 
+#![forbid(unsafe_code)]
+
 mod clock;
 mod entry;
 mod error;

@@ -4,6 +4,8 @@
 //! A publisher never waits for a subscriber, and a subscriber never waits for another. Sources and outputs do not
 //! belong here, nor do devices, sockets and clocks: times are arguments.
 
+#![forbid(unsafe_code)]
+
 mod channel;
 mod event;
 mod feed;

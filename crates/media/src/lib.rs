@@ -4,6 +4,8 @@
 //! Everything here is a function of its arguments: bytes in, pictures or decisions out. No async runtime, no sockets,
 //! no files and no clock belong here; the time of day is always an argument.
 
+#![forbid(unsafe_code)]
+
 pub mod codec;
 pub mod container;
 pub mod draw;

@@ -4,6 +4,8 @@
 //! output does not know what kind of camera the pictures come from. Configuration files, accounts and listeners do not
 //! belong here either.
 
+#![forbid(unsafe_code)]
+
 pub mod error_picture;
 mod hijack;
 mod http_error;

@@ -4,6 +4,8 @@
 //! [`number_of`]. So it can check which picture came, not only that one came. Fake cameras do not belong here: they
 //! need the drivers' traits, and this crate depends on no crate of Framecast but `media`.
 
+#![forbid(unsafe_code)]
+
 pub mod blocking;
 mod picture;
 mod postgres;

@@ -4,6 +4,7 @@
 
 mod document;
 mod import;
+mod name;
 mod text;
 
 use std::fs;

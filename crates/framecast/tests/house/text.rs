@@ -84,6 +84,20 @@ fn unsafe_code_stands_in_leaves_alone() {
 }
 
 #[test]
+fn every_other_crate_forbids_unsafe_code() {
+    let mut findings = Vec::new();
+    for (path, text) in files(&["lib.rs", "main.rs"]) {
+        let is_root = path.ends_with("/src/lib.rs") || path.ends_with("/src/main.rs");
+        let is_leaf = LEAVES.iter().any(|leaf| path.starts_with(leaf));
+        let forbids = text.lines().any(|line| line == concat!("#![forbid(un", "safe_code)]"));
+        if is_root && is_leaf == forbids {
+            findings.push(path);
+        }
+    }
+    none("crates without the attribute that forbids it, and leaves with it", &findings);
+}
+
+#[test]
 fn nothing_is_left_to_be_done_later() {
     let marks = [
         concat!("TO", "DO"),

@@ -6,10 +6,20 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { all, here, inVm } from "./checks/all.mjs";
 
 const WORKER = fileURLToPath(new URL("./worker.mjs", import.meta.url));
 const LANES = 2;
+const USAGE = `Usage: node run.mjs [OPTION…] [NAME…]
+
+Runs the end-to-end checks that are named; \`vm\` names all checks in the virtual machine. Without a name, runs all
+checks except those in the virtual machine.
+
+  --allow-missing  pass even if a check cannot run because a program that it needs is not installed
+  --list           print the names of the checks, and run none
+  --when-told      boot the virtual machine, then wait for a line on standard input before the first check
+  --help           print this text
+
+FRAMECAST_BIN names the program to check; the default is target/release/framecast. README.md says what the checks need.`;
 
 /** A process that runs one check at a time. */
 class Lane {
@@ -36,7 +46,7 @@ class Lane {
     worker.on("message", (answer) => this.#answer(answer));
     worker.on("exit", (code, signal) => {
       this.#worker = null;
-      this.#answer({ isOk: false, why: `the process that ran it ended with ${signal ?? code}` });
+      this.#answer({ isOk: false, why: `the worker process ended with ${signal ?? code}` });
     });
     return worker;
   }
@@ -46,11 +56,33 @@ class Lane {
     if (this.#worker === null) return;
     const exit = once(this.#worker, "exit");
     const { complaint } = await this.ask("end");
-    if (complaint) console.log(`  while ending: ${complaint}`);
+    if (complaint) console.log(`  cleanup failed: ${complaint}`);
     await exit;
   }
 }
 
+/** The command line; `--help` and a wrong option end the program here. */
+function parseCommandLine() {
+  const options = {
+    "allow-missing": { type: "boolean" },
+    help: { type: "boolean" },
+    list: { type: "boolean" },
+    "when-told": { type: "boolean" },
+  };
+  try {
+    const { values, positionals } = parseArgs({ allowPositionals: true, options });
+    if (!values.help) return { values, positionals };
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`${error.message}\nFor the options, run: node run.mjs --help`);
+    process.exit(2);
+  }
+}
+
+const { values, positionals } = parseCommandLine();
+// Not before: the checks need packages of npm, and the help text does not.
+const { all, here, inVm } = await import("./checks/all.mjs");
 const lanes = Array.from({ length: LANES }, (_, number) => new Lane(number));
 const counts = { passed: 0, failed: 0 };
 
@@ -60,14 +92,10 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
 }
 
 function read() {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { "allow-missing": { type: "boolean" }, list: { type: "boolean" }, "when-told": { type: "boolean" } },
-  });
   const names = positionals.flatMap((name) => (name === "vm" ? inVm.map((check) => check.name) : [name]));
   const unknown = names.filter((name) => !all.some((check) => check.name === name));
   if (unknown.length > 0) {
-    console.error(`no check is called ${unknown.join(", ")}; there are: vm, ${all.map((check) => check.name).join(", ")}`);
+    console.error(`unknown check: ${unknown.join(", ")}. The checks are: vm, ${all.map((check) => check.name).join(", ")}`);
     process.exit(2);
   }
   const chosen = names.length === 0 ? (values.list ? all : here) : all.filter((check) => names.includes(check.name));

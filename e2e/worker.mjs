@@ -17,7 +17,7 @@ async function runOne(check) {
   let timer;
   const limitMs = check.limitMs ?? LIMIT_MS;
   const limit = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${limitMs / 1000} s`)), limitMs);
+    timer = setTimeout(() => reject(new Error(`the check did not end within ${limitMs / 1000} s`)), limitMs);
   });
   const startedAt = Date.now();
   const told = [];

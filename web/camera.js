@@ -35,9 +35,9 @@ mjpegImage.onRefused = (message) => {
   refusal = message ? `${message} · trying again` : "";
   setReason(refusal);
   if (refusal) setText(at("figures"), "");
-  announcer.report("Picture", message || "comes again");
+  announcer.report("Picture", message || "visible again");
 };
-announcer.report("Picture", "comes again");
+announcer.report("Picture", "visible again");
 at("name").textContent = name;
 document.title = `${name} · Framecast`;
 veil.hidden = true;
@@ -89,7 +89,7 @@ function showAddresses() {
     addressRow("Stream", stream),
     addressRow("Snapshot", address(`${path}/snapshot.jpg`)),
     addressRow("HTML", `<img src="${stream}" alt="${alt}">`),
-    addressRow("Frame", `<iframe src="${address(path)}?embed" title="${alt}" width="640" height="360"></iframe>`),
+    addressRow("Embed", `<iframe src="${address(path)}?embed" title="${alt}" width="640" height="360"></iframe>`),
   );
 }
 
@@ -141,17 +141,17 @@ function showDetails(camera, nowMs) {
   detail("State", `${stateLabel(camera.state)} for ${since}`);
   detail("Source", camera.driver);
   detail("Device", camera.capture?.device);
-  detail("Gives", mode(camera.capture?.given));
-  detail("Asked for", mode(camera.capture?.asked));
+  detail("Delivered mode", mode(camera.capture?.given));
+  detail("Requested mode", mode(camera.capture?.asked));
   detail("Size", camera.width ? `${camera.width} × ${camera.height}` : "");
   detail("Rate", rate(camera.fps));
   detail("Viewers", String(camera.viewers));
   detail("Pictures", camera.frames.toLocaleString("en"));
-  detail("Encoded", camera.encoded > 0 ? camera.encoded.toLocaleString("en") : "");
-  detail("Lost by the device", camera.lost > 0 ? camera.lost.toLocaleString("en") : "");
-  detail("Repaired", camera.repaired > 0 ? camera.repaired.toLocaleString("en") : "");
-  detail("Broken", camera.broken > 0 ? camera.broken.toLocaleString("en") : "");
-  detail("Last broken", camera.last_broken);
+  detail("Encoded pictures", camera.encoded > 0 ? camera.encoded.toLocaleString("en") : "");
+  detail("Dropped by the device", camera.lost > 0 ? camera.lost.toLocaleString("en") : "");
+  detail("Repaired pictures", camera.repaired > 0 ? camera.repaired.toLocaleString("en") : "");
+  detail("Broken pictures", camera.broken > 0 ? camera.broken.toLocaleString("en") : "");
+  detail("Last broken picture", camera.last_broken);
 }
 
 /** Shows the camera's data; `nowMs` is the server's clock. */

@@ -5,7 +5,7 @@ import { Problem } from "./problem.js";
 import { make, setText } from "./tile.js";
 import { visible } from "./format.js";
 
-const INACTIVE = "Cannot be set now: it depends on another control, or on the stream.";
+const INACTIVE = "Cannot be set now: another control or the stream locks it.";
 
 let made = 0;
 
@@ -177,7 +177,7 @@ function valueText({ type, menu }, value) {
 
 /** The display text of its saved value. */
 const savedText = (control) => valueText(control, control.kept ?? control.default);
-const returning = (control) => `A kept value of ${savedText(control)} returns at the next start.`;
+const returning = (control) => `The saved value is ${savedText(control)}. The server sets it again at its next start.`;
 
 function differsFromSaved(control) {
   return control.kept !== undefined && savedText(control) !== valueText(control, control.value);

@@ -21,7 +21,7 @@ async function ask(url, request) {
   try {
     response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), ...request });
   } catch (error) {
-    throw problem(error.name === "TimeoutError" ? "The server has not answered." : "The server cannot be reached.", true);
+    throw problem(error.name === "TimeoutError" ? `The server did not answer within ${TIMEOUT_MS / 1000} s.` : "Cannot reach the server.", true);
   }
   const body = await response.json().catch(() => ({}));
   if (!response.ok) throw problem(body.error ?? `The server answered ${response.status}.`, response.status > 501);
@@ -38,7 +38,7 @@ export class Controls {
   #status = new Problem();
   #keep = Object.assign(make("input", ""), { type: "checkbox" });
   #kept = make("span", "hint");
-  #keepLabel = make("label", "keep", this.#keep, make("span", "", "Keep after restart ", this.#kept));
+  #keepLabel = make("label", "keep", this.#keep, make("span", "", "Save across restarts ", this.#kept));
   #isShown = false;
   #controls = [];
   #rows = new Map();
@@ -103,7 +103,7 @@ export class Controls {
     this.#status.settle();
     this.#keepLabel.hidden = !canPersist;
     const kept = controls.filter((control) => control.kept !== undefined).length;
-    setText(this.#kept, kept > 0 ? `(${kept} kept)` : "");
+    setText(this.#kept, kept > 0 ? `(${kept} saved)` : "");
     // At first the box is ticked if values are saved; later it stays as the person set it.
     if (!this.#isShown) this.#keep.checked = kept > 0;
     this.#isShown ||= controls.length > 0;

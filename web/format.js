@@ -5,7 +5,7 @@ const STATE_LABELS = {
   opening: "opening",
   live: "live",
   lost: "lost",
-  stalled: "stalled",
+  stalled: "frozen",
   unreachable: "server unreachable",
 };
 

@@ -92,7 +92,7 @@ export class Live {
     else known.owedSince ??= now;
     known.hasCome = false;
     if (known.owedSince === null || now - Math.max(known.owedSince, this.#lastMessageAt) < SILENT_MS) return;
-    this.#end("nothing comes, although cameras deliver");
+    this.#end(`no picture for ${SILENT_MS / 1000} s, although cameras deliver`);
   }
 
   #open() {
@@ -134,7 +134,7 @@ export class Live {
     this.#failures += 1;
     if (!this.isUsable && !this.#hasWarned) {
       this.#hasWarned = true;
-      console.warn(`No WebSocket to ${LIVE} (${reason}): showing streams and single pictures. Trying again later.`);
+      console.warn(`No WebSocket to ${LIVE}: ${reason}. The page shows streams and snapshots instead, and tries again later.`);
     }
     const wait = Math.min(RETRY_FIRST_MS * 2 ** (this.#failures - 1), RETRY_LAST_MS);
     this.#timer = setTimeout(() => this.#open(), wait * (0.75 + Math.random() / 2));
@@ -149,7 +149,7 @@ export class Live {
   #onHello({ version, max_tiles }) {
     clearTimeout(this.#limit);
     if (version !== VERSION) {
-      this.#end(`the server speaks version ${version}`);
+      this.#end(`the server speaks version ${version} of its protocol, this page version ${VERSION}`);
       return;
     }
     this.#isOpen = this.#hasWorked = true;

@@ -23,7 +23,7 @@ async function send(mark) {
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
   } catch (error) {
-    throw new Error(error.name === "TimeoutError" ? "The server has not answered." : "The server cannot be reached.");
+    throw new Error(error.name === "TimeoutError" ? `The server did not answer within ${TIMEOUT_MS / 1000} s.` : "Cannot reach the server.");
   }
   if (response.ok) return response.status !== 202;
   const body = await response.json().catch(() => ({}));
@@ -105,7 +105,7 @@ export class Marker {
     try {
       const isKept = await send(this.#camera === null ? { label } : { label, camera: this.#camera });
       this.#dialog.close();
-      this.#confirm(isKept ? "Marked" : "Marked. It is kept once the database can be reached.");
+      this.#confirm(isKept ? "Marked" : "Marked. The server saves the mark when it reaches the database again.");
     } catch (error) {
       // The label stays, so that the person can retry.
       if (this.#dialog.open) this.#problem.say(error.message);

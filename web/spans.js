@@ -9,7 +9,7 @@ export const CAMERA_KINDS = ["opened", "live", "lost", "stalled", "closed"];
 export const SERVER_KINDS = ["started", "stopped"];
 const SERVER_STATE = { started: "idle", stopped: "off" };
 // In the order of the summary.
-const LABELS = { live: "live", lost: "lost", opening: "opening", idle: "idle", off: "server off", unknown: "not known" };
+const LABELS = { live: "live", lost: "lost", opening: "opening", idle: "idle", off: "server off", unknown: "no data for" };
 // States that a column shows however short they were.
 const FAILURE_STATES = ["lost", "off"];
 const MIN_MS = 1000;

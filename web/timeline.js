@@ -101,7 +101,7 @@ export class Timeline {
       this.#isLoaded = true;
       setText(this.#problem, "");
     } catch (error) {
-      setText(this.#problem, `The history cannot be had: ${error.message}`);
+      setText(this.#problem, `Cannot load the history: ${error.message}`);
     }
     this.#isLoading = false;
     this.#figure.hidden = false;
@@ -187,7 +187,7 @@ export class Timeline {
     this.#bar.replaceChildren(...runs);
     const sums = sumUp(spans);
     const cuts = spans.filter(({ isCut }) => isCut).length;
-    const cut = cuts === 0 ? [] : [`the server ended without a word ${formatCount(cuts)}`];
+    const cut = cuts === 0 ? [] : [`the server crashed or lost power ${formatCount(cuts)}`];
     const summary = [...sums.map(({ text }) => text), ...cut].join(", ");
     if (this.#bar.getAttribute("aria-label") !== summary) this.#bar.setAttribute("aria-label", summary);
     // Set only now: screen readers cannot use an image without a name.

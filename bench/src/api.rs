@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// A server that does not answer within 10 s, or with something else than 200 and JSON.
 pub(crate) fn get(server: SocketAddr, path: &str) -> Result<Value> {
-    let context = || format!("cannot ask {server} for {path}");
+    let context = || format!("cannot get {path} from {server}");
     let mut stream = TcpStream::connect_timeout(&server, TIMEOUT).with_context(context)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     let request = format!("GET {path} HTTP/1.0\r\nHost: {server}\r\n\r\n");
@@ -31,6 +31,6 @@ pub(crate) fn get(server: SocketAddr, path: &str) -> Result<Value> {
     let answer = String::from_utf8(answer).with_context(context)?;
     let (head, body) = answer.split_once("\r\n\r\n").with_context(context)?;
     let status = head.lines().next().unwrap_or_default();
-    ensure!(status.split(' ').nth(1) == Some("200"), "{path} answers {status:?}");
+    ensure!(status.split(' ').nth(1) == Some("200"), "the answer to {path} is {status:?} instead of 200");
     serde_json::from_str(body).with_context(context)
 }

@@ -92,7 +92,10 @@ impl Run {
 /// Without `--server`; a server that does not start or does not read its cameras; a camera that delivered too few or
 /// broken frames, or had to be opened again; a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    ensure!(!options.setup.server.is_empty(), "--server must be given; several are compared with the first");
+    ensure!(
+        !options.setup.server.is_empty(),
+        "--server is missing; give it once or more, to compare with the first"
+    );
     let setup = Setup::with(&options.setup, Candidate::framecasts(&options.setup.server)?)?;
     let mut runs = Vec::new();
     for pass in 0..options.passes.runs {
@@ -126,7 +129,7 @@ fn ensure_whole(outcome: &Outcome) -> Result<()> {
         );
         ensure!(
             run.is_at_pace(sent),
-            "pass {pass}, {server}: a camera gave {:.1} frames a second, not {:.1}: the run is void",
+            "pass {pass}, {server}: a camera delivered {:.1} frames a second instead of {:.1}: the run is void",
             run.fps_min(),
             MIN_SHARE * sent
         );
@@ -166,12 +169,12 @@ fn await_pictures(server: SocketAddr, count: usize) -> Result<()> {
     let give_up = Instant::now() + TIMEOUT;
     loop {
         let CameraCounts { frames, .. } = CameraCounts::at(server)?;
-        ensure!(frames.len() == count, "it has {} cameras, not {count}", frames.len());
+        ensure!(frames.len() == count, "the server has {} cameras instead of {count}", frames.len());
         let without = frames.iter().filter(|frames| **frames == 0).count();
         if without == 0 {
             return Ok(());
         }
-        ensure!(Instant::now() < give_up, "{without} of {count} cameras gave no picture");
+        ensure!(Instant::now() < give_up, "{without} of {count} cameras delivered no picture");
         std::thread::sleep(POLL);
     }
 }
@@ -189,9 +192,9 @@ impl CameraCounts {
     fn at(server: SocketAddr) -> Result<Self> {
         let answer = api::get(server, "/api/cameras")?;
         let at = Instant::now();
-        let cameras = answer["cameras"].as_array().context("/api/cameras tells of no cameras")?;
+        let cameras = answer["cameras"].as_array().context("/api/cameras has no list of cameras")?;
         let count = |camera: &Value, field: &str| {
-            camera[field].as_u64().with_context(|| format!("/api/cameras tells no {field} of a camera"))
+            camera[field].as_u64().with_context(|| format!("/api/cameras has no {field} of a camera"))
         };
         let mut look = Self { at, frames: Vec::new(), faults: 0 };
         for camera in cameras {
@@ -220,7 +223,7 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
     let mut out = outcome.about.head("Reading network cameras");
     writeln!(
         out,
-        "{} cameras by `http:`, read all the time and watched by nobody; {} passes of {} s, servers in turns, median \
+        "{} cameras by `http:`, read all the time, without viewers; {} passes of {} s, servers in turns, median \
          (min–max). The ratio is formed within each pass.\n\n\
          | server | CPU % | CPU µs/frame | CPU against the first row | fps min | RSS MiB | server waited % |\n\
          |---|---|---|---|---|---|---|",

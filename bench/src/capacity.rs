@@ -27,10 +27,10 @@ const MIN_SLOWEST_SHARE: f64 = 29.0 / 30.0;
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Where the search begins.
+    /// The number of viewers at which the search begins.
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     from: u32,
-    /// Where it ends at the latest.
+    /// The largest number of viewers to try.
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     to: u32,
     /// The precision, in percent of the number of viewers.
@@ -63,7 +63,7 @@ struct Run {
 /// A server that does not start or serve, or does not sustain a single viewer; torn pictures; a folder that cannot be
 /// written.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    ensure!(options.from <= options.to, "--from is above --to");
+    ensure!(options.from <= options.to, "--from must not be greater than --to");
     let setup = Setup::new(&options.setup)?;
     let mut last: BTreeMap<String, u32> = BTreeMap::new();
     let mut runs = Vec::new();
@@ -116,7 +116,7 @@ fn search(
             None => fails = viewers,
         }
         viewers /= 2;
-        ensure!(viewers > 0, "does not hold a single viewer");
+        ensure!(viewers > 0, "the server does not hold a single viewer");
     };
     while best.0 * 3 / 2 < fails && best.0 < options.to {
         let viewers = (best.0 * 3 / 2).max(best.0 + 1).min(options.to);
@@ -155,12 +155,15 @@ fn search_near(
             }
             (None, true) => break,
             (None, false) => {
-                ensure!(viewers > near / 2, "does not hold half of what it held before");
+                ensure!(
+                    viewers > near / 2,
+                    "the server does not hold half of the viewers that it held before"
+                );
                 viewers -= step(options, viewers);
             }
         }
     }
-    best.context("holds nothing")
+    best.context("the server holds no viewer")
 }
 
 fn step(options: &Options, viewers: u32) -> u32 {
@@ -171,9 +174,9 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
     let mut out = outcome.about.head("How many viewers one core holds");
     writeln!(
         out,
-        "Searched to {} %, up to {}; {} passes, {} s each try, pictures dropped in the kernel. Held: the middle viewer \
-         gets {:.0} % of the rate and the slowest {:.1} %. The row is of the most that were held, median (min–max) over \
-         the passes.\n\n\
+        "Searched to {} %, up to {} viewers; {} passes, {} s each try, pictures dropped in the kernel. Held: the \
+         median viewer gets {:.0} % of the rate and the slowest {:.1} %. Each row shows the most viewers that were \
+         held, median (min–max) over the passes.\n\n\
          | server | viewers held | against the ceiling | fps median | fps min | CPU % | CPU s/GB | RSS MiB | age p50 ms | age p99 ms \
          | server waited % | load busy % |\n|---|---|---|---|---|---|---|---|---|---|---|---|",
         options.step,

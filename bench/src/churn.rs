@@ -45,7 +45,7 @@ pub(crate) struct Options {
     /// Steady viewers.
     #[arg(long, default_value_t = 50)]
     viewers: usize,
-    /// Short visits a second.
+    /// Connections a second that take one picture and leave.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5000))]
     connects: u32,
     #[command(flatten)]
@@ -259,7 +259,7 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
     let mut out = outcome.about.head("Viewers who come and go beside steady ones");
     writeln!(
         out,
-        "{} steady viewers, by themselves and then beside {} connects a second that take one picture each; {} passes of \
+        "{} steady viewers, by themselves and then beside {} connections a second that take one picture each; {} passes of \
          {} s each. The first picture's time is from before connecting to its last byte. Median (min–max) over the passes.\n\n\
          | server | guests served | failed | first picture p50 ms | p99 ms | steady: fps min, alone | beside \
          | age p50 ms, alone | beside | age p99 ms, alone | beside | CPU %, alone | beside | server waited % |\n\

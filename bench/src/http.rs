@@ -47,7 +47,7 @@ impl HeadReader {
 fn parse_head(text: &str) -> Result<Head> {
     let mut lines = text.split("\r\n");
     let status = lines.next().unwrap_or_default();
-    ensure!(status.split(' ').nth(1) == Some("200"), "the server answers {status:?}, not 200");
+    ensure!(status.split(' ').nth(1) == Some("200"), "the server answered {status:?} instead of 200");
     let mut chunked = false;
     let mut multipart = false;
     for line in lines {
@@ -134,7 +134,7 @@ impl Chunks {
         let line = self.line.trim_ascii();
         if self.state == ChunkState::DataEnd {
             if !line.is_empty() {
-                bail!("a chunk's data overruns its size");
+                bail!("a chunk has more data than its size says");
             }
             return Ok(ChunkState::Size);
         }

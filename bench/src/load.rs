@@ -63,7 +63,7 @@ pub(crate) struct Options {
     /// Copy every byte, as a browser does, instead of dropping pictures in the kernel.
     #[arg(long)]
     pub(crate) read_all: bool,
-    /// Process of the server, for its CPU time and memory.
+    /// Process id of the server, for its CPU time and memory.
     #[arg(long, value_name = "PID")]
     pub(crate) server_pid: Option<u32>,
     /// A header line that each viewer sends, such as "Authorization: Basic …".
@@ -180,7 +180,7 @@ pub(crate) fn parse_url(url: &str) -> Result<(SocketAddr, String)> {
         .to_socket_addrs()
         .with_context(|| format!("{authority} is not HOST:PORT"))?
         .next()
-        .with_context(|| format!("{authority} has no address"))?;
+        .with_context(|| format!("{authority} has no IP address"))?;
     Ok((server, format!("/{path}")))
 }
 
@@ -225,7 +225,7 @@ impl Load {
     /// A server that cannot be reached.
     pub(crate) fn connect(server: SocketAddr, path: &str, options: &Options) -> Result<Self> {
         let total = options.viewers + options.slow + options.stall;
-        ensure!(total > 0, "no viewers to send");
+        ensure!(total > 0, "there are no viewers to start");
         let mut load = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             full: ViewerGroup::default(),

@@ -54,7 +54,7 @@ enum Cli {
     /// Run hostile clients of all kinds beside viewers; fails if the viewers suffer, or if the server keeps too much
     /// memory.
     Abuse(abuse::Options),
-    /// Compare one writing thread with two on one core.
+    /// Compare one writer thread with two on one core.
     Shards(shards::Options),
     /// Watch slow viewers beside full ones, and the age of their pictures.
     Slow(slow::Options),
@@ -112,7 +112,7 @@ fn run(cli: &Cli) -> Result<()> {
         Cli::Encode(options) => encode::run(options)?,
         Cli::Pictures(options) => {
             let mean_bytes = pictures::run(options)?;
-            println!("{} pictures, {mean_bytes} bytes in the mean", options.count);
+            println!("{} pictures, {mean_bytes} bytes on average", options.count);
         }
     }
     Ok(())

@@ -50,9 +50,9 @@ struct Run {
 /// A server that does not start or serve, torn pictures, or a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let &[few, many] = options.viewers.as_slice() else {
-        anyhow::bail!("--viewers takes two numbers");
+        anyhow::bail!("--viewers needs two numbers, such as 100,1000");
     };
-    ensure!(few < many, "--viewers takes the smaller number first");
+    ensure!(few < many, "--viewers needs the smaller number first");
     let setup = Setup::new(&options.setup)?;
     let mut runs = Vec::new();
     for pass in 0..options.passes.runs {
@@ -83,7 +83,7 @@ fn markdown(options: &Options, few: usize, many: usize, outcome: &Outcome) -> St
     let mut out = outcome.about.head("Memory of a viewer");
     writeln!(
         out,
-        "Resident memory at the end of windows of {} s, a server of its own for each; {} passes, median (min–max).\n\n\
+        "Resident memory at the end of windows of {} s, a new server for each; {} passes, median (min–max).\n\n\
          | server | RSS KiB, no viewer | {few} viewers | {many} viewers | KiB a viewer | fps min at {many} |\n\
          |---|---|---|---|---|---|",
         options.passes.seconds, options.passes.runs,

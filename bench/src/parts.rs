@@ -139,7 +139,7 @@ impl PartHead {
         };
         let value = value.trim();
         if name.eq_ignore_ascii_case("content-length") {
-            let length = value.parse().with_context(|| format!("{line:?} is no length"))?;
+            let length = value.parse().with_context(|| format!("{line:?} does not give a length"))?;
             self.content_length = Some(length);
         } else if name.eq_ignore_ascii_case("x-timestamp") {
             self.captured_us = parse_timestamp_us(value);
@@ -152,8 +152,8 @@ impl PartBody {
     fn announced(head: PartHead) -> Result<Self> {
         let length = head
             .content_length
-            .context("a part has no Content-Length, so its picture's end cannot be told")?;
-        ensure!((4..=PICTURE_LIMIT_BYTES).contains(&length), "a part announces {length} bytes");
+            .context("a part has no Content-Length, so the end of its picture is unknown")?;
+        ensure!((4..=PICTURE_LIMIT_BYTES).contains(&length), "the Content-Length of a part is {length}");
         Ok(Self { length, done: 0, first: [0; 2], last: [0; 2], captured_us: head.captured_us })
     }
 

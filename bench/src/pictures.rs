@@ -19,10 +19,10 @@ const SEARCH_STEPS: u32 = 12;
 /// What pictures to make.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Folder to write them to; made if missing.
+    /// Folder for the pictures; created if missing.
     #[arg(long)]
     pub(crate) out: PathBuf,
-    /// How many.
+    /// Number of pictures.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) count: u32,
     /// Width in pixels.
@@ -80,7 +80,7 @@ fn find_noise(options: &Options) -> Result<f32> {
     let reached = draw(options, middle, low)?.len();
     ensure!(
         reached.abs_diff(options.target_bytes) <= options.target_bytes / 20,
-        "this scene of {}x{} has {reached} bytes at the nearest, not {}",
+        "the scene at {}x{} reaches {reached} bytes; it cannot reach {}",
         options.width,
         options.height,
         options.target_bytes

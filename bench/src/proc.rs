@@ -41,7 +41,7 @@ impl Sample {
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let dir = format!("/proc/{pid}");
         let dir = Path::new(&dir);
-        let context = || format!("cannot look at process {pid}");
+        let context = || format!("cannot read /proc/{pid}");
         let status = fs::read_to_string(dir.join("status")).with_context(context)?;
         let stat = fs::read_to_string(dir.join("stat")).with_context(context)?;
         let mut threads = HashMap::new();
@@ -134,7 +134,7 @@ impl ThreadTime {
 pub(crate) fn pin_to_cpu(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
-    rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot run on CPU {cpu} alone"))
+    rustix::thread::sched_setaffinity(None, &set).with_context(|| format!("cannot bind to CPU {cpu}"))
 }
 
 /// Lets the calling thread, and what it starts from now on, run on every CPU.
@@ -156,7 +156,7 @@ pub(crate) fn pin_to_any_cpu() -> Result<()> {
 pub(crate) fn reset_peak(pid: u32) -> Result<()> {
     // See clear_refs in proc_pid_clear_refs(5): 5 resets VmHWM.
     fs::write(format!("/proc/{pid}/clear_refs"), "5")
-        .with_context(|| format!("cannot reset the peak of {pid}"))
+        .with_context(|| format!("cannot reset the memory peak of process {pid}"))
 }
 
 /// Raises our limit of descriptors to the allowed maximum.

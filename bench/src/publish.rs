@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Passes.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
-    /// Frames in each.
+    /// Frames in each pass.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=100_000))]
     frames: u64,
     /// A line for the report.
@@ -105,7 +105,11 @@ fn measure(pass: u32, subscribers: u64, frames: u64) -> Result<Run> {
         let published = started.elapsed();
         let wanted = subscribers * (number + 1);
         while seen.load(Ordering::Relaxed) < wanted {
-            ensure!(started.elapsed() < TIMEOUT, "{} of {wanted} were seen", seen.load(Ordering::Relaxed));
+            ensure!(
+                started.elapsed() < TIMEOUT,
+                "the subscribers saw {} of {wanted} frames in time",
+                seen.load(Ordering::Relaxed)
+            );
             std::thread::sleep(Duration::from_micros(100));
         }
         if number >= frames / 10 {
@@ -138,7 +142,7 @@ fn frame(number: u64) -> Frame {
 
 fn markdown(options: &Options, outcome: &Outcome) -> String {
     let method = format!(
-        "- Subscribers are tasks on a runtime of a thread per CPU; each frame is published by a thread of its own when all \
+        "- Subscribers are tasks on a runtime of a thread per CPU; a separate thread publishes each frame once all \
          have seen the one before.\n- {} passes of {} frames; median (min–max) over the passes.\n",
         options.runs, options.frames
     );

@@ -57,7 +57,7 @@ impl Candidate {
     pub(crate) fn ceiling(name: &str) -> Result<Self> {
         Ok(Self {
             name: name.to_owned(),
-            program: std::env::current_exe().context("cannot tell where this program is")?,
+            program: std::env::current_exe().context("cannot find the path of this program")?,
             arguments: vec!["ceiling".to_owned()],
             settings: String::new(),
             password: None,
@@ -279,7 +279,7 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("it ended with {status}");
             }
-            ensure!(Instant::now() < give_up, "it does not listen");
+            ensure!(Instant::now() < give_up, "it does not accept connections");
             std::thread::sleep(POLL);
         }
     }

@@ -118,9 +118,10 @@ impl Setup {
         if options.netns {
             netns::enter()?;
         }
-        let work = tempfile::tempdir().context("cannot make a folder to work in")?;
+        let work = tempfile::tempdir().context("cannot make a temporary folder")?;
         let pictures = match &options.pictures {
-            Some(dir) => fs::canonicalize(dir).context("cannot find the pictures")?,
+            Some(dir) => fs::canonicalize(dir)
+                .with_context(|| format!("cannot find the folder of pictures {}", dir.display()))?,
             None => {
                 let dir = work.path().join("pictures");
                 pictures::run(&PictureOptions::standard(dir.clone()))?;
@@ -203,8 +204,8 @@ impl RunContext {
     /// The head of a report: when, where, with what.
     pub(crate) fn head(&self, title: &str) -> String {
         let method = format!(
-            "- Offered: JPEGs of {:.1} KB in the mean at {} frames a second; each server started anew on CPU {}, load \
-             from CPU {}.\n",
+            "- Offered: JPEGs of {:.1} KB on average at {} frames a second; each server is a new process on CPU {}, \
+             the load comes from CPU {}.\n",
             self.mean_picture_bytes as f64 / 1000.0,
             self.fps,
             SERVER_CPU,

@@ -54,7 +54,7 @@ struct Run {
 /// cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let [program] = options.setup.server.as_slice() else {
-        anyhow::bail!("--server must be given, once");
+        anyhow::bail!("give --server exactly once");
     };
     let candidates = options
         .writers
@@ -86,7 +86,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// How many viewers each writer has, as the server reports it.
 fn shards(server: SocketAddr) -> Result<BTreeMap<u64, usize>> {
     let counts = count_shards(&api::get(server, "/api/viewers")?);
-    ensure!(!counts.is_empty(), "/api/viewers tells no viewer's shard");
+    ensure!(!counts.is_empty(), "/api/viewers gives no shard of a viewer");
     Ok(counts)
 }
 
@@ -113,7 +113,7 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
     let mut out = outcome.about.head("Two shards against one");
     writeln!(
         out,
-        "{} viewers, writing threads as the row says, all on one CPU; {} passes of {} s, median (min–max). The ratio is \
+        "{} viewers, writer threads as the row says, all on one CPU; {} passes of {} s, median (min–max). The ratio is \
          formed within each pass.\n\n\
          | server | CPU s/GB | against the first row | share of the smallest shard % | of the largest % | fps min | age p50 ms | server waited % |\n\
          |---|---|---|---|---|---|---|---|",

@@ -89,7 +89,7 @@ fn markdown(options: &Options, outcome: &Outcome) -> String {
     let mut out = outcome.about.head("Slow viewers beside full ones");
     writeln!(
         out,
-        "{} full viewers and {} that read {} bytes a second, their receive buffers as the kernel makes them; {} passes \
+        "{} full viewers and {} that read {} bytes a second, with the receive buffers that the kernel chooses; {} passes \
          of {} s. A frame alone takes {:.0} ms at that rate. Age is from capture to the last byte; drift is its median in the \
          last third of a window less that in the first.\n\n\
          | server | slow: fps | age p50 ms | age p95 ms | age max ms | drift ms | full: fps min | age p50 ms | CPU % | server waited % |\n\

@@ -36,7 +36,7 @@ async function opensMark(page) {
     if (n > 0) return;
     await page.keyboard.type("a fox");
     await page.keyboard.press("Enter");
-    await until("it is kept", () => page.$("dialog:not([open])"));
+    await until("the page has saved the mark", () => page.$("dialog:not([open])"));
   }
 }
 
@@ -61,7 +61,7 @@ const PAGES = [
   { name: "a mark to be made", server: "several", path: "cameras/yard", ready: opensMark },
   { name: "a camera with a mark", server: "several", path: "cameras/yard", ready: (page) => until("a tick", () => page.$(".ticks a")) },
   { name: "a camera without its history", server: "several", path: "cameras/front", prepare: losesHistory,
-    ready: says("#day", "The history cannot be had: the disk is gone"), expected: /503/ },
+    ready: says("#day", "Cannot load the history: the disk is gone"), expected: /503/ },
   { name: "the history", server: "several", path: "history", ready: (page) => until("a row", () => page.$(".events tbody tr")) },
   { name: "a camera with controls", server: "controls", path: "cameras/bars", ready: openPanel },
   // Browsers log the status of the answer on their own.

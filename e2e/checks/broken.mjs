@@ -87,11 +87,11 @@ async function curl(stage) {
   let complaint = "";
   child.stderr.on("data", (bytes) => (complaint += bytes));
   const ended = once(child, "close");
-  await until("the first megabyte is here", () => statSync(file).size > 1 << 20, { everyMs: 20 });
+  await until("curl has the first megabyte", () => statSync(file).size > 1 << 20, { everyMs: 20 });
   postgres.kill();
   const [code] = await ended;
-  ensure(code === 18, `curl ends with ${code}, not with 18 for a part of a file: ${complaint}`);
-  ensure(statSync(file).size > 1 << 20, "what came before is gone");
+  ensure(code === 18, `curl ends with ${code} instead of 18, its code for a partial file: ${complaint}`);
+  ensure(statSync(file).size > 1 << 20, "curl deleted the part of the file that it had");
 }
 
 async function requests(stage) {
@@ -102,11 +102,11 @@ async function requests(stage) {
     const child = spawn(inVenv(...REQUESTS), args, { stdio: ["pipe", "pipe", "inherit"] });
     stage.defer(() => child.kill("SIGKILL"));
     const state = told(child);
-    await until("it reads", () => state.lines.includes("reading") || state.code !== null);
+    await until("the Python client reads", () => state.lines.includes("reading") || state.code !== null);
     if (coding === "gzip") postgres.kill();
     // While the database is alive the table is complete: only the kill makes it incomplete.
     child.stdin.end("go on\n");
-    await until("it ends", () => state.code !== null, { withinMs: 60000 });
+    await until("the Python client ends", () => state.code !== null, { withinMs: 60000 });
     const expected = coding === "gzip" ? "ChunkedEncodingError" : "whole";
     ensure(state.code === 0 && state.lines.at(-1) === expected, `with ${coding}: ${state.lines.join(" | ")}`);
   }
@@ -144,15 +144,15 @@ async function chromium(stage) {
   // The page loads until the connection breaks, which is an error of the load.
   page.goto(`${await slowLine(stage, framecast.port)}/history`).catch(() => {});
   const seen = () => page.evaluate(() => document.querySelectorAll(".events tbody tr[data-kind]").length);
-  await until("rows are seen while more come", async () => (await seen()) > 50, { everyMs: 20 });
+  await until("the page shows rows while more arrive", async () => (await seen()) > 50, { everyMs: 20 });
   postgres.kill();
   await reader.evaluate("window.goOn()");
   const error = await reader.evaluate("window.read");
-  ensure(error === "TypeError", `the fetch of a table that broke off says: ${error}`);
-  const sentence = await until("the page says that it is broken off", () => page.$eval(".events tr.broken", ({ textContent }) => textContent));
-  ensure(/This table is not whole: .+ Load the page again\./.test(sentence), sentence);
+  ensure(error === "TypeError", `fetch ends with ${error} instead of TypeError`);
+  const sentence = await until("the page says that its table is incomplete", () => page.$eval(".events tr.broken", ({ textContent }) => textContent));
+  ensure(/This table is incomplete: .+ Load the page again\./.test(sentence), sentence);
   const rows = await seen();
-  ensure(rows > 50 && rows < ROWS, `${rows} rows`);
+  ensure(rows > 50 && rows < ROWS, `the page has ${rows} rows`);
   await page.screenshot({ path: stage.out("broken-chromium.png") });
   return `after ${rows} rows`;
 }

@@ -30,7 +30,7 @@ async function ffmpeg(stage) {
     timeout: 60000,
   });
   const expected = SIZE.width * SIZE.height * FRAMES;
-  ensure(stdout.length === expected, `${stdout.length} bytes of grey pixels in place of ${expected}`);
+  ensure(stdout.length === expected, `${stdout.length} bytes of grey pixels instead of ${expected}`);
 }
 
 async function curl(stage) {
@@ -64,7 +64,7 @@ async function openCv(stage) {
   const script = fileURLToPath(new URL("./opencv_client.py", import.meta.url));
   const { stdout } = await run(python, [script, feed, String(FRAMES)], { timeout: 90000 });
   const sizes = stdout.trim().split("\n");
-  ensure(sizes.length === FRAMES, `${sizes.length} pictures in place of ${FRAMES}`);
+  ensure(sizes.length === FRAMES, `${sizes.length} pictures instead of ${FRAMES}`);
   const wrong = sizes.find((size) => size !== `${SIZE.width}x${SIZE.height}`);
   ensure(!wrong, `a picture of ${wrong}`);
 }

@@ -56,18 +56,18 @@ async function octoPrint(stage) {
   // While the server starts, it shows a splash page, which redirects to the real page.
   await page.waitForSelector("#webcam_image", { timeout: 60000 });
   await page.waitForFunction("typeof OctoPrint === 'object' && !!document.querySelector('#control_link a')");
-  await until("the page is at rest", () => page.evaluate("$('#page-container-loading').is(':hidden')"));
+  await until("OctoPrint's page has loaded", () => page.evaluate("$('#page-container-loading').is(':hidden')"));
   await page.evaluate("$('#control_link a').tab('show')");
-  await until("the stream is on the page", () => page.evaluate("$('#webcam_image').is(':visible')"));
+  await until("the page shows the stream", () => page.evaluate("$('#webcam_image').is(':visible')"));
   const source = await page.$eval("#webcam_image", (image) => image.getAttribute("src"));
-  ensure(source.startsWith("/webcam/?action=stream"), `the picture is ${source}`);
+  ensure(source.startsWith("/webcam/?action=stream"), `the address of the picture is ${source}`);
   await moves(page, "#webcam_rotator");
   await page.screenshot({ path: stage.out("octoprint.png") });
   // What the button "Test" in OctoPrint's webcam settings does.
   const tested = await page.evaluate(`OctoPrint.util.testUrl("http://127.0.0.1:${WEBCAM_PORT}/?action=snapshot", {
     method: "GET", response: "bytes", timeout: 5, validSsl: true, content_type_whitelist: ["image/*"],
   }).then((answer) => answer)`);
-  ensure(tested.result === true, `OctoPrint's test of the snapshot says ${JSON.stringify(tested).slice(0, 300)}`);
+  ensure(tested.result === true, `OctoPrint's test of the snapshot fails: ${JSON.stringify(tested).slice(0, 300)}`);
   ensurePicture("what OctoPrint tested", Buffer.from(tested.response.content, "base64"));
   // A picture that OctoPrint takes itself, as for a timelapse.
   const taken = await page.evaluate(`fetch("/downloads/camera/current").then((answer) => answer.arrayBuffer())
@@ -81,7 +81,7 @@ async function homeAssistant(stage) {
   const script = fileURLToPath(new URL("./home_assistant_client.py", import.meta.url));
   await run(inVenv(...HOME_ASSISTANT), [script, framecast.url, folder], { timeout: 90000 });
   const names = readdirSync(folder).filter((name) => name.endsWith(".jpg"));
-  ensure(names.length === 27, `${names.length} pictures in place of 27: ${names.join(" ")}`);
+  ensure(names.length === 27, `${names.length} pictures instead of 27: ${names.join(" ")}`);
   for (const name of names) ensurePicture(name, readFileSync(path.join(folder, name)));
   const passedOn = names.filter((name) => name.startsWith("mjpg-streamer-passed-on"));
   const different = new Set(passedOn.map((name) => digest(readFileSync(path.join(folder, name)))));
@@ -112,12 +112,12 @@ async function motion(stage) {
   const child = spawn("motion", ["-n", "-c", config], { stdio: "ignore" });
   stage.defer(() => child.kill("SIGKILL"));
   const shots = () => readdirSync(folder).filter((name) => name.endsWith(".jpg")).sort();
-  await until("ten pictures by Motion", () => shots().length > 10);
+  await until("Motion saves ten pictures", () => shots().length > 10);
   // The last one may be incomplete.
   const pictures = shots().slice(0, 10).map((name) => readFileSync(path.join(folder, name)));
   pictures.forEach((picture, n) => ensurePicture(`picture ${n}`, picture));
   const different = new Set(pictures.map(digest)).size;
-  ensure(different >= 8, `${different} different ones among ten pictures`);
+  ensure(different >= 8, `${different} different pictures among ten`);
 }
 
 export const checks = [

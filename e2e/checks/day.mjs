@@ -53,23 +53,23 @@ async function drawsTheDay(stage) {
   const asked = await tellEvents(page, someDay(Date.now()), 4);
   await page.goto(`${framecast.url}/cameras/front`, { waitUntil: "domcontentloaded" });
   await until("the day is drawn", () => page.$("#day:not([hidden]) .course .run"));
-  ensure(asked.some(({ cursor }) => cursor), "the page has not asked for more than the first page");
+  ensure(asked.some(({ cursor }) => cursor), "the page requested only the first page of events");
   const summary = await page.$eval("#day [role=img]", (bar) => bar.getAttribute("aria-label"));
-  const wanted = /^live 18 h \d+ min, lost twice, 1 h 36 min in all, opening .*, idle .*, server off once, 1 h, the server ended without a word once$/;
-  ensure(wanted.test(summary), `the day is told as: ${summary}`);
+  const wanted = /^live 18 h \d+ min, lost twice, 1 h 36 min in all, opening .*, idle .*, server off once, 1 h, the server crashed or lost power once$/;
+  ensure(wanted.test(summary), `the summary of the day is: ${summary}`);
   const states = await page.$$eval(".course .run", (runs) => runs.map(({ dataset }) => dataset.state));
   const path = states.filter((state) => state !== "opening").join(" ");
   ensure(path === "live lost live idle live lost live off idle live idle live", `the bar shows: ${path}`);
   const heights = await page.$$eval(".legend .run", (all) => new Set(all.map((run) => `${run.offsetHeight} ${getComputedStyle(run).backgroundImage}`)).size);
-  ensure(heights === states.filter((state, n) => states.indexOf(state) === n).length, "two states differ by their colour alone");
+  ensure(heights === states.filter((state, n) => states.indexOf(state) === n).length, "two states differ only by colour");
   await tabTo(page, ".ticks a");
   const label = await page.evaluate(() => document.activeElement.textContent);
   ensure(/^\d\d:\d\d a fox\n\d\d:\d\d the same fox$/.test(label), `the first tick says: ${label}`);
   const isSeen = await page.$eval(".ticks a:focus-visible .label", (element) => getComputedStyle(element).clipPath === "none");
-  ensure(isSeen, "the label of the tick with the focus is not seen");
+  ensure(isSeen, "the label of the focused tick is invisible");
   await page.setViewport({ width: 400, height: 800 });
   await sleep(500);
-  ensure(await page.evaluate(() => document.activeElement.matches(".ticks a")), "the tick loses the focus when the day is drawn anew");
+  ensure(await page.evaluate(() => document.activeElement.matches(".ticks a")), "the tick loses the focus when the page redraws the day");
   await page.screenshot({ path: stage.out("day-tick.png") });
   await saveScreenshots(stage, page, "day", "chromium");
   const isWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
@@ -103,7 +103,7 @@ async function computesStates(page) {
       older: told(answer("live", 1000, 0), hear(1, 900, "lost", "gone")),
       onItsWay: told(answer("live", 1000, 0), hear(5, 1500, "lost", "gone"), answer("live", 1400, 4)),
       answeredSince: told(answer("live", 1000, 0), hear(5, 1500, "lost", "gone"), answer("live", 1600, 6)),
-      stalled: told(answer("live", 1000, 0), hear(1, 1500, "stalled", "nothing"), hear(1, 1500, "lost", "nothing for 5 s")),
+      stalled: told(answer("live", 1000, 0), hear(1, 1500, "stalled", "nothing"), hear(1, 1500, "lost", "no data for 5 s")),
       triedAgain: told(answer("lost", 1000, 0, "gone"), hear(1, 1500, "opened")),
       first: told(answer("idle", 1000, 0), hear(1, 1500, "opened")),
       closed: told(answer("lost", 1000, 0, "gone"), hear(1, 1500, "closed")),
@@ -116,14 +116,14 @@ async function computesStates(page) {
     older: "live",
     onItsWay: "lost: gone",
     answeredSince: "live",
-    stalled: "lost: nothing for 5 s",
+    stalled: "lost: no data for 5 s",
     triedAgain: "lost: gone",
     first: "opening",
     closed: "idle",
     another: "live",
     mark: "live",
   };
-  for (const [what, value] of Object.entries(wanted)) ensure(found[what] === value, `${what}: ${found[what]} in place of ${value}`);
+  for (const [what, value] of Object.entries(wanted)) ensure(found[what] === value, `${what}: ${found[what]} instead of ${value}`);
 }
 
 async function computesSpans(page) {
@@ -159,11 +159,11 @@ async function computesSpans(page) {
     atOnce: "live 0-5,live 5-10",
     shortIsSeen: "live 0-5,lost 5-6,live 6-10",
     longestIsSeen: "live 0-10",
-    sum: "live 20 s,lost once, 10 s,opening 5 s,idle 10 s,not known 5 s",
+    sum: "live 20 s,lost once, 10 s,opening 5 s,idle 10 s,no data for 5 s",
     groups: "1+3,9",
     hours: 3,
   };
-  for (const [what, value] of Object.entries(wanted)) ensure(found[what] === value, `${what}: ${found[what]} in place of ${value}`);
+  for (const [what, value] of Object.entries(wanted)) ensure(found[what] === value, `${what}: ${found[what]} instead of ${value}`);
 }
 
 export const checks = [

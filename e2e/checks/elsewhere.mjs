@@ -37,11 +37,11 @@ async function framed(stage, browserName) {
   }
   for (const end of ["/cameras/front?embed", "/?embed"]) {
     const acting = await frameOf(page, end).$$eval(ACTING, (elements) => elements.map((element) => element.outerHTML));
-    ensure(acting.length === 0, `${end} has ${acting.join(" ")}`);
+    ensure(acting.length === 0, `${end} has elements that act: ${acting.join(" ")}`);
   }
   // Other pages may not embed the page of a camera, because it has controls and marks.
   for (const one of page.frames()) {
-    ensure((await one.$("#stage").catch(() => null)) === null, `the page of a camera is framed at ${one.url()}`);
+    ensure((await one.$("#stage").catch(() => null)) === null, `a frame shows the page of a camera: ${one.url()}`);
   }
   for (const [size, viewport, inSight] of SIZES) {
     await page.setViewport(viewport);
@@ -79,7 +79,7 @@ async function asked(stage, browserName) {
     writeFileSync(config, `cors_origins = ["${origin}"]\n[[camera]]\nname = "front"\nsource = "${MOVING}"\n`);
     const server = await stage.framecast(["--config", config]);
     const tab = await open(browser, `${page}#${server.url}`);
-    const said = await until("it is said what came of it", () => tab.$eval("#said", ({ textContent }) => textContent));
+    const said = await until("the page shows the answers to its requests", () => tab.$eval("#said", ({ textContent }) => textContent));
     told.push(said, (await server.events({ kind: "mark" })).length);
     await tab.close();
   }

@@ -48,22 +48,22 @@ async function comesByEvent(stage, path, selector) {
     polls.isHeld = true;
     await act();
     await until(`the page says ${kind}`, () => page.evaluate((text) => window.seen.some((seen) => seen.text === text), kind));
-    const [event] = await until(`there is an event of ${kind}`, async () => {
+    const [event] = await until(`the history has an event ${kind}`, async () => {
       const found = await framecast.events({ camera: "front", kind, from });
       return found.length > 0 && found;
     });
     const seenMs = await page.evaluate((text) => window.seen.find((seen) => seen.text === text).atMs, kind);
     const lateMs = seenMs - Date.parse(event.at);
-    ensure(lateMs <= MOST_MS, `the page says ${kind} ${lateMs} ms after it was`);
+    ensure(lateMs <= MOST_MS, `the page says ${kind} ${lateMs} ms after the event`);
     worst.push(`${kind} after ${Math.max(0, lateMs)} ms`);
     polls.release();
   };
   await until("the camera is live", async () => (await said()) === "live");
-  await until("what is asked is answered", () => polls.asked > 2);
+  await until("the page polls", () => polls.asked > 2);
   await within("lost", () => source.kill());
   if (path === "") {
     const summary = await page.$eval("#summary", ({ textContent }) => textContent);
-    ensure(summary === "2 cameras · 1 live · 1 lost", `the head says: ${summary}`);
+    ensure(summary === "2 cameras · 1 live · 1 lost", `the head of the page says: ${summary}`);
   }
   await within("live", () => stage.framecast([`front=${MOVING}`], source.port));
   return worst.join(", ");
@@ -86,8 +86,8 @@ async function asksSeldom(stage) {
     return asked;
   };
   const [seldom, often] = [await count(framecast.url), await count(proxy.url)];
-  ensure(seldom <= 2, `${seldom} questions in 6 s although events come`);
-  ensure(often >= 4, `${often} questions in 6 s although no event can come`);
+  ensure(seldom <= 2, `${seldom} polls in 6 s, although events arrive`);
+  ensure(often >= 4, `only ${often} polls in 6 s, although no event can arrive`);
 }
 
 /** Events that happened while the page was away appear when it is back. */
@@ -100,13 +100,13 @@ async function missesNothing(stage, name) {
   await hide(browser, page);
   await framecast.mark("unseen", "front");
   await show(page);
-  await until("the mark is there", () => page.$$eval(".ticks .label", (all) => all.some(({ textContent }) => /unseen/.test(textContent))));
+  await until("the bar has a tick for the mark", () => page.$$eval(".ticks .label", (all) => all.some(({ textContent }) => /unseen/.test(textContent))));
   await framecast.kill();
-  await until("the page says so", () => page.$eval("#state", ({ textContent }) => /unreachable/.test(textContent)));
+  await until("the page says unreachable", () => page.$eval("#state", ({ textContent }) => /unreachable/.test(textContent)));
   const again = await stage.framecast([`front=${MOVING}`], framecast.port);
   await until("the camera is live again", () => page.$eval("#state", ({ textContent }) => textContent === "live"));
   await again.mark("afterwards", "front");
-  await until("a mark made afterwards is there", () => page.$$eval(".ticks .label", (all) => all.some(({ textContent }) => /afterwards/.test(textContent))));
+  await until("the bar has a tick for the later mark", () => page.$$eval(".ticks .label", (all) => all.some(({ textContent }) => /afterwards/.test(textContent))));
 }
 
 export const checks = [

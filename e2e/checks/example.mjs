@@ -19,7 +19,7 @@ function block(language, names) {
   const [, code] = readFileSync(DOCUMENT, "utf8").split(`\`\`\`${language}\n`);
   let text = code.split("```")[0];
   for (const [before, after] of names) {
-    ensure(text.includes(before), `the ${language} block does not say ${before}`);
+    ensure(text.includes(before), `the ${language} block of the document does not contain ${before}`);
     text = text.replace(before, after);
   }
   return text;
@@ -43,12 +43,12 @@ async function inAPage(stage, name) {
   const browser = await stage.browser(name);
   const page = await open(browser, shown);
   await moves(page, "body");
-  ensure((await page.$eval("canvas", (canvas) => canvas.width)) === 640, "the canvas has another width");
+  ensure((await page.$eval("canvas", (canvas) => canvas.width)) === 640, "the canvas is not 640 pixels wide");
   const other = await open(browser, missing);
   const told = () => other.$eval("#news", (element) => element.textContent);
-  await until("the page says what is wrong", async () => (await told()).startsWith("no camera `none`"));
+  await until("the page says that there is no such camera", async () => (await told()).startsWith("no camera `none`"));
   const stranger = await open(browser, await stage.page(block("html", [server])));
-  await until("a page of another origin is refused", () =>
+  await until("the server refuses a page of another origin", () =>
     stranger.$eval("#news", (element) => element.textContent === "The connection has ended: 1006"),
   );
 }
@@ -68,12 +68,12 @@ async function inPython(stage) {
   const server = [SERVER, framecast.url];
   const shown = run(stage, fileOf(stage, "client.py", block("python", [server])));
   await until("five pictures", () => {
-    ensure(shown.code === null, `it ended: ${shown.err}`);
+    ensure(shown.code === null, `the client ended: ${shown.err}`);
     return /picture 5, \d+ bytes, \d+ ms old/.test(shown.out);
   });
   const missing = run(stage, fileOf(stage, "client.py", block("python", [server, ['"camera"', '"none"']])));
-  await until("it ends", () => missing.code !== null);
-  ensure(missing.code === 1 && missing.err.startsWith("no camera `none`"), `it ends with ${missing.code}: ${missing.err}`);
+  await until("the client ends", () => missing.code !== null);
+  ensure(missing.code === 1 && missing.err.startsWith("no camera `none`"), `the client ends with ${missing.code}: ${missing.err}`);
 }
 
 export const checks = [

@@ -65,7 +65,7 @@ function gather(stage, url) {
   });
   stage.defer(() => reader.stop());
   const ended = reader.done.then(() => {
-    throw new Error(`${url} ended`);
+    throw new Error(`the stream ${url} ended`);
   });
   ended.catch(() => {});
   return { pictures, ended };
@@ -79,18 +79,18 @@ async function relay(stage) {
   await live(first, "film");
   const copy = gather(stage, `${second.url}${path}`);
   const relayed = () => [...copy.pictures.keys()].filter((stamp) => origin.pictures.has(stamp));
-  const enough = until(`${RELAYED} pictures relayed with their time`, () => relayed().length >= RELAYED);
+  const enough = until(`the relay sends ${RELAYED} pictures with their capture time`, () => relayed().length >= RELAYED);
   await Promise.race([origin.ended, copy.ended, enough]);
   const stamps = relayed();
   for (const stamp of stamps) {
-    ensure(origin.pictures.get(stamp) === copy.pictures.get(stamp), `the picture of ${stamp} was changed on its way`);
+    ensure(origin.pictures.get(stamp) === copy.pictures.get(stamp), `the relay changed the picture of ${stamp}`);
   }
   // Each reader may skip a picture that the other got, but not many, and only while it is late.
   const [from, to] = [Number(stamps[0]), Number(stamps.at(-1))];
   const between = [...copy.pictures.keys()].map(Number).filter((stamp) => stamp >= from && stamp <= to);
   const strange = between.length - stamps.length;
-  ensure(strange <= between.length / 4, `${strange} of ${between.length} pictures have times that the first never sent`);
-  return `${stamps.length} pictures the same`;
+  ensure(strange <= between.length / 4, `${strange} of ${between.length} pictures have capture times that the first server never sent`);
+  return `${stamps.length} pictures unchanged`;
 }
 
 export const checks = [

@@ -126,19 +126,19 @@ async function asItComes(stage, name) {
   const pictures = [];
   const stream = readStream(`http://127.0.0.1:${port}/webcam/?action=stream`, ({ data }) => pictures.push(data) >= 5);
   await stream.done;
-  ensure(pictures.length >= 5, `${pictures.length} pictures came`);
+  ensure(pictures.length >= 5, `only ${pictures.length} pictures arrived`);
   // The first one may be a slate, while the camera opens.
   pictures.slice(1).forEach((picture, n) => ensurePicture(`picture ${n + 2} of the stream`, picture));
-  ensure(new Set(pictures.map(digest)).size === pictures.length, "a picture came twice");
+  ensure(new Set(pictures.map(digest)).size === pictures.length, "a picture arrived twice");
   for (const host of [`127.0.0.1:${port}`, "octopi.local", "mainsail", hostname(), `${hostname().split(".")[0]}.local`, "printer.lan"]) {
     const { status, body } = await snapshot(port, host);
-    ensure(status === 200, `asked for as ${host} the snapshot is answered ${status}: ${body.toString("latin1").slice(0, 300)}`);
-    ensurePicture(`the snapshot as ${host}`, body);
+    ensure(status === 200, `the answer to a snapshot with Host ${host} is ${status}: ${body.toString("latin1").slice(0, 300)}`);
+    ensurePicture(`the snapshot with Host ${host}`, body);
   }
   const browser = await stage.browser("chromium");
   const page = await open(browser, await stage.page(`<div id="here"><img src="http://localhost:${port}/webcam/?action=stream"></div>`));
   await moves(page, "#here");
-  ensure(!framecast.log.includes("allowed_hosts"), "a request was refused for its name");
+  ensure(!framecast.log.includes("allowed_hosts"), "the server refused a request because of its Host");
 }
 
 /** The page behind a proxy with the lines of the documentation: a wall over one WebSocket, and a mark. */
@@ -146,12 +146,12 @@ async function wholePage(stage, name, prefix) {
   const framecast = await stage.framecast([CAMERA, CAMERA.replace("front", "yard")]);
   const port = await startProxy(stage, name, framecast.port);
   const page = await open(await stage.browser("chromium"), `http://localhost:${port}${prefix}`);
-  await until("both cameras are painted from one WebSocket", async () => (await page.$$(".tile canvas.seen")).length === 2);
+  await until("the page paints both cameras from one WebSocket", async () => (await page.$$(".tile canvas.seen")).length === 2);
   await page.keyboard.press("m");
   await page.waitForSelector("dialog[open]");
   await page.keyboard.type("seen through a proxy");
   await page.keyboard.press("Enter");
-  await until("the mark is kept", async () => (await framecast.events({ kind: "mark" })).length === 1);
+  await until("the server has the mark", async () => (await framecast.events({ kind: "mark" })).length === 1);
   const { viewers } = await (await fetch(`${framecast.url}/api/viewers`)).json();
   ensure(viewers.every(({ via }) => via === "live"), `viewers: ${JSON.stringify(viewers)}`);
 }
@@ -161,16 +161,16 @@ async function unknownName(stage) {
   const framecast = await stage.framecast([CAMERA]);
   const port = await startProxy(stage, "haproxy", framecast.port);
   const { status, body } = await snapshot(port, "cameras.example");
-  ensure(status === 421 && body.includes("--allowed-host cameras.example"), `${status}: ${body}`);
+  ensure(status === 421 && body.includes("--allowed-host cameras.example"), `the answer is ${status}: ${body}`);
   await until("the log names the key", () => framecast.log.includes("add it to allowed_hosts"));
   const browser = await stage.browser("chromium", { flags: ["--host-resolver-rules=MAP cameras.example 127.0.0.1"] });
   const page = await open(browser, await stage.page(`<img id="here" src="http://cameras.example:${port}/webcam/?action=stream">`));
   const width = () => page.$eval("#here", (image) => image.naturalWidth);
-  await until("the picture that says so is on the page", async () => (await width()) === 640);
+  await until("the page shows the picture with the reason", async () => (await width()) === 640);
   await page.screenshot({ path: stage.out("unknown-name.png") });
   const allowing = await stage.framecast(["--allowed-host", "cameras.example", CAMERA]);
   const allowed = await snapshot(await startProxy(stage, "haproxy", allowing.port), "cameras.example");
-  ensure(allowed.status === 200, `with --allowed-host it is answered ${allowed.status}`);
+  ensure(allowed.status === 200, `with --allowed-host the answer is ${allowed.status}`);
 }
 
 export const checks = [

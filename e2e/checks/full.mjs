@@ -19,7 +19,7 @@ async function watch(stage, url) {
   const request = http.get(`${url}/video_feed`);
   stage.defer(() => request.destroy());
   const response = await new Promise((resolve, reject) => request.on("response", resolve).on("error", reject));
-  ensure(response.statusCode === 200, `the first viewer is answered ${response.statusCode}`);
+  ensure(response.statusCode === 200, `the answer to the first viewer is ${response.statusCode}`);
   response.resume();
   return () => request.destroy();
 }
@@ -38,10 +38,10 @@ async function shownToAnImage(stage, browserName) {
   const elsewhere = await stage.page(`<img id="here" src="${server.url}/video_feed">`);
   const page = await open(await stage.browser(browserName), elsewhere);
   const width = () => page.evaluate(() => document.getElementById("here").naturalWidth);
-  await until("the picture that says so is on the page", async () => (await width()) === 640);
+  await until("the page shows the picture with the reason", async () => (await width()) === 640);
   await page.screenshot({ path: stage.out(`full-${browserName}.png`) });
   const { refused } = await (await fetch(`${server.url}/api/viewers`)).json();
-  ensure(refused.server >= 1, `refused: ${JSON.stringify(refused)}`);
+  ensure(refused.server >= 1, `refused viewers: ${JSON.stringify(refused)}`);
 }
 
 /** The camera's page says why it shows nothing, and shows the camera when the other viewer has left. */
@@ -51,17 +51,17 @@ async function gotOver(stage, browserName) {
   const page = await open(await stage.browser(browserName), `${server.url}/cameras/front`);
   const reason = () => page.$eval("#reason", (element) => (element.hidden ? "" : element.textContent));
   await until("the page says why there is no picture", async () =>
-    /as many viewers as it may have \(1\) · trying again/.test(await reason()),
+    /viewer limit reached \(1 for this server\) · trying again/.test(await reason()),
   );
   const width = () => page.$eval("#stage img:last-of-type", (image) => image.naturalWidth);
-  ensure((await width()) === 640, "the picture that says so has gone");
+  ensure((await width()) === 640, "the picture with the reason is gone");
   await page.screenshot({ path: stage.out(`full-camera-${browserName}.png`) });
   leave();
   const leftAt = Date.now();
-  await until("the page says nothing more", async () => (await reason()) === "");
+  await until("the page shows no reason", async () => (await reason()) === "");
   await moves(page, "#stage");
-  ensure((await page.$$("#stage img")).length === 1, "there is more than one picture");
-  return `${((Date.now() - leftAt) / 1000).toFixed(1)} s after there was a place`;
+  ensure((await page.$$("#stage img")).length === 1, "the page has more than one picture");
+  return `${((Date.now() - leftAt) / 1000).toFixed(1)} s after the other viewer left`;
 }
 
 export const checks = [

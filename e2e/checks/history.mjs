@@ -20,8 +20,8 @@ async function marks(stage, name) {
     await until("the dialog is open", isOpen);
     await page.keyboard.type(label);
     await page.keyboard.press("Enter");
-    await until("it is said", async () => (await news()) === "Marked");
-    await until("the dialog is gone", async () => !(await isOpen()));
+    await until("the page announces the mark", async () => (await news()) === "Marked");
+    await until("the dialog is closed", async () => !(await isOpen()));
   };
   await moves(page, ".picture");
   await mark("power back");
@@ -29,7 +29,7 @@ async function marks(stage, name) {
   await moves(page, "#stage");
   await tabTo(page, ".address input");
   await page.keyboard.press("m");
-  ensure(!(await isOpen()), "the key opens the dialog where something is written");
+  ensure(!(await isOpen()), "the key opens the dialog while a person types");
   await tabBackTo(page, "#mark");
   await page.keyboard.press("Enter");
   await until("the button opens the dialog", isOpen);
@@ -37,25 +37,25 @@ async function marks(stage, name) {
   await page.screenshot({ path: stage.out(`mark-${name}.png`) });
   await page.keyboard.press("Escape");
   await until("Escape closes it", async () => !(await isOpen()));
-  ensure(await page.evaluate(() => document.activeElement.id === "mark"), "the focus is lost with the dialog");
+  ensure(await page.evaluate(() => document.activeElement.id === "mark"), "the focus does not return to the button when the dialog closes");
   await mark("a fox <b>at</b> the gate");
   const kept = await framecast.events({ kind: "mark", order: "oldest" });
   const told = kept.map(({ camera, text }) => `${camera ?? "server"}: ${text}`).join(" | ");
-  ensure(told === "server: power back | front: a fox <b>at</b> the gate", `what is kept: ${told}`);
-  await until("both are ticks", () =>
+  ensure(told === "server: power back | front: a fox <b>at</b> the gate", `the server has these marks: ${told}`);
+  await until("the bar has a tick for each mark", () =>
     page.$$eval(".ticks .label", (all) => /power back[^]*a fox <b>at<\/b> the gate/.test(all.map(({ textContent }) => textContent).join("\n"))),
   );
   await page.screenshot({ path: stage.out(`ticks-${name}.png`) });
   await framecast.mark("gpj.\u202eexe", "front");
   const isShown = (all) => all.some(({ textContent }) => textContent.includes("gpj.\\u{202e}exe") && !textContent.includes("\u202e"));
-  await until("what would reorder the line is a number", () => page.$$eval(".ticks .label", isShown));
+  await until("the tick shows a character that would reorder the line as its number", () => page.$$eval(".ticks .label", isShown));
   await tabTo(page, ".ticks a");
   await page.keyboard.press("Enter");
   await until("the tick leads to the history", () => page.evaluate(() => /\/history$/.test(location.pathname)));
-  await until("the mark is in it", () =>
+  await until("the history lists the mark", () =>
     page.$$eval(".events tr[data-kind=mark]", (rows) => rows.some(({ textContent }) => /front\s*mark\s*a fox <b>at<\/b> the gate/.test(textContent))),
   );
-  await until("and is one in the history", () => page.$$eval(".events tr[data-kind=mark]", isShown));
+  await until("the history shows that character as its number", () => page.$$eval(".events tr[data-kind=mark]", isShown));
   isQuiet(page);
 }
 
@@ -76,32 +76,32 @@ async function marksInVain(stage) {
   await until("the dialog is open", () => page.$("dialog[open]"));
   await page.keyboard.type("a fox");
   await page.keyboard.press("Enter");
-  await until("the error is said", () => page.$eval("dialog[open] [role=alert]", ({ textContent }) => textContent === "the database is away"));
-  ensure((await page.$eval("dialog input", ({ value }) => value)) === "a fox", "what was written is gone");
+  await until("the dialog shows the error", () => page.$eval("dialog[open] [role=alert]", ({ textContent }) => textContent === "the database is away"));
+  ensure((await page.$eval("dialog input", ({ value }) => value)) === "a fox", "the label that the person wrote is gone");
   status = 202;
   await page.keyboard.press("Enter");
-  await until("that it waits is said", () => page.$eval("#news", ({ textContent }) => textContent.startsWith("Marked. It is kept once")));
+  await until("the page announces that the mark is not saved yet", () => page.$eval("#news", ({ textContent }) => textContent.startsWith("Marked. The server saves the mark")));
 }
 
 /** The history: reached by keyboard, filtered by keyboard, its head in view, its columns unmoved. */
 async function showsHistory(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`, "gate=images:/nowhere/at/all"]);
   const page = await open(await stage.browser(name), framecast.url);
-  await until("one is lost", () => page.$eval("#summary", ({ textContent }) => /1 lost/.test(textContent)));
+  await until("one camera is lost", () => page.$eval("#summary", ({ textContent }) => /1 lost/.test(textContent)));
   for (let n = 1; n <= 40; n += 1) {
     await framecast.mark(`mark ${n}`, "front");
   }
   await tabTo(page, "a[href$=history]");
   await page.keyboard.press("Enter");
-  await until("the history is there", () => page.$$eval(".events tbody tr", (rows) => rows.length > 40));
+  await until("the history has its rows", () => page.$$eval(".events tbody tr", (rows) => rows.length > 40));
   const kinds = await page.$$eval(".events tbody tr", (rows) => [...new Set(rows.map(({ dataset }) => dataset.kind))]);
-  for (const kind of ["started", "live", "lost", "mark"]) ensure(kinds.includes(kind), `there is no ${kind} in ${kinds}`);
+  for (const kind of ["started", "live", "lost", "mark"]) ensure(kinds.includes(kind), `${kind} is missing from the kinds ${kinds}`);
   const edges = () => page.$$eval(".events th", (all) => all.map((head) => Math.round(head.getBoundingClientRect().left)).join());
   const before = await edges();
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
   await sleep(200);
   const top = await page.$eval(".events th", (head) => head.getBoundingClientRect().top);
-  ensure(Math.abs(top) < 2, `the head is at ${top} px when the end is in sight`);
+  ensure(Math.abs(top) < 2, `the head of the table is at ${top} px when the page is scrolled to its end`);
   await page.evaluate(() => scrollTo(0, 0));
   await saveScreenshots(stage, page, "history", name);
   for (const viewport of [PHONE, DESKTOP]) {
@@ -112,14 +112,14 @@ async function showsHistory(stage, name) {
   await page.select(".filters [name=kind]", "lost");
   await tabTo(page, ".filters button");
   await page.keyboard.press("Enter");
-  await until("only what was lost is left", () =>
+  await until("the history lists only kind lost", () =>
     page.$$eval(".events tbody tr[data-kind]", (rows) => rows.length > 0 && rows.every(({ dataset }) => dataset.kind === "lost")),
   );
-  ensure((await edges()) === before, "the columns are elsewhere with other rows");
+  ensure((await edges()) === before, "the filter moves the columns");
   await page.goto(`${framecast.url}/cameras/front`, { waitUntil: "domcontentloaded" });
   await tabTo(page, "#history");
   await page.keyboard.press("Enter");
-  await until("the history of the camera alone", () =>
+  await until("the history lists only the camera", () =>
     page.$$eval(".events tbody tr[data-kind]", (rows) => rows.length > 40 && rows.every((row) => row.children[1].textContent.trim() === "front")),
   );
   isQuiet(page);

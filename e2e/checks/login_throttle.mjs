@@ -43,14 +43,14 @@ async function log(stage, folder, format) {
   await until("the server answers", async () => (await ask({})) === 401);
   for (const address of GUESSERS) {
     const status = await ask({ Authorization: basic("wrong"), "X-Forwarded-For": address });
-    ensure(status === 401, `a wrong password is answered ${status}`);
+    ensure(status === 401, `the answer to a wrong password is ${status}`);
   }
   const right = { Authorization: basic("right password") };
-  ensure((await ask({ ...right, "X-Forwarded-For": "198.51.100.1" })) === 200, "the right password does not pass");
+  ensure((await ask({ ...right, "X-Forwarded-For": "198.51.100.1" })) === 200, "the server refuses the right password");
   const lie = { ...right, Origin: `http://${LIE}`, "User-Agent": LIE };
   await ask(lie, "/api/live");
   await ask({ Authorization: `Basic ${Buffer.from(`\n${LIE}:x`).toString("base64")}`, "X-Forwarded-For": "192.0.2.2" });
-  await until("all is logged", () => text.includes("192.0.2.2") && text.includes(LIE));
+  await until("the log has all failed logins", () => text.includes("192.0.2.2") && text.includes(LIE));
   return text;
 }
 
@@ -71,7 +71,7 @@ async function fail2ban(stage) {
     const journal = text.replaceAll(/^/gm, "Nov 29 06:48:15 cam framecast[4711]: ").replace(/[^\n]*$/, "");
     for (const [kind, lines] of [["in a file", text], ["in the journal", journal]]) {
       const addresses = found(folder, lines).join();
-      ensure(addresses === wanted, `${format} ${kind}: fail2ban finds ${addresses} in place of ${wanted}`);
+      ensure(addresses === wanted, `${format} ${kind}: fail2ban finds ${addresses} instead of ${wanted}`);
     }
   }
 }
@@ -82,13 +82,13 @@ async function siege() {
   const { stdout } = await promisify(execFile)("unshare", args, { timeout: LIMIT_MS });
   const { owner, longest, besieger, lines } = JSON.parse(stdout);
   const others = owner.filter((status) => status !== "200");
-  ensure(owner.length === TIMES && others.length === 0, `of ${owner.length} times the owner was told ${others}`);
-  ensure(besieger["429"] > besieger["401"] && besieger["401"] > 0, `the besieger was told ${JSON.stringify(besieger)}`);
-  ensure(besieger["503"] > 0, "the besieger had all connections that it wanted");
-  ensure(longest < LONGEST_S, `the owner waited ${longest.toFixed(1)} s once`);
-  ensure(lines > 0, "the log does not name the besieger");
+  ensure(owner.length === TIMES && others.length === 0, `of ${owner.length} requests of the owner, some got ${others}`);
+  ensure(besieger["429"] > besieger["401"] && besieger["401"] > 0, `the answers to the attacker are ${JSON.stringify(besieger)}`);
+  ensure(besieger["503"] > 0, "the server refused no connection of the attacker");
+  ensure(longest < LONGEST_S, `the owner waited ${longest.toFixed(1)} s for an answer`);
+  ensure(lines > 0, "the log does not name the attacker");
   const compared = `${besieger["401"]} guesses compared, ${besieger["429"]} not`;
-  return `${owner.length} of ${TIMES} times, the longest took ${longest.toFixed(1)} s; ${compared}`;
+  return `the owner got ${owner.length} of ${TIMES} answers, the slowest after ${longest.toFixed(1)} s; ${compared}`;
 }
 
 const canMakeNetworks = process.getuid() === 0 && existsSync("/dev/net/tun");

@@ -43,19 +43,19 @@ async function endUnseenStreams(stage, name) {
   const page = await open(browser, framecast.url, { width: 390, height: 420 });
   await until("the first camera has a viewer", async () => (await viewers(framecast, "front")) > 0);
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-  await until("nobody views the camera that was scrolled out", async () => (await viewers(framecast, "front")) === 0);
+  await until("the camera outside the window has no viewer", async () => (await viewers(framecast, "front")) === 0);
   await until("the last camera has a viewer", async () => (await viewers(framecast, "gate")) > 0);
   await page.evaluate(() => scrollTo(0, 0));
   await until("the first camera has its viewer again", async () => (await viewers(framecast, "front")) > 0);
   await hide(browser, page);
-  await until("nobody views anything while the page is hidden", async () =>
+  await until("no camera has a viewer while the page is hidden", async () =>
     (await framecast.cameras()).every((camera) => camera.viewers === 0),
   );
   await show(page);
-  await until("the first camera has a viewer when the page is back", async () => (await viewers(framecast, "front")) > 0);
+  await until("the first camera has a viewer when the page is visible again", async () => (await viewers(framecast, "front")) > 0);
   await moves(page, ".picture");
   await page.goto("about:blank");
-  await until("nobody views anything when the page is left", async () =>
+  await until("no camera has a viewer when the person has left the page", async () =>
     (await framecast.cameras()).every((camera) => camera.viewers === 0),
   );
 }
@@ -73,7 +73,7 @@ async function showMany(stage, name) {
   await until("every camera has a picture", () =>
     page.$$eval(".tile", (tiles) => tiles.length === 12 && tiles.every((tile) => tile.querySelector("img")?.naturalWidth > 0)),
   );
-  await until("each figure says how often its picture comes", () =>
+  await until("each tile says how often its picture comes", () =>
     page.$$eval(".figures", (all) => {
       const slow = all.filter((figures) => /1 picture every \d+ s/.test(figures.textContent)).length;
       const streamed = all.filter((figures) => /\d fps/.test(figures.textContent)).length;
@@ -83,14 +83,14 @@ async function showMany(stage, name) {
   await moves(page, ".tile:first-child .picture");
   await moves(page, ".tile:last-child .picture");
   await page.screenshot({ path: stage.out(`many-${name}.png`) });
-  ensure(proxy.refused > 1, "the page has not tried again to open a WebSocket");
+  ensure(proxy.refused > 1, "the page has not retried the WebSocket");
   const told = page.warnings.filter((text) => text.startsWith("No WebSocket"));
-  ensure(told.length === 1, `the page has told ${told.length} times why it shows no more`);
+  ensure(told.length === 1, `the page has logged ${told.length} times that it has no WebSocket`);
   // Browsers log each attempt on their own.
   const others = page.errors.filter((text) => !/WebSocket|can’t establish a connection/.test(text));
   ensure(others.length === 0, `the console says: ${others.join(" | ")}`);
   proxy.isOpen = true;
-  await until("all pictures are canvases", () =>
+  await until("the page shows all pictures in canvases", () =>
     page.$$eval(".tile", (tiles) => tiles.every((tile) => tile.querySelector("canvas") && !tile.querySelector(".picture img"))),
   );
 }

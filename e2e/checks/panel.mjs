@@ -40,7 +40,7 @@ async function byKeyboard(stage, name) {
   await press(page, "brightness", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft");
   await is("brightness", 2);
   await press(page, "brightness", "PageUp");
-  await until("a page up is more than a step", async () => (await shown(page, "brightness")) > 10);
+  await until("Page Up moves the slider by more than a step", async () => (await shown(page, "brightness")) > 10);
   await is("brightness", await shown(page, "brightness"));
   await press(page, "brightness", "End");
   await is("brightness", 255);
@@ -52,11 +52,11 @@ async function byKeyboard(stage, name) {
   await press(page, "brightness", ...Array(60).fill("ArrowLeft"));
   await is("brightness", 195);
   const most = Math.ceil((Date.now() - startedAt) / 100) + 2;
-  ensure(sent > 0 && sent <= most, `${sent} changes were sent where ${most} are the most`);
+  ensure(sent > 0 && sent <= most, `the page sent ${sent} changes; the limit is ${most}`);
 
   await press(page, "still", " ");
   await is("still", true);
-  await until("what has no effect now is disabled and says so", () =>
+  await until("the page disables the inactive control and says why", () =>
     page.$eval(control("speed"), (input) => input.disabled && /Cannot be set now/.test(input.closest(".control").textContent)),
   );
   await page.screenshot({ path: stage.out(`panel-${name}.png`) });
@@ -73,7 +73,7 @@ async function byKeyboard(stage, name) {
   const body = JSON.stringify({ brightness: 100, direction: 1 });
   await fetch(`${url}/api/cameras/${CAMERA}/controls`, { method: "PATCH", body });
   await is("brightness", 100);
-  ensure((await controlOf(url, CAMERA, "direction")).value === 1, "two at once are not set");
+  ensure((await controlOf(url, CAMERA, "direction")).value === 1, "the device did not get both changes");
   ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
 }
 
@@ -97,34 +97,34 @@ async function kept(stage) {
   const boxIs = (page, wanted) => until(`the box is ${wanted}`, async () => (await box(page)) === wanted);
 
   const first = await server();
-  await boxIs(first.page, "false,Keep after restart");
+  await boxIs(first.page, "false,Save across restarts");
   await tabTo(first.page, KEEP);
   await first.page.keyboard.press("Space");
   await press(first.page, "brightness", "End");
   await becomes(first.page, first.url, CAMERA, "brightness", 255);
-  await boxIs(first.page, "true,Keep after restart (1 kept)");
+  await boxIs(first.page, "true,Save across restarts (1 saved)");
   await first.page.close();
 
   const second = await server();
   await becomes(second.page, second.url, CAMERA, "brightness", 255);
-  await boxIs(second.page, "true,Keep after restart (1 kept)");
+  await boxIs(second.page, "true,Save across restarts (1 saved)");
   await fetch(`${second.url}/api/cameras/${CAMERA}/controls`, { method: "PATCH", body: JSON.stringify({ brightness: 100 }) });
-  const returning = "A kept value of 255 returns at the next start.";
-  await until("what returns is said", async () => (await hintOf(second.page, "brightness")) === returning);
+  const returning = "The saved value is 255. The server sets it again at its next start.";
+  await until("the page says which value is saved", async () => (await hintOf(second.page, "brightness")) === returning);
   await second.page.screenshot({ path: stage.out("panel-kept.png") });
   await second.page.setViewport({ width: 390, height: 844 });
   await second.page.$eval("#controls", (panel) => panel.scrollIntoView());
   await second.page.screenshot({ path: stage.out("panel-kept-phone.png") });
   await tabBackTo(second.page, KEEP);
   await second.page.keyboard.press("Space");
-  await boxIs(second.page, "false,Keep after restart");
-  ensure((await hintOf(second.page, "brightness")) === "", "what was forgotten is still said to return");
-  ensure((await controlOf(second.url, CAMERA, "brightness")).value === 100, "to forget moved the control");
+  await boxIs(second.page, "false,Save across restarts");
+  ensure((await hintOf(second.page, "brightness")) === "", "the page still shows a saved value that was deleted");
+  ensure((await controlOf(second.url, CAMERA, "brightness")).value === 100, "deleting the saved value changed the device's value");
   await second.page.close();
 
   const third = await server();
   await becomes(third.page, third.url, CAMERA, "brightness", 220);
-  await boxIs(third.page, "false,Keep after restart");
+  await boxIs(third.page, "false,Save across restarts");
 }
 
 /** A late answer shows nothing outdated; an error disappears when the device answers again. */
@@ -149,7 +149,7 @@ async function late(stage) {
       await request.continue();
     }
   });
-  await until("a poll is held up", () => held);
+  await until("a poll waits for its answer", () => held);
   await press(page, "brightness", "End");
   await becomes(page, url, CAMERA, "brightness", 255);
   // Records what the page shows from the late answer to the next poll.
@@ -163,11 +163,11 @@ async function late(stage) {
   await next;
   isOver = true;
   await watch;
-  ensure(seen.length > 0 && seen.every((value) => value === 255), `the page shows ${[...new Set(seen)]} where 255 was set`);
+  ensure(seen.length > 0 && seen.every((value) => value === 255), `the page shows ${[...new Set(seen)]} instead of 255`);
 
   isFailing = true;
   await press(page, "brightness", "Home");
-  await until("the error is beside the control", async () => (await problemOf(page, "brightness")) === "no such device");
+  await until("the page shows the error beside the control", async () => (await problemOf(page, "brightness")) === "no such device");
   await becomes(page, url, CAMERA, "brightness", 255);
   await until("the error is gone", async () => (await problemOf(page, "brightness")) === "");
 }

@@ -43,14 +43,14 @@ async function moves(pictures) {
   await until("thirty more pictures", () => pictures.length >= from + 30);
   const seen = pictures.slice(from, from + 30);
   const different = new Set(seen.map(({ hash }) => hash)).size;
-  ensure(different >= 25, `${different} different ones among thirty pictures`);
+  ensure(different >= 25, `${different} different pictures among thirty`);
   return (29 * 1000) / (seen.at(-1).at - seen[0].at);
 }
 
 const state = async (framecast, name) => (await framecast.camera(name)).state;
 
 function ensureSecret(framecast, lines) {
-  ensure(lines.size > 0, "no command line of ffmpeg was seen");
+  ensure(lines.size > 0, "no process was called ffmpeg");
   for (const secret of SECRETS) {
     for (const line of lines) ensure(!line.includes(secret), `the password is in a command line: ${line}`);
     ensure(!framecast.log.includes(secret), "the password is in the log");
@@ -64,7 +64,7 @@ async function h264(stage) {
   const framecast = await framecastWith(stage, [["cam", source]]);
   const pictures = watch(stage, framecast, "cam", { width: 320, height: 180 });
   const fps = await moves(pictures);
-  ensure(fps > 8 && fps < 12, `${fps.toFixed(1)} pictures a second in place of 10`);
+  ensure(fps > 8 && fps < 12, `${fps.toFixed(1)} pictures a second instead of 10`);
   ensureSecret(framecast, lines);
   return `${fps.toFixed(1)} fps`;
 }
@@ -75,8 +75,8 @@ async function mjpeg(stage) {
   const source = `rtsp://me:${WRITTEN}@127.0.0.1:${server.port}/mjpeg`;
   const framecast = await framecastWith(stage, [["cam", source]]);
   const fps = await moves(watch(stage, framecast, "cam", { width: 640, height: 360 }));
-  ensure(fps > 20, `${fps.toFixed(1)} pictures a second in place of 25`);
-  ensure([...lines].some((line) => line.includes("-c:v copy")), "the camera's pictures are not copied");
+  ensure(fps > 20, `${fps.toFixed(1)} pictures a second instead of 25`);
+  ensure([...lines].some((line) => line.includes("-c:v copy")), "ffmpeg does not copy the camera's pictures");
   ensureSecret(framecast, lines);
   return `${fps.toFixed(1)} fps`;
 }
@@ -90,14 +90,14 @@ async function restart(stage) {
   await server.kill();
   await until("the camera is lost", async () => (await state(framecast, "cam")) === "lost", { withinMs: 8000 });
   const reason = () => framecast.camera("cam").then((camera) => camera.reason ?? "");
-  await until("the reason is that nobody answers", async () => (await reason()).includes("refused"));
+  await until("the reason is a refused connection", async () => (await reason()).includes("refused"));
   await server.run();
   const startedAt = Date.now();
   await until("the camera is live again", async () => (await state(framecast, "cam")) === "live");
   const seconds = (Date.now() - startedAt) / 1000;
   await moves(pictures);
   ensure(!SECRETS.some((secret) => framecast.log.includes(secret)), "the password is in the log");
-  return `back after ${seconds.toFixed(1)} s`;
+  return `live again after ${seconds.toFixed(1)} s`;
 }
 
 /** A camera that refuses TCP is shown over UDP, soon and completely. */
@@ -113,7 +113,7 @@ async function udp(stage) {
     const [shownBefore, sentBefore] = [pictures.length, server.sent];
     await moves(pictures);
     const [shown, sent] = [pictures.length - shownBefore, server.sent - sentBefore];
-    ensure(shown >= 0.9 * (sent - 2), `${kind}: ${shown} pictures of ${sent} that were sent`);
+    ensure(shown >= 0.9 * (sent - 2), `${kind}: ${shown} pictures arrived of ${sent} that the camera sent`);
     const { broken } = await framecast.camera("cam");
     ensure(broken === 0, `${kind}: ${broken} broken pictures`);
     ensure(!framecast.log.includes("lost"), `${kind}: the camera was lost`);
@@ -126,9 +126,9 @@ async function transport(stage) {
   const refusing = await UdpCamera.start(stage, "refusing");
   const silent = await UdpCamera.start(stage, "silent");
   const expected = {
-    "tcp-alone": [`rtsp://127.0.0.1:${refusing.port}/1#transport=tcp`, "answered, but will not send over TCP"],
-    firewall: [`rtsp://127.0.0.1:${silent.port}/1#timeout=2s`, "nothing came over UDP"],
-    nobody: ["rtsp://127.0.0.1:9/1", "nothing answers there"],
+    "tcp-alone": [`rtsp://127.0.0.1:${refusing.port}/1#transport=tcp`, "answered, but refuses TCP"],
+    firewall: [`rtsp://127.0.0.1:${silent.port}/1#timeout=2s`, "no data came over UDP"],
+    nobody: ["rtsp://127.0.0.1:9/1", "connection refused"],
   };
   const patient = 'stall_timeout = "20s"';
   const cameras = Object.entries(expected).map(([name, [source]]) => [name, source, patient]);
@@ -149,8 +149,8 @@ async function refusals(stage) {
     "wrong-password": [`rtsp://me:wr%23ng-w%40rd@${at}/h264`, "user or password is wrong"],
     "no-password": [`rtsp://${at}/h264`, "asks for a user and a password"],
     "wrong-path": [`rtsp://me:${WRITTEN}@${at}/nothing`, "check the path"],
-    "no-pictures": [`rtsp://me:${WRITTEN}@${at}/sound`, "no stream of pictures"],
-    "wrong-port": [`rtsp://me:${WRITTEN}@127.0.0.1:9/h264`, "connection was refused"],
+    "no-pictures": [`rtsp://me:${WRITTEN}@${at}/sound`, "sends no video"],
+    "wrong-port": [`rtsp://me:${WRITTEN}@127.0.0.1:9/h264`, "connection refused"],
   };
   const framecast = await framecastWith(stage, Object.entries(expected).map(([name, [source]]) => [name, source]));
   for (const [name, [, words]] of Object.entries(expected)) {

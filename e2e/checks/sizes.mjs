@@ -22,7 +22,7 @@ async function areFew(stage, name) {
     await until("the size has settled", async () => (await renditions(framecast, "front")).length <= 1);
     for (const query of await renditions(framecast, "front")) asked.add(query.replace(/&?fps=\d+/, ""));
   }
-  ensure([...asked].every((query) => /^width=\d+$/.test(query)), `asked for: ${[...asked].join(", ")}`);
+  ensure([...asked].every((query) => /^width=\d+$/.test(query)), `the page requested: ${[...asked].join(", ")}`);
   ensure(asked.size <= MOST, `${asked.size} sizes for ${SCREENS.length} screens: ${[...asked].join(", ")}`);
   return [...asked].join(", ");
 }
@@ -35,9 +35,9 @@ async function areAllTaken(stage, name) {
     const url = `${framecast.url}/cameras/front/stream.mjpg?width=160&quality=${quality}`;
     new Viewer(stage, url, 50, { "X-Forwarded-For": address });
   }
-  await until("all renditions are taken", async () => (await renditions(framecast, "front")).length === 8);
+  await until("the camera has all its renditions", async () => (await renditions(framecast, "front")).length === 8);
   const refused = await fetch(`${framecast.url}/cameras/front/stream.mjpg?width=320`);
-  ensure(refused.status === 503, `a program is answered ${refused.status}`);
+  ensure(refused.status === 503, `the answer to a program is ${refused.status}`);
   const browser = await stage.browser(name);
   const wall = await open(browser, framecast.url, { width: 640, height: 480 });
   await moves(wall, ".tile:first-child .picture");
@@ -47,7 +47,7 @@ async function areAllTaken(stage, name) {
   const elsewhere = await open(browser, await stage.page(image));
   await moves(elsewhere, "#here");
   const width = await elsewhere.$eval("img", (element) => element.naturalWidth);
-  ensure(width === 1280, `the image is ${width} wide`);
+  ensure(width === 1280, `the image is ${width} pixels wide`);
 }
 
 export const checks = [...inBoth("few-sizes", areFew), ...inBoth("sizes-taken", areAllTaken)];

@@ -63,11 +63,11 @@ async function slow(stage) {
     const { state, reason, frames } = await framecast.camera(name);
     ensure(state === "live", `${name} is ${state}: ${reason}`);
     // One may be on its way.
-    ensure(frames >= sent - 1 && frames > 2, `${name}: ${frames} pictures came of ${sent}`);
+    ensure(frames >= sent - 1 && frames > 2, `${name}: ${frames} pictures arrived of ${sent} sent`);
   }
   const events = await framecast.events({ kind: "lost,stalled,opened" });
   const told = events.map(({ camera, kind, text }) => `${camera} ${kind} ${text ?? ""}`.trim());
-  ensure(told.toSorted().join() === "still opened,stream opened", `in the history: ${told.join("; ")}`);
+  ensure(told.toSorted().join() === "still opened,stream opened", `the history has: ${told.join("; ")}`);
   return `${SECONDS} s: ${Object.entries(cameras).map(([name, { sent }]) => `${name} ${sent}`).join(", ")} pictures`;
 }
 

@@ -17,7 +17,7 @@ const EXAMPLE = path.join(EXAMPLES, "stock_table");
 const shell = promisify(execFile);
 
 async function start(stage) {
-  ensure(existsSync(EXAMPLE), `there is no ${EXAMPLE}: cargo build --examples`);
+  ensure(existsSync(EXAMPLE), `there is no program at ${EXAMPLE}. Build it: cargo build --examples`);
   const folder = mkdtempSync(path.join(tmpdir(), "framecast-stock-"));
   const address = `127.0.0.1:${await freePort()}`;
   const child = spawn(EXAMPLE, [address, path.join(folder, "stock.db")], { stdio: "ignore" });
@@ -27,7 +27,7 @@ async function start(stage) {
     await exit;
     rmSync(folder, { recursive: true });
   });
-  await until("the example is there, its table filled", async () => {
+  await until("the example answers and its table is full", async () => {
     ensure(child.exitCode === null, `the example ended with ${child.exitCode}`);
     return (await fetch(`http://${address}/nothing`)).status === 404;
   }, { everyMs: 200 });
@@ -38,11 +38,11 @@ async function everyRow(stage) {
   const example = await start(stage);
   for (const [format, lines] of [["csv", ROWS + 1], ["ndjson", ROWS]]) {
     const { stdout } = await shell("sh", ["-c", `curl -s --fail ${example.url}/stock-table.${format} | wc -l`]);
-    ensure(Number(stdout) === lines, `${format}: ${stdout.trim()} lines, and not ${lines}`);
+    ensure(Number(stdout) === lines, `${format}: ${stdout.trim()} lines instead of ${lines}`);
   }
   const { stdout } = await shell("sh", ["-c", `curl -s --fail ${example.url}/stock-table | grep -o '<tr' | wc -l`]);
   ensure(Number(stdout) >= ROWS, `html: ${stdout.trim()} rows`);
-  ensure(example.peakKib() < MOST_KIB, `it took ${example.peakKib()} KiB at the most`);
+  ensure(example.peakKib() < MOST_KIB, `the example took up to ${example.peakKib()} KiB of memory`);
 }
 
 async function scrolls(stage) {
@@ -58,14 +58,14 @@ async function scrolls(stage) {
     });
   let seen = null;
   // Between the old page and the new one, there is no page to query.
-  await until("the first rows are on the screen", async () => {
+  await until("the page shows the first rows", async () => {
     seen = await look().catch(() => null);
     return seen?.rows > 100;
   }, { everyMs: 50 });
-  ensure(seen.state === "loading" && seen.rows < ROWS, `the table is there already: ${seen.state}, ${seen.rows} rows`);
+  ensure(seen.state === "loading" && seen.rows < ROWS, `the whole table arrived too early: ${seen.state}, ${seen.rows} rows`);
   ensure(seen.y === 2000, `scrolled to ${seen.y}`);
   let more = null;
-  await until("more rows come", async () => (more = await look()).rows > seen.rows, { everyMs: 50 });
+  await until("more rows arrive", async () => (more = await look()).rows > seen.rows, { everyMs: 50 });
 }
 
 export const checks = [

@@ -70,11 +70,11 @@ async function everyTilePaints(page, count) {
 
 async function ensureOneConnection(page) {
   const states = await sockets(page);
-  ensure(states.length === 1 && states[0] === OPEN, `in place of one WebSocket there are ${states.length}`);
+  ensure(states.length === 1 && states[0] === OPEN, `the page has ${states.length} WebSockets instead of one`);
   const others = page.asked.filter((url) => /stream\.mjpg|snapshot\.jpg|video_feed/.test(url));
-  ensure(others.length === 0, `the page asked for ${others[0]}, too`);
+  ensure(others.length === 0, `the page also requested ${others[0]}`);
   const images = await page.$$eval(".picture img", (all) => all.length);
-  ensure(images === 0, `${images} pictures are no canvases`);
+  ensure(images === 0, `the page shows ${images} pictures in images instead of canvases`);
 }
 
 async function showWall(stage, name) {
@@ -99,7 +99,7 @@ async function showWall(stage, name) {
   ensure(rates[0] >= LEAST_FPS && most < MOST_AGE_MS, figures);
   // Every acknowledged picture was painted, so none of them was undecodable.
   const unpainted = measured.acknowledged - measured.painted;
-  ensure(unpainted === 0, `${unpainted} of ${measured.acknowledged} pictures were acknowledged and not painted`);
+  ensure(unpainted === 0, `${unpainted} of ${measured.acknowledged} pictures were acknowledged but not painted`);
   ensure(page.errors.length === 0, `the console says: ${page.errors.join(" | ")}`);
   return figures;
 }
@@ -109,14 +109,14 @@ async function sendNothingUnseen(stage, name) {
   await everyTilePaints(page, 3);
   await hide(browser, page);
   const watched = async () => (await framecast.cameras()).some((camera) => camera.viewers > 0);
-  await until("nobody views anything while the page is hidden", async () => !(await watched()));
+  await until("no camera has a viewer while the page is hidden", async () => !(await watched()));
   ensure(!(await sockets(page)).includes(OPEN), "a WebSocket is still open");
   const before = await received(page);
   await sleep(1500);
   const after = await received(page);
-  ensure(after === before, `the hidden page was sent ${after - before} bytes`);
+  ensure(after === before, `the server sent ${after - before} bytes to the hidden page`);
   await show(page);
-  await until("pictures come again", async () => (await received(page)) > after);
+  await until("the page gets pictures again", async () => (await received(page)) > after);
   await everyTilePaints(page, 3);
 }
 
@@ -125,15 +125,15 @@ async function pauseWhatIsOutOfSight(stage, name) {
   const cameras = ["front", "yard", "gate"];
   const { page } = await openWall(stage, name, cameras.map((camera) => `${camera}=${SMALL}`), { width: 390, height: 420 });
   const shown = () => page.evaluate(() => [...window.wall.subscribed.values()].sort().join(" "));
-  const first = await until("the first tiles are asked for", shown);
-  ensure(!first.includes("gate"), "a tile below the window is asked for");
+  const first = await until("the page subscribes to the first tiles", shown);
+  ensure(!first.includes("gate"), "the page subscribes to a tile below the window");
   await until("the first tile shows a picture", () => page.$eval(".tile canvas", ({ width }) => width > 16));
   await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-  await until("the last tile alone is asked for", async () => /gate/.test(await shown()) && !/front/.test(await shown()));
+  await until("the page subscribes only to the last tile", async () => /gate/.test(await shown()) && !/front/.test(await shown()));
   const kept = await page.$eval(".tile .picture", (picture) => picture.querySelector("canvas") !== null);
   ensure(kept, "the tile that was scrolled away has lost its picture");
   await page.evaluate(() => scrollTo(0, 0));
-  await until("the first tile is asked for again", async () => /front/.test(await shown()));
+  await until("the page subscribes to the first tile again", async () => /front/.test(await shown()));
   await moves(page, ".tile:first-child .picture");
 }
 
@@ -146,7 +146,7 @@ async function comeBack(stage, name) {
     page.$$eval(".tile .veil", (all) => all.length === 2 && all.every(({ hidden, textContent }) => !hidden && /unreachable/i.test(textContent))),
   );
   await stage.framecast(cameras, framecast.port);
-  await until("no tile says it any more", () => page.$$eval(".tile .veil", (all) => all.every(({ hidden }) => hidden)));
+  await until("no tile says so any more", () => page.$$eval(".tile .veil", (all) => all.every(({ hidden }) => hidden)));
   await moves(page, ".tile:last-child .picture");
 }
 
@@ -160,9 +160,9 @@ async function waitForSeldom(stage, name) {
   const taker = http.get(`${framecast.url}/cameras/taken/stream.mjpg`, (response) => response.resume());
   taker.on("error", () => {});
   stage.defer(() => taker.destroy());
-  await until("the only place is taken", async () => (await framecast.camera("taken")).viewers === 1);
+  await until("the viewer limit of the camera is reached", async () => (await framecast.camera("taken")).viewers === 1);
   const { page } = await openPage(stage, name, framecast.url);
-  await until("the other tile says so", () => page.$eval(".tile .waiting", ({ textContent }) => /as many viewers/.test(textContent)));
+  await until("the other tile says that the viewer limit is reached", () => page.$eval(".tile .waiting", ({ textContent }) => /viewer limit reached/.test(textContent)));
   await everyTilePaints(page, 1);
   await sleep(OWED_MS);
   await ensureOneConnection(page);

@@ -48,18 +48,18 @@ async function listen(stage, server) {
 async function followsTheLine(stage, address) {
   const reads = await stage.framecast([`old=${address}`]);
   const seen = fetch(`${reads.url}/cameras/old/snapshot.jpg`).catch(() => {});
-  const { reason } = await until("the camera has a reason", async () => {
+  const { reason } = await until("the API has a reason", async () => {
     const camera = await reads.camera("old");
     return camera.reason && camera;
   });
   await seen;
   const line = reason.match(/`(exec:curl [^`]*)`/)?.[1];
-  ensure(line, `no line for curl in: ${reason}`);
+  ensure(line, `the reason has no curl command: ${reason}`);
   const framecast = await stage.framecast([`old=${line.replace("ADDRESS", address)}`]);
   const stream = new AbortController();
   stage.defer(() => stream.abort());
   await fetch(`${framecast.url}/cameras/old/stream.mjpg`, { signal: stream.signal });
-  await until("curl shows the camera", async () => {
+  await until("the camera is live by the curl command", async () => {
     const { state, frames } = await framecast.camera("old");
     return state === "live" && frames >= 5;
   });

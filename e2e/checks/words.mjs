@@ -8,7 +8,7 @@ import { ensure, until } from "../lib/wait.mjs";
 const MOVING = "emulated:?size=640x360&fps=10";
 
 /**
- * A server that hangs: the age goes on, and the page reports the picture as stalled before the server as unreachable.
+ * A server that hangs: the age goes on, and the page reports the picture as frozen before the server as unreachable.
  */
 async function stalls(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`, `yard=${MOVING}`]);
@@ -22,7 +22,7 @@ async function stalls(stage, name) {
   await until("the camera is live", async () => /^\d+ fps/.test((await said()).figures));
   framecast.freeze();
   const frozenAt = Date.now();
-  await until("the tile says so", async () => (await said()).state === "stalled", { withinMs: 4500, everyMs: 50 });
+  await until("the tile says frozen", async () => (await said()).state === "frozen", { withinMs: 4500, everyMs: 50 });
   const afterMs = Date.now() - frozenAt;
   await page.screenshot({ path: stage.out(`stalled-${name}.png`) });
   const first = await said();
@@ -35,7 +35,7 @@ async function stalls(stage, name) {
   await until("the tile is live again", async () => (await said()).state === "live");
   await moves(page, ".picture");
   ensure((await page.$(".picture.stalled")) === null, "the picture is dim");
-  return `told after ${(afterMs / 1000).toFixed(1)} s`;
+  return `frozen after ${(afterMs / 1000).toFixed(1)} s`;
 }
 
 /** The head counts the lost cameras; a camera out of view is idle, and the head does not mention it. */
@@ -43,7 +43,7 @@ async function counts(stage, name) {
   const framecast = await stage.framecast([`front=${MOVING}`, "gate=images:/nowhere/at/all", `yard=${MOVING}`]);
   const page = await open(await stage.browser(name), framecast.url);
   const summary = () => page.$eval("#summary", (element) => element.textContent);
-  await until("one is lost", async () => (await summary()) === "3 cameras · 2 live · 1 lost");
+  await until("the head of the page counts one lost camera", async () => (await summary()) === "3 cameras · 2 live · 1 lost");
   await moves(page, ".picture");
   await saveScreenshots(stage, page, "lost", name);
 }
@@ -60,7 +60,7 @@ async function findsTheWay(stage, name) {
     ensure(/^(there is nothing at|no camera)/.test(sentence), `/${path} says: ${sentence}`);
     if (path === "cameras/none") await saveScreenshots(stage, page, "wrong-address", name);
     await page.click("main a");
-    await until("the start", () => page.evaluate(() => location.pathname === "/"));
+    await until("the link leads to the start page", () => page.evaluate(() => location.pathname === "/"));
     await moves(page, ".picture");
     await page.close();
   }

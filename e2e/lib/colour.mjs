@@ -19,7 +19,7 @@ export function decode(jpeg, { width, height }) {
       const rgb = Buffer.concat(chunks);
       const fail = (message) => reject(new Error(message));
       if (code !== 0 || complaint) return fail(`ffmpeg cannot decode a picture: ${complaint.trim() || code}`);
-      if (rgb.length !== width * height * 3) return fail(`${rgb.length} bytes of pixels in place of ${width}x${height}`);
+      if (rgb.length !== width * height * 3) return fail(`${rgb.length} bytes of pixels instead of ${width}x${height}`);
       resolve({ width, height, rgb });
     });
     child.stdin.end(jpeg);

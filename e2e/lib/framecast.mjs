@@ -93,7 +93,7 @@ export class Framecast extends Api {
   }
 
   async #run(cameras) {
-    if (!existsSync(BINARY)) throw new Error(`there is no program at ${BINARY}; build it, or set FRAMECAST_BIN`);
+    if (!existsSync(BINARY)) throw new Error(`there is no program at ${BINARY}. Build it (cargo build --release), or set FRAMECAST_BIN`);
     const child = spawn(BINARY, ["--listen", `127.0.0.1:${this.port}`, ...cameras], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, XDG_STATE_HOME: stateOf(this.port) },

@@ -8,7 +8,7 @@ export async function tabTo(page, selector, most = 60) {
     if (await page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector)) return;
     await page.keyboard.press("Tab");
   }
-  throw new Error(`the focus does not come to ${selector} by ${most} presses of Tab`);
+  throw new Error(`the focus is not at ${selector} after ${most} presses of Tab`);
 }
 
 /** The same in the other direction. */
@@ -20,7 +20,7 @@ export async function tabBackTo(page, selector) {
 /** Waits for the panel and opens it. */
 export async function openPanel(page) {
   await until("the camera's page has a panel of controls", () => page.$("#controls:not([hidden]) summary"));
-  ensure(await page.$eval("#controls details", (details) => !details.open), "the panel is open before anyone asked");
+  ensure(await page.$eval("#controls details", (details) => !details.open), "the panel is open before anyone opened it");
   await tabTo(page, "#controls summary");
   await page.keyboard.press("Enter");
   await until("the panel is open and has a control", () => page.$("#controls details[open] [data-control]"));

@@ -82,7 +82,7 @@ export class Postgres {
 
   async #end() {
     if (this.#server?.exitCode === null && this.#server.signalCode === null) this.kill();
-    await until("nothing writes there", () => {
+    await until("the folder of PostgreSQL is removed", () => {
       rmSync(this.#folder, { recursive: true, force: true });
       return true;
     });

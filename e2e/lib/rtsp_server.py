@@ -62,7 +62,7 @@ def main():
             factory.set_permissions(permissions)
         server.get_mount_points().add_factory(path, factory)
     if server.attach(None) == 0:
-        sys.exit(f"port {sys.argv[1]} is taken")
+        sys.exit(f"port {sys.argv[1]} is in use")
     print("ready", flush=True)
     GLib.MainLoop().run()
 

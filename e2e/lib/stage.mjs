@@ -43,7 +43,7 @@ export class Stage {
     if (!this.#isOver) this.#ends.push(end);
     else {
       // The result of the check is printed already, so this goes on a line of its own.
-      const complain = (error) => console.log(`  while ending ${this.#name}: ${error.message}`);
+      const complain = (error) => console.log(`  cleanup of ${this.#name} failed: ${error.message}`);
       Promise.resolve().then(end).catch(complain);
     }
   }
@@ -115,7 +115,7 @@ export class Stage {
       try {
         await end();
       } catch (error) {
-        complaints.push(`  while ending: ${error.message}`);
+        complaints.push(`  cleanup failed: ${error.message}`);
       }
     }
     return complaints;

@@ -162,7 +162,7 @@ export class Vm {
         if (action) onEvent({ action, node: `/dev/${node}`, at: Date.now() });
       }
     });
-    await until("the guest tells of video nodes", () => isListening);
+    await until("udevadm in the guest reports video nodes", () => isListening);
     const exit = once(child, "exit");
     return () => {
       // The interrupt reaches the command in the guest.

@@ -13,7 +13,7 @@ export async function until(what, probe, { withinMs = 30000, everyMs = 100 } = {
     } catch (error) {
       last = ` (${error.message})`;
     }
-    if (Date.now() > end) throw new Error(`after ${withinMs / 1000} s still not: ${what}${last}`);
+    if (Date.now() > end) throw new Error(`timed out after ${withinMs / 1000} s, waiting for: ${what}${last}`);
     await sleep(everyMs);
   }
 }

@@ -11,10 +11,10 @@ export class Viewer {
   parts = [];
   /** Pictures of the camera, and slates. */
   pictures = 0;
-  notices = 0;
+  slates = 0;
   /** When the last part of each kind came, in milliseconds since the epoch. */
   pictureAt = 0;
-  noticeAt = 0;
+  slateAt = 0;
   /** Why it was disconnected; null while it is connected. */
   ended = null;
   #reader;
@@ -24,8 +24,8 @@ export class Viewer {
       const at = Date.now();
       const isSlate = "x-framecast-notice" in headers;
       if (isSlate) {
-        this.notices += 1;
-        this.noticeAt = at;
+        this.slates += 1;
+        this.slateAt = at;
       } else {
         this.pictures += 1;
         this.pictureAt = at;

@@ -15,7 +15,7 @@ fuzz_target!(|query: &str| {
             let key = Key { at_ms: 1_795_442_400_000, id: i64::try_from(query.len()).unwrap_or_default() };
             // A later cursor overrides an earlier one.
             let again = format!("{query}&cursor={}", request.cursor(key));
-            let again = parse(&again).expect("a cursor of a query is taken by it");
+            let again = parse(&again).expect("a query accepts its own cursor");
             assert_eq!(again.after, Some(key));
             assert_eq!(again.query, request.query);
         }

@@ -37,7 +37,7 @@ fuzz_target!(|input: (u8, u8, Vec<u8>)| {
     let (head, step, bytes) = input;
     let lines = HEADS[usize::from(head) % HEADS.len()];
     let head = HeadReader::default().read(format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n").as_bytes());
-    let head = head.expect("the head is sound").expect("the head is whole").0;
+    let head = head.expect("the head is valid").expect("the head is complete").0;
     let whole = decode(&head, &bytes, bytes.len().max(1));
     assert_eq!(decode(&head, &bytes, usize::from(step).max(1)), whole);
     if let Some((found, _)) = whole {

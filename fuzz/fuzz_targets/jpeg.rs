@@ -22,13 +22,13 @@ fuzz_target!(|data: &[u8]| {
     let whole = Bytes::copy_from_slice(data);
     let (found, completed) = (normalize(whole.clone()), normalize_complete(whole));
     match (&scanned, &found) {
-        (Ok(_), Err(error)) => panic!("the scanner takes what the door refuses: {error}"),
+        (Ok(_), Err(error)) => panic!("the scanner accepts what the frame builder refuses: {error}"),
         (_, Ok(found)) => assert_eq!(completed.as_ref(), Ok(found)),
         (Err(_), Err(_)) => {}
     }
     if let Ok(Normalized { data: normalized, header, is_repaired }) = completed {
         assert!(is_repaired || found.is_ok());
-        let again = parse_markers(&normalized).expect("what was admitted is whole");
+        let again = parse_markers(&normalized).expect("the frame builder returned a complete picture");
         assert!(again.has_huffman_tables);
         assert_eq!(again.len_bytes, normalized.len());
         assert_eq!((again.width_px, again.height_px), (header.width_px, header.height_px));

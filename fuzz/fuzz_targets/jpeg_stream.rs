@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
     for picture in whole.0.iter().flatten() {
         assert!(picture.data.len() <= MAX_PICTURE_BYTES);
         assert_eq!(stream[picture.offset as usize..][..picture.data.len()], picture.data);
-        assert_eq!(parse_markers(&picture.data).expect("only whole pictures come out").len_bytes, picture.data.len());
+        assert_eq!(parse_markers(&picture.data).expect("every picture is complete").len_bytes, picture.data.len());
         accounted += picture.data.len() as u64;
     }
     let held = stream.len() as u64 - accounted;

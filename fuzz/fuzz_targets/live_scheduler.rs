@@ -58,7 +58,7 @@ impl Run {
 
     fn send(&mut self, bytes: u64) {
         let Some(tile) = self.scheduler.next_tile(self.now) else { return };
-        assert!(self.tiles[&tile] > 0, "it is paused");
+        assert!(self.tiles[&tile] > 0, "the scheduler sends to a paused tile");
         let (budget, before) = (self.scheduler.budget_bytes(), self.scheduler.in_flight_bytes());
         let is_alone = self.accounts.values().all(|account| account.on_way.is_empty());
         let sent = self.scheduler.send(tile, bytes, SystemTime::UNIX_EPOCH, self.now);
@@ -81,7 +81,7 @@ impl Run {
         }
         let before = account.on_way.len();
         account.on_way.retain(|(sent, _)| *sent > sequence);
-        assert_eq!(acknowledged.expect("it was sent").pictures, before - account.on_way.len());
+        assert_eq!(acknowledged.expect("the picture was sent").pictures, before - account.on_way.len());
     }
 
     fn check(&self) {

@@ -49,7 +49,7 @@ fuzz_target!(|data: &[u8]| {
             };
             let target_format = TargetFormat { width_px: Some(target.0.max(1)), quality: Some(50), ..TargetFormat::default() };
             if let Ok(output) = transcoder.transcode(&frame, &target_format) {
-                let header = parse_markers(&output.data).expect("what came out is whole");
+                let header = parse_markers(&output.data).expect("the encoder returned a complete picture");
                 assert_eq!((header.width_px, header.height_px), target_format.fit(width_px, height_px));
             }
         }

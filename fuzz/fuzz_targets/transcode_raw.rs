@@ -42,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
             let output = transcoder.transcode(&frame, &wish);
             assert_eq!(output.is_ok(), may, "{output:?}");
             if let Ok(output) = output {
-                let header = parse_markers(&output.data).expect("what came out is whole");
+                let header = parse_markers(&output.data).expect("the encoder returned a complete picture");
                 assert_eq!((header.width_px, header.height_px), wish.fit(width_px, height_px));
             }
         }

@@ -107,7 +107,7 @@ pub(super) fn log_in(server: SocketAddr, login: &str) -> io::Result<()> {
         stream.write_all(client.head("GET /api/cameras", &more).as_bytes())?;
         let status = read(&mut stream, usize::MAX)?;
         if status != Some(200) {
-            return Err(io::Error::other(format!("the owner is answered {status:?}")));
+            return Err(io::Error::other(format!("the answer to the owner is {status:?}")));
         }
     }
     Ok(())

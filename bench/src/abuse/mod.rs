@@ -53,7 +53,7 @@ const SETTLE: Duration = Duration::from_secs(12);
 pub(crate) struct Options {
     #[command(flatten)]
     setup: setup::Options,
-    /// Seconds of abuse.
+    /// Seconds during which the hostile clients run.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..=3600))]
     seconds: u64,
 }
@@ -107,7 +107,7 @@ struct TurnCounts {
 /// than allowed.
 pub(crate) fn run(options: &Options) -> Result<()> {
     proc::raise_descriptor_limit();
-    ensure!(options.setup.server.len() == 1, "name one Framecast with --server");
+    ensure!(options.setup.server.len() == 1, "give --server exactly once");
     let candidate = Candidate::framecast(&options.setup.server[0])?;
     let name = candidate.name.clone();
     let candidate = candidate.with_settings(&name, &format!("user = {USER:?}")).with_password(PASSWORD);
@@ -143,7 +143,7 @@ fn measure(options: &Options, about: RunContext, server: &Server) -> Result<Outc
         client.join().map_err(|_| anyhow!("a client panicked"))?;
     }
     let viewers = viewers?;
-    eprintln!("the abuse is over; the server rests for {} s", RECOVERY.as_secs());
+    eprintln!("the hostile clients have ended; the server rests for {} s", RECOVERY.as_secs());
     thread::sleep(RECOVERY);
     let after = ProcessState::of(server.pid())?;
     let tally = |(kind, counts): (&AbuseKind, &TurnCounts)| KindResult {
@@ -232,16 +232,19 @@ fn check_limits(outcome: &Outcome) -> Result<()> {
     for (kind, tally) in KINDS.iter().zip(&outcome.kinds) {
         ensure!(
             is_as_expected(kind.expects, tally),
-            "{}: expected {:?}, and it came to {tally:?}",
+            "{}: expected {:?}, got {tally:?}",
             kind.name,
             kind.expects
         );
     }
     let slowest = outcome.viewers.full.fps_min;
-    ensure!(slowest >= MIN_FPS, "a viewer was sent {slowest:.2} frames a second, and not {MIN_FPS}");
+    ensure!(slowest >= MIN_FPS, "the slowest viewer got {slowest:.2} frames a second instead of {MIN_FPS}");
     let (before, after) = (outcome.before, outcome.after);
     let more = after.rss_kib.saturating_sub(before.rss_kib);
-    ensure!(more <= MAX_GROWTH_KIB, "the server keeps {more} KiB more than before, and not {MAX_GROWTH_KIB}");
+    ensure!(
+        more <= MAX_GROWTH_KIB,
+        "the server uses {more} KiB more than before; the limit is {MAX_GROWTH_KIB} KiB"
+    );
     ensure!(
         after.descriptors == before.descriptors,
         "descriptors: {} before, {} after",

@@ -32,10 +32,10 @@ pub(crate) struct Options {
     /// Passes; figures are medians over them.
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..=999))]
     runs: u32,
-    /// Size in bytes of the 1280x720 picture at quality 75, by which its noise is chosen.
+    /// Size in bytes of the 1280x720 picture at quality 75; decides how much noise it has.
     #[arg(long, default_value_t = 76_000)]
     target_bytes: usize,
-    /// Only the rows of this process whose names contain TEXT, and no tools.
+    /// Measure only the rows of this process whose names contain TEXT, and no tools.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// The CPU to run on.
@@ -72,7 +72,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         pictures::middle(&pictures::Options { out, count: 30, width, height, target_bytes })
     };
     let (hd, full_hd) = (picture(1280, 720)?, picture(1920, 1080)?);
-    let work = tempfile::tempdir().context("cannot make a folder to work in")?;
+    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let ppm = tool::write_ppm(work.path(), &hd)?;
     let mut cases = case::all(Backend::best(), &hd, &full_hd, QUALITY)?;
     cases.retain(|case| options.only.as_deref().is_none_or(|only| case.name().contains(only)));

@@ -77,7 +77,8 @@ fn comp_from_yuv(text: &str) -> Result<(f64, usize)> {
     let part = text.split_once("Comp from YUV").map_or("", |(_, part)| part);
     let fps = behind("Frame rate:", part).filter(|fps| *fps > 0.0);
     let bytes = behind("Output image size:", part);
-    let (fps, bytes) = fps.zip(bytes).with_context(|| format!("tjbench said: {text}"))?;
+    let (fps, bytes) =
+        fps.zip(bytes).with_context(|| format!("cannot read the output of tjbench: {text}"))?;
     Ok((1e3 / fps, bytes as usize))
 }
 

@@ -131,7 +131,7 @@ fn mark(address: SocketAddr, is_over: &AtomicBool) -> Result<Vec<f64>> {
     while !is_over.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let status = post(address, "bench")?;
-        ensure!(status == "201", "a mark was answered {status}");
+        ensure!(status == "201", "the answer to a mark is {status} instead of 201");
         times.push(begun.elapsed().as_secs_f64() * 1e3);
         thread::sleep(MARK_EVERY);
     }

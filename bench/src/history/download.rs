@@ -56,7 +56,7 @@ pub(crate) fn measure(
     let seconds = begun.elapsed().as_secs_f64();
     let own_rows = if matches!(what, "html" | "ndjson") { read.found } else { read.found - 1 };
     // The server's own start is an event too.
-    ensure!(own_rows >= rows && own_rows < rows + 100, "{what}: {own_rows} rows came, and not {rows}");
+    ensure!(own_rows >= rows && own_rows < rows + 100, "{what}: {own_rows} rows arrived instead of {rows}");
     let added = match (&server, idle) {
         (Some(server), Some(idle)) => Sample::of(server.pid())?.rss_peak_kib.saturating_sub(idle),
         _ => 0,

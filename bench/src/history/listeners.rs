@@ -68,12 +68,12 @@ async fn measure_delays(address: SocketAddr, count: usize) -> Result<Vec<f64>> {
         for _ in 0..count {
             let at: Instant = timeout(TIMEOUT, arrived.recv())
                 .await
-                .context("an event has not come to all listeners")?
+                .context("an event did not reach all listeners")?
                 .context("a listener has ended")?;
             times.push(at.duration_since(begun).as_secs_f64() * 1e3);
         }
         let status = posting.await??;
-        ensure!(status == "201", "a mark was answered {status}");
+        ensure!(status == "201", "the answer to a mark is {status} instead of 201");
     }
     for task in tasks {
         task.abort();
@@ -89,9 +89,10 @@ async fn listen(address: SocketAddr) -> Result<BufReader<TcpStream>> {
     let mut line = String::new();
     while !line.starts_with("retry:") {
         line.clear();
-        let read =
-            timeout(TIMEOUT, lines.read_line(&mut line)).await.context("a listener is not answered")??;
-        ensure!(read > 0, "a listener was refused");
+        let read = timeout(TIMEOUT, lines.read_line(&mut line))
+            .await
+            .context("the server does not answer a listener")??;
+        ensure!(read > 0, "the server refused a listener");
     }
     Ok(lines)
 }

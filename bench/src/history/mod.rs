@@ -43,7 +43,7 @@ pub(crate) struct Options {
     /// Simultaneous downloads, a fifth of them slow; 0 leaves them out.
     #[arg(long, default_value_t = 50)]
     downloads: usize,
-    /// How long they go on.
+    /// Seconds of the simultaneous downloads.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// Listeners for events as they happen; 0 leaves them out.
@@ -73,7 +73,7 @@ struct Outcome {
 ///
 /// A program that is missing, an incomplete table, or a folder that cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let work = tempfile::tempdir().context("cannot make a folder to work in")?;
+    let work = tempfile::tempdir().context("cannot make a temporary folder")?;
     let pictures = work.path().join("pictures");
     pictures::run(&PictureOptions::standard(pictures.clone()))?;
     let mut outcome = Outcome {
@@ -95,7 +95,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         };
         // The first start creates the tables.
         drop(start()?);
-        eprintln!("{database}: filling {} rows", options.rows);
+        eprintln!("{database}: inserting {} rows", options.rows);
         store.fill(options.rows)?;
         for pass in 0..options.runs {
             for what in download::VARIANTS {

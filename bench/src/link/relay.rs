@@ -169,7 +169,7 @@ fn await_namespace(holder: &mut Child) -> Result<File> {
         if fs::read_link(format!("/proc/{}/ns/net", holder.id()))? != ours {
             return namespace_of(holder.id());
         }
-        ensure!(Instant::now() < give_up, "unshare makes no namespace");
+        ensure!(Instant::now() < give_up, "unshare did not create a network namespace in time");
         thread::sleep(Duration::from_millis(5));
     }
 }

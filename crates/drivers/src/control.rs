@@ -129,7 +129,7 @@ impl Control {
     /// What is wrong, with the allowed range, as the text that follows the control's name in a sentence.
     pub fn check(&self, value: &ControlValue) -> Result<(), String> {
         if self.read_only {
-            return Err("cannot be set: the device alone changes it".to_owned());
+            return Err("cannot be set: only the device changes it".to_owned());
         }
         match (&self.kind, value) {
             (ControlKind::Button, _)
@@ -228,6 +228,6 @@ mod tests {
     #[test]
     fn what_the_device_alone_changes_cannot_be_set() {
         let control = Control { read_only: true, ..control(ControlKind::Boolean) };
-        assert!(control.check(&ControlValue::Boolean(true)).unwrap_err().contains("the device alone"));
+        assert!(control.check(&ControlValue::Boolean(true)).unwrap_err().contains("only the device"));
     }
 }

@@ -14,7 +14,7 @@ use crate::suggest::nearest;
 #[non_exhaustive]
 pub enum Error {
     /// No driver has this scheme.
-    #[error("no driver for `{scheme}:`; known are {}{}", known.iter().map(|s| format!("{s}:")).collect::<Vec<_>>().join(", "), hint.as_ref().map(|h| format!(". {h}")).unwrap_or_default())]
+    #[error("no driver for `{scheme}:`; known drivers: {}{}", known.iter().map(|s| format!("{s}:")).collect::<Vec<_>>().join(", "), hint.as_ref().map(|h| format!(". {h}")).unwrap_or_default())]
     UnknownScheme {
         /// The requested scheme.
         scheme: String,
@@ -32,7 +32,7 @@ pub enum Error {
         problem: String,
     },
     /// An option that the driver does not have.
-    #[error("{scheme}: unknown option `{option}`; known are {}{}", known.join(", "), nearest(option, known).map(|meant| format!(". Did you mean `{meant}`?")).unwrap_or_default())]
+    #[error("{scheme}: unknown option `{option}`; known options: {}{}", known.join(", "), nearest(option, known).map(|meant| format!(". Did you mean `{meant}`?")).unwrap_or_default())]
     UnknownOption {
         /// The scheme of the driver.
         scheme: String,
@@ -97,7 +97,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// A program ended.
-    #[error("`{program}` ended: {status}{}{}", advice(status), if *has_stderr { "; its last words are in the log" } else { "" })]
+    #[error("`{program}` ended: {status}{}{}", advice(status), if *has_stderr { "; its error output is in the log" } else { "" })]
     Exited {
         /// The program's name as given.
         program: String,
@@ -132,7 +132,7 @@ pub enum Error {
         problem: String,
     },
     /// A server answered with something other than pictures.
-    #[error("{url}: answered {answer}; {advice}")]
+    #[error("{url}: the server answered {answer}; {advice}")]
     UnexpectedAnswer {
         /// The source, as its `Display` shows it.
         url: String,
@@ -142,7 +142,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// Nothing came for too long.
-    #[error("{what}: nothing for {after:?} while waiting for {awaited}")]
+    #[error("{what}: no data for {after:?} while waiting for {awaited}")]
     TimedOut {
         /// The device or source, as its `Display` shows it.
         what: String,
@@ -174,7 +174,7 @@ pub enum Error {
         device: String,
     },
     /// Another program uses the device.
-    #[error("{device} is in use by {}", by.as_deref().unwrap_or("another program, which this account may not see"))]
+    #[error("{device} is in use by {}", by.as_deref().unwrap_or("another program that this account cannot see"))]
     InUse {
         /// The device: its path.
         device: String,
@@ -192,7 +192,7 @@ pub enum Error {
         has: String,
     },
     /// A device has no such control.
-    #[error("no control `{control}`; {}", if known.is_empty() { "this camera has none".to_owned() } else { format!("known are {}", known.join(", ")) })]
+    #[error("no control `{control}`; {}", if known.is_empty() { "this camera has none".to_owned() } else { format!("known controls: {}", known.join(", ")) })]
     NoSuchControl {
         /// The requested control.
         control: String,

@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(frame.format.codec, Codec::Raw(PixelFormat::Nv12, ColorRange::Limited));
         let error = raw_frame(11, (4, 2)).unwrap_err();
         assert!(error.is_picture_error());
-        assert_eq!(error.to_string(), "picture 2: a nv12 picture of 4x2 pixels has 12 bytes, and not 11");
+        assert_eq!(error.to_string(), "picture 2: a nv12 picture of 4x2 pixels needs 12 bytes, not 11");
         assert!(raw_frame(0, (0, 2)).is_err());
     }
 }

@@ -85,7 +85,7 @@ mod kernel {
 
     #[allow(
         deprecated,
-        reason = "what is asked of the caller now holds: it owns its file, and never another one"
+        reason = "the requirement on the caller holds: the timer owns its file, and never another one"
     )]
     fn register(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
         AsyncFd::with_interest(timer, Interest::READABLE)

@@ -58,7 +58,7 @@ impl Pipe {
         let input = (self.input)().map_err(cannot_read)?;
         if input.is_terminal() {
             return Err(input_error(
-                "is a terminal; pipe pictures into it: `ffmpeg … -f mjpeg - | framecast pipe:-`",
+                "this is a terminal; pipe pictures into Framecast: `ffmpeg … -f mjpeg - | framecast pipe:-`",
             ));
         }
         Ok(input)
@@ -74,9 +74,9 @@ impl Driver for Pipe {
         match url.rest() {
             "-" => Ok(()),
             _ => {
-                let problem = "is not standard input, which is written `pipe:-`; \
-                               a named pipe can be read by `exec:cat PATH`"
-                    .to_owned();
+                let problem =
+                    "is not standard input; write `pipe:-` for standard input, and `exec:cat PATH` for a named pipe"
+                        .to_owned();
                 Err(Error::BadUrl { url: url.to_string(), problem })
             }
         }
@@ -99,8 +99,8 @@ fn cannot_read(source: io::Error) -> Error {
     Error::Pipe { what: NAME.to_owned(), source }
 }
 
-const ENDED: &str = "has ended; start Framecast again together with the program that writes the pictures, or have \
-                     Framecast run that program: `exec:PROGRAM ARGUMENTS`";
+const ENDED: &str = "the input has ended; start Framecast again together with the program that writes the pictures, or \
+                     have Framecast run that program: `exec:PROGRAM ARGUMENTS`";
 
 fn input_error(problem: &str) -> Error {
     Error::Unusable { what: NAME.to_owned(), problem: problem.to_owned() }
@@ -151,7 +151,9 @@ impl OpenInput {
             InputState::Paused(reader) => Some(reader),
             InputState::Draining(drain) => drain.stop(),
             InputState::Open => {
-                return Err(input_error("is read by another camera; there can be one `pipe:-`"));
+                return Err(input_error(
+                    "another camera reads it; only one camera can have the source `pipe:-`",
+                ));
             }
         };
         let stream = match reader {
@@ -361,7 +363,7 @@ mod tests {
         let pipe = TestPipe::new();
         let first = pipe.open().await.unwrap();
         let error = pipe.open().await.err().unwrap();
-        assert!(error.to_string().contains("read by another camera"), "{error}");
+        assert!(error.to_string().contains("another camera reads it"), "{error}");
         drop(first);
         assert!(pipe.open().await.is_ok());
     }

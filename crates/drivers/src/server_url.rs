@@ -26,7 +26,7 @@ pub(crate) fn parse(source: &SourceUrl) -> Result<Url, Error> {
     })?;
     let is_playlist = url.path().to_ascii_lowercase().ends_with(".m3u8");
     if is_playlist && matches!(scheme, "http" | "https") {
-        return Err(bad(format!("is a playlist (HLS), which ffmpeg reads: `{}`", suggest::STREAM_COMMAND)));
+        return Err(bad(format!("is a playlist (HLS); read it with ffmpeg: `{}`", suggest::STREAM_COMMAND)));
     }
     if url.host_str().is_none_or(str::is_empty) {
         return Err(bad(format!("names no host; write it like {scheme}://user:password@host/path")));
@@ -43,13 +43,13 @@ fn check(source: &SourceUrl) -> Result<(), Error> {
     }
     if has_cut_password(address) {
         let problem =
-            "has an `@` behind its host. If that ends a password, write `@`, `/`, `?`, `#` and `%` in the \
-                       password as %40, %2F, %3F, %23 and %25; if it belongs to the path, write it %40"
+            "has an `@` after its host. If that ends a password, write `@`, `/`, `?`, `#` and `%` in the password as \
+             %40, %2F, %3F, %23 and %25; if it belongs to the path, write it %40"
                 .to_owned();
         return Err(Error::BadUrl { url: source.to_string(), problem });
     }
     if address.contains(char::is_whitespace) {
-        let problem = "has a space in it; write it %20, and several sources one by one".to_owned();
+        let problem = "contains a space; write a space as %20, and several sources separately".to_owned();
         return Err(Error::BadUrl { url: source.to_string(), problem });
     }
     Ok(())
@@ -99,7 +99,7 @@ mod tests {
             parse(&SourceUrl::parse("http://me:s3cret@cam/live/A.M3U8?x").unwrap()).unwrap_err().to_string();
         assert_eq!(
             told,
-            "`http://cam` is a playlist (HLS), which ffmpeg reads: `exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"
+            "`http://cam` is a playlist (HLS); read it with ffmpeg: `exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"
         );
         assert!(parse(&SourceUrl::parse("http://cam/x.jpg?of=a.m3u8").unwrap()).is_ok());
     }

@@ -79,7 +79,7 @@ impl SourceUrl {
         if path.is_empty() {
             return Ok(options);
         }
-        let problem = format!("takes options alone, after a `?`, as in `{}:?{}=…`", self.scheme, known[0]);
+        let problem = format!("takes only options, after a `?`, as in `{}:?{}=…`", self.scheme, known[0]);
         Err(Error::BadUrl { url: self.to_string(), problem })
     }
 
@@ -93,7 +93,7 @@ impl SourceUrl {
         if let Some((_, fragment)) = path.split_once('#')
             && let Some(name) = fragment.split(['=', '&']).next().filter(|name| known.contains(name))
         {
-            let problem = format!("has options behind a `#`; write `?{name}` in place of `#{name}`");
+            let problem = format!("has options after a `#`; write `?{name}` in place of `#{name}`");
             return Err(Error::BadUrl { url: self.to_string(), problem });
         }
         Ok((path, Options::parse(&self.scheme, query, known)?))
@@ -154,7 +154,7 @@ impl<'a> Options<'a> {
     pub fn is_set(&self, name: &'static str) -> Result<bool, Error> {
         let Some(value) = self.get(name) else { return Ok(false) };
         parse_flag(value).ok_or_else(|| {
-            self.refuse(name, "stands alone, or is one of 1, true, yes and on, or 0, false, no and off")
+            self.refuse(name, "must stand alone, or be one of 1, true, yes and on, or 0, false, no and off")
         })
     }
 
@@ -247,7 +247,7 @@ fn no_source(text: &str) -> Error {
     let bad = |url: String, problem: String| Error::BadUrl { url, problem };
     let schemes = Drivers::builtin().schemes();
     if let Some((scheme, _)) = text.split_once("//").filter(|(scheme, _)| schemes.contains(scheme)) {
-        let problem = format!("lacks the colon behind `{scheme}`; write `{scheme}://ADDRESS`");
+        let problem = format!("lacks the colon after `{scheme}`; write `{scheme}://ADDRESS`");
         return bad(format!("{scheme}//…"), problem);
     }
     if suggest::looks_like_server(text) {
@@ -263,7 +263,7 @@ fn no_source(text: &str) -> Error {
         return bad(text.to_owned(), format!("is not a source. {hint}"));
     }
     if suggest::is_film(text) && !text.contains(['@', ':']) {
-        let problem = format!("is not a source; a film is played by ffmpeg: `{}`", suggest::FILM_COMMAND);
+        let problem = format!("is not a source; play a film with ffmpeg: `{}`", suggest::FILM_COMMAND);
         return bad(masking::path(text), problem);
     }
     // In any other text, secrets cannot be told from the rest.
@@ -330,7 +330,7 @@ mod tests {
         for text in ["http//cam/x", "rtsp//me:s3cret@cam:554/x"] {
             let (scheme, _) = text.split_once("//").unwrap();
             let expected =
-                format!("`{scheme}//…` lacks the colon behind `{scheme}`; write `{scheme}://ADDRESS`");
+                format!("`{scheme}//…` lacks the colon after `{scheme}`; write `{scheme}://ADDRESS`");
             assert_eq!(refusal(text), expected);
         }
     }
@@ -339,10 +339,10 @@ mod tests {
     fn an_unknown_option_names_the_known_ones() {
         let url = SourceUrl::parse("test:?fsp=3").unwrap();
         let error = url.path_and_options(&["fps", "size"]).unwrap_err().to_string();
-        assert_eq!(error, "test: unknown option `fsp`; known are fps, size. Did you mean `fps`?");
+        assert_eq!(error, "test: unknown option `fsp`; known options: fps, size. Did you mean `fps`?");
         let url = SourceUrl::parse("test:?s3cret").unwrap();
         let error = url.path_and_options(&["fps", "size"]).unwrap_err().to_string();
-        assert_eq!(error, "test: unknown option `***`; known are fps, size");
+        assert_eq!(error, "test: unknown option `***`; known options: fps, size");
     }
 
     #[test]
@@ -371,14 +371,14 @@ mod tests {
         }
         let url = SourceUrl::parse("pi:?hflip=banana").unwrap();
         let error = url.options(&["hflip"]).unwrap().is_set("hflip").unwrap_err().to_string();
-        assert!(error.starts_with("pi: option `hflip`: stands alone, or is one of 1, "), "{error}");
+        assert!(error.starts_with("pi: option `hflip`: must stand alone, or be one of 1, "), "{error}");
     }
 
     #[test]
     fn options_behind_the_wrong_sign_are_refused() {
         let url = SourceUrl::parse("v4l2:/dev/video0#fps=10").unwrap();
         let error = url.path_and_options(&["size", "fps"]).unwrap_err().to_string();
-        assert_eq!(error, "`/dev/video0` has options behind a `#`; write `?fps` in place of `#fps`");
+        assert_eq!(error, "`/dev/video0` has options after a `#`; write `?fps` in place of `#fps`");
         let url = SourceUrl::parse("v4l2:name=Cam #2?fps=10").unwrap();
         assert_eq!(url.path_and_options(&["size", "fps"]).unwrap().0, "name=Cam #2");
     }
@@ -396,7 +396,7 @@ mod tests {
     fn a_forgotten_question_mark_is_refused() {
         let url = SourceUrl::parse("test:size=640x480").unwrap();
         let error = url.options(&["fps", "size"]).unwrap_err().to_string();
-        assert_eq!(error, "`test:` takes options alone, after a `?`, as in `test:?fps=…`");
+        assert_eq!(error, "`test:` takes only options, after a `?`, as in `test:?fps=…`");
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub(crate) fn is_film(path: &str) -> bool {
 pub(crate) fn for_stream(scheme: &str) -> Option<String> {
     if scheme == "onvif" {
         return Some(
-            "ONVIF is not spoken yet. A camera that speaks it has an RTSP address, which its manual or its own page names, \
-             often as `RTSP URL` or `main stream`: rtsp://USER:PASSWORD@HOST:554/PATH"
+            "Framecast does not speak ONVIF yet. A camera that does has an RTSP address. The camera's manual or page \
+             names it, often as `RTSP URL` or `main stream`: rtsp://USER:PASSWORD@HOST:554/PATH"
                 .to_owned(),
         );
     }
@@ -71,7 +71,7 @@ pub(crate) fn for_device(text: &str) -> Option<String> {
     let is_any = ["webcam", "camera", "cam", "usb", "video"].contains(&text.to_ascii_lowercase().as_str());
     let number = if is_number { number } else { "0" };
     (is_number || is_any).then(|| {
-        format!("A camera that is plugged in: `/dev/video{number}`; `framecast devices` lists what there is")
+        format!("For a camera that is plugged in, write `/dev/video{number}`; `framecast devices` lists the devices")
     })
 }
 
@@ -119,7 +119,7 @@ mod tests {
     fn streams_that_ffmpeg_reads_are_told_so() {
         assert!(for_stream("rtmp").unwrap().contains("`exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"));
         assert!(for_stream("hls").unwrap().contains("the playlist"));
-        assert!(for_stream("onvif").unwrap().contains("not spoken yet"));
+        assert!(for_stream("onvif").unwrap().contains("does not speak ONVIF yet"));
         assert_eq!(for_stream("http"), None);
     }
 

@@ -114,7 +114,8 @@ impl Drivers {
                 Err(_) => Ok(()),
             },
             Err(_) => {
-                let problem = "the system does not say whether it is there; a disk or a network share hangs";
+                let problem =
+                    "the system does not say whether this exists; a disk or a network share may hang";
                 Err(Error::Unusable { what: url.to_string(), problem: problem.to_owned() })
             }
         }
@@ -125,7 +126,10 @@ impl Drivers {
     pub async fn devices(&self) -> Vec<Device> {
         let ask = async |driver: &Arc<dyn Driver>| {
             timeout(DEVICES_TIMEOUT, driver.devices()).await.unwrap_or_else(|_| {
-                warn!("{}: a device does not answer; its driver's are not listed", driver.scheme());
+                warn!(
+                    "{}: a device does not answer, so this driver's devices are not listed",
+                    driver.scheme()
+                );
                 Vec::new()
             })
         };
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn an_unknown_scheme_is_answered_with_the_known_ones() {
         let refusal = refusal("tset:?fps=3");
-        assert!(refusal.starts_with("no driver for `tset:`; known are emulated:, test:, "), "{refusal}");
+        assert!(refusal.starts_with("no driver for `tset:`; known drivers: emulated:, test:, "), "{refusal}");
         for scheme in Drivers::builtin().schemes() {
             assert!(refusal.contains(&format!("{scheme}:")), "{refusal}");
         }
@@ -215,7 +219,7 @@ mod tests {
             assert!(refusal.contains("`exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"), "{refusal}");
             assert!(!refusal.contains("s3cret"), "{refusal}");
         }
-        assert!(refusal("onvif://cam").contains("not spoken yet"));
+        assert!(refusal("onvif://cam").contains("does not speak ONVIF yet"));
         assert!(!refusal("nope").contains("Did you mean"));
         assert!(refusal("webcam").contains("`framecast devices`"));
         assert!(refusal("video2").contains(": `/dev/video2`; "));

@@ -22,7 +22,7 @@ impl Driver for V4l2 {
 }
 
 fn refusal(url: &SourceUrl) -> Error {
-    let problem = "needs Linux, whose interface to cameras V4L2 is; elsewhere a camera can be read by a program: \
-                   exec:ffmpeg … -f mjpeg -";
+    let problem = "needs Linux, because V4L2 is Linux's camera interface; on this system read the camera with a \
+                   program: exec:ffmpeg … -f mjpeg -";
     Error::BadUrl { url: url.to_string(), problem: problem.to_owned() }
 }

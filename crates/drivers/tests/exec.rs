@@ -124,7 +124,7 @@ async fn a_program_that_fails_is_reported_with_its_status_and_its_words_are_in_t
         .await;
     picture(&mut source).await;
     let error = source.next_frame().await.unwrap_err();
-    assert_eq!(error.to_string(), "`sh` ended: exit status: 3; its last words are in the log");
+    assert_eq!(error.to_string(), "`sh` ended: exit status: 3; its error output is in the log");
 }
 
 #[tokio::test]

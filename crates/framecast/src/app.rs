@@ -76,13 +76,13 @@ fn listen_hint(listen: &Listen, error: &std::io::Error) -> String {
     let Listen::Tcp(address) = listen else { return unix_hint(error) };
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            format!("; another program has the port: choose one with --listen {}:PORT", address.ip())
+            format!("; another program has the port: choose another one with --listen {}:PORT", address.ip())
         }
         std::io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need privileges: choose a higher one".to_owned()
         }
         std::io::ErrorKind::AddrNotAvailable => {
-            "; this machine has no such address: 0.0.0.0 stands for all that it has".to_owned()
+            "; this machine has no such address: 0.0.0.0 stands for all its addresses".to_owned()
         }
         _ => String::new(),
     }
@@ -91,10 +91,12 @@ fn listen_hint(listen: &Listen, error: &std::io::Error) -> String {
 fn unix_hint(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => "; another server listens there: end it, or choose another path",
-        std::io::ErrorKind::AlreadyExists => "; it is no socket, so it is left alone: choose another path",
-        std::io::ErrorKind::NotFound => "; its folder must be there",
-        std::io::ErrorKind::PermissionDenied => "; this account may not write in its folder",
-        std::io::ErrorKind::InvalidInput => "; the system takes about a hundred bytes of path",
+        std::io::ErrorKind::AlreadyExists => "; the file there is not a socket: choose another path",
+        std::io::ErrorKind::NotFound => "; its folder does not exist: create it",
+        std::io::ErrorKind::PermissionDenied => {
+            "; this account may not write in its folder: choose another path"
+        }
+        std::io::ErrorKind::InvalidInput => "; the path is too long: the system takes about a hundred bytes",
         _ => "",
     }
     .to_owned()

@@ -55,16 +55,16 @@ pub(crate) async fn open(settings: &Settings, hub: &Hub) -> Result<HistoryHandle
     };
     match open_with_retry(settings, &location, hub).await {
         Ok((history, tasks)) => {
-            info!("events are kept in {location}");
+            info!("the history stores events in {location}");
             Ok(HistoryHandle::new(history, tasks))
         }
         // The disk may get room, or may be mounted, later. But if the user named a file and the server cannot create
         // it, that is a mistake in the configuration.
         Err(error) if error.is_full() || is_default && error.is_unwritable() => {
             let advice =
-                if error.is_full() { "free some room" } else { "set state_dir to keep them elsewhere" };
+                if error.is_full() { "free some space" } else { "or set state_dir to another folder" };
             warn!(
-                "{error}; events are kept in memory, the newest 16 MiB of them, and written there once that is possible; \
+                "{error}; the server keeps the newest 16 MiB of events in memory and writes them there when it can; \
                  {advice}"
             );
             let events = hub.events().subscribe();
@@ -92,7 +92,7 @@ async fn open_with_retry(
         match History::open(store_settings(settings, location.clone()), hub.events().subscribe()).await {
             Err(error) if error.is_transient() && Instant::now() < until => {
                 if !has_warned {
-                    warn!("{error}; waiting for it for a minute");
+                    warn!("{error}; the server tries again for a minute");
                     has_warned = true;
                 }
                 sleep(RETRY_DELAY).await;
@@ -112,15 +112,13 @@ async fn open_temporary(
     let opened = match open_in_temporary_folder(settings, hub).await {
         Ok(opened) => {
             if let Some(reason) = reason {
-                warn!("{reason}; events are kept as long as this server runs");
+                warn!("{reason}; this server's history ends when the server ends");
             }
             opened
         }
         Err(error) if error.is_unwritable() => {
             let reason = reason.unwrap_or_else(|| error.to_string());
-            warn!(
-                "{reason}; events are kept in memory, the newest 16 MiB of them, as long as this server runs"
-            );
+            warn!("{reason}; the server keeps the newest 16 MiB of events in memory, and only until it ends");
             let store_settings = store_settings(settings, Location::Memory);
             let (history, tasks) = History::open(store_settings, hub.events().subscribe()).await?;
             HistoryHandle::new(history, tasks)
@@ -158,7 +156,7 @@ impl HistoryHandle {
         timeout(CLOSE_TIMEOUT, tasks.close()).await.ok();
         let waiting = self.history.stats().waiting;
         if waiting > 0 && !self.is_temporary {
-            warn!(waiting, "the history's database does not take the last events; they are lost");
+            warn!(waiting, "the history's database did not take the last events; the server dropped them");
         }
     }
 }

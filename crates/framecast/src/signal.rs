@@ -53,7 +53,7 @@ fn listen(kind: SignalKind) -> Option<Signal> {
     signal(kind)
         .inspect_err(|error| {
             let number = kind.as_raw_value();
-            warn!(%error, "cannot listen for signal {number}; it ends the program without cleaning up");
+            warn!(%error, "cannot listen for signal {number}; that signal ends the program without cleaning up");
         })
         .ok()
 }
@@ -65,7 +65,9 @@ async fn hang_up(mut hangups: Signal, has_terminal: bool, token: CancellationTok
     while hangups.recv().await.is_some() {
         if !has_terminal {
             if refused_log.should_log().is_some() {
-                warn!("SIGHUP is ignored: to read the configuration again, restart; to end, send SIGTERM");
+                warn!(
+                    "the server ignores SIGHUP: to read the configuration again, restart it; to end it, send SIGTERM"
+                );
             }
         } else if !token.is_cancelled() {
             info!("shutting down: the terminal was closed");

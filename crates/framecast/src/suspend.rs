@@ -57,7 +57,8 @@ impl SuspendMonitor {
             info!(
                 parent: None,
                 ?stood_still,
-                "the program did not run: it was stopped, the machine slept or is overloaded; no camera is blamed for it"
+                "the program did not run for a while: it was stopped, or the machine slept or is overloaded; no \
+                 camera counts as lost because of this"
             );
         }
         heartbeat.resumed_at

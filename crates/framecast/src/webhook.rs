@@ -70,7 +70,7 @@ pub(crate) fn start(
         .redirect(redirect::Policy::none())
         .timeout(TIMEOUT)
         .build()
-        .map_err(|error| ConfigError::new(format!("webhooks cannot be sent: {error}")))?;
+        .map_err(|error| ConfigError::new(format!("cannot set up the HTTP client for webhooks: {error}")))?;
     let secret: Option<Arc<str>> = secret.map(Arc::from);
     for (number, webhook) in (1..).zip(webhooks) {
         let WebhookSettings { url, kinds, cameras } = webhook;
@@ -99,7 +99,10 @@ impl Webhook {
             match heard {
                 Notification::Event(stored) => self.send(&stored).await,
                 Notification::Missed => {
-                    warn!(host = self.host(), "events that a webhook has not taken are not kept any more")
+                    warn!(
+                        host = self.host(),
+                        "a webhook fell too far behind; the server dropped events for it"
+                    )
                 }
             }
         }
@@ -111,21 +114,29 @@ impl Webhook {
         let (host, id) = (self.host(), stored.entry.id);
         loop {
             let problem = match self.send_once(stored).await {
-                DeliveryOutcome::Accepted if has_warned => return info!(host, "the webhook is back"),
+                DeliveryOutcome::Accepted if has_warned => {
+                    return info!(host, "the webhook accepts events again");
+                }
                 DeliveryOutcome::Accepted => return debug!(host, id, "sent"),
                 DeliveryOutcome::Refused(status) => {
-                    return warn!(host, id, %status, "the webhook refuses an event; it is not sent again");
+                    return warn!(host, id, %status, "the webhook refused an event; the server does not send it again");
                 }
                 DeliveryOutcome::Failed(problem) => problem,
             };
             if begun.elapsed() >= GIVE_UP_AFTER {
                 return warn!(
                     host,
-                    id, problem, "the webhook has not taken an event for an hour; it is given up"
+                    id,
+                    problem,
+                    "the webhook did not accept an event for an hour; the server dropped the event"
                 );
             }
             if !has_warned {
-                warn!(host, problem, "the webhook does not answer; each event is sent again, for an hour");
+                warn!(
+                    host,
+                    problem,
+                    "the webhook did not accept an event; the server sends each event again, for an hour"
+                );
                 has_warned = true;
             }
             // Random jitter, so that not all clients of a host retry at the same moment.
@@ -162,7 +173,7 @@ fn classify(status: StatusCode) -> DeliveryOutcome {
     match status {
         status if status.is_success() => DeliveryOutcome::Accepted,
         status if status.is_client_error() && !is_busy => DeliveryOutcome::Refused(status),
-        status => DeliveryOutcome::Failed(format!("it answers {status}")),
+        status => DeliveryOutcome::Failed(format!("it answered {status}")),
     }
 }
 

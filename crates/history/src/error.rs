@@ -22,7 +22,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// The file is not a database.
-    #[error("history: {} is no database; name another file, or move this one away", path.display())]
+    #[error("history: {} is not a database; name another file, or move this one away", path.display())]
     NotADatabase {
         /// The file.
         path: PathBuf,
@@ -35,8 +35,8 @@ pub enum Error {
     },
     /// A newer Framecast made the database.
     #[error(
-        "history: {place} is of a newer Framecast (version {found} of the tables, this one knows up to {known}); update \
-         Framecast, or name another database"
+        "history: {place} is of a newer Framecast (its tables have version {found}, this Framecast knows up to \
+         {known}); update Framecast, or name another database"
     )]
     Newer {
         /// The file, or the database's address.
@@ -47,7 +47,7 @@ pub enum Error {
         known: i64,
     },
     /// Another Framecast has the database open.
-    #[error("history: {place} is in use by another Framecast; end that one, or name another database")]
+    #[error("history: {place} is in use by another Framecast; stop that one, or name another database")]
     Locked {
         /// The file, or the database's address.
         place: String,
@@ -67,7 +67,7 @@ pub enum Error {
         problem: String,
     },
     /// The encoding of the database cannot hold every text.
-    #[error("history: {place} is encoded as {encoding}; make a database with ENCODING 'UTF8'")]
+    #[error("history: {place} is encoded as {encoding}; create a database with ENCODING 'UTF8'")]
     Encoding {
         /// The database's address, without a password.
         place: String,
@@ -83,7 +83,7 @@ pub enum Error {
         source: tokio_postgres::Error,
     },
     /// PostgreSQL did not answer in time.
-    #[error("history: {place} has not answered within {seconds} s")]
+    #[error("history: {place} did not answer within {seconds} s")]
     Timeout {
         /// The database's address, without a password.
         place: String,
@@ -104,11 +104,11 @@ pub enum Error {
     },
     /// The clock had been set, and the history corrected the times of events during the read.
     #[error(
-        "history: the times of events were put right while this was read, for the clock had been set; ask again"
+        "history: the clock was set, and the server corrected the times of events during this query; ask again"
     )]
     Corrected,
     /// The server is shutting down.
-    #[error("history: the server ends")]
+    #[error("history: the server is shutting down")]
     Closed,
 }
 
@@ -158,7 +158,7 @@ fn is_of_system(error: &tokio_postgres::Error) -> bool {
 
 /// A PostgreSQL error with its causes: the error alone does not say what happened.
 fn with_causes(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
+    let mut text = error.to_string().replacen("error connecting to server", "cannot connect", 1);
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
         let more = source.to_string();

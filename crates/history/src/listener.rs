@@ -111,7 +111,7 @@ impl Listener {
                 PageSource::Index { .. } if self.has_missed() => return Some(Notification::Missed),
                 PageSource::Index { index, until } => {
                     if let Err(error) = self.read_back(&index, until).await {
-                        debug!("events cannot be read again: {error}");
+                        debug!("cannot read events from the database: {error}");
                         tokio::time::sleep(RETRY).await;
                     }
                 }

@@ -126,7 +126,7 @@ impl EventRequest {
     pub fn parse(query: &str, known: &[&str], now_ms: i64, cameras: &[String]) -> Result<Self, BadParameter> {
         let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query.as_bytes()).collect();
         if let Some((name, value)) = pairs.iter().find(|(name, _)| !known.contains(&&**name)) {
-            let problem = format!("there is no such parameter here; known are {}", known.join(", "));
+            let problem = format!("there is no such parameter here; there are: {}", known.join(", "));
             return Err(bad(name, value, &problem));
         }
         let mut request = Self::default();
@@ -134,7 +134,7 @@ impl EventRequest {
         let last_zone = pairs.iter().rev().find(|(name, value)| name == "zone" && !value.is_empty());
         if let Some((_, value)) = last_zone {
             request.zone = Some(zone(value).ok_or_else(|| {
-                bad("zone", value, "is no time zone that this server knows, as in Europe/Berlin or UTC")
+                bad("zone", value, "is not a time zone that this server knows, as in Europe/Berlin or UTC")
             })?);
         }
         let mut cursor = None;
@@ -177,7 +177,7 @@ impl EventRequest {
             "since" => {
                 let since = humantime::parse_duration(value).ok().filter(|since| *since <= MAX_SINCE);
                 self.since =
-                    Some(since.ok_or_else(|| wrong("must be a time back from now, as in 24h or 15min"))?);
+                    Some(since.ok_or_else(|| wrong("must be a duration before now, as in 24h or 15min"))?);
             }
             "order" => {
                 let order = [Order::Newest, Order::Oldest].into_iter().find(|order| order.as_str() == value);
@@ -197,7 +197,7 @@ impl EventRequest {
             "bom" => {
                 let has_mark = parse_flag(value);
                 self.has_byte_order_mark =
-                    has_mark.ok_or_else(|| wrong("must be 1, for CSV that Excel opens right, or 0"))?;
+                    has_mark.ok_or_else(|| wrong("must be 1, for CSV that Excel opens correctly, or 0"))?;
             }
             // The zone has been read already.
             _ => {}
@@ -216,7 +216,7 @@ impl EventRequest {
             }
         }
         if cameras.len() > MAX_CAMERAS {
-            let problem = format!("there may be {MAX_CAMERAS} cameras at most; leave it out for all");
+            let problem = format!("at most {MAX_CAMERAS} cameras can be named; leave it out for all");
             return Err(bad("camera", value, &problem));
         }
         Ok(())
@@ -238,7 +238,7 @@ impl EventRequest {
                 return Err(bad(
                     "since",
                     &value_of("since"),
-                    "cannot stand beside from; leave one of them out",
+                    "cannot be used with from; leave one of them out",
                 ));
             }
             let ago = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
@@ -269,11 +269,13 @@ impl EventRequest {
         let number = |at: usize| bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         let (Some(at_ms), Some(id), Some(fingerprint), 24) = (number(0), number(8), number(16), bytes.len())
         else {
-            return Err(wrong("is no cursor; give the `next` of the page before, and none for the first"));
+            return Err(wrong(
+                "is not a cursor; use `next` of the previous page, and no cursor for the first page",
+            ));
         };
         if u64::from_be_bytes(fingerprint) != self.fingerprint() {
             return Err(wrong(
-                "is of another query; camera, kind, from, to, since and order must be those of the page before",
+                "belongs to another query; camera, kind, from, to, since and order must be those of the previous page",
             ));
         }
         Ok(Key { at_ms: i64::from_be_bytes(at_ms), id: i64::from_be_bytes(id) })
@@ -309,7 +311,7 @@ fn unknown_camera(name: &str, known: &[String]) -> BadParameter {
 
 fn unknown_kind(text: &str) -> BadParameter {
     let known = EventKind::ALL.map(EventKind::as_str).join(", ");
-    bad("kind", text, &format!("there is no such kind; known are {known}"))
+    bad("kind", text, &format!("there is no such kind; there are: {known}"))
 }
 
 fn bad(name: &str, value: &str, problem: &str) -> BadParameter {
@@ -335,7 +337,7 @@ mod tests {
         assert!(parse("bom=1").unwrap().has_byte_order_mark);
         assert!(!parse("bom=0").unwrap().has_byte_order_mark && !parse("").unwrap().has_byte_order_mark);
         let error = parse("bom=yes\u{202e}").unwrap_err().to_string();
-        assert_eq!(error, "bom=yes\\u{202e}: must be 1, for CSV that Excel opens right, or 0");
+        assert_eq!(error, "bom=yes\\u{202e}: must be 1, for CSV that Excel opens correctly, or 0");
     }
 
     #[test]
@@ -379,27 +381,27 @@ mod tests {
             ),
             ("camera=front,", "camera=: there is no such camera"),
             ("camera=x';DROP TABLE events;--", "camera=x';DROP TABLE events;--: there is no such camera"),
-            ("kind=Lost", "kind=Lost: there is no such kind; known are started, stopped,"),
-            ("from=2026-11-23T14:00:00", "from=2026-11-23T14:00:00: needs its zone"),
+            ("kind=Lost", "kind=Lost: there is no such kind; there are: started, stopped,"),
+            ("from=2026-11-23T14:00:00", "from=2026-11-23T14:00:00: has no time zone"),
             ("to=0000-01-01T00:00:00Z", "to=0000-01-01T00:00:00Z: must be in the years 1970 to 9998"),
-            ("to=99999-01-01T00:00:00Z", "to=99999-01-01T00:00:00Z: must be a time with its zone, as in"),
+            ("to=99999-01-01T00:00:00Z", "to=99999-01-01T00:00:00Z: must be a time with a zone, as in"),
             (
                 "from=2026-11-23T15:00:00Z&to=2026-11-23T14:00:00Z",
                 "from=2026-11-23T15:00:00Z: from is after to; as in",
             ),
             ("since=1h&to=2026-01-01T00:00:00Z", "to=2026-01-01T00:00:00Z: from is after to"),
-            ("since=1h&from=2026-01-01T00:00:00Z", "since=1h: cannot stand beside from"),
-            ("since=yesterday", "since=yesterday: must be a time back from now, as in 24h"),
+            ("since=1h&from=2026-01-01T00:00:00Z", "since=1h: cannot be used with from"),
+            ("since=yesterday", "since=yesterday: must be a duration before now, as in 24h"),
             ("since=9999999999y", "since=9999999999y: must be"),
             ("order=up", "order=up: must be newest or oldest"),
             ("limit=0", "limit=0: must be a number from 1 to 1000"),
             ("limit=1001", "limit=1001: must be"),
             ("limit=", "limit=: must be"),
             ("after=-1", "after=-1: must be the id of an event"),
-            ("zone=Mars", "zone=Mars: is no time zone"),
-            ("cursor=abc", "cursor=abc: is no cursor"),
-            ("cursor=", "cursor=: is no cursor"),
-            ("knd=lost", "knd=lost: there is no such parameter here; known are camera, kind,"),
+            ("zone=Mars", "zone=Mars: is not a time zone"),
+            ("cursor=abc", "cursor=abc: is not a cursor"),
+            ("cursor=", "cursor=: is not a cursor"),
+            ("knd=lost", "knd=lost: there is no such parameter here; there are: camera, kind,"),
             ("a%00b=%00", "a\\u{0}b=\\u{0}: there is no such parameter"),
         ] {
             let problem = parse(query).unwrap_err().to_string();
@@ -428,7 +430,7 @@ mod tests {
             "camera=front,yard&since=1d&kind=lost",
         ] {
             let problem = parse(&format!("{other}&cursor={cursor}")).unwrap_err();
-            assert!(problem.problem.starts_with("is of another query"), "{other}: {problem}");
+            assert!(problem.problem.starts_with("belongs to another query"), "{other}: {problem}");
         }
     }
 

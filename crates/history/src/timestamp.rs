@@ -93,7 +93,7 @@ pub(crate) fn parse(text: &str, zone: Option<&TimeZone>) -> Result<i64, String> 
             .and_then(|there| zone.to_ambiguous_timestamp(there).compatible().ok())
             .ok_or_else(|| EXPECTED.to_owned())?,
         (Err(_), None) if civil_time(text).is_some() => {
-            return Err(format!("needs its zone: {EXPECTED}"));
+            return Err(format!("has no time zone: {EXPECTED}"));
         }
         (Err(_), None) => return Err(EXPECTED.to_owned()),
     };
@@ -105,7 +105,7 @@ pub(crate) fn parse(text: &str, zone: Option<&TimeZone>) -> Result<i64, String> 
 }
 
 const EXPECTED: &str =
-    "must be a time with its zone, as in 2026-11-23T14:00:00Z or 2026-11-23T15:00:00%2B01:00";
+    "must be a time with a zone, as in 2026-11-23T14:00:00Z or 2026-11-23T15:00:00%2B01:00";
 
 fn civil_time(text: &str) -> Option<civil::DateTime> {
     let there = text.parse::<civil::DateTime>().ok();
@@ -150,9 +150,9 @@ mod tests {
         assert_eq!(parse("2026-11-23T15:00", Some(&berlin)), Ok(1_795_442_400_000));
         assert_eq!(parse("2026-11-23", Some(&berlin)), Ok(1_795_388_400_000));
         for (text, told) in [
-            ("2026-11-23T14:00:00", "needs its zone: must be a time"),
-            ("2026-11-23", "needs its zone"),
-            ("yesterday", "must be a time with its zone, as in 2026-11-23T14:00:00Z"),
+            ("2026-11-23T14:00:00", "has no time zone: must be a time"),
+            ("2026-11-23", "has no time zone"),
+            ("yesterday", "must be a time with a zone, as in 2026-11-23T14:00:00Z"),
             ("", "must be a time"),
             ("0000-01-01T00:00:00Z", "must be in the years 1970 to 9998"),
             ("9999-06-01T00:00:00Z", "must be in the years"),

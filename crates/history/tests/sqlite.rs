@@ -44,7 +44,7 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_path() {
     fs::write(&path, "name,price\napple,1\n".repeat(100)).unwrap();
     assert_eq!(
         refusal(&path).await,
-        format!("history: {shown} is no database; name another file, or move this one away")
+        format!("history: {shown} is not a database; name another file, or move this one away")
     );
     fs::remove_file(&path).unwrap();
     let other = rusqlite::Connection::open(&path).unwrap();
@@ -61,7 +61,7 @@ async fn a_file_that_cannot_be_used_is_refused_with_its_path() {
     drop(newer);
     let told = refusal(&path).await;
     assert!(
-        told.contains("is of a newer Framecast (version 7 of the tables, this one knows up to 3)"),
+        told.contains("is of a newer Framecast (its tables have version 7, this Framecast knows up to 3)"),
         "{told}"
     );
     fs::write(folder.path().join("file"), "").unwrap();

@@ -56,12 +56,12 @@ impl fmt::Display for TooManyRenditions {
         match self.address {
             None => write!(
                 f,
-                "{count} renditions of this camera are being watched already; there may be no more. They are {list}"
+                "rendition limit reached ({count} for this camera); ask for one that is watched already: {list}"
             ),
             Some(_) => write!(
                 f,
-                "{count} renditions of this camera are being watched from this address already; it may have no more. \
-                 They are {list}"
+                "rendition limit reached ({count} of this camera for this address); ask for one that it watches \
+                 already: {list}"
             ),
         }
     }
@@ -457,7 +457,7 @@ mod tests {
         let qualities = [30, 40, 50, 60, 70, 80, 90, 95].map(|q| Rendition::default().with_quality(q));
         let _viewers = qualities.map(|rendition| feed.watch(rendition, Delivery::Latest).unwrap());
         let refusal = feed.watch(small(), Delivery::Latest).unwrap_err().to_string();
-        assert!(refusal.starts_with("8 renditions of this camera are being watched"), "{refusal}");
+        assert!(refusal.starts_with("rendition limit reached (8 for this camera)"), "{refusal}");
         assert!(refusal.ends_with("?quality=90, ?quality=95"), "{refusal}");
         assert!(feed.watch(qualities[0], Delivery::Latest).is_ok());
     }
@@ -473,7 +473,7 @@ mod tests {
             [30, 40, 50, 60, 60].map(|quality| watch(1, quality).unwrap()).into();
         let refusal = watch(1, 70).unwrap_err();
         assert_eq!(refusal.watched, [30, 40, 50, 60].map(of));
-        assert!(refusal.to_string().contains("from this address"), "{refusal}");
+        assert!(refusal.to_string().contains("for this address"), "{refusal}");
         let others = watch(2, 70).unwrap();
         assert!(watch(1, 70).is_err(), "it could hold it when the other has gone");
         assert!(

@@ -14,7 +14,7 @@ pub struct Hub {
 
 /// A camera of this name is there already.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is a camera `{0}` already")]
+#[error("a camera `{0}` exists already")]
 pub struct NameTaken(pub String);
 
 impl Hub {
@@ -97,7 +97,7 @@ mod tests {
         let hub = Hub::new();
         hub.add("yard", SystemTime::UNIX_EPOCH).unwrap();
         let error = hub.clone().add("yard", SystemTime::UNIX_EPOCH).unwrap_err();
-        assert_eq!(error.to_string(), "there is a camera `yard` already");
+        assert_eq!(error.to_string(), "a camera `yard` exists already");
         assert_eq!(hub.feeds().len(), 1);
     }
 

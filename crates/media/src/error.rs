@@ -59,7 +59,7 @@ pub enum Error {
     },
     /// A raw picture whose number of bytes does not fit its size.
     #[error(
-        "a {format} picture of {width_px}x{height_px} pixels has {expected_bytes} bytes, and not {len_bytes}"
+        "a {format} picture of {width_px}x{height_px} pixels needs {expected_bytes} bytes, not {len_bytes}"
     )]
     RawLength {
         /// Its format.
@@ -74,6 +74,6 @@ pub enum Error {
         len_bytes: usize,
     },
     /// A picture that its device marked as broken.
-    #[error("the device marked it as broken")]
+    #[error("the device marked the picture as broken")]
     FlaggedByDevice,
 }

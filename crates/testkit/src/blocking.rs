@@ -1,6 +1,6 @@
 //! The blocking client, for tests of whole programs, which have no runtime of their own. It sends requests as text and
 //! reads answers with all their bytes. It panics on any error, since only tests use it.
-#![expect(clippy::unwrap_used, reason = "a test is told by a panic")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -72,7 +72,7 @@ pub fn read_head(reader: &mut impl BufRead) -> Response {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "closed within the head: {lines:?}");
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the connection ended within the head: {lines:?}");
         let line = line.trim_end().to_owned();
         if line.is_empty() {
             break;

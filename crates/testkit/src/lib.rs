@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(TIMEOUT, future).await {
         Ok(value) => value,
-        Err(_) => panic!("waited in vain: {what}"),
+        Err(_) => panic!("timed out waiting: {what}"),
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Error {
         codec: Codec,
     },
     /// A JPEG image whose samples are not luma and chroma, which no camera sends.
-    #[error("a JPEG image of {color_space} samples, where YCbCr or grey is needed")]
+    #[error("the JPEG image has {color_space} samples; Framecast reads only YCbCr and grey")]
     ColorSpace {
         /// The type of the samples.
         color_space: String,
@@ -31,7 +31,7 @@ pub enum Error {
         message: String,
     },
     /// The codec panicked on the picture.
-    #[error("the codec failed over this picture; this is a fault in it")]
+    #[error("the codec crashed on this picture; this is a bug of the codec")]
     Panicked,
 }
 

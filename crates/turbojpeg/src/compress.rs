@@ -123,7 +123,7 @@ impl Compressor {
         usize::try_from(output.len)
             .ok()
             .filter(|len| *len <= room)
-            .ok_or(Error::Codec { message: String::from("an image longer than its buffer") })
+            .ok_or(Error::Codec { message: String::from("the image is longer than its buffer") })
     }
 }
 

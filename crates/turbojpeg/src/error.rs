@@ -11,7 +11,7 @@ pub enum LoadError {
         reason: String,
     },
     /// A library of that name lacks a function that this crate calls: it is older, or another library.
-    #[error("{name} lacks {symbol}: libjpeg-turbo 2.1 or later is needed")]
+    #[error("{name} lacks {symbol}; install libjpeg-turbo 2.1 or later")]
     MissingSymbol {
         /// The name under which it was loaded.
         name: &'static str,
@@ -19,7 +19,7 @@ pub enum LoadError {
         symbol: &'static str,
     },
     /// A library that has all functions, but failed a probe and so is older than 2.1.
-    #[error("{name} {fault}: libjpeg-turbo 2.1 or later is needed")]
+    #[error("{name} {fault}; install libjpeg-turbo 2.1 or later")]
     TooOld {
         /// The name under which it was loaded.
         name: &'static str,
@@ -47,7 +47,7 @@ pub enum Error {
         quality: u8,
     },
     /// The number of planes is not the one of the subsampling.
-    #[error("{got} planes where {want} are needed")]
+    #[error("{got} planes instead of {want}")]
     Planes {
         /// The number of planes given.
         got: usize,
@@ -71,7 +71,7 @@ pub enum Error {
         row_bytes: usize,
     },
     /// The buffer for the JPEG image is smaller than the worst case.
-    #[error("{got} bytes for a JPEG image that may take {want}")]
+    #[error("the buffer has {got} bytes, but the JPEG image may take {want}")]
     Output {
         /// Length of the buffer.
         got: usize,
@@ -79,7 +79,7 @@ pub enum Error {
         want: usize,
     },
     /// At this scale, the luma rows would end within a colour sample that no block of the picture holds.
-    #[error("{width_px} columns cannot be scaled by {eighths}/8 as planes")]
+    #[error("cannot scale {width_px} columns by {eighths}/8 as planes")]
     Scale {
         /// Width of the picture in pixels.
         width_px: usize,

@@ -28,7 +28,7 @@ impl Functions {
         if self.decodes_scans(MAX_SCANS + 1) {
             return Some("does not limit the scans of a picture");
         }
-        (!self.stays_within_planes()).then_some("does not keep within its planes")
+        (!self.stays_within_planes()).then_some("writes outside its planes")
     }
 
     /// Whether it decodes a progressive picture of this many scans, with warnings or without.
@@ -156,7 +156,7 @@ mod tests {
     fn a_library_that_writes_around_a_plane_is_refused() {
         let Some(functions) = functions() else { return };
         let old = Functions { decompress_planes: writes_around, ..*functions };
-        assert_eq!(old.fault(), Some("does not keep within its planes"));
+        assert_eq!(old.fault(), Some("writes outside its planes"));
     }
 
     #[test]

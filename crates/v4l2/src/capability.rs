@@ -81,13 +81,13 @@ impl Capability {
             () if self.planar_api().is_some() => "a capture device",
             () if has(TOUCH) => "a touch sensor",
             () if has(VIDEO_CAPTURE | VIDEO_CAPTURE_MPLANE) => "a capture device that cannot stream",
-            () if has(META) => "a node for metadata, which a webcam has beside the one for pictures",
+            () if has(META) => "a node for metadata; the webcam has another node for pictures",
             () if has(VIDEO_OUTPUT | VIDEO_OUTPUT_MPLANE) => "an output, which shows pictures",
             () if has(VIDEO_OVERLAY) => "an overlay",
             () if has(VBI) => "a node for teletext and the like (VBI)",
             () if has(SDR) => "a software-defined radio",
             () if has(RADIO) => "a radio",
-            () => "of no kind that has pictures",
+            () => "a device without pictures",
         }
     }
 }
@@ -113,7 +113,7 @@ mod tests {
             (0x1520_0001, None, "a touch sensor"),
             (0x0100_0001, None, "a capture device that cannot stream"),
             (0x0530_0000, None, "a software-defined radio"),
-            (0, None, "of no kind"),
+            (0, None, "a device without"),
         ] {
             assert_eq!(node(bits).planar_api(), planar_api, "{bits:x}");
             assert!(node(bits).kind_name().starts_with(what), "{bits:x}: {}", node(bits).kind_name());

@@ -205,7 +205,7 @@ impl Device {
             return Ok(Value::Text(String::from_utf8_lossy(&bytes).into_owned()));
         }
         if matches!(control.kind, ControlType::Other(_) | ControlType::Class) {
-            return Err(Error::invalid(G_EXT_CTRLS.name(), "this is no control with a single value"));
+            return Err(Error::invalid(G_EXT_CTRLS.name(), "this control has no single value"));
         }
         let mut one = ExtControl::zeroed();
         one.id = control.id;

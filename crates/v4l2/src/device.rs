@@ -31,7 +31,7 @@ impl Device {
         let mut answer = sys::V4l2Capability::zeroed();
         call_flat(file.as_fd(), QUERYCAP, &mut answer).map_err(|error| {
             if error.is_unsupported() {
-                io::Error::new(io::ErrorKind::Unsupported, "it is no video device")
+                io::Error::new(io::ErrorKind::Unsupported, "this is not a video device")
             } else {
                 error.into_io()
             }

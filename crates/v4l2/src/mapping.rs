@@ -41,7 +41,7 @@ impl Mapping {
         if start == libc::MAP_FAILED {
             return Err(Error::last_os_error("mmap"));
         }
-        let start = NonNull::new(start).ok_or_else(|| odd("mapped at address zero"))?;
+        let start = NonNull::new(start).ok_or_else(|| odd("the kernel mapped it at address zero"))?;
         Ok(Self { start, len })
     }
 

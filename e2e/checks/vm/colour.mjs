@@ -27,7 +27,7 @@ function wrongBars(picture, level, isGrey) {
     const [left, right] = [(n + 0.25) * width, (n + 0.75) * width];
     const found = meanColour(picture, { left, right, top: 20, bottom: picture.height - 20 });
     const isRight = found.every((value, channel) => Math.abs(value - expected[channel]) <= TOLERANCE);
-    return isRight ? null : `bar ${n + 1} is ${found.map(Math.round)} in place of ${expected.map(Math.round)}`;
+    return isRight ? null : `bar ${n + 1} is ${found.map(Math.round)} instead of ${expected.map(Math.round)}`;
   });
   return wrong.filter(Boolean);
 }
@@ -63,7 +63,7 @@ async function showBars(stage) {
         const bars = wrongBars(await decode(data, SIZE), level, format === "grey");
         wrong.push(...bars.map((bar) => `${camera} at ${level}: ${bar}`));
         const { capture } = await framecast.camera(camera);
-        ensure(capture?.given.format === format, `${camera}: the API tells ${JSON.stringify(capture)}`);
+        ensure(capture?.given.format === format, `${camera}: the API reports ${JSON.stringify(capture)}`);
         // The next format needs the same device.
         await until(`${camera} is closed`, async () => (await framecast.camera(camera)).state === "idle");
       }

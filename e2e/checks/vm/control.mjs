@@ -13,7 +13,7 @@ const MOVED = 20;
 /** The mean luma of the next captured picture. */
 async function brightness(framecast) {
   const { status, data } = await snapshot(framecast, "cam", "?max_age=0");
-  ensure(status === 200, `a snapshot answers ${status}`);
+  ensure(status === 200, `the answer to a snapshot is ${status}`);
   return luma(meanColour(await decode(data, SIZE)));
 }
 
@@ -40,7 +40,7 @@ async function command(framecast, value) {
   ensure(id === "9963776" && max === "255" && now === "128", `brightness is ${id}, ${now} of ${max}`);
   const query = `action=command&dest=0&plugin=0&id=${id}&group=1&value=${value}`;
   const answer = await (await fetch(`${framecast.url}/?${query}`)).text();
-  ensure(answer === `${id}: 0`, `the command answers ${answer}`);
+  ensure(answer === `${id}: 0`, `the command prints ${answer}`);
 }
 
 async function start(stage) {
@@ -58,12 +58,12 @@ async function overTheApi(stage) {
   const isRight = [type, min, max, step, initial, value].join() === "integer,0,255,1,128,128";
   ensure(isRight, `brightness is ${JSON.stringify(control)}`);
   const set = await patch(framecast, { brightness: 192 });
-  ensure(set.status === 200, `setting it answers ${set.status}: ${JSON.stringify(set.body)}`);
+  ensure(set.status === 200, `the answer to the change is ${set.status}: ${JSON.stringify(set.body)}`);
   const bright = await turns(framecast, "brighter", (found) => found > normal + MOVED);
   await patch(framecast, { brightness: 64 });
   const dark = await turns(framecast, "darker", (found) => found < normal - MOVED);
   const refused = await patch(framecast, { brightness: 256 });
-  ensure(refused.status === 422 && /0 to 255/.test(refused.body.error), `256 answers ${JSON.stringify(refused)}`);
+  ensure(refused.status === 422 && /0 to 255/.test(refused.body.error), `the answer to brightness 256 is ${JSON.stringify(refused)}`);
   await patch(framecast, { brightness: null });
   await turns(framecast, "as at first", (found) => Math.abs(found - normal) < 2);
   await command(framecast, 192);

@@ -21,12 +21,12 @@ async function listDevices(stage) {
   ensure(listed.join() === [single, multi, webcam].sort().join(), `/api/devices lists ${listed}`);
   const format = devices.find(({ path }) => path === webcam).formats.find((one) => one.format === "mjpeg");
   const size = format?.sizes.find(({ width, height }) => width === 1280 && height === 720);
-  ensure(size?.fps.includes(30), `/api/devices tells of the webcam: ${JSON.stringify(format)}`);
+  ensure(size?.fps.includes(30), `/api/devices reports for the webcam: ${JSON.stringify(format)}`);
 
   const sources = devices.map(({ source }) => source);
   const commands = commandsIn(printed);
   ensure(commands.length === devices.length, `framecast devices prints ${commands.length} commands:\n${printed}`);
-  ensure(new Set(sources).size === devices.length, `sources that are alike: ${sources}`);
+  ensure(new Set(sources).size === devices.length, `two devices have the same source: ${sources}`);
   const webcamSource = devices.find(({ path }) => path === webcam).source;
   ensure(!webcamSource.includes("/dev/video"), `the webcam's source is not stable: ${webcamSource}`);
   await framecast.stop();
@@ -42,7 +42,7 @@ async function listDevices(stage) {
     const [, shown] = capture.device.match(/\((.*)\)$/) ?? [];
     paths.push((await vm.exec(`readlink -f '${shown}'`)).trim());
   }
-  ensure(paths.sort().join() === listed.join(), `the commands show ${paths}`);
+  ensure(paths.sort().join() === listed.join(), `the commands show the devices ${paths}`);
   return commands.join(" ");
 }
 

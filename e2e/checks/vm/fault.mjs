@@ -104,10 +104,10 @@ async function bystanders(framecast, viewers, names) {
     const after = await Promise.all(names.map((name) => framecast.camera(name)));
     for (const [n, name] of names.entries()) {
       const fps = (viewers[name].pictures - shown[n]) / seconds;
-      ensure(fps > RATES[name] * KEPT, `${name} came at ${fps.toFixed(1)} fps in place of ${RATES[name]}`);
+      ensure(fps > RATES[name] * KEPT, `${name} came at ${fps.toFixed(1)} fps instead of ${RATES[name]}`);
       ensure(viewers[name].ended === null, `${name}: a viewer was disconnected: ${viewers[name].ended}`);
       const opened = after[n].opened - before[n].opened;
-      ensure(opened === 0, `${name} was opened ${opened} times more`);
+      ensure(opened === 0, `${name} was opened ${opened} more times`);
       ensure(after[n].broken === before[n].broken, `${name} has ${after[n].broken - before[n].broken} broken pictures`);
       ensure(longest[n] < PAUSE_MS, `${name} had no picture for ${longest[n]} ms`);
     }
@@ -119,9 +119,9 @@ async function staysLive(framecast, name, viewer, { counts, keeps = [] }, before
   if (counts) await until(`"${counts}" grows`, async () => (await framecast.camera(name))[counts] > before[counts]);
   await viewer.more(10);
   const after = await framecast.camera(name);
-  ensure(after.state === "live" && after.opened === before.opened, `it is ${after.state} (${after.reason})`);
+  ensure(after.state === "live" && after.opened === before.opened, `${name} is ${after.state} (${after.reason})`);
   const grown = keeps.filter((key) => after[key] !== before[key]);
-  ensure(grown.length === 0, `${grown} counted: ${JSON.stringify(after)}`);
+  ensure(grown.length === 0, `the counts ${grown} grew: ${JSON.stringify(after)}`);
   for (const { data } of viewer.parts.slice(-10)) {
     ensure(data.readUInt16BE(data.length - 2) === 0xffd9, "a picture does not end as a JPEG");
   }
@@ -145,8 +145,8 @@ async function webcamFaults(stage) {
       const before = await framecast.camera("webcam");
       await vm.webcam("set", fault.set);
       if (fault.lost) {
-        await viewer.until("the notice", () => viewer.noticeAt > viewer.pictureAt);
-        const reason = await until("it is lost", async () => (await framecast.camera("webcam")).reason);
+        await viewer.until("the slate", () => viewer.slateAt > viewer.pictureAt);
+        const reason = await until("the webcam is lost", async () => (await framecast.camera("webcam")).reason);
         ensure(fault.lost.test(reason), `the reason is ${reason}`);
       } else {
         await staysLive(framecast, "webcam", viewer, fault, before);
@@ -154,7 +154,7 @@ async function webcamFaults(stage) {
       await vm.webcam("set", fault.set.replace(/=.*/, "=0"));
       await viewer.more(5);
       const { opened } = await framecast.camera("webcam");
-      ensure(opened > before.opened === Boolean(fault.lost), `it was opened ${opened - before.opened} times more`);
+      ensure(opened > before.opened === Boolean(fault.lost), `the webcam was opened ${opened - before.opened} more times`);
     });
   }
   await endWatch();
@@ -191,13 +191,13 @@ async function losesAndRecovers(stage, { vm, node, framecast, name, push, reason
   await vm.set(node, Object.fromEntries(push.map((control) => [control, 1])));
   for (const reason of reasons) {
     const isTold = async () => reason.test((await framecast.camera(name)).reason);
-    await until(`it is lost because of ${reason}`, isTold, { everyMs: 50 });
-    await viewer.until("the notice", () => viewer.notices > 0);
+    await until(`the reason matches ${reason}`, isTold, { everyMs: 50 });
+    await viewer.until("the slate", () => viewer.slates > 0);
   }
   await viewer.more(2);
   const after = await framecast.camera(name);
-  ensure(after.state === "live", `it is ${after.state}: ${after.reason}`);
-  ensure(after.opened - opened === 1, `it was opened ${after.opened - opened} times more`);
+  ensure(after.state === "live", `${name} is ${after.state}: ${after.reason}`);
+  ensure(after.opened - opened === 1, `${name} was opened ${after.opened - opened} more times`);
   viewer.leave();
 }
 

@@ -19,7 +19,7 @@ const NEAREST = [
 /** Opens a camera and returns the reason why it is lost. */
 async function reasonOf(framecast, camera) {
   snapshot(framecast, camera).catch(() => {});
-  return until(`${camera} is refused`, async () => {
+  return until(`${camera} is lost`, async () => {
     const { state, reason } = await framecast.camera(camera);
     ensure(state !== "live", `${camera} is live`);
     return state === "lost" && reason;
@@ -28,7 +28,7 @@ async function reasonOf(framecast, camera) {
 
 function ensureNames(what, text, words) {
   const missing = words.filter((word) => !text.includes(word));
-  ensure(missing.length === 0, `${what}: ${missing} not named in: ${text}`);
+  ensure(missing.length === 0, `${what}: the message lacks ${missing}: ${text}`);
 }
 
 async function refuse(stage) {
@@ -70,7 +70,7 @@ async function takeNearest(stage) {
       Object.entries(given).every(([key, value]) => capture.given[key] === value) &&
       `${capture.asked.width}x${capture.asked.height}` === asked.size &&
       capture.asked.fps === Number(asked.fps);
-    ensure(isTold, `${query}: the API tells ${JSON.stringify(capture)}`);
+    ensure(isTold, `${query}: the API reports ${JSON.stringify(capture)}`);
     ensure(/WARN/.test(framecast.log.split("opening")[1] ?? ""), `${query}: no warning in the log`);
     await framecast.stop();
   }

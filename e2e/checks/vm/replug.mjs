@@ -42,21 +42,21 @@ async function replug(stage, { source, rounds, hasUdev = false }) {
     const holder = round === Math.min(rounds, ROUND_HELD) ? await vm.start(`exec sleep 600 <${node}`) : null;
     if (holder !== null) await vm.exec(`until ls -l /proc/[0-9]*/fd/0 2>/dev/null | grep ${node}; do sleep 0.1; done`);
     const figure = await pullAndPlug({ vm, viewers, events, framecast });
-    ensure(holder === null || figure.node !== node, `the webcam came back as ${node}, though that was held open`);
+    ensure(holder === null || figure.node !== node, `the webcam came back as ${node}, although a process holds that open`);
     node = figure.node;
     figures.push(figure);
     if (holder !== null) await vm.end(holder);
   }
   const isAsBefore = ({ descriptors, threads }) => descriptors <= before.descriptors && threads <= before.threads;
   let after = null;
-  await until("descriptors and threads as before", async () => {
+  await until("no more descriptors and threads than before", async () => {
     after = await holdings(vm, pid);
     return isAsBefore(after);
   }).catch(() => {
     throw new Error(`before ${JSON.stringify(before)}, after ${rounds} rounds ${JSON.stringify(after)}`);
   });
   const worst = (key) => `${(Math.max(...figures.map((figure) => figure[key])) / 1000).toFixed(2)} s`;
-  return `told after ${worst("noticeMs")}, live ${worst("liveMs")} after the plug, at worst`;
+  return `slate after ${worst("slateMs")}, live ${worst("liveMs")} after the plug, at worst`;
 }
 
 /** One round; returns the new node and the longest times of any viewer. */
@@ -65,27 +65,27 @@ async function pullAndPlug({ vm, viewers, events, framecast }) {
   const askedAt = Date.now();
   await vm.webcam("unplug");
   for (const viewer of viewers) {
-    await viewer.until("the notice", () => viewer.noticeAt > askedAt && viewer.noticeAt > viewer.pictureAt);
+    await viewer.until("the slate", () => viewer.slateAt > askedAt && viewer.slateAt > viewer.pictureAt);
   }
   const firstSlate = ({ parts }) => parts.find(({ at, isSlate }) => isSlate && at > askedAt).at;
-  const noticeMs = Math.max(...viewers.map(firstSlate)) - askedAt;
+  const slateMs = Math.max(...viewers.map(firstSlate)) - askedAt;
   const { state, reason } = await framecast.camera("cam");
-  ensure(state === "lost" && reason, `the API tells ${state}, ${reason}`);
+  ensure(state === "lost" && reason, `the API reports ${state}, ${reason}`);
   events.length = 0;
   await vm.webcam("plug");
   const pluggedAt = Date.now();
   // The first of its two nodes is the one that captures.
   const added = await until("the node is back", () => events.find(({ action }) => action === "add"), { everyMs: 20 });
   for (const viewer of viewers) {
-    await viewer.until("pictures again", () => viewer.pictureAt > added.at && viewer.pictureAt > viewer.noticeAt);
+    await viewer.until("pictures again", () => viewer.pictureAt > added.at && viewer.pictureAt > viewer.slateAt);
   }
   const firstPicture = ({ parts }) => parts.find(({ at, isSlate }) => !isSlate && at > pluggedAt).at;
   const liveAt = Math.max(...viewers.map(firstPicture));
   // The event for the node arrives a little late, so the time counts from the plug, which is before the node.
   const liveMs = liveAt - pluggedAt;
-  ensure(noticeMs <= SLATE_MS, `the notice came ${noticeMs} ms after the command to pull the cable`);
+  ensure(slateMs <= SLATE_MS, `the slate came ${slateMs} ms after the command to pull the cable`);
   ensure(liveMs <= LIVE_MS, `pictures came ${liveMs} ms after the plug, ${liveAt - added.at} ms after ${added.node}`);
-  return { node: added.node, noticeMs, liveMs };
+  return { node: added.node, slateMs, liveMs };
 }
 
 export const checks = [

@@ -27,11 +27,11 @@ async function follow(stage) {
     await viewer.more(2);
     const { capture } = await framecast.camera("card");
     const told = `${capture.given.width}x${capture.given.height}`;
-    ensure(told === size, `the API tells ${told} in place of ${size}`);
+    ensure(told === size, `the API reports ${told} instead of ${size}`);
   }
   const reason = await unplugged({ vm, single, framecast, viewer });
   await select(others[0]);
-  const isBack = () => viewer.pictureAt > viewer.noticeAt && viewer.size === others[0];
+  const isBack = () => viewer.pictureAt > viewer.slateAt && viewer.size === others[0];
   await viewer.until(`pictures of ${others[0]} after no signal`, isBack);
   return `${[first, ...others, first].join(", ")}, "${reason}", ${others[0]}`;
 }
@@ -39,8 +39,8 @@ async function follow(stage) {
 /** The signal ends: the viewer learns why. */
 async function unplugged({ vm, single, framecast, viewer }) {
   await vm.set(single, { dv_timings_signal_mode: NO_SIGNAL });
-  await viewer.until("the notice", () => viewer.noticeAt > viewer.pictureAt);
-  const reason = await until("it is lost", async () => (await framecast.camera("card")).reason);
+  await viewer.until("the slate", () => viewer.slateAt > viewer.pictureAt);
+  const reason = await until("the card is lost", async () => (await framecast.camera("card")).reason);
   ensure(/signal|no picture/.test(reason), `the reason is ${reason}`);
   return reason;
 }

@@ -24,7 +24,7 @@ async function encodeOnce(stage) {
   // The encoder may hold a frame at either moment.
   ensure(encoded >= FRAMES - 5 && encoded <= captured + 2, `${encoded} pictures encoded for ${captured} frames`);
   const fewest = Math.min(...viewers.map(({ pictures }, n) => pictures - seen[n]));
-  ensure(fewest >= FRAMES - 5, `a viewer got ${fewest} pictures of ${encoded}`);
+  ensure(fewest >= FRAMES - 5, `the slowest viewer got ${fewest} pictures of ${encoded}`);
 
   const holder = await refusedWhileWatched(stage, vm, single);
   await leftToOthers({ vm, framecast, viewers, node: single });
@@ -37,12 +37,12 @@ async function refusedWhileWatched(stage, vm, node) {
   ensure(/busy/i.test(refusal), `v4l2-ctl on a watched device says ${refusal || "nothing"}`);
   const second = await stage.guestFramecast([`raw=v4l2:${node}?${ASKED}`], { port: 8081 });
   const viewer = new Viewer(stage, `${second.url}/cameras/raw/stream.mjpg`);
-  const reason = await until("the second is refused", async () => (await second.camera("raw")).reason);
+  const reason = await until("the second server does not get the device", async () => (await second.camera("raw")).reason);
   const name = vm.binary.split("/").at(-1);
   ensure(reason.includes(name), `the reason does not name ${name}: ${reason}`);
   const { devices } = await (await fetch(`${second.url}/api/devices`)).json();
   const { in_use_by: user } = devices.find(({ path }) => path === node);
-  ensure(user?.includes(name), `/api/devices says that it is used by ${user}`);
+  ensure(user?.includes(name), `/api/devices names ${user} as the user of the device`);
   viewer.leave();
   await second.stop();
   return reason;
@@ -57,7 +57,7 @@ async function leftToOthers({ vm, framecast, viewers, node }) {
   const leftAt = Date.now();
   await until("the camera is closed", async () => (await framecast.camera("raw")).state === "idle");
   const openMs = Date.now() - leftAt;
-  ensure(openMs > 9000 && openMs < 15000, `it stayed open for ${openMs} ms`);
+  ensure(openMs > 9000 && openMs < 15000, `the camera stayed open for ${openMs} ms`);
   const written = await vm.exec(`v4l2-ctl -d ${node} ${CAPTURE} 2>&1`);
   ensure(!/busy|fail/i.test(written), `v4l2-ctl says ${written}`);
 }

@@ -29,10 +29,10 @@ async function passThrough(stage) {
   for (const side of ["given", "asked"]) {
     const told = camera.capture?.[side] ?? {};
     const wrong = Object.entries(MODE).filter(([key, value]) => told[key] !== value);
-    ensure(wrong.length === 0, `the API tells ${side} as ${JSON.stringify(told)}`);
+    ensure(wrong.length === 0, `the API reports ${side} as ${JSON.stringify(told)}`);
   }
   ensure(/Fake Webcam/.test(camera.capture.device), `the API calls the device ${camera.capture.device}`);
-  ensure(camera.broken === 0 && camera.encoded === 0, `broken ${camera.broken}, encoded ${camera.encoded}`);
+  ensure(camera.broken === 0 && camera.encoded === 0, `the counts are: broken ${camera.broken}, encoded ${camera.encoded}`);
   return `${fps.toFixed(1)} fps`;
 }
 

@@ -52,26 +52,29 @@ pub(super) async fn sniff(target: &HttpTarget, response: &mut Response) -> Resul
         BodyKind::Pictures { head, is_endless: is_endless && !response.has_length() }
     } else if body.is_empty() {
         let error = target.unexpected_answer(
-            "an empty page",
-            "the camera may be busy or still starting, or the path wrong",
+            "with an empty page",
+            "the camera may be busy or still starting, or the path is wrong",
         );
         BodyKind::NoPicture { error, is_temporary: true }
     } else if is_multipart || body.starts_with(b"--") {
         BodyKind::Multipart { boundary: boundary_from_content_type(&content_type), head }
     } else if is_jpeg_type(&essence) && is_text(body) {
-        let advice = "the camera may be busy; look at its settings if it goes on";
+        let advice = "the camera may be busy; if this goes on, look at its settings";
         BodyKind::NoPicture {
-            error: target.unexpected_answer("text in a picture's place", advice),
+            error: target.unexpected_answer("with text instead of a picture", advice),
             is_temporary: true,
         }
     } else if is_jpeg_type(&essence) {
         // Broken, but meant to be a picture: the frame builder says what is wrong with it.
         BodyKind::Pictures { head, is_endless: false }
     } else if is_page(&essence) && has_password_field(response, &head).await {
-        let advice = "the camera wants a log-in in a browser, which no stream can do: look in its manual for the address \
-                      of a snapshot or stream that takes user and password, or switch on Basic or Digest authentication \
-                      in its settings";
-        BodyKind::NoPicture { error: target.unexpected_answer("a log-in page", advice), is_temporary: false }
+        let advice = "the camera wants a login in a browser, and Framecast cannot fill in its form. Look in the \
+                      camera's manual for the address of a snapshot or stream that takes user and password, or switch \
+                      on Basic or Digest authentication in the camera's settings";
+        BodyKind::NoPicture {
+            error: target.unexpected_answer("with a login page", advice),
+            is_temporary: false,
+        }
     } else {
         BodyKind::NoPicture {
             error: no_picture_error(target, &essence),
@@ -120,17 +123,17 @@ fn no_picture_error(target: &HttpTarget, essence: &str) -> Error {
         | "video/mp4"
         | "video/mp2t"
         | "video/x-flv" => {
-            "this is video of another kind; it can be read through ffmpeg: `exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"
+            "this is another kind of video; read it through ffmpeg: `exec:ffmpeg -i ADDRESS -f mjpeg -q:v 5 -`"
         }
         essence if essence.starts_with("image/") => {
-            "only JPEG pictures can be shown; look for a JPEG address"
+            "Framecast shows only JPEG pictures; look for a JPEG address"
         }
         _ => "this is neither a multipart stream nor a JPEG picture; check the path",
     };
     let answer = match essence {
-        "" => "something without a type",
+        "" => "without a content type",
         essence if is_known_type(essence) => essence,
-        _ => "something of an unknown type",
+        _ => "with an unknown content type",
     };
     target.unexpected_answer(answer, advice)
 }

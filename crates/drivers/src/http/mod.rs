@@ -57,12 +57,12 @@ impl Driver for Http {
             let target = Arc::clone(session.target());
             Ok(match kind {
                 BodyKind::Multipart { boundary, head } => {
-                    tracing::debug!(has_boundary = boundary.is_some(), "a multipart stream");
+                    tracing::debug!(has_boundary = boundary.is_some(), "the camera sends a multipart stream");
                     let reader = Reader::multipart(&target, boundary.as_deref(), &head);
                     Box::new(HttpStream::new(url, target, response, reader)) as Box<dyn Source>
                 }
                 BodyKind::Pictures { head, is_endless } => {
-                    tracing::debug!(every = ?target.interval, "a still picture, or pictures without boundaries");
+                    tracing::debug!(every = ?target.interval, "the camera sends one picture, or pictures without boundaries");
                     Box::new(SnapshotPoller::new(url, session, response, head, is_endless))
                 }
                 // A later request may get a picture.

@@ -16,17 +16,17 @@ pub(super) fn location(target: &HttpTarget, head: &Head, from: &Url) -> Result<O
     }
     let Some(text) = head.get("Location") else {
         return Err(target.unexpected_answer(
-            format!("{} without saying where to", head.status_line()),
-            "open the address in a browser and use the one that it ends up at",
+            format!("{} without an address", head.status_line()),
+            "open the address in a browser and use the one that the browser ends up at",
         ));
     };
     let next = from.join(text).ok();
     let is_web = |url: &&Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
     let Some(mut next) = next.as_ref().filter(is_web).cloned() else {
-        let place = next.map_or("an address that cannot be read".to_owned(), |url| shown_origin(&url));
+        let place = next.map_or("an invalid address".to_owned(), |url| shown_origin(&url));
         return Err(target.unexpected_answer(
             format!("{} to {place}", head.status_line()),
-            "only http: and https: addresses are followed; use the camera's own address",
+            "Framecast follows redirects only to http: and https: addresses; use the camera's own address",
         ));
     };
     // A server must not decide which login goes where.

@@ -116,9 +116,9 @@ impl Session {
             let Some(next) = redirect::location(&target, head, &url)? else {
                 if head.status() == 401 && self.login.is_some() && !is_trusted {
                     return Err(target.unexpected_answer(
-                        format!("{} from {}, to which it redirects", head.status_line(), redirect::shown_origin(&url)),
-                        "the password is sent to no host but the one in the URL; write there the address that it \
-                         redirects to",
+                        format!("{} from {}, its redirect target", head.status_line(), redirect::shown_origin(&url)),
+                        "Framecast sends the password only to the host in the URL; write the address that the camera \
+                         redirects to in the URL",
                     ));
                 }
                 return Ok(answer);
@@ -127,13 +127,15 @@ impl Session {
             if is_trusted && self.login.is_some() && redirect::is_downgrade(&url, &next) {
                 return Err(target.unexpected_answer(
                     format!("{} to {}", head.status_line(), redirect::shown_origin(&next)),
-                    "the password is not sent in the clear; use http: in the URL if that is what you want",
+                    "Framecast does not send the password unencrypted after a redirect; to allow it, write http: in \
+                     the URL",
                 ));
             }
             if !is_same && target.redirects == RedirectPolicy::Same {
                 return Err(target.unexpected_answer(
                     format!("{} to {}", head.status_line(), redirect::shown_origin(&next)),
-                    "#redirect=same allows no other server; write the address that it redirects to, or #redirect=any",
+                    "#redirect=same allows no other server; write the address that the camera redirects to, or \
+                     #redirect=any",
                 ));
             }
             tracing::debug!(status = head.status(), to = redirect::origin_with_port(&next), "redirected");
@@ -142,8 +144,8 @@ impl Session {
             url = next;
         }
         Err(target.unexpected_answer(
-            format!("more than {MAX_REDIRECTS} redirects, the last one to {}", redirect::shown_origin(&url)),
-            "the server sends us round in circles; open the address in a browser and use the one it ends up at",
+            format!("with more than {MAX_REDIRECTS} redirects, the last one to {}", redirect::shown_origin(&url)),
+            "the redirects may form a loop; open the address in a browser and use the one that the browser ends up at",
         ))
     }
 
@@ -201,8 +203,9 @@ impl Session {
             Ok(response) => response,
             Err(RequestError::Forbidden) => {
                 return Err(self.target.unexpected_answer(
-                    format!("a redirect to {}", redirect::shown_origin(url)),
-                    "redirects to this machine, its link and its cloud are not followed; write that address if you mean it",
+                    format!("with a redirect to {}", redirect::shown_origin(url)),
+                    "Framecast does not follow redirects to this machine, its link or its cloud; if you want that \
+                     address, write it as the source",
                 ));
             }
             Err(fault) if !is_own => return Err(redirected_source_error(&self.target, fault, url)),
@@ -223,14 +226,14 @@ impl Session {
             return Ok(());
         }
         let config = if self.target.is_insecure {
-            tracing::debug!("any TLS certificate is accepted: who answers is not known");
+            tracing::debug!("accepting any TLS certificate, so the server's identity is unknown");
             tls::unverified()
         } else {
             let roots = tls::system_roots();
             if roots.is_empty() {
                 return Err(self.target.connection_error(
-                    "this system has no root certificates to check the server's with; install the package \
-                     `ca-certificates`, or accept any certificate by #insecure at the end of the URL",
+                    "this system has no root certificates, so Framecast cannot check the server's certificate; install \
+                     the package `ca-certificates`, or write #insecure at the end of the URL to accept any certificate",
                 ));
             }
             tls::verified_by(roots)
@@ -246,22 +249,22 @@ impl Session {
                 "the camera asks for a user and a password: http://user:password@host/…"
             }
             401 if has_invalid_utf8(head) => {
-                "the camera names itself in another script than UTF-8, with which no Digest can be computed here; leave \
-                 it to curl: `exec:curl -sSN --anyauth -u USER:PASSWORD ADDRESS`"
+                "the camera's realm is not UTF-8, so Framecast cannot compute a Digest login; read it with curl: \
+                 `exec:curl -sSN --anyauth -u USER:PASSWORD ADDRESS`"
             }
             401 if answer.is_login_wrong => {
                 "user or password is wrong; in a password write `@` as %40, `%` as %25. Some cameras lock an account \
                  after a few tries"
             }
             401 => {
-                "the camera wants neither Basic nor Digest authentication; switch one of them on in its settings"
+                "the camera offers neither Basic nor Digest authentication; switch one of them on in its settings"
             }
             403 => "the camera refuses this user or this address; look at its settings",
             404 => {
                 "check the path; mjpg-streamer has /?action=stream, uStreamer /stream, ESP32-CAM :81/stream, \
                  Framecast /video_feed"
             }
-            500..600 => "the server is there but has no pictures now; it may serve only one viewer at a time",
+            500..600 => "the server runs but has no pictures now; it may serve only one viewer at a time",
             _ => "open the address in a browser to see what it is",
         };
         self.target.unexpected_answer(head.status_line(), advice)
@@ -280,10 +283,11 @@ pub(super) fn source_error(target: &HttpTarget, fault: RequestError) -> Error {
 /// The same for a request to `url`, to which the camera has redirected.
 fn redirected_source_error(target: &HttpTarget, fault: RequestError, url: &Url) -> Error {
     if matches!(fault, RequestError::ConnectTimedOut) {
-        return target.timeout_error("a connection to where it redirects", target.connect_timeout());
+        return target
+            .timeout_error("a connection to the address that it redirects to", target.connect_timeout());
     }
     let place = redirect::shown_origin_from(&target.url, url);
-    let told = format!("redirected to {place}, where this happened: {}", fault.redirected_message());
+    let told = format!("redirected to {place}, and there: {}", fault.redirected_message());
     if fault.is_hang_up() { target.ended_early_error(told) } else { target.connection_error(told) }
 }
 

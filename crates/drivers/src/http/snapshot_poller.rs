@@ -151,7 +151,7 @@ impl SnapshotPoller {
                     return self.accept(*poll).map(Some);
                 }
                 Ok(PollOutcome::Stream) => {
-                    tracing::debug!("a stream where a picture was before");
+                    tracing::debug!("the address now sends a stream instead of a picture");
                     return Ok(None);
                 }
                 Err(error) if self.may_fail() && session.may_recover_soon(&error) => {
@@ -202,7 +202,7 @@ impl SnapshotPoller {
 
     fn become_stream(&mut self) {
         if let Some((trailing, builder)) = self.trailing.take().zip(self.builder.take()) {
-            tracing::debug!("pictures back to back");
+            tracing::debug!("the address now sends pictures without boundaries");
             let reader = Reader::concatenated_jpeg(&self.target, &trailing.rest);
             let target = Arc::clone(&self.target);
             self.stream = Some(HttpStream::resume(target, trailing.response, reader, builder, self.pictures));
@@ -218,7 +218,7 @@ impl SnapshotPoller {
         if std::mem::replace(&mut self.has_failed, true) {
             tracing::debug!(%error, "no picture; asking again");
         } else {
-            tracing::warn!(%error, "no picture; asking again, and not telling of it each time");
+            tracing::warn!(%error, "no picture; asking again. Further failures are logged at level debug");
         }
     }
 

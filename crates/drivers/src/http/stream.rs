@@ -67,7 +67,7 @@ impl Reader {
                     if is_picture(&picture) {
                         return Ok(Some(picture));
                     }
-                    tracing::debug!("a part that is no picture is left out");
+                    tracing::debug!("skipping a part that is no picture");
                 }
                 // Some cameras go on after the closing boundary. A server that does not go on closes the connection, or
                 // has reached its declared length.

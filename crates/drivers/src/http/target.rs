@@ -163,7 +163,7 @@ mod tests {
             let expected = "needs two slashes before the host; write `http://ADDRESS`";
             assert!(refusal(text).ends_with(expected), "{}", refusal(text));
         }
-        assert!(refusal("http://cam/my video").contains("a space in it; write it %20"));
+        assert!(refusal("http://cam/my video").contains("contains a space; write a space as %20"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub enum Error {
         start: String,
     },
     /// A status line without a status.
-    #[error("the status line of the answer holds no status")]
+    #[error("the status line of the answer has no status code")]
     BadStatus {
         /// The line, in printable characters.
         line: String,

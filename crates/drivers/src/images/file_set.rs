@@ -67,7 +67,7 @@ impl FileSet {
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.contains(['*', '[']) => {
                 let pattern = PathPattern::parse(path).map_err(|error| Error::Unusable {
                     what: masking::path(path),
-                    problem: format!("is no pattern: {error}"),
+                    problem: format!("not a valid pattern: {error}"),
                 })?;
                 Ok(Self::Glob { text: path.to_owned(), pattern })
             }
@@ -113,14 +113,15 @@ impl FileSet {
                 let to_write = if shown == written { written.as_str() } else { "FOLDER" };
                 match find_newest_below(top).as_ref().and_then(|newest| newest.path.parent()) {
                     Some(folder) => format!(
-                        "no JPEG in {shown} yet; the newest below it is in {}: write `images:{to_write}/**/*.jpg?watch`",
+                        "no JPEG in {shown} yet; the newest one below it is in {}: write \
+                         `images:{to_write}/**/*.jpg?watch`",
                         shown_path(folder)
                     ),
                     None => format!("no JPEG in {shown} yet"),
                 }
             }
             Self::Glob { text, .. } => format!("no file matches {} yet", masking::path(text)),
-            Self::File(path) => format!("{} is not there yet", shown_path(path)),
+            Self::File(path) => format!("{} does not exist yet", shown_path(path)),
         }
     }
 

@@ -198,7 +198,7 @@ fn cannot_watch(folder: &Path, error: notify::Error) -> Error {
     let source = match error.kind {
         notify::ErrorKind::Io(error) => error,
         notify::ErrorKind::MaxFilesWatch => {
-            io::Error::other("the system has no watch left; raise fs.inotify.max_user_watches")
+            io::Error::other("the system has no inotify watches left; raise fs.inotify.max_user_watches")
         }
         _ => io::Error::other(error),
     };

@@ -137,7 +137,7 @@ impl WatchSource {
             tokio::select! {
                 event = self.events.receiver.recv() => match event {
                     Some(event) => self.handle_event(event),
-                    None => return Err(self.watch_error(io::Error::other("the system stopped telling of changes"))),
+                    None => return Err(self.watch_error(io::Error::other("the system stopped reporting changes"))),
                 },
                 () = sleep_until(wake_at) => if Instant::now() >= self.check_at { self.check().await? },
             }

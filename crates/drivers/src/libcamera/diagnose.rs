@@ -12,8 +12,8 @@ use crate::program::Launch;
 /// The error if neither name of the program exists.
 pub(super) fn not_installed_error(launch: &Launch) -> Error {
     launch.not_installed_error(
-        "cameras of a Raspberry Pi are read through it: `apt install rpicam-apps` on Raspberry Pi OS Bookworm and later, \
-         `apt install libcamera-apps` before. A USB camera is read by v4l2:/dev/video0",
+        "Framecast reads Raspberry Pi cameras through it: `apt install rpicam-apps` on Raspberry Pi OS Bookworm and \
+         later, `apt install libcamera-apps` before. For a USB camera write v4l2:/dev/video0",
     )
 }
 
@@ -21,12 +21,12 @@ pub(super) fn not_installed_error(launch: &Launch) -> Error {
 const MEANINGS: [(&str, &str); 9] = [
     (
         "no cameras available",
-        "found no camera. Check the ribbon cable at both ends with the power off; in /boot/firmware/config.txt there must \
-         be `camera_auto_detect=1`, or `dtoverlay=` and the sensor's name, and not `start_x=1`; then restart",
+        "found no camera. Check the ribbon cable at both ends with the power off. /boot/firmware/config.txt must have \
+         `camera_auto_detect=1`, or `dtoverlay=` and the sensor's name, and must not have `start_x=1`. Then restart",
     ),
     (
         "selected camera is not available",
-        "has no camera of this number; `rpicam-hello --list-cameras` shows them",
+        "found no camera with this number; `rpicam-hello --list-cameras` shows them",
     ),
     ("in use by another process", IN_USE),
     ("failed to acquire camera", IN_USE),
@@ -36,12 +36,12 @@ const MEANINGS: [(&str, &str); 9] = [
     ),
     (
         "only supports the Raspberry Pi platforms",
-        "works on a Raspberry Pi alone; elsewhere a camera is read by v4l2:/dev/video0",
+        "works only on a Raspberry Pi; on other machines write v4l2:/dev/video0",
     ),
     (
         "failed to allocate",
-        "has too little memory for pictures; ask for smaller ones, as in pi:?size=640x480, or give `dtoverlay=vc4-kms-v3d` \
-         more: `,cma-256`",
+        "has too little memory for pictures; ask for smaller ones, as in pi:?size=640x480, or add `,cma-256` to \
+         `dtoverlay=vc4-kms-v3d`",
     ),
     ("unrecognised option", "does not know an option; `rpicam-vid --help` shows them"),
     (
@@ -50,14 +50,14 @@ const MEANINGS: [(&str, &str); 9] = [
     ),
 ];
 
-const IN_USE: &str = "finds the camera used by another program; end that one: only one can have it at a time, and \
-                      `fuser /dev/media*` shows which";
+const IN_USE: &str = "cannot use the camera: another program uses it, and only one can at a time. End that program; \
+                      `fuser /dev/media*` shows it";
 
 /// The error for a `program` that ended after these lines; `None` if they contain no known text.
 pub(super) fn exit_error(request: &CaptureRequest, program: &str, lines: &[String]) -> Option<Error> {
     let (_, meaning) = MEANINGS.iter().find(|(text, _)| lines.iter().any(|line| line.contains(text)))?;
     Some(Error::Unusable {
         what: format!("camera {}", request.camera),
-        problem: format!("`{program}` {meaning}. Its last words are in the log"),
+        problem: format!("`{program}` {meaning}. Its error output is in the log"),
     })
 }

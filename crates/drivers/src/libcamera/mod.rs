@@ -63,9 +63,9 @@ impl Libcamera {
             match timeout(LIST_TIMEOUT, run_to_end(&launch)).await {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Ok(Ok(answer)) => return list::parse_devices(&answer.output),
-                Ok(Err(error)) => tracing::debug!(%error, "{program} does not list cameras"),
+                Ok(Err(error)) => tracing::debug!(%error, "{program} cannot list the cameras"),
                 Err(_) => {
-                    tracing::warn!("{program} does not list cameras within {LIST_TIMEOUT:?}");
+                    tracing::warn!("{program} did not list the cameras within {LIST_TIMEOUT:?}");
                     return Vec::new();
                 }
             }

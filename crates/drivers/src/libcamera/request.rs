@@ -70,7 +70,7 @@ impl CaptureRequest {
         let rest = shell_words::split(&percent_decode(options.get("options").unwrap_or_default()))
             .map_err(|error| options.refuse("options", &format!("cannot be split into words: {error}")))?;
         if let Some(name) = rest.iter().find_map(|word| reserved(word)) {
-            return Err(options.refuse("options", &format!("`{name}` is not for you to set here")));
+            return Err(options.refuse("options", &format!("`{name}` cannot be set here: Framecast sets it")));
         }
         let size_px = options.size(DEFAULT_SIZE_PX, SIDES_PX.0, SIDES_PX.1)?;
         let fps = 1.0 / options.frame_interval(DEFAULT_FPS)?.as_secs_f64();
@@ -166,12 +166,12 @@ mod tests {
             ("pi:?quality=0", "from 1 to 100"),
             ("pi:?size=8x8", "each side from 16"),
             ("pi:?fps=0", "frames per second"),
-            ("pi:?rotate=90", "known are camera, fps"),
-            ("pi:0", "takes options alone, after a `?`"),
+            ("pi:?rotate=90", "known options: camera, fps"),
+            ("pi:0", "takes only options, after a `?`"),
             ("pi:?options='", "cannot be split"),
-            ("pi:?options=--output=x", "`--output` is not for you"),
-            ("pi:?options=-ox", "`-o` is not for you"),
-            ("pi:?options=--codec%20h264", "`--codec` is not for you"),
+            ("pi:?options=--output=x", "`--output` cannot be set here"),
+            ("pi:?options=-ox", "`-o` cannot be set here"),
+            ("pi:?options=--codec%20h264", "`--codec` cannot be set here"),
         ] {
             let error = parse(bad).unwrap_err();
             assert!(!error.is_transient() && error.to_string().contains(told), "{error}");

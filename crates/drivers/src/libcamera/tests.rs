@@ -94,9 +94,9 @@ async fn what_the_program_says_comes_with_what_to_do() {
         (
             "[0:19:06.419783286] [2746]  INFO Camera camera.cpp:839 Pipeline handler in use by another process\n\
              ERROR: *** failed to acquire camera /base/soc/i2c0mux/i2c@1/ov5647@36 ***",
-            "used by another program; end that one",
+            "another program uses it, and only one can at a time. End that program",
         ),
-        ("ERROR: *** selected camera is not available ***", "`rpicam-vid` has no camera of this number"),
+        ("ERROR: *** selected camera is not available ***", "`rpicam-vid` found no camera with this number"),
         (
             "ERROR: the system appears to be configured for the legacy camera stack",
             "switch off Legacy Camera",
@@ -117,7 +117,7 @@ async fn what_the_program_says_comes_with_what_to_do() {
         let script = format!("cat >&2 <<'END'\n{lines}\nEND\nexit 255");
         let failure = FakeLibcamera::new("rpicam-vid", &script).failure("libcamera").await;
         assert!(
-            failure.contains(advice) && failure.to_lowercase().contains("last words are in the log"),
+            failure.contains(advice) && failure.to_lowercase().contains("error output is in the log"),
             "{failure}"
         );
         assert!(!failure.contains("***"), "{failure}");

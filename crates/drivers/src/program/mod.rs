@@ -291,7 +291,9 @@ impl Program {
     /// Interprets the end of the output: the end of the source, or a failure of the program.
     async fn end(&mut self) -> Result<Option<Frame>, Error> {
         let Ok(status) = tokio::time::timeout(EXIT_TIMEOUT, self.group.wait()).await else {
-            let problem = "closed its standard output and runs on; it must write pictures there".to_owned();
+            let problem =
+                "the program closed its standard output but still runs; it must write pictures there"
+                    .to_owned();
             return Err(Error::Unusable { what: format!("`{}`", self.name), problem });
         };
         let status: ExitStatus = status.map_err(|source| self.cannot_read(source))?;

@@ -140,7 +140,7 @@ impl Drop for ProcessGroup {
         }
         self.signal(Signal::KILL);
         if !self.is_gone_within(TERMINATION_GRACE) {
-            warn!("process group {} is still there after SIGKILL", self.id.as_raw_nonzero());
+            warn!("process group {} still runs after SIGKILL", self.id.as_raw_nonzero());
         }
     }
 }

@@ -31,8 +31,8 @@ pub(super) fn spawn_error(launch: &Launch, source: io::Error) -> Error {
 }
 
 /// Advice for a system without ffmpeg.
-const INSTALL_ADVICE: &str = "RTSP cameras are read through ffmpeg (5.1 or newer): `apt install ffmpeg`, or for your \
-                                  system from ffmpeg.org";
+const INSTALL_ADVICE: &str = "Framecast reads RTSP cameras through ffmpeg (5.1 or newer): `apt install ffmpeg`, or get \
+                              it for your system from ffmpeg.org";
 
 impl FfmpegRun<'_> {
     fn has(&self, words: &str) -> bool {
@@ -90,12 +90,12 @@ impl FfmpegRun<'_> {
             || self.has("unknown keyword")
             || self.has("Option not found")
         {
-            let problem = "is too old; Framecast needs 5.1 or newer".to_owned();
+            let problem = "this version is too old; Framecast needs 5.1 or newer".to_owned();
             return Error::Unusable { what: "`ffmpeg`".to_owned(), problem };
         }
         if self.has("tls @") {
             return target.connection_error(
-                "no TLS connection; the camera may speak plain RTSP: rtsp:// in place of rtsps://",
+                "no TLS connection; the camera may speak plain RTSP: write rtsp:// in place of rtsps://",
             );
         }
         if self.has("Invalid data found") {
@@ -109,14 +109,13 @@ impl FfmpegRun<'_> {
     /// Why the camera could not be reached at all.
     fn unreachable_reason(&self) -> Option<&'static str> {
         if self.has("Failed to resolve hostname") {
-            Some("no such host; check the name, or write the camera's address in numbers")
+            Some("no such host; check the name, or write the camera's IP address")
         } else if self.has("Connection refused") {
             Some(
-                "nothing answers there: the connection was refused; RTSP may be switched off in the camera, or be on \
-                 another port (554 is usual)",
+                "connection refused; RTSP may be switched off in the camera, or be on another port (554 is usual)",
             )
         } else if self.has("No route to host") || self.has("Network is unreachable") {
-            Some("the camera cannot be reached; check its address, and whether it is switched on")
+            Some("the camera is unreachable; check its address, and that it is switched on")
         } else {
             None
         }
@@ -131,12 +130,12 @@ impl FfmpegRun<'_> {
             }
             401 => "user or password is wrong; in a password write `@` as %40, `%` as %25",
             403 => "the camera refuses this user or this address; look at its settings",
-            400 | 404 => "check the path: the camera's manual names it, often as `RTSP URL` or `main stream`",
+            400 | 404 => "check the path; the camera's manual names it, often as `RTSP URL` or `main stream`",
             // What remains of a request for pictures only, if the camera has only sound.
             454 | 455 => return no_video_error(target),
-            453 | 503 => "the camera has no room for another viewer; close one",
+            453 | 503 => "the camera accepts no more viewers; close one",
             461 => return self.transport_error(),
-            500..600 => "the camera is there but has no pictures now",
+            500..600 => "the camera answers but has no pictures now",
             _ => "look at the camera's settings",
         };
         target.unexpected_answer(format!("{}{}", refusal.code, reason_phrase(refusal.code)), advice)
@@ -145,12 +144,12 @@ impl FfmpegRun<'_> {
     fn transport_error(&self) -> Error {
         let told = match (self.target.transports, self.transport) {
             ([_], Transport::Tcp) if self.target.is_encrypted() => {
-                "will not send over TCP, as `rtsps:` must; write rtsp:// in place of rtsps://"
+                "refuses TCP, which `rtsps:` needs; write rtsp:// in place of rtsps://"
             }
-            ([_], Transport::Tcp) => "will not send over TCP; leave `#transport=tcp` out",
-            ([_], Transport::Udp) => "will not send over UDP; leave `#transport=udp` out",
-            (_, Transport::Tcp) => "will not send over TCP; UDP is tried next",
-            (_, Transport::Udp) => "will send neither over TCP nor over UDP; look at its settings",
+            ([_], Transport::Tcp) => "refuses TCP; leave `#transport=tcp` out",
+            ([_], Transport::Udp) => "refuses UDP; leave `#transport=udp` out",
+            (_, Transport::Tcp) => "refuses TCP; Framecast tries UDP next",
+            (_, Transport::Udp) => "refuses both TCP and UDP; look at its settings",
         };
         self.target.connection_error(format!("the camera answered, but {told}"))
     }
@@ -163,8 +162,8 @@ pub(super) fn no_data_error(target: &RtspTarget, transport: Transport, after: Du
     }
     let or_tcp = if target.transports.len() == 1 { ", or leave `#transport=udp` out" } else { "" };
     target.connection_error(format!(
-        "the camera answered, but nothing came over UDP within {after:?}; a firewall on the way may drop it: let UDP \
-         from the camera in{or_tcp}"
+        "the camera answered, but no data came over UDP within {after:?}; a firewall may block it: allow UDP from the \
+         camera{or_tcp}"
     ))
 }
 
@@ -230,12 +229,13 @@ fn reason_phrase(code: u16) -> &'static str {
 fn no_video_error(target: &RtspTarget) -> Error {
     Error::Unusable {
         what: target.shown.clone(),
-        problem: "there is no stream of pictures, only sound or nothing; check the path".to_owned(),
+        problem: "the camera sends no video at this address, only sound or nothing; check the path"
+            .to_owned(),
     }
 }
 
 fn exit_error(target: &RtspTarget, lines: &[String], how: &str) -> Error {
-    let last_words = if lines.is_empty() { "" } else { "; its last words are in the log at level debug" };
+    let last_words = if lines.is_empty() { "" } else { "; its error output is in the log at level debug" };
     target.connection_error(format!("ffmpeg ended {how}{last_words}"))
 }
 
@@ -271,25 +271,25 @@ mod tests {
                 "answered 401 Unauthorized; user or password is wrong",
             ),
             ("[rtsp @ 0x1] method DESCRIBE failed: 404 Not Found", "answered 404 Not Found; check the path"),
-            ("[rtsp @ 0x1] method PLAY failed: 454 Session Not Found", "there is no stream of pictures"),
-            ("[rtsp @ 0x1] method SETUP failed: 453 Not Enough Bandwidth", "no room for another viewer"),
+            ("[rtsp @ 0x1] method PLAY failed: 454 Session Not Found", "the camera sends no video"),
+            ("[rtsp @ 0x1] method SETUP failed: 453 Not Enough Bandwidth", "accepts no more viewers"),
             (
                 "[tcp @ 0x1] Connection to tcp://cam:554?timeout=4500000 failed: Connection refused\n\
                  pipe:0: Connection refused",
-                "nothing answers there: the connection was refused",
+                "connection refused; RTSP may be switched off",
             ),
             (
                 "[tcp @ 0x1] Failed to resolve hostname cam: Name or service not known\n\
                  pipe:0: Input/output error",
                 "no such host",
             ),
-            ("[tcp @ 0x1] Connection to tcp://cam:554 failed: No route to host", "cannot be reached"),
-            ("pipe:0: Connection timed out", "nothing for 4s while waiting for the camera's answer"),
-            ("Stream map '0:v:0' matches no streams.", "there is no stream of pictures"),
-            ("Unrecognized option 'fps_mode'.", "`ffmpeg`: is too old"),
+            ("[tcp @ 0x1] Connection to tcp://cam:554 failed: No route to host", "the camera is unreachable"),
+            ("pipe:0: Connection timed out", "no data for 4s while waiting for the camera's answer"),
+            ("Stream map '0:v:0' matches no streams.", "the camera sends no video"),
+            ("Unrecognized option 'fps_mode'.", "`ffmpeg`: this version is too old"),
             ("[tls @ 0x1] An unexpected TLS packet was received.", "rtsp:// in place of rtsps://"),
             ("pipe:0: Invalid data found when processing input", "no RTSP server answers there"),
-            ("something new", "ffmpeg ended without a picture; its last words are in the log"),
+            ("something new", "ffmpeg ended without a picture; its error output is in the log"),
             ("", "ffmpeg ended without a picture"),
         ] {
             let told = told(url, lines, Duration::from_millis(20));
@@ -309,7 +309,7 @@ mod tests {
     fn a_silent_server_is_told_by_the_time_that_it_took() {
         let line = "pipe:0: Invalid data found when processing input";
         let told = told("rtsp://cam/1#timeout=2s", line, Duration::from_secs(2));
-        assert!(told.ends_with("nothing for 2s while waiting for the camera's answer"), "{told}");
+        assert!(told.ends_with("no data for 2s while waiting for the camera's answer"), "{told}");
     }
 
     const REFUSED: &str = "[rtsp @ 0x1] method SETUP failed: 461 Unsupported Transport\n\
@@ -321,10 +321,10 @@ mod tests {
     fn a_camera_that_answers_but_will_not_send_so_is_told_from_one_that_is_not_there() {
         use Transport::{Tcp, Udp};
         for (url, transport, expected) in [
-            ("rtsp://cam/1", Tcp, "will not send over TCP; UDP is tried next"),
-            ("rtsp://cam/1", Udp, "will send neither over TCP nor over UDP"),
-            ("rtsp://cam/1#transport=tcp", Tcp, "will not send over TCP; leave `#transport=tcp` out"),
-            ("rtsp://cam/1#transport=udp", Udp, "will not send over UDP; leave `#transport=udp` out"),
+            ("rtsp://cam/1", Tcp, "refuses TCP; Framecast tries UDP next"),
+            ("rtsp://cam/1", Udp, "refuses both TCP and UDP"),
+            ("rtsp://cam/1#transport=tcp", Tcp, "refuses TCP; leave `#transport=tcp` out"),
+            ("rtsp://cam/1#transport=udp", Udp, "refuses UDP; leave `#transport=udp` out"),
             ("rtsps://cam/1", Tcp, "write rtsp:// in place of rtsps://"),
         ] {
             for lines in [REFUSED, OTHER] {
@@ -354,15 +354,14 @@ mod tests {
         let udp = read("rtsp://cam/1", Transport::Udp, 5);
         assert!(
             udp.ends_with(
-                "nothing came over UDP within 4s; a firewall on the way may drop it: let UDP \
-                               from the camera in"
+                "no data came over UDP within 4s; a firewall may block it: allow UDP from the camera"
             ),
             "{udp}"
         );
         let udp_alone = read("rtsp://cam/1#transport=udp", Transport::Udp, 5);
         assert!(udp_alone.ends_with("or leave `#transport=udp` out"), "{udp_alone}");
         let tcp = read("rtsp://cam/1", Transport::Tcp, 5);
-        assert!(tcp.ends_with("nothing for 4s while waiting for the first picture"), "{tcp}");
+        assert!(tcp.ends_with("no data for 4s while waiting for the first picture"), "{tcp}");
         let ended = read("rtsp://cam/1", Transport::Udp, 1);
         assert!(ended.ends_with("ended the stream before its first picture"), "{ended}");
     }

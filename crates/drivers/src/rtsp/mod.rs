@@ -63,9 +63,9 @@ impl Rtsp {
         for &transport in target.transports {
             match self.probe_with_retry(target, transport).await? {
                 ProbeOutcome::Codec(codec) => {
-                    debug!(codec, transport = transport.name(), "the camera's coding");
+                    debug!(codec, transport = transport.name(), "found the camera's codec");
                     if refusal.is_some() {
-                        info!("the camera will not send over TCP; it is read over UDP");
+                        info!("the camera refuses TCP; reading it over UDP");
                     }
                     let known = ProbeResult { codec, transport };
                     self.probe_cache.insert(target, known.clone());
@@ -88,7 +88,7 @@ impl Rtsp {
         let answer = self.probe(target, transport, target.answer_timeout()).await;
         let is_late = matches!(answer, Err(Error::TimedOut { .. })) && target.timeout.is_none();
         if is_late && accepts_connections(target).await {
-            info!("the camera is slow to answer; it is asked again and given {SLOW_ANSWER_TIMEOUT:?}");
+            info!("the camera is slow to answer; asking again with a timeout of {SLOW_ANSWER_TIMEOUT:?}");
             return self.probe(target, transport, SLOW_ANSWER_TIMEOUT).await;
         }
         answer

@@ -86,7 +86,7 @@ impl RtspStream {
         let (target, transport) = (&self.target, self.transport);
         if self.program.has_yielded() {
             return diagnose::end_error(target, lines).unwrap_or_else(|| {
-                target.connection_error("ffmpeg failed; its last words are in the log at level debug")
+                target.connection_error("ffmpeg failed; its error output is in the log at level debug")
             });
         }
         let elapsed = self.opened_at.elapsed();
@@ -106,7 +106,7 @@ async fn watch_reachability(target: &RtspTarget, look_at: Instant) -> Error {
     let connecting = TcpStream::connect((host.as_str(), *port));
     match timeout(target.answer_timeout(), connecting).await {
         Ok(Ok(_)) => pending().await,
-        Ok(Err(error)) => target.connection_error(format!("the camera cannot be reached any more: {error}")),
+        Ok(Err(error)) => target.connection_error(format!("the camera is no longer reachable: {error}")),
         Err(_) => target.timeout_error(target.answer_timeout()),
     }
 }

@@ -133,7 +133,7 @@ fn transports(options: &Options<'_>, is_encrypted: bool) -> Result<&'static [Tra
         (None | Some("auto" | "tcp"), _) => Ok(&[Transport::Tcp]),
         (Some("udp"), false) => Ok(&[Transport::Udp]),
         (Some("udp"), true) => {
-            Err(options.refuse("transport", "must be tcp or auto: `rtsps:` comes over TCP alone"))
+            Err(options.refuse("transport", "must be tcp or auto: `rtsps:` works only over TCP"))
         }
         (Some(_), _) => Err(options.refuse("transport", "must be tcp, udp or auto")),
     }
@@ -223,14 +223,14 @@ mod tests {
         for (bad, told) in [
             ("rtsp://", "names no host"),
             ("rtsp:/me:s3cret@cam/1", "needs two slashes"),
-            ("rtsp://me:s3cret@cam/a b", "a space in it"),
-            ("rtsp://me:s3cret/x@cam/1", "has an `@` behind its host"),
+            ("rtsp://me:s3cret@cam/a b", "contains a space"),
+            ("rtsp://me:s3cret/x@cam/1", "has an `@` after its host"),
             ("rtsp://me:s3cret@cam:x/1", "cannot be read"),
             ("rtsp://me:s3cret@cam/1#fps=0", "frames per second from"),
             ("rtsp://me:s3cret@cam/1#size=1x1", "each side from 16 to 8192"),
             ("rtsp://me:s3cret@cam/1#transport=http", "must be tcp, udp or auto"),
-            ("rtsps://me:s3cret@cam/1#transport=udp", "`rtsps:` comes over TCP alone"),
-            ("rtsp://me:s3cret@cam/1#latency=0", "known are fps, size, timeout, transport"),
+            ("rtsps://me:s3cret@cam/1#transport=udp", "`rtsps:` works only over TCP"),
+            ("rtsp://me:s3cret@cam/1#latency=0", "known options: fps, size, timeout, transport"),
         ] {
             let error = parse(bad).unwrap_err();
             assert!(!error.is_transient());

@@ -94,7 +94,10 @@ async fn an_opening_that_fails_has_the_codec_asked_for_again() {
     let fake = FakeFfmpeg::new(H264, refused);
     for probes in 1..=2 {
         let failure = fake.failure(CAMERA).await;
-        assert!(failure.starts_with("rtsp://cam: answered 404 Not Found; check the path"), "{failure}");
+        assert!(
+            failure.starts_with("rtsp://cam: the server answered 404 Not Found; check the path"),
+            "{failure}"
+        );
         assert_eq!(fake.probes(), probes);
     }
 }
@@ -113,10 +116,10 @@ async fn a_stream_that_its_server_ends_has_ended_and_the_codec_stays_known() {
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_an_error() {
     for (end, told) in [
-        ("echo 'pipe:0: Connection timed out' >&2", "nothing for 4s while waiting for the next picture"),
+        ("echo 'pipe:0: Connection timed out' >&2", "no data for 4s while waiting for the next picture"),
         ("echo 'pipe:0: Connection reset by peer' >&2", "the connection to the camera broke"),
         ("echo 'pipe:0: Input/output error' >&2; exit 1", "the connection to the camera broke"),
-        ("exit 1", "ffmpeg failed; its last words are in the log at level debug"),
+        ("exit 1", "ffmpeg failed; its error output is in the log at level debug"),
     ] {
         let fake = FakeFfmpeg::new(H264, &format!("cat picture.jpg; {end}"));
         let mut source = fake.open(CAMERA).await.unwrap();
@@ -130,7 +133,7 @@ async fn a_stream_that_breaks_off_is_an_error() {
 async fn a_camera_without_pictures_is_named() {
     let fake = FakeFfmpeg::new("echo 'codec_name=pcm_alaw|codec_type=audio'", PICTURES);
     let failure = fake.failure(CAMERA).await;
-    assert!(failure.contains("there is no stream of pictures, only sound"), "{failure}");
+    assert!(failure.contains("the camera sends no video at this address, only sound"), "{failure}");
 }
 
 #[tokio::test]
@@ -146,7 +149,7 @@ async fn a_wrong_password_is_named_and_shown_nowhere() {
 async fn a_camera_that_does_not_answer_is_given_up() {
     let fake = FakeFfmpeg::new("exec sleep 1000", PICTURES);
     let failure = fake.failure("rtsp://cam/1#timeout=50ms").await;
-    assert_eq!(failure, "rtsp://cam: nothing for 50ms while waiting for the camera's answer");
+    assert_eq!(failure, "rtsp://cam: no data for 50ms while waiting for the camera's answer");
 }
 
 #[tokio::test]
@@ -198,24 +201,21 @@ async fn a_transport_that_fails_is_forgotten() {
 async fn a_transport_that_the_url_names_is_the_only_one_that_is_tried() {
     let fake = FakeFfmpeg::new(&over_udp_alone(REFUSED), PICTURES);
     let failure = fake.failure("rtsp://cam/1#transport=tcp").await;
-    assert!(failure.ends_with("will not send over TCP; leave `#transport=tcp` out"), "{failure}");
+    assert!(failure.ends_with("refuses TCP; leave `#transport=tcp` out"), "{failure}");
     assert_eq!(fake.probes(), 1);
     let mut source = fake.open("rtsp://cam/1#transport=udp").await.unwrap();
     source.next_frame().await.unwrap().unwrap();
     assert_eq!(fake.probes(), 2);
     // The saved probe result for UDP does not help a source that requires TCP.
     let failure = fake.failure("rtsp://cam/1#transport=tcp").await;
-    assert!(failure.contains("will not send over TCP"), "{failure}");
+    assert!(failure.contains("refuses TCP"), "{failure}");
 }
 
 #[tokio::test]
 async fn a_camera_that_refuses_both_transports_is_told_so() {
     let fake = FakeFfmpeg::new(&format!("echo '{REFUSED}' >&2; exit 1"), PICTURES);
     let failure = fake.failure(CAMERA).await;
-    assert!(
-        failure.contains("the camera answered, but will send neither over TCP nor over UDP"),
-        "{failure}"
-    );
+    assert!(failure.contains("the camera answered, but refuses both TCP and UDP"), "{failure}");
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn datagrams_that_do_not_come_are_told_in_the_log_and_awaited_as_long_as_t
         }
         tokio::time::resume();
         let told = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
-        let warning = "the camera answered, but nothing came over UDP within 25s; a firewall on the way";
+        let warning = "the camera answered, but no data came over UDP within 25s; a firewall may block it";
         assert_eq!(told.matches(warning).count(), 1, "{told}");
     }
 }
@@ -268,12 +268,12 @@ async fn a_camera_that_is_there_and_slow_to_answer_is_asked_again_with_more_time
     assert_eq!(fake.probes(), 2);
     let fake = FakeFfmpeg::new(SLOW, PICTURES);
     let failure = fake.failure(&format!("{url}#timeout=3s")).await;
-    assert!(failure.contains("nothing for 3s while"), "{failure}");
+    assert!(failure.contains("no data for 3s while"), "{failure}");
     assert_eq!(fake.probes(), 1, "a time that is stated holds");
     drop(listener);
     let fake = FakeFfmpeg::new(SLOW, PICTURES);
     let failure = fake.failure(&url).await;
-    assert!(failure.contains("nothing for 4s while"), "{failure}");
+    assert!(failure.contains("no data for 4s while"), "{failure}");
     assert_eq!(fake.probes(), 1, "nobody is there");
 }
 
@@ -289,7 +289,7 @@ async fn a_camera_that_was_there_before_and_takes_no_connection_now_is_told_befo
     fake.open(&url).await.unwrap().next_frame().await.unwrap().unwrap();
     fake.program("ffmpeg", "exec sleep 1000");
     let failure = fake.failure(&url).await;
-    assert!(failure.contains("the camera cannot be reached any more"), "{failure}");
+    assert!(failure.contains("the camera is no longer reachable"), "{failure}");
     assert_eq!(fake.probes(), 1);
     fake.open(&url).await.unwrap();
     assert_eq!(fake.probes(), 2, "what was known is forgotten");

@@ -46,7 +46,7 @@ fn refused(path: &Path, id: &str, error: framecast_v4l2::Error) -> Error {
     let problem = if error.is_busy() {
         "cannot be set while the camera is open".to_owned()
     } else {
-        format!("was refused by the device: {}", error.io())
+        format!("cannot be set: the device refused it: {}", error.io())
     };
     Error::BadControl { control: id.to_owned(), problem }
 }
@@ -208,7 +208,7 @@ mod tests {
                 Some(ControlValue::Integer(256)),
                 "brightness must be a whole number from 0 to 255",
             ),
-            ("brihtness", None, "no control `brihtness`; known are brightness, snap"),
+            ("brihtness", None, "no control `brihtness`; known controls: brightness, snap"),
             ("snap", None, "snap has no default"),
         ] {
             assert_eq!(check(id, value).unwrap_err().to_string(), told);

@@ -26,7 +26,7 @@ pub(super) fn open_error(path: &Path, source: io::Error) -> Error {
             problem: node::not_plugged_in(&SystemPaths::system().nodes()),
         },
         (io::ErrorKind::PermissionDenied, _) => problem(permission_advice(path)),
-        (io::ErrorKind::Unsupported, _) => problem("is no video device".to_owned()),
+        (io::ErrorKind::Unsupported, _) => problem("this is not a video device".to_owned()),
         (_, Some(EBUSY)) => in_use_error(path),
         (_, Some(ENODEV | ENXIO)) => Error::Unplugged { device: device_name(path) },
         _ => Error::File { doing: "open", path: path.to_owned(), source },
@@ -44,11 +44,11 @@ pub(super) fn call_error(path: &Path, error: v4l2::Error) -> Error {
     }
     let problem = match error.io().raw_os_error() {
         Some(ENOSPC) => {
-            "the USB bus has not enough bandwidth left for it: ask for format=mjpeg or a smaller size, \
-                         or plug it into another port"
+            "the USB bus has not enough bandwidth left for this camera; ask for format=mjpeg or a smaller size, or \
+             plug the camera into another port"
                 .to_owned()
         }
-        _ => format!("the driver refuses: {error}"),
+        _ => format!("the kernel's driver refused a call: {error}"),
     };
     Error::Device { device, problem }
 }
@@ -65,7 +65,7 @@ pub(super) fn dequeue_error(path: &Path, error: v4l2::Error) -> Error {
 
 /// The driver has ended the stream of the device at `path`.
 pub(super) fn stopped_error(path: &Path) -> Error {
-    let problem = "the driver has stopped it after an error of its own".to_owned();
+    let problem = "the kernel's driver stopped the camera after an internal error".to_owned();
     Error::Device { device: path.display().to_string(), problem }
 }
 
@@ -120,7 +120,8 @@ pub(super) fn permission_advice(path: &Path) -> String {
     };
     // A group helps only if it has permission to read and write.
     if node.mode() & 0o060 != 0o060 {
-        return "only its owner may open it; nodes that udev makes belong to the group `video`".to_owned();
+        return "only its owner may open it; device nodes that udev creates belong to the group `video`"
+            .to_owned();
     }
     let group = name_of_id("/etc/group", node.gid()).unwrap_or_else(|| node.gid().to_string());
     let user =
@@ -201,7 +202,7 @@ mod tests {
     fn a_path_that_is_no_device_says_so() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = open_error(file.path(), v4l2::Device::open(file.path()).unwrap_err());
-        assert_eq!(error.to_string(), format!("{}: is no video device", file.path().display()));
+        assert_eq!(error.to_string(), format!("{}: this is not a video device", file.path().display()));
         let missing = Path::new("/dev/video-none");
         let error = open_error(missing, v4l2::Device::open(missing).unwrap_err()).to_string();
         assert!(error.starts_with("/dev/video-none is not plugged in"), "{error}");

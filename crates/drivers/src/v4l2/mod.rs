@@ -146,7 +146,7 @@ fn resolve(target: &DeviceTarget, url: &SourceUrl) -> Result<PathBuf, Error> {
         None => match found.iter().find(|path| !can_open(path)) {
             Some(path) => Ok(path.clone()),
             None if *target == DeviceTarget::First => {
-                Err(problem("is plugged in; the video devices that are there are none".to_owned()))
+                Err(problem("is plugged in; none of this machine's video devices is a camera".to_owned()))
             }
             None => Err(problem("is no camera".to_owned())),
         },

@@ -124,7 +124,7 @@ pub(super) fn find(target: &DeviceTarget, nodes: &[Node]) -> Result<Vec<PathBuf>
                 .map(|node| stable_source(node, nodes))
                 .collect();
             Err(format!(
-                "means {count} devices that are plugged in; they are told apart as {}",
+                "means {count} devices that are plugged in; choose one of them: {}",
                 names.join(", ")
             ))
         }
@@ -151,8 +151,8 @@ pub(super) fn not_plugged_in(nodes: &[Node]) -> String {
     let firsts = nodes.iter().filter(|node| node.index == 0);
     let known: Vec<String> = firsts.map(|node| format!("{} ({})", node.path.display(), node.name)).collect();
     match known.as_slice() {
-        [] => "is not plugged in, nor is any other video device".to_owned(),
-        known => format!("is not plugged in; there is {}", known.join(", ")),
+        [] => "is not plugged in; this machine has no video device".to_owned(),
+        known => format!("is not plugged in; this machine has {}", known.join(", ")),
     }
 }
 
@@ -307,7 +307,10 @@ mod tests {
         assert_eq!(system.find("v4l2:usb=046d:0825:B2").unwrap(), ["video1"]);
         for ambiguous in ["v4l2:usb=046d:0825", "v4l2:name=Cam"] {
             let told = system.find(ambiguous).unwrap_err();
-            assert!(told.ends_with("told apart as v4l2:usb=046d:0825:A1, v4l2:usb=046d:0825:B2"), "{told}");
+            assert!(
+                told.ends_with("choose one of them: v4l2:usb=046d:0825:A1, v4l2:usb=046d:0825:B2"),
+                "{told}"
+            );
         }
         let twins = System::new();
         let first = twins.plug(0, "Cam", 0, "1-1", Some(("046d", "0825", "0")));
@@ -329,14 +332,14 @@ mod tests {
         let system = System::new();
         assert_eq!(
             system.find("v4l2:usb=046d:0825").unwrap_err(),
-            "is not plugged in, nor is any other video device"
+            "is not plugged in; this machine has no video device"
         );
         assert_eq!(system.find("v4l2").unwrap_err(), "is plugged in");
         system.plug(0, "Other", 0, "1-1", None);
         system.plug(1, "Other", 1, "1-1", None);
         let told = system.find("v4l2:name=Cam").unwrap_err();
         assert!(
-            told.starts_with("is not plugged in; there is ") && told.ends_with("video0 (Other)"),
+            told.starts_with("is not plugged in; this machine has ") && told.ends_with("video0 (Other)"),
             "{told}"
         );
     }

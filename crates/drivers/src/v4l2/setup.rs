@@ -34,9 +34,9 @@ pub(super) struct Setup {
 pub(super) fn check_kind(device: &Device, path: &Path) -> Result<(), Error> {
     let capability = device.capability();
     let problem = if capability.planar_api().is_none() {
-        format!("is {}", capability.kind_name())
+        format!("this is {}", capability.kind_name())
     } else if capability.needs_media_controller() {
-        "is a camera that libcamera drives: use `libcamera:` in its place".to_owned()
+        "libcamera drives this camera; use `libcamera:` in place of `v4l2:`".to_owned()
     } else {
         return Ok(());
     };
@@ -56,7 +56,7 @@ pub(super) fn set_up(device: &Device, path: &Path, requested: &RequestedMode) ->
     let (choice, unmet_requests) =
         negotiate::choose_format(&formats, requested, input_size).map_err(|names| {
             let has = if names.is_empty() { "none at all".to_owned() } else { names.join(", ") };
-            let problem = format!("has no format that can be shown; it has {has}");
+            let problem = format!("the device has no format that Framecast can show; it has {has}");
             Error::Device { device: path.display().to_string(), problem }
         })?;
     unmet_requests.into_iter().try_for_each(|unmet| warn_or_refuse(path, unmet, requested))?;
@@ -153,13 +153,15 @@ fn check_format(
     requested: &RequestedMode,
 ) -> Result<Coding, Error> {
     let Some(coding) = Coding::of(format.fourcc) else {
-        let problem = format!("was asked for {} and set itself to {}", choice.fourcc, format.fourcc);
+        let problem = format!("Framecast asked for {}, and the device set {}", choice.fourcc, format.fourcc);
         return Err(Error::Device { device: path.display().to_string(), problem });
     };
     let size = (format.width_px, format.height_px);
     if size.0.max(size.1) > MAX_SIDE_PX {
-        let problem =
-            format!("was asked for {}x{} and answers {}x{}", choice.size.0, choice.size.1, size.0, size.1);
+        let problem = format!(
+            "Framecast asked for {}x{}, and the device set {}x{}",
+            choice.size.0, choice.size.1, size.0, size.1
+        );
         return Err(Error::Device { device: path.display().to_string(), problem });
     }
     // If the choice itself differs from the request, that was already reported.

@@ -210,7 +210,7 @@ fn start(
         path: path.to_owned(),
         source,
     })?;
-    debug!(device = %path.display(), %driver, buffers, "started");
+    debug!(device = %path.display(), %driver, buffers, "capture started");
     Ok((stream, setup))
 }
 
@@ -218,7 +218,7 @@ fn start(
 /// poll.
 #[allow(
     deprecated,
-    reason = "what is asked of the caller now holds: a stream owns its file, and never another one"
+    reason = "the requirement on the caller holds: a stream owns its file, and never another one"
 )]
 fn register(stream: CaptureStream) -> io::Result<AsyncFd<CaptureStream>> {
     AsyncFd::with_interest(stream, Interest::READABLE | Interest::PRIORITY)

@@ -54,9 +54,10 @@ pub(super) fn parse(url: &SourceUrl) -> Result<(DeviceTarget, RequestedMode), Er
     let (place, options) = url.path_and_options(OPTIONS)?;
     let target = target(place).ok_or_else(|| Error::BadUrl {
         url: url.to_string(),
-        problem: "names no device; known are /dev/videoN, by-id/…, by-path/…, usb=046d:0825 (with :SERIAL \
-                  where two are alike) and name=HD Webcam; `framecast devices` lists what is plugged in"
-            .to_owned(),
+        problem:
+            "names no device; write /dev/videoN, by-id/…, by-path/…, usb=046d:0825 (with :SERIAL if two are \
+             alike) or name=HD Webcam; `framecast devices` lists what is plugged in"
+                .to_owned(),
     })?;
     Ok((target, requested_mode(&options)?))
 }
@@ -160,7 +161,7 @@ mod tests {
             "v4l2:12345",
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.to_string().contains("known are /dev/videoN, by-id/…"), "{error}");
+            assert!(error.to_string().contains("names no device; write /dev/videoN, by-id/…"), "{error}");
             assert!(!error.is_transient());
         }
     }
@@ -177,7 +178,7 @@ mod tests {
             (Some(ColorRange::Full), Some(1), true)
         );
         for (text, told) in [
-            ("v4l2:?fsp=5", "known are size, fps, format, range, input, strict"),
+            ("v4l2:?fsp=5", "known options: size, fps, format, range, input, strict"),
             ("v4l2:?size=0x5", "each side from 1 to 16384"),
             ("v4l2:?size=100000x5", "each side from 1 to 16384"),
             ("v4l2:?fps=abc", "from 0.001 to 1000"),

@@ -13,13 +13,13 @@ async fn what_is_not_a_picture_is_named_with_what_to_do() {
         (answer("200 OK", &["Content-Type: image/svg+xml"], b"<svg/>"), "image/svg+xml", "JPEG"),
         (answer("200 OK", &["Content-Type: video/mp4"], b"\0\0\0\x20ftypisom"), "video/mp4", "ffmpeg"),
         (answer("200 OK", &["Content-Type : text/html"], b"<html>"), "text/html", "web page"),
-        (answer("200 OK", &[], b"hello"), "something without a type", "neither"),
-        (answer("200 OK", &["Content-Type: image/jpeg"], b""), "an empty page", "path"),
-        (answer("302 Found", &[], b""), "302 Found without saying where to", "browser"),
+        (answer("200 OK", &[], b"hello"), "without a content type", "neither"),
+        (answer("200 OK", &["Content-Type: image/jpeg"], b""), "with an empty page", "path"),
+        (answer("302 Found", &[], b""), "302 Found without an address", "browser"),
         (
             answer("302 Found", &["Location: rtsp://u:s3cret@cam/"], b""),
             "302 Found to rtsp://cam;",
-            "followed",
+            "follows",
         ),
     ] {
         let server = Server::sending(bytes);
@@ -40,7 +40,7 @@ async fn a_server_that_is_not_there_is_named_without_the_password() {
     assert!(text.starts_with("http://127.0.0.1: "), "{text}");
     assert!(
         text.contains("refused")
-            && text.contains("is the camera on")
+            && text.contains("check that the camera is on")
             && !text.contains("s3cret")
             && !text.contains('\n'),
         "{text}"
@@ -64,6 +64,7 @@ async fn an_option_that_the_driver_does_not_have_is_refused() {
     let text = refusal("http://127.0.0.1:1/#insecrue").await.to_string();
     assert_eq!(
         text,
-        "http: unknown option `insecrue`; known are fps, insecure, redirect, silence, timeout. Did you mean `insecure`?"
+        "http: unknown option `insecrue`; known options: fps, insecure, redirect, silence, timeout. Did you mean \
+         `insecure`?"
     );
 }

@@ -188,7 +188,7 @@ async fn a_login_that_we_do_not_have_is_not_called_a_wrong_password() {
     for challenge in ["Bearer realm=\"cam\"", "Digest realm=\"cam\", nonce=\"n\", algorithm=WHIRLPOOL"] {
         let server = Server::sending(refuse(&[challenge]));
         let error = refusal(&server.url_for("me:pw", "/")).await.to_string();
-        assert!(error.contains("wants neither Basic nor Digest") && !error.contains("wrong"), "{error}");
+        assert!(error.contains("offers neither Basic nor Digest") && !error.contains("wrong"), "{error}");
         assert_eq!(server.requests().len(), 1);
     }
 }
@@ -203,7 +203,7 @@ async fn a_log_in_page_is_not_called_a_wrong_password() {
         AfterAnswer::Keep
     });
     let error = refusal(&server.url_for("me:pw", "/")).await.to_string();
-    assert!(error.contains("a log-in page") && !error.contains("wrong"), "{error}");
+    assert!(error.contains("a login page") && !error.contains("wrong"), "{error}");
 }
 
 #[tokio::test]

@@ -20,17 +20,17 @@ const COLUMNS: usize = 80;
 const LABEL_WIDTH: usize = 12;
 
 const NO_DEVICES: &str = "\
-No camera is plugged in, or none that this user may see.
+No camera is plugged in, or this user may not see it.
 
-- A USB camera is in the list of `lsusb`, and has a node /dev/video0 or so.
-- Whoever runs Framecast must be in the group of that node, mostly `video`:
-  sudo usermod -aG video $USER, then log in anew.
-- A Raspberry Pi's camera on the ribbon cable is found by `rpicam-vid`, of the
-  package rpicam-apps, as `rpicam-hello --list-cameras` shows it.
-- A container sees devices that were passed to it: --device /dev/video0.
-- Cameras in the network are not listed. Give their address:
+- USB camera: `lsusb` must list it, and it must have a node like /dev/video0.
+- The user that runs Framecast must be in the group of that node, mostly
+  `video`: sudo usermod -aG video $USER, then log out and in again.
+- Raspberry Pi camera on the ribbon cable: Framecast needs `rpicam-vid`, of the
+  package rpicam-apps. `rpicam-hello --list-cameras` must list the camera.
+- Container: pass the device to it, as in --device /dev/video0.
+- IP cameras are not in this list. Give their address:
   framecast http://192.168.1.20/video.mjpg
-- Without any camera, `framecast test` shows a moving pattern.";
+- Without a camera, `framecast test` shows a moving pattern.";
 
 /// The same object as in the answer of `/api/devices`.
 #[derive(Serialize)]
@@ -66,7 +66,7 @@ fn find() -> Result<Vec<Device>, String> {
     let found = runtime.block_on(async { tokio::time::timeout(TIMEOUT, drivers.devices()).await });
     // A driver's thread that hangs must not keep the program alive.
     runtime.shutdown_background();
-    found.map_err(|_| format!("a device has not said within {TIMEOUT:?} what it is"))
+    found.map_err(|_| format!("a device did not answer within {TIMEOUT:?}"))
 }
 
 /// One device as a few lines, its name first.

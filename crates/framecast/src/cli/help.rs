@@ -13,48 +13,48 @@ Examples:
   framecast check --config framecast.toml
 
 Sources:
-  emulated:?fps=1&size=640x480   1, 2, 3 by the clock
+  emulated:?fps=1&size=640x480   pictures of the digits 1, 2, 3 in turn
   test:?size=1280x720&fps=30     a moving pattern with frame number and time
-  images:PATH?fps=1              a folder or glob of JPEGs, looped by name
+  images:PATH?fps=1              a folder or glob of JPEGs, in a loop, by name
   images:PATH?watch              each new JPEG as it appears
   exec:PROGRAM ARGS              a program that writes JPEGs on standard output
-  http://USER:PASSWORD@HOST/…    another MJPEG server, or a picture, polled at
-  https://USER:PASSWORD@HOST/…   the URL's fps=
-  rtsp://USER:PASSWORD@HOST/…    an IP camera, read by ffmpeg; at its end
-  rtsps://USER:PASSWORD@HOST/…   #fps=10&size=640x360 where wanted
-  v4l2:/dev/video0?size=640x480  a webcam or capture card; /dev/video0 will do
+  http://USER:PASSWORD@HOST/…    an MJPEG camera or server; or one JPEG, which
+  https://USER:PASSWORD@HOST/…   is fetched again at the rate of the URL's fps=
+  rtsp://USER:PASSWORD@HOST/…    an IP camera, read by ffmpeg; for another rate
+  rtsps://USER:PASSWORD@HOST/…   and size, add #fps=10&size=640x360 at its end
+  v4l2:/dev/video0?size=640x480  a webcam or capture card; short: /dev/video0
   pi:?size=1280x720&fps=30       a Raspberry Pi's own camera, by rpicam-vid; the
-  libcamera:?camera=1            same by its full name; &hflip &vflip &quality=
+  libcamera:?camera=1            same; both take &hflip &vflip &quality=
   pipe:-                         JPEGs on standard input
 
 Environment:
-  CAMERA                         the source to show when no other is given; also
+  CAMERA                         the source to show if you give no other; also
                                  pi, pi2, v4l2 and opencv, as in the Flask app
   OPENCV_CAMERA_SOURCE           for CAMERA=opencv: a number, a URL or a film
   FRAMECAST_PASSWORD             the password of --user
   FRAMECAST_HISTORY_PASSWORD     the password of history = \"postgres://…\"
-  FRAMECAST_WEBHOOK_SECRET       signs what is sent to each [[webhook]]
-  STATE_DIRECTORY                where what must outlive a restart is kept, or
+  FRAMECAST_WEBHOOK_SECRET       the key that signs the events of [[webhook]]
+  STATE_DIRECTORY                the folder for history and saved controls, or
   XDG_STATE_HOME                 else here [default: ~/.local/state/framecast]
   FRAMECAST_LOG                  the same as --log
 
 Exit codes:
-  0    ended by SIGINT or SIGTERM; for check: nothing is wrong
-  1    the server could not run: the address is taken, or the system refused
-  2    the command line, configuration or environment cannot be used
-  130  a second SIGINT, or 143 a second SIGTERM: ended at once";
+  0    SIGINT or SIGTERM ended the server; for check: nothing is wrong
+  1    the server could not run; for example, the address is in use
+  2    the command line, the configuration or the environment has an error
+  130  a second SIGINT ended the server at once; 143: a second SIGTERM";
 
 pub(super) const AFTER_CHECK_HELP: &str = "\
-Write `check` before what you would serve: the same arguments, file and
-environment count, FRAMECAST_PASSWORD too. Nothing is logged.
+`check` takes the same arguments, file and environment as `serve`, and
+FRAMECAST_PASSWORD too. It writes no log.
 
 Exit codes:
   0    nothing is wrong
-  2    something is, and standard error says what and where";
+  2    there is an error; standard error says what and where";
 
 pub(super) const AFTER_DEVICES_HELP: &str = "\
-Nothing is opened for long, and nothing is changed. A running server tells the
-same at /api/devices.
+The program opens each device for a moment and changes nothing. A running
+server has the same list at /api/devices.
 
 Exit codes:
   0    the list is complete; it may be empty

@@ -38,7 +38,8 @@ const MIN_LOG_FLUSH: Duration = Duration::from_millis(40);
 
 /// Turns any camera into live pictures in any browser.
 ///
-/// Without arguments it reads framecast.toml in the current folder, or else shows the emulated camera.
+/// Without arguments it reads framecast.toml in the current folder. If there is no such file, it shows the emulated
+/// camera.
 #[derive(Debug, Parser)]
 #[command(name = "framecast", version, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -50,17 +51,17 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the cameras; this is what runs when no command is given
+    /// Serve the cameras; this is the default command
     #[command(after_help = AFTER_HELP)]
     Serve(ServeArgs),
     /// List the cameras that are plugged in, with the source to paste for each
     #[command(after_help = AFTER_DEVICES_HELP)]
     Devices {
-        /// As JSON, with every size and rate
+        /// Print JSON, with every size and rate
         #[arg(long)]
         json: bool,
     },
-    /// Say what is wrong in the configuration and where; opens nothing
+    /// Check the configuration, and say what is wrong and where; opens no camera
     #[command(after_help = AFTER_CHECK_HELP)]
     Check(ServeArgs),
 }
@@ -72,7 +73,7 @@ struct ServeArgs {
     /// What to log: error, warn, info, debug or trace, also for single parts (framecast=debug)
     #[arg(long, value_name = "FILTER", env = "FRAMECAST_LOG", default_value = "info")]
     log: String,
-    /// How log lines look
+    /// Format of the log lines
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
     log_format: LogFormat,
 }
@@ -83,16 +84,16 @@ struct PlanArgs {
     /// Cameras to show: a source, or NAME=SOURCE; `framecast --help` lists the sources
     #[arg(value_name = "[NAME=]SOURCE")]
     sources: Vec<String>,
-    /// Configuration file; framecast.toml in the current folder is read by itself when no source is given
+    /// Configuration file [default: framecast.toml in the current folder, if you give no source]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address and port, or unix:PATH, to listen on; 0.0.0.0:5000 opens it to the network [default: 127.0.0.1:5000]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
-    /// A name under which browsers reach the server, for each beside those that pass by themselves; see docs/security.md
+    /// A name under which browsers may reach the server; repeat it for each name; see docs/security.md
     #[arg(long = "allowed-host", value_name = "NAME")]
     allowed_hosts: Vec<String>,
-    /// Ask for this user's password, which is read from FRAMECAST_PASSWORD
+    /// Ask clients for this user name and for the password in FRAMECAST_PASSWORD
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 }
@@ -160,7 +161,7 @@ fn missing(plan: &Plan, drivers: &Drivers) -> Vec<String> {
             runtime.shutdown_background();
             missing
         }
-        Err(error) => vec![format!("cannot look for what the cameras need: {error}")],
+        Err(error) => vec![format!("cannot check the devices, files and programs of the cameras: {error}")],
     }
 }
 
@@ -225,7 +226,11 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
     info!("using {}", plan.origin);
     for camera in &plan.settings.cameras {
         info!(camera = camera.name, source = camera.source.for_log(), "configured");
-        debug!(camera = camera.name, source = camera.source.for_debug(), "its parts, without their values");
+        debug!(
+            camera = camera.name,
+            source = camera.source.for_debug(),
+            "parts of the source, without values"
+        );
     }
     for warning in plan.warnings() {
         warn!("{warning}");
@@ -245,7 +250,7 @@ async fn run(plan: Plan, drivers: Drivers, log: &Log) -> ServeOutcome {
     announce(&app, has_account);
     if !is_local && !has_account {
         warn!(
-            "anyone who reaches this machine can watch: set FRAMECAST_PASSWORD and --user NAME to ask for a password"
+            "anyone who can reach this machine can watch: to ask for a password, set FRAMECAST_PASSWORD and --user NAME"
         );
     }
     let signalled = async {
@@ -277,7 +282,7 @@ fn announce(app: &App, has_account: bool) {
     if address.ip().is_loopback() {
         let account = if has_account { "" } else { " and a password: FRAMECAST_PASSWORD=… --user NAME" };
         info!(
-            "only this machine can watch; for the network use --listen 0.0.0.0:{}{account}",
+            "only this machine can watch; to open the server to the network, use --listen 0.0.0.0:{}{account}",
             address.port()
         );
     }
@@ -297,7 +302,10 @@ fn raise_descriptor_limit(max_connections: usize) {
     // Cameras, programs, the runtime and connections that the server refuses need descriptors, too.
     let needed = max_connections as u64 + 384;
     if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        warn!("the system allows fewer open files than max_connections={max_connections} needs");
+        warn!(
+            "the system allows fewer open files than max_connections={max_connections} needs: raise the limit by \
+             ulimit -n, or LimitNOFILE= of a service, or lower max_connections"
+        );
     }
 }
 

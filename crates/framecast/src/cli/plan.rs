@@ -119,7 +119,7 @@ impl Plan {
             // A user who sets a password wants protection by it.
             (None, Some(_)) if settings.account.is_none() => {
                 bail!(
-                    "FRAMECAST_PASSWORD is set, but no user: add --user NAME, or user = \"NAME\" to the file"
+                    "FRAMECAST_PASSWORD is set, but there is no user: add --user NAME, or user = \"NAME\" in the file"
                 )
             }
             (None, _) => {}
@@ -146,7 +146,9 @@ fn configuration<'a>(args: &'a PlanArgs, environment: &Environment) -> Option<&'
 fn read_file(path: &Path, environment: &Environment, drivers: &Drivers) -> anyhow::Result<Settings> {
     let shown = path.display().to_string();
     if shown.contains("://") {
-        bail!("--config takes the path of a file; a source stands by itself: framecast http://ADDRESS");
+        bail!(
+            "--config takes the path of a file; write a source without an option: framecast http://ADDRESS"
+        );
     }
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
     let text = match String::from_utf8(bytes) {
@@ -195,7 +197,7 @@ fn check_command(word: &str, drivers: &Drivers) -> anyhow::Result<()> {
         return Ok(());
     }
     if COMMANDS.contains(&word) {
-        bail!("the command goes first, without the server's options: `framecast {word}`");
+        bail!("write the command first, without the server's options: `framecast {word}`");
     }
     match COMMANDS.iter().find(|command| strsim::damerau_levenshtein(word, command) <= 2) {
         Some(command) => bail!("`{word}` is neither a command nor a source; did you mean `{command}`?"),
@@ -225,14 +227,14 @@ fn add_default(
         settings.add_camera(DEFAULT_NAME, "emulated")?;
         let why_emulated = match origin.is_empty() {
             true => format!("the emulated camera: there is no {DEFAULT_FILE} here"),
-            false => "the emulated camera: there is no camera in it".to_owned(),
+            false => "the emulated camera, because the file names no camera".to_owned(),
         };
         origin.push(why_emulated);
         return Ok(());
     };
     if split_name(camera).0.is_some() {
         bail!(
-            "CAMERA in the environment takes a source without a name: leave out what stands before its first `=`"
+            "CAMERA in the environment takes a source without a name: leave out the name and the `=` after it"
         );
     }
     let source = camera_env::source(camera, environment.opencv_source.as_deref());
@@ -241,7 +243,7 @@ fn add_default(
         .and_then(|()| settings.check_sources(drivers))
         .map_err(|error| match SourceUrl::parse(&source).and_then(|url| drivers.find(&url)) {
             Err(DriverError::UnknownScheme { .. } | DriverError::BadUrl { .. }) => {
-                anyhow!("{error}; also {}", camera_env::NAMES)
+                anyhow!("{error}; CAMERA also takes {}", camera_env::NAMES)
             }
             _ => error.into(),
         })

@@ -11,7 +11,7 @@ const OTHER_NAMES: [(&[&str], &str); 6] = [
     ),
     (
         &["--device", "-d", "--input", "-i", "--camera", "--source", "--url"],
-        "a source stands by itself, without an option: framecast /dev/video0, and framecast http://ADDRESS",
+        "write a source without an option: framecast /dev/video0, and framecast http://ADDRESS",
     ),
     (
         &["--resolution", "-r", "--size", "--width", "--height", "-x", "-y"],
@@ -23,9 +23,8 @@ const OTHER_NAMES: [(&[&str], &str); 6] = [
     ),
     (
         &["--password", "--passwd", "--pass"],
-        "a password is not given here, where lists of processes show it: the server's is in FRAMECAST_PASSWORD, beside \
-         --user NAME; a camera's is part of its source, in a file for --config: source = \
-         \"http://USER:PASSWORD@HOST/…\"",
+        "lists of processes would show a password here: put the server's into FRAMECAST_PASSWORD, and add --user NAME; \
+         put a camera's into its source, in a file for --config: source = \"http://USER:PASSWORD@HOST/…\"",
     ),
     (&["--username"], "use --user NAME, with the password in FRAMECAST_PASSWORD"),
 ];

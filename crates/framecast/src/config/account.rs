@@ -25,7 +25,7 @@ impl Account {
             // The part after a colon was probably meant as the password.
             let shown = if user.contains(':') { "***".to_owned() } else { user.escape_debug().to_string() };
             return Err(format!(
-                "`{shown}` is no user name: it needs letters and can have no colon; its password is read from \
+                "`{shown}` is not a user name: it needs letters and can have no colon; put its password into \
                  FRAMECAST_PASSWORD"
             ));
         }
@@ -39,7 +39,7 @@ impl Account {
     pub(super) fn warning(&self) -> Option<String> {
         (self.password.chars().count() < SHORTEST_PASSWORD).then(|| {
             format!(
-                "the password of user `{}` has fewer than {SHORTEST_PASSWORD} characters and is soon guessed: set a \
+                "the password of user `{}` has fewer than {SHORTEST_PASSWORD} characters and is easy to guess: set a \
                  longer FRAMECAST_PASSWORD",
                 self.user
             )

@@ -21,8 +21,9 @@ impl Settings {
         let mut missing = Vec::new();
         for (name, look) in looks {
             if let Ok(Err(error)) = look.await {
-                missing
-                    .push(format!("camera `{name}`: {error}; it is looked for again when someone watches"));
+                missing.push(format!(
+                    "camera `{name}`: {error}; the server looks for it again when someone watches"
+                ));
             }
         }
         missing

@@ -13,7 +13,10 @@ pub(super) fn parse_origin(text: &str) -> Result<HeaderValue, String> {
     let is_one = is_origin(text) && (text == "*" || !text.contains('*'));
     is_one.then(|| HeaderValue::from_str(text).ok()).flatten().ok_or_else(|| {
         let shown = text.rsplit('@').next().unwrap_or_default();
-        format!("`{shown}` is no origin; write it like https://dashboard.example, without a path or a `*` in it, or \"*\"")
+        format!(
+            "`{shown}` is not an origin; write it like https://dashboard.example, without a path or a `*` in it, \
+             or \"*\""
+        )
     })
 }
 
@@ -38,7 +41,8 @@ pub fn check_camera_name(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "`{}` is no name for a camera; use up to {MAX_NAME_CHARS} letters, digits, `-`, `_` and `.`, as in `front-door`",
+        "`{}` is not a name for a camera; use up to {MAX_NAME_CHARS} letters, digits, `-`, `_` and `.`, as in \
+         `front-door`",
         redacted(&name.chars().take(MAX_NAME_CHARS).collect::<String>())
     ))
 }
@@ -49,7 +53,7 @@ pub(super) fn check_control_id(id: &str) -> Result<(), String> {
     is_good.then_some(()).ok_or_else(|| {
         let shown: String = id.chars().take(MAX_NAME_CHARS).collect();
         format!(
-            "`{}` is no name for a control; a camera's are listed at /api/cameras/NAME/controls",
+            "`{}` is not a name for a control; /api/cameras/NAME/controls lists those of a camera",
             shown.escape_debug()
         )
     })
@@ -64,7 +68,7 @@ pub(super) fn parse_host(text: &str) -> Result<String, String> {
         && port.parse::<u16>().is_ok();
     is_host.then(|| text.to_ascii_lowercase()).ok_or_else(|| {
         format!(
-            "`{}` is no host name; write it like cam.example or cam.example:8080",
+            "`{}` is not a host name; write it like cam.example or cam.example:8080",
             text.rsplit('@').next().unwrap_or_default()
         )
     })

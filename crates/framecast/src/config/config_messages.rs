@@ -115,8 +115,8 @@ pub(super) fn with_key(text: &str, at: Range<usize>, message: String) -> String 
         let is_it = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == key);
         let lines: Vec<&str> = before.lines().collect();
         return match lines.iter().rposition(|line| is_it(line)) {
-            Some(first) => format!("`{key}` stands here again; the first is in line {}", first + 1),
-            None => format!("`{key}` stands here again"),
+            Some(first) => format!("`{key}` is set twice; the first time in line {}", first + 1),
+            None => format!("`{key}` is set twice"),
         };
     }
     let line = before.rsplit('\n').next().unwrap_or_default();
@@ -174,7 +174,7 @@ fn unknown_key(rest: &str) -> Option<String> {
     }
     Some(match nearest_key(unknown, &known).or_else(|| nearest_key(unknown, other)) {
         Some(nearest_key) => format!("unknown key `{}`; did you mean `{nearest_key}`?", redacted(unknown)),
-        None => format!("unknown key `{}`; known are {}", redacted(unknown), known.join(", ")),
+        None => format!("unknown key `{}`; known keys: {}", redacted(unknown), known.join(", ")),
     })
 }
 
@@ -183,26 +183,27 @@ fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
     Some(match (unknown, table) {
         ("fps", ConfigTable::Camera) => {
             "`fps` is part of the source: source = \"/dev/video0?fps=5\", or behind a camera's address \
-             \"http://ADDRESS#fps=5\"; max_fps bounds the rate of any source"
+             \"http://ADDRESS#fps=5\"; max_fps limits the rate of any source"
         }
         ("size" | "resolution" | "width" | "height", ConfigTable::Camera) => {
             "a size is part of the source: source = \"/dev/video0?size=1280x720\", or behind an RTSP camera's address \
              \"rtsp://ADDRESS#size=640x360\""
         }
         ("timeout", ConfigTable::Camera) => {
-            "`stall_timeout` bounds the silence of any camera; a network camera's own `timeout` is part of its source: \
-             source = \"http://ADDRESS#timeout=20s\""
+            "`stall_timeout` limits how long any camera may deliver no frames; a network camera's own `timeout` is \
+             part of its source: source = \"http://ADDRESS#timeout=20s\""
         }
         ("silence" | "redirect" | "insecure" | "transport", ConfigTable::Camera) => {
             "this is part of the source, behind a # at its end: source = \"http://ADDRESS#silence=60s\", \
-             \"rtsp://ADDRESS#transport=udp\"; several are joined by &"
+             \"rtsp://ADDRESS#transport=udp\"; join several with &"
         }
         ("enabled" | "enable" | "disabled", ConfigTable::Camera) => {
-            "every camera in the file is served, and opens when someone watches; to leave one out, put a # before each \
-             line of its [[camera]]"
+            "the server serves every camera in the file, and opens it when someone watches; to leave one out, put a # \
+             before each line of its [[camera]]"
         }
         ("enabled" | "enable" | "disabled", ConfigTable::Webhook) => {
-            "every webhook in the file is told; to leave one out, put a # before each line of its [[webhook]]"
+            "the server sends events to every webhook in the file; to leave one out, put a # before each line of its \
+             [[webhook]]"
         }
         ("password" | "username", ConfigTable::Camera) => {
             "a camera's login is part of its source: source = \"http://USER:PASSWORD@HOST/…\""
@@ -212,7 +213,7 @@ fn hint_for(unknown: &str, table: ConfigTable) -> Option<&'static str> {
              belongs to the top of the file, before the first [[camera]]"
         }
         ("password", ConfigTable::Top) => {
-            "the server's password is not in the file: set FRAMECAST_PASSWORD in the environment"
+            "the server's password does not belong in the file: set FRAMECAST_PASSWORD in the environment"
         }
         _ => return None,
     })
@@ -290,6 +291,6 @@ mod tests {
     #[test]
     fn a_key_that_nothing_resembles_is_told_what_there_is() {
         let message = explain("unknown field `qqqq`, expected one of `name`, `source`");
-        assert_eq!(message, "unknown key `qqqq`; known are name, source");
+        assert_eq!(message, "unknown key `qqqq`; known keys: name, source");
     }
 }

@@ -72,7 +72,7 @@ impl Settings {
         }
         if let Some(max_age) = &file.history_max_age {
             let max_age = located(text, max_age, |max_age| match max_age.0 {
-                Some(age) if age.is_zero() => Err("history_max_age must be longer than nothing".to_owned()),
+                Some(age) if age.is_zero() => Err("history_max_age must be longer than 0 s".to_owned()),
                 age => Ok(age),
             });
             first.keep(max_age, |max_age| history.max_age = max_age);

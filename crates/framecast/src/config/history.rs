@@ -63,8 +63,8 @@ impl HistoryStorage {
         }
         // A mistyped address would otherwise become a file of that name, with the login in it.
         if text.contains('@') && text.contains(':') {
-            return Err("history: this is neither a file nor an address; write postgres://user@host/database, and the \
-                        password into FRAMECAST_HISTORY_PASSWORD"
+            return Err("history: this is neither a file nor an address; write postgres://user@host/database, and put \
+                        the password into FRAMECAST_HISTORY_PASSWORD"
                 .to_owned());
         }
         let path = state_dir::below_home("history", text, home)?;
@@ -88,7 +88,7 @@ impl HistoryStorage {
             Self::File(path) => match state_dir {
                 Some(folder) => Ok(Some(Location::File(folder.join(path)))),
                 None => Err(format!(
-                    "history: {} is kept in the state directory, and there is none: set state_dir, or write the whole path",
+                    "history: {} needs the state directory, but there is none: set state_dir, or write the whole path",
                     path.display()
                 )),
             },
@@ -120,10 +120,10 @@ mod tests {
                 "mysql://cam@db/site",
                 "history: there is no `mysql:` database; write a file's path, or postgres://",
             ),
-            ("postgres://cam:pw@db/site", "history: a password stands in the address"),
+            ("postgres://cam:pw@db/site", "history: the address contains a password"),
             ("postgres:/cam:pw@db/site", "history: this is neither a file nor an address; write postgres://"),
             ("/", "history: / is a folder; name a file in it, as in /framecast.db"),
-            ("~other/x.db", "history: `~other/x.db` is no folder of yours"),
+            ("~other/x.db", "history: `~other/x.db` begins with `~` but not with `~/`"),
         ] {
             let problem = parse(text).unwrap_err();
             assert!(problem.starts_with(told), "{text}: {problem}");

@@ -84,7 +84,7 @@ fn socket_path(text: &str, home: Option<OsString>) -> Result<PathBuf, String> {
         None => PathBuf::from(text),
         Some(rest) => {
             let home = home.filter(|home| !home.is_empty());
-            let home = home.ok_or("the path begins with `~`, but HOME is not set: write all of it")?;
+            let home = home.ok_or("the path begins with `~`, but HOME is not set: write the whole path")?;
             Path::new(&home).join(rest)
         }
     };
@@ -114,14 +114,17 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         } else if text.starts_with(['/', '.']) {
             format!("did you mean the UNIX socket unix:{text}?")
         } else if text.rsplit_once(':').is_some_and(|(_, port)| is_too_large(port)) {
-            "ports end at 65535".to_owned()
-        } else if text.split_once(':').is_some_and(|(name, port)| is_name(name) && port.parse::<u16>().is_ok()) {
-            "it takes addresses, and of names `localhost` alone; 0.0.0.0 stands for all addresses of this machine"
+            "the highest port is 65535".to_owned()
+        } else if text
+            .split_once(':')
+            .is_some_and(|(name, port)| is_name(name) && port.parse::<u16>().is_ok())
+        {
+            "it takes an address or the name `localhost`; 0.0.0.0 stands for all addresses of this machine"
                 .to_owned()
         } else {
             "write it like 127.0.0.1:5000, or 0.0.0.0:5000 for the network".to_owned()
         };
-        format!("`{}` is no address to listen on; {hint}", redacted(text))
+        format!("`{}` is not an address to listen on; {hint}", redacted(text))
     })
 }
 
@@ -152,7 +155,7 @@ mod tests {
         }
         for text in ["", "5000", "localhost", "cam.example:5000", "127.0.0.1", "127.0.0.1:99999", "::1:5000"]
         {
-            assert!(Listen::parse(text).unwrap_err().starts_with(&format!("`{text}` is no address")));
+            assert!(Listen::parse(text).unwrap_err().starts_with(&format!("`{text}` is not an address")));
         }
         assert!(
             Listen::parse("/run/x.sock")
@@ -161,8 +164,8 @@ mod tests {
         );
         assert!(Listen::parse("unix:").is_err() && Listen::parse("unix:/a\0b").is_err());
         let told = |text: &str| Listen::parse(text).unwrap_err();
-        assert!(told("127.0.0.1:99999").ends_with("ports end at 65535"));
-        assert!(told("nosuchhost:5000").contains("of names `localhost` alone"));
+        assert!(told("127.0.0.1:99999").ends_with("the highest port is 65535"));
+        assert!(told("nosuchhost:5000").contains("or the name `localhost`"));
         let long = format!("unix:/{}", "x".repeat(120));
         assert!(Listen::parse(&long).unwrap_err().contains("too long for a UNIX socket"));
     }

@@ -41,7 +41,8 @@ impl TrustedProxies {
                 let shown: String = text.chars().take(50).collect();
                 self.networks.push(network.map_err(|_| {
                     format!(
-                        "`{}` is no proxy's address; write it like 192.168.1.2, 10.0.0.0/8, \"loopback\" or \"unix\"",
+                        "`{}` is not the address of a proxy; write it like 192.168.1.2, 10.0.0.0/8, \"loopback\" or \
+                         \"unix\"",
                         shown.escape_debug()
                     )
                 })?);
@@ -72,7 +73,8 @@ fn loopback() -> [IpNet; 2] {
 pub(super) fn parse_frame_ancestor(text: &str, is_alone: bool) -> Result<String, String> {
     match text {
         "none" if !is_alone => {
-            Err("`none` stands alone; leave it out, or leave out the others of frame_ancestors".to_owned())
+            Err("`none` excludes all others: leave it out of frame_ancestors, or leave out the others"
+                .to_owned())
         }
         "self" | "none" => Ok(format!("'{text}'")),
         text if is_origin(text) && !text.contains([';', ',', '"', '\'']) => Ok(text.to_owned()),

@@ -44,7 +44,7 @@ impl Settings {
             // With mode 600 only the owner could read the file, and the owner is another account.
             false => format!("chgrp {} {word} && chmod 640 {word}", rustix::process::getegid().as_raw()),
         };
-        Some(format!("everyone on this machine can read {shown}, and {what}: {cure}"))
+        Some(format!("everyone on this machine can read {shown}, and {what}; to stop that, run: {cure}"))
     }
 
     /// The first secret among these settings, described in words.

@@ -227,8 +227,8 @@ impl Settings {
     pub fn warnings(&self) -> Vec<String> {
         let has_address = self.listen.path().is_none() || self.trusted_proxies.contains(None);
         let counts_nobody = self.max_viewers_per_address.is_some() && !has_address;
-        let message = "max_viewers_per_address limits nobody: viewers that come by a UNIX socket have no address \
-                       unless \"unix\" is among trusted_proxies; max_viewers counts them";
+        let message = "max_viewers_per_address has no effect: viewers of a UNIX socket have no address, unless \
+                       trusted_proxies contains \"unix\"; max_viewers limits them";
         let counts_nobody = counts_nobody.then(|| message.to_owned());
         counts_nobody.into_iter().chain(self.account.as_ref().and_then(Account::warning)).collect()
     }
@@ -265,7 +265,7 @@ impl Settings {
     /// Sets the address to listen on to `text`, as in `127.0.0.1:5000`, `:5000` or `unix:/run/framecast.sock`.
     ///
     /// # Errors
-    /// The text is no address.
+    /// The text is not an address.
     pub fn set_listen(&mut self, text: &str) -> Result<(), ConfigError> {
         self.listen = Listen::parse(text).map_err(ConfigError::new)?;
         Ok(())
@@ -274,7 +274,7 @@ impl Settings {
     /// Lets browsers reach the server under the name in `text`, as in `cam.example` or `cam.example:8080`.
     ///
     /// # Errors
-    /// The text is no host name.
+    /// The text is not a host name.
     pub fn allow_host(&mut self, text: &str) -> Result<(), ConfigError> {
         self.allowed_hosts.push(parse_host(text).map_err(ConfigError::new)?);
         Ok(())
@@ -332,7 +332,7 @@ pub(super) fn check_writer_threads(threads: usize) -> Result<usize, String> {
 /// Refuses a duration of `key` that is zero, or so long that a sum with the clock overflows.
 pub(super) fn check_timeout(key: &str, timeout: Duration) -> Result<Duration, String> {
     if timeout.is_zero() {
-        return Err(format!("{key} must be longer than nothing"));
+        return Err(format!("{key} must be longer than 0 s"));
     }
     if timeout > MAX_DURATION {
         return Err(format!("{key} must be at most 366 days"));
@@ -372,12 +372,12 @@ mod tests {
                 |s| s.cameras[0].idle_timeout = Some(Duration::MAX),
                 "camera `front`: idle_timeout must be at most",
             ),
-            (|s| s.cameras[0].name = "a/b".to_owned(), "camera `a/b`: `a/b` is no name"),
+            (|s| s.cameras[0].name = "a/b".to_owned(), "camera `a/b`: `a/b` is not a name"),
             (
                 |s| s.cameras[0].source = SourceUrl::parse("nope:").unwrap(),
                 "camera `front`: no driver for `nope:`",
             ),
-            (|s| s.write_timeout = Duration::ZERO, "write_timeout must be longer than nothing"),
+            (|s| s.write_timeout = Duration::ZERO, "write_timeout must be longer than 0 s"),
             (|s| s.header_timeout = Duration::MAX, "header_timeout must be at most 366 days"),
             (|s| s.max_connections = 0, "max_connections must be at least 1"),
             (|s| s.cameras[0].max_viewers = Some(0), "camera `front`: max_viewers must be at least 1"),

@@ -36,7 +36,7 @@ pub(super) fn below_home(key: &str, text: &str, home: Option<OsString>) -> Resul
                 .ok_or_else(|| format!("{key} begins with `~`, but HOME is not set: write the whole path"))?;
             Ok(PathBuf::from(home).join(rest.trim_start_matches('/')))
         }
-        Some(_) => Err(format!("{key}: `{text}` is no folder of yours; write the whole path")),
+        Some(_) => Err(format!("{key}: `{text}` begins with `~` but not with `~/`; write the whole path")),
     }
 }
 
@@ -49,10 +49,10 @@ fn check(folder: &Path) -> Result<(), String> {
         let there = place.display();
         match std::fs::metadata(place) {
             Ok(metadata) if !metadata.is_dir() => {
-                return Err(format!("state_dir: {there} is no folder"));
+                return Err(format!("state_dir: {there} is not a folder"));
             }
             Ok(_) => {
-                let what = if place == folder { "written" } else { "made" };
+                let what = if place == folder { "written" } else { "created" };
                 return access(place, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
                     format!("state_dir: {shown} cannot be {what}: {there}: {}", io::Error::from(error))
                 });
@@ -90,7 +90,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         for place in [file.clone(), file.join("x")] {
             let told = parse(place.to_str().unwrap(), None).unwrap_err();
-            assert_eq!(told, format!("state_dir: {} is no folder", file.display()));
+            assert_eq!(told, format!("state_dir: {} is not a folder", file.display()));
         }
     }
 }

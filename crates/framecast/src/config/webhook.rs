@@ -82,14 +82,15 @@ impl WebhookSettings {
         let mut webhook = Self::new(url);
         if file.kinds.as_ref().is_some_and(Vec::is_empty) || file.cameras.as_ref().is_some_and(Vec::is_empty)
         {
-            let problem = "kinds and cameras name at least one; leave them out for all".to_owned();
+            let problem =
+                "kinds and cameras must not be empty; to send all events, leave the key out".to_owned();
             return Err(at(&file.url, problem));
         }
         for kind in file.kinds.iter().flatten() {
             let name = kind.get_ref();
             let known = || EventKind::ALL.map(EventKind::as_str).join(", ");
             let found = EventKind::from_name(name).ok_or_else(|| {
-                at(kind, format!("there is no kind of event `{}`; known are {}", redacted(name), known()))
+                at(kind, format!("there is no kind of event `{}`; known kinds: {}", redacted(name), known()))
             })?;
             webhook.kinds.push(found);
         }
@@ -105,11 +106,13 @@ impl WebhookSettings {
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
-    let url: Url =
-        text.parse().map_err(|error| format!("this is no URL ({error}); as in https://example.org/hook"))?;
+    let url: Url = text
+        .parse()
+        .map_err(|error| format!("this is not a URL ({error}); write it like https://example.org/hook"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(
-            "webhooks are sent by http: or https: alone; write it like https://example.org/hook".to_owned()
+            "a webhook's URL begins with http:// or https://; write it like https://example.org/hook"
+                .to_owned(),
         );
     }
     Ok(url)

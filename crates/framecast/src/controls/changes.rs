@@ -89,7 +89,7 @@ impl<'de> Visitor<'de> for ChangesVisitor {
                 .next_value::<Option<ControlValue>>()
                 .map_err(|error| M::Error::custom(format!("{shown}: {error}")))?;
             if changes.0.iter().any(|(known, _)| *known == id) {
-                return Err(M::Error::custom(format!("{shown} is there twice")));
+                return Err(M::Error::custom(format!("{shown} is set twice")));
             }
             changes.0.push((id, value));
         }

@@ -73,7 +73,9 @@ impl Controls {
             self.log_failures(&second);
         };
         if timeout(APPLY_TIMEOUT, setting).await.is_err() {
-            warn!("setting controls takes longer than {APPLY_TIMEOUT:?}; going on without");
+            warn!(
+                "the device did not take all controls within {APPLY_TIMEOUT:?}; the server goes on without the rest"
+            );
         }
     }
 
@@ -102,7 +104,7 @@ impl Controls {
             if reported.get(control) == Some(error) {
                 debug!(%control, %error, "still cannot be set");
             } else {
-                warn!(%control, %error, "a control could not be set");
+                warn!(%control, %error, "cannot set a control");
             }
         }
         *reported = now;

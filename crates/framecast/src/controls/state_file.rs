@@ -171,22 +171,26 @@ fn read(path: &Path) -> Result<SavedControls, StateError> {
 /// nothing from now on.
 fn quarantine(path: &Path, problem: &StateError) -> Result<(), String> {
     if matches!(problem, StateError::System { .. }) {
-        error!("{problem}; what was kept is not applied, and nothing is kept");
+        error!("{problem}; the server does not set the saved controls, and saves no new ones");
         return Err(problem.to_string());
     }
     let names =
         (1..=MAX_QUARANTINED).map(|number| path.with_file_name(format!("{FILE_NAME}.damaged-{number}")));
     let moved = match names.into_iter().find(|name| !name.exists()) {
         Some(aside) => fs::rename(path, &aside).map(|()| aside).map_err(|error| error.to_string()),
-        None => Err(format!("there are {MAX_QUARANTINED} damaged ones already")),
+        None => Err(format!("there are already {MAX_QUARANTINED} damaged files")),
     };
     match moved {
         Ok(aside) => {
-            error!("{problem}; it is now {}, and what it kept is not applied", aside.display());
+            error!(
+                "{problem}; the server renamed it to {} and does not set the controls in it",
+                aside.display()
+            );
             Ok(())
         }
         Err(reason) => {
-            let refusal = format!("{problem}; it cannot be put aside ({reason}), so nothing is kept");
+            let refusal =
+                format!("{problem}; the server cannot rename it ({reason}), so it saves no controls");
             error!("{refusal}");
             Err(refusal)
         }

@@ -52,7 +52,12 @@ impl Failures {
             let mut streak = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let streak = streak.get_or_insert_with(|| {
                 let (camera, rendition) = (camera.feed.name(), rendition.to_string());
-                warn!(camera, rendition, %error, "a picture cannot be encoded; later ones are only counted");
+                warn!(
+                    camera,
+                    rendition,
+                    %error,
+                    "cannot encode a picture; the server counts later ones and does not log them"
+                );
                 FailureStreak { since: now, slate_at: None }
             });
             let stall_timeout = camera.settings.stall_timeout.unwrap_or(DEFAULT_STALL_TIMEOUT);
@@ -71,7 +76,7 @@ fn draw_slate(camera: &str, format: &Format, error: &Error) -> Option<Frame> {
     let reason = error.to_string();
     let picture = draw::slate(&draw::Slate {
         camera,
-        headline: "Cannot be encoded",
+        headline: "Cannot encode the picture",
         lines: &[&reason],
         background: None,
         width_px: format.width_px.min(MAX_SIDE_PX),

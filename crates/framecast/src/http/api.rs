@@ -77,11 +77,12 @@ async fn devices(State(context): State<Context>, method: Method) -> Result<Respo
     let refusal = |status, message: String| Err(HttpError { status, message });
     match timeout(DEVICES_TIMEOUT, listed).await {
         Ok(Ok(devices)) => Ok(json(DeviceList { devices: &devices })),
-        Ok(Err(_)) => {
-            refusal(StatusCode::SERVICE_UNAVAILABLE, "a driver panicked over its devices".to_owned())
-        }
+        Ok(Err(_)) => refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "a driver panicked while it listed its devices".to_owned(),
+        ),
         Err(_) => {
-            let message = format!("the devices have not answered within {DEVICES_TIMEOUT:?}");
+            let message = format!("the devices did not answer within {DEVICES_TIMEOUT:?}");
             refusal(StatusCode::GATEWAY_TIMEOUT, message)
         }
     }

@@ -65,7 +65,7 @@ fn challenge(message: &str) -> Response {
 }
 
 fn too_many(wait: Duration) -> Response {
-    let message = "too many wrong passwords: this one was not compared; try again in a second; where all clients come \
-                   through one proxy, let it set X-Forwarded-For and name it in trusted_proxies";
+    let message = "too many wrong passwords: the server did not check this one. Try again in a second. If all clients \
+                   come through one proxy, let it set X-Forwarded-For, and name it in trusted_proxies";
     HttpError::too_many_requests(message.to_owned(), wait)
 }

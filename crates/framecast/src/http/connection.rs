@@ -24,11 +24,11 @@ pub(crate) fn configure(socket: &Socket) {
     let socket = socket2::SockRef::from(stream);
     // If the system refuses an option, the connection still works, only less well.
     if let Err(error) = socket.set_tcp_nodelay(true) {
-        debug!(%error, "TCP_NODELAY");
+        debug!(%error, "cannot set TCP_NODELAY");
     }
     #[cfg(target_os = "linux")]
     if let Err(error) = socket.set_tcp_notsent_lowat(UNSENT_BYTES) {
-        debug!(%error, "TCP_NOTSENT_LOWAT");
+        debug!(%error, "cannot set TCP_NOTSENT_LOWAT");
     }
 }
 

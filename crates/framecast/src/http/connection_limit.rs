@@ -32,9 +32,9 @@ const ADDRESS_SHARE: usize = 4;
 const IDLE_SHARE: usize = 2;
 
 /// The message for a client whose address has no permit left.
-pub(super) const ADDRESS_FULL: &str = "this address has as many connections as it may have; close some, or raise \
-                               max_connections_per_address; where all clients come through one proxy, let it set \
-                               X-Forwarded-For and name it in trusted_proxies";
+pub(super) const ADDRESS_FULL: &str = "connection limit of this address reached: close some connections, or raise \
+                               max_connections_per_address. If all clients come through one proxy, let it set \
+                               X-Forwarded-For, and name it in trusted_proxies";
 
 /// Counts the connections of each address. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -119,13 +119,12 @@ impl AddressLimits {
     /// Counts and logs the refusal of `what`: a connection, or one request of a proxy.
     fn refuse(&self, what: &'static str, address: Option<IpAddr>) -> AddressLimitReached {
         self.0.counts.count(ConnectionOutcome::RefusedAddress);
-        debug!(?address, "refused {what}: its address has as many connections as it may have");
+        debug!(?address, "refused {what}: connection limit of its address reached");
         if let (Some(address), Some(times)) = (address, self.0.warning.should_log()) {
             warn!(
                 %address, times,
-                "refused {what}: its address has as many connections as it may have; the limit is \
-                 max_connections_per_address. If that is the address of your proxy, let it set X-Forwarded-For, and name it in \
-                 trusted_proxies"
+                "refused {what}: connection limit of its address reached (max_connections_per_address). If \
+                 that is the address of your proxy, let it set X-Forwarded-For, and name it in trusted_proxies"
             );
         }
         AddressLimitReached

@@ -68,7 +68,7 @@ struct ListedControl {
 async fn answer(context: &Context, name: String, controls: Vec<Control>) -> Response {
     let kept = match context.state.clone() {
         Some(state) => run_blocking(move || state.saved_for(&name)).await.unwrap_or_else(|problem| {
-            debug!("what is kept cannot be told: {problem}");
+            debug!("cannot read the saved controls: {problem}");
             Changes::default()
         }),
         None => Changes::default(),
@@ -117,7 +117,7 @@ async fn forget(State(context): State<Context>, Path(name): Path<String>) -> Res
     match run_blocking(move || state.forget(&name)).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(problem) => {
-            let message = format!("not forgotten: {problem}");
+            let message = format!("cannot delete the saved controls: {problem}");
             Err(HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message })
         }
     }
@@ -134,7 +134,7 @@ async fn run_blocking<T: Send + 'static>(
 }
 
 fn cannot_persist() -> HttpError {
-    let message = "this server keeps nothing across restarts: set state_dir in its configuration".to_owned();
+    let message = "this server does not save controls: set state_dir in its configuration".to_owned();
     HttpError { status: StatusCode::NOT_IMPLEMENTED, message }
 }
 
@@ -148,10 +148,10 @@ async fn read(body: Body) -> Result<Changes, HttpError> {
             return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
         Ok(Err(error)) => {
-            return Err(refusal(StatusCode::BAD_REQUEST, format!("the body cannot be read: {error}")));
+            return Err(refusal(StatusCode::BAD_REQUEST, format!("cannot read the body: {error}")));
         }
         Err(_) => {
-            let message = format!("the body has not come within {BODY_TIMEOUT:?}");
+            let message = format!("the body did not arrive within {BODY_TIMEOUT:?}");
             return Err(refusal(StatusCode::REQUEST_TIMEOUT, message));
         }
     };
@@ -207,11 +207,12 @@ impl DeviceControls {
         let refusal = |status, message: String| Err(HttpError { status, message });
         match timeout(CALL_TIMEOUT, done).await {
             Ok(Ok(result)) => result,
-            Ok(Err(_)) => {
-                refusal(StatusCode::SERVICE_UNAVAILABLE, "the driver panicked over its controls".to_owned())
-            }
+            Ok(Err(_)) => refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the driver panicked while it read or set its controls".to_owned(),
+            ),
             Err(_) => {
-                let message = format!("the device has not answered within {CALL_TIMEOUT:?}");
+                let message = format!("the device did not answer within {CALL_TIMEOUT:?}");
                 refusal(StatusCode::GATEWAY_TIMEOUT, message)
             }
         }
@@ -242,7 +243,7 @@ impl DeviceControls {
         let taken = changes.filtered(|id, value| was_applied(&before, &after, id, value));
         if !taken.is_empty() {
             let ids: Vec<&str> = taken.as_slice().iter().map(|(id, _)| id.as_str()).collect();
-            refusal.message = format!("{}; set before: {}", refusal.message, ids.join(", "));
+            refusal.message = format!("{}; already set: {}", refusal.message, ids.join(", "));
             self.remember(taken, &after, state).await?;
         }
         Err(refusal)
@@ -264,7 +265,7 @@ impl DeviceControls {
         let Some(state) = state.filter(|_| !changes.is_empty()) else { return Ok(()) };
         let name = self.camera.feed.name().to_owned();
         run_blocking(move || state.save(&name, &changes)).await.map_err(|problem| {
-            let message = format!("set, but not kept across restarts: {problem}");
+            let message = format!("set on the device, but not saved for the next start: {problem}");
             HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message }
         })
     }

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn by_an_unknown_name_no_way_leads_on() {
-        let message = "host `cam.example` is not this server's".to_owned();
+        let message = "this server does not answer to the name `cam.example`".to_owned();
         let page = page(&HttpError { status: StatusCode::MISDIRECTED_REQUEST, message }, "./");
         assert!(page.contains("<h1>Unknown name</h1>") && !page.contains("All cameras"), "{page}");
     }

@@ -56,8 +56,8 @@ impl ProxyTrust {
         let from = connected.map_or_else(|| "unix".to_owned(), |address| address.to_canonical().to_string());
         warn!(
             times,
-            "X-Forwarded-For or Forwarded from {from} does not count, and all whom it speaks for are one client; if that \
-             is your proxy, add {from} to trusted_proxies"
+            "ignored X-Forwarded-For or Forwarded from {from}: it is not in trusted_proxies, so all its clients count \
+             as one. If that is your proxy, add {from} to trusted_proxies"
         );
     }
 }

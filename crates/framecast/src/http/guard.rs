@@ -120,15 +120,15 @@ impl Guard {
             warn!(
                 times,
                 others,
-                "refused a request for `{shown}`, which is not known as a name of this server's; if it is one, add it to \
+                "refused a request for `{shown}`: this server does not answer to that name. To allow it, add it to \
                  allowed_hosts in the configuration, or start with --allowed-host {name}"
             );
         }
         let status = StatusCode::MISDIRECTED_REQUEST;
         if error_picture::is_wanted(headers) {
             let lines = [
-                "This server was asked for by a name that it does not know.",
-                "Its log says which. Add it to allowed_hosts, or start with --allowed-host NAME.",
+                "This server does not answer to the name in this picture's address.",
+                "Its log shows the name. Add it to allowed_hosts, or start with --allowed-host NAME.",
             ];
             let picture =
                 self.picture.get_or_init(|| error_picture::render("Framecast", "Unknown name", &lines));
@@ -137,8 +137,8 @@ impl Guard {
             }
         }
         let message = format!(
-            "host `{shown}` is not this server's; if it is, add it to allowed_hosts in the configuration, or start with \
-             --allowed-host {name}"
+            "this server does not answer to the name `{shown}`. To allow it, add it to allowed_hosts in the \
+             configuration, or start with --allowed-host {name}"
         );
         HttpError { status, message }.into_response()
     }
@@ -166,12 +166,12 @@ pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
                 origin,
                 host,
                 times,
-                "a page of another site wants to change something; cors_origins may allow it by name, and a proxy in front \
-                 has to pass on the Host that the browser sent"
+                "refused a change by a page of another site. To allow it, name its origin in cors_origins. A proxy in \
+                 front must pass on the Host that the browser sent"
             );
         }
-        let message = "requests that change something are taken from this server's own pages, and from those that \
-                       cors_origins names; a proxy in front has to pass on the Host that the browser sent";
+        let message = "only this server's own pages, and pages of the origins that cors_origins names, may change \
+                       something. A proxy in front must pass on the Host that the browser sent";
         return HttpError { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
@@ -193,12 +193,12 @@ pub(crate) async fn check_websocket(
                 origin,
                 host,
                 times,
-                "a page of another site wants the pictures; cors_origins may allow it, and a proxy in front has to pass on \
-                 the Host that the browser sent"
+                "refused a WebSocket of a page of another site. To allow it, add its origin to cors_origins. A proxy \
+                 in front must pass on the Host that the browser sent"
             );
         }
-        let message = "WebSockets are opened for this server's own pages, and for those in cors_origins; a proxy in front has \
-                       to pass on the Host that the browser sent";
+        let message = "only this server's own pages, and pages of the origins in cors_origins, may open a WebSocket. A \
+                       proxy in front must pass on the Host that the browser sent";
         return HttpError { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response();
     }
     next.run(request).await
@@ -217,9 +217,9 @@ fn truncated(text: &str) -> String {
 /// this server.
 fn bad_host(request: &Request) -> Option<&'static str> {
     match request.headers().get_all(header::HOST).iter().count() {
-        0 if request.version() >= Version::HTTP_11 => Some("a request of HTTP/1.1 needs the header Host"),
+        0 if request.version() >= Version::HTTP_11 => Some("an HTTP/1.1 request needs the header Host"),
         0 | 1 => None,
-        _ => Some("a request can have but one header Host"),
+        _ => Some("a request must have only one header Host"),
     }
 }
 

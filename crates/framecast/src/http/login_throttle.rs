@@ -147,7 +147,7 @@ impl LoginThrottle {
                 warn!(
                     address = %DisplayAddress(address),
                     times,
-                    "refused requests without a look at their passwords: too many were wrong before; if that is the \
+                    "refused requests without a check of their passwords, after too many wrong ones. If that is the \
                      address of your proxy, let it set X-Forwarded-For, and name it in trusted_proxies"
                 );
             }

@@ -59,30 +59,30 @@ type StatsField = fn(&Stats) -> u64;
 
 const CAMERA_COUNTERS: [(&str, &str, StatsField); 9] = [
     ("camera_frames", "Frames that came from the camera", |stats| stats.frames),
-    ("camera_broken_frames", "Pictures refused as broken", |stats| stats.broken),
+    ("camera_broken_frames", "Broken pictures that the server dropped", |stats| stats.broken),
     (
         "camera_repaired_frames",
-        "Pictures shown without bytes that do not belong to them, or with an end added",
+        "Pictures that the server repaired: it cut off foreign bytes, or added a missing end",
         |stats| stats.repaired,
     ),
-    ("camera_over_rate_frames", "Pictures left out because of max_fps", |stats| stats.over_rate),
-    ("camera_lost_frames", "Frames that the device itself lost", |stats| stats.dropped_by_device),
+    ("camera_over_rate_frames", "Pictures skipped because of max_fps", |stats| stats.over_rate),
+    ("camera_lost_frames", "Frames that the device dropped", |stats| stats.dropped_by_device),
     ("camera_encoded_frames", "Pictures that were encoded, renditions included", |stats| stats.encoded),
     ("camera_encode_skipped_frames", "Frames not encoded because a newer one was there", |stats| {
         stats.encode_skipped
     }),
-    ("camera_openings", "How often the camera was opened", |stats| stats.opened),
-    ("camera_closings", "How often the camera was closed", |stats| stats.closed),
+    ("camera_openings", "How often the server opened the camera", |stats| stats.opened),
+    ("camera_closings", "How often the server closed the camera", |stats| stats.closed),
 ];
 
 type OfTotals = fn(&CameraTotals) -> u64;
 
 const SENT_COUNTERS: [(&str, &str, OfTotals); 3] = [
-    ("sent_frames", "Pictures handed over for viewers", CameraTotals::frames),
-    ("sent_bytes", "Bytes handed over for viewers, framing included", CameraTotals::bytes),
+    ("sent_frames", "Pictures sent to viewers", CameraTotals::frames),
+    ("sent_bytes", "Bytes sent to viewers, framing included", CameraTotals::bytes),
     (
         "skipped_frames",
-        "Frames that viewers did not see because newer ones took their place",
+        "Frames skipped for viewers because a newer one was there",
         CameraTotals::skipped_frames,
     ),
 ];
@@ -100,31 +100,36 @@ impl Collector for Scrape {
 impl Scrape {
     fn server(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let info = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("codec", self.0.codec.to_string())];
-        single(encoder, "build", "What runs", Info::new(info))?;
+        single(encoder, "build", "Version and JPEG codec of the server", Info::new(info))?;
         let started = self.0.started_at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        single(encoder, "start_time_seconds", "When it was started", ConstGauge::new(started))?;
+        single(
+            encoder,
+            "start_time_seconds",
+            "Start time of the server in Unix time",
+            ConstGauge::new(started),
+        )?;
         let accepted = ConstCounter::new(self.0.connections.accepted());
-        single(encoder, "connections", "Connections that were accepted", accepted)?;
+        single(encoder, "connections", "Connections that the server accepted", accepted)?;
         if let Some(lost) = self.0.lost_lines.get() {
-            let help = "Lines of the log that standard error did not take";
+            let help = "Log lines dropped because standard error did not accept them";
             single(encoder, "log_lost_lines", help, ConstCounter::new(lost.count()))?;
         }
         let failed = self.0.connections.failed();
         let failed = failed.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
-        family(encoder, "failed_connections", "Connections that ended otherwise than they should", failed)?;
+        family(encoder, "failed_connections", "Connections that failed, by reason", failed)?;
         let login_throttle = &self.0.login_throttle;
         let denied = [("wrong", login_throttle.wrong()), ("uncompared", login_throttle.throttled())];
         let denied = denied.map(|(why, count)| ([("why", why.to_owned())], ConstCounter::new(count)));
-        let help = "Requests that were denied for a wrong password, or unseen after too many";
+        let help = "Requests denied for a wrong password, or unchecked after too many wrong ones";
         family(encoder, "denied_requests", help, denied)
     }
 
     fn history(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.0.history.history.stats();
         for (name, help, count) in [
-            ("history_events", "Events that came", stats.recorded),
-            ("history_written_events", "Events that were written", stats.written),
-            ("history_dropped_events", "Events that found no place", stats.dropped),
+            ("history_events", "Events recorded", stats.recorded),
+            ("history_written_events", "Events written to the database", stats.written),
+            ("history_dropped_events", "Events dropped because they did not fit", stats.dropped),
             ("history_failures", "Failed attempts to write events", stats.failures),
         ] {
             single(encoder, name, help, ConstCounter::new(count))?;
@@ -132,7 +137,7 @@ impl Scrape {
         let help = "Events that wait for the database";
         single(encoder, "history_waiting_events", help, ConstGauge::new(stats.waiting as f64))?;
         let up = f64::from(u8::from(!stats.is_unavailable));
-        single(encoder, "history_up", "1 while the database takes events", ConstGauge::new(up))
+        single(encoder, "history_up", "1 while the database accepts events", ConstGauge::new(up))
     }
 
     fn cameras(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -149,7 +154,7 @@ impl Scrape {
         }
         let seconds =
             each().map(|(labels, stats)| (labels, ConstCounter::new(stats.encode_time.as_secs_f64())));
-        family(encoder, "camera_encode_seconds", "Time that encoding took, on all threads", seconds)?;
+        family(encoder, "camera_encode_seconds", "Time spent on encoding, on all threads", seconds)?;
         let gauge = |read: fn(&Feed) -> f64| {
             feeds
                 .iter()
@@ -167,7 +172,7 @@ impl Scrape {
         });
         family(encoder, "camera_frame_age_seconds", "Age of the newest frame; NaN before the first", age)?;
         let viewers = gauge(|feed| feed.viewer_count() as f64);
-        family(encoder, "camera_viewers", "Streams and snapshots being served now", viewers)
+        family(encoder, "camera_viewers", "Current streams and snapshots", viewers)
     }
 
     fn sent(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -183,11 +188,11 @@ impl Scrape {
                 (labels, ConstCounter::new(count))
             })
         });
-        family(encoder, "stream_endings", "Streams of parts that ended, by why", endings)?;
+        family(encoder, "stream_endings", "MJPEG streams that ended, by reason", endings)?;
         let ages = each().map(|(labels, totals)| (labels, totals.age().clone()));
-        family(encoder, "frame_age_seconds", "From a frame's capture until it is handed over", ages)?;
+        family(encoder, "frame_age_seconds", "Time from a frame's capture until it was sent", ages)?;
         let painted = each().map(|(labels, totals)| (labels, totals.painted_age().clone()));
-        let help = "From a frame's capture until the report that it is painted (/api/live)";
+        let help = "Time from a frame's capture until the client reported it painted (/api/live)";
         family(encoder, "painted_age_seconds", help, painted)
     }
 
@@ -197,14 +202,14 @@ impl Scrape {
             let count = records.iter().filter(|stats| stats.transport() == transport).count();
             ([("via", transport.as_str().to_owned())], ConstGauge::new(count as i64))
         };
-        family(encoder, "viewers", "Viewers now", [count(Transport::Mjpeg), count(Transport::Live)])?;
+        family(encoder, "viewers", "Current viewers", [count(Transport::Mjpeg), count(Transport::Live)])?;
         let refused = self.0.viewers.refused();
         let refused = refused.map(|(limit, count)| ([("limit", limit.to_owned())], ConstCounter::new(count)));
-        family(encoder, "refused_viewers", "Viewers refused for want of a place", refused)?;
+        family(encoder, "refused_viewers", "Viewers refused because a viewer limit was reached", refused)?;
         let endings = self.0.live_counts.iter();
         let endings =
             endings.map(|(ending, count)| ([("ending", ending.to_owned())], ConstCounter::new(count)));
-        family(encoder, "live_endings", "Connections of /api/live that ended, by why", endings)
+        family(encoder, "live_endings", "Connections of /api/live that ended, by reason", endings)
     }
 
     /// The distributions over the current viewers.
@@ -216,16 +221,16 @@ impl Scrape {
                 GaugeHistogram::new(bounds, values).write(out, name, help)
             };
         let queue = |stats: &ViewerStats| stats.queue_bytes().map(|bytes| bytes as f64);
-        let help = "What is on its way, over the viewers now";
+        let help = "Bytes on their way to each current viewer";
         histogram("framecast_viewer_queue_bytes", help, &QUEUES_BYTES, queue)?;
         let throughput = |stats: &ViewerStats| stats.bytes_per_second().map(|rate| rate as f64);
-        let help = "What links carry, over the viewers now whose link was full";
+        let help = "Throughput to each current viewer whose link was full";
         histogram("framecast_viewer_throughput_bytes_per_second", help, &THROUGHPUTS, throughput)?;
         let skipped = |stats: &ViewerStats| {
             let (sent, skipped) = (stats.frames() as f64, stats.skipped_frames() as f64);
             (sent > 0.0).then(|| skipped / (sent + skipped))
         };
-        let help = "Share of frames not seen, over the viewers now";
+        let help = "Share of frames skipped for each current viewer";
         histogram("framecast_viewer_skipped_ratio", help, &SKIPPED_SHARES, skipped)
     }
 }

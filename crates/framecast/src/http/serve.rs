@@ -54,13 +54,13 @@ const DRAIN_TIMEOUT: Duration = Duration::from_millis(1800);
 
 /// The complete answer to a request whose head is not complete in time.
 const HEAD_TIMEOUT_RESPONSE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\n\
-Content-Length: 51\r\nConnection: close\r\n\r\n{\"error\":\"the request's head did not come in time\"}";
+Content-Length: 56\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers did not arrive in time\"}";
 
 /// The complete answer to a request whose head is too long.
 const HEAD_TOO_LARGE_RESPONSE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\n\
-Content-Length: 214\r\nConnection: close\r\n\r\n{\"error\":\"the request's head has more than 16 KiB, which is mostly \
-cookies that other programs on this host have set: delete this host's cookies in the browser, or reach this server by \
-another name or its address\"}";
+Content-Length: 198\r\nConnection: close\r\n\r\n{\"error\":\"the request's headers have more than 16 KiB, mostly \
+cookies of other programs on this host. Delete this host's cookies in the browser, or reach this server by another \
+name or its address\"}";
 
 /// The message for a client when all connections are in use.
 const SERVER_FULL: &str = "all connections are in use; wait, or raise max_connections";
@@ -117,7 +117,7 @@ impl Server {
             };
             match accepted {
                 Ok((socket, peer)) => self.serve(socket, peer, &shutdown),
-                Err(error) if is_connection_error(&error) => debug!(%error, "accept"),
+                Err(error) if is_connection_error(&error) => debug!(%error, "cannot accept a connection"),
                 Err(error) if descriptors::is_exhausted(&error) => {
                     if spare.refuse_one(&self.listener, &error, self.settings.max_connections).await {
                         self.counts.count(ConnectionOutcome::Refused);
@@ -140,7 +140,10 @@ impl Server {
             debug!(?peer, "refused: all connections are in use");
             if let Some(times) = self.warning.should_log() {
                 let most = self.settings.max_connections;
-                warn!(times, "refused a connection: all {most} are in use; the limit is max_connections");
+                warn!(
+                    times,
+                    "refused a connection: all {most} are in use; to allow more, raise max_connections"
+                );
             }
             return self.refuse(socket, SERVER_FULL);
         };
@@ -295,7 +298,7 @@ fn late_outcome(read: &[u8], had_request: bool) -> Option<ConnectionOutcome> {
 
 /// Resets a connection whose HTTP/1.0 answer broke off.
 fn reset(socket: Socket, counts: &ConnectionCounts) {
-    debug!("reset: an answer of HTTP/1.0 broke off");
+    debug!("reset a connection: its HTTP/1.0 answer broke off");
     counts.count(ConnectionOutcome::BrokenOff);
     // The reset fails if the client has gone.
     socket.reset().ok();
@@ -305,7 +308,7 @@ fn reset(socket: Socket, counts: &ConnectionCounts) {
 async fn drain_deadline(shutdown: &CancellationToken) {
     shutdown.cancelled().await;
     sleep(DRAIN_TIMEOUT).await;
-    debug!("dropped: the client did not take the end in time");
+    debug!("closed a connection: at shutdown, its client did not finish in time");
 }
 
 /// Closes a connection. `late` is its outcome if it ended because no head came in time. If part of one came, the client
@@ -339,8 +342,8 @@ async fn refuse_head(socket: Socket, peer: Peer, context: &ConnectionContext) {
         warn!(
             ?peer,
             times,
-            "refused a request whose head has more than {} KiB; where cookies of other programs on this host are what \
-             fills it, delete them in the browser, or reach this server by another name or its address",
+            "refused a request whose headers have more than {} KiB. If they are cookies of other programs on this \
+             host, delete them in the browser, or reach this server by another name or its address",
             MAX_HEAD_BYTES >> 10
         );
     }

@@ -207,7 +207,7 @@ impl Attempt {
         };
         // The reason of an earlier source is out of date once a picture has come.
         match self.last_problem.as_ref().filter(|_| intervals.pictures() == self.intervals.pictures()) {
-            Some(problem) => format!("{reason}; at the last try: {problem}"),
+            Some(problem) => format!("{reason}; the last attempt failed: {problem}"),
             None => reason,
         }
     }
@@ -375,7 +375,7 @@ mod tests {
         attempt.record_problem("503".to_owned());
         let reason = attempt.stall_reason(&attempt.intervals(), &none_broken);
         assert!(
-            reason.starts_with("no picture for 30s; ") && reason.ends_with("; at the last try: 503"),
+            reason.starts_with("no picture for 30s; ") && reason.ends_with("; the last attempt failed: 503"),
             "{reason}"
         );
         open_once(&mut attempt, 1, Duration::ZERO, Duration::ZERO).await;

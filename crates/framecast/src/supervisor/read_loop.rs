@@ -92,7 +92,9 @@ impl Supervisor {
         self.stuck.retain_mut(|reader| !reader.has_ended());
         let hangs = self.stuck.len();
         if hangs >= MAX_STUCK_READERS {
-            return Err(format!("the driver hangs in {hangs} threads; waiting for one to return"));
+            return Err(format!(
+                "the driver hangs in {hangs} threads; the server waits until one of them returns"
+            ));
         }
         let intervals = attempt.begin_source();
         let reader =
@@ -157,7 +159,9 @@ impl Supervisor {
             return None;
         }
         if attempt.excuses_silence(self.suspend_monitor.resumed_at(), awaited.intervals(attempt)) {
-            info!("nothing has come since the stop; the source is opened again");
+            info!(
+                "the camera delivered no frame since the program resumed; the server opens the source again"
+            );
             return Some(ControlFlow::Continue(attempt.retry_at()));
         }
         let reason = attempt.stall_reason(&awaited.intervals(attempt), &self.feed.stats());
@@ -222,7 +226,7 @@ impl Supervisor {
                 let intervals = reader.fast_path().intervals();
                 Some(self.handle_end(result, attempt, intervals))
             }
-            None => Some(failed("the driver's thread ended and gave no reason".to_owned(), attempt)),
+            None => Some(failed("the driver's thread ended without an error".to_owned(), attempt)),
         }
     }
 
@@ -237,9 +241,12 @@ impl Supervisor {
         let gave_pictures = attempt.end_source(intervals);
         if result.is_ok() && gave_pictures {
             if attempt.should_log_end() {
-                info!(pictures, "the source has ended in order; it is opened again, now and each time");
+                info!(
+                    pictures,
+                    "the source ended without an error; the server opens it again, now and each time it ends"
+                );
             } else {
-                debug!(pictures, "the source has ended in order");
+                debug!(pictures, "the source ended without an error");
             }
             return ControlFlow::Continue(attempt.reopen_at(self.settings.max_fps));
         }
@@ -259,7 +266,7 @@ impl Supervisor {
             && !gave_pictures
             && error.as_ref().is_none_or(Error::may_recover_soon)
         {
-            debug!(%reason, "no picture this time; the source is opened again");
+            debug!(%reason, "the source ended without a picture; the server opens it again");
             attempt.record_problem(reason);
             return ControlFlow::Continue(due_at);
         }
@@ -267,7 +274,7 @@ impl Supervisor {
         let may_be_excused = self.feed.status().state != CameraState::Lost
             && error.as_ref().is_none_or(Error::is_connection_failure);
         if may_be_excused && self.suspend_monitor.has_resumed_recently() {
-            info!(%reason, "the source did not outlive the stop; it is opened again");
+            info!(%reason, "the source failed while the program was stopped; the server opens it again");
             attempt.record_problem(reason);
             return ControlFlow::Continue(attempt.retry_at());
         }
@@ -298,7 +305,7 @@ impl Supervisor {
         let was_opened = reader.was_opened();
         reader.cancel();
         if timeout(CLOSE_TIMEOUT, reader.ended()).await.is_err() {
-            warn!("the driver does not let go of its device; going on without it");
+            warn!("the driver did not close its device in time; the server no longer waits for it");
             self.stuck.push(reader);
         }
         if was_opened {
@@ -316,7 +323,7 @@ fn failed(reason: String, attempt: &Attempt) -> NextStep {
 fn log_capture(capture: &Capture) {
     let Capture { device, given, asked } = capture;
     if given.differs_from(asked) {
-        info!(%device, %given, %asked, "the device gave something else than it was asked for");
+        info!(%device, %given, %asked, "the device did not give what the server asked for");
     } else {
         info!(%device, %given, "capturing");
     }

@@ -194,7 +194,7 @@ impl ReaderThread {
                 Ok(None) => return Some(Ok(())),
                 Err(error) if error.is_picture_error() => {
                     if !self.has_logged_broken.swap(true, Ordering::Relaxed) {
-                        warn!(%error, "broken; later ones are only counted");
+                        warn!(%error, "a picture is broken; the server counts later ones and does not log them");
                     }
                     feed.count_broken(one_line(&error));
                 }

@@ -98,7 +98,7 @@ impl SlateRenderer {
                     self.feed.publish_slate(frame);
                 }
             }
-            Err(error) => warn!(%error, "a notice could not be drawn"),
+            Err(error) => warn!(%error, "cannot draw a slate"),
         }
     }
 

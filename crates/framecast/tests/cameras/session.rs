@@ -60,19 +60,19 @@ fn a_camera_that_wants_a_log_in_page_is_told_apart_from_a_wrong_password() {
         Refusal {
             name: "at-once",
             source: at_once.url_for("admin:made-up", "/shot#silence=1s"),
-            says: &["log-in page"],
+            says: &["login page"],
             never,
         },
         Refusal {
             name: "behind-a-redirect",
             source: redirects.url_for("admin:made-up", "/shot#silence=1s"),
-            says: &["log-in page"],
+            says: &["login page"],
             never,
         },
         Refusal {
             name: "without-a-login",
             source: at_once.url("/shot#silence=1s"),
-            says: &["log-in page"],
+            says: &["login page"],
             never,
         },
     ]);

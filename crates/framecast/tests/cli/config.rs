@@ -30,7 +30,7 @@ fn an_unknown_key_is_told_where_it_is_and_what_is_nearest() {
     assert_eq!(error, "site.toml:4:1: unknown key `idle_timout`; did you mean `idle_timeout`?");
     let error = refusal_of_camera("zzz = 1");
     let known = "name, source, idle_timeout, stall_timeout, max_fps, quality, max_viewers, latency_budget, max_picture, controls";
-    assert_eq!(error, format!("site.toml:4:1: unknown key `zzz`; known are {known}"));
+    assert_eq!(error, format!("site.toml:4:1: unknown key `zzz`; known keys: {known}"));
 }
 
 #[test]
@@ -41,7 +41,10 @@ fn a_key_that_is_said_elsewhere_is_told_where() {
             "4:1: `fps` is part of the source: source = \"/dev/video0?fps=5\", or behind a camera's address",
         ),
         ("size = \"1x1\"", "4:1: a size is part of the source: source = \"/dev/video0?size=1280x720\""),
-        ("enabled = false", "4:1: every camera in the file is served, and opens when someone watches"),
+        (
+            "enabled = false",
+            "4:1: the server serves every camera in the file, and opens it when someone watches",
+        ),
         (
             "password = \"s3cret\"",
             "4:1: a camera's login is part of its source: source = \"http://USER:PASSWORD@HOST/…",
@@ -88,7 +91,7 @@ fn bad_values_are_told_with_their_place_and_an_example() {
             "stall_timeout = 5",
             "4:17: stall_timeout: found integer `5`, expected a duration like \"10s\", \"200ms\" or \"5min\"",
         ),
-        ("stall_timeout = \"0s\"", "4:17: stall_timeout must be longer than nothing"),
+        ("stall_timeout = \"0s\"", "4:17: stall_timeout must be longer than 0 s"),
         (
             "idle_timeout = \"900 years\"",
             "4:16: idle_timeout: found `900 years`, expected a duration like \"10s\", \"200ms\" or \"5min\", or \"never\"",
@@ -104,7 +107,7 @@ fn bad_values_are_told_with_their_place_and_an_example() {
         ),
         (
             "[camera.controls]\n\"\" = 1",
-            "5:1: `` is no name for a control; a camera's are listed at /api/cameras/NAME/controls",
+            "5:1: `` is not a name for a control; /api/cameras/NAME/controls lists those of a camera",
         ),
         ("max_picture = \"1B\"", "4:15: max_picture must be from 1KiB to 1GiB"),
         ("max_fps = 0", "4:11: max_fps must be from 0.01 to 10000"),
@@ -122,20 +125,23 @@ fn bad_values_are_told_with_their_place_and_an_example() {
         ("listen = [1]", "1:10: listen: found a list, expected a string"),
         (
             "cors_origins = [\"dash\"]",
-            "1:17: `dash` is no origin; write it like https://dashboard.example, without a path or a `*` in it, or \"*\"",
+            "1:17: `dash` is not an origin; write it like https://dashboard.example, without a path or a `*` in it, \
+             or \"*\"",
         ),
         (
             "allowed_hosts = [\"a\", \"http://b/\"]",
-            "1:23: `http://b/` is no host name; write it like cam.example or cam.example:8080",
+            "1:23: `http://b/` is not a host name; write it like cam.example or cam.example:8080",
         ),
         (
             "listen = \"5000\"",
-            "1:10: `5000` is no address to listen on; did you mean 127.0.0.1:5000, or 0.0.0.0:5000 for the network?",
+            "1:10: `5000` is not an address to listen on; did you mean 127.0.0.1:5000, or 0.0.0.0:5000 for the \
+             network?",
         ),
         ("user = \"me\"", "1:8: user `me` needs a password: set FRAMECAST_PASSWORD in the environment"),
         (
             "user = \"a:b\"",
-            "1:8: `***` is no user name: it needs letters and can have no colon; its password is read from FRAMECAST_PASSWORD",
+            "1:8: `***` is not a user name: it needs letters and can have no colon; put its password into \
+             FRAMECAST_PASSWORD",
         ),
     ] {
         assert_eq!(refusal(line), format!("site.toml:{expected}"), "{line}");
@@ -197,14 +203,17 @@ fn a_key_under_both_names_is_refused() {
 fn a_source_is_checked_where_it_stands() {
     let of_source = |source: &str| refusal(format!("[[camera]]\nname = \"a\"\nsource = \"{source}\"\n"));
     let error = of_source("nope:x");
-    assert!(error.starts_with("site.toml:3:10: no driver for `nope:`; known are emulated:, "), "{error}");
+    assert!(
+        error.starts_with("site.toml:3:10: no driver for `nope:`; known drivers: emulated:, "),
+        "{error}"
+    );
     let error = of_source("emulated:?size=1x1");
     assert_eq!(
         error,
         "site.toml:3:10: emulated: option `size`: must be like 1280x720, each side from 64 to 4096"
     );
     let error = of_source("film.mp4");
-    assert!(error.starts_with("site.toml:3:10: `film.mp4` is not a source; a film is"), "{error}");
+    assert!(error.starts_with("site.toml:3:10: `film.mp4` is not a source; play a film with"), "{error}");
     assert!(error.contains("`exec:ffmpeg -v error -re -stream_loop -1 -i FILM "), "{error}");
     let error = of_source("http://");
     assert!(error.starts_with("site.toml:3:10: `http"), "{error}");
@@ -225,7 +234,7 @@ fn broken_toml_is_told_once_with_its_place() {
     assert_eq!(error, "site.toml:2:10: unclosed array table, expected `]`");
     assert_eq!(
         refusal("listen = \":1\"\nlisten = \":2\"\n"),
-        "site.toml:2:1: `listen` stands here again; the first is in line 1"
+        "site.toml:2:1: `listen` is set twice; the first time in line 1"
     );
 }
 
@@ -254,16 +263,16 @@ fn a_file_that_is_missing_or_a_folder_is_named() {
 #[test]
 fn bad_arguments_are_refused_by_their_name() {
     for (arguments, expected) in [
-        (&["--listen", "foo", "emulated"][..], "--listen: `foo` is no address to listen on"),
+        (&["--listen", "foo", "emulated"][..], "--listen: `foo` is not an address to listen on"),
         (
             &["--listen", "5012"],
-            "--listen: `5012` is no address to listen on; did you mean 127.0.0.1:5012, or 0.0.0.0:5012",
+            "--listen: `5012` is not an address to listen on; did you mean 127.0.0.1:5012, or 0.0.0.0:5012",
         ),
         (
             &["--listen", "0.0.0.0"],
-            "--listen: `0.0.0.0` is no address to listen on; it needs a port: 0.0.0.0:5000",
+            "--listen: `0.0.0.0` is not an address to listen on; it needs a port: 0.0.0.0:5000",
         ),
-        (&["localhost:8080"], "camera `camera`: no driver for `localhost:`; known are emulated:"),
+        (&["localhost:8080"], "camera `camera`: no driver for `localhost:`; known drivers: emulated:"),
         (
             &["192.168.1.20:8080/x"],
             "camera `camera`: `192.168.1.20:8080` is not a source; did you mean `http://ADDRESS`?",
@@ -282,10 +291,10 @@ fn bad_arguments_are_refused_by_their_name() {
         (&["serv"], "`serv` is neither a command nor a source; did you mean `serve`?"),
         (&["chekc", "emulated"], "`chekc` is neither a command nor a source; did you mean `check`?"),
         (&["a=emulated", "a=emulated"], "two cameras are called `a`"),
-        (&["a:b=emulated"], "camera `camera`: no driver for `a:`; known are emulated:"),
-        (&["front=nope:x"], "camera `front`: no driver for `nope:`; known are emulated:"),
+        (&["a:b=emulated"], "camera `camera`: no driver for `a:`; known drivers: emulated:"),
+        (&["front=nope:x"], "camera `front`: no driver for `nope:`; known drivers: emulated:"),
         (&["--user", "me", "emulated"], "--user: user `me` needs a password: set FRAMECAST_PASSWORD"),
-        (&["--user", "", "emulated"], "--user: `` is no user name"),
+        (&["--user", "", "emulated"], "--user: `` is not a user name"),
     ] {
         for command in ["check", "serve"] {
             let (code, _, errors) = run(framecast(&[command]).args(arguments));
@@ -360,7 +369,7 @@ fn a_limit_that_counts_nobody_is_warned_of() {
     for trusted in ["trusted_proxies = []\n", "trusted_proxies = [\"loopback\"]\n"] {
         let (code, _, stderr) = check("unix:http.sock", trusted);
         assert_eq!(code, 0);
-        assert!(stderr.starts_with("warning: max_viewers_per_address limits nobody: "), "{stderr}");
+        assert!(stderr.starts_with("warning: max_viewers_per_address has no effect: "), "{stderr}");
         assert!(stderr.contains("trusted_proxies"), "{stderr}");
         assert_eq!(check("127.0.0.1:0", trusted).2, "");
     }
@@ -370,7 +379,7 @@ fn a_limit_that_counts_nobody_is_warned_of() {
 #[test]
 fn a_state_dir_that_cannot_be_made_is_refused_before_anything_starts() {
     let error = refusal("state_dir = \"site.toml/state\"\n");
-    assert_eq!(error, "site.toml:1:13: state_dir: site.toml is no folder");
+    assert_eq!(error, "site.toml:1:13: state_dir: site.toml is not a folder");
 }
 
 #[test]
@@ -381,13 +390,17 @@ fn what_is_wrong_in_the_environment_names_the_variable() {
         errors.starts_with("error: CAMERA in the environment: camera `camera`: no driver for `nope:`"),
         "{errors}"
     );
-    assert!(errors.ends_with("; also pi, pi2, v4l2 and opencv, as in the Flask app\n"), "{errors}");
+    assert!(
+        errors.ends_with("; CAMERA also takes pi, pi2, v4l2 and opencv, as in the Flask app\n"),
+        "{errors}"
+    );
     let (code, _, errors) = run(framecast(&["check"]).env("CAMERA", "front=test"));
-    let expected = "error: CAMERA in the environment takes a source without a name: leave out what stands before its first `=`";
+    let expected = "error: CAMERA in the environment takes a source without a name: leave out the name and \
+                    the `=` after it";
     assert_eq!((code, errors.trim()), (2, expected));
     let (code, _, errors) = run(framecast(&["check"]).env("FRAMECAST_PASSWORD", "x"));
     assert_eq!(code, 2);
-    assert!(errors.contains("FRAMECAST_PASSWORD is set, but no user: add --user NAME"), "{errors}");
+    assert!(errors.contains("FRAMECAST_PASSWORD is set, but there is no user: add --user NAME"), "{errors}");
 }
 
 /// The cameras that `check` lists in a folder whose `framecast.toml` names the camera `filed`.
@@ -438,7 +451,7 @@ fn without_anything_there_is_the_emulated_camera() {
     fs::write(folder.path().join("empty.toml"), "drop_in = false\n").unwrap();
     let mut check = framecast(&["check", "--config", "empty.toml"]);
     let (code, stdout, _) = run(check.current_dir(folder.path()));
-    let expected =
-        "nothing wrong in empty.toml, the emulated camera: there is no camera in it\n  camera  emulated:\n";
+    let expected = "nothing wrong in empty.toml, the emulated camera, because the file names no camera\n  \
+                    camera  emulated:\n";
     assert_eq!((code, stdout.as_str()), (0, expected));
 }

@@ -61,7 +61,7 @@ fn a_command_behind_options_is_a_command() {
     );
     let (code, _, errors) = run(&mut framecast(&["--listen", "127.0.0.1:0", "devices"]));
     assert_eq!(code, 2);
-    assert!(errors.contains("the command goes first") && errors.contains("`framecast devices`"), "{errors}");
+    assert!(errors.contains("write the command first") && errors.contains("`framecast devices`"), "{errors}");
 }
 
 #[test]
@@ -82,11 +82,11 @@ fn what_is_said_otherwise_here_is_told_how() {
     for (arguments, told) in [
         (&["--resolution", "1280x720"][..], "framecast '/dev/video0?size=1280x720'"),
         (&["--resolution=1280x720"], "framecast '/dev/video0?size=1280x720'"),
-        (&["--device", "/dev/video0"], "a source stands by itself, without an option: framecast /dev/video0"),
+        (&["--device", "/dev/video0"], "write a source without an option: framecast /dev/video0"),
         (&["--fps", "15"], "framecast '/dev/video0?fps=15'"),
         (&["-i", "input_uvc.so -d /dev/video0", "-o", "output_http.so"], "a webcam needs no plug-in here"),
-        (&["--password", "s3cret"], "the server's is in FRAMECAST_PASSWORD, beside --user NAME"),
-        (&["check", "--password=s3cret"], "a camera's is part of its source"),
+        (&["--password", "s3cret"], "put the server's into FRAMECAST_PASSWORD, and add --user NAME"),
+        (&["check", "--password=s3cret"], "put a camera's into its source"),
     ] {
         let (code, _, errors) = run(&mut framecast(arguments));
         assert_eq!(code, 2);

@@ -227,7 +227,7 @@ fn nobody_is_shown_a_mark_at(level: &str) {
         assert!(!is_marked(&told), "{path}: {told}");
     }
     let events = fetch(address, "/api/events");
-    assert!(events.contains("lost") && events.contains("last words are in the log"), "{events}");
+    assert!(events.contains("lost") && events.contains("error output is in the log"), "{events}");
     let mut heard = BTreeSet::new();
     while heard.len() < lost {
         let body = bodies.recv_timeout(PATIENCE).unwrap();

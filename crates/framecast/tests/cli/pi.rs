@@ -52,7 +52,7 @@ fn a_camera_that_the_program_does_not_find_is_lost_with_what_to_do() {
         }
     };
     assert!(
-        answer.contains("Check the ribbon cable") && answer.contains("Its last words are in the log"),
+        answer.contains("Check the ribbon cable") && answer.contains("Its error output is in the log"),
         "{answer}"
     );
     drop(stream);

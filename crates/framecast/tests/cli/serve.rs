@@ -58,7 +58,7 @@ fn a_name_that_is_refused_is_told_in_the_log_and_taken_from_the_command_line() {
     }
     let (code, _, errors) = run(framecast(&ANY).args(["--allowed-host", "http://cam.example/"]));
     assert_eq!(code, 2);
-    assert!(errors.contains("--allowed-host") && errors.contains("is no host name"), "{errors}");
+    assert!(errors.contains("--allowed-host") && errors.contains("is not a host name"), "{errors}");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn who_is_refused_is_told_in_the_log_with_the_key_of_the_limit() {
     let (_, lines) = program.terminate();
     let refusals: Vec<_> = lines.iter().filter(|line| line.contains("refused a viewer")).collect();
     assert_eq!(refusals.len(), 1, "once a minute: {lines:#?}");
-    assert!(refusals[0].contains("the limit is max_viewers in the configuration"), "{lines:#?}");
+    assert!(refusals[0].contains("raise max_viewers in the configuration"), "{lines:#?}");
     let pages: Vec<_> = lines.iter().filter(|line| line.contains("cors_origins")).collect();
     assert!(pages.len() == 1 && pages[0].contains("http://other.example"), "{lines:#?}");
 }
@@ -110,7 +110,7 @@ fn a_port_that_is_taken_is_exit_code_1_and_says_what_to_do() {
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains(&format!("cannot listen on {address}: Address already in use")), "{errors}");
     assert!(
-        errors.contains("another program has the port: choose one with --listen 127.0.0.1:PORT"),
+        errors.contains("another program has the port: choose another one with --listen 127.0.0.1:PORT"),
         "{errors}"
     );
 }
@@ -126,7 +126,7 @@ fn an_address_of_another_machine_is_exit_code_1() {
 #[test]
 fn listening_beyond_this_machine_without_a_password_is_warned_of() {
     let mut open = Running::start(&mut framecast(&["--listen", "0.0.0.0:0", "emulated"]));
-    let warning = open.line_with("anyone who reaches this machine can watch");
+    let warning = open.line_with("anyone who can reach this machine");
     assert!(warning.contains("WARN") && warning.contains("--user NAME"), "{warning}");
     open.terminate();
 
@@ -135,7 +135,7 @@ fn listening_beyond_this_machine_without_a_password_is_warned_of() {
     closed.address();
     let (_, lines) = closed.terminate();
     // The tests share a state folder, so another test's history may be in use.
-    assert!(!lines.iter().any(|line| line.contains("anyone who reaches")), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("anyone who can reach")), "{lines:#?}");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn without_a_terminal_a_hangup_is_told_and_ignored() {
     let mut program = Running::start(&mut in_own_session(&[], &arguments, folder.path()));
     let address = program.address();
     program.signal(Signal::HUP);
-    let line = program.line_with("SIGHUP is ignored");
+    let line = program.line_with("the server ignores SIGHUP");
     assert!(line.contains(" WARN ") && line.contains("restart") && line.contains("SIGTERM"), "{line}");
     assert_eq!(get(address, "/snapshot.jpg").status, 200);
     assert_eq!(program.terminate().0.code(), Some(0));

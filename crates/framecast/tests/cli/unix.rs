@@ -126,11 +126,11 @@ fn what_is_no_socket_is_left_alone_and_so_is_that_of_a_successor() {
     std::fs::write(&path, "precious").unwrap();
     let (code, _, errors) = run(&mut framecast(&["--listen", &listen(&path), "emulated"]));
     assert_eq!(code, 1, "{errors}");
-    assert!(errors.contains("it is no socket, so it is left alone"), "{errors}");
+    assert!(errors.contains("the file there is not a socket"), "{errors}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     let nowhere = folder.path().join("nowhere/http.sock");
     let (_, _, errors) = run(&mut framecast(&["--listen", &listen(&nowhere), "emulated"]));
-    assert!(errors.contains("its folder must be there"), "{errors}");
+    assert!(errors.contains("its folder does not exist: create it"), "{errors}");
 
     std::fs::remove_file(&path).unwrap();
     let program = start(&path);

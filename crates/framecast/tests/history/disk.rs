@@ -22,7 +22,7 @@ use crate::program::{Running, command, run};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The log line if the program ends before it could write its events.
-const LOST: &str = "the history's database does not take the last events; they are lost";
+const LOST: &str = "the history's database did not take the last events; the server dropped them";
 
 const SOURCE: [&str; 3] = ["--listen", "127.0.0.1:0", "emulated:?size=64x64&fps=20"];
 
@@ -116,7 +116,7 @@ fn a_disk_that_is_full_at_start_stops_no_camera_and_events_are_written_once_ther
         })
         .collect();
     assert_eq!(marks(address), set);
-    assert!(table(address, "/history").contains("The disk takes no events"));
+    assert!(table(address, "/history").contains("cannot write events to the disk"));
     fs::remove_file(seen_by(&program, &folder.path().join("fill"))).unwrap();
     until_written(address);
     // This reads the bytes, because SQLite would resolve the path in this test's own file system.
@@ -126,8 +126,9 @@ fn a_disk_that_is_full_at_start_stops_no_camera_and_events_are_written_once_ther
     assert_eq!(marks(address), set, "with their ids");
     let (status, last) = mark(address, "there is room");
     assert_eq!((status, marks(address)), (201, [set, vec![last.unwrap()]].concat()));
-    program.line_with("are kept in");
-    let text = "framecast.db cannot be written: the disk is full; events are kept in memory";
+    program.line_with("the history is now in");
+    let text =
+        "framecast.db cannot be written: the disk is full; the server keeps the newest 16 MiB of events";
     ends_with_warnings(program, &[text]);
 }
 
@@ -154,14 +155,14 @@ fn a_disk_that_becomes_full_stops_no_camera_and_events_are_written_once_there_is
     assert_eq!(get(address, "/snapshot.jpg").status, 200);
     assert_eq!(metric(address, "framecast_history_up"), 0.0);
     assert_eq!(marks(address), set[..set.len() - 1], "what is on the disk can be read");
-    assert!(table(address, "/history").contains("takes no events now: "));
+    assert!(table(address, "/history").contains("database is unavailable: "));
     fs::remove_file(fill).unwrap();
     drop(file);
     until_written(address);
     assert_eq!(marks(address), set);
     ends_with_warnings(
         program,
-        &["the disk is full; events wait in memory, and are written when it is back; free some room"],
+        &["the disk is full; events wait in memory until they can be written; free some space"],
     );
 }
 
@@ -179,7 +180,7 @@ fn a_state_dir_on_a_full_disk_and_a_history_on_one_stop_no_camera() {
         let mut program = Running::start(&mut within(prepare, folder.path(), &arguments));
         let address = program.address();
         assert_eq!(get(address, "/snapshot.jpg").status, 200);
-        ends_with_warnings(program, &["the disk is full; events are kept in memory", LOST]);
+        ends_with_warnings(program, &["the disk is full; the server keeps the newest 16 MiB", LOST]);
     }
 }
 

@@ -50,7 +50,7 @@ fn a_file_that_cannot_be_used_ends_the_program_with_its_path_and_what_to_do() {
     drop(newer);
     fs::create_dir(path("folder.db")).unwrap();
     for (name, code, told, advice) in [
-        ("table.csv", 1, "is no database", "name another file, or move this one away"),
+        ("table.csv", 1, "is not a database", "name another file, or move this one away"),
         ("stock.db", 1, "is a database of another program", "name another file"),
         ("newer.db", 1, "is of a newer Framecast", "update Framecast, or name another database"),
         ("table.csv/x.db", 1, "cannot be written", ""),
@@ -80,7 +80,7 @@ fn a_history_that_another_program_writes_is_refused_until_that_ends() {
     assert_eq!(code, 1, "{errors}");
     assert!(errors.contains(path.to_str().unwrap()), "{errors}");
     assert!(
-        errors.contains("is in use by another Framecast; end that one, or name another database"),
+        errors.contains("is in use by another Framecast; stop that one, or name another database"),
         "{errors}"
     );
     assert_eq!(get(address, "/healthz").status, 200, "the first one goes on");
@@ -107,14 +107,14 @@ async fn where_the_default_file_is_in_use_events_are_kept_as_long_as_the_program
     let mut second = Running::start(&mut program(folder.path(), &line));
     let warning = second.line_with("is in use by another Framecast");
     assert!(warning.contains("WARN") && warning.contains("state/framecast.db"), "{warning}");
-    assert!(warning.contains("events are kept as long as this server runs"), "{warning}");
+    assert!(warning.contains("this server's history ends when the server ends"), "{warning}");
     let other = second.address();
     assert_eq!(temporary(folder.path()).len(), 1);
     let url = format!("http://{other}/api/events");
     assert_eq!(ask(client().post(url).body(labelled("here"))).await.unwrap().status, 201);
     assert_eq!((events(address).len(), events(other).len()), (1, 2), "each has its own");
     let page = ask(client().get(format!("http://{other}/history"))).await.unwrap().text();
-    assert!(page.contains("as long as"), "the page says so: {page}");
+    assert!(page.contains("empty after a restart"), "the page says so: {page}");
     assert!(second.terminate().0.success());
     assert_eq!(temporary(folder.path()), Vec::<PathBuf>::new(), "nothing is left behind");
     assert!(first.terminate().0.success());

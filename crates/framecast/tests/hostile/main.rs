@@ -200,7 +200,7 @@ fn end(site: Site, kinds: &[Kind]) -> Vec<String> {
     drop(watchers);
     let log_bytes: usize = lines.iter().map(|line| line.len() + 1).sum();
     // On a busy machine this is no error, because the wait above shows that the driver does close its device.
-    let late = lines.iter().filter(|line| line.contains("does not let go")).count();
+    let late = lines.iter().filter(|line| line.contains("did not close its device in time")).count();
     println!("ended in {took:?} with {status}, {log_bytes} bytes of log, {late} times a driver let go late");
     let mut findings: Vec<String> = lines.iter().filter(|line| line.contains("panicked")).cloned().collect();
     if !status.success() || took > PATIENCE {

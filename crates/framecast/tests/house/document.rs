@@ -9,7 +9,7 @@ use crate::{files, none, read, root};
 /// The keys that the table above `key` in a file may have, as the error for an unknown key lists them.
 fn keys(table: &str) -> Vec<String> {
     let error = Settings::from_toml(&format!("{table}\nqqqq = 1\n"), &Drivers::builtin()).unwrap_err();
-    let known = error.message.split("known are ").nth(1).expect("the error names the known keys");
+    let known = error.message.split("known keys: ").nth(1).expect("the error names the known keys");
     known.split(", ").map(str::to_owned).collect()
 }
 

@@ -97,6 +97,24 @@ fn every_other_crate_forbids_unsafe_code() {
     none("crates without the attribute that forbids it, and leaves with it", &findings);
 }
 
+/// Tables of measurements, which programs write.
+const MEASURED: &str = "bench/runs/";
+
+#[test]
+fn no_line_of_a_document_is_longer_than_120_characters() {
+    let mut findings = Vec::new();
+    for (path, text) in files(&[".md"]).into_iter().filter(|(path, _)| !path.starts_with(MEASURED)) {
+        let mut is_code = false;
+        for (number, line) in text.lines().enumerate() {
+            is_code ^= line.trim_start().starts_with("```");
+            if !is_code && line.chars().count() > 120 {
+                findings.push(format!("{path}:{}", number + 1));
+            }
+        }
+    }
+    none("lines of documents over 120 characters", &findings);
+}
+
 #[test]
 fn nothing_is_left_to_be_done_later() {
     let marks = [

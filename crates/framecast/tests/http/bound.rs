@@ -22,7 +22,7 @@ fn a_head_that_is_too_large_is_refused_politely() {
         assert_eq!(answer.status, 431);
         reader.read_to_end(&mut answer.body).unwrap();
         assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
-        assert!(error(&answer).contains("delete this host's cookies"), "{}", answer.text());
+        assert!(error(&answer).contains("Delete this host's cookies"), "{}", answer.text());
     }
     let many: Vec<(&str, &str)> = (0..200).map(|_| ("X", "x")).collect();
     let answer = read_head(&mut send(server.address, &request_head(server.address, "GET /", &many, "1.1")));
@@ -95,7 +95,7 @@ fn a_head_that_does_not_come_to_its_end_is_given_up() {
         assert!(told.starts_with(start) && told.is_empty() == start.is_empty(), "{told}");
         if let Some((head, body)) = told.split_once("\r\n\r\n") {
             assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{told}");
-            assert_eq!(body, r#"{"error":"the request's head did not come in time"}"#);
+            assert_eq!(body, r#"{"error":"the request's headers did not arrive in time"}"#);
         }
     }
 }

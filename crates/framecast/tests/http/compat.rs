@@ -321,8 +321,8 @@ fn width_of(jpeg: &[u8]) -> u16 {
 fn what_is_asked_for_with_a_slip_is_told_what_there_is() {
     let server = Server::with(|_| {});
     for (path, status, told) in [
-        ("/?action=strem", 404, "`strem` is no action: there are stream and snapshot, "),
-        ("/?action=stream_x", 404, "`stream_x` is no action"),
+        ("/?action=strem", 404, "there is no action `strem`: use stream or snapshot, "),
+        ("/?action=stream_x", 404, "there is no action `stream_x`"),
         ("/9/mjpg/stream", 404, "there is no camera 9: there are 1, counted from 1"),
         ("/9/static/stream", 404, "there is no camera 9: there are 1, counted from 1"),
         ("/input_9.json", 404, "there is no camera 9: there are 1, counted from 0"),
@@ -568,7 +568,7 @@ fn one_switch_turns_all_of_it_off() {
     assert_eq!(answer.status, 404);
     assert_eq!(
         error(&answer),
-        "the paths of other programs are switched off: drop_in = false in the configuration"
+        "the paths of other programs are turned off: drop_in is false in the configuration"
     );
     assert_eq!(server.get("/snapshot.jpg").status, 200);
 }

@@ -279,7 +279,7 @@ fn what_cannot_be_set_is_refused_with_the_range_and_nothing_is_set() {
         (r#"{"auto": "yes"}"#, "auto must be true or false"),
         (
             r#"{"gain": 7, "zoom": 1}"#,
-            "no control `zoom`; known are brightness, gain, auto, exposure, flicker, label, shutter",
+            "no control `zoom`; known controls: brightness, gain, auto, exposure, flicker, label, shutter",
         ),
     ] {
         let answer = patch(&server, PATH, request);
@@ -297,7 +297,7 @@ fn what_a_device_took_before_it_failed_is_remembered_and_told() {
     // The brightness has that value already; the label comes after the failure.
     let request = r#"{"brightness": 127, "gain": 7, "flicker": 2, "exposure": 5, "label": "x"}"#;
     let answer = patch(&server, &format!("{PATH}?persist"), request);
-    let told = "exposure is automatic; set before: gain, flicker".to_owned();
+    let told = "exposure is automatic; already set: gain, flicker".to_owned();
     assert_eq!((answer.status, error(&answer)), (503, told));
     let list = server.json(PATH);
     assert_eq!((kept(&list, "gain"), kept(&list, "label")), (Some(json!(7)), None));
@@ -323,7 +323,7 @@ fn a_body_that_says_nothing_to_set_is_refused_with_what_is_wrong() {
         (r#"{"gain": [1]}"#, "gain: invalid type: sequence, expected true, false, a whole number or text"),
         (r#"{"gain": 99999999999999999999}"#, "gain: "),
         (r#"{"gain": 9999999999999999999}"#, "gain: 9999999999999999999 is too large a number"),
-        (r#"{"gain": 1, "gain": 2}"#, "gain is there twice"),
+        (r#"{"gain": 1, "gain": 2}"#, "gain is set twice"),
         (deep.as_str(), "gain: invalid type: sequence"),
     ] {
         let answer = patch(&server, PATH, request);
@@ -357,7 +357,7 @@ fn a_device_that_hangs_is_504_and_holds_up_nobody_else() {
         assert_eq!(server.get("/healthz").status, 200);
         slow.join().unwrap()
     });
-    assert_eq!((slow.status, error(&slow)), (504, "the device has not answered within 5s".to_owned()));
+    assert_eq!((slow.status, error(&slow)), (504, "the device did not answer within 5s".to_owned()));
 }
 
 #[test]
@@ -541,7 +541,8 @@ fn what_cannot_be_written_is_told() {
     assert_eq!(answer.status, 503);
     let told = error(&answer);
     assert!(
-        told.starts_with("set, but not kept across restarts: ") && told.contains("controls.json"),
+        told.starts_with("set on the device, but not saved for the next start: ")
+            && told.contains("controls.json"),
         "{told}"
     );
 }

@@ -193,7 +193,7 @@ async fn a_tile_that_cannot_be_shown_is_told_why_and_the_others_live_on() {
         match client.next().await {
             Received::Picture(picture) => client.ack(&picture).await,
             Received::Text(text) => {
-                let told = "this server has as many viewers as it may have (1)";
+                let told = "viewer limit reached (1 for this server)";
                 assert_eq!(text, json!({"type": "error", "tile": 1, "message": told}));
                 break;
             }
@@ -217,9 +217,13 @@ async fn what_breaks_the_rules_is_closed_with_a_code_and_a_reason() {
         (text("{}"), 1008, "`type` is missing"),
         (text(r#"{"type":"dance"}"#), 1008, "unknown type `dance`"),
         (text(r#"{"type":"subscribe","tile":70000,"camera":"front"}"#), 1008, "`tile` must be"),
-        (text(r#"{"type":"ack","tile":0,"sequence":1}"#), 1008, "picture 1 of tile 0 was not sent"),
+        (
+            text(r#"{"type":"ack","tile":0,"sequence":1}"#),
+            1008,
+            "picture 1 of tile 0, which the server did not send",
+        ),
         (text(&" ".repeat(4097)), 1009, "more than 4096 bytes"),
-        (Message::binary(vec![1]), 1003, "text alone"),
+        (Message::binary(vec![1]), 1003, "text only"),
     ] {
         let mut client = Client::open(&server).await;
         client.ws.send(message).await.unwrap();
@@ -326,7 +330,7 @@ async fn the_end_of_the_server_is_told() {
     client.send(subscribe(0, "front")).await;
     client.picture().await;
     server.shutdown.cancel();
-    assert_eq!(client.end().await, (1001, "the server ends".to_owned()));
+    assert_eq!(client.end().await, (1001, "the server is shutting down".to_owned()));
 }
 
 #[test]

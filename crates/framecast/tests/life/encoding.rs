@@ -201,7 +201,7 @@ async fn a_stranger_cannot_ask_for_any_number_of_renditions() {
     assert_eq!(refused.status, 503);
     let told = String::from_utf8_lossy(&refused.body).into_owned();
     assert!(
-        told.starts_with(r#"{"error":"8 renditions"#) && told.contains("?width=160&quality=30"),
+        told.starts_with(r#"{"error":"rendition limit reached (8"#) && told.contains("?width=160&quality=30"),
         "{told}"
     );
     assert!(server.feed("door").watch(Rendition::default(), framecast::Delivery::Latest).is_ok());

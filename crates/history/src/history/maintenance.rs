@@ -99,9 +99,9 @@ impl Maintenance {
             let by = shown(step_ms);
             if has_room {
                 warn!(
-                    "the machine's clock was set {direction} by {by}: no event is removed for its age (history_max_age) for \
-                     an hour; if the clock holds until then, events that were recorded by the clock before get their time by \
-                     this one"
+                    "the machine's clock was set {direction} by {by}: the server removes no event for its age \
+                     (history_max_age) for an hour. If the clock stays stable for that hour, the server corrects the \
+                     times of the events that it recorded before the change"
                 );
             } else {
                 debug!("the machine's clock was set {direction} by {by} again");
@@ -109,9 +109,9 @@ impl Maintenance {
         }
         if let Some(far_ms) = self.max_age.and_then(|_| self.expiry.far_to_report(now)) {
             warn!(
-                "the machine's clock is {} past what it showed when it was last relied on: no event is removed for its age \
-                 (history_max_age) until it was so for 24 hours without a restart; if the clock is wrong, set it right \
-                 before that",
+                "the machine's clock is {} ahead of its last reliable time: the server removes no event for its age \
+                 (history_max_age) until it has run for 24 hours with this clock, without a restart. If the clock is \
+                 wrong, correct it before that",
                 shown(far_ms)
             );
         }
@@ -144,7 +144,7 @@ impl Maintenance {
                     state.shift_times(&shifts);
                     let moved = std::mem::take(&mut self.moved);
                     info!(
-                        "the machine's clock has held for an hour; {moved} events of before got their time by it"
+                        "the machine's clock was stable for an hour: the server corrected the times of {moved} events"
                     );
                 } else {
                     self.change = Some(change);
@@ -184,7 +184,7 @@ impl Maintenance {
         let age = humantime::format_duration(max_age);
         let event = Event::new(EventKind::Pruned, at)
             .with_count(count)
-            .with_text(format!("older than history_max_age ({age}); larger values keep events for longer"));
+            .with_text(format!("older than history_max_age ({age}); a larger value keeps events longer"));
         // If the report does not fit, a later one includes its count.
         if shared.record(event).is_err() {
             self.unreported.add(count);

@@ -104,10 +104,10 @@ struct Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The queue for the database is full.
-    #[error("the history's database is away, and as many events wait for it as may")]
+    #[error("the history's database is unavailable, and the queue of waiting events is full")]
     Full,
     /// The history is closed.
-    #[error("the server ends")]
+    #[error("the server is shutting down")]
     Closed,
 }
 

@@ -62,10 +62,7 @@ impl Relocation {
     pub(super) async fn try_relocate(&mut self, shared: &Shared, maintenance: &mut Maintenance) -> bool {
         match self.relocate_once(shared, maintenance).await {
             Ok(count) => {
-                info!(
-                    "events are kept in {} from now on, and so are {count} that were in memory",
-                    self.location
-                );
+                info!("the history is now in {}, with {count} events that were in memory", self.location);
                 true
             }
             Err(error) => {

@@ -135,11 +135,11 @@ pub(super) fn unavailable(shared: &Shared, error: &Error) {
     let mut state = shared.lock();
     let was_unavailable = std::mem::replace(&mut state.is_unavailable, true);
     if was_unavailable || state.unavailable_logged_at.is_some_and(|at| at.elapsed() < WARN_INTERVAL) {
-        debug!("still not written: {error}");
+        debug!("events still cannot be written: {error}");
     } else {
         (state.unavailable_logged_at, state.must_log_recovery) = (Some(Instant::now()), true);
-        let advice = if error.is_full() { "; free some room" } else { "" };
-        warn!("{error}; events wait in memory, and are written when it is back{advice}");
+        let advice = if error.is_full() { "; free some space" } else { "" };
+        warn!("{error}; events wait in memory until they can be written{advice}");
     }
 }
 
@@ -147,6 +147,6 @@ pub(super) fn recovered(shared: &Shared) {
     let mut state = shared.lock();
     state.is_unavailable = false;
     if std::mem::replace(&mut state.must_log_recovery, false) {
-        info!(waiting = state.waiting, "the history's database is back");
+        info!(waiting = state.waiting, "the history's database is available again");
     }
 }

@@ -125,7 +125,7 @@ fn gzip(compress: &mut Compress, text: &[u8], mode: FlushMode) -> io::Result<Byt
             return Ok(out.into());
         }
         if is_through && status == Status::BufError {
-            return Err(io::Error::other("gzip does not come to its end"));
+            return Err(io::Error::other("gzip did not finish"));
         }
     }
 }

@@ -232,7 +232,7 @@ impl<P> Writer<P> {
         bytes.unwrap_or_else(|error| {
             self.stage = WriterStage::Ended;
             self.chunk.clear();
-            self.failure = Some(format!("the table could not be compressed: {error}"));
+            self.failure = Some(format!("the server could not compress the table: {error}"));
             Bytes::new()
         })
     }

@@ -218,7 +218,7 @@ pub(crate) async fn one_history_at_a_time_has_the_place(place: impl Place) {
     let (history, tasks) = open_at(place.location()).await.unwrap();
     let error = open_at(place.location()).await.map(drop).unwrap_err();
     assert!(matches!(error, Error::Locked { .. }), "{error}");
-    assert!(error.to_string().contains("in use by another Framecast; end that one"), "{error}");
+    assert!(error.to_string().contains("in use by another Framecast; stop that one"), "{error}");
     tasks.close().await;
     drop(history);
     open_at(place.location()).await.unwrap();

@@ -95,7 +95,7 @@ impl fmt::Display for Content {
                               rpicam-vid: `--codec mjpeg`)";
         match self {
             Self::Jpeg => f.write_str("a JPEG image"),
-            Self::Html => f.write_str("an HTML page; the address of the stream itself is needed"),
+            Self::Html => f.write_str("an HTML page; write the address of the stream itself"),
             Self::Text(line) => write!(f, "text ({line:?})"),
             Self::Unknown(bytes) => write!(f, "something unknown (first bytes {bytes:02X?}); {ADVICE}"),
             Self::Avi => write!(f, "an AVI file; {ADVICE}"),

@@ -99,19 +99,24 @@ impl CloseReason {
     pub fn close_frame(&self) -> Option<(u16, String)> {
         let (code, reason): (u16, Cow<'_, str>) = match self {
             Self::Closed | Self::Gone | Self::Stalled | Self::Slow => return None,
-            Self::Shutdown => (1001, "the server ends".into()),
-            Self::NotWebSocket => (1002, "these are no frames of a WebSocket client".into()),
-            Self::Binary => (1003, "clients send text alone".into()),
-            Self::NotUtf8 => (1007, "a text that is not UTF-8".into()),
-            Self::TooLong => (1009, format!("a message of more than {MAX_MESSAGE_BYTES} bytes").into()),
+            Self::Shutdown => (1001, "the server is shutting down".into()),
+            Self::NotWebSocket => (1002, "the client sent bytes that are not WebSocket frames".into()),
+            Self::Binary => (1003, "the client sent a binary message; it may send text only".into()),
+            Self::NotUtf8 => (1007, "the client sent text that is not UTF-8".into()),
+            Self::TooLong => {
+                (1009, format!("the client sent a message of more than {MAX_MESSAGE_BYTES} bytes").into())
+            }
             Self::Bad(bad) => (1008, bad.to_string().into()),
             Self::TooManyTiles => (1008, format!("more than {MAX_TILES} tiles").into()),
             Self::NotSent { tile, sequence } => (
                 1008,
-                format!("picture {sequence} of tile {tile} was not sent, so it cannot be painted").into(),
+                format!(
+                    "the client acknowledged picture {sequence} of tile {tile}, which the server did not send"
+                )
+                .into(),
             ),
             Self::NotAcknowledged => {
-                (1008, format!("no picture was acknowledged for {} s", ACK_TIMEOUT.as_secs()).into())
+                (1008, format!("the client acknowledged no picture for {} s", ACK_TIMEOUT.as_secs()).into())
             }
             Self::Flood => (1008, "more than 1000 messages, or 4 MB, a second".into()),
         };

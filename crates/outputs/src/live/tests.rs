@@ -315,7 +315,7 @@ async fn a_client_that_never_acknowledges_is_closed_after_ten_seconds() {
     server.door.publish(frame(1));
     client.picture().await;
     let start = Instant::now();
-    assert_eq!(client.end().await, (1008, "no picture was acknowledged for 10 s".to_owned()));
+    assert_eq!(client.end().await, (1008, "the client acknowledged no picture for 10 s".to_owned()));
     assert_eq!(start.elapsed().as_secs(), 10);
     server.ended("not_acknowledged").await;
     assert!(server.live.viewers.list().is_empty());

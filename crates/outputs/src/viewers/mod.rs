@@ -78,13 +78,9 @@ impl fmt::Display for LimitReached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let max = self.max;
         match &self.limit {
-            Limit::Server => write!(f, "this server has as many viewers as it may have ({max})"),
-            Limit::Camera(name) => {
-                write!(f, "camera `{name}` has as many viewers as it may have ({max})")
-            }
-            Limit::Address(address) => {
-                write!(f, "there are as many viewers from {address} as there may be ({max})")
-            }
+            Limit::Server => write!(f, "viewer limit reached ({max} for this server)"),
+            Limit::Camera(name) => write!(f, "viewer limit reached ({max} for camera `{name}`)"),
+            Limit::Address(address) => write!(f, "viewer limit reached ({max} for address {address})"),
         }
     }
 }
@@ -266,10 +262,10 @@ impl Drop for ViewerGuard {
         let (camera, address) = (self.feed().name(), self.peer().map(display));
         match self.end_reason {
             EndReason::Stalled => {
-                info!(camera, address, "a viewer took nothing any more: it was disconnected")
+                info!(camera, address, "disconnected a viewer: it took no data for write_timeout")
             }
             EndReason::Slow => {
-                info!(camera, address, "a viewer took too long over one picture: it was disconnected")
+                info!(camera, address, "disconnected a viewer: one picture took too long to send")
             }
             end_reason => debug!(camera, address, ending = end_reason.name(), "a stream ended"),
         }
@@ -304,7 +300,7 @@ mod tests {
         let feed = feed(None);
         let first = viewers.admit(&feed, None, Transport::Mjpeg).unwrap();
         let limit_reached = viewers.admit(&feed, None, Transport::Live).unwrap_err();
-        assert_eq!(limit_reached.to_string(), "this server has as many viewers as it may have (1)");
+        assert_eq!(limit_reached.to_string(), "viewer limit reached (1 for this server)");
         drop(first);
         assert!(viewers.list().is_empty());
         assert!(viewers.admit(&feed, None, Transport::Live).is_ok());
@@ -322,7 +318,7 @@ mod tests {
         held.push(viewers.admit(&large, None, Transport::Mjpeg).unwrap());
         // Both cameras are called `door` here; limits count by name.
         let limit_reached = viewers.admit(&small, address(3), Transport::Mjpeg).unwrap_err();
-        assert_eq!(limit_reached.to_string(), "camera `door` has as many viewers as it may have (3)");
+        assert_eq!(limit_reached.to_string(), "viewer limit reached (3 for camera `door`)");
     }
 
     #[test]
@@ -348,10 +344,7 @@ mod tests {
                 panic!("nothing is told of {name}")
             };
             assert_eq!((event.camera.as_deref(), event.count), (Some(name), Some(1)));
-            assert_eq!(
-                event.text.unwrap(),
-                format!("camera `{name}` has as many viewers as it may have (0)")
-            );
+            assert_eq!(event.text.unwrap(), format!("viewer limit reached (0 for camera `{name}`)"));
         }
         assert_eq!(viewers.refused()[1], ("camera", 1001));
     }

@@ -98,7 +98,7 @@ impl RefusalCounts {
 fn report(feed: &Feed, limit: &str, limit_reached: &LimitReached, times: u64) {
     warn!(
         camera = feed.name(),
-        times, "refused a viewer: {limit_reached}; the limit is {limit} in the configuration"
+        times, "refused a viewer: {limit_reached}; to allow more, raise {limit} in the configuration"
     );
     let event = Event::new(EventKind::Refused, SystemTime::now()).with_text(limit_reached.to_string());
     feed.send(event.with_count(times));

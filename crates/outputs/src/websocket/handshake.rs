@@ -19,13 +19,13 @@ const KEY_BYTES: usize = 16;
 pub(super) fn request_key(request: &Request<Body>) -> Result<&str, Box<Response>> {
     let headers = request.headers();
     if request.method() != Method::GET || request.version() < Version::HTTP_11 {
-        return Err(reject_response(StatusCode::BAD_REQUEST, "a WebSocket is opened by GET over HTTP/1.1"));
+        return Err(reject_response(StatusCode::BAD_REQUEST, "open a WebSocket by GET over HTTP/1.1"));
     }
     if !has_token(headers, header::CONNECTION, "upgrade") || !has_token(headers, header::UPGRADE, "websocket")
     {
         return Err(reject_response(
             StatusCode::UPGRADE_REQUIRED,
-            "this address speaks WebSocket: connect to it with ws:// in place of http://",
+            "this address speaks WebSocket: connect to it with ws:// instead of http://",
         ));
     }
     if single_value(headers, header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {

@@ -10,16 +10,18 @@ use crate::http1;
 #[derive(Debug, thiserror::Error)]
 pub(in crate::http) enum RequestError {
     /// No connection within the time limit.
-    #[error("the connection was not accepted in time")]
+    #[error("the server did not accept the connection in time")]
     ConnectTimedOut,
     /// The name has no address.
-    #[error("no such host; check the name, or write the camera's address in numbers")]
+    #[error("no such host; check the name, or write the camera's IP address")]
     NoSuchHost,
     /// No program listens on that port.
-    #[error("the connection was refused; nothing listens there: is the camera on, and is the port right?")]
+    #[error(
+        "connection refused; no program listens there: check that the camera is on and that the port is right"
+    )]
     Refused,
     /// A redirect leads to a forbidden address.
-    #[error("a redirect leads to an address of this machine or its link, and is not followed")]
+    #[error("a redirect leads to an address of this machine or its link, and Framecast does not follow it")]
     Forbidden,
     /// The connection failed.
     #[error("{}", io_message(.0))]
@@ -34,11 +36,11 @@ pub(in crate::http) enum RequestError {
     #[error("{}", http_message(.0))]
     Http(#[from] http1::Error),
     /// The server sends one interim response after another.
-    #[error("the server announces an answer again and again, and sends none")]
+    #[error("the server sends one interim answer (status 1xx) after another, and no final one")]
     Endless1xx,
     /// The server closed the connection during the TLS handshake.
     #[error(
-        "the server hung up while TLS was set up; if its TLS is older than 1.2, leave it to curl: \
+        "the server closed the connection during the TLS handshake; if its TLS is older than 1.2, read it with curl: \
          `exec:curl -sSkN --tlsv1.0 --ciphers DEFAULT@SECLEVEL=0 ADDRESS`"
     )]
     TlsHungUp,
@@ -96,7 +98,7 @@ fn io_message(error: &io::Error) -> String {
             "the server reset the connection".to_owned()
         }
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            "the host cannot be reached; is the camera on this network?".to_owned()
+            "the host is unreachable; check that the camera is on this network".to_owned()
         }
         _ => error.to_string(),
     }
@@ -112,7 +114,7 @@ fn http_message(error: &http1::Error) -> String {
             "the server speaks TLS here; write https:// in place of http://".to_owned()
         }
         http1::Error::NotHttp { .. } | http1::Error::BadStatus { .. } => format!(
-            "{error}; check the port, or leave it to curl, which reads pictures without HTTP: \
+            "{error}; check the port, or read it with curl, which takes pictures without HTTP: \
              `exec:curl -sSN --http0.9 ADDRESS`"
         ),
         _ => error.to_string(),
@@ -123,8 +125,8 @@ fn tls_message(error: &rustls::Error) -> String {
     use rustls::Error as E;
     match error {
         E::InvalidCertificate(problem) => format!(
-            "the server's certificate is not trusted ({problem}); if this is your own camera, accept any certificate by \
-             #insecure at the end of the URL"
+            "the server's certificate is not trusted ({problem}); if this is your own camera, write #insecure at the \
+             end of the URL to accept any certificate"
         ),
         E::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "the server does not speak TLS here; try http://".to_owned()
@@ -136,7 +138,7 @@ fn tls_message(error: &rustls::Error) -> String {
         )
         | E::PeerIncompatible(_)
         | E::InvalidMessage(_) => {
-            "the server's TLS is older than 1.2, which Framecast does not speak; leave it to curl: \
+            "the server's TLS is older than 1.2, which Framecast does not speak; read it with curl: \
              `exec:curl -sSkN --tlsv1.0 --ciphers DEFAULT@SECLEVEL=0 ADDRESS`"
                 .to_owned()
         }
@@ -154,7 +156,7 @@ mod tests {
         let start = "RTSP/1.0 200 OK".to_owned();
         let faults = [
             (RequestError::from(http1::Error::NotHttp { start }), "the server speaks RTSP"),
-            (RequestError::Refused, "the connection was refused"),
+            (RequestError::Refused, "connection refused"),
             (RequestError::ClosedEarly, "the server closed the connection without an answer"),
         ];
         for (fault, told) in faults {

@@ -21,8 +21,8 @@ pub(super) const NO_VIDEO: &[&str] =
 
 /// 501 with a reason, so that the user of a video player does not look for a fault.
 pub(super) async fn no_video() -> HttpError {
-    let message = "this server sends JPEG pictures, no H.264 and no WebRTC: /stream is the stream, \
-                   /snapshot.jpg a picture"
+    let message = "this server sends JPEG pictures, no H.264 and no WebRTC: use /stream for the stream, \
+                   /snapshot.jpg for a picture"
         .to_owned();
     HttpError { status: StatusCode::NOT_IMPLEMENTED, message }
 }

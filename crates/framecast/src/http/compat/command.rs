@@ -37,7 +37,7 @@ pub(super) async fn run_command(compat: &Compat, query: &CompatQuery) -> Result<
     };
     let outcome = set(compat, query, id).await;
     if let Err(refusal) = &outcome {
-        debug!("command not carried out: {}", refusal.message);
+        debug!("cannot set a control by command: {}", refusal.message);
     }
     let shown: String = id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '_').take(100).collect();
     let text = format!("{shown}: {}", if outcome.is_ok() { 0 } else { -1 });
@@ -49,15 +49,15 @@ async fn set(compat: &Compat, query: &CompatQuery, id: &str) -> Result<(), HttpE
         Err(HttpError { status: StatusCode::UNPROCESSABLE_ENTITY, message: message.to_owned() })
     };
     if !matches!(query.get("dest"), None | Some("0")) {
-        return unknown("dest is not an input: nothing else has controls");
+        return unknown("dest must be 0, an input: only inputs have controls");
     }
     if query.get("group").is_some_and(|group| !CONTROL_GROUPS.contains(&group)) {
-        return unknown("group is neither 0 nor 1: only controls can be set");
+        return unknown("group must be 0 or 1: a command sets controls only");
     }
     let camera = match query.get("plugin").map(str::parse) {
         None => compat.camera(query)?,
         Some(Ok(n)) => compat.nth_camera(n)?,
-        Some(Err(_)) => return unknown("plugin is no number"),
+        Some(Err(_)) => return unknown("plugin is not a number"),
     };
     let value = query.get("value").unwrap_or("0");
     set_control(camera, id, value).await
@@ -76,7 +76,7 @@ pub(super) async fn set_control(camera: &Arc<Camera>, id: &str, value: &str) -> 
         let known: Vec<&str> = controls.iter().map(|control| control.id.as_str()).collect();
         let message = match known.is_empty() {
             true => "no such control; this camera has none".to_owned(),
-            false => format!("no such control; known are {}", known.join(", ")),
+            false => format!("no such control; this camera has {}", known.join(", ")),
         };
         return Err(HttpError { status: StatusCode::UNPROCESSABLE_ENTITY, message });
     };
@@ -105,10 +105,10 @@ fn read(control: &Control, value: &str) -> ControlValue {
 /// `cors_origins`.
 pub(super) fn check_may_change(compat: &Compat, request: &Request) -> Result<(), HttpError> {
     let message = if *request.method() == Method::HEAD {
-        "HEAD carries nothing out; use GET, or set controls with PATCH /api/cameras/NAME/controls"
+        "HEAD sets nothing; use GET, or set controls with PATCH /api/cameras/NAME/controls"
     } else if !guard::may_change(request, &compat.origins) {
-        "a GET that changes something is taken from this server's own pages, from those that cors_origins names and from \
-         programs alone; set controls with PATCH /api/cameras/NAME/controls"
+        "only this server's own pages, pages of the origins that cors_origins names, and programs may change something \
+         by GET; set controls with PATCH /api/cameras/NAME/controls"
     } else {
         return Ok(());
     };

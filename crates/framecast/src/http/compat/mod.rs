@@ -106,8 +106,8 @@ async fn action(State(compat): State<Compat>, request: Request, next: Next) -> R
         None => {
             let wanted: String = wanted.chars().take(100).collect();
             let message = format!(
-                "`{wanted}` is no action: there are stream and snapshot, also with a camera's number as in stream_1, \
-                 and command"
+                "there is no action `{wanted}`: use stream or snapshot, also with a camera's number as in stream_1, or \
+                 command"
             );
             HttpError { status: StatusCode::NOT_FOUND, message }.into_response()
         }
@@ -120,7 +120,7 @@ pub(super) async fn refuse_actions(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let message =
-        "the paths of other programs are switched off: drop_in = false in the configuration".to_owned();
+        "the paths of other programs are turned off: drop_in is false in the configuration".to_owned();
     HttpError { status: StatusCode::NOT_FOUND, message }.into_response()
 }
 

@@ -87,7 +87,7 @@ pub(super) async fn options() -> impl IntoResponse {
 pub(super) async fn post(State(context): State<Context>, request: Request) -> Result<Response, HttpError> {
     let per_minute = context.settings.marks_per_minute;
     if per_minute == 0 {
-        let message = "marks are turned off here: marks_per_minute is 0 in the configuration".to_owned();
+        let message = "marks are turned off: marks_per_minute is 0 in the configuration".to_owned();
         return Err(HttpError { status: StatusCode::FORBIDDEN, message });
     }
     let (head, body) = request.into_parts();
@@ -103,14 +103,14 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         && let Err(wait) = context.mark_limiter.take(source, per_minute, Instant::now())
     {
         let message = format!(
-            "not marked: one address may set {per_minute} marks a minute, and all clients of a proxy {PROXY_FACTOR} \
-             times as many; try again later, or raise marks_per_minute"
+            "mark refused: rate limit reached ({per_minute} marks a minute for an address, {PROXY_FACTOR} times as \
+             many for all clients of a proxy). Try again later, or raise marks_per_minute"
         );
         return Ok(HttpError::too_many_requests(message, wait));
     }
     let record_error = |error: RecordError| HttpError {
         status: StatusCode::SERVICE_UNAVAILABLE,
-        message: format!("not marked: {error}"),
+        message: format!("mark refused: {error}"),
     };
     let history = &context.history.history;
     // If the database was unavailable just now, the mark most likely has to wait.
@@ -121,7 +121,7 @@ pub(super) async fn post(State(context): State<Context>, request: Request) -> Re
         Ok(true) if history.is_in_memory() => StatusCode::ACCEPTED,
         Ok(true) => StatusCode::CREATED,
         Ok(false) => {
-            let message = "not marked: the server ends".to_owned();
+            let message = "mark refused: the server is shutting down".to_owned();
             return Err(HttpError { status: StatusCode::SERVICE_UNAVAILABLE, message });
         }
         Err(_) => StatusCode::ACCEPTED,
@@ -153,7 +153,7 @@ async fn read(body: Body) -> Result<Mark, HttpError> {
                 format!("a mark has at most {MAX_BODY_BYTES} bytes, and its label {TEXT_CHARS} characters");
             return bad(StatusCode::PAYLOAD_TOO_LARGE, message);
         }
-        Err(_) => return bad(StatusCode::REQUEST_TIMEOUT, "the mark did not come in time".to_owned()),
+        Err(_) => return bad(StatusCode::REQUEST_TIMEOUT, "the mark did not arrive in time".to_owned()),
     };
     let wrong = |problem: String| {
         let message =
@@ -162,7 +162,7 @@ async fn read(body: Body) -> Result<Mark, HttpError> {
     };
     // The deserialiser would also accept a list of the values.
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return wrong("a list is no object".to_owned());
+        return wrong("a list is not an object".to_owned());
     }
     serde_json::from_slice(&bytes).or_else(|error| wrong(error.to_string()))
 }
@@ -174,7 +174,7 @@ fn check(label: &str) -> Result<(), HttpError> {
     } else if label.chars().count() > TEXT_CHARS {
         format!("has more than {TEXT_CHARS} characters")
     } else if label.contains('\0') {
-        "has a NUL character, which databases cannot keep".to_owned()
+        "has a NUL character, which databases cannot store".to_owned()
     } else {
         return Ok(());
     };

@@ -26,10 +26,12 @@ impl Address {
     pub fn parse(url: &str, password: Option<&str>) -> Result<Self, Error> {
         let wrong = |problem: String| Error::Address { problem };
         let mut config: Config = url.parse().map_err(|_| {
-            wrong("this is no address of a database, as in postgres://user@host:5432/database".to_owned())
+            wrong(
+                "this is not the address of a database, as in postgres://user@host:5432/database".to_owned(),
+            )
         })?;
         if config.get_password().is_some() {
-            let problem = "a password stands in the address; take it out and set FRAMECAST_HISTORY_PASSWORD";
+            let problem = "the address contains a password; remove it and set FRAMECAST_HISTORY_PASSWORD";
             return Err(wrong(problem.to_owned()));
         }
         if config.get_user().is_none_or(str::is_empty) {
@@ -41,7 +43,8 @@ impl Address {
             return Err(wrong(problem.to_owned()));
         }
         if matches!(config.get_ssl_mode(), SslMode::Require) {
-            let problem = "sslmode=require cannot be kept: connections are not encrypted; use a tunnel, or a UNIX socket";
+            let problem = "sslmode=require is not supported: Framecast does not encrypt the connection; use a tunnel, \
+                           or a UNIX socket";
             return Err(wrong(problem.to_owned()));
         }
         if let Some(password) = password {
@@ -108,12 +111,12 @@ mod tests {
     #[test]
     fn an_address_that_cannot_be_used_is_told_why() {
         for (url, told) in [
-            ("postgres://cam:secret@db/site", "history: a password stands in the address; take it out"),
+            ("postgres://cam:secret@db/site", "history: the address contains a password; remove it"),
             ("postgres://db/site", "history: the address names no user"),
             ("postgres://cam@/site", "history: the address names no host"),
-            ("postgres://cam@db/site?sslmode=require", "history: sslmode=require cannot be kept"),
-            ("postgres://cam@db/site?nonsense=1", "history: this is no address of a database"),
-            ("postgres://cam@db:x/site", "history: this is no address of a database"),
+            ("postgres://cam@db/site?sslmode=require", "history: sslmode=require is not supported"),
+            ("postgres://cam@db/site?nonsense=1", "history: this is not the address of a database"),
+            ("postgres://cam@db:x/site", "history: this is not the address of a database"),
         ] {
             let error = Address::parse(url, None).unwrap_err().to_string();
             assert!(error.starts_with(told), "{url}: {error}");

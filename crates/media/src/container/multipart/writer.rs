@@ -11,14 +11,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub enum WriteError {
     /// A boundary has 1 to 70 characters out of the set in RFC 2046 §5.1.1 and does not end in a blank.
     #[error(
-        "{boundary:?} is no multipart boundary: 1 to 70 of letters, digits, blanks and '()+_,-./:=?, no blank at the end"
+        "{boundary:?} is not a multipart boundary: use 1 to 70 letters, digits, blanks and '()+_,-./:=?, with no blank \
+         at the end"
     )]
     Boundary {
         /// The rejected boundary.
         boundary: String,
     },
     /// A header name is a token (RFC 9110 §5.6.2).
-    #[error("{name:?} is no header name")]
+    #[error("{name:?} is not a header name")]
     HeaderName {
         /// The rejected name.
         name: String,

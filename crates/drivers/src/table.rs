@@ -222,7 +222,7 @@ mod tests {
         assert!(refusal("onvif://cam").contains("does not speak ONVIF yet"));
         assert!(!refusal("nope").contains("Did you mean"));
         assert!(refusal("webcam").contains("`framecast devices`"));
-        assert!(refusal("video2").contains(": `/dev/video2`; "));
+        assert!(refusal("video2").contains("write `/dev/video2`; "));
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Webhook {
         }
         match request.send().await {
             Ok(response) => classify(response.status()),
-            Err(error) => DeliveryOutcome::Failed(one_line(&error.without_url())),
+            Err(error) => DeliveryOutcome::Failed(describe(&error)),
         }
     }
 
@@ -165,6 +165,19 @@ impl Webhook {
         let (host, port) = (self.url.host_str().unwrap_or_default(), self.url.port_or_known_default());
         format!("{host}:{} (webhook {})", port.unwrap_or_default(), self.number)
     }
+}
+
+/// The reason for `error`, in words of our own where the library's say how its layers failed.
+fn describe(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("it did not answer within {} s", TIMEOUT.as_secs());
+    }
+    let mut root: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    let what = if error.is_connect() { "cannot connect" } else { "the connection broke" };
+    format!("{what}: {}", one_line(root))
 }
 
 fn classify(status: StatusCode) -> DeliveryOutcome {
@@ -195,6 +208,19 @@ mod tests {
         // RFC 4231, test case 2.
         let signed = signature("Jefe", b"what do ya want for nothing?");
         assert_eq!(signed, "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_told_without_the_layers_of_the_library() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/hook?token=secret", listener.local_addr().unwrap());
+        let send = || Client::new().post(&address).body("{}").send();
+        let (refusal, _) = tokio::join!(send(), async { drop(listener.accept().await.unwrap()) });
+        let broken = describe(&refusal.unwrap_err());
+        assert!(broken.starts_with("the connection broke: ") && !broken.contains("secret"), "{broken}");
+        drop(listener);
+        let refused = describe(&send().await.unwrap_err());
+        assert_eq!(refused, "cannot connect: Connection refused (os error 111)");
     }
 
     #[test]
